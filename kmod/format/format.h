@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-3-Clause) */
+/*
+ * What every qbd layout shares: sizes, checksums, addresses, members.
+ *
+ * Everything on disk and on the wire is little endian and described in this
+ * directory, once, for the kernel module and for userspace. A layout never
+ * changes in place: a new one gets a new version number.
+ */
+#ifndef QBD_FORMAT_FORMAT_H
+#define QBD_FORMAT_FORMAT_H
+
+#include <linux/types.h>
+
+#ifdef __KERNEL__
+#include <linux/build_bug.h>
+#include <linux/crc32c.h>
+#include <linux/kernel.h>
+#define qbd_crc32c(seed, data, length) crc32c((seed), (data), (length))
+#else
+#include <assert.h>
+#include <endian.h>
+#include <stddef.h>
+#include <stdint.h>
+#define le16_to_cpu(x) le16toh(x)
+#define le32_to_cpu(x) le32toh(x)
+#define le64_to_cpu(x) le64toh(x)
+#define cpu_to_le16(x) htole16(x)
+#define cpu_to_le32(x) htole32(x)
+#define cpu_to_le64(x) htole64(x)
+/* Provided by the program: CRC-32C, initial value @seed, no final inversion. */
+uint32_t qbd_crc32c(uint32_t seed, const void *data, size_t length);
+#endif
+
+/* The unit of everything: device blocks, log blocks, metadata blocks. */
+#define QBD_BLOCK_SHIFT		12
+#define QBD_BLOCK_SIZE		(1u << QBD_BLOCK_SHIFT)
+#define QBD_SECTORS_PER_BLOCK	(QBD_BLOCK_SIZE >> 9)
+
+#define QBD_UUID_SIZE		16
+#define QBD_SECRET_SIZE		32	/* HMAC-SHA256 key */
+#define QBD_NAME_SIZE		64	/* device name, NUL included */
+#define QBD_MEMBER_NAME_SIZE	32	/* host name, NUL included */
+#define QBD_MEMBERS_MAX		16	/* voters and learners of one device */
+
+#define QBD_DEFAULT_PORT	7900
+
+/**
+ * struct qbd_address - where a member listens
+ * @family: 4 or 6
+ * @port: TCP port, 1..65535
+ * @scope: IPv6 scope id (interface index) for link-local addresses, else 0
+ * @bytes: network order; IPv4 uses the first four, the rest is zero
+ */
+struct qbd_address {
+	__le16 family;
+	__le16 port;
+	__le32 scope;
+	__u8 bytes[16];
+} __attribute__((packed));
+
+enum qbd_member_flags {
+	QBD_MEMBER_VOTER	= 1 << 0,	/* votes in the new (or only) set */
+	QBD_MEMBER_VOTER_OLD	= 1 << 1,	/* votes in the outgoing set (joint) */
+	QBD_MEMBER_LEARNER	= 1 << 2,	/* receives the log, never counts */
+	QBD_MEMBER_WITNESS	= 1 << 3,	/* votes and logs, keeps no data */
+};
+
+/**
+ * struct qbd_member_layout - one member of a configuration
+ * @id: 1..2^32-1; never used again for another disk (accident 34)
+ * @flags: enum qbd_member_flags
+ * @priority: 0..255; the higher, the rather leader; 100 by default
+ * @name: what people call the host, NUL padded
+ */
+struct qbd_member_layout {
+	__le32 id;
+	__le16 flags;
+	__u8 priority;
+	__u8 reserved;
+	struct qbd_address address;
+	char name[QBD_MEMBER_NAME_SIZE];
+} __attribute__((packed));
+
+/**
+ * struct qbd_membership_layout - a whole configuration
+ * @index: log index of the entry that brought it, 0 for the one given at creation
+ * @count: members used, 1..QBD_MEMBERS_MAX, sorted by id
+ * @next_member_id: the lowest id never given to a member so far
+ */
+struct qbd_membership_layout {
+	__le64 index;
+	__le32 count;
+	__le32 next_member_id;
+	struct qbd_member_layout members[QBD_MEMBERS_MAX];
+} __attribute__((packed));
+
+static_assert(sizeof(struct qbd_address) == 24, "address layout");
+static_assert(sizeof(struct qbd_member_layout) == 64, "member layout");
+static_assert(sizeof(struct qbd_membership_layout) == 16 + 64 * QBD_MEMBERS_MAX,
+	      "membership layout");
+
+/**
+ * struct qbd_block_header - begins every metadata block (4 KiB)
+ * @magic: tells the kind of block
+ * @version: layout version of this kind
+ * @checksum: CRC-32C of the whole block with this field zero, seed ~0
+ * @position: own byte offset on its disk / 4096: a misdirected block is not
+ *	taken for a good one (accident 42)
+ * @uuid: the device
+ */
+struct qbd_block_header {
+	__le32 magic;
+	__le32 version;
+	__le32 checksum;
+	__le32 reserved;
+	__le64 position;
+	__u8 uuid[QBD_UUID_SIZE];
+} __attribute__((packed));
+
+static_assert(sizeof(struct qbd_block_header) == 40, "block header layout");
+
+/**
+ * qbd_block_checksum() - what &qbd_block_header.checksum has to be
+ * @block: QBD_BLOCK_SIZE bytes that begin with a struct qbd_block_header
+ */
+static inline __u32 qbd_block_checksum(const void *block)
+{
+	const __u32 zero = 0;
+	__u32 crc;
+
+	crc = qbd_crc32c(~0u, block, offsetof(struct qbd_block_header, checksum));
+	crc = qbd_crc32c(crc, &zero, sizeof(zero));
+	return qbd_crc32c(crc, (const __u8 *)block +
+			  offsetof(struct qbd_block_header, reserved),
+			  QBD_BLOCK_SIZE -
+			  offsetof(struct qbd_block_header, reserved));
+}
+
+#endif

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-3-Clause) */
+/*
+ * The wire: frames on TCP, two connections per pair of members.
+ *
+ * The member with the higher id dials. Each connection says what it is for in
+ * its handshake: control carries consensus messages, bulk carries records,
+ * forwarded requests and extents, so that a megabyte of data never delays a
+ * heartbeat.
+ *
+ * Handshake (each step one frame, both sides check version, device, member ids
+ * and the secret before anything else is believed):
+ *
+ *   dialler -> listener   HELLO      who I am, whom I want, nonce
+ *   listener -> dialler   CHALLENGE  who I am, nonce, proof over both hellos
+ *   dialler -> listener   PROOF      proof over both hellos
+ *   listener -> dialler   WELCOME    the connection may be used
+ *   either, instead       REFUSED    reason; then the connection is closed
+ */
+#ifndef QBD_FORMAT_FRAME_H
+#define QBD_FORMAT_FRAME_H
+
+#include "format.h"
+#include "record.h"
+
+#define QBD_FRAME_MAGIC		0x46444251u	/* "QBDF" */
+#define QBD_WIRE_VERSION	1u
+
+enum qbd_frame_type {
+	/* handshake */
+	QBD_FRAME_HELLO		= 1,
+	QBD_FRAME_CHALLENGE	= 2,
+	QBD_FRAME_PROOF		= 3,
+	QBD_FRAME_WELCOME	= 4,
+	QBD_FRAME_REFUSED	= 5,
+	/* control connection */
+	QBD_FRAME_MESSAGE	= 16,	/* struct qbd_frame_message */
+	/* bulk connection */
+	QBD_FRAME_APPEND	= 32,	/* struct qbd_frame_append, one record */
+	QBD_FRAME_REQUEST	= 33,	/* struct qbd_frame_request, data if a write */
+	QBD_FRAME_REPLY		= 34,	/* struct qbd_frame_reply, data if a read */
+	QBD_FRAME_RESET		= 35,	/* struct qbd_frame_reset */
+	QBD_FRAME_FILL		= 36,	/* struct qbd_frame_fill */
+	QBD_FRAME_EXTENT	= 37,	/* struct qbd_frame_extent, data */
+	QBD_FRAME_FILL_END	= 38,	/* struct qbd_frame_fill_end */
+};
+
+/* Data blocks that one frame may carry after its fixed part. */
+#define QBD_FRAME_DATA_BLOCKS_MAX	QBD_RECORD_DATA_BLOCKS_MAX
+/* The fixed part of any frame fits into one block. */
+#define QBD_FRAME_FIXED_MAX		QBD_BLOCK_SIZE
+
+/**
+ * struct qbd_frame_header - before every frame
+ * @magic: QBD_FRAME_MAGIC
+ * @type: enum qbd_frame_type
+ * @fixed_bytes: length of the fixed part that follows, at most
+ *	QBD_FRAME_FIXED_MAX
+ * @data_blocks: 4 KiB blocks that follow the fixed part
+ * @sequence: frames sent before on this connection; a gap is rubbish
+ * @fixed_checksum: CRC-32C of the fixed part, seed ~0
+ * @data_checksum: CRC-32C of the data blocks, seed ~0; 0 where the fixed part
+ *	carries checksums of its own (APPEND: operations of the record)
+ * @header_checksum: CRC-32C of the fields before it, seed ~0
+ */
+struct qbd_frame_header {
+	__le32 magic;
+	__le16 type;
+	__le16 fixed_bytes;
+	__le32 data_blocks;
+	__le32 sequence;
+	__le32 fixed_checksum;
+	__le32 data_checksum;
+	__le32 reserved;
+	__le32 header_checksum;
+} __attribute__((packed));
+
+enum qbd_connection_kind {
+	QBD_CONNECTION_CONTROL	= 1,
+	QBD_CONNECTION_BULK	= 2,
+};
+
+#define QBD_NONCE_SIZE	32
+#define QBD_PROOF_SIZE	32
+
+/**
+ * struct qbd_frame_hello - HELLO and the first part of CHALLENGE
+ * @version: newest wire version that the sender speaks
+ * @version_min: oldest one; the connection uses the highest common one
+ * @kind: enum qbd_connection_kind
+ * @from: sender's member id
+ * @to: member id that the sender wants to talk to
+ * @uuid: device
+ * @incarnation: of the sender's disk
+ * @nonce: random, never used again
+ */
+struct qbd_frame_hello {
+	__le16 version;
+	__le16 version_min;
+	__le32 kind;
+	__le32 from;
+	__le32 to;
+	__u8 uuid[QBD_UUID_SIZE];
+	__u8 incarnation[QBD_UUID_SIZE];
+	__u8 nonce[QBD_NONCE_SIZE];
+} __attribute__((packed));
+
+/**
+ * struct qbd_frame_challenge - the listener's answer to HELLO
+ * @hello: the listener's own
+ * @proof: HMAC-SHA256(secret, "qbd listener" || dialler's hello || @hello)
+ */
+struct qbd_frame_challenge {
+	struct qbd_frame_hello hello;
+	__u8 proof[QBD_PROOF_SIZE];
+} __attribute__((packed));
+
+/**
+ * struct qbd_frame_proof - the dialler's answer to CHALLENGE
+ * @proof: HMAC-SHA256(secret, "qbd dialler" || dialler's hello || listener's)
+ */
+struct qbd_frame_proof {
+	__u8 proof[QBD_PROOF_SIZE];
+} __attribute__((packed));
+
+enum qbd_refusal {
+	QBD_REFUSED_VERSION	= 1,	/* no common wire version */
+	QBD_REFUSED_DEVICE	= 2,	/* another device UUID */
+	QBD_REFUSED_MEMBER	= 3,	/* not a member, or not the one wanted */
+	QBD_REFUSED_SECRET	= 4,	/* proof does not match */
+	QBD_REFUSED_PROTOCOL	= 5,	/* malformed frame */
+};
+
+struct qbd_frame_refused {
+	__le32 reason;			/* enum qbd_refusal */
+	__le32 reserved;
+} __attribute__((packed));
+
+/**
+ * struct qbd_frame_message - a consensus message; field for field struct
+ *	qbd_core_message, which says what each type uses
+ */
+struct qbd_frame_message {
+	__le16 type;
+	__le16 flags;
+	__le32 from;
+	__le32 to;
+	__le32 reserved;
+	__le64 term;
+	__le64 fields[12];
+} __attribute__((packed));
+
+/**
+ * struct qbd_frame_append - one record for a follower
+ * @leader_term: term of the sender's leadership
+ * @previous_index: @record's index - 1
+ * @previous_term: term of the entry at @previous_index
+ * @commit_index: at most @record's index
+ *
+ * Followed, within the fixed part, by the used bytes of the record's header
+ * (its local part is the sender's and is replaced by the receiver), then the
+ * data blocks.
+ */
+struct qbd_frame_append {
+	__le64 leader_term;
+	__le64 previous_index;
+	__le64 previous_term;
+	__le64 commit_index;
+} __attribute__((packed));
+
+enum qbd_request_kind {
+	QBD_REQUEST_READ	= 1,
+	QBD_REQUEST_WRITE	= 2,	/* data blocks follow */
+	QBD_REQUEST_ZERO	= 3,
+};
+
+/**
+ * struct qbd_frame_request - I/O forwarded to the leader
+ * @kind: enum qbd_request_kind
+ * @count: device blocks; at most QBD_RECORD_DATA_BLOCKS_MAX (ZERO:
+ *	QBD_ZERO_BLOCKS_MAX)
+ * @block: first device block
+ * @sequence: names the request in @session, for the reply and to recognise
+ *	repeats
+ * @session: see struct qbd_operation
+ * @leader_term: the leadership it was addressed to: a leader of another term
+ *	refuses it, so that one that was delayed past an election never lands
+ * @epoch: see struct qbd_operation
+ * @data_checksum: CRC-32C of the data of a write, seed ~0: becomes the
+ *	operation's
+ */
+struct qbd_frame_request {
+	__le32 kind;
+	__le32 count;
+	__le64 block;
+	__le64 sequence;
+	__le64 session;
+	__le64 leader_term;
+	__le64 epoch;
+	__le32 data_checksum;
+	__le32 reserved;
+} __attribute__((packed));
+
+enum qbd_reply_status {
+	QBD_REPLY_OK		= 0,
+	QBD_REPLY_NOT_LEADER	= 1,	/* send it to the leader, when known */
+	QBD_REPLY_IO_ERROR	= 2,
+	QBD_REPLY_INVALID	= 3,	/* out of the device, malformed */
+};
+
+/**
+ * struct qbd_frame_reply - the answer to REQUEST
+ * @sequence: of the request
+ * @session: of the request
+ * @status: enum qbd_reply_status
+ * @count: data blocks that follow (reads)
+ */
+struct qbd_frame_reply {
+	__le64 sequence;
+	__le64 session;
+	__le32 status;
+	__le32 count;
+} __attribute__((packed));
+
+/**
+ * struct qbd_frame_reset - leader to a follower that its log no longer reaches:
+ *	throw your log away, start anew after @index, have your data filled
+ * @leader_term: term of the sender's leadership
+ * @index: applied at the leader; the log goes on with @index + 1
+ * @term: its term
+ * @chain: its record checksum
+ * @membership: configuration at @index
+ */
+struct qbd_frame_reset {
+	__le64 leader_term;
+	__le64 index;
+	__le64 term;
+	__le32 chain;
+	__le32 reserved;
+	struct qbd_membership_layout membership;
+} __attribute__((packed));
+
+/**
+ * struct qbd_frame_fill - follower to leader: send me what changed
+ * @leader_term: the leadership addressed
+ * @start_index: the follower's fill_index: a leader that has applied less waits
+ * @base_index: extents that changed after it are wanted
+ * @first_extent: go on from here
+ * @count: at most so many extents, 1..64
+ */
+struct qbd_frame_fill {
+	__le64 leader_term;
+	__le64 start_index;
+	__le64 base_index;
+	__le64 first_extent;
+	__le32 count;
+	__le32 reserved;
+} __attribute__((packed));
+
+/**
+ * struct qbd_frame_extent - a piece of one extent, at most 1 MiB
+ * @extent: number
+ * @index: commit index at the leader when it was read
+ * @block: first device block of this piece
+ * @count: device blocks; data blocks follow unless @flags says zero
+ * @flags: bit 0: all zero, no data; bit 1: last piece of the extent
+ */
+struct qbd_frame_extent {
+	__le64 extent;
+	__le64 index;
+	__le64 block;
+	__le32 count;
+	__le32 flags;
+} __attribute__((packed));
+
+#define QBD_EXTENT_ZERO		(1u << 0)
+#define QBD_EXTENT_LAST_PIECE	(1u << 1)
+
+/**
+ * struct qbd_frame_fill_end - leader to follower: this answers one FILL
+ * @first_extent: of the FILL that it answers
+ * @next_extent: where the next FILL goes on
+ * @extents_total: extents of the device
+ * @index: highest commit index at which an extent was read
+ * @flags: bit 0: nothing is left at or after @next_extent
+ */
+struct qbd_frame_fill_end {
+	__le64 first_extent;
+	__le64 next_extent;
+	__le64 extents_total;
+	__le64 index;
+	__le32 flags;
+	__le32 reserved;
+} __attribute__((packed));
+
+#define QBD_FILL_DONE		(1u << 0)
+
+static_assert(sizeof(struct qbd_frame_header) == 32, "frame header");
+static_assert(sizeof(struct qbd_frame_hello) == 80, "hello");
+static_assert(sizeof(struct qbd_frame_message) == 120, "message");
+static_assert(sizeof(struct qbd_frame_append) == 32, "append");
+static_assert(sizeof(struct qbd_frame_request) == 56, "request");
+static_assert(sizeof(struct qbd_frame_reply) == 24, "reply");
+/* The header of a full record and the append part share the fixed part. */
+static_assert(sizeof(struct qbd_frame_append) + 128 +
+	      sizeof(struct qbd_operation) * QBD_OPERATIONS_MAX <=
+	      QBD_FRAME_FIXED_MAX, "append fits");
+
+#endif

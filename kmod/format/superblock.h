@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-3-Clause) */
+/*
+ * The member disk: superblock, state block, extent table.
+ *
+ *   byte 0            superblock, first copy
+ *   byte 64 KiB       state block, slot 0          (two slots, the valid one
+ *   byte 128 KiB      state block, slot 1           with the higher sequence)
+ *   byte 1 MiB        extent table
+ *   1 MiB aligned     ring log
+ *   1 MiB aligned     data area
+ *   last 4 KiB of
+ *   backing_blocks    superblock, second copy
+ */
+#ifndef QBD_FORMAT_SUPERBLOCK_H
+#define QBD_FORMAT_SUPERBLOCK_H
+
+#include "format.h"
+
+#define QBD_SUPERBLOCK_MAGIC	0x53444251u	/* "QBDS" */
+#define QBD_STATE_MAGIC		0x54444251u	/* "QBDT" */
+#define QBD_EXTENTS_MAGIC	0x45444251u	/* "QBDE" */
+#define QBD_FORMAT_VERSION	1u
+
+#define QBD_STATE_SLOT_BLOCK(slot)	(16u * ((slot) + 1))
+#define QBD_STATE_SLOTS			2
+#define QBD_EXTENT_TABLE_BLOCK		256u
+#define QBD_ALIGNMENT_BLOCKS		256u	/* 1 MiB */
+
+#define QBD_EXTENT_SHIFT_DEFAULT	20	/* 1 MiB */
+#define QBD_EXTENT_SHIFT_MIN		16
+#define QBD_EXTENT_SHIFT_MAX		26
+
+#define QBD_LOG_BLOCKS_MIN		2048u	/* 8 MiB */
+
+/**
+ * struct qbd_superblock - who this disk is and where things are; never changes
+ *	while the member is up
+ * @header: magic QBD_SUPERBLOCK_MAGIC, position 0 or backing_blocks - 1
+ * @features_incompatible: bits that a reader must know; unknown ones are refused
+ * @features_compatible: bits that a reader may ignore
+ * @member_id: this member
+ * @extent_shift: log2 of the extent size in bytes
+ * @incarnation: drawn anew each time a disk is formatted: a member that comes
+ *	back with an emptied disk is not the one that voted (accident 34)
+ * @name: the device's name, the same on every member
+ * @created_seconds: CLOCK_REALTIME of the format
+ * @backing_blocks: size of the backing disk that was used
+ * @device_blocks: size of /dev/qbdN; the same on every member
+ * @extent_table_blocks: at QBD_EXTENT_TABLE_BLOCK
+ * @log_block: first block of the ring log
+ * @log_blocks: its size
+ * @data_block: first block of the data area (device block 0)
+ * @secret: HMAC-SHA256 key of the handshake; the disk is as secret as it is
+ */
+struct qbd_superblock {
+	struct qbd_block_header header;
+	__le64 features_incompatible;
+	__le64 features_compatible;
+	__le32 member_id;
+	__le32 extent_shift;
+	__u8 incarnation[QBD_UUID_SIZE];
+	char name[QBD_NAME_SIZE];
+	__le64 created_seconds;
+	__le64 backing_blocks;
+	__le64 device_blocks;
+	__le64 extent_table_blocks;
+	__le64 log_block;
+	__le64 log_blocks;
+	__le64 data_block;
+	__u8 secret[QBD_SECRET_SIZE];
+	__u8 unused[QBD_BLOCK_SIZE - 232];
+} __attribute__((packed));
+
+enum qbd_state_flags {
+	/* Data is being filled from a leader's extents; fill_* are valid. */
+	QBD_STATE_FILLING	= 1 << 0,
+	/* Taken down in order: the log's end is durable_index exactly. */
+	QBD_STATE_CLEAN		= 1 << 1,
+	/* A flush or FUA write failed here: nothing on it is vouched for. */
+	QBD_STATE_FAILED	= 1 << 2,
+};
+
+/**
+ * struct qbd_state_block - what changes: vote and checkpoint, written as one
+ * @header: magic QBD_STATE_MAGIC
+ * @sequence: of this write; the valid slot with the higher one counts
+ * @term: Raft's currentTerm
+ * @vote: member voted for in @term, 0 for none
+ * @flags: enum qbd_state_flags
+ * @durable_index: log index known durable here when this was written: a log
+ *	that ends before it has lost acknowledged records (accident 27, 40)
+ * @commit_index: known committed when this was written
+ * @applied_index: data area and extent table hold every entry up to it
+ * @log_first_index: the oldest record in the ring
+ * @log_first_position: its ring position (see struct qbd_record_local)
+ * @log_previous_term: term of the entry before it
+ * @log_previous_chain: record checksum of the entry before it
+ * @fill_base_index: extents from @fill_cursor on hold the data of this index
+ * @fill_index: the log starts after this index (of the filling leader)
+ * @fill_term: its term
+ * @fill_cursor: extents below it have been filled
+ * @fill_through_index: the fill is whole once everything up to it is applied
+ * @membership: configuration at @log_first_index - 1; later ones are in the log
+ */
+struct qbd_state_block {
+	struct qbd_block_header header;
+	__le64 sequence;
+	__le64 term;
+	__le32 vote;
+	__le32 flags;
+	__le64 durable_index;
+	__le64 commit_index;
+	__le64 applied_index;
+	__le64 log_first_index;
+	__le64 log_first_position;
+	__le64 log_previous_term;
+	__le32 log_previous_chain;
+	__le32 reserved;
+	__le64 fill_base_index;
+	__le64 fill_index;
+	__le64 fill_term;
+	__le64 fill_cursor;
+	__le64 fill_through_index;
+	struct qbd_membership_layout membership;
+	__u8 unused[QBD_BLOCK_SIZE - 160 - sizeof(struct qbd_membership_layout)];
+} __attribute__((packed));
+
+/**
+ * struct qbd_extent_entry - one extent of the data area
+ * @changed_index: log index of its last applied change; 0: never written, it
+ *	reads as zeroes whatever the disk holds there
+ * @location: reserved for a mapping to another place; 0: at its own place
+ */
+struct qbd_extent_entry {
+	__le64 changed_index;
+	__le64 location;
+} __attribute__((packed));
+
+#define QBD_EXTENTS_PER_BLOCK	253u
+
+/**
+ * struct qbd_extent_block - one block of the extent table
+ *
+ * A damaged one is not a loss: its extents count as changed at the applied
+ * index and as written, so that too much is copied rather than too little.
+ */
+struct qbd_extent_block {
+	struct qbd_block_header header;
+	__le64 reserved;
+	struct qbd_extent_entry entries[QBD_EXTENTS_PER_BLOCK];
+} __attribute__((packed));
+
+static_assert(sizeof(struct qbd_superblock) == QBD_BLOCK_SIZE, "superblock");
+static_assert(sizeof(struct qbd_state_block) == QBD_BLOCK_SIZE, "state block");
+static_assert(sizeof(struct qbd_extent_block) == QBD_BLOCK_SIZE, "extent block");
+
+#endif

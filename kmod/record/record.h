@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Log pages and records in memory.
+ *
+ * A device owns a fixed pool of pages, allocated when it comes up: nothing in
+ * the path of a write allocates memory that could wait for that very write's
+ * completion. Data is copied into pool pages once (or received into them) and
+ * is immutable from then on. From these pages come the local log write, the
+ * sends to every peer, reads of what is not applied yet, and the apply.
+ *
+ * pool.c APIs: qbd_pool_*; record.c APIs: qbd_record_*, qbd_buffer_*.
+ * The pool's spinlock is a leaf lock, taken with interrupts off; everything here
+ * may be called from any context unless it says otherwise and never sleeps.
+ */
+#ifndef QBD_RECORD_RECORD_H
+#define QBD_RECORD_RECORD_H
+
+#include <linux/interval_tree_generic.h>
+#include <linux/list.h>
+#include <linux/llist.h>
+#include <linux/mm_types.h>
+#include <linux/rbtree.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+
+#include "../format/record.h"
+
+struct qbd_pool;
+
+/*
+ * Who may take the last pages. A follower must always be able to receive what
+ * the leader sends within the window, whatever its own users asked for before:
+ * otherwise pages that wait for a commit could starve the commit.
+ */
+enum qbd_pool_class {
+	QBD_POOL_PROPOSE,	/* local and forwarded writes: up to half the pool */
+	QBD_POOL_REPLY,		/* read buffers: up to three quarters */
+	QBD_POOL_APPEND,	/* records from the leader, recovery: all of it */
+};
+
+/**
+ * qbd_pool_create() - allocate a device's log pages
+ * @pages: 4 KiB pages, at least QBD_POOL_PAGES_MIN
+ * @kick: called, in any context with interrupts off, when pages came back after
+ *	an allocation had failed; must only queue work
+ * @context: for @kick
+ *
+ * Context: process, may sleep. Return: the pool or ERR_PTR(-ENOMEM).
+ */
+struct qbd_pool *qbd_pool_create(unsigned int pages, void (*kick)(void *context),
+				 void *context);
+/* Every page must be back (warns once and leaks what is not). */
+void qbd_pool_destroy(struct qbd_pool *pool);
+
+#define QBD_POOL_PAGES_MIN	2048u	/* 8 MiB */
+
+unsigned int qbd_pool_pages(const struct qbd_pool *pool);
+unsigned int qbd_pool_pages_free(const struct qbd_pool *pool);
+struct page *qbd_pool_get(struct qbd_pool *pool, enum qbd_pool_class class);
+void qbd_pool_put(struct qbd_pool *pool, struct page *page);
+
+/**
+ * struct qbd_buffer - some pool pages
+ * @pool: whose
+ * @class: taken as
+ * @blocks: used entries of @pages
+ * @pages: one 4 KiB page per block; an entry is NULL once its page was moved
+ */
+struct qbd_buffer {
+	struct qbd_pool *pool;
+	enum qbd_pool_class class;
+	unsigned int blocks;
+	struct page **pages;
+};
+
+/* All or nothing. Return: the buffer or NULL (the pool's kick follows). */
+struct qbd_buffer *qbd_buffer_alloc(struct qbd_pool *pool, enum qbd_pool_class class,
+				    unsigned int blocks);
+void qbd_buffer_free(struct qbd_buffer *buffer);
+
+/**
+ * struct qbd_overlay_node - one committed operation that is not applied yet
+ * @node: in the store's interval tree, by device block
+ * @start: first device block
+ * @last: last device block
+ * @subtree_last: of the interval tree
+ * @record: the record it belongs to
+ * @operation: its number in the record
+ * @data_block: index into @record's pages of its first data block
+ * @superseded: a later operation covers it whole: it need not be applied
+ * @in_tree: linked
+ */
+struct qbd_overlay_node {
+	struct rb_node node;
+	u64 start;
+	u64 last;
+	u64 subtree_last;
+	struct qbd_record *record;
+	u16 operation;
+	u16 data_block;
+	bool superseded;
+	bool in_tree;
+};
+
+/**
+ * struct qbd_record - one log entry with its data
+ * @references: holders: replica, store, each send under way
+ * @pool: where the pages came from
+ * @index: log index, host order, as in @header
+ * @term: likewise
+ * @header: the block as it lies on disk; its local part is the store's
+ * @header_page: its page
+ * @data_blocks: number of data pages
+ * @pages: the data
+ * @operation_count: entries of @nodes
+ * @nodes: one for each operation, in order
+ * @verified: data checksums were computed or checked in this memory
+ * @store: list of the store
+ * @position: ring position, the store's
+ * @log_writes: bios of the log write under way, the store's
+ * @generation: of the log write, the store's
+ * @durable: the log write is done, the store's
+ * @error: of the log write, the store's
+ * @completed: link of finished log writes to the store's run, the store's
+ */
+struct qbd_record {
+	refcount_t references;
+	struct qbd_pool *pool;
+	u64 index;
+	u64 term;
+	struct qbd_record_header *header;
+	struct page *header_page;
+	unsigned int data_blocks;
+	struct page **pages;
+	unsigned int operation_count;
+	struct qbd_overlay_node *nodes;
+	bool verified;
+
+	/* the store's, replica context only */
+	struct list_head store;
+	u64 position;
+	u64 generation;
+	atomic_t log_writes;
+	bool durable;
+	int error;
+	struct llist_node completed;
+	/* implementation detail of record.c follows it in its own struct */
+};
+
+/**
+ * qbd_record_alloc() - a record with room for so many operations and blocks
+ * @pool: pages come from here, book-keeping included
+ * @class: who asks
+ * @operation_count: 0..QBD_OPERATIONS_MAX
+ * @data_blocks: 0..QBD_RECORD_DATA_BLOCKS_MAX
+ * @with_pages: take data pages too; else @pages starts as NULLs to be filled
+ *	with pages that were moved out of buffers or taken one by one
+ *
+ * The header page is zeroed. Return: the record with one reference, or NULL
+ * (nothing taken; the pool's kick follows).
+ */
+struct qbd_record *qbd_record_alloc(struct qbd_pool *pool, enum qbd_pool_class class,
+				    unsigned int operation_count,
+				    unsigned int data_blocks, bool with_pages);
+static inline struct qbd_record *qbd_record_get(struct qbd_record *record)
+{
+	refcount_inc(&record->references);
+	return record;
+}
+void qbd_record_put(struct qbd_record *record);
+
+/**
+ * qbd_record_seal() - write the shared part and the chain
+ * @record: operations, with data checksums, are in the header already
+ * @uuid: device
+ * @kind: enum qbd_record_kind
+ * @index: log index
+ * @term: of the leader that appends it
+ * @chain_previous: chain of the entry before it
+ *
+ * Fills header->shared (magic, kind, counts, index, term, chain...), host-order
+ * copies and the overlay nodes.
+ */
+void qbd_record_seal(struct qbd_record *record, const u8 *uuid, u16 kind, u64 index,
+		     u64 term, u32 chain_previous);
+
+/**
+ * qbd_record_header_check() - is a received or read header sane?
+ * @header: at least 128 readable bytes, @bytes in all
+ * @bytes: how many are there
+ * @uuid: device
+ * @device_blocks: operations must lie within
+ * @reason: on failure, a few words for the log
+ *
+ * Bounds first, then the chain, then every operation (sums, ranges). Says nothing
+ * of the local part. Return: 0 or -EBADMSG.
+ */
+int qbd_record_header_check(const struct qbd_record_header *header, size_t bytes,
+			    const u8 *uuid, u64 device_blocks, const char **reason);
+/* Host-order copies and overlay nodes from a checked header in record->header. */
+void qbd_record_adopt(struct qbd_record *record);
+/* Check the data pages against the header's checksums. Return: 0 or -EBADMSG. */
+int qbd_record_data_check(const struct qbd_record *record);
+
+/* Bytes that the record takes in the log. */
+static inline u32 qbd_record_bytes(const struct qbd_record *record)
+{
+	return (1 + record->data_blocks) << QBD_BLOCK_SHIFT;
+}
+
+static inline u32 qbd_record_chain_of(const struct qbd_record *record)
+{
+	return le32_to_cpu(record->header->shared.chain);
+}
+
+#endif

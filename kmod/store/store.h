@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The store of one member: its disk.
+ *
+ * Concurrency: everything here is called from the replica's work ("replica
+ * context": one caller at a time), except where it says "any context". Disk
+ * completions are put on a lock-free list and the replica is kicked; it calls
+ * qbd_store_run(), and only from there (or directly from the call that caused
+ * them) do the operations in struct qbd_store_ops come. So nothing in the store
+ * needs a lock, nothing in it sleeps after qbd_store_open(), and nothing on the
+ * way to the disk allocates without a reserve (bio sets, preallocated pages).
+ *
+ * store.c     open, close, state block, run
+ * recovery.c  what a disk says after a power cut; one decision table
+ * log.c       the ring
+ * extents.c   the extent table
+ * apply.c     overlay, apply, checkpoint, reclaim
+ * read.c      reads of committed data
+ * fill.c      bringing a member up by extents
+ */
+#ifndef QBD_STORE_STORE_H
+#define QBD_STORE_STORE_H
+
+#include <linux/bvec.h>
+#include <linux/list.h>
+#include <linux/types.h>
+
+#include "../format/superblock.h"
+#include "../record/record.h"
+
+struct qbd_store;
+
+/* What a member's disk says of the member: the configuration as found. */
+struct qbd_store_identity {
+	u8 uuid[QBD_UUID_SIZE];
+	u8 incarnation[QBD_UUID_SIZE];
+	u8 secret[QBD_SECRET_SIZE];
+	char name[QBD_NAME_SIZE];
+	u32 member_id;
+	u32 extent_shift;
+	u64 device_blocks;
+	u64 log_blocks;
+	u64 extent_count;
+};
+
+/**
+ * struct qbd_store_recovered - what qbd_store_open() found
+ * @term: current term
+ * @vote: member voted for in @term or 0
+ * @base_index: entry before the oldest record in the ring
+ * @base_term: its term
+ * @base_membership: configuration at @base_index
+ * @last_index: newest good record, or @base_index
+ * @last_term: its term
+ * @commit_index: highest index known committed, <= @last_index unless @damaged
+ * @applied_index: data area holds everything up to it
+ * @filling: data was being filled when the member went down: may not lead
+ * @fill_base_index: see struct qbd_state_block
+ * @fill_index: likewise
+ * @fill_cursor: likewise
+ * @fill_through_index: likewise
+ * @damaged: acknowledged records after @last_index are lost or unreadable
+ *	(accidents 27, 40, 41): this member may neither vote nor lead until the
+ *	leader has sent them again up to @damaged_through
+ * @damaged_through: highest index known acknowledged
+ * @failed: the disk was marked failed in an earlier run
+ * @reason: one line for people if @damaged or @failed
+ */
+struct qbd_store_recovered {
+	u64 term;
+	u32 vote;
+	u64 base_index;
+	u64 base_term;
+	struct qbd_membership_layout base_membership;
+	u64 last_index;
+	u64 last_term;
+	u64 commit_index;
+	u64 applied_index;
+	bool filling;
+	u64 fill_base_index;
+	u64 fill_index;
+	u64 fill_cursor;
+	u64 fill_through_index;
+	bool damaged;
+	u64 damaged_through;
+	bool failed;
+	char reason[128];
+};
+
+/**
+ * struct qbd_store_ops - what the store tells its replica
+ * @kick: any context: have qbd_store_run() called soon
+ * @recovered_entry: during qbd_store_open(): each record from base_index + 1 to
+ *	last_index in order; @membership is NULL unless kind is
+ *	QBD_RECORD_MEMBERSHIP
+ * @log_durable: all records up to @index are durable here; @generation counts
+ *	truncations, so that a stale completion is never taken for a new one
+ *	(accidents 20, 21); @term is the term of the entry at @index
+ * @state_durable: qbd_store_write_vote() with this sequence, and all earlier
+ *	ones, are durable
+ * @applied: the data area holds everything up to @index (not flushed yet)
+ * @log_reclaimed: the ring now begins with @first_index
+ * @record_loaded: answer to qbd_store_record() that said -EINPROGRESS; @record is
+ *	the callee's to put, or an ERR_PTR (-EBADMSG: damaged, -EIO)
+ * @reset_durable: qbd_store_reset() is on disk; appends may begin
+ * @fill_written: qbd_store_fill_write() with this cookie is on disk, not flushed
+ * @fill_durable: qbd_store_fill_advance() or _fill_finish() is durable
+ * @space: log space or apply made room after something had been refused
+ * @failed: a write, flush or FUA failed: the member stops vouching for good
+ *	(accident 43); @what names it for the log
+ */
+struct qbd_store_ops {
+	void (*kick)(void *context);
+	void (*recovered_entry)(void *context, const struct qbd_record_header *header,
+				const struct qbd_membership_layout *membership);
+	void (*log_durable)(void *context, u64 generation, u64 term, u64 index);
+	void (*state_durable)(void *context, u64 sequence);
+	void (*applied)(void *context, u64 index);
+	void (*log_reclaimed)(void *context, u64 first_index);
+	void (*record_loaded)(void *context, u64 index, struct qbd_record *record);
+	void (*reset_durable)(void *context, u64 index);
+	void (*fill_written)(void *context, void *cookie, int error);
+	void (*fill_durable)(void *context);
+	void (*space)(void *context);
+	void (*failed)(void *context, int error, const char *what);
+};
+
+/**
+ * qbd_store_open() - open a member's disk exclusively and recover it
+ * @path: block device
+ * @pool: log pages for the records that stay in memory
+ * @ops: see there
+ * @context: for @ops
+ * @recovered: what was found
+ * @error_text: on failure one line: what, why, what would work
+ * @error_text_size: its room
+ *
+ * Replays committed records into the data area, keeps the rest in memory, has
+ * written nothing if it fails.
+ * Context: process; sleeps.
+ * Return: the store or ERR_PTR: -EBUSY in use, -EMEDIUMTYPE not a qbd disk,
+ * -EPROTONOSUPPORT newer version, -EUCLEAN damaged beyond use, -EIO, -ENOMEM.
+ */
+struct qbd_store *qbd_store_open(const char *path, struct qbd_pool *pool,
+				 const struct qbd_store_ops *ops, void *context,
+				 struct qbd_store_recovered *recovered,
+				 char *error_text, size_t error_text_size);
+/**
+ * qbd_store_stop() - accept nothing more; when quiet, checkpoint and mark clean
+ * @store: no further call but qbd_store_run() and qbd_store_stopped()
+ *
+ * Replica context. Poll qbd_store_stopped() after each qbd_store_run(); a hung
+ * disk keeps it false: then qbd_store_close() waits for its bios in process
+ * context, as every holder of a disk must.
+ */
+void qbd_store_stop(struct qbd_store *store);
+bool qbd_store_stopped(const struct qbd_store *store);
+/* Process context, sleeps; after the replica's work has ended. */
+void qbd_store_close(struct qbd_store *store);
+
+const struct qbd_store_identity *qbd_store_identity(const struct qbd_store *store);
+
+/* Process completions, go on with apply, checkpoint, reclaim. */
+void qbd_store_run(struct qbd_store *store);
+
+/*
+ * Vote: written to the state block with FUA. Several before the first is done
+ * are written as one. state_durable() tells.
+ */
+void qbd_store_write_vote(struct qbd_store *store, u64 term, u32 vote, u64 sequence);
+
+/**
+ * qbd_store_append() - write a sealed record after the last one
+ * @store: store
+ * @record: index must be last + 1; the store takes a reference of its own
+ *
+ * Assigns the ring position, writes the local part, submits one FUA write
+ * (log_durable() tells). Call within blk_start_plug() for several.
+ * Return: 0, or -ENOSPC if the ring has no room (space() follows), nothing done.
+ */
+int qbd_store_append(struct qbd_store *store, struct qbd_record *record);
+/* Room for one more record of so many data blocks? */
+bool qbd_store_has_room(const struct qbd_store *store, unsigned int data_blocks);
+/* Cut the log off before @first_removed (> committed). Bumps the generation. */
+void qbd_store_truncate(struct qbd_store *store, u64 first_removed);
+u64 qbd_store_generation(const struct qbd_store *store);
+u64 qbd_store_last_index(const struct qbd_store *store);
+u64 qbd_store_first_index(const struct qbd_store *store);
+u64 qbd_store_durable_index(const struct qbd_store *store);
+/* Chain of the entry at @index, which is in the ring or just before it. */
+u32 qbd_store_chain(const struct qbd_store *store, u64 index);
+
+/* Everything up to @index is committed: visible to reads, to be applied. */
+void qbd_store_commit(struct qbd_store *store, u64 index);
+u64 qbd_store_applied_index(const struct qbd_store *store);
+
+/**
+ * qbd_store_record() - the record at @index, for sending
+ * @store: store
+ * @index: log index
+ * @record: on success a reference of the caller's
+ *
+ * Return: 0; -EINPROGRESS: being read from the ring, record_loaded() follows;
+ * -EAGAIN: no memory now, space() follows; -ENOENT: reclaimed or not there.
+ */
+int qbd_store_record(struct qbd_store *store, u64 index, struct qbd_record **record);
+
+/**
+ * struct qbd_store_read - one read of committed data
+ * @block: first device block
+ * @count: blocks
+ * @bvecs: where to; @count * 4 KiB in all; left alone by the store
+ * @bvec_count: entries
+ * @done: replica context, exactly once
+ * @list: the store's
+ * @pending: the store's
+ * @error: 0 or negative errno
+ */
+struct qbd_store_read {
+	u64 block;
+	u32 count;
+	const struct bio_vec *bvecs;
+	unsigned int bvec_count;
+	void (*done)(struct qbd_store_read *read);
+	struct list_head list;
+	struct llist_node completed;
+	atomic_t pending;
+	int error;
+};
+
+/*
+ * Reads what was committed (qbd_store_commit()) when it was called, or newer.
+ * Overlay first, zeroes for extents never written, else the data area.
+ */
+void qbd_store_read(struct qbd_store *store, struct qbd_store_read *read);
+
+/* Extents, at the leader: the first one from @first on that changed after @since;
+ * U64_MAX if none. Only what is applied is in the table.
+ */
+u64 qbd_store_changed_extent(const struct qbd_store *store, u64 first, u64 since);
+/* How many of them there are from @first on; bounded work (whole table scan). */
+u64 qbd_store_changed_extents(const struct qbd_store *store, u64 first, u64 since);
+
+/*
+ * Fill, at the follower. The order is the rule (accidents 45, 46, 47):
+ * reset (intent durable, log empty after @index) -> repeat { pause apply; write
+ * extents; resume; advance cursor } -> finish.
+ */
+void qbd_store_reset(struct qbd_store *store, u64 index, u64 term, u32 chain,
+		     const struct qbd_membership_layout *membership);
+void qbd_store_apply_pause(struct qbd_store *store, bool pause);
+/* True once no apply write is in flight after a pause; kick() when it becomes so. */
+bool qbd_store_apply_idle(const struct qbd_store *store);
+/* @pages NULL: zero. fill_written() gives @cookie back; pages stay the caller's. */
+void qbd_store_fill_write(struct qbd_store *store, u64 block, u32 count,
+			  struct page **pages, void *cookie);
+void qbd_store_fill_advance(struct qbd_store *store, u64 cursor, u64 through_index);
+/* All extents are there and applied >= through_index: flush, drop the intent. */
+void qbd_store_fill_finish(struct qbd_store *store);
+
+/* For status. Bytes unless named otherwise. */
+struct qbd_store_status {
+	u64 log_bytes;
+	u64 log_used_bytes;
+	u64 records_in_memory;
+	u64 log_writes;			/* record writes submitted */
+	u64 log_write_bytes;
+	u64 data_writes;		/* data area writes submitted */
+	u64 data_write_bytes;
+	u64 flushes;			/* explicit flushes of the disk */
+	u64 state_writes;
+	u64 checkpoints;
+	u64 applied_index;
+	u64 oldest_write_ns;		/* age of the oldest log write under way */
+	bool failed;
+};
+void qbd_store_status(const struct qbd_store *store, struct qbd_store_status *status);
+
+#endif
