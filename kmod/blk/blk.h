@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The block device /dev/qbdN.
+ *
+ * disk.c     gendisk, limits, numbers, life and death
+ * request.c  what a block request asks for; copying to and from it
+ *
+ * queue_rq only puts the request on a lock-free list and kicks the replica, which
+ * takes everything in arrival order with qbd_disk_take(), owns each request until
+ * it completes it, and gives it back with qbd_request_complete(). No volatile
+ * cache is advertised: a completed write is durable on a majority.
+ */
+#ifndef QBD_BLK_BLK_H
+#define QBD_BLK_BLK_H
+
+#include <linux/blkdev.h>
+#include <linux/bvec.h>
+#include <linux/list.h>
+#include <linux/llist.h>
+
+#include "../format/record.h"
+
+struct qbd_disk;
+
+#define QBD_DISK_QUEUE_DEPTH	128
+/* Bio vectors that describe the pages of one request. */
+#define QBD_REQUEST_BVECS_MAX	257
+
+enum qbd_request_state {
+	QBD_IO_NEW,		/* not yet looked at */
+	QBD_IO_HELD,		/* waits for a leader, a quorum or room */
+	QBD_IO_PROPOSED,	/* write: in a record of our own leadership */
+	QBD_IO_READING,		/* read: at our own store */
+	QBD_IO_CONFIRMING,	/* read: waits for a quorum round */
+	QBD_IO_FORWARDED,	/* at the leader */
+};
+
+/**
+ * struct qbd_request - a block request in the hands of the replica
+ * @queued: link of qbd_disk_take()
+ * @list: the replica's lists
+ * @kind: enum qbd_request_kind of format/frame.h
+ * @state: for status and for what a leader change has to do with it
+ * @block: first device block
+ * @count: device blocks
+ * @sequence: number in this session, never 0
+ * @index: PROPOSED: log index of the record
+ * @term: PROPOSED and FORWARDED: of the leadership
+ * @peer: FORWARDED: to whom
+ * @arrived_ns: boottime of arrival
+ * @data: whatever the replica attaches
+ */
+struct qbd_request {
+	struct llist_node queued;
+	struct list_head list;
+	u32 kind;
+	enum qbd_request_state state;
+	u64 block;
+	u32 count;
+	u64 sequence;
+	u64 index;
+	u64 term;
+	u32 peer;
+	u64 arrived_ns;
+	void *data;
+};
+
+/**
+ * qbd_disk_create() - allocate and publish /dev/qbdN
+ * @name: of the device, for sysfs attribute qbd/name
+ * @device_blocks: size
+ * @kick: any context: have qbd_disk_take() called soon
+ * @context: for @kick
+ *
+ * The partition scan reads from the device: the caller must be able to serve
+ * requests (or fail them) when it calls this, from another context than its own.
+ * Context: process; sleeps.
+ */
+struct qbd_disk *qbd_disk_create(const char *name, u64 device_blocks,
+				 void (*kick)(void *context), void *context);
+/* Somebody has it open (mounts included). */
+bool qbd_disk_in_use(struct qbd_disk *disk);
+/*
+ * No new opens: -EBUSY if it is in use and not @force. With @force new requests
+ * fail at once (the replica fails those it has), filesystems on it are told.
+ * Context: process; sleeps.
+ */
+int qbd_disk_begin_removal(struct qbd_disk *disk, bool force);
+/* After the replica completed every request: gone when the last opener leaves. */
+void qbd_disk_destroy(struct qbd_disk *disk);
+
+unsigned int qbd_disk_number(const struct qbd_disk *disk);	/* N of qbdN */
+
+/* Everything that arrived since the last call, in order, as a list of @queued. */
+struct llist_node *qbd_disk_take(struct qbd_disk *disk);
+/* Give a request back; BLK_STS_OK or why not. Any context; once per request. */
+void qbd_request_complete(struct qbd_request *request, blk_status_t status);
+
+/* Describe the pages of @request in place; at most @max entries. Return: entries. */
+unsigned int qbd_request_bvecs(struct qbd_request *request, struct bio_vec *bvecs,
+			       unsigned int max);
+/* Copy one write's data into log pages, computing its checksum; and back. */
+u32 qbd_request_copy_out(struct qbd_request *request, struct page **pages,
+			 unsigned int count);
+void qbd_request_copy_in(struct qbd_request *request, struct page **pages,
+			 unsigned int count);
+
+int qbd_blk_init(void);
+void qbd_blk_exit(void);
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The network of one member: its listener and two connections to each peer.
+ *
+ * listener.c    accepts, in the device's network namespace
+ * connection.c  dials, backs off, tears down; socket callbacks
+ * handshake.c   who is there: version, device, member, secret, both ways
+ * send.c        queues and the sending work
+ * receive.c     the receiving work: frames into pool pages
+ * frame.c       pure checks of frames, shared with tests and fuzzers
+ *
+ * Concurrency: each connection has a sending and a receiving work of its own.
+ * What arrives is queued and the replica is kicked; it calls qbd_net_poll() in
+ * its context, and only from there do the operations below come, frame by frame
+ * in the order of each connection. All calls are made in replica context unless
+ * they say otherwise, and none of them sleeps but create and destroy.
+ *
+ * A pair of members shares a control and a bulk connection; a peer is "up" when
+ * both stand. The member with the higher id dials. A new connection of the same
+ * kind replaces the old one, and nothing of the old one is delivered after
+ * peer_down() (that is what keeps a delayed request from landing late).
+ */
+#ifndef QBD_NET_NET_H
+#define QBD_NET_NET_H
+
+#include <linux/bvec.h>
+#include <linux/types.h>
+#include <net/net_namespace.h>
+
+#include "../core/core.h"
+#include "../format/frame.h"
+#include "../record/record.h"
+
+struct qbd_net;
+
+/**
+ * struct qbd_net_ops - what the network tells its replica
+ * @kick: any context: have qbd_net_poll() called soon
+ * @peer_up: both connections to @peer stand; nothing of earlier ones is left
+ * @peer_down: either is gone; both are closed, all queued frames are dropped;
+ *	@reason in a few words
+ * @message: a consensus message (from, to and device are checked)
+ * @append: a record, checked (header, chain, data); the callee's to put
+ * @request: forwarded I/O; @data (writes) is the callee's to free, checked
+ * @reply: answer to a forwarded request; @data (reads) is the callee's to free
+ * @reset: see struct qbd_frame_reset
+ * @fill: see struct qbd_frame_fill
+ * @extent: a piece of an extent; @data (NULL if zero) is the callee's to free
+ * @fill_end: see struct qbd_frame_fill_end
+ * @writable: the bulk queue to @peer fell below its low mark: more may be sent
+ * @refused: a handshake failed, either side; @peer 0 if not known; rate limited
+ */
+struct qbd_net_ops {
+	void (*kick)(void *context);
+	void (*peer_up)(void *context, u32 peer);
+	void (*peer_down)(void *context, u32 peer, const char *reason);
+	void (*message)(void *context, u32 peer, const struct qbd_core_message *message);
+	void (*append)(void *context, u32 peer, const struct qbd_frame_append *append,
+		       struct qbd_record *record);
+	void (*request)(void *context, u32 peer, const struct qbd_frame_request *request,
+			struct qbd_buffer *data);
+	void (*reply)(void *context, u32 peer, const struct qbd_frame_reply *reply,
+		      struct qbd_buffer *data);
+	void (*reset)(void *context, u32 peer, const struct qbd_frame_reset *reset);
+	void (*fill)(void *context, u32 peer, const struct qbd_frame_fill *fill);
+	void (*extent)(void *context, u32 peer, const struct qbd_frame_extent *extent,
+		       struct qbd_buffer *data);
+	void (*fill_end)(void *context, u32 peer, const struct qbd_frame_fill_end *end);
+	void (*writable)(void *context, u32 peer);
+	void (*refused)(void *context, u32 peer, enum qbd_refusal reason);
+};
+
+/**
+ * struct qbd_net_identity - who we are to others
+ * @name: device name, for the log
+ * @device_blocks: operations and requests must lie within
+ */
+struct qbd_net_identity {
+	const char *name;
+	u8 uuid[QBD_UUID_SIZE];
+	u8 incarnation[QBD_UUID_SIZE];
+	u8 secret[QBD_SECRET_SIZE];
+	u32 member_id;
+	u64 device_blocks;
+	struct qbd_address listen;
+};
+
+/**
+ * qbd_net_create() - listen, but talk to nobody yet
+ * @net: namespace of all sockets; the caller keeps it alive until destroy
+ * @identity: copied
+ * @pool: received data goes there
+ * @ops: see there
+ * @context: for @ops
+ * @error_text: on failure one line: what, why, what would work
+ * @error_text_size: its room
+ *
+ * Context: process; sleeps. Return: the network or ERR_PTR (-EADDRINUSE,
+ * -EADDRNOTAVAIL, ...).
+ */
+struct qbd_net *qbd_net_create(struct net *net, const struct qbd_net_identity *identity,
+			       struct qbd_pool *pool, const struct qbd_net_ops *ops,
+			       void *context, char *error_text, size_t error_text_size);
+/* Closes everything, waits for its works; no operation is called afterwards.
+ * Context: process; sleeps; never waits for a peer.
+ */
+void qbd_net_destroy(struct qbd_net *net);
+
+/* The members to talk to, this one excluded by itself. Those that are gone are
+ * disconnected, changed addresses are dialled anew. Replica context.
+ */
+void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout *members);
+/* How long silence on a control connection may last before it is closed and
+ * dialled again (half-open connections, paused hosts), in ms.
+ */
+void qbd_net_set_silence_limit(struct qbd_net *net, unsigned int milliseconds);
+
+/* Deliver what has arrived. Replica context. */
+void qbd_net_poll(struct qbd_net *net);
+/* Pages came back to the pool: receivers that waited for some go on. Any context. */
+void qbd_net_pages_available(struct qbd_net *net);
+
+/* A consensus message; dropped silently if the peer is not up. */
+void qbd_net_send_message(struct qbd_net *net, const struct qbd_core_message *message);
+
+/**
+ * struct qbd_net_frame - one frame for the bulk connection of a peer
+ * @fixed: fixed part, copied by qbd_net_send()
+ * @fixed_bytes: its length
+ * @record: for APPEND: the used header bytes and data follow the fixed part; a
+ *	reference is taken
+ * @buffer: data blocks from pool pages; becomes the network's and is freed
+ * @bvecs: data from elsewhere (a block request's own pages); must stay until the
+ *	request is done with: the bytes are copied by TCP when they are sent, and
+ *	a checksum is computed then
+ * @bvec_count: entries
+ * @data_blocks: blocks of data
+ * @data_checksum: of the data, if known already (@data_checksum_known)
+ * @cookie: names the frame for qbd_net_cancel()
+ */
+struct qbd_net_frame {
+	enum qbd_frame_type type;
+	const void *fixed;
+	unsigned int fixed_bytes;
+	struct qbd_record *record;
+	struct qbd_buffer *buffer;
+	const struct bio_vec *bvecs;
+	unsigned int bvec_count;
+	unsigned int data_blocks;
+	u32 data_checksum;
+	bool data_checksum_known;
+	void *cookie;
+};
+
+/**
+ * qbd_net_send() - queue a frame on the bulk connection of a peer
+ *
+ * Return: 0; -ENOTCONN; -EAGAIN: its queue is over the high mark, writable()
+ * follows; -ENOMEM likewise. On failure nothing was taken.
+ */
+int qbd_net_send(struct qbd_net *net, u32 peer, const struct qbd_net_frame *frame);
+/* Several qbd_net_send() in a row go out as one burst: call this after the last. */
+void qbd_net_push(struct qbd_net *net, u32 peer);
+/*
+ * The bvecs of the frame with this cookie are about to vanish. If the frame is
+ * queued it is dropped; if it is half sent the connection is closed. After the
+ * call nothing of the network touches them. May wait for one non-blocking send.
+ */
+void qbd_net_cancel(struct qbd_net *net, u32 peer, void *cookie);
+
+bool qbd_net_peer_up(const struct qbd_net *net, u32 peer);
+
+struct qbd_net_peer_status {
+	bool control_up;
+	bool bulk_up;
+	u64 queued_bytes;		/* bulk frames not given to TCP yet */
+	u64 sent_bytes;			/* both connections, since creation */
+	u64 received_bytes;
+	u64 sent_frames;
+	u64 received_frames;
+	u64 connects;			/* times that it came up */
+	char last_error[64];		/* why it is not up, or "" */
+};
+void qbd_net_peer_status(const struct qbd_net *net, u32 peer,
+			 struct qbd_net_peer_status *status);
+
+#endif

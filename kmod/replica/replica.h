@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The replica: one member of one device on this host. It drives the core, and
+ * ties store, network and block device to it.
+ *
+ * replica.c    life and death, the work, the registry of all replicas
+ * events.c     what the core's outputs and the rooms' reports lead to
+ * write.c      requests into records, proposals, commit, completion
+ * read.c       reads at the leader
+ * forward.c    requests to and from other members
+ * append.c     records to followers, records from the leader
+ * fill.c       extents to and from other members
+ * status.c     snapshots for netlink
+ *
+ * This header is what kmod/ctl calls. All of it is for process context, may
+ * sleep, and may be called by several at once.
+ */
+#ifndef QBD_REPLICA_REPLICA_H
+#define QBD_REPLICA_REPLICA_H
+
+#include <linux/types.h>
+#include <net/net_namespace.h>
+
+#include "../core/core.h"
+#include "../format/superblock.h"
+#include "../net/net.h"
+#include "../store/store.h"
+
+struct qbd_replica;
+
+enum qbd_no_quorum {
+	QBD_NO_QUORUM_SUSPEND,	/* I/O waits (default) */
+	QBD_NO_QUORUM_ERROR,	/* I/O fails after the grace period */
+};
+
+enum qbd_read_mode {
+	QBD_READ_LEASE,		/* linearizable, under the leader's lease (default) */
+	QBD_READ_QUORUM,	/* linearizable, a round for each batch */
+};
+
+/**
+ * struct qbd_settings - what may be changed while a device is up
+ * @election_timeout_ms: T; elections start T..2T after the leader was last heard
+ * @heartbeat_ms: at most a third of T
+ * @no_quorum: enum qbd_no_quorum
+ * @no_quorum_grace_ms: how long without a leader before I/O fails (ERROR)
+ * @read_mode: enum qbd_read_mode
+ * @window_bytes: records sent to one follower and not acknowledged
+ */
+struct qbd_settings {
+	u32 election_timeout_ms;
+	u32 heartbeat_ms;
+	u32 no_quorum;
+	u32 no_quorum_grace_ms;
+	u32 read_mode;
+	u32 window_bytes;
+};
+
+#define QBD_MEMORY_DEFAULT	(64u << 20)
+#define QBD_MEMORY_MIN		(8u << 20)
+#define QBD_MEMORY_MAX		(1u << 30)
+
+/**
+ * struct qbd_up_parameters - how to bring a member up
+ * @disk: path of its disk, all else is on it
+ * @memory_bytes: log pages; QBD_MEMORY_MIN..QBD_MEMORY_MAX
+ * @settings: start values
+ */
+struct qbd_up_parameters {
+	const char *disk;
+	u32 memory_bytes;
+	struct qbd_settings settings;
+};
+
+#define QBD_ERROR_TEXT_SIZE	256
+
+/*
+ * Settings as they are by default; and are these any good? 0 or -EINVAL with one
+ * line (what, why, what would work).
+ */
+void qbd_settings_default(struct qbd_settings *settings);
+int qbd_settings_check(const struct qbd_settings *settings, char *error_text,
+		       size_t error_text_size);
+
+/* Bring a member up in a namespace. Return: 0 or -errno with one line of text. */
+int qbd_replica_up(struct net *net, const struct qbd_up_parameters *parameters,
+		   struct qbd_replica **replica, char *error_text,
+		   size_t error_text_size);
+/*
+ * Take it down. Leadership is handed over first if that is possible. -EBUSY if the
+ * device is in use and not @force; with @force what waits fails with I/O errors,
+ * so that nothing hangs for ever. The reference is the caller's still.
+ */
+int qbd_replica_down(struct qbd_replica *replica, bool force, char *error_text,
+		     size_t error_text_size);
+
+/* By device name in a namespace; takes a reference. NULL if there is none. */
+struct qbd_replica *qbd_replica_find(struct net *net, const char *name);
+/* The next one after number @after (-1: the first) in a namespace; a reference. */
+struct qbd_replica *qbd_replica_next(struct net *net, int after);
+void qbd_replica_put(struct qbd_replica *replica);
+
+void qbd_replica_settings(struct qbd_replica *replica, struct qbd_settings *settings);
+int qbd_replica_set(struct qbd_replica *replica, const struct qbd_settings *settings,
+		    char *error_text, size_t error_text_size);
+/* Hand leadership to @member (0: the fittest). Waits until it has happened or
+ * failed. -EHOSTUNREACH, -EREMOTEIO, -ETIMEDOUT ... with one line of text.
+ */
+int qbd_replica_leader_move(struct qbd_replica *replica, u32 member, char *error_text,
+			    size_t error_text_size);
+
+/**
+ * struct qbd_member_status - one member as this one sees it
+ *
+ * match_index, next_index and inflight_bytes are known at the leader only, for
+ * the others they are 0 with progress_known false.
+ */
+struct qbd_member_status {
+	struct qbd_member_layout member;
+	bool self;
+	bool leader;
+	bool connected;
+	bool progress_known;
+	bool needs_extents;		/* being filled, or about to be */
+	u8 progress_state;		/* enum qbd_core_progress_state */
+	u64 match_index;
+	u64 next_index;
+	u64 behind_entries;
+	u64 behind_bytes;		/* of log, as far as it is known */
+	u64 inflight_bytes;
+	u64 last_heard_ms;		/* ago; U64_MAX: never */
+	struct qbd_net_peer_status network;
+};
+
+/**
+ * struct qbd_replica_status - a consistent snapshot
+ *
+ * @quorum_needed of @voters must be up; @voters_up is known at the leader exactly,
+ * elsewhere it is this member's connections; @may_lose more may fail before I/O
+ * stops (-1: has no quorum now).
+ */
+struct qbd_replica_status {
+	char name[QBD_NAME_SIZE];
+	u8 uuid[QBD_UUID_SIZE];
+	unsigned int number;		/* /dev/qbdN */
+	u32 member_id;
+	u64 device_blocks;
+	u32 role;			/* enum qbd_core_role */
+	u64 term;
+	u32 leader;			/* member id, 0: none known */
+	bool has_quorum;
+	u32 voters;
+	u32 quorum_needed;
+	u32 voters_up;
+	s32 may_lose;
+	u64 first_index;
+	u64 last_index;
+	u64 durable_index;
+	u64 commit_index;
+	u64 applied_index;
+	bool failed;			/* disk failed: vouches for nothing */
+	bool damaged;			/* lost acknowledged records, being resent */
+	bool filling;			/* data is being filled from extents */
+	u64 fill_extents_done;
+	u64 fill_extents_total;
+	bool lease_valid;
+	bool suspended;			/* requests wait for a leader */
+	u64 requests_waiting;
+	u64 requests_in_flight;
+	u64 in_use;			/* openers of the block device */
+	u64 reads, read_bytes, writes, write_bytes, zeroes, forwarded, resent, errors;
+	u64 records_appended;		/* as leader */
+	u64 memory_bytes, memory_free_bytes;
+	char problem[128];		/* one line if something needs a person, or "" */
+	struct qbd_settings settings;
+	struct qbd_store_status store;
+	u32 member_count;
+	struct qbd_member_status members[QBD_MEMBERS_MAX];
+};
+
+/* @status is large: allocate it. */
+void qbd_replica_get_status(struct qbd_replica *replica,
+			    struct qbd_replica_status *status);
+
+enum qbd_event_kind {
+	QBD_EVENT_UP = 1,
+	QBD_EVENT_DOWN,
+	QBD_EVENT_ROLE,			/* this member's role or term changed */
+	QBD_EVENT_LEADER,		/* leader became known, changed, or was lost */
+	QBD_EVENT_PEER_UP,
+	QBD_EVENT_PEER_DOWN,
+	QBD_EVENT_QUORUM_LOST,
+	QBD_EVENT_QUORUM_REGAINED,
+	QBD_EVENT_FILL_PROGRESS,
+	QBD_EVENT_FILL_DONE,
+	QBD_EVENT_DISK_FAILED,
+	QBD_EVENT_SETTINGS,
+	QBD_EVENT_REFUSED,		/* a handshake failed */
+};
+
+/**
+ * struct qbd_event - one change, for those who listen
+ * @sequence: counts this replica's events; a gap means that some were dropped
+ * @peer: member concerned, or 0
+ * @text: reason or detail, may be ""
+ */
+struct qbd_event {
+	enum qbd_event_kind kind;
+	u64 sequence;
+	char name[QBD_NAME_SIZE];
+	unsigned int number;
+	u32 member_id;
+	u32 role;
+	u64 term;
+	u32 leader;
+	u32 peer;
+	u64 done;			/* FILL_PROGRESS: extents */
+	u64 total;
+	char text[96];
+};
+
+/* Set by ctl before the first replica is up; process context, may sleep. */
+typedef void (*qbd_event_handler)(struct net *net, const struct qbd_event *event);
+void qbd_replica_set_event_handler(qbd_event_handler handler);
+
+/* Module and namespace life, called by main.c. */
+int qbd_replica_init(void);
+void qbd_replica_exit(void);
+/* Takes down, with force, every member that lives in @net. */
+void qbd_replica_net_exit(struct net *net);
+
+#endif
