@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The only header the Raft core needs from outside: fixed-width types, bool,
+ * NULL and memset()/memcpy(). The core compiles unchanged into the kernel
+ * module, into KUnit and into plain userspace programs.
+ */
+#ifndef QBD_CORE_TYPES_H
+#define QBD_CORE_TYPES_H
+
+#ifdef __KERNEL__
+
+#include <linux/types.h>
+#include <linux/stddef.h>
+#include <linux/string.h>
+
+#else
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+
+#endif /* __KERNEL__ */
+
+#endif /* QBD_CORE_TYPES_H */
