@@ -31,7 +31,7 @@
 
 #include "types.h"
 
-#define QBD_MEMBERS_MAX		16	/* members of one configuration */
+#define QBD_CORE_MEMBERS_MAX	16	/* members of one configuration */
 #define QBD_PEERS_MAX		24	/* slots: members and strangers heard of */
 #define QBD_TRAIL_MAX		256	/* runs of equal term kept of the log */
 #define QBD_CONFIGS_MAX		8	/* stacked configurations */
@@ -45,19 +45,19 @@
 /* ---- configuration ------------------------------------------------------ */
 
 /*
- * Member flags. In a simple configuration only VOTER and LEARNER occur. In a
- * joint one VOTER marks the incoming set and VOTER_OLD the outgoing set; a
- * member of both carries both.
+ * Member flags, the same values as QBD_MEMBER_* of the format. In a simple
+ * configuration only VOTER and LEARNER occur. In a joint one VOTER marks the
+ * incoming set and VOTER_OLD the outgoing set; a member of both carries both.
  */
-#define QBD_MEMBER_VOTER	0x01
-#define QBD_MEMBER_VOTER_OLD	0x02
-#define QBD_MEMBER_LEARNER	0x04
-#define QBD_MEMBER_WITNESS	0x08	/* votes and logs, never leads */
+#define QBD_CORE_VOTER		0x01
+#define QBD_CORE_VOTER_OLD	0x02
+#define QBD_CORE_LEARNER	0x04
+#define QBD_CORE_WITNESS	0x08	/* votes and logs, never leads */
 
 /**
  * struct qbd_member - one member of a configuration
  * @id: never reused, never 0
- * @flags: QBD_MEMBER_*
+ * @flags: QBD_CORE_VOTER ...
  * @priority: higher is preferred as leader; equal by default
  * @reserved: zero
  */
@@ -77,7 +77,7 @@ struct qbd_member {
 struct qbd_config {
 	u32 count;
 	u32 reserved;
-	struct qbd_member members[QBD_MEMBERS_MAX];
+	struct qbd_member members[QBD_CORE_MEMBERS_MAX];
 };
 
 /**
@@ -110,7 +110,7 @@ const struct qbd_member *qbd_config_find(const struct qbd_config *config,
  * struct qbd_core_options - the timing and window knobs of a device
  * @election_timeout: T. Followers campaign after [T, 2T] of silence and refuse
  *	votes for T after a leader was heard
- * @heartbeat: time between heartbeats, at most half of T
+ * @heartbeat: time between heartbeats, at most a third of T
  * @disk_stall: a leader whose own log write makes no progress for so long
  *	hands over
  * @resend: sent entries without any progress for so long are probed for and
@@ -372,12 +372,12 @@ struct qbd_range {
 };
 
 /**
- * enum qbd_peer_state - what the leader knows of a peer's log
+ * enum qbd_core_progress_state - what the leader knows of a peer's log
  * @QBD_PEER_PROBE: looking for the last entry in common
  * @QBD_PEER_REPLICATE: streaming
  * @QBD_PEER_NEEDS_EXTENTS: it is behind the start of the log
  */
-enum qbd_peer_state {
+enum qbd_core_progress_state {
 	QBD_PEER_PROBE,
 	QBD_PEER_REPLICATE,
 	QBD_PEER_NEEDS_EXTENTS,
@@ -385,7 +385,7 @@ enum qbd_peer_state {
 
 /* ---- roles and flags ---------------------------------------------------- */
 
-enum qbd_role {
+enum qbd_core_role {
 	QBD_ROLE_FOLLOWER	= 0,
 	QBD_ROLE_PRECANDIDATE	= 1,
 	QBD_ROLE_CANDIDATE	= 2,
@@ -425,7 +425,7 @@ enum qbd_role {
  * @hard_vote: vote to persist (member id or 0)
  * @hard_seq: to be handed to qbd_core_hard_state_durable() afterwards. Only the
  *	newest needs to be written; it covers all before it
- * @role: enum qbd_role
+ * @role: enum qbd_core_role
  * @leader: member id or 0
  * @term: current term
  * @commit: entries up to here are committed. They may be applied, whether or
@@ -465,13 +465,13 @@ struct qbd_core_output {
 /* ---- reads -------------------------------------------------------------- */
 
 /**
- * enum qbd_read_mode - how sure a read must be
- * @QBD_READ_LEASE: under the leader's lease, else as QBD_READ_QUORUM
- * @QBD_READ_QUORUM: a round of heartbeats confirms leadership
+ * enum qbd_core_read_mode - how sure a read must be
+ * @QBD_CORE_READ_LEASE: under the leader's lease, else as QBD_CORE_READ_QUORUM
+ * @QBD_CORE_READ_QUORUM: a round of heartbeats confirms leadership
  */
-enum qbd_read_mode {
-	QBD_READ_LEASE,
-	QBD_READ_QUORUM,
+enum qbd_core_read_mode {
+	QBD_CORE_READ_LEASE,
+	QBD_CORE_READ_QUORUM,
 };
 
 /**
@@ -552,7 +552,7 @@ struct qbd_peer {
 	u64 vote_term;
 
 	/* what the leader knows of it */
-	u8 state;		/* enum qbd_peer_state */
+	u8 state;		/* enum qbd_core_progress_state */
 	bool bulk_up;
 	bool control_up;
 	bool probe_sent;
@@ -904,7 +904,7 @@ u32 qbd_core_slot_peer(const struct qbd_core *core, u32 slot);
  * @mode: under the lease, or by a round
  */
 enum qbd_read_result qbd_core_read(struct qbd_core *core, u64 now, u64 ticket,
-				   enum qbd_read_mode mode);
+				   enum qbd_core_read_mode mode);
 
 /**
  * qbd_core_lease_valid() - may a lease read complete now?
@@ -975,7 +975,7 @@ const struct qbd_config *qbd_core_config_at(const struct qbd_core *core,
 
 /**
  * struct qbd_core_status - for people
- * @role: enum qbd_role
+ * @role: enum qbd_core_role
  * @leader: member id or 0
  * @vote: whom it voted for in this term
  * @fitness: QBD_MAY_*
@@ -1036,8 +1036,8 @@ void qbd_core_get_status(const struct qbd_core *core, u64 now,
 /**
  * struct qbd_peer_status - what is known of a peer; leader only, except @id
  * @id: member id
- * @member_flags: QBD_MEMBER_* in the configuration in force, 0 for a stranger
- * @state: enum qbd_peer_state
+ * @member_flags: QBD_CORE_VOTER ... in the configuration in force, 0 for a stranger
+ * @state: enum qbd_core_progress_state
  * @flags: QBD_MESSAGE_FILLING, FIT, FAILED as it last said
  * @match: acknowledged by it in this term
  * @next: next entry to send
