@@ -58,17 +58,19 @@ struct qbd_address {
 	__u8 bytes[16];
 } __attribute__((packed));
 
-enum qbd_member_flags {
-	QBD_MEMBER_VOTER	= 1 << 0,	/* votes in the new (or only) set */
-	QBD_MEMBER_VOTER_OLD	= 1 << 1,	/* votes in the outgoing set (joint) */
-	QBD_MEMBER_LEARNER	= 1 << 2,	/* receives the log, never counts */
-	QBD_MEMBER_WITNESS	= 1 << 3,	/* votes and logs, keeps no data */
-};
+/*
+ * Member flags. The core, which includes nothing, has the same definitions, and
+ * the compiler sees to it that they stay the same.
+ */
+#define QBD_MEMBER_VOTER	0x01	/* votes in the new (or only) set */
+#define QBD_MEMBER_VOTER_OLD	0x02	/* votes in the outgoing set (joint) */
+#define QBD_MEMBER_LEARNER	0x04	/* receives the log, never counts */
+#define QBD_MEMBER_WITNESS	0x08	/* votes and logs, never leads */
 
 /**
  * struct qbd_member_layout - one member of a configuration
  * @id: 1..2^32-1; never used again for another disk (accident 34)
- * @flags: enum qbd_member_flags
+ * @flags: QBD_MEMBER_*
  * @priority: 0..255; the higher, the rather leader; 100 by default
  * @name: what people call the host, NUL padded
  */

@@ -33,18 +33,13 @@ enum qbd_no_quorum {
 	QBD_NO_QUORUM_ERROR,	/* I/O fails after the grace period */
 };
 
-enum qbd_read_mode {
-	QBD_READ_LEASE,		/* linearizable, under the leader's lease (default) */
-	QBD_READ_QUORUM,	/* linearizable, a round for each batch */
-};
-
 /**
  * struct qbd_settings - what may be changed while a device is up
  * @election_timeout_ms: T; elections start T..2T after the leader was last heard
  * @heartbeat_ms: at most a third of T
  * @no_quorum: enum qbd_no_quorum
  * @no_quorum_grace_ms: how long without a leader before I/O fails (ERROR)
- * @read_mode: enum qbd_read_mode
+ * @read_mode: enum qbd_core_read_mode
  * @window_bytes: records sent to one follower and not acknowledged
  */
 struct qbd_settings {
