@@ -171,6 +171,7 @@ enum qbd_request_kind {
 	QBD_REQUEST_READ	= 1,
 	QBD_REQUEST_WRITE	= 2,	/* data blocks follow */
 	QBD_REQUEST_ZERO	= 3,
+	QBD_REQUEST_LEADER_MOVE	= 4,	/* @block: member id, 0 for the fittest; @count 0 */
 };
 
 /**
@@ -205,6 +206,8 @@ enum qbd_reply_status {
 	QBD_REPLY_NOT_LEADER	= 1,	/* send it to the leader, when known */
 	QBD_REPLY_IO_ERROR	= 2,
 	QBD_REPLY_INVALID	= 3,	/* out of the device, malformed */
+	QBD_REPLY_BUSY		= 4,	/* no memory for it now, send it again soon */
+	QBD_REPLY_REFUSED	= 5,	/* LEADER_MOVE: @detail is enum qbd_transfer_result */
 };
 
 /**
@@ -213,12 +216,15 @@ enum qbd_reply_status {
  * @session: of the request
  * @status: enum qbd_reply_status
  * @count: data blocks that follow (reads)
+ * @detail: see enum qbd_reply_status
  */
 struct qbd_frame_reply {
 	__le64 sequence;
 	__le64 session;
 	__le32 status;
 	__le32 count;
+	__le32 detail;
+	__le32 reserved;
 } __attribute__((packed));
 
 /**
@@ -299,7 +305,7 @@ static_assert(sizeof(struct qbd_frame_hello) == 80, "hello");
 static_assert(sizeof(struct qbd_frame_message) == 120, "message");
 static_assert(sizeof(struct qbd_frame_append) == 32, "append");
 static_assert(sizeof(struct qbd_frame_request) == 56, "request");
-static_assert(sizeof(struct qbd_frame_reply) == 24, "reply");
+static_assert(sizeof(struct qbd_frame_reply) == 32, "reply");
 /* The header of a full record and the append part share the fixed part. */
 static_assert(sizeof(struct qbd_frame_append) + 128 +
 	      sizeof(struct qbd_operation) * QBD_OPERATIONS_MAX <=

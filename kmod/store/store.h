@@ -251,9 +251,14 @@ void qbd_store_reset(struct qbd_store *store, u64 index, u64 term, u32 chain,
 void qbd_store_apply_pause(struct qbd_store *store, bool pause);
 /* True once no apply write is in flight after a pause; kick() when it becomes so. */
 bool qbd_store_apply_idle(const struct qbd_store *store);
-/* @pages NULL: zero. fill_written() gives @cookie back; pages stay the caller's. */
+/*
+ * @pages NULL: zero. @index is what the extent's changed_index becomes at least:
+ * the leader's commit index when it read the data, so that this member, should it
+ * lead one day, never takes the extent for older than it is. fill_written() gives
+ * @cookie back; pages stay the caller's.
+ */
 void qbd_store_fill_write(struct qbd_store *store, u64 block, u32 count,
-			  struct page **pages, void *cookie);
+			  struct page **pages, u64 index, void *cookie);
 void qbd_store_fill_advance(struct qbd_store *store, u64 cursor, u64 through_index);
 /* All extents are there and applied >= through_index: flush, drop the intent. */
 void qbd_store_fill_finish(struct qbd_store *store);
