@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0
+# qbd: the module, the tool, the tests.  make help lists the targets.
+
+REPO := $(CURDIR)
+BUILD := $(REPO)/build
+
+# The kernel to build for: KDIR if given, else the running one if its headers
+# are here, else the newest installed Debian headers.
+KDIR ?= $(or $(wildcard /lib/modules/$(shell uname -r)/build),$(shell \
+	ls -d /usr/src/linux-headers-*-amd64 2>/dev/null | sort -V | tail -n 1))
+kernel_release = $(shell cat "$(1)/include/config/kernel.release" 2>/dev/null)
+
+# Kernels that the module is built for by lint and by the tests.
+STOCK_KDIRS = $(shell ls -d /usr/src/linux-headers-6.1.*-amd64 2>/dev/null | sort -V | tail -n 1) \
+	$(shell ls -d /usr/src/linux-headers-6.12.*-amd64 2>/dev/null | sort -V | tail -n 1)
+
+UML ?= plain
+SUITE ?=
+OUT ?= $(BUILD)/bench
+DESTDIR ?=
+PREFIX ?= /usr
+
+Q := @
+ifeq ($(V),1)
+Q :=
+endif
+
+.PHONY: all packages module modules stock-modules uml-module tool install \
+	modules_install check demo bench shell uml-shell lint clean help
+
+all: packages
+	$(Q)$(MAKE) --no-print-directory module tool
+
+packages:
+	$(Q)scripts/packages.sh build
+
+# $(call kbuild,KDIR,DIRECTORY,ARGUMENTS): build the module in DIRECTORY.
+define kbuild
+	$(Q)test -f kmod/Kbuild || { echo "qbd: kmod/Kbuild is missing: this is no complete source tree"; exit 2; }
+	$(Q)echo "qbd: building the module in $(patsubst $(REPO)/%,%,$(2))"
+	$(Q)scripts/mirror.sh "$(2)"
+	$(Q)flock "$(2)/.lock" $(MAKE) --no-print-directory -C "$(1)" M="$(2)/kmod" $(3) modules
+endef
+
+module modules: packages
+	$(Q)$(MAKE) --no-print-directory build-module
+
+.PHONY: build-module
+build-module:
+	$(Q)test -n "$(call kernel_release,$(KDIR))" || { echo "qbd: KDIR=$(KDIR) holds no configured kernel (no include/config/kernel.release): install its headers or give KDIR="; exit 2; }
+	$(call kbuild,$(KDIR),$(BUILD)/$(call kernel_release,$(KDIR)),)
+
+stock-modules: packages
+	$(Q)set -e; for kdir in $(STOCK_KDIRS); do \
+		$(MAKE) --no-print-directory build-module KDIR=$$kdir; done
+
+uml-module:
+	$(Q)scripts/packages.sh build kernel
+	$(Q)case "$(UML)" in plain|debug) ;; *) echo "qbd: UML=$(UML): use plain or debug"; exit 2;; esac
+	$(Q)kdir=$$(scripts/uml/build-kernel.sh $(UML)) && \
+		$(MAKE) --no-print-directory build-uml-module UML=$(UML) UML_KDIR="$$kdir"
+
+.PHONY: build-uml-module
+build-uml-module:
+	$(call kbuild,$(UML_KDIR),$(BUILD)/uml-$(UML),ARCH=um QBD_KUNIT=1)
+
+tool: packages
+	$(Q)test -f userspace/Makefile || { echo "qbd: userspace/Makefile is missing: this is no complete source tree"; exit 2; }
+	$(Q)$(MAKE) --no-print-directory -C userspace
+
+install: tool
+	$(Q)$(MAKE) --no-print-directory -C userspace install DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)"
+
+modules_install: module
+	$(Q)$(MAKE) --no-print-directory -C "$(KDIR)" M="$(BUILD)/$(call kernel_release,$(KDIR))/kmod" \
+		$(if $(DESTDIR),INSTALL_MOD_PATH="$(DESTDIR)") INSTALL_MOD_DIR=updates modules_install
+
+check:
+	$(Q)scripts/packages.sh build lint kernel uml qemu bench doc
+	$(Q)tests/run $(SUITE)
+
+lint:
+	$(Q)scripts/packages.sh build lint kernel
+	$(Q)scripts/lint.sh $(STOCK_KDIRS)
+
+demo:
+	$(Q)scripts/packages.sh build kernel uml qemu
+	$(Q)test -x scripts/demo || { echo "qbd: scripts/demo is missing: this is no complete source tree"; exit 2; }
+	$(Q)scripts/demo
+
+bench:
+	$(Q)scripts/packages.sh build kernel uml bench
+	$(Q)test -x scripts/bench/run || { echo "qbd: scripts/bench/run is missing: this is no complete source tree"; exit 2; }
+	$(Q)scripts/bench/run --out "$(OUT)"
+
+shell:
+	$(Q)scripts/packages.sh build qemu
+	$(Q)scripts/qemu/shell
+
+uml-shell:
+	$(Q)scripts/packages.sh build kernel uml
+	$(Q)scripts/uml/shell
+
+clean:
+	$(Q)rm -rf "$(BUILD)"
+	$(Q)if [ -f userspace/Makefile ]; then $(MAKE) --no-print-directory -C userspace clean; fi
+
+help:
+	@echo 'qbd: a block device replicated by a quorum of hosts'
+	@echo
+	@echo '  make                     module and tool (KDIR=DIR: for another kernel)'
+	@echo '  make modules KDIR=DIR    the module for the kernel in DIR'
+	@echo '  make install             install the tool (DESTDIR=, PREFIX=/usr)'
+	@echo '  make modules_install     install the module (DESTDIR=, KDIR=)'
+	@echo '  make demo                three hosts, a mounted file system, a power cut'
+	@echo '  make check               every test; SUITE=NAME runs a part of them'
+	@echo '  make bench [OUT=DIR]     latency and failover figures (default build/bench)'
+	@echo '  make shell               a shell on host 1 of three hosts in QEMU'
+	@echo '  make uml-shell           a shell in a three-member cluster in User-mode Linux'
+	@echo '  make uml-module          the module for User-mode Linux (UML=debug: the debug kernel)'
+	@echo '  make lint                warnings, sparse, checkpatch, kernel-doc'
+	@echo '  make clean               remove build/'
+	@echo
+	@echo 'Kernels are cached in $${QBD_CACHE:-/var/cache/qbd}; V=1 shows commands.'
+	@echo
+	@tests/run --list

@@ -1,0 +1,388 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Run a command as root in User-mode Linux, with qbd.ko loaded.
+
+The guest sees the host's root file system read-only, at the same paths; /tmp,
+/run, /var/tmp and /mnt are empty and writable, $QBD_RESULT is a directory of
+the host that survives.  The command's standard output and error come out here,
+its exit status is ours.
+
+A run succeeds only when the command says so: its status is written to a file
+of the host, the guest powers off by itself, and the kernel log holds no
+warning, lockdep splat, sanitizer report, hung task or oops.
+
+Exit status: the command's own, or
+  120  the kernel log holds something that must not be there
+  121  the guest died or hung up without saying how the command ended
+  124  the time was up
+  2    bad usage or something is missing
+"""
+
+import argparse
+import ctypes
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+REPO = os.path.dirname(os.path.dirname(HERE))
+
+EXIT_LOG = 120
+EXIT_DIED = 121
+EXIT_TIMEOUT = 124
+EXIT_USAGE = 2
+
+# What the kernel prints when something is wrong with the kernel.  Messages
+# about a failing disk or file system are not among them: tests provoke those
+# and judge them.
+BAD_LINES = re.compile(
+    r"BUG: |WARNING: |Oops: |Oops -|Kernel panic|general protection fault"
+    r"|Unable to handle kernel|Kernel mode (fault|signal)"
+    r"|INFO: task .* blocked for more than|INFO: trying to register non-static key"
+    r"|soft lockup|hard lockup|rcu: INFO: |detected stall"
+    r"|possible (recursive|circular) locking|inconsistent lock state"
+    r"|suspicious RCU usage|bad unlock balance|held lock freed|still held"
+    r"|invalid wait context|irq lock inversion|HARDIRQ-safe|SOFTIRQ-safe"
+    r"|BUG kmalloc|KASAN: |UBSAN: |ODEBUG: |kmemleak: unreferenced"
+    r"|refcount_t: |list_(add|del) corruption|scheduling while atomic"
+    r"|sleeping function called|Objects remaining in"
+    r"|workqueue: .* is flushing !WQ_MEM_RECLAIM"
+    r"|workqueue: WQ_MEM_RECLAIM .* is flushing")
+
+
+def say(text):
+    print("uml: " + text, file=sys.stderr, flush=True)
+
+
+def fail_usage(text):
+    say(text)
+    sys.exit(EXIT_USAGE)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        prog="scripts/uml/run.sh", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kernel", choices=("plain", "debug"), default="plain")
+    parser.add_argument("--time-travel", action="store_true",
+                        help="virtual time: idle time is skipped, computing takes none")
+    parser.add_argument("--mem", default=None, metavar="SIZE",
+                        help="guest memory (default 1G, debug kernel 2G)")
+    parser.add_argument("--disk", action="append", default=[], metavar="SIZE",
+                        help="add an empty disk, /dev/ubda, /dev/ubdb, ...")
+    parser.add_argument("--timeout", type=float, default=None, metavar="SECONDS",
+                        help="real time after which the guest is killed "
+                             "(default 120, none with --shell)")
+    parser.add_argument("--log", metavar="FILE",
+                        help="where the console goes (default: in the result directory)")
+    parser.add_argument("--result", metavar="DIR",
+                        help="the guest's $QBD_RESULT (default: a new directory "
+                             "under build/uml-run, removed after success)")
+    parser.add_argument("--module", action="append", default=None, metavar="FILE",
+                        help="module to load, repeatable (default: build/uml-KERNEL/qbd.ko)")
+    parser.add_argument("--no-module", action="store_true",
+                        help="load no module")
+    parser.add_argument("--append", default="", metavar="ARGUMENTS",
+                        help="more arguments for the guest kernel")
+    parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE",
+                        help="environment of the command")
+    parser.add_argument("--expect", action="append", default=[], metavar="REGEX",
+                        help="kernel log lines that are no failure in this run")
+    parser.add_argument("--kmemleak", action="store_true",
+                        help="unload the modules after the command and look for leaks "
+                             "(debug kernel)")
+    parser.add_argument("--verbose", action="store_true",
+                        help="show the console, too")
+    parser.add_argument("--shell", action="store_true",
+                        help="run the command (default: a shell) on this terminal")
+    parser.add_argument("command", nargs=argparse.REMAINDER,
+                        metavar="-- COMMAND ARGUMENT...")
+    args = parser.parse_args()
+    if args.command and args.command[0] == "--":
+        args.command = args.command[1:]
+    if not args.command:
+        if not args.shell:
+            fail_usage("no command given: run.sh [OPTION]... -- COMMAND ARGUMENT...")
+        args.command = ["bash", "--norc", "-i"]
+    if args.shell and not (os.isatty(0) and os.isatty(1)):
+        fail_usage("--shell needs a terminal on standard input and output")
+    if args.kmemleak and args.kernel != "debug":
+        fail_usage("--kmemleak needs --kernel debug")
+    if args.timeout is None:
+        args.timeout = float("inf") if args.shell else 120.0
+    if args.mem is None:
+        args.mem = "2G" if args.kernel == "debug" else "1G"
+    for entry in args.env:
+        if "=" not in entry:
+            fail_usage("--env %s: write NAME=VALUE" % entry)
+    try:
+        args.expect = [re.compile(regex) for regex in args.expect]
+    except re.error as error:
+        fail_usage("--expect: %s" % error)
+    return args
+
+
+def kernel_directory(kind):
+    build = subprocess.run([os.path.join(HERE, "build-kernel.sh"), kind],
+                           stdout=subprocess.PIPE, text=True)
+    if build.returncode:
+        sys.exit(EXIT_USAGE)
+    return build.stdout.strip()
+
+
+def find_modules(args):
+    if args.no_module:
+        return []
+    modules = args.module or [os.path.join(REPO, "build", "uml-" + args.kernel,
+                                           "qbd.ko")]
+    for module in modules:
+        if not os.path.isfile(module):
+            fail_usage("%s is missing: build it with make uml-module%s, or use "
+                       "--no-module" % (module, " UML=debug" if
+                                        args.kernel == "debug" else ""))
+    return [os.path.abspath(module) for module in modules]
+
+
+def size_in_bytes(text):
+    match = re.fullmatch(r"(\d+)([KMGT]?)", text)
+    if not match:
+        fail_usage("size %s: write a number and K, M, G or T" % text)
+    return int(match.group(1)) << {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}[match.group(2)]
+
+
+def quote(text):
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def write_orders(args, result, work, modules):
+    """The file which tells the guest's init what to do (sourced by bash)."""
+    # The guest mounts empty file systems over /tmp, /run, /var/tmp, /mnt; what
+    # it needs from the host below them is mounted back.
+    keep = [REPO] + sorted({os.path.dirname(m) for m in modules}) + [os.getcwd()]
+    lines = ["repo=" + quote(REPO), "directory=" + quote(os.getcwd()),
+             "result=" + quote(result), "shell=" + ("1" if args.shell else ""),
+             "kmemleak=" + ("1" if args.kmemleak else ""),
+             "modules=(%s)" % " ".join(map(quote, modules)),
+             "keep=(%s)" % " ".join(map(quote, keep)),
+             "command=(%s)" % " ".join(map(quote, args.command))]
+    lines += ["export %s=%s" % (name, quote(value)) for name, value in
+              (entry.split("=", 1) for entry in args.env)]
+    lines.append("export QBD_UML_KERNEL=" + args.kernel)
+    if args.time_travel:
+        lines.append("export QBD_TIME_TRAVEL=1")
+    if args.shell:
+        size = os.get_terminal_size()
+        lines += ["rows=%d" % size.lines, "columns=%d" % size.columns,
+                  "export TERM=" + quote(os.environ.get("TERM", "linux"))]
+    path = os.path.join(work, "orders")
+    with open(path, "w") as orders:
+        orders.write("\n".join(lines) + "\n")
+    return path
+
+
+def kernel_arguments(args, kernel, work, orders, output_fd, input_fd):
+    line = [os.path.join(kernel, "linux"), "mem=" + args.mem,
+            "root=none", "rootfstype=hostfs", "rootflags=/", "ro",
+            "init=" + os.path.join(HERE, "init"), "qbd_orders=" + orders,
+            "uml_dir=" + work, "umid=guest", "console=tty0",
+            "con=null", "con0=null,fd:1", "ssl=null",
+            "ssl0=fd:%d,fd:%d" % (input_fd, output_fd),
+            "kunit.enable=1"]
+    if args.time_travel:
+        line.append("time-travel=inf-cpu")
+    for number, size in enumerate(args.disk):
+        path = os.path.join(work, "disk%d" % number)
+        with open(path, "wb") as disk:
+            disk.truncate(size_in_bytes(size))
+        line.append("ubd%d=%s" % (number, path))
+    return line + args.append.split()
+
+
+def die_with_parent():
+    libc = ctypes.CDLL(None)
+    libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+
+
+class Console:
+    """Gathers the console in the log and notes the lines which must not be."""
+
+    def __init__(self, path, expect, verbose):
+        self.log = open(path, "wb", buffering=0)
+        self.path = path
+        self.expect = expect
+        self.verbose = verbose
+        self.partial = b""
+        self.bad = []
+        self.ended = None
+
+    def console(self, data):
+        self.log.write(data)
+        if self.verbose:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        *lines, self.partial = (self.partial + data).split(b"\n")
+        for line in lines:
+            self.judge(line.decode(errors="replace").rstrip("\r"))
+
+    def judge(self, line):
+        match = re.search(r"qbd-uml: command ended with status (\d+)$", line)
+        if match:
+            self.ended = int(match.group(1))
+        if BAD_LINES.search(line) and not any(e.search(line) for e in self.expect):
+            self.bad.append(line)
+
+    def output(self, data):
+        self.log.write(data)
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+def ask_for_traces(work):
+    """Have the hung guest print its blocked tasks (mconsole protocol)."""
+    path = os.path.join(work, "guest", "mconsole")
+    for order in (b"sysrq w", b"sysrq t"):
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+                sock.bind(os.path.join(work, "asker-%s" % order[-1:].decode()))
+                sock.sendto(struct.pack("<III", 0xcafebabe, 2, len(order)) +
+                            order.ljust(512, b"\0"), path)
+        except OSError:
+            return
+
+
+def stream(uml, pipes, console, deadline, work):
+    """Copy both pipes until the guest ends.  Returns whether it ended by itself."""
+    asked = False
+    poller = select.poll()
+    for fd in pipes:
+        poller.register(fd, select.POLLIN)
+    waiting = set(pipes)
+    while waiting:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            if asked:
+                return False
+            # Two more seconds for the traces to arrive.
+            asked = True
+            deadline = time.monotonic() + 2
+            ask_for_traces(work)
+            continue
+        for fd, _ in poller.poll(min(left, 1.0) * 1000):
+            data = os.read(fd, 65536)
+            if data:
+                pipes[fd](data)
+            else:
+                poller.unregister(fd)
+                waiting.discard(fd)
+        # A process of the guest that outlived its kernel would keep the pipes.
+        if uml.poll() is not None and not poller.poll(0):
+            break
+    return not asked
+
+
+def judge_run(console, uml, in_time, timeout, result):
+    status_path = os.path.join(result, "status")
+    try:
+        with open(status_path) as status_file:
+            status = int(status_file.read())
+    except (OSError, ValueError):
+        status = None
+    for line in console.bad[:8]:
+        say("kernel log: " + line.strip())
+    if not in_time:
+        say("killed after %g s without an end; log: %s" % (timeout, console.path))
+        return EXIT_TIMEOUT
+    if console.bad:
+        say("the kernel log holds %d bad lines; log: %s" % (len(console.bad),
+                                                           console.path))
+        return EXIT_LOG
+    if status is None or console.ended != status or uml.returncode != 0:
+        say("the guest died (status %s) without saying how the command ended; log: %s"
+            % (uml.returncode, console.path))
+        return EXIT_DIED
+    return status
+
+
+def run_guest(args, kernel, modules, result, work):
+    console_read, console_write = os.pipe()
+    pipes_to_close = [console_write]
+    orders = write_orders(args, result, work, modules)
+    log = args.log or os.path.join(result, "console.log")
+    console = Console(log, args.expect, args.verbose)
+    pipes = {console_read: console.console}
+    if args.shell:
+        input_fd, output_fd = os.dup(0), os.dup(1)
+        saved = termios.tcgetattr(0)
+        pipes_to_close += [input_fd, output_fd]
+    else:
+        output_read, output_fd = os.pipe()
+        # Nothing ever comes in; UML cannot wait on /dev/null.
+        input_fd, input_write = os.pipe()
+        pipes[output_read] = console.output
+        pipes_to_close += [output_fd, input_fd]
+    line = kernel_arguments(args, kernel, work, orders, output_fd, input_fd)
+    # A group of its own, so that the whole guest can be killed: each of its
+    # address spaces is a process of the host.
+    uml = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=console_write,
+                           stderr=subprocess.STDOUT, pass_fds=(output_fd, input_fd),
+                           start_new_session=True, preexec_fn=die_with_parent,
+                           env=dict(os.environ, TMPDIR="/dev/shm"))
+    for fd in pipes_to_close:
+        os.close(fd)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TIMEOUT))
+    in_time = False
+    try:
+        in_time = stream(uml, pipes, console, time.monotonic() + args.timeout, work)
+        if in_time:
+            uml.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        in_time = False
+    finally:
+        try:
+            os.killpg(uml.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        uml.wait()
+        if args.shell:
+            termios.tcsetattr(0, termios.TCSADRAIN, saved)
+    return judge_run(console, uml, in_time, args.timeout, result)
+
+
+def main():
+    args = parse_arguments()
+    kernel = kernel_directory(args.kernel)
+    modules = find_modules(args)
+    if args.result:
+        result = os.path.abspath(args.result)
+        os.makedirs(result, exist_ok=True)
+        if os.path.exists(os.path.join(result, "status")):
+            os.unlink(os.path.join(result, "status"))
+    else:
+        runs = os.path.join(REPO, "build", "uml-run")
+        os.makedirs(runs, exist_ok=True)
+        result = tempfile.mkdtemp(dir=runs)
+    # Short, because the path of a socket in it must fit into 107 bytes.
+    work = tempfile.mkdtemp(prefix="qbd-uml.", dir="/dev/shm")
+    try:
+        status = run_guest(args, kernel, modules, result, work)
+    except KeyboardInterrupt:
+        say("interrupted")
+        status = 130
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    if not args.result and status == 0:
+        shutil.rmtree(result, ignore_errors=True)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
