@@ -34,6 +34,7 @@ enum qbd_frame_type {
 	QBD_FRAME_REFUSED	= 5,
 	/* control connection */
 	QBD_FRAME_MESSAGE	= 16,	/* struct qbd_frame_message */
+	QBD_FRAME_PING		= 17,	/* nothing: sent when nothing else was */
 	/* bulk connection */
 	QBD_FRAME_APPEND	= 32,	/* struct qbd_frame_append, one record */
 	QBD_FRAME_REQUEST	= 33,	/* struct qbd_frame_request, data if a write */
@@ -50,6 +51,19 @@ enum qbd_frame_type {
 #define QBD_FRAME_FIXED_MAX		QBD_BLOCK_SIZE
 
 /**
+ * struct qbd_frame_trailer - after the data of a REQUEST
+ * @data_checksum: CRC-32C of the data blocks, seed ~0
+ *
+ * The pages of a forwarded write still belong to whoever wrote, and may change
+ * at any time. Its checksum can only be that of the bytes as they were copied
+ * for sending, so it follows them.
+ */
+struct qbd_frame_trailer {
+	__le32 data_checksum;
+	__le32 reserved;
+} __attribute__((packed));
+
+/**
  * struct qbd_frame_header - before every frame
  * @magic: QBD_FRAME_MAGIC
  * @type: enum qbd_frame_type
@@ -58,8 +72,8 @@ enum qbd_frame_type {
  * @data_blocks: 4 KiB blocks that follow the fixed part
  * @sequence: frames sent before on this connection; a gap is rubbish
  * @fixed_checksum: CRC-32C of the fixed part, seed ~0
- * @data_checksum: CRC-32C of the data blocks, seed ~0; 0 where the fixed part
- *	carries checksums of its own (APPEND: operations of the record)
+ * @data_checksum: CRC-32C of the data blocks, seed ~0; 0 where they are checked
+ *	by something else (APPEND: operations of the record; REQUEST: trailer)
  * @header_checksum: CRC-32C of the fields before it, seed ~0
  */
 struct qbd_frame_header {
@@ -89,6 +103,9 @@ enum qbd_connection_kind {
  * @kind: enum qbd_connection_kind
  * @from: sender's member id
  * @to: member id that the sender wants to talk to
+ * @session: number that the dialler gave to this attempt; its control and bulk
+ *	connection carry the same one, so that only two of one attempt make a pair.
+ *	The listener repeats it
  * @uuid: device
  * @incarnation: of the sender's disk
  * @nonce: random, never used again
@@ -99,6 +116,7 @@ struct qbd_frame_hello {
 	__le32 kind;
 	__le32 from;
 	__le32 to;
+	__le64 session;
 	__u8 uuid[QBD_UUID_SIZE];
 	__u8 incarnation[QBD_UUID_SIZE];
 	__u8 nonce[QBD_NONCE_SIZE];
@@ -140,13 +158,22 @@ struct qbd_frame_refused {
  *	qbd_core_message, which says what each type uses
  */
 struct qbd_frame_message {
-	__le16 type;
-	__le16 flags;
+	__le32 type;
+	__le32 flags;
 	__le32 from;
 	__le32 to;
-	__le32 reserved;
 	__le64 term;
-	__le64 fields[12];
+	__le64 index;
+	__le64 log_term;
+	__le64 commit;
+	__le64 round;
+	__le64 matched;
+	__le64 durable;
+	__le64 reject_index;
+	__le64 hint_index;
+	__le64 hint_term;
+	__le64 timeout;
+	__le64 reserved[2];
 } __attribute__((packed));
 
 /**
@@ -187,7 +214,7 @@ enum qbd_request_kind {
  *	refuses it, so that one that was delayed past an election never lands
  * @epoch: see struct qbd_operation
  * @data_checksum: CRC-32C of the data of a write, seed ~0: becomes the
- *	operation's
+ *	operation's. 0 on the wire, where it comes in the trailer
  */
 struct qbd_frame_request {
 	__le32 kind;
@@ -301,11 +328,12 @@ struct qbd_frame_fill_end {
 #define QBD_FILL_DONE		(1u << 0)
 
 static_assert(sizeof(struct qbd_frame_header) == 32, "frame header");
-static_assert(sizeof(struct qbd_frame_hello) == 80, "hello");
+static_assert(sizeof(struct qbd_frame_hello) == 88, "hello");
 static_assert(sizeof(struct qbd_frame_message) == 120, "message");
 static_assert(sizeof(struct qbd_frame_append) == 32, "append");
 static_assert(sizeof(struct qbd_frame_request) == 56, "request");
 static_assert(sizeof(struct qbd_frame_reply) == 32, "reply");
+static_assert(sizeof(struct qbd_frame_trailer) == 8, "trailer");
 /* The header of a full record and the append part share the fixed part. */
 static_assert(sizeof(struct qbd_frame_append) + 128 +
 	      sizeof(struct qbd_operation) * QBD_OPERATIONS_MAX <=

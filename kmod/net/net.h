@@ -2,8 +2,10 @@
 /*
  * The network of one member: its listener and two connections to each peer.
  *
+ * net.c         life and death, members, status
+ * peer.c        pairs of connections, what is delivered, dialling and backing off
  * listener.c    accepts, in the device's network namespace
- * connection.c  dials, backs off, tears down; socket callbacks
+ * connection.c  one TCP connection: socket callbacks, states, teardown
  * handshake.c   who is there: version, device, member, secret, both ways
  * send.c        queues and the sending work
  * receive.c     the receiving work: frames into pool pages
@@ -19,6 +21,12 @@
  * both stand. The member with the higher id dials. A new connection of the same
  * kind replaces the old one, and nothing of the old one is delivered after
  * peer_down() (that is what keeps a delayed request from landing late).
+ *
+ * Only an APPEND waits for pool pages, and while it does its bulk connection is
+ * not read on (TCP slows the leader down). Data of other frames waits for pages
+ * a tenth of a second at most, then it is read and thrown away and the frame is
+ * delivered without: were it to wait, the append behind it that lets pages go
+ * free again might never be read. The control connection needs no pages at all.
  */
 #ifndef QBD_NET_NET_H
 #define QBD_NET_NET_H
@@ -41,11 +49,14 @@ struct qbd_net;
  *	@reason in a few words
  * @message: a consensus message (from, to and device are checked)
  * @append: a record, checked (header, chain, data); the callee's to put
- * @request: forwarded I/O; @data (writes) is the callee's to free, checked
- * @reply: answer to a forwarded request; @data (reads) is the callee's to free
+ * @request: forwarded I/O; @data (writes) is the callee's to free, checked.
+ *	NULL for a write: there was no memory, answer QBD_REPLY_BUSY
+ * @reply: answer to a forwarded request; @data (reads) is the callee's to free.
+ *	NULL although the reply counts blocks: there was no memory, ask again
  * @reset: see struct qbd_frame_reset
  * @fill: see struct qbd_frame_fill
- * @extent: a piece of an extent; @data (NULL if zero) is the callee's to free
+ * @extent: a piece of an extent; @data (NULL if zero) is the callee's to free.
+ *	NULL although not zero: there was no memory, send FILL for it again
  * @fill_end: see struct qbd_frame_fill_end
  * @writable: the bulk queue to @peer fell below its low mark: more may be sent
  * @refused: a handshake failed, either side; @peer 0 if not known; rate limited
@@ -130,12 +141,12 @@ void qbd_net_send_message(struct qbd_net *net, const struct qbd_core_message *me
  * @record: for APPEND: the used header bytes and data follow the fixed part; a
  *	reference is taken
  * @buffer: data blocks from pool pages; becomes the network's and is freed
- * @bvecs: data from elsewhere (a block request's own pages); must stay until the
- *	request is done with: the bytes are copied by TCP when they are sent, and
- *	a checksum is computed then
+ * @bvecs: REQUEST only: data from elsewhere (a block request's own pages). The
+ *	array and the pages must stay until qbd_net_cancel() or peer_down(). The
+ *	bytes are copied when they are sent, and the checksum is that of the copy
  * @bvec_count: entries
  * @data_blocks: blocks of data
- * @data_checksum: of the data, if known already (@data_checksum_known)
+ * @data_checksum: of @buffer, if known already (@data_checksum_known)
  * @cookie: names the frame for qbd_net_cancel()
  */
 struct qbd_net_frame {
@@ -156,15 +167,17 @@ struct qbd_net_frame {
  * qbd_net_send() - queue a frame on the bulk connection of a peer
  *
  * Return: 0; -ENOTCONN; -EAGAIN: its queue is over the high mark, writable()
- * follows; -ENOMEM likewise. On failure nothing was taken.
+ * follows; -ENOMEM likewise; -EINVAL: the frame contradicts itself (warns). On
+ * failure nothing was taken.
  */
 int qbd_net_send(struct qbd_net *net, u32 peer, const struct qbd_net_frame *frame);
 /* Several qbd_net_send() in a row go out as one burst: call this after the last. */
 void qbd_net_push(struct qbd_net *net, u32 peer);
 /*
- * The bvecs of the frame with this cookie are about to vanish. If the frame is
- * queued it is dropped; if it is half sent the connection is closed. After the
- * call nothing of the network touches them. May wait for one non-blocking send.
+ * The bvecs of the frame with this cookie (never NULL) are about to vanish. If
+ * the frame is queued it is dropped; if it is half sent the connection is closed,
+ * and peer_down() follows. After the call nothing of the network touches them.
+ * May wait for one non-blocking send.
  */
 void qbd_net_cancel(struct qbd_net *net, u32 peer, void *cookie);
 
