@@ -181,6 +181,9 @@ void qbd_net_push(struct qbd_net *net, u32 peer);
  */
 void qbd_net_cancel(struct qbd_net *net, u32 peer, void *cookie);
 
+/* Close both connections, they are dialled again: the peer sent what it must not. */
+void qbd_net_disconnect(struct qbd_net *net, u32 peer, const char *reason);
+
 bool qbd_net_peer_up(const struct qbd_net *net, u32 peer);
 
 struct qbd_net_peer_status {
