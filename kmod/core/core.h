@@ -436,8 +436,9 @@ enum qbd_core_role {
  * @read_released: with QBD_OUT_READS_RELEASED: all tickets up to this one
  * @read_failed: with QBD_OUT_READS_FAILED: all tickets up to this one that
  *	were never released
- * @pull_peers: bitmap of slots with something to send and room in the window
- * @extents_peers: bitmap of slots that need extents
+ * @pull_peers: bitmap of slots with something to send and room in the window;
+ *	shown as long as it is so, not only when it changes
+ * @extents_peers: bitmap of slots that need extents, likewise
  * @deadline: same as qbd_core_deadline()
  * @stopped_line: where an invariant failed, or 0
  * @stopped_file: which file that was, or NULL
@@ -551,24 +552,26 @@ struct qbd_peer {
 	bool prevote_granted;
 	u64 vote_term;
 
+	/* its place in the configuration in force */
+	u8 member;		/* QBD_CORE_VOTER ..., 0: a stranger */
+	u8 priority;
+
 	/* what the leader knows of it */
 	u8 state;		/* enum qbd_core_progress_state */
 	bool bulk_up;
-	bool control_up;
-	bool probe_sent;
 	u32 flags;		/* QBD_MESSAGE_FILLING, FIT, FAILED of its last reply */
-	u64 match;
-	u64 next;
-	u64 window;
+	u64 match;		/* durable there and the same as here */
+	u64 received;		/* the same, perhaps not durable there */
+	u64 next;		/* next entry to send, or to probe before */
+	u64 window;		/* 0: as in the options */
 	u64 inflight;
-	u64 progress_at;	/* last time match or matched moved, or sending began */
-	u64 received;		/* highest matched it reported */
-	u64 durable;		/* as it reported */
+	u64 progress_at;	/* when match or received moved, or sending began */
 	u32 resend_shift;
-	u64 heard_at;		/* last reply of this term; 0: none */
-	u64 acked_round;
+	u64 heard_at;		/* last answer in this leadership, 0: none */
+	u64 acked_round;	/* highest round answered */
+	u64 acked_at;		/* when that round was opened */
 	u64 support_until;	/* it refuses other candidates until then */
-	u32 marks_first;
+	u32 marks_first;	/* ring */
 	u32 marks_count;
 	struct qbd_mark marks[QBD_MARKS_MAX];
 };
@@ -614,15 +617,14 @@ struct qbd_core {
 	bool forced;		/* campaign was asked for by TIMEOUT_NOW */
 	u32 votes_granted;	/* bitmaps of slots */
 	u32 votes_refused;
-	bool append_rejected;
+	bool append_rejected;	/* the answer owed to the leader is a refusal */
 	u64 reject_index;
-	u64 reject_hint;
-	u64 reject_hint_term;
+	u64 reject_term;
 
 	/* leadership */
 	u64 own_first;		/* the no-op of this leadership */
 	u64 heartbeat_at;
-	u64 quorum_at;		/* when a quorum was last known to follow */
+	u64 leader_since;
 	u64 round;
 	u64 round_sent[QBD_ROUNDS_MAX];
 
@@ -634,10 +636,12 @@ struct qbd_core {
 
 	/* transfer */
 	u32 transfer_to;
+	bool transfer_blocked;	/* no more proposals until it ends */
 	bool transfer_sent;
 	u64 transfer_deadline;
-	u32 barrier_peer;	/* lease reads wait until it answers a round */
-	u64 barrier_round;	/*   later than this one */
+	u64 timeout_now_term;	/* of the TIMEOUT_NOW last sent */
+	u64 timeout_now_round;
+	u32 barrier_peer;	/* no lease until it answers a later round */
 
 	/* output */
 	u32 out_flags;
@@ -645,8 +649,6 @@ struct qbd_core {
 	u64 out_released;
 	u64 out_failed;
 	u64 out_deadline;
-	u32 out_pull;
-	u32 out_extents;
 	u64 rubbish;		/* malformed messages dropped */
 
 	struct qbd_peer peers[QBD_PEERS_MAX];
@@ -677,8 +679,10 @@ void qbd_core_restore_hard_state(struct qbd_core *core, u64 term, u32 vote);
  * @core: between init and start
  * @index: entry before the first one kept, 0 for a new device. It is committed
  * @term: its term
- * @config: configuration in force at @index
- * @config_index: index of the entry that brought it, 0 for the first
+ * @config: configuration in force at @index, or a later one that is known to be
+ *	committed
+ * @config_index: index of the entry that brought it, 0 for the first. CONFIG
+ *	entries restored up to here are taken as known
  */
 void qbd_core_restore_base(struct qbd_core *core, u64 index, u64 term,
 			   const struct qbd_config *config, u64 config_index);
@@ -724,6 +728,10 @@ void qbd_core_tick(struct qbd_core *core, u64 now);
  * @core: core
  * @now: current time
  * @message: with @from as authenticated by the connection
+ *
+ * Messages may be lost, doubled, late and out of order, but what was sent to
+ * this member before it was restarted must not arrive afterwards (connections
+ * see to that).
  *
  * Return: false if the message is malformed; the peer should be cut off.
  */
@@ -824,12 +832,15 @@ void qbd_core_log_compacted(struct qbd_core *core, u64 first_index);
  * @now: current time
  * @index: committed entry the data is brought to; the log goes on after it
  * @term: its term
- * @config: configuration in force there
+ * @config: configuration in force there, or a later one known to be committed
  * @config_index: index of the entry that brought it
  *
  * To be called when the new empty log is durable. Bumps the generation.
+ *
+ * Return: false, and nothing is changed, if this member leads or knows a later
+ * entry to be committed.
  */
-void qbd_core_log_reset(struct qbd_core *core, u64 now, u64 index, u64 term,
+bool qbd_core_log_reset(struct qbd_core *core, u64 now, u64 index, u64 term,
 			const struct qbd_config *config, u64 config_index);
 
 /* ---- peers -------------------------------------------------------------- */
@@ -967,8 +978,10 @@ u64 qbd_core_config_index(const struct qbd_core *core);
 /**
  * qbd_core_config_at() - configuration in force at an index, for the superblock
  * @core: core
- * @index: committed index, not before the oldest configuration still known
- * @config_index: set to the index of the entry that brought it
+ * @index: committed index
+ * @config_index: set to the index of the entry that brought it. It is later
+ *	than @index if @index is older than the newest committed configuration,
+ *	which is all that is remembered; qbd_core_restore_base() takes that
  */
 const struct qbd_config *qbd_core_config_at(const struct qbd_core *core,
 					    u64 index, u64 *config_index);

@@ -1,0 +1,586 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The events and the output of the core; see core.h.
+ */
+#include "internal.h"
+
+#define MSEC ((u64)1000000)
+
+/* ---- options ------------------------------------------------------------ */
+
+void qbd_core_options_default(struct qbd_core_options *options)
+{
+	options->election_timeout = 150 * MSEC;
+	options->heartbeat = 50 * MSEC;
+	options->disk_stall = 300 * MSEC;
+	options->resend = 2000 * MSEC;
+	options->window = (u64)8 << 20;
+}
+
+const char *qbd_core_options_check(const struct qbd_core_options *options)
+{
+	if (options->election_timeout < 10 * MSEC)
+		return "the election timeout must be at least 10 ms";
+	if (options->election_timeout > 60000 * MSEC)
+		return "the election timeout must be at most 60 s";
+	if (options->heartbeat < MSEC)
+		return "the heartbeat must be at least 1 ms";
+	/* Two heartbeats may be lost before anyone campaigns. */
+	if (options->heartbeat * 3 > options->election_timeout)
+		return "the heartbeat must be at most a third of the election timeout";
+	if (options->disk_stall < options->election_timeout)
+		return "the disk stall limit must be at least the election timeout";
+	if (options->disk_stall > 600000 * MSEC)
+		return "the disk stall limit must be at most 600 s";
+	if (options->resend < options->election_timeout)
+		return "the resend time must be at least the election timeout";
+	if (options->resend > 600000 * MSEC)
+		return "the resend time must be at most 600 s";
+	if (!options->window)
+		return "the window must not be 0";
+	return NULL;
+}
+
+/* ---- invariants --------------------------------------------------------- */
+
+/**
+ * qbd_core_stop() - an invariant does not hold: vouch for nothing any more
+ * @core: core
+ * @file: where
+ * @line: where
+ */
+void qbd_core_stop(struct qbd_core *core, const char *file, u32 line)
+{
+#ifdef QBD_CORE_TEST
+	qbd_core_test_stopped(core, file, line);
+#endif
+	if (core->stopped_line)
+		return;
+	core->stopped_line = line;
+	core->stopped_file = file;
+	core->out_flags |= QBD_OUT_STOPPED;
+	core->election_deadline = QBD_NEVER;
+	if (core->role != QBD_ROLE_FOLLOWER) {
+		core->role = QBD_ROLE_FOLLOWER;
+		core->out_flags |= QBD_OUT_ROLE;
+		qbd_core_set_leader(core, 0);
+		qbd_reads_fail(core);
+		qbd_transfer_end(core);
+	}
+}
+
+static void check_invariants(struct qbd_core *core)
+{
+	const struct qbd_trail *trail = &core->trail;
+
+	qbd_core_require(core, core->commit <= trail->last);
+	qbd_core_require(core, core->durable <= trail->last);
+	qbd_core_require(core, trail->base_index <= core->commit);
+	qbd_core_require(core, core->matched <= trail->last);
+	qbd_core_require(core, qbd_trail_last_term(trail) <= core->term);
+	qbd_core_require(core, core->hard_durable <= core->hard_seq);
+}
+
+/* The end of every event. */
+void qbd_event_done(struct qbd_core *core)
+{
+	if (!core->started)
+		return;
+	check_invariants(core);
+	if (core->lost_until && core->lost_until <= core->commit &&
+	    core->lost_until <= core->durable)
+		core->lost_until = 0;
+	/* Became fit to campaign while nobody was heard. */
+	if (core->role == QBD_ROLE_FOLLOWER &&
+	    core->election_deadline == QBD_NEVER && qbd_election_fit(core))
+		qbd_election_arm(core);
+	if (qbd_core_deadline(core) != core->out_deadline)
+		core->out_flags |= QBD_OUT_TIMER;
+}
+
+void qbd_event_begin(struct qbd_core *core, u64 now)
+{
+	/* CLOCK_BOOTTIME does not go back; events may be a little out of order. */
+	core->now = qbd_max(core->now, now);
+}
+
+/* ---- start -------------------------------------------------------------- */
+
+void qbd_core_init(struct qbd_core *core, u32 self,
+		   const struct qbd_core_options *options, u64 seed)
+{
+	memset(core, 0, sizeof(*core));
+	core->self = self;
+	core->options = *options;
+	core->random = seed;
+	core->fitness = QBD_MAY_VOTE | QBD_MAY_LEAD | QBD_COUNTS;
+	core->election_deadline = QBD_NEVER;
+	core->out_deadline = QBD_NEVER;
+	core->generation = 1;
+	/* No members yet: nothing can be agreed. */
+	core->levels_count = 1;
+	qbd_core_require(core, self);
+	qbd_core_require(core, !qbd_core_options_check(options));
+}
+
+void qbd_core_restore_hard_state(struct qbd_core *core, u64 term, u32 vote)
+{
+	if (!qbd_core_require(core, !core->started && term < QBD_INDEX_MAX))
+		return;
+	core->term = term;
+	core->vote = vote;
+}
+
+void qbd_core_restore_base(struct qbd_core *core, u64 index, u64 term,
+			   const struct qbd_config *config, u64 config_index)
+{
+	if (!qbd_core_require(core, !core->started))
+		return;
+	if (!qbd_core_require(core, !qbd_config_check(config)))
+		return;
+	qbd_trail_reset(&core->trail, index, term);
+	core->commit = index;
+	qbd_membership_reset(core, config, config_index);
+}
+
+bool qbd_core_restore_entry(struct qbd_core *core,
+			    const struct qbd_entry *entry)
+{
+	struct qbd_trail *trail = &core->trail;
+
+	if (!entry->term || entry->term < qbd_trail_last_term(trail) ||
+	    !entry->kind || entry->kind >= QBD_ENTRY_KIND_END ||
+	    (entry->kind == QBD_ENTRY_CONFIG) != !!entry->config)
+		return false;
+	if (entry->config && qbd_config_check(entry->config))
+		return false;
+	/*
+	 * Of an old log with very many terms only the newest runs are kept. That
+	 * forgets nothing that is not committed: the trail held the runs above
+	 * the commit index when the log was written.
+	 */
+	if (!qbd_trail_append(trail, entry->term, trail->last))
+		return false;
+	if (entry->config)
+		qbd_membership_append(core, entry->config, trail->last);
+	return true;
+}
+
+void qbd_core_restore_commit(struct qbd_core *core, u64 index)
+{
+	if (!qbd_core_require(core, !core->started &&
+				    index <= core->trail.last))
+		return;
+	core->commit = qbd_max(core->commit, index);
+	qbd_membership_committed(core);
+}
+
+void qbd_core_start(struct qbd_core *core, u64 now)
+{
+	u64 last_term = qbd_trail_last_term(&core->trail);
+
+	if (!qbd_core_require(core, !core->started))
+		return;
+	qbd_event_begin(core, now);
+	core->started = true;
+	core->commit = qbd_max(core->commit, core->trail.base_index);
+	core->durable = core->trail.last;
+	core->matched = core->commit;
+	/*
+	 * Entries may have reached the disk before the hard state of their term
+	 * (accident 23); nothing was said in that term then. It is entered now.
+	 */
+	if (last_term > core->term) {
+		core->term = last_term;
+		core->vote = 0;
+		core->term_seq = ++core->hard_seq;
+		core->out_flags |= QBD_OUT_PERSIST;
+	}
+	core->out_flags |= QBD_OUT_ROLE | QBD_OUT_TERM | QBD_OUT_LEADER |
+			   QBD_OUT_COMMIT | QBD_OUT_CONFIG;
+	qbd_election_start(core);
+	qbd_event_done(core);
+}
+
+/* ---- time --------------------------------------------------------------- */
+
+static void leader_tick(struct qbd_core *core)
+{
+	u64 now = core->now;
+
+	/*
+	 * CheckQuorum (thesis 6.2): a leader cut off from a majority gives up,
+	 * so that those who can still reach it look for another (accident 6).
+	 */
+	if (!qbd_leader_in_touch(core, 2 * core->options.election_timeout)) {
+		qbd_become_follower(core, core->term, 0);
+		return;
+	}
+	/*
+	 * Accident 28: the leader's disk hung, its heartbeats kept everyone
+	 * loyal, and nothing went on. It goes on only as long as its own log
+	 * makes progress, if there is anyone to take over.
+	 */
+	if (qbd_core_disk_stalled(core, now) ||
+	    (core->fitness & (QBD_MAY_LEAD | QBD_COUNTS)) !=
+	    (QBD_MAY_LEAD | QBD_COUNTS)) {
+		if (qbd_hand_over(core))
+			return;
+	}
+	qbd_transfer_poll(core);
+	if (now < core->heartbeat_at)
+		return;
+	qbd_leader_check_peers(core);
+	qbd_round_open(core);
+}
+
+void qbd_core_tick(struct qbd_core *core, u64 now)
+{
+	qbd_event_begin(core, now);
+	if (!core->started || core->stopped_line)
+		return;
+	if (qbd_core_leads(core))
+		leader_tick(core);
+	else if (core->now >= core->election_deadline)
+		qbd_election_timeout(core);
+	qbd_event_done(core);
+}
+
+u64 qbd_core_deadline(const struct qbd_core *core)
+{
+	u64 deadline;
+
+	if (!core->started || core->stopped_line)
+		return QBD_NEVER;
+	if (!qbd_core_leads(core))
+		return core->election_deadline;
+	/* What else a leader watches is looked at once a heartbeat. */
+	deadline = core->heartbeat_at;
+	if (core->transfer_to)
+		deadline = qbd_min(deadline, core->transfer_deadline);
+	return deadline;
+}
+
+/* ---- messages ----------------------------------------------------------- */
+
+static bool message_well_formed(const struct qbd_core *core,
+				const struct qbd_core_message *message)
+{
+	if (!message->from || message->from == core->self ||
+	    message->to != core->self || !message->type ||
+	    message->type >= QBD_MESSAGE_TYPE_END)
+		return false;
+	if (message->term >= QBD_INDEX_MAX || message->index >= QBD_INDEX_MAX ||
+	    message->log_term >= QBD_INDEX_MAX ||
+	    message->commit >= QBD_INDEX_MAX ||
+	    message->matched >= QBD_INDEX_MAX ||
+	    message->hint_index >= QBD_INDEX_MAX)
+		return false;
+	if (message->flags & QBD_MESSAGE_REJECTED &&
+	    message->hint_index >= message->reject_index)
+		return false;
+	/* Terms begin with 1; an empty member may answer in term 0. */
+	switch (message->type) {
+	case QBD_MESSAGE_PREVOTE_REQUEST:
+	case QBD_MESSAGE_VOTE_REQUEST:
+	case QBD_MESSAGE_HEARTBEAT:
+	case QBD_MESSAGE_PROBE:
+	case QBD_MESSAGE_TIMEOUT_NOW:
+		return message->term && message->log_term <= message->term;
+	default:
+		return true;
+	}
+}
+
+/* A leader of an older term is told so (accident 10: otherwise a follower that
+ * got ahead of its term was stuck, refusing it in silence).
+ */
+static void receive_from_leader(struct qbd_core *core, struct qbd_peer *peer,
+				const struct qbd_core_message *message)
+{
+	if (message->term < core->term) {
+		qbd_peer_owe(peer, QBD_MESSAGE_TERM);
+		return;
+	}
+	if (message->type == QBD_MESSAGE_HEARTBEAT)
+		qbd_heartbeat(core, peer, message);
+	else if (message->type == QBD_MESSAGE_PROBE)
+		qbd_probe(core, peer, message);
+	else
+		qbd_timeout_now(core, peer, message);
+}
+
+static void receive_reply(struct qbd_core *core, struct qbd_peer *peer,
+			  const struct qbd_core_message *message)
+{
+	bool prevote_grant = message->type == QBD_MESSAGE_PREVOTE_REPLY &&
+			     message->flags & QBD_MESSAGE_GRANTED;
+
+	/* A prevote grant speaks of a term that nobody has entered. */
+	if (message->term > core->term && !prevote_grant) {
+		qbd_become_follower(core, message->term, 0);
+		return;
+	}
+	switch (message->type) {
+	case QBD_MESSAGE_PREVOTE_REPLY:
+		qbd_prevote_reply(core, peer, message);
+		break;
+	case QBD_MESSAGE_VOTE_REPLY:
+		qbd_vote_reply(core, peer, message);
+		break;
+	case QBD_MESSAGE_HEARTBEAT_REPLY:
+		if (message->term == core->term)
+			qbd_heartbeat_reply(core, peer, message);
+		break;
+	case QBD_MESSAGE_APPEND_REPLY:
+		/* Accident 22: an acknowledgement of another term is void. */
+		if (message->term == core->term)
+			qbd_append_reply(core, peer, message);
+		break;
+	default:
+		break;
+	}
+}
+
+bool qbd_core_receive(struct qbd_core *core, u64 now,
+		      const struct qbd_core_message *message)
+{
+	struct qbd_peer *peer;
+
+	qbd_event_begin(core, now);
+	if (!message_well_formed(core, message)) {
+		core->rubbish++;
+		return false;
+	}
+	if (!core->started || core->stopped_line)
+		return true;
+	peer = qbd_peer_get(core, message->from);
+	if (!peer)
+		return false;
+	switch (message->type) {
+	case QBD_MESSAGE_PREVOTE_REQUEST:
+		qbd_prevote_request(core, peer, message);
+		break;
+	case QBD_MESSAGE_VOTE_REQUEST:
+		qbd_vote_request(core, peer, message);
+		break;
+	case QBD_MESSAGE_HEARTBEAT:
+	case QBD_MESSAGE_PROBE:
+	case QBD_MESSAGE_TIMEOUT_NOW:
+		receive_from_leader(core, peer, message);
+		break;
+	default:
+		receive_reply(core, peer, message);
+		break;
+	}
+	qbd_event_done(core);
+	return true;
+}
+
+/* ---- proposals ---------------------------------------------------------- */
+
+enum qbd_propose_result qbd_core_propose(struct qbd_core *core, u64 now,
+					 u32 kind,
+					 const struct qbd_config *config,
+					 u64 *index)
+{
+	qbd_event_begin(core, now);
+	if (!qbd_core_leads(core) || !qbd_core_vouches(core))
+		return QBD_PROPOSE_NOT_LEADER;
+	if (!kind || kind >= QBD_ENTRY_KIND_END ||
+	    (kind == QBD_ENTRY_CONFIG) != !!config)
+		return QBD_PROPOSE_INVALID;
+	if (core->transfer_blocked)
+		return QBD_PROPOSE_TRANSFERRING;
+	if (config) {
+		/*
+		 * Accidents 29 and 35: a change before an entry of the own term
+		 * is committed, or on top of one that is not, can leave two
+		 * disjoint majorities.
+		 */
+		if (core->commit < core->own_first || core->levels_count > 1)
+			return QBD_PROPOSE_CONFIG_PENDING;
+		if (qbd_config_check(config) ||
+		    !qbd_membership_may_follow(core, config))
+			return QBD_PROPOSE_INVALID;
+	}
+	if (!qbd_log_append(core, core->term, config))
+		return QBD_PROPOSE_NOT_LEADER;
+	*index = core->trail.last;
+	qbd_event_done(core);
+	return QBD_PROPOSE_OK;
+}
+
+/* ---- storage ------------------------------------------------------------ */
+
+void qbd_core_hard_state_durable(struct qbd_core *core, u64 now, u64 seq)
+{
+	qbd_event_begin(core, now);
+	if (!qbd_core_require(core, seq <= core->hard_seq))
+		return;
+	if (!qbd_core_vouches(core) || seq <= core->hard_durable)
+		return;
+	core->hard_durable = seq;
+	qbd_campaign_tally(core);
+	qbd_event_done(core);
+}
+
+void qbd_core_log_durable(struct qbd_core *core, u64 now, u64 generation,
+			  u64 term, u64 index)
+{
+	qbd_event_begin(core, now);
+	/* Accidents 20 and 21: a completion from before a truncation is void. */
+	if (generation != core->generation || !qbd_core_vouches(core))
+		return;
+	if (index <= core->durable || index > core->trail.last)
+		return;
+	if (index >= core->trail.base_index &&
+	    !qbd_core_require(core, qbd_trail_term(&core->trail, index) == term))
+		return;
+	core->durable = index;
+	core->stall_since = core->now;
+	if (qbd_core_leads(core))
+		qbd_leader_commit(core);
+	else
+		qbd_follower_durable(core);
+	qbd_event_done(core);
+}
+
+void qbd_core_storage_failed(struct qbd_core *core, u64 now)
+{
+	qbd_event_begin(core, now);
+	if (core->failed)
+		return;
+	/*
+	 * Accidents 25 and 43: a failed write is not tried again and trusted.
+	 * Nothing of this term can be reused for other contents, since this
+	 * member never leads or acknowledges again.
+	 */
+	if (core->started && qbd_core_leads(core) && !qbd_hand_over(core))
+		qbd_become_follower(core, core->term, 0);
+	core->failed = true;
+	if (core->role != QBD_ROLE_FOLLOWER)
+		qbd_become_follower(core, core->term, 0);
+	qbd_event_done(core);
+}
+
+void qbd_core_set_fitness(struct qbd_core *core, u64 now, u32 fitness)
+{
+	const u32 lead = QBD_MAY_LEAD | QBD_COUNTS;
+
+	qbd_event_begin(core, now);
+	core->fitness = fitness;
+	if (!core->started)
+		return;
+	if (qbd_core_leads(core)) {
+		if ((fitness & lead) != lead)
+			qbd_hand_over(core);
+		qbd_leader_commit(core);
+	} else if (core->role != QBD_ROLE_FOLLOWER && !qbd_election_fit(core)) {
+		qbd_become_follower(core, core->term, 0);
+	}
+	qbd_event_done(core);
+}
+
+void qbd_core_set_options(struct qbd_core *core, u64 now,
+			  const struct qbd_core_options *options)
+{
+	qbd_event_begin(core, now);
+	if (!qbd_core_require(core, !qbd_core_options_check(options)))
+		return;
+	core->options = *options;
+	if (!core->started)
+		return;
+	if (qbd_core_leads(core))
+		core->heartbeat_at = core->now;
+	else if (core->election_deadline != QBD_NEVER)
+		qbd_election_arm(core);
+	qbd_event_done(core);
+}
+
+void qbd_core_log_compacted(struct qbd_core *core, u64 first_index)
+{
+	if (!first_index || first_index - 1 <= core->trail.base_index)
+		return;
+	if (!qbd_core_require(core, first_index - 1 <= core->commit))
+		return;
+	if (!qbd_core_require(core, first_index - 1 <= core->durable))
+		return;
+	qbd_trail_compact(&core->trail, first_index - 1);
+	qbd_event_done(core);
+}
+
+bool qbd_core_log_reset(struct qbd_core *core, u64 now, u64 index, u64 term,
+			const struct qbd_config *config, u64 config_index)
+{
+	qbd_event_begin(core, now);
+	if (qbd_core_leads(core) || index < core->commit ||
+	    qbd_config_check(config) || term > core->term)
+		return false;
+	if (core->role != QBD_ROLE_FOLLOWER)
+		qbd_become_follower(core, core->term, 0);
+	qbd_trail_reset(&core->trail, index, term);
+	core->generation++;
+	core->durable = index;
+	core->append_rejected = false;
+	if (index > core->commit) {
+		core->commit = index;
+		core->out_flags |= QBD_OUT_COMMIT;
+	}
+	/* It is committed, so it is in the log of every leader. */
+	core->matched = index;
+	qbd_membership_reset(core, config, config_index);
+	if (core->started)
+		qbd_follower_durable(core);
+	qbd_event_done(core);
+	return true;
+}
+
+/* ---- output ------------------------------------------------------------- */
+
+static void output_peers(const struct qbd_core *core,
+			 struct qbd_core_output *output)
+{
+	for (u32 slot = 0; slot < QBD_PEERS_MAX; slot++) {
+		const struct qbd_peer *peer = &core->peers[slot];
+
+		if (qbd_leader_can_pull(core, peer))
+			output->pull_peers |= QBD_BIT(slot);
+		else if (qbd_core_leads(core) && peer->member &&
+			 peer->state == QBD_PEER_NEEDS_EXTENTS)
+			output->extents_peers |= QBD_BIT(slot);
+	}
+	if (output->pull_peers)
+		output->flags |= QBD_OUT_PULL;
+	if (output->extents_peers)
+		output->flags |= QBD_OUT_EXTENTS;
+}
+
+u32 qbd_core_take_output(struct qbd_core *core, struct qbd_core_output *output)
+{
+	memset(output, 0, sizeof(*output));
+	output->flags = core->out_flags;
+	if (!qbd_core_vouches(core))
+		output->flags &= ~(QBD_OUT_PERSIST | QBD_OUT_NOOP);
+	output->hard_term = core->term;
+	output->hard_vote = core->vote;
+	output->hard_seq = core->hard_seq;
+	output->role = core->role;
+	output->leader = core->leader;
+	output->term = core->term;
+	output->commit = core->commit;
+	output->generation = core->generation;
+	output->deadline = qbd_core_deadline(core);
+	output->stopped_line = core->stopped_line;
+	output->stopped_file = core->stopped_file;
+	if (core->out_flags & QBD_OUT_NOOP)
+		output->noop_index = core->out_noop;
+	if (core->out_flags & QBD_OUT_READS_RELEASED)
+		output->read_released = core->out_released;
+	if (core->out_flags & QBD_OUT_READS_FAILED)
+		output->read_failed = core->out_failed;
+	output_peers(core, output);
+	core->out_flags = 0;
+	core->out_deadline = output->deadline;
+	return output->flags;
+}

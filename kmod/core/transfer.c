@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Leadership moves: on request (thesis 3.10), and away from a member that
+ * cannot go on.
+ */
+#include "internal.h"
+
+/**
+ * qbd_transfer_end() - it worked, or was given up
+ * @core: core
+ */
+void qbd_transfer_end(struct qbd_core *core)
+{
+	if (!core->transfer_to)
+		return;
+	core->transfer_to = 0;
+	core->transfer_blocked = false;
+	core->transfer_sent = false;
+	core->out_flags |= QBD_OUT_TRANSFER;
+}
+
+/*
+ * From here on the lease is void (accident 11): the target's campaign does not
+ * wait for it. See qbd_heartbeat_reply() for when it is trusted again.
+ */
+static void send_timeout_now(struct qbd_core *core, struct qbd_peer *peer)
+{
+	core->timeout_now_term = core->term;
+	core->timeout_now_round = core->round;
+	core->barrier_peer = peer->id;
+	qbd_peer_owe(peer, QBD_MESSAGE_TIMEOUT_NOW);
+}
+
+/* Could @peer lead, as far as the leader knows? */
+static bool transfer_fit(const struct qbd_peer *peer)
+{
+	return peer->member & QBD_CORE_VOTER &&
+	       !(peer->member & QBD_CORE_WITNESS) &&
+	       peer->state == QBD_PEER_REPLICATE &&
+	       peer->flags & QBD_MESSAGE_FIT &&
+	       !(peer->flags & (QBD_MESSAGE_FILLING | QBD_MESSAGE_FAILED));
+}
+
+static bool peer_alive(const struct qbd_core *core, const struct qbd_peer *peer)
+{
+	return peer->heard_at &&
+	       core->now <= peer->heard_at + core->options.election_timeout;
+}
+
+enum qbd_transfer_result qbd_core_transfer(struct qbd_core *core, u64 now,
+					   u32 target)
+{
+	struct qbd_peer *peer = qbd_peer_find(core, target);
+
+	qbd_event_begin(core, now);
+	if (!qbd_core_leads(core))
+		return core->leader == target && target ?
+		       QBD_TRANSFER_ALREADY : QBD_TRANSFER_NOT_LEADER;
+	if (target == core->self)
+		return QBD_TRANSFER_ALREADY;
+	if (core->transfer_to)
+		return QBD_TRANSFER_BUSY;
+	if (!peer || !(peer->member & QBD_CORE_VOTER) ||
+	    peer->member & QBD_CORE_WITNESS)
+		return QBD_TRANSFER_NOT_VOTER;
+	if (!peer_alive(core, peer))
+		return QBD_TRANSFER_UNREACHABLE;
+	if (!transfer_fit(peer))
+		return QBD_TRANSFER_UNFIT;
+	core->transfer_to = target;
+	core->transfer_deadline = core->now + core->options.election_timeout;
+	core->out_flags |= QBD_OUT_TRANSFER;
+	qbd_transfer_poll(core);
+	qbd_event_done(core);
+	return QBD_TRANSFER_STARTED;
+}
+
+/**
+ * qbd_transfer_poll() - go on with a transfer, if there is one
+ * @core: core, leader
+ *
+ * Proposals go on while the target is sent what it lacks, and stop for the last
+ * round trip only; under constant load, from half of the time on.
+ */
+void qbd_transfer_poll(struct qbd_core *core)
+{
+	struct qbd_peer *peer = qbd_peer_find(core, core->transfer_to);
+
+	if (!core->transfer_to)
+		return;
+	/*
+	 * Accident 11: a transfer to a dead target blocked the device. It is
+	 * given up after one election timeout.
+	 */
+	if (!peer || !peer->member || core->now >= core->transfer_deadline) {
+		qbd_transfer_end(core);
+		return;
+	}
+	if (core->transfer_sent || peer->state != QBD_PEER_REPLICATE)
+		return;
+	if (peer->next > core->trail.last ||
+	    core->now + core->options.election_timeout / 2 >=
+	    core->transfer_deadline)
+		core->transfer_blocked = true;
+	if (!core->transfer_blocked || peer->match < core->trail.last)
+		return;
+	core->transfer_sent = true;
+	send_timeout_now(core, peer);
+}
+
+/**
+ * qbd_hand_over() - this leader cannot go on: let the best follower take over
+ * @core: core, leader
+ *
+ * Return: false if there is none; then it still leads.
+ */
+bool qbd_hand_over(struct qbd_core *core)
+{
+	struct qbd_peer *best = NULL;
+
+	if (!qbd_core_require(core, qbd_core_leads(core)))
+		return false;
+	for (u32 slot = 0; slot < QBD_PEERS_MAX; slot++) {
+		struct qbd_peer *peer = &core->peers[slot];
+
+		if (!transfer_fit(peer) || !peer_alive(core, peer))
+			continue;
+		if (!best || peer->match > best->match ||
+		    (peer->match == best->match &&
+		     peer->priority > best->priority))
+			best = peer;
+	}
+	if (!best)
+		return false;
+	send_timeout_now(core, best);
+	qbd_become_follower(core, core->term, 0);
+	return true;
+}
+
+/**
+ * qbd_timeout_now() - the leader wants this member to take over
+ * @core: core
+ * @peer: leader of the message's term, which is not older than the own
+ * @message: TIMEOUT_NOW
+ */
+void qbd_timeout_now(struct qbd_core *core, struct qbd_peer *peer,
+		     const struct qbd_core_message *message)
+{
+	if (message->term == core->term) {
+		/* Only who follows it now, and heard it in this life. */
+		if (core->role != QBD_ROLE_FOLLOWER || core->leader != peer->id)
+			return;
+		/*
+		 * Late: the leader was answered a later round meanwhile, and may
+		 * trust in its lease again (accident 11).
+		 */
+		if (core->heard_round > message->round)
+			return;
+	} else {
+		qbd_become_follower(core, message->term, 0);
+	}
+	if (qbd_election_fit(core))
+		qbd_campaign(core, true);
+}
