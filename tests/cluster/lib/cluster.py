@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A device, its members, and what they say of themselves."""
+
+import json
+import os
+import select
+import subprocess
+import time
+
+from . import kernel
+from .disks import Disk
+from .network import Network, address, member_namespace
+from .shell import DEADLINE, CommandFailed, Hung, run, spawn, wait_until
+
+NAMES = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota"]
+PORT = 7900
+
+
+class Status(dict):
+    """What qbdadm status --json says of one device; fields are attributes."""
+
+    def __getattr__(self, name):
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError("status has no %s: %s" % (name, sorted(self))) from None
+
+    def member(self, number):
+        for member in self["members"]:
+            if member["id"] == number:
+                return Status(member)
+        raise KeyError("status names no member %d" % number)
+
+
+class Events:
+    """The event stream of one namespace; lines are kept."""
+
+    def __init__(self, netns):
+        self.process = spawn(["qbdadm", "events", "--json"], netns,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.partial = b""
+        self.seen = []
+
+    def read(self):
+        while True:
+            try:
+                data = os.read(self.process.stdout.fileno(), 65536)
+            except BlockingIOError:
+                break
+            if not data:
+                break
+            *lines, self.partial = (self.partial + data).split(b"\n")
+            self.seen += [json.loads(line) for line in lines if line.strip()]
+        return self.seen
+
+    def wait(self, kind, timeout=DEADLINE, **fields):
+        """The first event of this kind, seen already or yet to come."""
+        deadline = time.monotonic() + timeout
+        while True:
+            for event in self.read():
+                if event.get("event") == kind and all(
+                        event.get(name) == value for name, value in fields.items()):
+                    return event
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Hung("no event %s %s within %g s; seen: %s" %
+                           (kind, fields, timeout,
+                            [event.get("event") for event in self.seen]))
+            select.select([self.process.stdout], [], [], left)
+
+    def forget(self):
+        self.read()
+        self.seen = []
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+class Member:
+    """One member: a namespace, a disk."""
+
+    def __init__(self, cluster, number, disk):
+        self.cluster = cluster
+        self.number = number
+        self.name = NAMES[number - 1]
+        self.netns = member_namespace(number)
+        self.disk = disk
+        self.is_up = False
+        self.options = []
+
+    def __repr__(self):
+        return "%s(%d)" % (self.name, self.number)
+
+    def qbdadm(self, *arguments, **options):
+        return run(["qbdadm", *arguments], netns=self.netns, **options)
+
+    def up(self, *options, **run_options):
+        """Bring it up with the options of the last time, unless some are given."""
+        if options:
+            self.options = list(options)
+        result = self.qbdadm("up", self.cluster.name, "--disk", self.disk.path,
+                             *self.options, **run_options)
+        if result.status == 0:
+            self.is_up = True
+        return result
+
+    def down(self, *options, **run_options):
+        result = self.qbdadm("down", self.cluster.name, *options, **run_options)
+        if result.status == 0:
+            self.is_up = False
+        return result
+
+    def set(self, *options):
+        return self.qbdadm("set", self.cluster.name, *options)
+
+    def status(self):
+        output = self.qbdadm("status", self.cluster.name, "--json").output
+        devices = json.loads(output)
+        if isinstance(devices, dict):
+            devices = devices.get("devices", [devices])
+        return Status(devices[0])
+
+    @property
+    def device(self):
+        return "/dev/qbd%d" % self.status().number
+
+    def wait(self, what, condition, timeout=DEADLINE):
+        """Until condition(status) holds; the status."""
+        last = []
+
+        def check():
+            last[:] = [self.status()]
+            return condition(last[0])
+        try:
+            wait_until("%r: %s" % (self, what), check, timeout)
+        except Hung as error:
+            raise Hung("%s; last status: %s" % (error, json.dumps(last))) from None
+        return last[0]
+
+
+class Cluster:
+    """Members 1..count of one device, up and with a leader unless told otherwise."""
+
+    def __init__(self, count=3, size="64M", disk_mib=160, log_size=None, name="vol",
+                 up=("--memory", "16M"), family=4, start=True, block=512):
+        self.name = name
+        self.family = family
+        self.network = Network(count)
+        self.members = []
+        self.events_open = []
+        self.check_equal = True
+        self.size = size
+        self.log_size = log_size
+        self.log = kernel.Log()
+        self.token = "/tmp/token-" + name
+        try:
+            run(["qbdadm", "token", "new", "--out", self.token])
+            for number in range(1, count + 1):
+                member = Member(self, number, Disk(disk_mib, block))
+                member.options = list(up)
+                self.members.append(member)
+            for member in self.members:
+                self.create(member)
+            if start:
+                self.up()
+                self.wait_leader()
+        except BaseException:
+            self.close()
+            raise
+
+    def member_options(self):
+        options = []
+        for member in self.members:
+            host = address(member.number, self.family)
+            host = "[%s]" % host if self.family == 6 else host
+            options += ["--member", "%d=%s@%s:%d" % (member.number, member.name, host,
+                                                     PORT)]
+        return options
+
+    def create(self, member, *more, token=None, **run_options):
+        options = ["--token-file", token or self.token, "--id", member.number,
+                   "--disk", member.disk.path, "--size", self.size]
+        if self.log_size:
+            options += ["--log-size", self.log_size]
+        return run(["qbdadm", "create", self.name, *options, *self.member_options(),
+                    *more], netns=member.netns, **run_options)
+
+    def member(self, number):
+        return self.members[number - 1]
+
+    def running(self):
+        return [member for member in self.members if member.is_up]
+
+    def up(self):
+        for member in self.members:
+            if not member.is_up:
+                member.up()
+
+    def events(self, member):
+        events = Events(member.netns)
+        self.events_open.append(events)
+        return events
+
+    def wait_leader(self, among=None, timeout=DEADLINE, not_member=None):
+        """Until one of these leads, has a quorum, and the others among them know it."""
+        among = among or self.running()
+
+        def agreed():
+            leaders = set()
+            for member in among:
+                status = member.status()
+                leaders.add((status.leader, status.term))
+                if not status.has_quorum or not status.leader:
+                    return None
+            if len(leaders) != 1:
+                return None
+            leader = self.member(leaders.pop()[0])
+            return leader if leader in among and leader is not not_member else None
+        return wait_until("a leader among %s" % among, agreed, timeout)
+
+    def leader(self):
+        return self.wait_leader()
+
+    def lead(self, number):
+        """Have this member lead."""
+        member = self.member(number)
+        if self.wait_leader() is not member:
+            member.qbdadm("leader", "move", self.name, "--to", number)
+            self.wait_leader()
+        return member
+
+    def others(self, *members):
+        return [member for member in self.members if member not in members]
+
+    def wait_caught_up(self, timeout=DEADLINE):
+        """Until every running member has applied all that the leader has."""
+        leader = self.wait_leader(timeout=timeout)
+
+        def same():
+            target = leader.status()
+            if target.applied_index != target.last_index:
+                return False
+            return all(status.applied_index == target.last_index and
+                       not status.filling for status in
+                       (member.status() for member in self.running()))
+        wait_until("all have applied what %r has" % leader, same, timeout)
+
+    def down_all(self):
+        for member in self.running():
+            member.down()
+
+    def assert_equal(self, members=None):
+        """The data of these members' disks is the same; all are down."""
+        first, *rest = members or self.members
+        for other in rest:
+            run(["qbdadm", "checksum", first.disk.path, "--against", other.disk.path],
+                timeout=60)
+
+    def end(self):
+        """The way every test ends: in order, and with equal replicas."""
+        if self.check_equal:
+            self.network.heal()
+            self.up()
+            self.wait_caught_up()
+        self.down_all()
+        if self.check_equal:
+            self.assert_equal()
+        for kind in ("qbd: .* problem", ):
+            assert not self.log.find(kind), self.log.find(kind)
+
+    def close(self):
+        """Whatever happened: leave nothing behind."""
+        for events in self.events_open:
+            events.close()
+        for member in self.members:
+            member.disk.resume_quietly()
+        for member in self.members:
+            if member.is_up:
+                try:
+                    member.down("--force", check=False, timeout=20)
+                except Hung as error:
+                    kernel.say(str(error))
+        for member in self.members:
+            member.disk.close()
+        self.network.close()
+        self.log.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        try:
+            if kind is None:
+                self.end()
+        finally:
+            self.close()
+
+
+def refused(result, *words):
+    """A command said no: non-zero status, one line, with these words in it."""
+    assert result.status != 0, "it was not refused: %s" % result.argv
+    lines = result.errors.strip().split("\n")
+    assert len(lines) == 1 and lines[0], "not one line: %r" % result.errors
+    for word in words:
+        assert word.lower() in lines[0].lower(), "no %r in %r" % (word, lines[0])
+    return lines[0]
+
+
+__all__ = ["Cluster", "Member", "Status", "Events", "CommandFailed", "refused"]

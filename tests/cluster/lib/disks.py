@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Disks of members: memory behind device-mapper, so that they can fail.
+
+A disk is a null_blk device that keeps its data in memory, with a device-mapper
+table on top.  Members see the latter, and tests change the table under them.
+"""
+
+import itertools
+import os
+
+from .shell import CommandFailed, read_file, run, wait_until, write_file
+
+CONFIG = "/sys/kernel/config/nullb"
+NUMBERS = itertools.count()
+
+
+class Disk:
+    """One disk, size in MiB; block is its logical block size."""
+
+    def __init__(self, size=256, block=512):
+        self.number = next(NUMBERS)
+        self.name = "disk%d" % self.number
+        self.sectors = size * 2048
+        self.config = os.path.join(CONFIG, self.name)
+        os.mkdir(self.config)
+        for name, value in (("size", size), ("blocksize", block), ("queue_mode", 2),
+                            ("irqmode", 0), ("memory_backed", 1), ("discard", 1),
+                            ("submit_queues", 1), ("power", 1)):
+            write_file(os.path.join(self.config, name), value)
+        self.base = self.find_base()
+        self.path = "/dev/mapper/" + self.name
+        run(["dmsetup", "create", self.name, "--table", self.linear()])
+
+    def find_base(self):
+        index = read_file(os.path.join(self.config, "index"))
+        for path in ("/dev/nullb" + index, "/dev/" + self.name):
+            if os.path.exists(path):
+                return path
+        raise FileNotFoundError("the null_blk device of " + self.name)
+
+    def linear(self):
+        return "0 %d linear %s 0" % (self.sectors, self.base)
+
+    def table(self, table):
+        """Change the table under its user; what is in flight ends first."""
+        run(["dmsetup", "reload", self.name, "--table", table])
+        run(["dmsetup", "resume", self.name])
+
+    def fail(self):
+        """Every read and write fails from now on."""
+        self.table("0 %d error" % self.sectors)
+
+    def fail_writes(self):
+        self.table("0 %d flakey %s 0 0 1 1 error_writes" % (self.sectors, self.base))
+
+    def slow(self, milliseconds):
+        self.table("0 %d delay %s 0 %d" % (self.sectors, self.base, milliseconds))
+
+    def hang(self):
+        """What is submitted from now on waits until resume()."""
+        run(["dmsetup", "suspend", "--noflush", "--nolockfs", self.name])
+
+    def resume(self):
+        run(["dmsetup", "resume", self.name])
+
+    def resume_quietly(self):
+        run(["dmsetup", "resume", self.name], check=False)
+
+    def heal(self):
+        self.table(self.linear())
+
+    def copy_from(self, other):
+        """Become a copy of another disk, or of a file."""
+        self.wipe()
+        run(["dd", "if=" + getattr(other, "path", other), "of=" + self.path, "bs=1M",
+             "conv=sparse,notrunc", "oflag=direct", "status=none"])
+
+    def image(self, path):
+        """Copy the disk as it is into a file."""
+        run(["dd", "if=" + self.path, "of=" + path, "bs=1M", "conv=sparse",
+             "status=none"])
+        return path
+
+    def wipe(self):
+        run(["blkdiscard", self.path])
+
+    def close(self):
+        def removed():
+            try:
+                run(["dmsetup", "remove", self.name])
+            except CommandFailed as error:
+                if "busy" in error.output:
+                    return False
+                raise
+            return True
+
+        self.resume_quietly()
+        wait_until("%s is free" % self.name, removed, 10)
+        write_file(os.path.join(self.config, "power"), 0)
+        os.rmdir(self.config)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The kernel's log, and processes that nothing can end."""
+
+import os
+import re
+
+# What must never be there, whatever a test does to the members.
+BAD = re.compile(
+    r"BUG: |WARNING: |Oops|Kernel panic|general protection fault"
+    r"|INFO: task .* blocked for more than|INFO: trying to register non-static key"
+    r"|possible (recursive|circular) locking|inconsistent lock state"
+    r"|suspicious RCU usage|bad unlock balance|held lock freed|invalid wait context"
+    r"|KASAN: |UBSAN: |ODEBUG: |refcount_t: |list_(add|del) corruption"
+    r"|scheduling while atomic|sleeping function called|Objects remaining in"
+    r"|workqueue: .*flushing|Bad page state")
+
+
+class Log:
+    """The kernel's log from now on."""
+
+    def __init__(self):
+        self.fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+        os.lseek(self.fd, 0, os.SEEK_END)
+        self.lines = []
+
+    def read(self):
+        """All lines so far."""
+        while True:
+            try:
+                record = os.read(self.fd, 8192).decode(errors="replace")
+            except BlockingIOError:
+                return self.lines
+            except BrokenPipeError:
+                self.lines.append("(lines were lost)")
+                continue
+            self.lines.append(record.partition(";")[2].split("\n")[0])
+
+    def find(self, regex):
+        """The lines that match."""
+        return [line for line in self.read() if re.search(regex, line)]
+
+    def bad(self):
+        return [line for line in self.read() if BAD.search(line)]
+
+    def close(self):
+        os.close(self.fd)
+
+
+def say(text):
+    """Put a line into the kernel's log, to read it beside what happened."""
+    with open("/dev/kmsg", "w") as log:
+        log.write("test: %s\n" % text)
+
+
+def uninterruptible():
+    """Processes in state D: their name and where they wait."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/stat" % pid) as file:
+                name, _, rest = file.read().partition(")")
+            # Kernel threads have no executable and may rest in D.
+            os.readlink("/proc/%s/exe" % pid)
+        except OSError:
+            continue
+        if rest.split()[0] == "D":
+            with open("/proc/%s/wchan" % pid) as file:
+                found.append("%s) in %s" % (name, file.read()))
+    return found
+
+
+def cpu_seconds(pattern):
+    """CPU time that kernel threads with such a name have used."""
+    total = 0
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/stat" % pid) as file:
+                text = file.read()
+        except OSError:
+            continue
+        name, rest = text[text.index("(") + 1:text.rindex(")")], text[text.rindex(")") + 2:]
+        if re.search(pattern, name):
+            fields = rest.split()
+            total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0
+"""One network namespace per member and a bridge between them.
+
+Namespace m1 holds eth0 with 10.0.0.1 and fd00::1, and so on; namespace hub
+holds the bridge and its ports p1, p2, ...  Cuts are made in the bridge, so that
+neither side notices a lost link.
+"""
+
+from .shell import run
+
+HUB = "hub"
+
+
+def member_namespace(number):
+    return "m%d" % number
+
+
+def address(number, family=4):
+    return "10.0.0.%d" % number if family == 4 else "fd00::%d" % number
+
+
+class Network:
+    """The members 1..count, connected."""
+
+    def __init__(self, count):
+        self.numbers = list(range(1, count + 1))
+        lines = ["netns add " + HUB]
+        for number in self.numbers:
+            lines.append("netns add " + member_namespace(number))
+        run(["ip", "-batch", "-"], data="\n".join(lines) + "\n")
+        lines = ["link add br0 type bridge forward_delay 0 mcast_snooping 0",
+                 "link set br0 up"]
+        for number in self.numbers:
+            lines += ["link add p%d type veth peer name eth0 netns %s" %
+                      (number, member_namespace(number)),
+                      "link set p%d master br0 up" % number]
+        run(["ip", "-n", HUB, "-batch", "-"], data="\n".join(lines) + "\n")
+        for number in self.numbers:
+            lines = ["link set lo up", "link set eth0 up",
+                     "address add %s/24 dev eth0" % address(number),
+                     "address add %s/64 dev eth0 nodad" % address(number, 6)]
+            run(["ip", "-n", member_namespace(number), "-batch", "-"],
+                data="\n".join(lines) + "\n")
+        self.nft("add table bridge cut; "
+                 "add set bridge cut blocked "
+                 "{ typeof meta iifname . meta oifname; }; "
+                 "add chain bridge cut forward "
+                 "{ type filter hook forward priority 0; }; "
+                 "add rule bridge cut forward "
+                 "meta iifname . meta oifname @blocked drop")
+
+    def nft(self, text):
+        run(["nft", text], netns=HUB)
+
+    def change(self, order, pairs):
+        if pairs:
+            self.nft("%s element bridge cut blocked { %s }" %
+                     (order, ", ".join("p%d . p%d" % pair for pair in pairs)))
+
+    def cut_one_way(self, source, target):
+        """Nothing gets from source to target any more."""
+        self.change("add", [(source, target)])
+
+    def cut(self, one, other):
+        self.change("add", [(one, other), (other, one)])
+
+    def isolate(self, *numbers):
+        """Cut these off from all others; among them they keep talking."""
+        rest = [number for number in self.numbers if number not in numbers]
+        self.change("add", [(a, b) for a in numbers for b in rest] +
+                    [(b, a) for a in numbers for b in rest])
+
+    def heal(self):
+        self.nft("flush set bridge cut blocked")
+
+    def shape(self, number, *netem):
+        """netem in both directions at this member's port; no arguments: undo."""
+        for netns, device in ((HUB, "p%d" % number),
+                              (member_namespace(number), "eth0")):
+            if netem:
+                run(["tc", "-n", netns, "qdisc", "replace", "dev", device,
+                     "root", "netem", *netem])
+            else:
+                run(["tc", "-n", netns, "qdisc", "del", "dev", device, "root"],
+                    check=False)
+
+    def close(self):
+        lines = ["netns del " + member_namespace(number) for number in self.numbers]
+        run(["ip", "-batch", "-"], data="\n".join(lines + ["netns del " + HUB]) + "\n")

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A stranger on the wire: frames by hand, right ones and wrong ones."""
+
+import hashlib
+import hmac
+import os
+import select
+import socket
+import struct
+
+MAGIC = 0x46444251
+HELLO, CHALLENGE, PROOF, WELCOME, REFUSED = 1, 2, 3, 4, 5
+MESSAGE, APPEND, REQUEST, REPLY = 16, 32, 33, 34
+CONTROL, BULK = 1, 2
+REASONS = {1: "version", 2: "device", 3: "member", 4: "secret", 5: "protocol"}
+
+HEADER = struct.Struct("<IHHIIIIII")
+HELLO_LAYOUT = struct.Struct("<HHIIIQ16s16s32s")
+
+
+def make_table():
+    table = []
+    for byte in range(256):
+        for _ in range(8):
+            byte = byte >> 1 ^ (0x82f63b78 if byte & 1 else 0)
+        table.append(byte)
+    return table
+
+
+TABLE = make_table()
+
+
+def crc32c(data, crc=0xffffffff):
+    for byte in data:
+        crc = crc >> 8 ^ TABLE[(crc ^ byte) & 0xff]
+    return crc
+
+
+def frame(kind, fixed, sequence, blocks=0, **wrong):
+    """A frame's header and fixed part; wrong: header fields to falsify."""
+    fields = {"magic": MAGIC, "kind": kind, "fixed_bytes": len(fixed),
+              "blocks": blocks, "sequence": sequence, "fixed_checksum": crc32c(fixed),
+              "data_checksum": 0, "reserved": 0}
+    fields.update((key, value) for key, value in wrong.items() if key in fields)
+    head = HEADER.pack(*fields.values(), 0)[:-4]
+    checksum = wrong.get("header_checksum", crc32c(head))
+    return head + struct.pack("<I", checksum) + fixed
+
+
+class Stranger:
+    """A connection to a member's port."""
+
+    def __init__(self, host, port, timeout=10):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.socket = socket.socket(family)
+        self.socket.settimeout(timeout)
+        self.socket.connect((host, port))
+        self.sequence = 0
+
+    def send(self, data):
+        """Send; a peer that has hung up already is right, too."""
+        try:
+            self.socket.sendall(data)
+        except (ConnectionError, socket.timeout):
+            pass
+
+    def frame(self, kind, fixed=b"", blocks=0, **wrong):
+        wrong.setdefault("sequence", self.sequence)
+        sequence = wrong.pop("sequence")
+        self.send(frame(kind, fixed, sequence, blocks, **wrong))
+        self.sequence += 1
+
+    def receive(self, length):
+        data = b""
+        while len(data) < length:
+            piece = self.socket.recv(length - len(data))
+            if not piece:
+                raise EOFError("hung up after %d of %d bytes" % (len(data), length))
+            data += piece
+        return data
+
+    def answer(self):
+        """The next frame: (type, fixed part)."""
+        head = self.receive(HEADER.size)
+        magic, kind, length = HEADER.unpack(head)[:3]
+        assert magic == MAGIC, "no frame: %r" % head
+        return kind, self.receive(length)
+
+    def hung_up(self, seconds=10):
+        """The other end closes within so many seconds; what it said before."""
+        self.socket.settimeout(seconds)
+        data = b""
+        try:
+            while True:
+                piece = self.socket.recv(65536)
+                if not piece:
+                    return data
+                data += piece
+        except ConnectionError:
+            return data
+        except socket.timeout:
+            raise AssertionError("not cut off within %g s; it said %r" %
+                                 (seconds, data[:64])) from None
+
+    def reason(self):
+        """The reason of the refusal that comes next."""
+        kind, fixed = self.answer()
+        assert kind == REFUSED, "frame type %d and no refusal" % kind
+        return REASONS.get(struct.unpack_from("<I", fixed)[0], "unknown")
+
+    def hello(self, source, target, uuid, kind=CONTROL, version=1, session=1):
+        return HELLO_LAYOUT.pack(version, version, kind, source, target, session, uuid,
+                                 os.urandom(16), os.urandom(32))
+
+    def shake_hands(self, source, target, uuid, secret, kind=CONTROL, session=1):
+        """Become a member, with the right secret or a wrong one."""
+        mine = self.hello(source, target, uuid, kind, session=session)
+        self.frame(HELLO, mine)
+        what, fixed = self.answer()
+        assert what == CHALLENGE, "frame type %d and no challenge" % what
+        theirs, proof = fixed[:HELLO_LAYOUT.size], fixed[HELLO_LAYOUT.size:]
+        wanted = hmac.new(secret, b"qbd listener" + mine + theirs, hashlib.sha256)
+        self.frame(PROOF, hmac.new(secret, b"qbd dialler" + mine + theirs,
+                                   hashlib.sha256).digest())
+        return proof == wanted.digest()
+
+    def readable(self, seconds):
+        return bool(select.select([self.socket], [], [], seconds)[0])
+
+    def close(self):
+        self.socket.close()

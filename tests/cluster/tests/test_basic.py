@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Module, devices and members as such."""
+
+import itertools
+import os
+import subprocess
+
+from lib import kernel
+from lib.cluster import Cluster, refused
+from lib.registry import test
+from lib.shell import CommandFailed, read_file, run, spawn, wait_until
+from lib.workload import Writer
+
+MODULE = os.environ.get("QBD_MODULE", "qbd.ko")
+
+
+def module_loaded():
+    return os.path.isdir("/sys/module/qbd")
+
+
+@test("basic")
+def load_unload_100_times():
+    """The module loads and unloads a hundred times."""
+    for _ in range(100):
+        run(["rmmod", "qbd"])
+        assert not module_loaded()
+        run(["insmod", MODULE])
+    assert module_loaded()
+
+
+@test("basic")
+def unload_refused_while_up():
+    """The module cannot be unloaded while a member is up; then it can."""
+    with Cluster(1) as cluster:
+        result = run(["rmmod", "qbd"], check=False)
+        assert result.status != 0, "it was unloaded"
+        assert "in use" in result.text.lower(), result.text
+        assert cluster.member(1).status().role == "leader"
+    run(["rmmod", "qbd"])
+    run(["insmod", MODULE])
+
+
+@test("basic")
+def three_members_and_back():
+    """create, up, status, down; the block device comes and goes."""
+    with Cluster(3, start=False) as cluster:
+        for member in cluster.members:
+            refused(member.qbdadm("status", cluster.name, check=False), cluster.name)
+        cluster.up()
+        leader = cluster.wait_leader()
+        statuses = [member.status() for member in cluster.members]
+        assert len({status.number for status in statuses}) == 3
+        assert len({status.uuid for status in statuses}) == 1
+        assert [status.role for status in statuses].count("leader") == 1
+        for member, status in zip(cluster.members, statuses):
+            assert status.name == cluster.name and status.member_id == member.number
+            assert status.leader == leader.number and status.has_quorum
+            assert os.path.exists("/dev/qbd%d" % status.number)
+            text = member.qbdadm("status").output
+            assert cluster.name in text and leader.name in text, text
+        cluster.down_all()
+        wait_until("the block devices are gone", lambda: not [
+            name for name in os.listdir("/sys/block") if name.startswith("qbd")])
+        for member in cluster.members:
+            assert cluster.name not in member.qbdadm("status", check=False).output
+
+
+@test("basic")
+def device_limits():
+    """What /sys/block says of the device."""
+    with Cluster(1, size="64M") as cluster:
+        name = "qbd%d" % cluster.member(1).status().number
+        queue = "/sys/block/%s/queue/" % name
+        wanted = {"logical_block_size": "4096", "physical_block_size": "4096",
+                  "max_hw_sectors_kb": "1024", "max_sectors_kb": "1024",
+                  "discard_granularity": "4096",
+                  "discard_max_bytes": str(64 << 20),
+                  "write_zeroes_max_bytes": str(64 << 20),
+                  "write_cache": "write through", "fua": "0", "rotational": "0",
+                  "optimal_io_size": str(1 << 20), "max_segments": "257"}
+        found = {key: read_file(queue + key) for key in wanted}
+        assert found == wanted, found
+        assert read_file(queue + "scheduler").startswith("[none]")
+        assert read_file("/sys/block/%s/size" % name) == str(64 * 2048)
+        assert read_file("/sys/block/%s/qbd/name" % name) == cluster.name
+
+
+@test("basic")
+def partitions():
+    """A partition table is read by the first opener; partitions work."""
+    with Cluster(1) as cluster:
+        device = cluster.member(1).device
+        run(["sfdisk", "-q", device], data="label: gpt\nstart=256, size=2560\n")
+        partition = device + "p1"
+        wait_until(partition, lambda: os.path.exists(partition))
+        writer = Writer(partition, slots=16, limit=20)
+        writer.child.wait()
+        writer.verify()
+        writer.child.close()
+        cluster.member(1).down()
+        cluster.member(1).up()
+        assert not os.path.exists(partition)
+        run(["blockdev", "--getsize64", device])
+        wait_until(partition, lambda: os.path.exists(partition))
+
+
+@test("basic")
+def one_member_alone():
+    """A device with one member works, and keeps what was written."""
+    with Cluster(1) as cluster:
+        member = cluster.member(1)
+        writer = Writer(member.device, limit=300)
+        writer.child.wait()
+        for _ in range(3):
+            member.down()
+            member.up()
+            cluster.wait_leader()
+            writer.verify(member.device)
+        writer.child.close()
+
+
+@test("basic")
+def backing_disk_is_held():
+    """Nobody else can open a member's disk for himself while the member is up."""
+    with Cluster(1) as cluster:
+        member = cluster.member(1)
+        result = run(["mkfs.ext4", "-q", "-F", member.disk.path], check=False)
+        assert result.status != 0 and "in use" in result.text, result.text
+        refused(cluster.create(member, "--force", check=False), "in use")
+        refused(member.up(check=False))
+        refused(member.qbdadm("destroy", "--disk", member.disk.path, "--yes",
+                              check=False))
+
+
+@test("basic")
+def down_refused_while_mounted():
+    """down is refused while somebody has the device open, and works after."""
+    with Cluster(1) as cluster:
+        member = cluster.member(1)
+        run(["mkfs.ext4", "-q", member.device])
+        run(["mount", member.device, "/tmp/mnt"])
+        refused(member.down(check=False), "in use")
+        run(["umount", "/tmp/mnt"])
+        member.down()
+
+
+@test("basic")
+def cold_start_in_every_order():
+    """All members down; whatever the order they come up in, the data is there."""
+    with Cluster(3) as cluster:
+        writer = Writer(cluster.leader().device, limit=200)
+        writer.child.wait()
+        for order in itertools.permutations(cluster.members):
+            cluster.down_all()
+            for member in order:
+                member.up()
+            cluster.wait_leader()
+            writer.verify(order[0].device)
+        writer.child.close()
+
+
+@test("basic")
+def events_are_told():
+    """Listeners are told of leaders, peers, and quorum."""
+    with Cluster(3, start=False) as cluster:
+        first = cluster.member(1)
+        first.up()
+        events = cluster.events(first)
+        cluster.member(2).up()
+        events.wait("peer-up", peer=2)
+        events.wait("leader")
+        cluster.member(3).up()
+        events.wait("peer-up", peer=3)
+        cluster.wait_leader()
+        events.forget()
+        cluster.network.isolate(1)
+        events.wait("peer-down", peer=2)
+        events.wait("peer-down", peer=3)
+        events.wait("quorum-lost")
+        cluster.network.heal()
+        events.wait("peer-up", peer=2)
+        events.wait("quorum-regained")
+        numbers = [event["sequence"] for event in events.read()]
+        assert numbers == sorted(set(numbers)), numbers
+
+
+@test("basic")
+def ipv6():
+    """Members that talk IPv6."""
+    with Cluster(3, family=6) as cluster:
+        writer = Writer(cluster.leader().device, limit=50)
+        writer.child.wait()
+        writer.verify(cluster.others(cluster.leader())[0].device)
+        writer.child.close()
+
+
+@test("basic")
+def disk_with_4096_byte_sectors():
+    """Members on disks with 4 KiB sectors."""
+    with Cluster(3, block=4096) as cluster:
+        writer = Writer(cluster.leader().device, limit=50)
+        writer.child.wait()
+        writer.verify()
+        writer.child.close()
+
+
+@test("basic", timeout=90)
+def idle_cost():
+    """An idle cluster costs next to nothing: three members, half a percent each."""
+    with Cluster(3) as cluster:
+        cluster.wait_caught_up()
+        seconds = 10
+        before = run(["cat", "/proc/stat"]).output.split("\n")[0].split()
+        run(["sleep", seconds])
+        after = run(["cat", "/proc/stat"]).output.split("\n")[0].split()
+        busy = [sum(int(x) for i, x in enumerate(line[1:], 1) if i not in (4, 5))
+                for line in (before, after)]
+        share = (busy[1] - busy[0]) / os.sysconf("SC_CLK_TCK") / seconds / 3
+        kernel.say("idle cost per member: %.4f of a core" % share)
+        assert share < 0.005, "%.2f %% of a core per member" % (share * 100)
+
+
+@test("basic")
+def bad_input_is_refused():
+    """What cannot work is refused with one line, and nothing is written."""
+    with Cluster(1, start=False) as cluster:
+        member = cluster.member(1)
+        cluster.check_equal = False
+        refused(member.up("--memory", "1M", check=False), "memory")
+        refused(member.up("--memory", "99T", check=False), "memory")
+        refused(member.up("--election-timeout", "0", check=False))
+        refused(member.up("--heartbeat", "9999", check=False))
+        refused(member.up("--no-quorum", "maybe", check=False), "suspend")
+        member.options = ["--memory", "16M"]
+        refused(member.qbdadm("up", cluster.name, "--disk", "/dev/null", check=False),
+                "/dev/null")
+        refused(member.qbdadm("up", cluster.name, "--disk", "/nowhere", check=False),
+                "/nowhere")
+        refused(member.qbdadm("up", "other", "--disk", member.disk.path, check=False),
+                cluster.name)
+        refused(member.qbdadm("down", "nothing", check=False), "nothing")
+        refused(member.qbdadm("leader", "move", "nothing", check=False), "nothing")
+        try:
+            cluster.create(member)
+        except CommandFailed as error:
+            assert "--force" in error.output, error.output
+        else:
+            raise AssertionError("a qbd disk was formatted without --force")
+        member.up()
+        cluster.wait_leader()
+        member.down()
+
+
+@test("basic")
+def address_in_use():
+    """Two members cannot listen on one address; the error names it."""
+    with Cluster(1) as cluster:
+        member = cluster.member(1)
+        result = run(["python3", "-c",
+                      "import socket; s = socket.socket(); s.bind(('10.0.0.1', 7900))"],
+                     netns=member.netns, check=False)
+        assert result.status != 0, "the listener does not listen"
+        member.down()
+        holder = ("import socket, sys; s = socket.socket(); "
+                  "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); "
+                  "s.bind(('10.0.0.1', 7900)); s.listen(); print('x', flush=True); "
+                  "sys.stdin.read()")
+        process = spawn(["python3", "-c", holder], member.netns, stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE)
+        process.stdout.readline()
+        try:
+            refused(member.up(check=False), "7900")
+        finally:
+            process.stdin.close()
+            process.wait()
+            process.stdout.close()
+        member.up()
+        cluster.wait_leader()

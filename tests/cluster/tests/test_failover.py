@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The leader is lost, cut off, moved, or has a bad disk, under load."""
+
+import time
+
+from lib import filesystem
+from lib.cluster import Cluster
+from lib.filesystem import Mount
+from lib.registry import test
+from lib.workload import Reader, Writer
+
+
+@test("failover")
+def mount_on_follower_leader_cut_off():
+    """The leader is cut off: a mount elsewhere goes on, with no I/O error."""
+    with Cluster(3) as cluster:
+        leader = cluster.leader()
+        member = cluster.others(leader)[0]
+        filesystem.make("ext4", member.device)
+        with Mount(member.device) as point:
+            writer = Writer(point + "/records", sync=True)
+            writer.wait_for(20)
+            cluster.network.isolate(leader.number)
+            cut = time.monotonic()
+            writer.wait_for(20)
+            new = cluster.wait_leader(cluster.others(leader))
+            assert new is not leader
+            assert writer.longest(cut) < 3, "writes stood still %.2f s" % \
+                writer.longest(cut)
+            cluster.network.heal()
+            cluster.wait_leader()
+            writer.wait_for(20)
+            writer.stop()
+            writer.verify()
+        filesystem.check("ext4", member.device)
+
+
+@test("failover")
+def mount_on_leader_leader_cut_off():
+    """The leader with the mount is cut off: every fsynced record is elsewhere."""
+    with Cluster(3) as cluster:
+        leader = cluster.leader()
+        filesystem.make("ext4", leader.device)
+        with Mount(leader.device) as point:
+            writer = Writer(point + "/records", sync=True)
+            writer.wait_for(50)
+            cluster.network.isolate(leader.number)
+            new = cluster.wait_leader(cluster.others(leader))
+            # What is written at the old leader now waits; it is taken down.
+            writer.child.read()
+            leader.down("--force")
+            writer.kill()
+        with Mount(new.device, point="/tmp/mnt2") as point:
+            writer.verify(point + "/records")
+        filesystem.check("ext4", new.device)
+        cluster.network.heal()
+
+
+@test("failover")
+def leader_down_and_up_under_load():
+    """The leader is taken down and brought back, again and again."""
+    with Cluster(3) as cluster:
+        member = cluster.others(cluster.leader())[0]
+        writer = Writer(member.device)
+        for _ in range(3):
+            leader = cluster.wait_leader()
+            if leader is member:
+                leader = cluster.lead(cluster.others(member)[0].number)
+            writer.wait_for(20)
+            leader.down()
+            writer.wait_for(20)
+            leader.up()
+            cluster.wait_leader()
+        writer.stop()
+        writer.verify()
+
+
+@test("failover")
+def leader_moves_under_load():
+    """Leadership moves round without an I/O error, at old and new leader."""
+    with Cluster(3) as cluster:
+        writers = [Writer(member.device, slots=64, first_block=64 * member.number)
+                   for member in cluster.members]
+        for number in (1, 2, 3, 1, 3, 2):
+            cluster.lead(number)
+            for writer in writers:
+                writer.wait_for(10)
+        for writer in writers:
+            writer.stop()
+            for member in cluster.members:
+                writer.verify(member.device)
+
+
+@test("failover")
+def reads_never_go_back():
+    """Readers on all members never see a value older than one seen before."""
+    with Cluster(3) as cluster:
+        leader = cluster.leader()
+        writer = Writer(cluster.others(leader)[0].device, slots=4)
+        writer.wait_for(10)
+        readers = [Reader(member.device, writer) for member in cluster.members]
+        for reader in readers:
+            reader.wait_for(50)
+        cluster.network.isolate(leader.number)
+        cluster.wait_leader(cluster.others(leader))
+        writer.wait_for(20)
+        cluster.network.heal()
+        for reader in readers:
+            reader.wait_for(50)
+            reader.stop()
+        writer.stop()
+        writer.verify()
+
+
+@test("failover")
+def cut_off_leader_serves_nothing():
+    """A leader that is cut off acknowledges no write and answers no read."""
+    with Cluster(3) as cluster:
+        leader = cluster.leader()
+        device = leader.device
+        other = cluster.others(leader)[0]
+        old = Writer(device, slots=1, limit=5)
+        old.child.wait()
+        cluster.network.isolate(leader.number)
+        cluster.wait_leader(cluster.others(leader))
+        new = Writer(other.device, slots=1, limit=5)
+        new.child.wait()
+        # Must not see the old value, whatever it still believes.
+        reader = Reader(device, new)
+        late = Writer(device, slots=1, first_block=7, limit=1)
+        leader.wait("it knows that it lost the quorum", lambda s: not s.has_quorum)
+        assert not late.child.ended() and not reader.count()
+        cluster.network.heal()
+        late.child.wait()
+        reader.wait_for(5)
+        reader.stop()
+        late.verify(other.device)
+        new.verify(device)
+
+
+@test("failover")
+def one_way_cut_of_leader():
+    """The leader hears nobody, or nobody hears it: another one takes over."""
+    with Cluster(3) as cluster:
+        for outgoing in (True, False):
+            leader = cluster.leader()
+            others = cluster.others(leader)
+            writer = Writer(others[0].device)
+            writer.wait_for(10)
+            for other in others:
+                if outgoing:
+                    cluster.network.cut_one_way(leader.number, other.number)
+                else:
+                    cluster.network.cut_one_way(other.number, leader.number)
+            cluster.wait_leader(others, not_member=leader)
+            writer.wait_for(20)
+            cluster.network.heal()
+            cluster.wait_leader()
+            writer.stop()
+            writer.verify()
+
+
+@test("failover")
+def partial_cut_between_two():
+    """Two of three cannot talk, the third can with both: the device goes on."""
+    with Cluster(3) as cluster:
+        leader = cluster.leader()
+        one, other = cluster.others(leader)
+        writers = [Writer(one.device, slots=64), Writer(other.device, slots=64,
+                                                        first_block=64)]
+        cluster.network.cut(leader.number, one.number)
+        for writer in writers:
+            writer.wait_for(20)
+        cluster.network.heal()
+        cluster.wait_leader()
+        for writer in writers:
+            writer.stop()
+            writer.verify()
+
+
+@test("failover")
+def returning_member_does_not_disturb():
+    """A member that was cut off for long comes back without a new election."""
+    with Cluster(3) as cluster:
+        leader = cluster.leader()
+        lost = cluster.others(leader)[0]
+        term = leader.status().term
+        cluster.network.isolate(lost.number)
+        lost.wait("it has lost the leader", lambda s: not s.has_quorum)
+        writer = Writer(leader.device)
+        writer.wait_for(200)
+        cluster.network.heal()
+        lost.wait("it is back", lambda s: s.leader == leader.number)
+        writer.wait_for(50)
+        writer.stop()
+        assert leader.status().term == term
+        assert leader.status().role == "leader"
+
+
+@test("failover")
+def leader_disk_fails():
+    """The leader's disk fails: another member leads, no write is lost."""
+    with Cluster(3) as cluster:
+        cluster.check_equal = False
+        leader = cluster.leader()
+        others = cluster.others(leader)
+        writer = Writer(others[0].device)
+        writer.wait_for(20)
+        leader.disk.fail()
+        cluster.wait_leader(others, not_member=leader)
+        writer.wait_for(50)
+        writer.stop()
+        writer.verify(others[1].device)
+        leader.wait("it knows that its disk failed", lambda s: s.failed)
+        leader.disk.heal()
+
+
+@test("failover")
+def leader_disk_hangs():
+    """The leader's disk hangs: writes go on, and another member leads."""
+    with Cluster(3) as cluster:
+        leader = cluster.leader()
+        others = cluster.others(leader)
+        writer = Writer(others[0].device)
+        writer.wait_for(20)
+        leader.disk.hang()
+        writer.wait_for(50)
+        leader.disk.resume()
+        cluster.wait_leader()
+        writer.wait_for(20)
+        writer.stop()
+        writer.verify(leader.device)
+
+
+@test("failover")
+def follower_disk_hangs():
+    """A follower's disk hangs: nobody notices."""
+    with Cluster(3) as cluster:
+        leader = cluster.leader()
+        writer = Writer(leader.device)
+        writer.wait_for(50)
+        start = time.monotonic()
+        cluster.others(leader)[0].disk.hang()
+        writer.wait_for(200)
+        assert writer.longest(start) < 0.5, writer.longest(start)
+        cluster.others(leader)[0].disk.resume()
+        writer.stop()
+        writer.verify()
+        assert cluster.leader() is leader
+
+
+@test("failover")
+def slow_follower_slows_nothing():
+    """A follower behind a slow network does not slow writes."""
+    with Cluster(3) as cluster:
+        leader = cluster.leader()
+        slow = cluster.others(leader)[0]
+        cluster.network.shape(slow.number, "delay", "40ms")
+        writer = Writer(leader.device)
+        writer.wait_for(100)
+        start = time.monotonic()
+        writer.wait_for(200)
+        took = time.monotonic() - start
+        writer.stop()
+        assert took / 200 < 0.02, "%.1f ms per write" % (took * 5)
+        cluster.network.shape(slow.number)
+        writer.verify(slow.device)
+
+
+@test("failover", timeout=60)
+def five_members_two_lost():
+    """Five members: any two may be lost, the leader among them."""
+    with Cluster(5, up=("--memory", "8M")) as cluster:
+        leader = cluster.leader()
+        others = cluster.others(leader)
+        filesystem.make("ext4", others[0].device)
+        with Mount(others[0].device) as point:
+            writer = Writer(point + "/records", sync=True)
+            writer.wait_for(20)
+            cluster.network.isolate(leader.number)
+            cluster.wait_leader(others)
+            others[3].down()
+            writer.wait_for(20)
+            assert cluster.wait_leader(others[:3]).status().may_lose == 0
+            others[3].up()
+            cluster.network.heal()
+            cluster.wait_leader()
+            writer.wait_for(20)
+            writer.stop()
+            writer.verify()
+        filesystem.check("ext4", others[0].device)
+
+
+@test("failover", timeout=60)
+def flapping_network():
+    """Members are cut off and return in turn, ten times."""
+    with Cluster(3) as cluster:
+        writers = [Writer(member.device, slots=32, first_block=32 * member.number)
+                   for member in cluster.members]
+        for turn in range(10):
+            cluster.network.isolate(turn % 3 + 1)
+            for index, writer in enumerate(writers):
+                if index != turn % 3:
+                    writer.wait_for(5)
+            cluster.network.heal()
+        for writer in writers:
+            writer.wait_for(5)
+            writer.stop()
+            for member in cluster.members:
+                writer.verify(member.device)
+
+
+@test("failover", timeout=60)
+def bad_network():
+    """Loss, reordering and duplicates slow the device, and do nothing else."""
+    with Cluster(3) as cluster:
+        for member in cluster.members:
+            cluster.network.shape(member.number, "delay", "2ms", "1ms", "loss", "2%",
+                                  "duplicate", "2%")
+        writers = [Writer(member.device, slots=32, first_block=32 * member.number)
+                   for member in cluster.members]
+        for writer in writers:
+            writer.wait_for(100)
+        for writer in writers:
+            writer.stop()
+            writer.verify()
+        for member in cluster.members:
+            cluster.network.shape(member.number)
