@@ -24,7 +24,7 @@ declare -A group=(
 	[lint]="sparse perl python3"
 	[kernel]="linux-source-6.12 gcc make libc6-dev flex bison bc patch
 		libelf-dev libssl-dev xz-utils cpio kmod rsync"
-	[uml]="python3 busybox-static kmod iproute2 nftables ethtool dmsetup fio
+	[uml]="python3 busybox-static kmod iproute2 nftables ethtool dmsetup fio iputils-ping
 		e2fsprogs xfsprogs btrfs-progs procps"
 	[qemu]="python3 qemu-system-x86 nbdkit busybox-static cpio xz-utils kmod
 		iproute2 nftables fio e2fsprogs xfsprogs btrfs-progs"
