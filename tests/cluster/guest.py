@@ -13,6 +13,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from lib import kernel  # noqa: E402
+from lib.workload import end_children  # noqa: E402
 from tests import load  # noqa: E402
 
 
@@ -55,6 +56,7 @@ def run_one(test):
         problems.append(traceback.format_exc())
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+    problems += end_children()
     bad = [line for line in log.bad()
            if not (test.expect and re.search(test.expect, line))]
     if bad:

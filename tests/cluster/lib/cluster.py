@@ -113,6 +113,17 @@ class Member:
             self.is_up = False
         return result
 
+    def power_cut(self):
+        """Lose everything at once: network, disk, and what the disk cached.
+
+        Nothing leaves the member and nothing reaches its disk any more; what it
+        then does with its memory is of no consequence.
+        """
+        self.cluster.network.isolate(self.number)
+        self.disk.fail()
+        self.down("--force")
+        self.disk.power_cut()
+
     def set(self, *options):
         return self.qbdadm("set", self.cluster.name, *options)
 

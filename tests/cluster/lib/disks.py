@@ -3,6 +3,9 @@
 
 A disk is a null_blk device that keeps its data in memory, with a device-mapper
 table on top.  Members see the latter, and tests change the table under them.
+
+Each disk has a volatile write cache: power_cut() loses what was neither flushed
+nor written with FUA.
 """
 
 import itertools
@@ -12,6 +15,7 @@ from .shell import CommandFailed, read_file, run, wait_until, write_file
 
 CONFIG = "/sys/kernel/config/nullb"
 NUMBERS = itertools.count()
+CACHE = 16      # MiB; what does not fit is written out
 
 
 class Disk:
@@ -25,10 +29,14 @@ class Disk:
         os.mkdir(self.config)
         for name, value in (("size", size), ("blocksize", block), ("queue_mode", 2),
                             ("irqmode", 0), ("memory_backed", 1), ("discard", 1),
-                            ("submit_queues", 1), ("power", 1)):
+                            ("submit_queues", 1), ("cache_size", CACHE), ("fua", 1)):
             write_file(os.path.join(self.config, name), value)
-        self.base = self.find_base()
         self.path = "/dev/mapper/" + self.name
+        self.power_on()
+
+    def power_on(self):
+        write_file(os.path.join(self.config, "power"), 1)
+        self.base = self.find_base()
         run(["dmsetup", "create", self.name, "--table", self.linear()])
 
     def find_base(self):
@@ -84,7 +92,12 @@ class Disk:
     def wipe(self):
         run(["blkdiscard", self.path])
 
-    def close(self):
+    def power_cut(self):
+        """Lose what is in the write cache. Nobody may have the disk open."""
+        self.power_off()
+        self.power_on()
+
+    def power_off(self):
         def removed():
             try:
                 run(["dmsetup", "remove", self.name])
@@ -97,4 +110,7 @@ class Disk:
         self.resume_quietly()
         wait_until("%s is free" % self.name, removed, 10)
         write_file(os.path.join(self.config, "power"), 0)
+
+    def close(self):
+        self.power_off()
         os.rmdir(self.config)

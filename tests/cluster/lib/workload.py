@@ -22,10 +22,14 @@ HEADER = struct.Struct("<8sQQI")
 MAGIC = b"qbdtests"
 
 
+CHILDREN = []
+
+
 class Child:
     """function(report) in a process of its own; report(text) sends a line."""
 
     def __init__(self, function):
+        CHILDREN.append(self)
         read_end, write_end = os.pipe()
         # Nobody should have to wait for us to read.
         fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 1 << 20)
@@ -93,7 +97,20 @@ class Child:
                        (self.pid, stack_of(self.pid)), self.ended, timeout)
 
     def close(self):
+        CHILDREN.remove(self)
         os.close(self.pipe)
+
+
+def end_children():
+    """After a test: nobody goes on working. Those that nothing can end."""
+    stuck = []
+    for child in list(CHILDREN):
+        try:
+            child.kill(5)
+        except Hung as error:
+            stuck.append(str(error))
+        child.close()
+    return stuck
 
 
 def pattern(stamp, number):

@@ -77,7 +77,7 @@ def device_limits():
                   "discard_max_bytes": str(64 << 20),
                   "write_zeroes_max_bytes": str(64 << 20),
                   "write_cache": "write through", "fua": "0", "rotational": "0",
-                  "optimal_io_size": str(1 << 20), "max_segments": "257"}
+                  "optimal_io_size": str(1 << 20), "max_segments": "256"}
         found = {key: read_file(queue + key) for key in wanted}
         assert found == wanted, found
         assert read_file(queue + "scheduler").startswith("[none]")
