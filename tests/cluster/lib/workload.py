@@ -115,7 +115,7 @@ def end_children():
 
 def pattern(stamp, number):
     """A block that says which write it is from."""
-    body = (b"%016x" % (stamp ^ number * 0x9e3779b97f4a7c15 & (1 << 64) - 1)) * 254
+    body = (b"%016x" % (stamp ^ number * 0x9e3779b97f4a7c15 & (1 << 64) - 1)) * 255
     body = body[:BLOCK - HEADER.size]
     return HEADER.pack(MAGIC, stamp, number, zlib.crc32(body)) + body
 

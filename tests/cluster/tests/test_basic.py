@@ -3,6 +3,7 @@
 
 import itertools
 import os
+import struct
 import subprocess
 
 from lib import kernel
@@ -85,12 +86,20 @@ def device_limits():
         assert read_file("/sys/block/%s/qbd/name" % name) == cluster.name
 
 
+def partition_table(start, count):
+    """A master boot record with one partition; both in logical blocks."""
+    entry = struct.pack("<B3sB3sII", 0, bytes(3), 0x83, bytes(3), start, count)
+    return (bytes(446) + entry + bytes(48) + b"\x55\xaa").ljust(4096, b"\0")
+
+
 @test("basic")
 def partitions():
     """A partition table is read by the first opener; partitions work."""
     with Cluster(1) as cluster:
         device = cluster.member(1).device
-        run(["sfdisk", "-q", device], data="label: gpt\nstart=256, size=2560\n")
+        with open(device, "r+b") as file:
+            file.write(partition_table(256, 2560))
+        run(["blockdev", "--rereadpt", device])
         partition = device + "p1"
         wait_until(partition, lambda: os.path.exists(partition))
         writer = Writer(partition, slots=16, limit=20)
