@@ -13,6 +13,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from lib import kernel  # noqa: E402
+from lib.shell import SLOWNESS  # noqa: E402
 from lib.workload import end_children  # noqa: E402
 from tests import load  # noqa: E402
 
@@ -43,13 +44,13 @@ def diagnose(text):
 def run_one(test):
     """Run a test; a list of what was wrong."""
     def time_up(*_):
-        raise TimeUp("not done after %g s" % test.timeout)
+        raise TimeUp("not done after %g s" % (test.timeout * SLOWNESS))
 
     problems = []
     log = kernel.Log()
     kernel.say("begin " + test.name)
     signal.signal(signal.SIGALRM, time_up)
-    signal.setitimer(signal.ITIMER_REAL, test.timeout)
+    signal.setitimer(signal.ITIMER_REAL, test.timeout * SLOWNESS)
     try:
         test.function()
     except Exception:

@@ -10,6 +10,9 @@ import time
 CLONE_NEWNET = 0x40000000
 LIBC = ctypes.CDLL(None, use_errno=True)
 
+# A debug kernel is slower by about this factor.
+SLOWNESS = float(os.environ.get("QBD_TEST_SLOWNESS", "1"))
+
 # Everything a test waits for has a deadline; this is the one for what should
 # take no time at all on an idle machine.
 DEADLINE = 30.0
@@ -93,7 +96,7 @@ def spawn(argv, netns=None, **options):
 def finish(process, argv, timeout, data=None):
     """Collect a command; one that cannot be killed is named, not waited for."""
     try:
-        output, errors = process.communicate(data, timeout=timeout)
+        output, errors = process.communicate(data, timeout=timeout * SLOWNESS)
     except subprocess.TimeoutExpired:
         where = stack_of(process.pid)
         process.kill()
@@ -116,7 +119,7 @@ def run(argv, netns=None, timeout=DEADLINE, check=True, data=None):
 
 def wait_until(what, condition, timeout=DEADLINE, interval=0.05):
     """Call condition until it returns something true, and return that."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout * SLOWNESS
     while True:
         value = condition()
         if value:

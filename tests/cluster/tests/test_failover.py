@@ -7,6 +7,7 @@ from lib import filesystem
 from lib.cluster import Cluster
 from lib.filesystem import Mount
 from lib.registry import test
+from lib.shell import SLOWNESS
 from lib.workload import Reader, Writer
 
 
@@ -25,7 +26,7 @@ def mount_on_follower_leader_cut_off():
             writer.wait_for(20)
             new = cluster.wait_leader(cluster.others(leader))
             assert new is not leader
-            assert writer.longest(cut) < 3, "writes stood still %.2f s" % \
+            assert writer.longest(cut) < 3 * SLOWNESS, "writes stood still %.2f s" % \
                 writer.longest(cut)
             cluster.network.heal()
             cluster.wait_leader()
@@ -242,7 +243,7 @@ def follower_disk_hangs():
         start = time.monotonic()
         cluster.others(leader)[0].disk.hang()
         writer.wait_for(200)
-        assert writer.longest(start) < 0.5, writer.longest(start)
+        assert writer.longest(start) < 0.5 * SLOWNESS, writer.longest(start)
         cluster.others(leader)[0].disk.resume()
         writer.stop()
         writer.verify()
@@ -262,7 +263,7 @@ def slow_follower_slows_nothing():
         writer.wait_for(200)
         took = time.monotonic() - start
         writer.stop()
-        assert took / 200 < 0.02, "%.1f ms per write" % (took * 5)
+        assert took / 200 < 0.02 * SLOWNESS, "%.1f ms per write" % (took * 5)
         cluster.network.shape(slow.number)
         writer.verify(slow.device)
 
