@@ -20,10 +20,10 @@ class Status(dict):
     """What qbdadm status --json says of one device; fields are attributes."""
 
     def __getattr__(self, name):
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError("status has no %s: %s" % (name, sorted(self))) from None
+        for key in (name, name.replace("_", "-")):
+            if key in self:
+                return self[key]
+        raise AttributeError("status has no %s: %s" % (name, sorted(self)))
 
     def member(self, number):
         for member in self["members"]:
