@@ -11,6 +11,7 @@
 /* Before any kernel header: it comes first in every file. */
 #define pr_fmt(fmt) "qbd: " fmt
 
+#include "bdev.h"
 #include "block.h"
 
 #endif

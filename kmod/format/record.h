@@ -91,6 +91,9 @@ struct qbd_record_shared {
  *	damaged record at or below it was acknowledged and is never cut off
  *	(accident 40); above it, a torn tail
  * @commit_index: highest index known committed when this was written
+ * @generation: truncations of this log before this was written: after one, what
+ *	was cut off is still in the ring and must not be taken for good, nor for
+ *	proof that something is missing; see &qbd_state_block.truncated_index
  * @member_id: whose log this is
  * @checksum: CRC-32C, seed ~0, of the used header bytes with this field zero
  */
@@ -98,7 +101,8 @@ struct qbd_record_local {
 	__le64 position;
 	__le64 durable_index;
 	__le64 commit_index;
-	__le64 reserved[4];
+	__le64 generation;
+	__le64 reserved[3];
 	__le32 member_id;
 	__le32 checksum;
 } __attribute__((packed));

@@ -101,6 +101,14 @@ enum qbd_state_flags {
  * @fill_cursor: extents below it have been filled
  * @fill_through_index: the fill is whole once everything up to it is applied
  * @membership: configuration at @log_first_index - 1; later ones are in the log
+ * @log_generation: of the newest truncation; see struct qbd_record_local
+ * @truncated_index: where it cut: a record of an older generation is part of the
+ *	log only below it
+ * @applied_term: term of the entry at @applied_index; with the next three the log
+ *	can begin anew after @applied_index if older records are damaged
+ * @applied_position: ring position after that record
+ * @applied_chain: its record checksum
+ * @applied_membership: configuration at @applied_index
  */
 struct qbd_state_block {
 	struct qbd_block_header header;
@@ -122,7 +130,14 @@ struct qbd_state_block {
 	__le64 fill_cursor;
 	__le64 fill_through_index;
 	struct qbd_membership_layout membership;
-	__u8 unused[QBD_BLOCK_SIZE - 160 - sizeof(struct qbd_membership_layout)];
+	__le64 log_generation;
+	__le64 truncated_index;
+	__le64 applied_term;
+	__le64 applied_position;
+	__le32 applied_chain;
+	__le32 reserved2;
+	struct qbd_membership_layout applied_membership;
+	__u8 unused[QBD_BLOCK_SIZE - 200 - 2 * sizeof(struct qbd_membership_layout)];
 } __attribute__((packed));
 
 /**

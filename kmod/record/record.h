@@ -8,7 +8,8 @@
  * is immutable from then on. From these pages come the local log write, the
  * sends to every peer, reads of what is not applied yet, and the apply.
  *
- * pool.c APIs: qbd_pool_*; record.c APIs: qbd_record_*, qbd_buffer_*.
+ * pool.c APIs: qbd_pool_*, qbd_buffer_*; record.c APIs: qbd_record_*; header.c
+ * APIs: qbd_record_header_check() (header.h: compiles in userspace too).
  * The pool's spinlock is a leaf lock, taken with interrupts off; everything here
  * may be called from any context unless it says otherwise and never sleeps.
  */
@@ -17,7 +18,6 @@
 
 #include <linux/interval_tree_generic.h>
 #include <linux/list.h>
-#include <linux/llist.h>
 #include <linux/mm_types.h>
 #include <linux/rbtree.h>
 #include <linux/refcount.h>
@@ -25,6 +25,7 @@
 #include <linux/types.h>
 
 #include "../format/record.h"
+#include "header.h"
 
 struct qbd_pool;
 
@@ -34,8 +35,8 @@ struct qbd_pool;
  * otherwise pages that wait for a commit could starve the commit.
  */
 enum qbd_pool_class {
-	QBD_POOL_PROPOSE,	/* local and forwarded writes: up to half the pool */
-	QBD_POOL_REPLY,		/* read buffers: up to three quarters */
+	QBD_POOL_PROPOSE,	/* local and forwarded writes: leave half of it free */
+	QBD_POOL_REPLY,		/* read buffers: leave a quarter free */
 	QBD_POOL_APPEND,	/* records from the leader, recovery: all of it */
 };
 
@@ -54,6 +55,8 @@ struct qbd_pool *qbd_pool_create(unsigned int pages, void (*kick)(void *context)
 void qbd_pool_destroy(struct qbd_pool *pool);
 
 #define QBD_POOL_PAGES_MIN	2048u	/* 8 MiB */
+/* Blocks of the largest buffer. */
+#define QBD_BUFFER_BLOCKS_MAX	480u
 
 unsigned int qbd_pool_pages(const struct qbd_pool *pool);
 unsigned int qbd_pool_pages_free(const struct qbd_pool *pool);
@@ -85,10 +88,13 @@ void qbd_buffer_free(struct qbd_buffer *buffer);
  * @start: first device block
  * @last: last device block
  * @subtree_last: of the interval tree
+ * @superseded_by: index of a committed record with an operation that covers this
+ *	one whole, 0 if there is none: it need not be applied once that record is
+ *	durable here
  * @record: the record it belongs to
  * @operation: its number in the record
  * @data_block: index into @record's pages of its first data block
- * @superseded: a later operation covers it whole: it need not be applied
+ * @zero: it has no data, its blocks read as zero
  * @in_tree: linked
  */
 struct qbd_overlay_node {
@@ -96,12 +102,21 @@ struct qbd_overlay_node {
 	u64 start;
 	u64 last;
 	u64 subtree_last;
+	u64 superseded_by;
 	struct qbd_record *record;
 	u16 operation;
 	u16 data_block;
-	bool superseded;
+	bool zero;
 	bool in_tree;
 };
+
+/* A record's nodes lie in up to so many pages; see qbd_record_node(). */
+#define QBD_RECORD_NODES_PER_PAGE \
+	((unsigned int)(QBD_BLOCK_SIZE / sizeof(struct qbd_overlay_node)))
+#define QBD_RECORD_NODE_PAGES	2
+
+static_assert(QBD_RECORD_NODE_PAGES * QBD_RECORD_NODES_PER_PAGE >= QBD_OPERATIONS_MAX,
+	      "nodes of a record");
 
 /**
  * struct qbd_record - one log entry with its data
@@ -112,17 +127,18 @@ struct qbd_overlay_node {
  * @header: the block as it lies on disk; its local part is the store's
  * @header_page: its page
  * @data_blocks: number of data pages
+ * @operation_count: number of operations and of their nodes
  * @pages: the data
- * @operation_count: entries of @nodes
- * @nodes: one for each operation, in order
+ * @nodes: the overlay nodes; use qbd_record_node()
  * @verified: data checksums were computed or checked in this memory
- * @store: list of the store
- * @position: ring position, the store's
- * @log_writes: bios of the log write under way, the store's
- * @generation: of the log write, the store's
- * @durable: the log write is done, the store's
- * @error: of the log write, the store's
- * @completed: link of finished log writes to the store's run, the store's
+ * @link: list of the store, replica context only, as all that follows
+ * @position: ring position
+ * @submitted_ns: when the log write was submitted
+ * @log_writes: bios of the log write under way
+ * @error: of the log write
+ * @submitted: the log write was submitted, or the record was read from the ring
+ * @durable: the log write is done
+ * @removed: truncated while it was being written
  */
 struct qbd_record {
 	refcount_t references;
@@ -132,21 +148,28 @@ struct qbd_record {
 	struct qbd_record_header *header;
 	struct page *header_page;
 	unsigned int data_blocks;
-	struct page **pages;
 	unsigned int operation_count;
-	struct qbd_overlay_node *nodes;
+	struct page **pages;
+	struct qbd_overlay_node *nodes[QBD_RECORD_NODE_PAGES];
 	bool verified;
 
 	/* the store's, replica context only */
-	struct list_head store;
+	struct list_head link;
 	u64 position;
-	u64 generation;
-	atomic_t log_writes;
-	bool durable;
+	u64 submitted_ns;
+	unsigned int log_writes;
 	int error;
-	struct llist_node completed;
-	/* implementation detail of record.c follows it in its own struct */
+	bool submitted;
+	bool durable;
+	bool removed;
 };
+
+static inline struct qbd_overlay_node *
+qbd_record_node(const struct qbd_record *record, unsigned int operation)
+{
+	return &record->nodes[operation / QBD_RECORD_NODES_PER_PAGE]
+			     [operation % QBD_RECORD_NODES_PER_PAGE];
+}
 
 /**
  * qbd_record_alloc() - a record with room for so many operations and blocks
@@ -185,19 +208,6 @@ void qbd_record_put(struct qbd_record *record);
 void qbd_record_seal(struct qbd_record *record, const u8 *uuid, u16 kind, u64 index,
 		     u64 term, u32 chain_previous);
 
-/**
- * qbd_record_header_check() - is a received or read header sane?
- * @header: at least 128 readable bytes, @bytes in all
- * @bytes: how many are there
- * @uuid: device
- * @device_blocks: operations must lie within
- * @reason: on failure, a few words for the log
- *
- * Bounds first, then the chain, then every operation (sums, ranges). Says nothing
- * of the local part. Return: 0 or -EBADMSG.
- */
-int qbd_record_header_check(const struct qbd_record_header *header, size_t bytes,
-			    const u8 *uuid, u64 device_blocks, const char **reason);
 /* Host-order copies and overlay nodes from a checked header in record->header. */
 void qbd_record_adopt(struct qbd_record *record);
 /* Check the data pages against the header's checksums. Return: 0 or -EBADMSG. */

@@ -11,12 +11,22 @@
  * way to the disk allocates without a reserve (bio sets, preallocated pages).
  *
  * store.c     open, close, state block, run
+ * layout.c    metadata blocks: checked when read, sealed when written
  * recovery.c  what a disk says after a power cut; one decision table
+ * open.c      carries it out
+ * bio.c       bios and bio sets
+ * state.c     the state block
  * log.c       the ring
+ * load.c      records read back from it
  * extents.c   the extent table
- * apply.c     overlay, apply, checkpoint, reclaim
+ * overlay.c   committed operations that are not applied
+ * batch.c     writes to the data area
+ * apply.c     committed operations into it
+ * checkpoint.c what is applied becomes durable; reclaim
  * read.c      reads of committed data
  * fill.c      bringing a member up by extents
+ *
+ * layout.c and recovery.c, and record/header.c, compile in userspace too.
  */
 #ifndef QBD_STORE_STORE_H
 #define QBD_STORE_STORE_H
@@ -100,8 +110,10 @@ struct qbd_store_recovered {
  *	ones, are durable
  * @applied: the data area holds everything up to @index (not flushed yet)
  * @log_reclaimed: the ring now begins with @first_index
- * @record_loaded: answer to qbd_store_record() that said -EINPROGRESS; @record is
- *	the callee's to put, or an ERR_PTR (-EBADMSG: damaged, -EIO)
+ * @record_loaded: answer to qbd_store_record() that said -EINPROGRESS, one answer
+ *	however often it was asked for; @record is the callee's to put, or an ERR_PTR
+ *	(-EBADMSG: damaged, -EIO, -ENOENT: reclaimed meanwhile, -EAGAIN: the log was
+ *	truncated meanwhile, ask again)
  * @reset_durable: qbd_store_reset() is on disk; appends may begin
  * @fill_written: qbd_store_fill_write() with this cookie is on disk, not flushed
  * @fill_durable: qbd_store_fill_advance() or _fill_finish() is durable
@@ -176,13 +188,17 @@ void qbd_store_write_vote(struct qbd_store *store, u64 term, u32 vote, u64 seque
  *
  * Assigns the ring position, writes the local part, submits one FUA write
  * (log_durable() tells). Call within blk_start_plug() for several.
- * Return: 0, or -ENOSPC if the ring has no room (space() follows), nothing done.
+ * Return: 0; -ENOSPC if the ring has no room (space() follows); -EIO if the store
+ * failed, stops or is being reset; nothing was done then. Call it before the record
+ * is sent to anybody: the local part of its header is written here.
  */
 int qbd_store_append(struct qbd_store *store, struct qbd_record *record);
 /* Room for one more record of so many data blocks? */
 bool qbd_store_has_room(const struct qbd_store *store, unsigned int data_blocks);
 /* Cut the log off before @first_removed (> committed). Bumps the generation. */
 void qbd_store_truncate(struct qbd_store *store, u64 first_removed);
+/* The records that were damaged are not needed: the log follows a leader's again. */
+void qbd_store_repaired(struct qbd_store *store);
 u64 qbd_store_generation(const struct qbd_store *store);
 u64 qbd_store_last_index(const struct qbd_store *store);
 u64 qbd_store_first_index(const struct qbd_store *store);
@@ -211,8 +227,10 @@ int qbd_store_record(struct qbd_store *store, u64 index, struct qbd_record **rec
  * @count: blocks
  * @bvecs: where to; @count * 4 KiB in all; left alone by the store
  * @bvec_count: entries
- * @done: replica context, exactly once
+ * @done: exactly once; replica context, perhaps within qbd_store_read(), or at the
+ *	latest within qbd_store_close()
  * @list: the store's
+ * @next: the store's
  * @pending: the store's
  * @error: 0 or negative errno
  */
@@ -223,8 +241,8 @@ struct qbd_store_read {
 	unsigned int bvec_count;
 	void (*done)(struct qbd_store_read *read);
 	struct list_head list;
-	struct llist_node completed;
-	atomic_t pending;
+	u64 next;
+	unsigned int pending;
 	int error;
 };
 
@@ -248,6 +266,8 @@ u64 qbd_store_changed_extents(const struct qbd_store *store, u64 first, u64 sinc
  */
 void qbd_store_reset(struct qbd_store *store, u64 index, u64 term, u32 chain,
 		     const struct qbd_membership_layout *membership);
+/* Extents that changed after this index are wanted; 0 if nothing is being filled. */
+u64 qbd_store_fill_base(const struct qbd_store *store);
 void qbd_store_apply_pause(struct qbd_store *store, bool pause);
 /* True once no apply write is in flight after a pause; kick() when it becomes so. */
 bool qbd_store_apply_idle(const struct qbd_store *store);

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The fixed pool of a device's log pages, and buffers of them.
+ *
+ * Classes are watermarks on what is left free, not quotas: whoever may take the
+ * last pages (records from the leader) can always take them, whoever else holds
+ * how many.
+ */
+#include <linux/err.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "pool.h"
+
+static_assert(PAGE_SIZE == QBD_BLOCK_SIZE, "one page is one block");
+static_assert(sizeof(struct qbd_buffer) + QBD_BUFFER_BLOCKS_MAX * sizeof(struct page *) <=
+	      PAGE_SIZE, "a buffer's book-keeping is one page");
+
+struct qbd_pool *qbd_pool_create(unsigned int pages, void (*kick)(void *context),
+				 void *context)
+{
+	struct qbd_pool *pool;
+
+	if (pages < QBD_POOL_PAGES_MIN)
+		return ERR_PTR(-EINVAL);
+	pool = kzalloc(sizeof(*pool), GFP_KERNEL);
+	if (!pool)
+		return ERR_PTR(-ENOMEM);
+	spin_lock_init(&pool->lock);
+	pool->kick = kick;
+	pool->context = context;
+	pool->wanted = UINT_MAX;
+	pool->free_pages = kvcalloc(pages, sizeof(*pool->free_pages), GFP_KERNEL);
+	if (!pool->free_pages)
+		goto err_pool;
+	while (pool->pages < pages) {
+		struct page *page = alloc_page(GFP_KERNEL | __GFP_NOWARN);
+
+		if (!page)
+			goto err_pages;
+		pool->free_pages[pool->pages++] = page;
+	}
+	pool->free = pool->pages;
+	return pool;
+
+err_pages:
+	while (pool->pages)
+		__free_page(pool->free_pages[--pool->pages]);
+	kvfree(pool->free_pages);
+err_pool:
+	kfree(pool);
+	return ERR_PTR(-ENOMEM);
+}
+
+void qbd_pool_destroy(struct qbd_pool *pool)
+{
+	if (WARN_ONCE(pool->free != pool->pages, "qbd: %u log pages are not back\n",
+		      pool->pages - pool->free))
+		return;		/* somebody may still use them, and the pool */
+	while (pool->pages)
+		__free_page(pool->free_pages[--pool->pages]);
+	kvfree(pool->free_pages);
+	kfree(pool);
+}
+
+unsigned int qbd_pool_pages(const struct qbd_pool *pool)
+{
+	return pool->pages;
+}
+
+unsigned int qbd_pool_pages_free(const struct qbd_pool *pool)
+{
+	return READ_ONCE(pool->free);
+}
+
+/* What @class has to leave for the others. */
+static unsigned int class_reserve(const struct qbd_pool *pool, enum qbd_pool_class class)
+{
+	switch (class) {
+	case QBD_POOL_PROPOSE:
+		return pool->pages / 2;
+	case QBD_POOL_REPLY:
+		return pool->pages / 4;
+	default:
+		return 0;
+	}
+}
+
+bool qbd_pool_get_many(struct qbd_pool *pool, enum qbd_pool_class class,
+		       struct page **pages, unsigned int count)
+{
+	unsigned int needed = count + class_reserve(pool, class);
+	unsigned long flags;
+	unsigned int i;
+	bool got;
+
+	spin_lock_irqsave(&pool->lock, flags);
+	got = pool->free >= needed;
+	if (got) {
+		for (i = 0; i < count; i++)
+			pages[i] = pool->free_pages[pool->free - 1 - i];
+		WRITE_ONCE(pool->free, pool->free - count);
+	} else {
+		pool->wanted = min(pool->wanted, needed);
+	}
+	spin_unlock_irqrestore(&pool->lock, flags);
+	return got;
+}
+
+void qbd_pool_put_many(struct qbd_pool *pool, struct page **pages, unsigned int count)
+{
+	unsigned long flags;
+	unsigned int i;
+
+	spin_lock_irqsave(&pool->lock, flags);
+	for (i = 0; i < count; i++) {
+		if (!pages[i])
+			continue;
+		if (WARN_ON_ONCE(pool->free >= pool->pages))
+			break;
+		pool->free_pages[pool->free] = pages[i];
+		WRITE_ONCE(pool->free, pool->free + 1);
+	}
+	/*
+	 * Under the lock: the last page of all may be this one, and then the
+	 * pool must not go away before its kick is over.
+	 */
+	if (pool->free >= pool->wanted) {
+		pool->wanted = UINT_MAX;
+		if (pool->kick)
+			pool->kick(pool->context);
+	}
+	spin_unlock_irqrestore(&pool->lock, flags);
+}
+
+struct page *qbd_pool_get(struct qbd_pool *pool, enum qbd_pool_class class)
+{
+	struct page *page;
+
+	return qbd_pool_get_many(pool, class, &page, 1) ? page : NULL;
+}
+
+void qbd_pool_put(struct qbd_pool *pool, struct page *page)
+{
+	qbd_pool_put_many(pool, &page, 1);
+}
+
+struct qbd_buffer *qbd_buffer_alloc(struct qbd_pool *pool, enum qbd_pool_class class,
+				    unsigned int blocks)
+{
+	struct qbd_buffer *buffer;
+	struct page *page;
+
+	if (WARN_ON_ONCE(blocks > QBD_BUFFER_BLOCKS_MAX))
+		return NULL;
+	page = qbd_pool_get(pool, class);
+	if (!page)
+		return NULL;
+	buffer = page_address(page);
+	buffer->pool = pool;
+	buffer->class = class;
+	buffer->blocks = blocks;
+	buffer->pages = (struct page **)(buffer + 1);
+	if (qbd_pool_get_many(pool, class, buffer->pages, blocks))
+		return buffer;
+	qbd_pool_put(pool, page);
+	return NULL;
+}
+
+void qbd_buffer_free(struct qbd_buffer *buffer)
+{
+	struct qbd_pool *pool;
+
+	if (!buffer)
+		return;
+	pool = buffer->pool;
+	qbd_pool_put_many(pool, buffer->pages, buffer->blocks);
+	qbd_pool_put(pool, virt_to_page(buffer));
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Checkpoints: what is applied becomes durable, and log space becomes free.
+ *
+ *   no batch under way -> flush the data -> write the changed extent table blocks
+ *   -> flush them and write the state block -> reclaim
+ *
+ * The extent table is written only behind the flush of the data: an extent that
+ * counts as written on disk must have its zeroes there (see batch.c). While that
+ * goes on no batch begins, so that the table says nothing newer than the flush.
+ *
+ * Records that are applied stay in the ring for members that come back, until it
+ * is three quarters full.
+ */
+#include "internal.h"
+
+static u64 applicable(const struct qbd_store *store)
+{
+	return min(store->log.commit_index, store->log.durable_index);
+}
+
+/* Log blocks that could be free if everything applied were on the disk. */
+static u64 reclaimable(const struct qbd_store *store)
+{
+	return qbd_log_position(store, store->applied_index + 1) -
+	       store->log.first_position;
+}
+
+static bool log_filling_up(const struct qbd_store *store)
+{
+	const struct qbd_log *log = &store->log;
+	u64 used = log->next_position - log->first_position;
+
+	return used > store->geometry.log_blocks / 4 * 3 ||
+	       log->last_index - log->first_index >= log->capacity / 4 * 3;
+}
+
+/* Space is wanted: is there enough of it to be had to be worth two flushes? */
+static bool space_due(const struct qbd_store *store)
+{
+	if (!log_filling_up(store) || store->applied_index < store->log.first_index)
+		return false;
+	return reclaimable(store) >= store->geometry.log_blocks / 16 ||
+	       store->applied_index - store->log.first_index >= store->log.capacity / 16 ||
+	       store->applied_index == applicable(store);
+}
+
+/* Half the ring would have to be applied again after a crash. */
+static bool replay_due(const struct qbd_store *store)
+{
+	const struct qbd_state *disk = &store->state.disk;
+	u64 from = max(disk->applied_index + 1, store->log.first_index);
+
+	if (store->applied_index < from)
+		return false;
+	return qbd_log_position(store, store->applied_index + 1) -
+	       qbd_log_position(store, from) > store->geometry.log_blocks / 2 ||
+	       time_after_eq(jiffies, store->checkpoint.begun_at + QBD_CHECKPOINT_DELAY);
+}
+
+static bool idle_due(struct qbd_store *store)
+{
+	if (!store->idle_armed || time_before(jiffies, store->idle_at) ||
+	    store->applied_index < applicable(store) ||
+	    store->log.durable_index < store->log.last_index)
+		return false;
+	store->idle_armed = false;
+	return true;
+}
+
+static bool due(struct qbd_store *store)
+{
+	if (store->checkpoint.wanted || store->fill.changed)
+		return true;
+	if (store->internal || store->checkpoint.clean)
+		return false;
+	return space_due(store) || replay_due(store) || idle_due(store);
+}
+
+/* Where the log will begin: as far back as the high-water mark lets it. */
+static u64 first_to_keep(const struct qbd_store *store)
+{
+	const struct qbd_log *log = &store->log;
+	u64 first = log->first_index;
+	u64 keep_blocks = store->geometry.log_blocks / 2;
+	u64 keep_records = log->capacity / 2;
+
+	if (!log_filling_up(store))
+		return first;
+	while (first <= store->applied_index &&
+	       (log->next_position - qbd_log_position(store, first) > keep_blocks ||
+		log->last_index - first > keep_records))
+		first++;
+	return first;
+}
+
+/* What will be true when the state block is written. */
+static void compose_next(struct qbd_store *store)
+{
+	struct qbd_state *next = &store->checkpoint.next;
+	const struct qbd_state *disk = &store->state.disk;
+	u64 first = first_to_keep(store);
+
+	*next = *disk;
+	next->applied_index = store->applied_index;
+	next->applied_term = qbd_log_term(store, store->applied_index);
+	next->applied_chain = qbd_store_chain(store, store->applied_index);
+	next->applied_position = qbd_log_position(store, store->applied_index + 1);
+	next->log_first_index = first;
+	next->log_first_position = qbd_log_position(store, first);
+	next->log_previous_term = qbd_log_term(store, first - 1);
+	next->log_previous_chain = qbd_store_chain(store, first - 1);
+	qbd_log_membership(store, first - 1, &disk->membership, &next->membership);
+	qbd_log_membership(store, store->applied_index, &disk->membership,
+			   &next->applied_membership);
+	store->checkpoint.fill = store->fill.changed;
+	if (store->fill.changed) {
+		store->fill.changed = false;
+		next->fill_cursor = store->fill.cursor;
+		next->fill_through_index = store->fill.through_index;
+		if (store->fill.finish)
+			next->flags &= ~QBD_STATE_FILLING;
+	}
+}
+
+static void begin(struct qbd_store *store)
+{
+	struct qbd_checkpoint *checkpoint = &store->checkpoint;
+	struct qbd_bio *bio;
+
+	checkpoint->wanted = false;
+	checkpoint->begun_at = jiffies;
+	compose_next(store);
+	checkpoint->step = QBD_CHECKPOINT_FLUSH;
+	store->status.checkpoints++;
+	if (!checkpoint->data_dirty) {
+		checkpoint->step = QBD_CHECKPOINT_TABLE;
+		return;
+	}
+	checkpoint->data_dirty = false;
+	store->status.flushes++;
+	bio = qbd_bio_alloc(store, QBD_BIO_FLUSH, NULL,
+			    REQ_OP_WRITE | REQ_PREFLUSH | REQ_SYNC, 0, 0);
+	qbd_bio_submit(bio);
+}
+
+void qbd_checkpoint_flushed(struct qbd_store *store, int error)
+{
+	if (error)
+		qbd_store_fail(store, error, "flushing the disk");
+	else if (store->checkpoint.step == QBD_CHECKPOINT_FLUSH)
+		store->checkpoint.step = QBD_CHECKPOINT_TABLE;
+}
+
+/* Everything that @next claims is on the disk, or will be by the state's flush. */
+static void publish(struct qbd_store *store)
+{
+	struct qbd_checkpoint *checkpoint = &store->checkpoint;
+	struct qbd_state *disk = &store->state.disk;
+	u64 sequence = disk->sequence;
+
+	*disk = checkpoint->next;
+	disk->sequence = sequence;	/* others may have written meanwhile */
+	checkpoint->version = qbd_state_request(store, true);
+	checkpoint->step = QBD_CHECKPOINT_STATE;
+	store->status.flushes++;
+	qbd_state_step(store);
+}
+
+static void finish(struct qbd_store *store)
+{
+	struct qbd_checkpoint *checkpoint = &store->checkpoint;
+
+	checkpoint->step = QBD_CHECKPOINT_NONE;
+	if (checkpoint->fill) {
+		checkpoint->fill = false;
+		if (!(checkpoint->next.flags & QBD_STATE_FILLING))
+			store->fill.active = false;
+		store->notices.fill_durable = true;
+	}
+	qbd_log_reclaim(store, checkpoint->next.log_first_index);
+}
+
+void qbd_checkpoint_step(struct qbd_store *store)
+{
+	struct qbd_checkpoint *checkpoint = &store->checkpoint;
+
+	if (store->failed) {
+		if (!store->inflight[QBD_BIO_FLUSH] && !store->inflight[QBD_BIO_TABLE])
+			checkpoint->step = QBD_CHECKPOINT_NONE;
+		return;
+	}
+	if (checkpoint->step == QBD_CHECKPOINT_NONE && !store->fill.resetting &&
+	    due(store))
+		checkpoint->step = QBD_CHECKPOINT_QUIESCE;
+	if (checkpoint->step == QBD_CHECKPOINT_QUIESCE && !store->batch.kind)
+		begin(store);
+	if (checkpoint->step == QBD_CHECKPOINT_TABLE && qbd_extents_write(store))
+		publish(store);
+	if (checkpoint->step == QBD_CHECKPOINT_STATE &&
+	    store->state.durable >= checkpoint->version)
+		finish(store);
+}

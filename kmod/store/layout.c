@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Metadata blocks: checked when read, sealed when written.
+ *
+ * A block is bound to its device and its place, so that a foreign, stale or
+ * misdirected one is not taken for a good one (accident 42).
+ */
+#include "layout.h"
+
+static enum qbd_block_verdict header_check(const void *block, u32 magic, u64 position,
+					   const u8 *uuid, const char **reason)
+{
+	const struct qbd_block_header *header = block;
+
+	if (le32_to_cpu(header->magic) != magic) {
+		*reason = "it carries no such block";
+		return QBD_BLOCK_FOREIGN;
+	}
+	/* A newer version may be checksummed differently. */
+	if (le32_to_cpu(header->version) > QBD_FORMAT_VERSION) {
+		*reason = "its format is newer than this module";
+		return QBD_BLOCK_NEWER;
+	}
+	if (le32_to_cpu(header->version) != QBD_FORMAT_VERSION ||
+	    le32_to_cpu(header->checksum) != qbd_block_checksum(block)) {
+		*reason = "its checksum does not match";
+		return QBD_BLOCK_DAMAGED;
+	}
+	if (le64_to_cpu(header->position) != position) {
+		*reason = "it belongs to another place on the disk";
+		return QBD_BLOCK_DAMAGED;
+	}
+	if (uuid && memcmp(header->uuid, uuid, QBD_UUID_SIZE)) {
+		*reason = "it belongs to another device";
+		return QBD_BLOCK_FOREIGN;
+	}
+	return QBD_BLOCK_GOOD;
+}
+
+void qbd_block_seal(void *block, u32 magic, const u8 *uuid, u64 position)
+{
+	struct qbd_block_header *header = block;
+
+	header->magic = cpu_to_le32(magic);
+	header->version = cpu_to_le32(QBD_FORMAT_VERSION);
+	header->reserved = 0;
+	header->position = cpu_to_le64(position);
+	memcpy(header->uuid, uuid, QBD_UUID_SIZE);
+	header->checksum = cpu_to_le32(qbd_block_checksum(block));
+}
+
+bool qbd_membership_good(const struct qbd_membership_layout *membership)
+{
+	u32 count = le32_to_cpu(membership->count);
+	u32 next = le32_to_cpu(membership->next_member_id);
+	u32 previous = 0;
+	u32 i;
+
+	if (!count || count > QBD_MEMBERS_MAX)
+		return false;
+	for (i = 0; i < count; i++) {
+		const struct qbd_member_layout *member = &membership->members[i];
+		u32 id = le32_to_cpu(member->id);
+
+		if (id <= previous || id >= next)
+			return false;
+		if (member->name[QBD_MEMBER_NAME_SIZE - 1])
+			return false;
+		previous = id;
+	}
+	return true;
+}
+
+/* Areas in order, aligned, large enough, and none beyond the disk's end. */
+static bool areas_good(const struct qbd_geometry *geometry)
+{
+	const u64 limit = 1ULL << 52;	/* of blocks: 2^64 bytes */
+
+	if (!geometry->device_blocks || geometry->backing_blocks >= limit ||
+	    geometry->device_blocks >= limit || geometry->log_block >= limit ||
+	    geometry->log_blocks >= limit || geometry->data_block >= limit)
+		return false;
+	if (geometry->extent_table_blocks !=
+	    div64_u64(geometry->extent_count + QBD_EXTENTS_PER_BLOCK - 1,
+		      QBD_EXTENTS_PER_BLOCK))
+		return false;
+	if (geometry->log_block % QBD_ALIGNMENT_BLOCKS ||
+	    geometry->log_block < QBD_EXTENT_TABLE_BLOCK + geometry->extent_table_blocks)
+		return false;
+	if (geometry->log_blocks < QBD_LOG_BLOCKS_MIN || geometry->log_blocks >> 32)
+		return false;
+	if (geometry->data_block % QBD_ALIGNMENT_BLOCKS ||
+	    geometry->data_block < geometry->log_block + geometry->log_blocks)
+		return false;
+	return geometry->data_block + geometry->device_blocks <
+	       geometry->backing_blocks;
+}
+
+static void superblock_decode(const struct qbd_superblock *superblock,
+			      struct qbd_geometry *geometry)
+{
+	memcpy(geometry->uuid, superblock->header.uuid, QBD_UUID_SIZE);
+	memcpy(geometry->incarnation, superblock->incarnation, QBD_UUID_SIZE);
+	memcpy(geometry->secret, superblock->secret, QBD_SECRET_SIZE);
+	memcpy(geometry->name, superblock->name, QBD_NAME_SIZE);
+	geometry->member_id = le32_to_cpu(superblock->member_id);
+	geometry->extent_shift = le32_to_cpu(superblock->extent_shift);
+	geometry->backing_blocks = le64_to_cpu(superblock->backing_blocks);
+	geometry->device_blocks = le64_to_cpu(superblock->device_blocks);
+	geometry->extent_table_blocks = le64_to_cpu(superblock->extent_table_blocks);
+	geometry->log_block = le64_to_cpu(superblock->log_block);
+	geometry->log_blocks = le64_to_cpu(superblock->log_blocks);
+	geometry->data_block = le64_to_cpu(superblock->data_block);
+}
+
+enum qbd_block_verdict qbd_superblock_check(const void *block, u64 position,
+					    struct qbd_geometry *geometry,
+					    const char **reason)
+{
+	const struct qbd_superblock *superblock = block;
+	enum qbd_block_verdict verdict;
+
+	verdict = header_check(block, QBD_SUPERBLOCK_MAGIC, position, NULL, reason);
+	if (verdict != QBD_BLOCK_GOOD)
+		return verdict;
+	if (superblock->features_incompatible) {
+		*reason = "it uses features that this module does not know";
+		return QBD_BLOCK_NEWER;
+	}
+	superblock_decode(superblock, geometry);
+	*reason = "its fields make no sense";
+	if (!geometry->member_id || !geometry->name[0] ||
+	    geometry->name[QBD_NAME_SIZE - 1] ||
+	    geometry->extent_shift < QBD_EXTENT_SHIFT_MIN ||
+	    geometry->extent_shift > QBD_EXTENT_SHIFT_MAX)
+		return QBD_BLOCK_DAMAGED;
+	geometry->extent_blocks = 1ULL << (geometry->extent_shift - QBD_BLOCK_SHIFT);
+	geometry->extent_count = (geometry->device_blocks + geometry->extent_blocks - 1) >>
+				 (geometry->extent_shift - QBD_BLOCK_SHIFT);
+	if (!areas_good(geometry))
+		return QBD_BLOCK_DAMAGED;
+	return QBD_BLOCK_GOOD;
+}
+
+static void state_decode(const struct qbd_state_block *block, struct qbd_state *state)
+{
+	state->sequence = le64_to_cpu(block->sequence);
+	state->term = le64_to_cpu(block->term);
+	state->vote = le32_to_cpu(block->vote);
+	state->flags = le32_to_cpu(block->flags);
+	state->durable_index = le64_to_cpu(block->durable_index);
+	state->commit_index = le64_to_cpu(block->commit_index);
+	state->applied_index = le64_to_cpu(block->applied_index);
+	state->log_first_index = le64_to_cpu(block->log_first_index);
+	state->log_first_position = le64_to_cpu(block->log_first_position);
+	state->log_previous_term = le64_to_cpu(block->log_previous_term);
+	state->log_previous_chain = le32_to_cpu(block->log_previous_chain);
+	state->fill_base_index = le64_to_cpu(block->fill_base_index);
+	state->fill_index = le64_to_cpu(block->fill_index);
+	state->fill_term = le64_to_cpu(block->fill_term);
+	state->fill_cursor = le64_to_cpu(block->fill_cursor);
+	state->fill_through_index = le64_to_cpu(block->fill_through_index);
+	state->log_generation = le64_to_cpu(block->log_generation);
+	state->truncated_index = le64_to_cpu(block->truncated_index);
+	state->applied_term = le64_to_cpu(block->applied_term);
+	state->applied_position = le64_to_cpu(block->applied_position);
+	state->applied_chain = le32_to_cpu(block->applied_chain);
+	state->membership = block->membership;
+	state->applied_membership = block->applied_membership;
+}
+
+void qbd_state_encode(const struct qbd_state *state, const u8 *uuid, u64 position,
+		      void *buffer)
+{
+	struct qbd_state_block *block = buffer;
+
+	memset(block, 0, sizeof(*block));
+	block->sequence = cpu_to_le64(state->sequence);
+	block->term = cpu_to_le64(state->term);
+	block->vote = cpu_to_le32(state->vote);
+	block->flags = cpu_to_le32(state->flags);
+	block->durable_index = cpu_to_le64(state->durable_index);
+	block->commit_index = cpu_to_le64(state->commit_index);
+	block->applied_index = cpu_to_le64(state->applied_index);
+	block->log_first_index = cpu_to_le64(state->log_first_index);
+	block->log_first_position = cpu_to_le64(state->log_first_position);
+	block->log_previous_term = cpu_to_le64(state->log_previous_term);
+	block->log_previous_chain = cpu_to_le32(state->log_previous_chain);
+	block->fill_base_index = cpu_to_le64(state->fill_base_index);
+	block->fill_index = cpu_to_le64(state->fill_index);
+	block->fill_term = cpu_to_le64(state->fill_term);
+	block->fill_cursor = cpu_to_le64(state->fill_cursor);
+	block->fill_through_index = cpu_to_le64(state->fill_through_index);
+	block->log_generation = cpu_to_le64(state->log_generation);
+	block->truncated_index = cpu_to_le64(state->truncated_index);
+	block->applied_term = cpu_to_le64(state->applied_term);
+	block->applied_position = cpu_to_le64(state->applied_position);
+	block->applied_chain = cpu_to_le32(state->applied_chain);
+	block->membership = state->membership;
+	block->applied_membership = state->applied_membership;
+	qbd_block_seal(block, QBD_STATE_MAGIC, uuid, position);
+}
+
+enum qbd_block_verdict qbd_state_check(const void *block, u64 position,
+				       const u8 *uuid, struct qbd_state *state,
+				       const char **reason)
+{
+	const u32 known = QBD_STATE_FILLING | QBD_STATE_CLEAN | QBD_STATE_FAILED;
+	enum qbd_block_verdict verdict;
+
+	verdict = header_check(block, QBD_STATE_MAGIC, position, uuid, reason);
+	if (verdict != QBD_BLOCK_GOOD)
+		return verdict;
+	state_decode(block, state);
+	*reason = "its fields make no sense";
+	if (state->flags & ~known || !state->log_first_index ||
+	    state->applied_index < state->log_first_index - 1 ||
+	    state->log_first_position >> 63 ||
+	    !qbd_membership_good(&state->membership))
+		return QBD_BLOCK_DAMAGED;
+	/* A disk that was just made has applied nothing and needs none of these. */
+	if (state->applied_index &&
+	    (state->applied_position < state->log_first_position ||
+	     state->applied_position >> 63 ||
+	     !qbd_membership_good(&state->applied_membership)))
+		return QBD_BLOCK_DAMAGED;
+	return QBD_BLOCK_GOOD;
+}
+
+enum qbd_block_verdict qbd_extent_block_check(const void *block, u64 position,
+					      const u8 *uuid)
+{
+	const char *reason;
+
+	return header_check(block, QBD_EXTENTS_MAGIC, position, uuid, &reason);
+}

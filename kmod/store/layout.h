@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Metadata blocks in host order, and whether a block is a good one. Pure:
+ * compiles in userspace too.
+ */
+#ifndef QBD_STORE_LAYOUT_H
+#define QBD_STORE_LAYOUT_H
+
+#include "../format/superblock.h"
+#include "../record/portable.h"
+
+/**
+ * struct qbd_geometry - a superblock, host order
+ *
+ * Fields as in struct qbd_superblock; @extent_count and @extent_blocks follow
+ * from them.
+ */
+struct qbd_geometry {
+	u8 uuid[QBD_UUID_SIZE];
+	u8 incarnation[QBD_UUID_SIZE];
+	u8 secret[QBD_SECRET_SIZE];
+	char name[QBD_NAME_SIZE];
+	u32 member_id;
+	u32 extent_shift;
+	u64 backing_blocks;
+	u64 device_blocks;
+	u64 extent_table_blocks;
+	u64 log_block;
+	u64 log_blocks;
+	u64 data_block;
+	u64 extent_count;
+	u64 extent_blocks;
+};
+
+/**
+ * struct qbd_state - a state block, host order; fields as in struct
+ *	qbd_state_block
+ */
+struct qbd_state {
+	u64 sequence;
+	u64 term;
+	u32 vote;
+	u32 flags;
+	u64 durable_index;
+	u64 commit_index;
+	u64 applied_index;
+	u64 log_first_index;
+	u64 log_first_position;
+	u64 log_previous_term;
+	u32 log_previous_chain;
+	u64 fill_base_index;
+	u64 fill_index;
+	u64 fill_term;
+	u64 fill_cursor;
+	u64 fill_through_index;
+	u64 log_generation;
+	u64 truncated_index;
+	u64 applied_term;
+	u64 applied_position;
+	u32 applied_chain;
+	struct qbd_membership_layout membership;
+	struct qbd_membership_layout applied_membership;
+};
+
+/* What a metadata block is, so far as it can be told. */
+enum qbd_block_verdict {
+	QBD_BLOCK_GOOD,
+	QBD_BLOCK_FOREIGN,	/* no block of this kind */
+	QBD_BLOCK_NEWER,	/* of a version or with features unknown here */
+	QBD_BLOCK_DAMAGED,
+};
+
+/**
+ * qbd_superblock_check() - is this a superblock, and one that can be used?
+ * @block: QBD_BLOCK_SIZE bytes
+ * @position: where it was read, in blocks
+ * @geometry: filled if it is good
+ * @reason: otherwise a few words
+ */
+enum qbd_block_verdict qbd_superblock_check(const void *block, u64 position,
+					    struct qbd_geometry *geometry,
+					    const char **reason);
+enum qbd_block_verdict qbd_state_check(const void *block, u64 position,
+				       const u8 *uuid, struct qbd_state *state,
+				       const char **reason);
+enum qbd_block_verdict qbd_extent_block_check(const void *block, u64 position,
+					      const u8 *uuid);
+
+/* Fill @block, checksum and all, from @state. */
+void qbd_state_encode(const struct qbd_state *state, const u8 *uuid, u64 position,
+		      void *block);
+/* Write header and checksum of a metadata block whose body is there already. */
+void qbd_block_seal(void *block, u32 magic, const u8 *uuid, u64 position);
+
+/* Is this configuration well formed? */
+bool qbd_membership_good(const struct qbd_membership_layout *membership);
+
+#endif

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a disk says after a power cut: all decisions, no I/O.
+ *
+ * Superblock (two copies, never written but when one is repaired)
+ *
+ *   first      second     verdict
+ *   good       good       same device, member and incarnation: use the first
+ *                         otherwise: refuse (EUCLEAN), two disks were mixed
+ *   good       bad        use the first, write the second again
+ *   bad        good       use the second, write the first again
+ *   newer      any        refuse (EPROTONOSUPPORT), whatever the other one says
+ *   damaged    bad        refuse (EUCLEAN)
+ *   none       none       refuse (EMEDIUMTYPE): no qbd disk
+ *   a good one that needs more blocks than the disk has: refuse (EUCLEAN)
+ *
+ * State block (two slots, written in turn, each write awaited)
+ *
+ *   slot       slot       verdict
+ *   good       good       the higher sequence
+ *   good       bad        the good one: nothing was allowed to depend on a write
+ *                         that was cut off (accident 2: a vote is answered when
+ *                         its write is done); a finished write is repeated into
+ *                         the other slot soon, so that a sector that rots later
+ *                         loses nothing
+ *   newer      any        refuse (EPROTONOSUPPORT)
+ *   bad        bad        refuse (EUCLEAN): vote and term are gone, and with them
+ *                         the right to vote as this member
+ *
+ * Log. Let b be the first place, going from the oldest record, where the record
+ * that is expected is not found: its header is checked by itself (checksum, ring
+ * position, member, generation), then against its predecessor (index, term,
+ * chain), then, unless it was applied, its data (accidents 40, 42, 44). Let A be
+ * the applied index of the state block, and D the highest index that anything says
+ * was durable here: the state block, or any later record in the ring that is good
+ * by itself.
+ *
+ *   b          D          verdict
+ *   b <= A     any        its effect is in the data area: the log begins after A,
+ *                         as the state block says, and the scan goes on there
+ *   b > A      D >= b     DAMAGED: b was acknowledged. The log is kept up to b - 1,
+ *                         nothing behind it is overwritten unless a leader sends
+ *                         it anew, and the member may neither vote nor lead until
+ *                         it has everything up to D again (accidents 27, 40, 41)
+ *   b > A      D < b      cannot be read, or a block behind it cannot: DAMAGED up
+ *                         to b: a power cut leaves a block old, new or mixed, but
+ *                         readable; the fault may hide an acknowledged record
+ *   b > A      D < b      otherwise: a torn tail, never acknowledged: dropped
+ *
+ * D is about this disk's own acknowledgement. Commit indexes prove nothing here: a
+ * leader's entry may be committed by the others before its own write is done, and
+ * after a power cut its log ends before it, rightly.
+ *
+ * The disk was taken down in order (CLEAN): the log ends at D exactly. Less is
+ * damage by the rule above; a record behind D is one that was cut off.
+ */
+#include "recovery.h"
+
+static int superblock_refuse(enum qbd_block_verdict verdict)
+{
+	switch (verdict) {
+	case QBD_BLOCK_NEWER:
+		return -EPROTONOSUPPORT;
+	case QBD_BLOCK_FOREIGN:
+		return -EMEDIUMTYPE;
+	default:
+		return -EUCLEAN;
+	}
+}
+
+static bool same_disk(const struct qbd_geometry *a, const struct qbd_geometry *b)
+{
+	return !memcmp(a->uuid, b->uuid, QBD_UUID_SIZE) &&
+	       !memcmp(a->incarnation, b->incarnation, QBD_UUID_SIZE) &&
+	       a->member_id == b->member_id && a->backing_blocks == b->backing_blocks;
+}
+
+int qbd_recovery_superblock(const void *const copies[2], const u64 positions[2],
+			    u64 disk_blocks, struct qbd_superblock_choice *choice,
+			    const char **reason)
+{
+	enum qbd_block_verdict verdicts[2];
+	struct qbd_geometry other;
+	const char *reasons[2];
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		reasons[i] = "it cannot be read";
+		verdicts[i] = QBD_BLOCK_DAMAGED;
+		if (copies[i])
+			verdicts[i] = qbd_superblock_check(copies[i], positions[i],
+							   i ? &other : &choice->geometry,
+							   &reasons[i]);
+	}
+	for (i = 0; i < 2; i++) {
+		if (verdicts[i] == QBD_BLOCK_NEWER) {
+			*reason = reasons[i];
+			return -EPROTONOSUPPORT;
+		}
+	}
+	if (verdicts[0] != QBD_BLOCK_GOOD && verdicts[1] != QBD_BLOCK_GOOD) {
+		/* One that is damaged tells more than one that is not there. */
+		i = verdicts[0] == QBD_BLOCK_FOREIGN && copies[1] &&
+		    verdicts[1] == QBD_BLOCK_DAMAGED;
+		*reason = reasons[i];
+		return superblock_refuse(verdicts[i]);
+	}
+	if (verdicts[0] == QBD_BLOCK_GOOD && verdicts[1] == QBD_BLOCK_GOOD &&
+	    !same_disk(&choice->geometry, &other)) {
+		*reason = "its two copies belong to different disks";
+		return -EUCLEAN;
+	}
+	choice->good = verdicts[0] != QBD_BLOCK_GOOD;
+	choice->repair = verdicts[!choice->good] != QBD_BLOCK_GOOD;
+	if (choice->good)
+		choice->geometry = other;
+	if (choice->geometry.backing_blocks > disk_blocks) {
+		*reason = "the disk is smaller than it was when it was made";
+		return -EUCLEAN;
+	}
+	return 0;
+}
+
+int qbd_recovery_state(const void *const slots[QBD_STATE_SLOTS], const u8 *uuid,
+		       struct qbd_state *state, unsigned int *slot,
+		       const char **reason)
+{
+	bool found = false;
+	u64 best = 0;
+	unsigned int i;
+
+	*reason = "neither state block can be read";
+	for (i = 0; i < QBD_STATE_SLOTS; i++) {
+		enum qbd_block_verdict verdict;
+
+		if (!slots[i])
+			continue;
+		verdict = qbd_state_check(slots[i], QBD_STATE_SLOT_BLOCK(i), uuid, state,
+					  reason);
+		if (verdict == QBD_BLOCK_NEWER)
+			return -EPROTONOSUPPORT;
+		if (verdict != QBD_BLOCK_GOOD || (found && state->sequence <= best))
+			continue;
+		found = true;
+		best = state->sequence;
+		*slot = i;
+	}
+	if (!found)
+		return -EUCLEAN;
+	/* Once more: @state may hold the other slot now. */
+	qbd_state_check(slots[*slot], QBD_STATE_SLOT_BLOCK(*slot), uuid, state, reason);
+	return 0;
+}
+
+static const void *ring_block(const struct qbd_scan *scan, u64 position)
+{
+	u64 place;
+
+	div64_u64_rem(position, scan->log_blocks, &place);
+	return scan->ops->block(scan->context, place);
+}
+
+bool qbd_recovery_local_check(const struct qbd_record_header *header, u64 position,
+			      u32 member_id, const struct qbd_state *state,
+			      const char **reason)
+{
+	const struct qbd_record_local *local = &header->local;
+
+	*reason = "local checksum does not match";
+	if (le32_to_cpu(local->checksum) != qbd_record_local_checksum(header))
+		return false;
+	*reason = "record of another lap or place";
+	if (le64_to_cpu(local->position) != position)
+		return false;
+	*reason = "record of another member's log";
+	if (le32_to_cpu(local->member_id) != member_id)
+		return false;
+	*reason = "record that was cut off";
+	if (le64_to_cpu(local->generation) != state->log_generation &&
+	    le64_to_cpu(header->shared.index) >= state->truncated_index)
+		return false;
+	return true;
+}
+
+/* Is the block at @position the header of a record that is good by itself? */
+static bool header_at(struct qbd_scan *scan, u64 position)
+{
+	const void *block = ring_block(scan, position);
+
+	scan->unreadable = !block;
+	if (!block) {
+		scan->reason = "cannot be read";
+		return false;
+	}
+	/* Most blocks that are looked at are data: tell them apart quickly. */
+	scan->reason = "no record header";
+	if (le32_to_cpu(((const struct qbd_record_header *)block)->shared.magic) !=
+	    QBD_RECORD_MAGIC)
+		return false;
+	memcpy(&scan->header, block, sizeof(scan->header));
+	return !qbd_record_header_check(&scan->header, sizeof(scan->header), scan->uuid,
+					scan->device_blocks, &scan->reason) &&
+	       qbd_recovery_local_check(&scan->header, position, scan->member_id,
+					scan->state, &scan->reason);
+}
+
+/* The end of the ring as this disk may use it: the oldest record's place again. */
+static u64 ring_end(const struct qbd_scan *scan)
+{
+	return scan->state->log_first_position + scan->log_blocks;
+}
+
+/* CRC of @count data blocks from @position on; false if one cannot be read. */
+static bool data_checksum(struct qbd_scan *scan, u64 position, u32 count, u32 *crc)
+{
+	*crc = ~0u;
+	for (; count; count--, position++) {
+		const void *block = ring_block(scan, position);
+
+		if (!block) {
+			scan->reason = "cannot be read";
+			scan->unreadable = true;
+			return false;
+		}
+		*crc = qbd_crc32c(*crc, block, QBD_BLOCK_SIZE);
+	}
+	return true;
+}
+
+static bool data_good(struct qbd_scan *scan, u64 position)
+{
+	const struct qbd_record_shared *shared = &scan->header.shared;
+	u32 count = le16_to_cpu(shared->operation_count);
+	u32 crc, i;
+
+	position++;
+	if (!count && shared->data_blocks) {
+		if (!data_checksum(scan, position, le32_to_cpu(shared->data_blocks), &crc))
+			return false;
+		scan->reason = "data checksum does not match";
+		return crc == le32_to_cpu(shared->data_checksum);
+	}
+	for (i = 0; i < count; i++) {
+		const struct qbd_operation *operation = &scan->header.operations[i];
+		u32 blocks = le32_to_cpu(operation->count);
+
+		if (le16_to_cpu(operation->kind) != QBD_OPERATION_WRITE)
+			continue;
+		if (!data_checksum(scan, position, blocks, &crc))
+			return false;
+		scan->reason = "data checksum does not match";
+		if (crc != le32_to_cpu(operation->data_checksum))
+			return false;
+		position += blocks;
+	}
+	return true;
+}
+
+/* Is the record after the last good one there, and is it the one expected? */
+static bool next_record_good(struct qbd_scan *scan)
+{
+	const struct qbd_record_shared *shared = &scan->header.shared;
+	u64 position = scan->next_position;
+	u64 blocks;
+
+	scan->reason = "the ring is full";
+	scan->unreadable = false;
+	if (position >= ring_end(scan) || !header_at(scan, position))
+		return false;
+	blocks = 1 + le32_to_cpu(shared->data_blocks);
+	scan->reason = "record reaches over the oldest one";
+	if (blocks > ring_end(scan) - position)
+		return false;
+	scan->reason = "record of another index";
+	if (le64_to_cpu(shared->index) != scan->last_index + 1)
+		return false;
+	scan->reason = "record of an older term";
+	if (le64_to_cpu(shared->term) < scan->last_term)
+		return false;
+	scan->reason = "record of another history";
+	if (le32_to_cpu(shared->chain_previous) != scan->last_chain)
+		return false;
+	return scan->last_index + 1 <= scan->state->applied_index ||
+	       data_good(scan, position);
+}
+
+static void take_record(struct qbd_scan *scan)
+{
+	const struct qbd_record_header *header = &scan->header;
+	u64 commit = le64_to_cpu(header->local.commit_index);
+
+	scan->ops->found(scan->context, header, scan->next_position);
+	if (scan->commit_index < commit)
+		scan->commit_index = commit;
+	scan->last_index++;
+	scan->last_term = le64_to_cpu(header->shared.term);
+	scan->last_chain = le32_to_cpu(header->shared.chain);
+	scan->next_position += 1 + le32_to_cpu(header->shared.data_blocks);
+}
+
+static void begin_at(struct qbd_scan *scan, u64 index, u64 term, u32 chain, u64 position)
+{
+	scan->base_index = scan->last_index = index;
+	scan->base_term = scan->last_term = term;
+	scan->base_chain = scan->last_chain = chain;
+	scan->base_position = scan->next_position = position;
+}
+
+/*
+ * Look through the rest of the ring for proof that the record at bad_index was
+ * durable. Records that had been in flight with it prove nothing: what they knew
+ * to be durable lies before it.
+ */
+static void search_proof(struct qbd_scan *scan)
+{
+	const char *reason = scan->reason;
+	bool unreadable = scan->unreadable;
+	u64 bad = scan->bad_index;
+	u64 durable = scan->state->durable_index;
+	u64 position;
+
+	for (position = scan->next_position; position < ring_end(scan); position++) {
+		const struct qbd_record_local *local = &scan->header.local;
+
+		if (!header_at(scan, position)) {
+			unreadable |= scan->unreadable;
+			continue;
+		}
+		if (le64_to_cpu(scan->header.shared.index) <= bad)
+			continue;
+		if (le64_to_cpu(local->durable_index) > durable)
+			durable = le64_to_cpu(local->durable_index);
+	}
+	scan->reason = reason;
+	if (durable < bad && unreadable) {
+		scan->reason = "cannot be read, or a block behind it cannot";
+		durable = bad;
+	}
+	if (durable >= bad) {
+		scan->verdict = QBD_LOG_DAMAGED;
+		scan->damaged_through = durable;
+	}
+}
+
+void qbd_recovery_scan(struct qbd_scan *scan)
+{
+	const struct qbd_state *state = scan->state;
+	bool clean = state->flags & QBD_STATE_CLEAN;
+
+	scan->from_applied = false;
+	scan->damaged_through = 0;
+	scan->commit_index = state->commit_index;
+	begin_at(scan, state->log_first_index - 1, state->log_previous_term,
+		 state->log_previous_chain, state->log_first_position);
+	for (;;) {
+		/* A clean log ends at its durable index, whatever lies behind it. */
+		if (clean && scan->last_index >= state->durable_index) {
+			scan->verdict = QBD_LOG_WHOLE;
+			scan->bad_index = scan->last_index + 1;
+			return;
+		}
+		if (next_record_good(scan)) {
+			take_record(scan);
+			continue;
+		}
+		if (scan->last_index >= state->applied_index)
+			break;
+		scan->from_applied = true;
+		scan->ops->restart(scan->context);
+		begin_at(scan, state->applied_index, state->applied_term,
+			 state->applied_chain, state->applied_position);
+	}
+	scan->bad_index = scan->last_index + 1;
+	scan->verdict = QBD_LOG_TORN;
+	search_proof(scan);
+}
