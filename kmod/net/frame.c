@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Pure checks of frames; see frame.h. */
+
+#include "frame.h"
+
+#define FIXED(type)	sizeof(struct qbd_frame_##type)
+
+#define APPEND_FIXED_MIN \
+	(FIXED(append) + offsetof(struct qbd_record_header, operations))
+#define APPEND_FIXED_MAX \
+	(APPEND_FIXED_MIN + sizeof(struct qbd_operation) * QBD_OPERATIONS_MAX)
+
+#define FILL_COUNT_MAX	64u
+
+/* One line for every type: where it is legal and how long it may be. */
+struct frame_rule {
+	u16 type;
+	u8 phase;
+	u8 checksum;
+	u16 fixed_min;
+	u16 fixed_max;
+	u32 data_max;
+};
+
+static const struct frame_rule frame_rules[] = {
+	{ QBD_FRAME_HELLO, QBD_PHASE_HANDSHAKE, QBD_CHECKSUM_NONE,
+	  FIXED(hello), FIXED(hello), 0 },
+	{ QBD_FRAME_CHALLENGE, QBD_PHASE_HANDSHAKE, QBD_CHECKSUM_NONE,
+	  FIXED(challenge), FIXED(challenge), 0 },
+	{ QBD_FRAME_PROOF, QBD_PHASE_HANDSHAKE, QBD_CHECKSUM_NONE,
+	  FIXED(proof), FIXED(proof), 0 },
+	{ QBD_FRAME_WELCOME, QBD_PHASE_HANDSHAKE, QBD_CHECKSUM_NONE, 0, 0, 0 },
+	{ QBD_FRAME_REFUSED, QBD_PHASE_HANDSHAKE, QBD_CHECKSUM_NONE,
+	  FIXED(refused), FIXED(refused), 0 },
+	{ QBD_FRAME_MESSAGE, QBD_PHASE_CONTROL, QBD_CHECKSUM_NONE,
+	  FIXED(message), FIXED(message), 0 },
+	{ QBD_FRAME_PING, QBD_PHASE_CONTROL, QBD_CHECKSUM_NONE, 0, 0, 0 },
+	{ QBD_FRAME_APPEND, QBD_PHASE_BULK, QBD_CHECKSUM_RECORD,
+	  APPEND_FIXED_MIN, APPEND_FIXED_MAX, QBD_FRAME_DATA_BLOCKS_MAX },
+	{ QBD_FRAME_REQUEST, QBD_PHASE_BULK, QBD_CHECKSUM_TRAILER,
+	  FIXED(request), FIXED(request), QBD_FRAME_DATA_BLOCKS_MAX },
+	{ QBD_FRAME_REPLY, QBD_PHASE_BULK, QBD_CHECKSUM_HEADER,
+	  FIXED(reply), FIXED(reply), QBD_FRAME_DATA_BLOCKS_MAX },
+	{ QBD_FRAME_RESET, QBD_PHASE_BULK, QBD_CHECKSUM_NONE,
+	  FIXED(reset), FIXED(reset), 0 },
+	{ QBD_FRAME_FILL, QBD_PHASE_BULK, QBD_CHECKSUM_NONE,
+	  FIXED(fill), FIXED(fill), 0 },
+	{ QBD_FRAME_EXTENT, QBD_PHASE_BULK, QBD_CHECKSUM_HEADER,
+	  FIXED(extent), FIXED(extent), QBD_FRAME_DATA_BLOCKS_MAX },
+	{ QBD_FRAME_FILL_END, QBD_PHASE_BULK, QBD_CHECKSUM_NONE,
+	  FIXED(fill_end), FIXED(fill_end), 0 },
+};
+
+static const struct frame_rule *find_rule(u16 type)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(frame_rules) / sizeof(frame_rules[0]); i++)
+		if (frame_rules[i].type == type)
+			return &frame_rules[i];
+	return NULL;
+}
+
+enum qbd_frame_checksum qbd_frame_checksum_place(u16 type, u32 data_blocks)
+{
+	const struct frame_rule *rule = find_rule(type);
+
+	return rule && data_blocks ? rule->checksum : QBD_CHECKSUM_NONE;
+}
+
+static u32 header_checksum(const struct qbd_frame_header *header)
+{
+	return qbd_crc32c(~0u, header, offsetof(struct qbd_frame_header,
+						header_checksum));
+}
+
+void qbd_frame_seal(struct qbd_frame_header *header, u16 type, u16 fixed_bytes,
+		    u32 data_blocks, u32 sequence, u32 fixed_checksum, u32 data_checksum)
+{
+	header->magic = cpu_to_le32(QBD_FRAME_MAGIC);
+	header->type = cpu_to_le16(type);
+	header->fixed_bytes = cpu_to_le16(fixed_bytes);
+	header->data_blocks = cpu_to_le32(data_blocks);
+	header->sequence = cpu_to_le32(sequence);
+	header->fixed_checksum = cpu_to_le32(fixed_checksum);
+	header->data_checksum = cpu_to_le32(data_checksum);
+	header->reserved = 0;
+	header->header_checksum = cpu_to_le32(header_checksum(header));
+}
+
+bool qbd_frame_header_check(const struct qbd_frame_header *header,
+			    enum qbd_frame_phase phase, u32 sequence,
+			    const char **reason)
+{
+	const struct frame_rule *rule;
+	u32 fixed_bytes = le16_to_cpu(header->fixed_bytes);
+
+	*reason = "not a qbd frame";
+	if (le32_to_cpu(header->magic) != QBD_FRAME_MAGIC)
+		return false;
+	*reason = "frame header checksum";
+	if (le32_to_cpu(header->header_checksum) != header_checksum(header))
+		return false;
+	*reason = "frame out of sequence";
+	if (le32_to_cpu(header->sequence) != sequence)
+		return false;
+	*reason = "unknown frame type";
+	rule = find_rule(le16_to_cpu(header->type));
+	if (!rule)
+		return false;
+	*reason = "frame type that does not belong on this connection";
+	if (rule->phase != phase)
+		return false;
+	*reason = "frame length";
+	if (fixed_bytes < rule->fixed_min || fixed_bytes > rule->fixed_max ||
+	    le32_to_cpu(header->data_blocks) > rule->data_max)
+		return false;
+	*reason = "reserved frame field";
+	return !header->reserved;
+}
+
+static bool within(u64 block, u64 count, u64 device_blocks)
+{
+	return count <= device_blocks && block <= device_blocks - count;
+}
+
+/* The record itself is looked at by qbd_record_header_check(). */
+static bool append_check(const struct qbd_frame_append *append, u32 fixed_bytes,
+			 u32 data_blocks, const char **reason)
+{
+	const struct qbd_record_shared *record = (const void *)(append + 1);
+	u32 operations = le16_to_cpu(record->operation_count);
+	u64 previous = le64_to_cpu(append->previous_index);
+	u64 index = le64_to_cpu(record->index);
+	u64 term = le64_to_cpu(record->term);
+
+	*reason = "append: length of the record header";
+	if (operations > QBD_OPERATIONS_MAX ||
+	    fixed_bytes != sizeof(*append) + qbd_record_header_bytes(operations))
+		return false;
+	*reason = "append: data is not the record's";
+	if (le32_to_cpu(record->data_blocks) != data_blocks)
+		return false;
+	*reason = "append: index";
+	if (previous >= QBD_INDEX_MAX || index != previous + 1 ||
+	    le64_to_cpu(append->commit_index) > index)
+		return false;
+	*reason = "append: term";
+	return term && term <= le64_to_cpu(append->leader_term) &&
+	       le64_to_cpu(append->leader_term) <= QBD_INDEX_MAX &&
+	       le64_to_cpu(append->previous_term) <= term;
+}
+
+static bool request_check(const struct qbd_frame_request *request, u32 data_blocks,
+			  u64 device_blocks, const char **reason)
+{
+	u32 kind = le32_to_cpu(request->kind);
+	u32 count = le32_to_cpu(request->count);
+	u32 most = kind == QBD_REQUEST_ZERO ? QBD_ZERO_BLOCKS_MAX :
+					      QBD_RECORD_DATA_BLOCKS_MAX;
+
+	*reason = "request: data is not the request's";
+	if (data_blocks != (kind == QBD_REQUEST_WRITE ? count : 0) ||
+	    request->data_checksum)
+		return false;
+	switch (kind) {
+	case QBD_REQUEST_READ:
+	case QBD_REQUEST_WRITE:
+	case QBD_REQUEST_ZERO:
+		*reason = "request: outside of the device";
+		return count && count <= most &&
+		       within(le64_to_cpu(request->block), count, device_blocks);
+	case QBD_REQUEST_LEADER_MOVE:
+		*reason = "request: member to move the leader to";
+		return !count && le64_to_cpu(request->block) <= 0xffffffffu;
+	default:
+		*reason = "request: unknown kind";
+		return false;
+	}
+}
+
+static bool reply_check(const struct qbd_frame_reply *reply, u32 data_blocks,
+			const char **reason)
+{
+	u32 status = le32_to_cpu(reply->status);
+
+	*reason = "reply: unknown status";
+	if (status > QBD_REPLY_REFUSED)
+		return false;
+	*reason = "reply: data is not the reply's";
+	return le32_to_cpu(reply->count) == data_blocks &&
+	       (!data_blocks || status == QBD_REPLY_OK);
+}
+
+static bool reset_check(const struct qbd_frame_reset *reset, const char **reason)
+{
+	u32 count = le32_to_cpu(reset->membership.count);
+
+	*reason = "reset: index or term";
+	if (le64_to_cpu(reset->index) >= QBD_INDEX_MAX ||
+	    le64_to_cpu(reset->leader_term) > QBD_INDEX_MAX ||
+	    le64_to_cpu(reset->term) > le64_to_cpu(reset->leader_term))
+		return false;
+	*reason = "reset: members";
+	return count && count <= QBD_MEMBERS_MAX;
+}
+
+static bool fill_check(const struct qbd_frame_fill *fill, const char **reason)
+{
+	u32 count = le32_to_cpu(fill->count);
+
+	*reason = "fill: number of extents";
+	return count && count <= FILL_COUNT_MAX;
+}
+
+static bool extent_check(const struct qbd_frame_extent *extent, u32 data_blocks,
+			 u64 device_blocks, const char **reason)
+{
+	u32 count = le32_to_cpu(extent->count);
+	u32 flags = le32_to_cpu(extent->flags);
+	bool zero = flags & QBD_EXTENT_ZERO;
+
+	*reason = "extent: unknown flags";
+	if (flags & ~(QBD_EXTENT_ZERO | QBD_EXTENT_LAST_PIECE))
+		return false;
+	*reason = "extent: data is not the extent's";
+	if (data_blocks != (zero ? 0 : count))
+		return false;
+	*reason = "extent: outside of the device";
+	return count && count <= QBD_ZERO_BLOCKS_MAX &&
+	       within(le64_to_cpu(extent->block), count, device_blocks);
+}
+
+static bool message_check(const struct qbd_frame_message *message, const char **reason)
+{
+	u32 type = le32_to_cpu(message->type);
+
+	*reason = "message: unknown type";
+	return type && type < QBD_MESSAGE_TYPE_END;
+}
+
+bool qbd_frame_fixed_check(const struct qbd_frame_header *header, const void *fixed,
+			   u64 device_blocks, const char **reason)
+{
+	u32 fixed_bytes = le16_to_cpu(header->fixed_bytes);
+	u32 data_blocks = le32_to_cpu(header->data_blocks);
+
+	*reason = "frame checksum";
+	if (qbd_crc32c(~0u, fixed, fixed_bytes) != le32_to_cpu(header->fixed_checksum))
+		return false;
+	switch (le16_to_cpu(header->type)) {
+	case QBD_FRAME_MESSAGE:
+		return message_check(fixed, reason);
+	case QBD_FRAME_APPEND:
+		return append_check(fixed, fixed_bytes, data_blocks, reason);
+	case QBD_FRAME_REQUEST:
+		return request_check(fixed, data_blocks, device_blocks, reason);
+	case QBD_FRAME_REPLY:
+		return reply_check(fixed, data_blocks, reason);
+	case QBD_FRAME_RESET:
+		return reset_check(fixed, reason);
+	case QBD_FRAME_FILL:
+		return fill_check(fixed, reason);
+	case QBD_FRAME_EXTENT:
+		return extent_check(fixed, data_blocks, device_blocks, reason);
+	default:
+		/* The rest has no fixed part or is the handshake's to judge. */
+		return true;
+	}
+}
+
+enum qbd_refusal qbd_frame_hello_check(const struct qbd_frame_hello *hello,
+				       const struct qbd_frame_hello *self, u32 peer)
+{
+	u32 from = le32_to_cpu(hello->from);
+
+	if (le16_to_cpu(hello->version) < le16_to_cpu(self->version_min) ||
+	    le16_to_cpu(self->version) < le16_to_cpu(hello->version_min))
+		return QBD_REFUSED_VERSION;
+	if (memcmp(hello->uuid, self->uuid, QBD_UUID_SIZE))
+		return QBD_REFUSED_DEVICE;
+	if (hello->to != self->from || !from || hello->from == self->from ||
+	    (peer && from != peer))
+		return QBD_REFUSED_MEMBER;
+	return 0;
+}
+
+const char *qbd_refusal_text(u32 reason)
+{
+	switch (reason) {
+	case QBD_REFUSED_VERSION:
+		return "no common wire version";
+	case QBD_REFUSED_DEVICE:
+		return "another device (wrong uuid)";
+	case QBD_REFUSED_MEMBER:
+		return "not the member expected (wrong member id)";
+	case QBD_REFUSED_SECRET:
+		return "wrong secret";
+	case QBD_REFUSED_PROTOCOL:
+		return "malformed frame";
+	default:
+		return "unknown reason";
+	}
+}
+
+void qbd_frame_message_encode(struct qbd_frame_message *frame,
+			      const struct qbd_core_message *message)
+{
+	frame->type = cpu_to_le32(message->type);
+	frame->flags = cpu_to_le32(message->flags);
+	frame->from = cpu_to_le32(message->from);
+	frame->to = cpu_to_le32(message->to);
+	frame->term = cpu_to_le64(message->term);
+	frame->index = cpu_to_le64(message->index);
+	frame->log_term = cpu_to_le64(message->log_term);
+	frame->commit = cpu_to_le64(message->commit);
+	frame->round = cpu_to_le64(message->round);
+	frame->matched = cpu_to_le64(message->matched);
+	frame->durable = cpu_to_le64(message->durable);
+	frame->reject_index = cpu_to_le64(message->reject_index);
+	frame->hint_index = cpu_to_le64(message->hint_index);
+	frame->hint_term = cpu_to_le64(message->hint_term);
+	frame->timeout = cpu_to_le64(message->timeout);
+	frame->reserved[0] = 0;
+	frame->reserved[1] = 0;
+}
+
+void qbd_frame_message_decode(struct qbd_core_message *message,
+			      const struct qbd_frame_message *frame)
+{
+	message->type = le32_to_cpu(frame->type);
+	message->flags = le32_to_cpu(frame->flags);
+	message->from = le32_to_cpu(frame->from);
+	message->to = le32_to_cpu(frame->to);
+	message->term = le64_to_cpu(frame->term);
+	message->index = le64_to_cpu(frame->index);
+	message->log_term = le64_to_cpu(frame->log_term);
+	message->commit = le64_to_cpu(frame->commit);
+	message->round = le64_to_cpu(frame->round);
+	message->matched = le64_to_cpu(frame->matched);
+	message->durable = le64_to_cpu(frame->durable);
+	message->reject_index = le64_to_cpu(frame->reject_index);
+	message->hint_index = le64_to_cpu(frame->hint_index);
+	message->hint_term = le64_to_cpu(frame->hint_term);
+	message->timeout = le64_to_cpu(frame->timeout);
+}
+
+/* Returns the data's length with its trailer, or 0 if it is wrong or cut short. */
+static size_t stream_data_check(const struct qbd_frame_header *header, const u8 *data,
+				size_t size, bool *good)
+{
+	u32 blocks = le32_to_cpu(header->data_blocks);
+	size_t bytes = (size_t)blocks << QBD_BLOCK_SHIFT;
+	struct qbd_frame_trailer trailer;
+	u32 checksum;
+
+	*good = true;
+	if (size < bytes)
+		return 0;
+	checksum = qbd_crc32c(~0u, data, bytes);
+	switch (qbd_frame_checksum_place(le16_to_cpu(header->type), blocks)) {
+	case QBD_CHECKSUM_HEADER:
+		*good = le32_to_cpu(header->data_checksum) == checksum;
+		break;
+	case QBD_CHECKSUM_TRAILER:
+		if (size - bytes < sizeof(trailer))
+			return 0;
+		memcpy(&trailer, data + bytes, sizeof(trailer));
+		*good = le32_to_cpu(trailer.data_checksum) == checksum;
+		bytes += sizeof(trailer);
+		break;
+	default:
+		break;
+	}
+	return bytes;
+}
+
+bool qbd_frame_stream_check(const void *bytes, size_t size, enum qbd_frame_phase phase,
+			    u64 device_blocks, u32 *frames)
+{
+	const u8 *at = bytes;
+	struct qbd_frame_header header;
+	const char *reason;
+	size_t length;
+	bool good;
+
+	*frames = 0;
+	while (size >= sizeof(header)) {
+		memcpy(&header, at, sizeof(header));
+		at += sizeof(header);
+		size -= sizeof(header);
+		if (!qbd_frame_header_check(&header, phase, *frames, &reason))
+			return false;
+		length = le16_to_cpu(header.fixed_bytes);
+		if (size < length)
+			return true;
+		if (!qbd_frame_fixed_check(&header, at, device_blocks, &reason))
+			return false;
+		at += length;
+		size -= length;
+		length = stream_data_check(&header, at, size, &good);
+		if (!good)
+			return false;
+		if (!length && header.data_blocks)
+			return true;
+		at += length;
+		size -= length;
+		(*frames)++;
+	}
+	return true;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Pure checks of frames: no kernel calls, no allocation. The same file compiles
+ * into the module, into KUnit and into userspace tests and fuzzers.
+ *
+ * Everything a peer can say is looked at here before anybody believes it. All
+ * functions are total: whatever the bytes are, they answer.
+ */
+#ifndef QBD_NET_FRAME_H
+#define QBD_NET_FRAME_H
+
+#include "../core/core.h"
+#include "../format/frame.h"
+
+/* What a connection is at, which says what frames are legal on it. */
+enum qbd_frame_phase {
+	QBD_PHASE_HANDSHAKE,
+	QBD_PHASE_CONTROL,
+	QBD_PHASE_BULK,
+};
+
+/* Where the data of a frame is checksummed. */
+enum qbd_frame_checksum {
+	QBD_CHECKSUM_NONE,		/* it has no data */
+	QBD_CHECKSUM_HEADER,		/* in the frame header */
+	QBD_CHECKSUM_TRAILER,		/* in a trailer */
+	QBD_CHECKSUM_RECORD,		/* in the record's operations */
+};
+
+/**
+ * qbd_frame_seal() - fill in a frame header
+ * @header: all of it is written
+ * @type: enum qbd_frame_type
+ * @fixed_bytes: length of the fixed part
+ * @data_blocks: blocks of data
+ * @sequence: frames sent before on this connection
+ * @fixed_checksum: CRC-32C of the fixed part, seed ~0
+ * @data_checksum: CRC-32C of the data if it goes into the header, else 0
+ */
+void qbd_frame_seal(struct qbd_frame_header *header, u16 type, u16 fixed_bytes,
+		    u32 data_blocks, u32 sequence, u32 fixed_checksum, u32 data_checksum);
+
+/**
+ * qbd_frame_header_check() - may this frame come now?
+ * @header: as received
+ * @phase: what the connection is at
+ * @sequence: that is due
+ * @reason: on failure a few words for the log
+ *
+ * Magic, checksum, sequence, whether the type is legal in @phase, and whether the
+ * lengths are possible for the type. After it fixed_bytes is at most
+ * QBD_FRAME_FIXED_MAX and data_blocks at most QBD_FRAME_DATA_BLOCKS_MAX.
+ *
+ * Return: true if it may.
+ */
+bool qbd_frame_header_check(const struct qbd_frame_header *header,
+			    enum qbd_frame_phase phase, u32 sequence,
+			    const char **reason);
+
+/**
+ * qbd_frame_fixed_check() - does the fixed part make sense?
+ * @header: has passed qbd_frame_header_check()
+ * @fixed: as many bytes as the header says
+ * @device_blocks: what it names must lie within
+ * @reason: on failure a few words for the log
+ *
+ * Checksum first, then what is in it, as far as it can be known without any
+ * state: ranges, counts, that the data announced is the data that belongs to it.
+ *
+ * Return: true if it does.
+ */
+bool qbd_frame_fixed_check(const struct qbd_frame_header *header, const void *fixed,
+			   u64 device_blocks, const char **reason);
+
+enum qbd_frame_checksum qbd_frame_checksum_place(u16 type, u32 data_blocks);
+
+/**
+ * qbd_frame_hello_check() - is the other side who it should be?
+ * @hello: the other side's
+ * @self: our own; @self->from is our member id, uuid, versions and kind are ours
+ * @peer: member id that it must have, 0 if any
+ *
+ * Return: 0 or enum qbd_refusal.
+ */
+enum qbd_refusal qbd_frame_hello_check(const struct qbd_frame_hello *hello,
+				       const struct qbd_frame_hello *self, u32 peer);
+
+/* Why a handshake was refused, in words that say what to look at. */
+const char *qbd_refusal_text(u32 reason);
+
+void qbd_frame_message_encode(struct qbd_frame_message *frame,
+			      const struct qbd_core_message *message);
+void qbd_frame_message_decode(struct qbd_core_message *message,
+			      const struct qbd_frame_message *frame);
+
+/**
+ * qbd_frame_stream_check() - read a whole stream of frames (tests, fuzzers)
+ * @bytes: what a peer sent
+ * @size: how much of it there is
+ * @phase: QBD_PHASE_CONTROL or QBD_PHASE_BULK
+ * @device_blocks: of the device
+ * @frames: set to the number of good frames
+ *
+ * Return: true if all of it was good, the last frame perhaps cut short.
+ */
+bool qbd_frame_stream_check(const void *bytes, size_t size, enum qbd_frame_phase phase,
+			    u64 device_blocks, u32 *frames);
+
+#endif

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the files of the network share. Nobody else includes it.
+ *
+ * Who runs where: socket callbacks (softirq) only queue works. Each connection
+ * has a receiving, a sending, a watching and a closing work, all on the device's
+ * own WQ_MEM_RECLAIM queue. Pairs of connections, peer_up, peer_down and every
+ * delivery are decided in replica context, in qbd_net_poll(), alone.
+ */
+#ifndef QBD_NET_INTERNAL_H
+#define QBD_NET_INTERNAL_H
+
+#include <linux/bvec.h>
+#include <linux/mempool.h>
+#include <linux/mutex.h>
+#include <linux/ratelimit.h>
+#include <linux/refcount.h>
+#include <linux/socket.h>
+#include <linux/spinlock.h>
+#include <linux/uio.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <net/sock.h>
+
+#include "frame.h"
+#include "net.h"
+
+struct crypto_shash;
+
+/* Slots: peers of now and removed ones whose peer_down() is still to be told. */
+#define QBD_NET_PEERS		(2 * QBD_MEMBERS_MAX)
+
+/* From the first packet until both connections of a pair stand. */
+#define QBD_HANDSHAKE_MS	2000
+/* Connections that have not shown who they are. */
+#define QBD_STRANGERS_MAX	32
+#define QBD_BACKOFF_MIN_MS	10
+#define QBD_BACKOFF_MAX_MS	1000
+#define QBD_SILENCE_DEFAULT_MS	2000
+/* Data sent on a bulk connection and not acknowledged by TCP for so long. */
+#define QBD_STALL_MS		8000
+/* How long data other than a record's may wait for pages. */
+#define QBD_PAGES_WAIT_MS	100
+
+/* Bytes queued on a bulk connection: refuse above the one, ask below the other.
+ * At least QBD_QUEUE_FRAMES_MIN frames may always be queued.
+ */
+#define QBD_QUEUE_HIGH		(4u << 20)
+#define QBD_QUEUE_LOW		(2u << 20)
+#define QBD_QUEUE_FRAMES_MIN	2
+
+/* Work that one run of a work may do before others get their turn. */
+#define QBD_BUDGET_FRAMES	64
+#define QBD_BUDGET_BYTES	(2u << 20)
+
+#define QBD_RING_FRAMES		128	/* received and not delivered yet */
+#define QBD_SMALL_FRAMES	32	/* queued on a control connection */
+#define QBD_HANDSHAKE_FRAMES	2
+#define QBD_BVECS		64	/* pages of one socket call */
+#define QBD_BOUNCE_BYTES	16384
+#define QBD_REASON_SIZE		64
+
+/* Head of an outgoing frame: header, fixed part, shared and local record part. */
+#define QBD_HEAD_BYTES		(sizeof(struct qbd_frame_header) + 168)
+
+/**
+ * struct qbd_outgoing - a frame to be sent
+ * @list: of the connection's send queue, or its free list
+ * @type: enum qbd_frame_type
+ * @small: belongs to the connection's free list; else from the mempool
+ * @started: some of it may be in TCP's hands: must not be changed or dropped
+ *	alone. Under the connection's lock
+ * @sealed: the header is filled in, it has its place in the sequence
+ * @data_checksum_known: @data_checksum is that of @buffer
+ * @fixed_bytes: of the whole fixed part
+ * @head_bytes: of what lies in @head (the rest are the record's operations)
+ * @data_blocks: blocks of data
+ * @data_checksum: of the data, running while bvecs are copied
+ * @bytes: all of the frame
+ * @done: bytes of it given to TCP; under send_mutex, like all that follows
+ * @record: holds a reference until all of it is in TCP's own memory. There is no
+ *	zero-copy sending: TCP keeps pages for as long as a peer does not
+ *	acknowledge, so that one slow peer could hold the pool's pages; and the
+ *	copy is small beside the checksums
+ * @buffer: likewise, owned
+ * @bvecs: the caller's; see qbd_net_cancel()
+ * @bvec_count: entries
+ * @source: what of @bvecs is still to be copied
+ * @cookie: names it
+ * @large: head of a frame that does not fit into @head
+ * @head: header and fixed part
+ * @trailer: of a REQUEST
+ */
+struct qbd_outgoing {
+	struct list_head list;
+	u16 type;
+	bool small;
+	bool started;
+	bool sealed;
+	bool data_checksum_known;
+	u32 fixed_bytes;
+	u32 head_bytes;
+	u32 data_blocks;
+	u32 data_checksum;
+	u32 bytes;
+	u32 done;
+	struct qbd_record *record;
+	struct qbd_buffer *buffer;
+	const struct bio_vec *bvecs;
+	unsigned int bvec_count;
+	struct iov_iter source;
+	void *cookie;
+	u8 *large;
+	u8 head[QBD_HEAD_BYTES];
+	struct qbd_frame_trailer trailer;
+};
+
+/**
+ * struct qbd_incoming - a frame received whole and checked
+ * @type: enum qbd_frame_type
+ * @fixed: as it came; a RESET's lies in the connection
+ * @record: of an APPEND
+ * @data: of REQUEST, REPLY, EXTENT; NULL if there was no memory
+ */
+struct qbd_incoming {
+	u16 type;
+	union {
+		struct qbd_core_message message;
+		struct qbd_frame_append append;
+		struct qbd_frame_request request;
+		struct qbd_frame_reply reply;
+		struct qbd_frame_fill fill;
+		struct qbd_frame_extent extent;
+		struct qbd_frame_fill_end fill_end;
+	} fixed;
+	struct qbd_record *record;
+	struct qbd_buffer *data;
+};
+
+/* Dialled connections go C, c, w, O; accepted ones h, p, O. See connection.c. */
+enum qbd_connection_state {
+	QBD_CONNECTING,			/* C: dialled, TCP is at it */
+	QBD_AWAIT_HELLO,		/* h: accepted */
+	QBD_AWAIT_CHALLENGE,		/* c: HELLO is on its way */
+	QBD_AWAIT_PROOF,		/* p: CHALLENGE is on its way */
+	QBD_AWAIT_WELCOME,		/* w: PROOF is on its way */
+	QBD_OPEN,			/* O: the other side proved who it is */
+	QBD_REFUSING,			/* REFUSED is on its way */
+	QBD_CLOSED,
+};
+
+enum qbd_receive_step {
+	QBD_RECEIVE_HEADER,
+	QBD_RECEIVE_FIXED,
+	QBD_RECEIVE_CLAIM,		/* pages for the data */
+	QBD_RECEIVE_DATA,
+	QBD_RECEIVE_TRAILER,
+};
+
+/* What only an authenticated bulk connection needs. */
+struct qbd_bulk_room {
+	struct bio_vec send_bvecs[QBD_BVECS];
+	struct bio_vec receive_bvecs[QBD_BVECS];
+	struct qbd_frame_reset reset;
+	u8 fixed[QBD_FRAME_FIXED_MAX];
+	u8 bounce[QBD_BOUNCE_BYTES];
+};
+
+/**
+ * struct qbd_connection - one TCP connection, from dial or accept to its end
+ *
+ * Never used again after it was closed: a new connection is a new object, so
+ * that nothing of an old one can be taken for something of a new one.
+ */
+struct qbd_connection {
+	refcount_t references;
+	struct qbd_net *net;
+	struct list_head list;		/* of the net, under its lock */
+	struct socket *socket;
+	struct sockaddr_storage address;
+	bool dialled;
+	bool stranger;			/* counted as such, under the net's lock */
+	bool from_member;		/* its address is that of a member */
+	u32 peer;			/* 0: has not said yet */
+	enum qbd_connection_kind kind;	/* 0: has not said yet */
+	u64 session;
+
+	/* original socket callbacks, under sk_callback_lock */
+	void (*data_ready)(struct sock *sk);
+	void (*write_space)(struct sock *sk);
+	void (*state_change)(struct sock *sk);
+	void (*error_report)(struct sock *sk);
+
+	struct work_struct receive_work;
+	struct work_struct send_work;
+	struct delayed_work watch_work;
+	struct work_struct close_work;
+
+	spinlock_t lock;		/* protects what follows */
+	enum qbd_connection_state state;
+	bool active;			/* its pair is up */
+	bool want_writable;
+	bool writable;			/* to be told */
+	bool receiver_waits;		/* for room in the ring */
+	char reason[QBD_REASON_SIZE];	/* why it was closed */
+	struct list_head send_queue;
+	struct list_head small_free;
+	unsigned int queued_frames;
+	u64 queued_bytes;
+	unsigned int ring_head;		/* next to be delivered */
+	unsigned int ring_tail;		/* next to be filled */
+	bool reset_waits;		/* bulk->reset is not delivered yet */
+
+	/* sending: held while a frame is being sent */
+	struct mutex send_mutex;
+	u32 send_sequence;
+	u32 bounce_bytes;
+	u32 bounce_done;
+
+	/* the receiving work's own */
+	enum qbd_receive_step step;
+	u32 receive_sequence;
+	size_t received;		/* of the present step */
+	bool waits_for_pages;
+	bool discard;			/* no memory for the data */
+	unsigned long waits_since;
+	u32 discard_checksum;
+	struct qbd_frame_header header;
+	struct qbd_frame_trailer trailer;
+	struct qbd_incoming incoming;
+
+	/* the watching work's own */
+	u32 unacknowledged;
+	unsigned long unacknowledged_since;
+
+	unsigned long created;
+	unsigned long last_received;	/* whole frames */
+	unsigned long last_sent;
+	u64 sent_bytes, received_bytes, sent_frames, received_frames;
+
+	struct qbd_frame_hello own_hello;
+	struct qbd_frame_hello peer_hello;
+	u8 handshake_fixed[sizeof(struct qbd_frame_challenge)];
+	struct qbd_outgoing handshake_frames[QBD_HANDSHAKE_FRAMES];
+
+	/* allocated when the proof was right */
+	struct qbd_outgoing *small;	/* control */
+	struct qbd_incoming *ring;
+	struct qbd_bulk_room *bulk;	/* bulk */
+};
+
+/**
+ * struct qbd_net_peer - a member to talk to
+ *
+ * The net's lock protects it against the dialling work and accepts; it is
+ * changed in replica context, but for @fresh and what dialling brings.
+ */
+struct qbd_net_peer {
+	struct qbd_net *net;
+	u32 id;				/* 0: a free slot */
+	bool removed;
+	bool up;
+	struct qbd_address address;
+	struct qbd_connection *connections[2];	/* of this attempt or pair */
+	struct qbd_connection *fresh[2];	/* accepted and proved, not looked at */
+	u64 session;
+	u32 epoch;			/* dialling for an older one is void */
+	unsigned int backoff_ms;
+	unsigned long up_since;
+	struct delayed_work dial_work;
+	u64 connects;
+	u64 sent_bytes, received_bytes, sent_frames, received_frames;
+	char last_error[QBD_REASON_SIZE];
+	u32 refusal;			/* told last, and when */
+	unsigned long refusal_at;
+};
+
+struct qbd_net_refusal {
+	u32 peer;
+	enum qbd_refusal reason;
+};
+
+#define QBD_REFUSALS	8
+
+struct qbd_net {
+	struct net *namespace;
+	struct qbd_net_identity identity;
+	char name[QBD_NAME_SIZE];
+	struct qbd_pool *pool;
+	const struct qbd_net_ops *ops;
+	void *context;
+	struct workqueue_struct *queue;
+	struct crypto_shash *hmac;
+	mempool_t *outgoing;
+	mempool_t *outgoing_large;
+	struct ratelimit_state log_limit;
+	unsigned int silence_ms;
+
+	/* listener */
+	struct socket *reserve;		/* idle; lets open connections use reserves */
+	struct socket *listener;
+	void (*listener_data_ready)(struct sock *sk);
+	struct delayed_work accept_work;
+
+	struct work_struct pages_work;
+	bool starved;			/* a send found no memory */
+
+	spinlock_t lock;		/* protects what follows */
+	bool stopping;
+	struct list_head connections;	/* all that are not closed down */
+	unsigned int connection_count;
+	unsigned int strangers;
+	struct qbd_net_peer peers[QBD_NET_PEERS];
+	struct qbd_net_refusal refusals[QBD_REFUSALS];
+	unsigned int refusal_count;
+
+	wait_queue_head_t empty;
+};
+
+/* kind to index of the arrays above */
+static inline unsigned int qbd_kind_index(enum qbd_connection_kind kind)
+{
+	return kind == QBD_CONNECTION_BULK;
+}
+
+static inline const char *qbd_kind_name(enum qbd_connection_kind kind)
+{
+	return kind == QBD_CONNECTION_BULK ? "bulk" : "control";
+}
+
+/* peer.c */
+struct qbd_net_peer *qbd_peer_find(struct qbd_net *net, u32 id);
+struct qbd_net_peer *qbd_peer_find_up(struct qbd_net *net, u32 id);
+void qbd_peer_dial(struct work_struct *work);
+void qbd_peer_set_error(struct qbd_net_peer *peer, const char *text);
+void qbd_peer_step(struct qbd_net_peer *peer);
+void qbd_peer_disconnect(struct qbd_net_peer *peer, const char *reason);
+void qbd_peer_deliver(struct qbd_net_peer *peer);
+bool qbd_peer_adopt(struct qbd_connection *connection);
+void qbd_peer_refused(struct qbd_connection *connection, u32 reason, bool by_us);
+bool qbd_peer_is_dialler(struct qbd_net *net, u32 id);
+
+/* listener.c */
+int qbd_listener_start(struct qbd_net *net, char *error_text, size_t error_text_size);
+void qbd_listener_stop(struct qbd_net *net);
+bool qbd_same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
+int qbd_address_to_socket(const struct qbd_address *address,
+			  struct sockaddr_storage *socket_address);
+
+/* connection.c */
+int qbd_socket_create(struct qbd_net *net, int family, struct socket **socket);
+struct qbd_connection *qbd_connection_dial(struct qbd_net_peer *peer, u32 id,
+					   const struct qbd_address *address,
+					   enum qbd_connection_kind kind, u64 session);
+bool qbd_connection_accepted(struct qbd_net *net, struct socket *socket);
+void qbd_connection_put(struct qbd_connection *connection);
+void qbd_connection_queue(struct qbd_connection *connection, struct work_struct *work);
+enum qbd_connection_state qbd_connection_state(struct qbd_connection *connection);
+bool qbd_connection_advance(struct qbd_connection *connection,
+			    enum qbd_connection_state from,
+			    enum qbd_connection_state to);
+void qbd_connection_watch(struct qbd_connection *connection);
+__printf(2, 3)
+void qbd_connection_close(struct qbd_connection *connection, const char *format, ...);
+void qbd_connection_close_error(struct qbd_connection *connection, int error);
+void qbd_connection_malformed(struct qbd_connection *connection, const char *what);
+bool qbd_connection_open(struct qbd_connection *connection);
+bool qbd_connection_room(struct qbd_connection *connection);
+void qbd_incoming_drop(struct qbd_incoming *incoming);
+
+/* handshake.c */
+int qbd_handshake_create(struct qbd_net *net);
+void qbd_handshake_destroy(struct qbd_net *net);
+void qbd_handshake_begin(struct qbd_connection *connection);
+void qbd_handshake_frame(struct qbd_connection *connection, u16 type,
+			 const void *fixed);
+
+/* send.c */
+int qbd_send_create(struct qbd_net *net);
+void qbd_send_destroy(struct qbd_net *net);
+void qbd_send_work(struct work_struct *work);
+bool qbd_send_small(struct qbd_connection *connection, u16 type, const void *fixed,
+		    unsigned int fixed_bytes);
+void qbd_send_purge(struct qbd_connection *connection);
+
+/* receive.c */
+void qbd_receive_work(struct work_struct *work);
+bool qbd_receive_pages_due(struct qbd_connection *connection);
+
+#endif

@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The network of one member: life and death, members, polling, status. */
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+/* ---- life --------------------------------------------------------------- */
+
+static void init_fields(struct qbd_net *net)
+{
+	unsigned int i;
+
+	spin_lock_init(&net->lock);
+	INIT_LIST_HEAD(&net->connections);
+	init_waitqueue_head(&net->empty);
+	/* Lines that others can provoke: ten in five seconds, for each device. */
+	ratelimit_state_init(&net->log_limit, 5 * HZ, 10);
+	ratelimit_set_flags(&net->log_limit, RATELIMIT_MSG_ON_RELEASE);
+	net->silence_ms = QBD_SILENCE_DEFAULT_MS;
+	for (i = 0; i < QBD_NET_PEERS; i++) {
+		net->peers[i].net = net;
+		INIT_DELAYED_WORK(&net->peers[i].dial_work, qbd_peer_dial);
+	}
+}
+
+/* Pages came back: whoever waits for some looks again. */
+static void pages_work(struct work_struct *work)
+{
+	struct qbd_net *net = container_of(work, struct qbd_net, pages_work);
+	struct qbd_connection *connection;
+
+	spin_lock(&net->lock);
+	list_for_each_entry(connection, &net->connections, list)
+		if (qbd_receive_pages_due(connection))
+			qbd_connection_queue(connection, &connection->receive_work);
+	spin_unlock(&net->lock);
+}
+
+/*
+ * One socket that talks to nobody carries the right of all open connections to
+ * the kernel's memory reserves: see setup_open_socket().
+ */
+static int open_reserve(struct qbd_net *net)
+{
+	int error = qbd_socket_create(net, AF_INET, &net->reserve);
+
+	if (error) {
+		net->reserve = NULL;
+		return error;
+	}
+	sk_set_memalloc(net->reserve->sk);
+	return 0;
+}
+
+static void close_reserve(struct qbd_net *net)
+{
+	if (!net->reserve)
+		return;
+	sk_clear_memalloc(net->reserve->sk);
+	sock_release(net->reserve);
+	net->reserve = NULL;
+}
+
+static void release(struct qbd_net *net)
+{
+	if (net->queue)
+		destroy_workqueue(net->queue);
+	close_reserve(net);
+	qbd_handshake_destroy(net);
+	qbd_send_destroy(net);
+	memzero_explicit(net->identity.secret, sizeof(net->identity.secret));
+	kvfree(net);
+}
+
+static int prepare(struct qbd_net *net, char *text, size_t size)
+{
+	int error;
+
+	net->queue = alloc_workqueue("qbd-net-%.16s", WQ_MEM_RECLAIM | WQ_UNBOUND |
+				     WQ_HIGHPRI, 0, net->name);
+	if (!net->queue || qbd_send_create(net)) {
+		snprintf(text, size, "no memory for the network of the device");
+		return -ENOMEM;
+	}
+	error = qbd_handshake_create(net);
+	if (error) {
+		snprintf(text, size, "this kernel has no hmac(sha256) (error %d): it is needed to know members by their secret; load the module sha256_generic",
+			 error);
+		return error;
+	}
+	error = open_reserve(net);
+	if (error) {
+		snprintf(text, size, "cannot create a socket: error %d", error);
+		return error;
+	}
+	return qbd_listener_start(net, text, size);
+}
+
+struct qbd_net *qbd_net_create(struct net *namespace,
+			       const struct qbd_net_identity *identity,
+			       struct qbd_pool *pool, const struct qbd_net_ops *ops,
+			       void *context, char *error_text, size_t error_text_size)
+{
+	struct qbd_net *net = kvzalloc(sizeof(*net), GFP_KERNEL);
+	int error;
+
+	if (!net) {
+		snprintf(error_text, error_text_size,
+			 "no memory for the network of the device");
+		return ERR_PTR(-ENOMEM);
+	}
+	net->namespace = namespace;
+	net->identity = *identity;
+	strscpy(net->name, identity->name, sizeof(net->name));
+	net->identity.name = net->name;
+	net->pool = pool;
+	net->ops = ops;
+	net->context = context;
+	init_fields(net);
+	INIT_WORK(&net->pages_work, pages_work);
+	error = prepare(net, error_text, error_text_size);
+	if (error) {
+		release(net);
+		return ERR_PTR(error);
+	}
+	pr_debug("%s: network %p created\n", net->name, net);
+	return net;
+}
+
+static void close_all(struct qbd_net *net)
+{
+	struct qbd_connection *connection;
+
+	spin_lock(&net->lock);
+	list_for_each_entry(connection, &net->connections, list)
+		qbd_connection_close(connection, "the device is being taken down");
+	spin_unlock(&net->lock);
+}
+
+static void forget_peers(struct qbd_net *net)
+{
+	unsigned int i, k;
+
+	for (i = 0; i < QBD_NET_PEERS; i++)
+		for (k = 0; k < 2; k++) {
+			if (net->peers[i].connections[k])
+				qbd_connection_put(net->peers[i].connections[k]);
+			if (net->peers[i].fresh[k])
+				qbd_connection_put(net->peers[i].fresh[k]);
+			net->peers[i].connections[k] = NULL;
+			net->peers[i].fresh[k] = NULL;
+		}
+}
+
+static bool is_empty(struct qbd_net *net)
+{
+	bool empty;
+
+	spin_lock(&net->lock);
+	empty = !net->connection_count;
+	spin_unlock(&net->lock);
+	return empty;
+}
+
+void qbd_net_destroy(struct qbd_net *net)
+{
+	unsigned int i;
+
+	/* 1. From now on no connection comes to be. */
+	spin_lock(&net->lock);
+	net->stopping = true;
+	spin_unlock(&net->lock);
+	/* 2. Nobody is about to make one: neither accepting nor dialling runs. */
+	qbd_listener_stop(net);
+	for (i = 0; i < QBD_NET_PEERS; i++)
+		cancel_delayed_work_sync(&net->peers[i].dial_work);
+	/* 3. Each connection closes itself; slots let go of theirs. */
+	close_all(net);
+	forget_peers(net);
+	wait_event(net->empty, is_empty(net));
+	/* 4. Connections are gone but for the last lines of their closing works,
+	 *    which the end of the queue waits for. Then nobody knows the network.
+	 */
+	cancel_work_sync(&net->pages_work);
+	pr_debug("%s: network %p destroyed\n", net->name, net);
+	release(net);
+}
+
+/* ---- members ------------------------------------------------------------ */
+
+static const struct qbd_member_layout *
+find_member(const struct qbd_membership_layout *members, u32 id)
+{
+	u32 i, count = min_t(u32, le32_to_cpu(members->count), QBD_MEMBERS_MAX);
+
+	for (i = 0; i < count; i++)
+		if (le32_to_cpu(members->members[i].id) == id)
+			return &members->members[i];
+	return NULL;
+}
+
+static void close_pair(struct qbd_net_peer *peer, const char *reason)
+{
+	int i;
+
+	for (i = 0; i < 2; i++)
+		if (peer->connections[i])
+			qbd_connection_close(peer->connections[i], "%s", reason);
+}
+
+static void remove_member(struct qbd_net_peer *peer)
+{
+	struct qbd_net *net = peer->net;
+
+	spin_lock(&net->lock);
+	peer->removed = true;
+	peer->epoch++;
+	spin_unlock(&net->lock);
+	close_pair(peer, "no longer a member");
+	/* The slot is given back, and the replica told, when it polls. */
+	net->ops->kick(net->context);
+}
+
+static struct qbd_net_peer *free_slot(struct qbd_net *net)
+{
+	unsigned int i;
+
+	for (i = 0; i < QBD_NET_PEERS; i++)
+		if (!net->peers[i].id)
+			return &net->peers[i];
+	return NULL;
+}
+
+static void add_member(struct qbd_net *net, u32 id, const struct qbd_address *address)
+{
+	struct qbd_net_peer *peer = free_slot(net);
+
+	/* Twice as many as can be, and removed ones leave with every poll. */
+	if (WARN_ON_ONCE(!peer))
+		return;
+	spin_lock(&net->lock);
+	peer->id = id;
+	peer->address = *address;
+	peer->epoch++;
+	spin_unlock(&net->lock);
+	peer->backoff_ms = QBD_BACKOFF_MIN_MS;
+	peer->refusal = 0;
+	peer->connects = 0;
+	peer->sent_bytes = 0;
+	peer->received_bytes = 0;
+	peer->sent_frames = 0;
+	peer->received_frames = 0;
+	if (id < net->identity.member_id) {
+		qbd_peer_set_error(peer, "being dialled");
+		mod_delayed_work(net->queue, &peer->dial_work, 0);
+	} else {
+		qbd_peer_set_error(peer, "has not connected yet");
+	}
+}
+
+/* It is a member already. A pair that stands is dialled anew at a new address. */
+static void keep_member(struct qbd_net_peer *peer, const struct qbd_address *address)
+{
+	struct qbd_net *net = peer->net;
+	bool moved = memcmp(&peer->address, address, sizeof(*address));
+	bool returned = peer->removed;
+
+	if (!moved && !returned)
+		return;
+	spin_lock(&net->lock);
+	peer->address = *address;
+	peer->removed = false;
+	peer->epoch++;
+	spin_unlock(&net->lock);
+	if (peer->id > net->identity.member_id)
+		return;
+	peer->backoff_ms = QBD_BACKOFF_MIN_MS;
+	close_pair(peer, "the member's address changed");
+	mod_delayed_work(net->queue, &peer->dial_work, 0);
+}
+
+void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout *members)
+{
+	u32 i, id, count = min_t(u32, le32_to_cpu(members->count), QBD_MEMBERS_MAX);
+	const struct qbd_member_layout *member;
+	struct qbd_net_peer *peer;
+
+	for (i = 0; i < QBD_NET_PEERS; i++) {
+		peer = &net->peers[i];
+		if (peer->id && !peer->removed && !find_member(members, peer->id))
+			remove_member(peer);
+	}
+	for (i = 0; i < count; i++) {
+		member = &members->members[i];
+		id = le32_to_cpu(member->id);
+		if (!id || id == net->identity.member_id)
+			continue;
+		peer = qbd_peer_find(net, id);
+		if (peer)
+			keep_member(peer, &member->address);
+		else
+			add_member(net, id, &member->address);
+	}
+}
+
+void qbd_net_set_silence_limit(struct qbd_net *net, unsigned int milliseconds)
+{
+	unsigned int i, index = qbd_kind_index(QBD_CONNECTION_CONTROL);
+
+	WRITE_ONCE(net->silence_ms, milliseconds);
+	for (i = 0; i < QBD_NET_PEERS; i++)
+		if (net->peers[i].up && net->peers[i].connections[index])
+			qbd_connection_watch(net->peers[i].connections[index]);
+}
+
+/* ---- replica context ---------------------------------------------------- */
+
+static void tell_refusals(struct qbd_net *net)
+{
+	struct qbd_net_refusal refusals[QBD_REFUSALS];
+	unsigned int i, count;
+
+	spin_lock(&net->lock);
+	count = net->refusal_count;
+	memcpy(refusals, net->refusals, sizeof(refusals));
+	net->refusal_count = 0;
+	spin_unlock(&net->lock);
+	for (i = 0; i < count; i++)
+		net->ops->refused(net->context, refusals[i].peer, refusals[i].reason);
+}
+
+/* Sends that found no memory may be tried again; whose they were is not known. */
+static void tell_starved(struct qbd_net *net)
+{
+	unsigned int i;
+
+	if (!READ_ONCE(net->starved))
+		return;
+	WRITE_ONCE(net->starved, false);
+	for (i = 0; i < QBD_NET_PEERS; i++)
+		if (net->peers[i].up && !net->peers[i].removed)
+			net->ops->writable(net->context, net->peers[i].id);
+}
+
+void qbd_net_poll(struct qbd_net *net)
+{
+	unsigned int i;
+
+	tell_refusals(net);
+	for (i = 0; i < QBD_NET_PEERS; i++)
+		if (net->peers[i].id)
+			qbd_peer_step(&net->peers[i]);
+	tell_starved(net);
+}
+
+void qbd_net_pages_available(struct qbd_net *net)
+{
+	queue_work(net->queue, &net->pages_work);
+}
+
+void qbd_net_disconnect(struct qbd_net *net, u32 id, const char *reason)
+{
+	struct qbd_net_peer *peer = qbd_peer_find(net, id);
+
+	if (peer)
+		close_pair(peer, reason);
+}
+
+bool qbd_net_peer_up(const struct qbd_net *net, u32 id)
+{
+	return qbd_peer_find_up((struct qbd_net *)net, id);
+}
+
+static void add_status(struct qbd_connection *connection,
+		       struct qbd_net_peer_status *status)
+{
+	bool open, bulk = connection->kind == QBD_CONNECTION_BULK;
+
+	spin_lock(&connection->lock);
+	open = connection->state == QBD_OPEN;
+	if (bulk)
+		status->queued_bytes += connection->queued_bytes;
+	spin_unlock(&connection->lock);
+	if (bulk)
+		status->bulk_up = open;
+	else
+		status->control_up = open;
+	status->sent_bytes += connection->sent_bytes;
+	status->received_bytes += connection->received_bytes;
+	status->sent_frames += connection->sent_frames;
+	status->received_frames += connection->received_frames;
+}
+
+void qbd_net_peer_status(const struct qbd_net *net, u32 id,
+			 struct qbd_net_peer_status *status)
+{
+	struct qbd_net_peer *peer = qbd_peer_find((struct qbd_net *)net, id);
+	int i;
+
+	memset(status, 0, sizeof(*status));
+	if (!peer) {
+		strscpy(status->last_error, "not a member", sizeof(status->last_error));
+		return;
+	}
+	status->connects = peer->connects;
+	status->sent_bytes = peer->sent_bytes;
+	status->received_bytes = peer->received_bytes;
+	status->sent_frames = peer->sent_frames;
+	status->received_frames = peer->received_frames;
+	spin_lock(&peer->net->lock);
+	strscpy(status->last_error, peer->last_error, sizeof(status->last_error));
+	spin_unlock(&peer->net->lock);
+	for (i = 0; i < 2; i++)
+		if (peer->connections[i])
+			add_status(peer->connections[i], status);
+}

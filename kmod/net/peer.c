@@ -1,0 +1,533 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Peers: pairs of connections, what is delivered from them, when they are dialled.
+ *
+ * All of it but the dialling work, adoption and refusals runs in replica context,
+ * so that peer_up, peer_down and deliveries of one peer have one order.
+ *
+ *   what is found                        what is done
+ *   accepted, other session or a         the old pair is taken down, the new
+ *     second of its kind                   connection begins another one
+ *   accepted, its session's first one    it joins the pair
+ *   one of the pair closed               the pair is taken down; dialled again
+ *                                          after a pause if it is ours to dial
+ *   both open, not up                    up
+ *   up                                   frames are delivered
+ *
+ * A late connection of an attempt that the dialler gave up may take the place of
+ * a good pair. Its other end is closed already, so it goes the same way at once,
+ * and the dialler, who sees its good pair closed, dials again.
+ */
+#include <linux/jiffies.h>
+#include <linux/random.h>
+
+#include "internal.h"
+
+/* A refusal of the same peer for the same reason is told again only after this. */
+#define REFUSAL_REPEAT_MS	10000
+/* A pair that stood so long was a good one: the next pause is the shortest. */
+#define GOOD_PAIR_MS		1000
+
+/* Under the net's lock, or in replica context, where slots change. */
+struct qbd_net_peer *qbd_peer_find(struct qbd_net *net, u32 id)
+{
+	unsigned int i;
+
+	if (!id)
+		return NULL;
+	for (i = 0; i < QBD_NET_PEERS; i++)
+		if (net->peers[i].id == id)
+			return &net->peers[i];
+	return NULL;
+}
+
+struct qbd_net_peer *qbd_peer_find_up(struct qbd_net *net, u32 id)
+{
+	struct qbd_net_peer *peer = qbd_peer_find(net, id);
+
+	return peer && peer->up && !peer->removed ? peer : NULL;
+}
+
+/* Why it is not up, for status. */
+void qbd_peer_set_error(struct qbd_net_peer *peer, const char *text)
+{
+	spin_lock(&peer->net->lock);
+	strscpy(peer->last_error, text, sizeof(peer->last_error));
+	spin_unlock(&peer->net->lock);
+}
+
+/* Is it a member that has to dial us? The one with the higher id dials. */
+bool qbd_peer_is_dialler(struct qbd_net *net, u32 id)
+{
+	struct qbd_net_peer *peer;
+	bool is;
+
+	spin_lock(&net->lock);
+	peer = qbd_peer_find(net, id);
+	is = peer && !peer->removed && id > net->identity.member_id;
+	spin_unlock(&net->lock);
+	return is;
+}
+
+static bool dials(struct qbd_net_peer *peer)
+{
+	return peer->id < peer->net->identity.member_id;
+}
+
+/* ---- called from the connections' works --------------------------------- */
+
+/*
+ * An accepted connection has proved who it is. Return: false if its member is
+ * none any more.
+ */
+bool qbd_peer_adopt(struct qbd_connection *connection)
+{
+	struct qbd_net *net = connection->net;
+	unsigned int index = qbd_kind_index(connection->kind);
+	struct qbd_connection *old = NULL;
+	struct qbd_net_peer *peer;
+	bool adopted;
+
+	spin_lock(&net->lock);
+	peer = qbd_peer_find(net, connection->peer);
+	adopted = peer && !peer->removed && !net->stopping;
+	if (adopted) {
+		old = peer->fresh[index];
+		refcount_inc(&connection->references);
+		peer->fresh[index] = connection;
+		connection->stranger = false;
+		net->strangers--;
+	}
+	spin_unlock(&net->lock);
+	if (old) {
+		qbd_connection_close(old, "replaced by a newer connection");
+		qbd_connection_put(old);
+	}
+	if (adopted)
+		net->ops->kick(net->context);
+	return adopted;
+}
+
+/*
+ * Who a stranger claims to be is not known to be true, so it may cost a line in
+ * the log now and then, and nothing else.
+ */
+static bool refusal_is_news(struct qbd_net *net, u32 id, u32 reason, u32 *known)
+{
+	struct qbd_net_peer *peer;
+	bool news = true;
+
+	spin_lock(&net->lock);
+	peer = qbd_peer_find(net, id);
+	*known = peer ? id : 0;
+	if (peer) {
+		news = peer->refusal != reason ||
+		       time_after(jiffies, peer->refusal_at +
+					   msecs_to_jiffies(REFUSAL_REPEAT_MS));
+		if (news) {
+			peer->refusal = reason;
+			peer->refusal_at = jiffies;
+			if (!peer->up)
+				snprintf(peer->last_error, sizeof(peer->last_error),
+					 "refused: %s", qbd_refusal_text(reason));
+		}
+	}
+	news = news && __ratelimit(&net->log_limit);
+	if (news && net->refusal_count < QBD_REFUSALS) {
+		net->refusals[net->refusal_count].peer = *known;
+		net->refusals[net->refusal_count++].reason = reason;
+	}
+	spin_unlock(&net->lock);
+	return news;
+}
+
+/* A handshake failed: tell the log and the replica, once in a while. */
+void qbd_peer_refused(struct qbd_connection *connection, u32 reason, bool by_us)
+{
+	struct qbd_net *net = connection->net;
+	u32 known;
+
+	if (!refusal_is_news(net, connection->peer, reason, &known))
+		return;
+	if (by_us)
+		pr_warn("%s: member %u at %pISpc is refused: %s\n", net->name,
+			connection->peer, &connection->address,
+			qbd_refusal_text(reason));
+	else
+		pr_warn("%s: member %u at %pISpc refuses us: %s\n", net->name,
+			connection->peer, &connection->address,
+			qbd_refusal_text(reason));
+	net->ops->kick(net->context);
+}
+
+/* ---- dialling ----------------------------------------------------------- */
+
+static void close_and_put(struct qbd_connection *connection, const char *reason)
+{
+	if (!connection)
+		return;
+	qbd_connection_close(connection, "%s", reason);
+	qbd_connection_put(connection);
+}
+
+/* Take the pair into the slot unless something has changed meanwhile. */
+static bool dialled(struct qbd_net_peer *peer, struct qbd_connection *pair[2],
+		    u64 session, u32 epoch)
+{
+	struct qbd_net *net = peer->net;
+	bool taken;
+
+	spin_lock(&net->lock);
+	taken = !net->stopping && peer->epoch == epoch &&
+		!peer->connections[0] && !peer->connections[1];
+	if (taken) {
+		peer->connections[0] = pair[0];
+		peer->connections[1] = pair[1];
+		peer->session = session;
+	}
+	spin_unlock(&net->lock);
+	return taken;
+}
+
+void qbd_peer_dial(struct work_struct *work)
+{
+	struct qbd_net_peer *peer = container_of(to_delayed_work(work),
+						 struct qbd_net_peer, dial_work);
+	struct qbd_net *net = peer->net;
+	struct qbd_connection *pair[2];
+	struct qbd_address address;
+	u64 session;
+	u32 id, epoch;
+	bool wanted;
+
+	spin_lock(&net->lock);
+	wanted = !net->stopping && peer->id && !peer->removed &&
+		 !peer->connections[0] && !peer->connections[1];
+	id = peer->id;
+	epoch = peer->epoch;
+	address = peer->address;
+	spin_unlock(&net->lock);
+	if (!wanted)
+		return;
+	session = get_random_u64() ?: 1;
+	pair[0] = qbd_connection_dial(peer, id, &address, QBD_CONNECTION_CONTROL, session);
+	pair[1] = qbd_connection_dial(peer, id, &address, QBD_CONNECTION_BULK, session);
+	if (pair[0] && pair[1] && dialled(peer, pair, session, epoch)) {
+		/* One may have failed before the slot knew it. */
+		net->ops->kick(net->context);
+		return;
+	}
+	close_and_put(pair[0], "not wanted any more");
+	close_and_put(pair[1], "not wanted any more");
+	/* Without memory; or the slot is another's now, which this does not hurt. */
+	if (!READ_ONCE(net->stopping))
+		queue_delayed_work(net->queue, &peer->dial_work,
+				   msecs_to_jiffies(QBD_BACKOFF_MAX_MS));
+}
+
+/* The pause grows while pairs do not last; half of it is left to chance. */
+static void dial_again(struct qbd_net_peer *peer)
+{
+	unsigned int pause = peer->backoff_ms;
+
+	pause = pause / 2 + get_random_u32() % (pause / 2 + 1);
+	peer->backoff_ms = min(peer->backoff_ms * 2, QBD_BACKOFF_MAX_MS + 0u);
+	mod_delayed_work(peer->net->queue, &peer->dial_work, msecs_to_jiffies(pause));
+}
+
+/* ---- pairs -------------------------------------------------------------- */
+
+static void add_counts(struct qbd_net_peer *peer, struct qbd_connection *connection)
+{
+	peer->sent_bytes += connection->sent_bytes;
+	peer->received_bytes += connection->received_bytes;
+	peer->sent_frames += connection->sent_frames;
+	peer->received_frames += connection->received_frames;
+}
+
+static void log_down(struct qbd_net_peer *peer, bool was_up, const char *reason)
+{
+	struct qbd_net *net = peer->net;
+
+	/* That it still is not there is no news. */
+	if (!was_up && !strcmp(peer->last_error, reason))
+		return;
+	if (!__ratelimit(&net->log_limit))
+		return;
+	if (was_up)
+		pr_info("%s: member %u is gone: %s\n", net->name, peer->id, reason);
+	else
+		pr_info("%s: member %u cannot be reached: %s\n", net->name, peer->id,
+			reason);
+}
+
+/**
+ * qbd_peer_disconnect() - take a pair, or what there is of it, down
+ * @peer: slot
+ * @reason: why; not memory of one of its connections
+ *
+ * Everything queued is given back, in both directions, before peer_down(): the
+ * replica may then do with its pages what it likes. Replica context.
+ */
+void qbd_peer_disconnect(struct qbd_net_peer *peer, const char *reason)
+{
+	struct qbd_net *net = peer->net;
+	struct qbd_connection *pair[2];
+	bool was_up = peer->up;
+	u32 id = peer->id;
+	int i;
+
+	spin_lock(&net->lock);
+	for (i = 0; i < 2; i++) {
+		pair[i] = peer->connections[i];
+		peer->connections[i] = NULL;
+	}
+	peer->up = false;
+	peer->session = 0;
+	spin_unlock(&net->lock);
+	for (i = 0; i < 2; i++) {
+		if (!pair[i])
+			continue;
+		qbd_connection_close(pair[i], "%s", reason);
+		qbd_send_purge(pair[i]);
+		add_counts(peer, pair[i]);
+		qbd_connection_put(pair[i]);
+	}
+	log_down(peer, was_up, reason);
+	qbd_peer_set_error(peer, reason);
+	if (was_up && time_after(jiffies, peer->up_since +
+					  msecs_to_jiffies(GOOD_PAIR_MS)))
+		peer->backoff_ms = QBD_BACKOFF_MIN_MS;
+	if (dials(peer) && !peer->removed)
+		dial_again(peer);
+	if (was_up)
+		net->ops->peer_down(net->context, id, reason);
+}
+
+static void join(struct qbd_net_peer *peer, struct qbd_connection *fresh)
+{
+	struct qbd_net *net = peer->net;
+	unsigned int index = qbd_kind_index(fresh->kind);
+	bool any = peer->connections[0] || peer->connections[1];
+
+	if (any && (peer->session != fresh->session || peer->connections[index]))
+		qbd_peer_disconnect(peer, "it connected anew");
+	spin_lock(&net->lock);
+	peer->connections[index] = fresh;
+	peer->session = fresh->session;
+	spin_unlock(&net->lock);
+}
+
+static void join_fresh(struct qbd_net_peer *peer)
+{
+	struct qbd_net *net = peer->net;
+	struct qbd_connection *fresh[2];
+	int i;
+
+	spin_lock(&net->lock);
+	for (i = 0; i < 2; i++) {
+		fresh[i] = peer->fresh[i];
+		peer->fresh[i] = NULL;
+	}
+	spin_unlock(&net->lock);
+	for (i = 0; i < 2; i++) {
+		if (!fresh[i])
+			continue;
+		if (peer->removed)
+			close_and_put(fresh[i], "no longer a member");
+		else
+			join(peer, fresh[i]);
+	}
+}
+
+/* Why the pair is over, or NULL if it is not. */
+static const char *find_closed(struct qbd_net_peer *peer, char *reason)
+{
+	struct qbd_connection *connection;
+	bool closed = false;
+	int i;
+
+	for (i = 0; i < 2 && !closed; i++) {
+		connection = peer->connections[i];
+		if (!connection)
+			continue;
+		spin_lock(&connection->lock);
+		closed = connection->state == QBD_CLOSED;
+		if (closed)
+			strscpy(reason, connection->reason, QBD_REASON_SIZE);
+		spin_unlock(&connection->lock);
+	}
+	return closed ? reason : NULL;
+}
+
+static bool both_open(struct qbd_net_peer *peer)
+{
+	int i;
+
+	for (i = 0; i < 2; i++)
+		if (!peer->connections[i] ||
+		    qbd_connection_state(peer->connections[i]) != QBD_OPEN)
+			return false;
+	return true;
+}
+
+static void bring_up(struct qbd_net_peer *peer)
+{
+	struct qbd_net *net = peer->net;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		WRITE_ONCE(peer->connections[i]->last_received, jiffies);
+		spin_lock(&peer->connections[i]->lock);
+		peer->connections[i]->active = true;
+		spin_unlock(&peer->connections[i]->lock);
+		qbd_connection_watch(peer->connections[i]);
+	}
+	spin_lock(&net->lock);
+	peer->up = true;
+	peer->refusal = 0;
+	spin_unlock(&net->lock);
+	peer->up_since = jiffies;
+	peer->connects++;
+	qbd_peer_set_error(peer, "");
+	if (__ratelimit(&net->log_limit))
+		pr_info("%s: member %u is connected at %pISpc\n", net->name, peer->id,
+			&peer->connections[0]->address);
+	net->ops->peer_up(net->context, peer->id);
+}
+
+/* ---- delivery ----------------------------------------------------------- */
+
+static bool take_incoming(struct qbd_connection *connection,
+			  struct qbd_incoming *incoming)
+{
+	bool taken;
+
+	spin_lock(&connection->lock);
+	taken = connection->state == QBD_OPEN &&
+		connection->ring_head != connection->ring_tail;
+	if (taken) {
+		*incoming = connection->ring[connection->ring_head++ % QBD_RING_FRAMES];
+		if (connection->receiver_waits && incoming->type != QBD_FRAME_RESET)
+			queue_work(connection->net->queue, &connection->receive_work);
+	}
+	spin_unlock(&connection->lock);
+	return taken;
+}
+
+static void deliver_reset(struct qbd_connection *connection, u32 id)
+{
+	struct qbd_net *net = connection->net;
+
+	net->ops->reset(net->context, id, &connection->bulk->reset);
+	spin_lock(&connection->lock);
+	connection->reset_waits = false;
+	if (connection->state != QBD_CLOSED)
+		queue_work(net->queue, &connection->receive_work);
+	spin_unlock(&connection->lock);
+}
+
+static void deliver_one(struct qbd_connection *connection, u32 id,
+			struct qbd_incoming *incoming)
+{
+	const struct qbd_net_ops *ops = connection->net->ops;
+	void *context = connection->net->context;
+
+	switch (incoming->type) {
+	case QBD_FRAME_MESSAGE:
+		ops->message(context, id, &incoming->fixed.message);
+		break;
+	case QBD_FRAME_APPEND:
+		ops->append(context, id, &incoming->fixed.append, incoming->record);
+		break;
+	case QBD_FRAME_REQUEST:
+		ops->request(context, id, &incoming->fixed.request, incoming->data);
+		break;
+	case QBD_FRAME_REPLY:
+		ops->reply(context, id, &incoming->fixed.reply, incoming->data);
+		break;
+	case QBD_FRAME_RESET:
+		deliver_reset(connection, id);
+		break;
+	case QBD_FRAME_FILL:
+		ops->fill(context, id, &incoming->fixed.fill);
+		break;
+	case QBD_FRAME_EXTENT:
+		ops->extent(context, id, &incoming->fixed.extent, incoming->data);
+		break;
+	case QBD_FRAME_FILL_END:
+		ops->fill_end(context, id, &incoming->fixed.fill_end);
+		break;
+	default:
+		WARN_ON_ONCE(1);
+		qbd_incoming_drop(incoming);
+	}
+}
+
+/*
+ * What the replica is told may lead it to disconnect this peer or to give its
+ * slot away, so the slot is looked at anew each time.
+ */
+static void deliver_from(struct qbd_net_peer *peer, unsigned int index)
+{
+	struct qbd_connection *connection = peer->connections[index];
+	struct qbd_incoming incoming;
+	u32 id = peer->id;
+	int i;
+
+	if (!peer->up || !connection)
+		return;
+	refcount_inc(&connection->references);
+	for (i = 0; i < QBD_RING_FRAMES; i++) {
+		if (peer->id != id || !peer->up || peer->removed ||
+		    peer->connections[index] != connection ||
+		    !take_incoming(connection, &incoming))
+			break;
+		deliver_one(connection, id, &incoming);
+	}
+	/* More came meanwhile: others first. */
+	if (i == QBD_RING_FRAMES)
+		peer->net->ops->kick(peer->net->context);
+	qbd_connection_put(connection);
+}
+
+static void tell_writable(struct qbd_net_peer *peer)
+{
+	struct qbd_connection *connection =
+		peer->connections[qbd_kind_index(QBD_CONNECTION_BULK)];
+	bool writable;
+
+	if (!peer->up || !connection)
+		return;
+	spin_lock(&connection->lock);
+	writable = connection->writable && connection->state == QBD_OPEN;
+	connection->writable = false;
+	spin_unlock(&connection->lock);
+	if (writable)
+		peer->net->ops->writable(peer->net->context, peer->id);
+}
+
+/* Bring one slot up to date; see the table above. Replica context. */
+void qbd_peer_step(struct qbd_net_peer *peer)
+{
+	struct qbd_net *net = peer->net;
+	char buffer[QBD_REASON_SIZE];
+	const char *reason;
+
+	join_fresh(peer);
+	reason = peer->removed ? "no longer a member" : find_closed(peer, buffer);
+	if (reason && (peer->up || peer->connections[0] || peer->connections[1]))
+		qbd_peer_disconnect(peer, reason);
+	if (peer->removed) {
+		spin_lock(&net->lock);
+		peer->id = 0;
+		peer->removed = false;
+		spin_unlock(&net->lock);
+		return;
+	}
+	if (!peer->up && both_open(peer))
+		bring_up(peer);
+	deliver_from(peer, qbd_kind_index(QBD_CONNECTION_CONTROL));
+	deliver_from(peer, qbd_kind_index(QBD_CONNECTION_BULK));
+	tell_writable(peer);
+}

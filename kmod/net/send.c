@@ -1,0 +1,664 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Sending: a queue for each connection and a work that feeds it to TCP.
+ *
+ * A frame is a row of bytes: head (header and fixed part), the operations of a
+ * record, data, trailer. How many of them TCP has is all the state there is, so
+ * that sending goes on exactly where TCP's buffer was full.
+ *
+ * The frame at the front of the queue stays there until all of it was copied by
+ * TCP. From when the work has looked at it (@started) only the holder of
+ * send_mutex may take it away, and then the connection is over.
+ */
+#include <linux/net.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/tcp.h>
+
+#include "internal.h"
+
+/* Frames that can be queued even if the kernel has no memory at all. */
+#define RESERVED_FRAMES		128
+#define RESERVED_LARGE		2
+
+int qbd_send_create(struct qbd_net *net)
+{
+	net->outgoing = mempool_create_kmalloc_pool(RESERVED_FRAMES,
+						    sizeof(struct qbd_outgoing));
+	net->outgoing_large =
+		mempool_create_kmalloc_pool(RESERVED_LARGE,
+					    sizeof(struct qbd_frame_header) +
+					    sizeof(struct qbd_frame_reset));
+	return net->outgoing && net->outgoing_large ? 0 : -ENOMEM;
+}
+
+void qbd_send_destroy(struct qbd_net *net)
+{
+	mempool_destroy(net->outgoing);
+	mempool_destroy(net->outgoing_large);
+}
+
+/* ---- frames ------------------------------------------------------------- */
+
+static u8 *outgoing_head(struct qbd_outgoing *outgoing)
+{
+	return outgoing->large ?: outgoing->head;
+}
+
+static void outgoing_free(struct qbd_net *net, struct qbd_outgoing *outgoing)
+{
+	if (outgoing->record)
+		qbd_record_put(outgoing->record);
+	if (outgoing->buffer)
+		qbd_buffer_free(outgoing->buffer);
+	if (outgoing->large)
+		mempool_free(outgoing->large, net->outgoing_large);
+	mempool_free(outgoing, net->outgoing);
+	if (READ_ONCE(net->starved))
+		net->ops->kick(net->context);
+}
+
+/* Take a frame off the queue; the caller frees it unless it is a small one. */
+static void unqueue(struct qbd_connection *connection, struct qbd_outgoing *outgoing)
+{
+	lockdep_assert_held(&connection->lock);
+	list_del(&outgoing->list);
+	connection->queued_frames--;
+	connection->queued_bytes -= outgoing->bytes;
+	if (outgoing->small)
+		list_add_tail(&outgoing->list, &connection->small_free);
+	if (connection->want_writable &&
+	    (connection->queued_bytes < QBD_QUEUE_LOW ||
+	     connection->queued_frames < QBD_QUEUE_FRAMES_MIN)) {
+		connection->want_writable = false;
+		connection->writable = true;
+	}
+}
+
+static void enqueue(struct qbd_connection *connection, struct qbd_outgoing *outgoing)
+{
+	lockdep_assert_held(&connection->lock);
+	list_add_tail(&outgoing->list, &connection->send_queue);
+	connection->queued_frames++;
+	connection->queued_bytes += outgoing->bytes;
+}
+
+/* ---- small frames: handshake, control ----------------------------------- */
+
+static u32 message_type(struct qbd_outgoing *outgoing)
+{
+	struct qbd_frame_message *message =
+		(void *)(outgoing->head + sizeof(struct qbd_frame_header));
+
+	return outgoing->type == QBD_FRAME_MESSAGE ? le32_to_cpu(message->type) : 0;
+}
+
+/*
+ * A heartbeat, or the answer to one, says all that those before it said. Only
+ * these replace what still waits: of other messages the order may matter.
+ */
+static struct qbd_outgoing *same_heartbeat(struct qbd_connection *connection, u32 type)
+{
+	struct qbd_outgoing *outgoing;
+
+	if (type != QBD_MESSAGE_HEARTBEAT && type != QBD_MESSAGE_HEARTBEAT_REPLY)
+		return NULL;
+	list_for_each_entry(outgoing, &connection->send_queue, list)
+		if (!outgoing->started && message_type(outgoing) == type)
+			return outgoing;
+	return NULL;
+}
+
+/*
+ * A frame to be filled in. With the queue full TCP has not taken anything for
+ * long; the oldest consensus message is the one that is worth least, and any of
+ * them may be lost.
+ */
+static struct qbd_outgoing *small_alloc(struct qbd_connection *connection)
+{
+	struct qbd_outgoing *outgoing;
+
+	lockdep_assert_held(&connection->lock);
+	if (list_empty(&connection->small_free)) {
+		list_for_each_entry(outgoing, &connection->send_queue, list)
+			if (!outgoing->started && outgoing->type == QBD_FRAME_MESSAGE) {
+				unqueue(connection, outgoing);
+				break;
+			}
+	}
+	outgoing = list_first_entry_or_null(&connection->small_free,
+					    struct qbd_outgoing, list);
+	if (!outgoing)
+		return NULL;
+	list_del(&outgoing->list);
+	memset(outgoing, 0, sizeof(*outgoing));
+	outgoing->small = true;
+	return outgoing;
+}
+
+/**
+ * qbd_send_small() - queue a frame without data and have it sent
+ * @connection: connection
+ * @type: enum qbd_frame_type
+ * @fixed: fixed part, copied
+ * @fixed_bytes: its length
+ *
+ * Any process context. Return: false if the connection is closed or full.
+ */
+bool qbd_send_small(struct qbd_connection *connection, u16 type, const void *fixed,
+		    unsigned int fixed_bytes)
+{
+	struct qbd_outgoing *outgoing = NULL;
+	u32 message = 0;
+
+	if (WARN_ON_ONCE(sizeof(struct qbd_frame_header) + fixed_bytes > QBD_HEAD_BYTES))
+		return false;
+	if (type == QBD_FRAME_MESSAGE)
+		message = le32_to_cpu(((const struct qbd_frame_message *)fixed)->type);
+	spin_lock(&connection->lock);
+	if (connection->state == QBD_CLOSED)
+		goto out;
+	outgoing = same_heartbeat(connection, message);
+	if (outgoing) {
+		memcpy(outgoing->head + sizeof(struct qbd_frame_header), fixed,
+		       fixed_bytes);
+		goto out;
+	}
+	outgoing = small_alloc(connection);
+	if (!outgoing)
+		goto out;
+	outgoing->type = type;
+	outgoing->fixed_bytes = fixed_bytes;
+	outgoing->head_bytes = sizeof(struct qbd_frame_header) + fixed_bytes;
+	outgoing->bytes = outgoing->head_bytes;
+	if (fixed_bytes)
+		memcpy(outgoing->head + sizeof(struct qbd_frame_header), fixed,
+		       fixed_bytes);
+	enqueue(connection, outgoing);
+	queue_work(connection->net->queue, &connection->send_work);
+out:
+	spin_unlock(&connection->lock);
+	return outgoing;
+}
+
+void qbd_net_send_message(struct qbd_net *net, const struct qbd_core_message *message)
+{
+	struct qbd_net_peer *peer = qbd_peer_find_up(net, message->to);
+	struct qbd_frame_message frame;
+
+	if (!peer)
+		return;
+	qbd_frame_message_encode(&frame, message);
+	qbd_send_small(peer->connections[qbd_kind_index(QBD_CONNECTION_CONTROL)],
+		       QBD_FRAME_MESSAGE, &frame, sizeof(frame));
+}
+
+/* ---- bulk frames -------------------------------------------------------- */
+
+static bool frame_is_sane(const struct qbd_net_frame *frame)
+{
+	unsigned int sources = !!frame->record + !!frame->buffer + !!frame->bvecs;
+
+	if (sources > 1 || frame->data_blocks > QBD_FRAME_DATA_BLOCKS_MAX)
+		return false;
+	if (frame->fixed_bytes + sizeof(struct qbd_frame_header) > QBD_HEAD_BYTES &&
+	    (frame->type != QBD_FRAME_RESET ||
+	     frame->fixed_bytes != sizeof(struct qbd_frame_reset)))
+		return false;
+	if (frame->type == QBD_FRAME_APPEND)
+		return frame->record &&
+		       frame->fixed_bytes == sizeof(struct qbd_frame_append);
+	if (frame->record || !frame->data_blocks != !sources)
+		return false;
+	if (frame->buffer)
+		return frame->buffer->blocks >= frame->data_blocks;
+	return !frame->bvecs || (frame->type == QBD_FRAME_REQUEST && frame->cookie);
+}
+
+/*
+ * Of a record's header the operations and data are sent from where they lie, for
+ * they never change. The local part does, with every write of the log, and is
+ * nobody's business but the disk's.
+ */
+static void add_record(struct qbd_outgoing *outgoing, struct qbd_record *record)
+{
+	u8 *at = outgoing->head + outgoing->head_bytes;
+	u32 operations = le16_to_cpu(record->header->shared.operation_count);
+
+	memcpy(at, &record->header->shared, sizeof(record->header->shared));
+	memset(at + sizeof(record->header->shared), 0, sizeof(record->header->local));
+	outgoing->head_bytes += offsetof(struct qbd_record_header, operations);
+	outgoing->fixed_bytes += qbd_record_header_bytes(operations);
+	outgoing->data_blocks = record->data_blocks;
+	outgoing->record = qbd_record_get(record);
+}
+
+static struct qbd_outgoing *make_outgoing(struct qbd_net *net,
+					  const struct qbd_net_frame *frame)
+{
+	struct qbd_outgoing *outgoing = mempool_alloc(net->outgoing, GFP_NOWAIT);
+
+	if (!outgoing)
+		return NULL;
+	memset(outgoing, 0, sizeof(*outgoing));
+	if (frame->fixed_bytes + sizeof(struct qbd_frame_header) > QBD_HEAD_BYTES) {
+		outgoing->large = mempool_alloc(net->outgoing_large, GFP_NOWAIT);
+		if (!outgoing->large) {
+			mempool_free(outgoing, net->outgoing);
+			return NULL;
+		}
+	}
+	memcpy(outgoing_head(outgoing) + sizeof(struct qbd_frame_header), frame->fixed,
+	       frame->fixed_bytes);
+	outgoing->type = frame->type;
+	outgoing->fixed_bytes = frame->fixed_bytes;
+	outgoing->head_bytes = sizeof(struct qbd_frame_header) + frame->fixed_bytes;
+	outgoing->data_blocks = frame->data_blocks;
+	outgoing->buffer = frame->buffer;
+	outgoing->bvecs = frame->bvecs;
+	outgoing->bvec_count = frame->bvec_count;
+	outgoing->cookie = frame->cookie;
+	outgoing->data_checksum = frame->data_checksum;
+	outgoing->data_checksum_known = frame->buffer && frame->data_checksum_known;
+	if (frame->type == QBD_FRAME_APPEND)
+		add_record(outgoing, frame->record);
+	outgoing->bytes = sizeof(struct qbd_frame_header) + outgoing->fixed_bytes +
+			  (outgoing->data_blocks << QBD_BLOCK_SHIFT);
+	if (qbd_frame_checksum_place(frame->type, outgoing->data_blocks) ==
+	    QBD_CHECKSUM_TRAILER)
+		outgoing->bytes += sizeof(outgoing->trailer);
+	return outgoing;
+}
+
+static int has_room(struct qbd_connection *connection)
+{
+	int error = 0;
+
+	spin_lock(&connection->lock);
+	if (connection->state != QBD_OPEN)
+		error = -ENOTCONN;
+	else if (connection->queued_frames >= QBD_QUEUE_FRAMES_MIN &&
+		 connection->queued_bytes >= QBD_QUEUE_HIGH)
+		error = -EAGAIN;
+	connection->want_writable |= error == -EAGAIN;
+	spin_unlock(&connection->lock);
+	return error;
+}
+
+int qbd_net_send(struct qbd_net *net, u32 id, const struct qbd_net_frame *frame)
+{
+	struct qbd_net_peer *peer = qbd_peer_find_up(net, id);
+	struct qbd_connection *connection;
+	struct qbd_outgoing *outgoing;
+	int error;
+
+	if (!peer)
+		return -ENOTCONN;
+	if (WARN_ON_ONCE(!frame_is_sane(frame)))
+		return -EINVAL;
+	connection = peer->connections[qbd_kind_index(QBD_CONNECTION_BULK)];
+	error = has_room(connection);
+	if (error)
+		return error;
+	outgoing = make_outgoing(net, frame);
+	if (!outgoing) {
+		/*
+		 * The reserves are all queued, then, and the next frame freed
+		 * tells. Tried again, lest the last one was freed just before
+		 * this was set. Pairs with outgoing_free() by way of the
+		 * mempool's lock.
+		 */
+		WRITE_ONCE(net->starved, true);
+		outgoing = make_outgoing(net, frame);
+	}
+	if (!outgoing)
+		return -ENOMEM;
+	spin_lock(&connection->lock);
+	if (connection->state == QBD_OPEN)
+		enqueue(connection, outgoing);
+	else
+		error = -ENOTCONN;
+	spin_unlock(&connection->lock);
+	if (error) {
+		outgoing->buffer = NULL;
+		outgoing_free(net, outgoing);
+	}
+	return error;
+}
+
+void qbd_net_push(struct qbd_net *net, u32 id)
+{
+	struct qbd_net_peer *peer = qbd_peer_find_up(net, id);
+	struct qbd_connection *connection;
+
+	if (!peer)
+		return;
+	connection = peer->connections[qbd_kind_index(QBD_CONNECTION_BULK)];
+	qbd_connection_queue(connection, &connection->send_work);
+}
+
+static struct qbd_outgoing *find_cookie(struct qbd_connection *connection, void *cookie)
+{
+	struct qbd_outgoing *outgoing;
+
+	lockdep_assert_held(&connection->lock);
+	list_for_each_entry(outgoing, &connection->send_queue, list)
+		if (outgoing->cookie == cookie)
+			return outgoing;
+	return NULL;
+}
+
+void qbd_net_cancel(struct qbd_net *net, u32 id, void *cookie)
+{
+	struct qbd_net_peer *peer = qbd_peer_find(net, id);
+	struct qbd_connection *connection;
+	struct qbd_outgoing *outgoing;
+	bool started = false, last = false;
+
+	connection = peer ? peer->connections[qbd_kind_index(QBD_CONNECTION_BULK)] : NULL;
+	if (!connection || !cookie)
+		return;
+	/* The work is not sending now, and looks at the queue anew after this. */
+	mutex_lock(&connection->send_mutex);
+	spin_lock(&connection->lock);
+	outgoing = find_cookie(connection, cookie);
+	if (outgoing) {
+		started = outgoing->started;
+		unqueue(connection, outgoing);
+		last = list_empty(&connection->send_queue);
+	}
+	spin_unlock(&connection->lock);
+	if (started && outgoing->done) {
+		qbd_connection_close(connection, "a request was withdrawn half sent");
+	} else if (outgoing && outgoing->sealed) {
+		/* Nothing of it left: its number is the next frame's. */
+		connection->send_sequence--;
+	}
+	/* The frame before it was told that more follows. */
+	if (outgoing && last && connection->socket &&
+	    qbd_connection_state(connection) == QBD_OPEN)
+		tcp_sock_set_nodelay(connection->socket->sk);
+	mutex_unlock(&connection->send_mutex);
+	if (outgoing)
+		outgoing_free(net, outgoing);
+}
+
+/* ---- sending ------------------------------------------------------------ */
+
+static u32 pages_checksum(struct page **pages, u32 blocks)
+{
+	u32 i, checksum = ~0u;
+
+	for (i = 0; i < blocks; i++)
+		checksum = qbd_crc32c(checksum, page_address(pages[i]), QBD_BLOCK_SIZE);
+	return checksum;
+}
+
+/* Its turn has come: checksums, and a place in the sequence. */
+static void seal(struct qbd_connection *connection, struct qbd_outgoing *outgoing)
+{
+	struct qbd_frame_header *header = (void *)outgoing_head(outgoing);
+	u32 head_fixed = outgoing->head_bytes - sizeof(*header);
+	u32 fixed_checksum, data_checksum = 0;
+
+	fixed_checksum = qbd_crc32c(~0u, header + 1, head_fixed);
+	if (outgoing->record)
+		fixed_checksum = qbd_crc32c(fixed_checksum,
+					    outgoing->record->header->operations,
+					    outgoing->fixed_bytes - head_fixed);
+	if (outgoing->buffer && !outgoing->data_checksum_known)
+		outgoing->data_checksum = pages_checksum(outgoing->buffer->pages,
+							 outgoing->data_blocks);
+	if (outgoing->bvecs) {
+		outgoing->data_checksum = ~0u;
+		iov_iter_bvec(&outgoing->source, ITER_SOURCE, outgoing->bvecs,
+			      outgoing->bvec_count,
+			      (size_t)outgoing->data_blocks << QBD_BLOCK_SHIFT);
+	}
+	outgoing->trailer.data_checksum = cpu_to_le32(outgoing->data_checksum);
+	if (qbd_frame_checksum_place(outgoing->type, outgoing->data_blocks) ==
+	    QBD_CHECKSUM_HEADER)
+		data_checksum = outgoing->data_checksum;
+	qbd_frame_seal(header, outgoing->type, outgoing->fixed_bytes,
+		       outgoing->data_blocks, connection->send_sequence++,
+		       fixed_checksum, data_checksum);
+	connection->bounce_bytes = 0;
+	connection->bounce_done = 0;
+	outgoing->sealed = true;
+}
+
+static int send_kvec(struct qbd_connection *connection, struct kvec *kvec,
+		     unsigned int count, size_t bytes, bool more)
+{
+	struct msghdr message = {
+		.msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0),
+	};
+
+	return kernel_sendmsg(connection->socket, &message, kvec, count, bytes);
+}
+
+static int send_head(struct qbd_connection *connection, struct qbd_outgoing *outgoing,
+		     u32 end, bool more)
+{
+	struct kvec kvec[2];
+	unsigned int count = 0;
+	u32 done = outgoing->done;
+	u32 skip = 0;
+
+	if (done < outgoing->head_bytes) {
+		kvec[count].iov_base = outgoing_head(outgoing) + done;
+		kvec[count++].iov_len = outgoing->head_bytes - done;
+	} else {
+		skip = done - outgoing->head_bytes;
+	}
+	if (end > outgoing->head_bytes) {
+		kvec[count].iov_base = (u8 *)outgoing->record->header->operations + skip;
+		kvec[count++].iov_len = end - outgoing->head_bytes - skip;
+	}
+	return send_kvec(connection, kvec, count, end - done,
+			 more || end < outgoing->bytes);
+}
+
+static int send_pages(struct qbd_connection *connection, struct qbd_outgoing *outgoing,
+		      u32 offset, u32 data_bytes, bool more)
+{
+	struct page **pages = outgoing->record ? outgoing->record->pages :
+						 outgoing->buffer->pages;
+	struct bio_vec *bvecs = connection->bulk->send_bvecs;
+	u32 at = offset, within, length, count = 0;
+	struct msghdr message = {
+		.msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL,
+	};
+
+	while (at < data_bytes && count < QBD_BVECS) {
+		within = at & (QBD_BLOCK_SIZE - 1);
+		length = QBD_BLOCK_SIZE - within;
+		bvecs[count].bv_page = pages[at >> QBD_BLOCK_SHIFT];
+		bvecs[count].bv_offset = within;
+		bvecs[count++].bv_len = length;
+		at += length;
+	}
+	if (more || outgoing->done + (at - offset) < outgoing->bytes)
+		message.msg_flags |= MSG_MORE;
+	iov_iter_bvec(&message.msg_iter, ITER_SOURCE, bvecs, count, at - offset);
+	return sock_sendmsg(connection->socket, &message);
+}
+
+/*
+ * The pages of a block request are their writer's, who may change them while we
+ * look: what is checksummed and what TCP copies must be the same bytes, so both
+ * are taken from a copy.
+ */
+static int send_bounced(struct qbd_connection *connection, struct qbd_outgoing *outgoing,
+			u32 left, bool more)
+{
+	u8 *bounce = connection->bulk->bounce;
+	struct kvec kvec;
+	u32 bytes;
+	int sent;
+
+	if (connection->bounce_done == connection->bounce_bytes) {
+		bytes = min_t(u32, left, QBD_BOUNCE_BYTES);
+		if (copy_from_iter(bounce, bytes, &outgoing->source) != bytes)
+			return -EFAULT;
+		outgoing->data_checksum = qbd_crc32c(outgoing->data_checksum, bounce,
+						     bytes);
+		outgoing->trailer.data_checksum = cpu_to_le32(outgoing->data_checksum);
+		connection->bounce_bytes = bytes;
+		connection->bounce_done = 0;
+	}
+	kvec.iov_base = bounce + connection->bounce_done;
+	kvec.iov_len = connection->bounce_bytes - connection->bounce_done;
+	/* The trailer, at least, follows. */
+	sent = send_kvec(connection, &kvec, 1, kvec.iov_len, true);
+	if (sent > 0)
+		connection->bounce_done += sent;
+	return sent;
+}
+
+static int send_part(struct qbd_connection *connection, struct qbd_outgoing *outgoing,
+		     bool more)
+{
+	u32 head_end = sizeof(struct qbd_frame_header) + outgoing->fixed_bytes;
+	u32 data_bytes = outgoing->data_blocks << QBD_BLOCK_SHIFT;
+	u32 done = outgoing->done;
+	struct kvec kvec;
+
+	if (done < head_end)
+		return send_head(connection, outgoing, head_end, more);
+	done -= head_end;
+	if (done < data_bytes && outgoing->bvecs)
+		return send_bounced(connection, outgoing, data_bytes - done, more);
+	if (done < data_bytes)
+		return send_pages(connection, outgoing, done, data_bytes, more);
+	done -= data_bytes;
+	kvec.iov_base = (u8 *)&outgoing->trailer + done;
+	kvec.iov_len = sizeof(outgoing->trailer) - done;
+	return send_kvec(connection, &kvec, 1, kvec.iov_len, more);
+}
+
+/* Return: 1: all of it was sent; 0: TCP takes no more now; -errno. */
+static int send_frame(struct qbd_connection *connection, struct qbd_outgoing *outgoing,
+		      bool more)
+{
+	int sent;
+
+	if (!outgoing->sealed)
+		seal(connection, outgoing);
+	while (outgoing->done < outgoing->bytes) {
+		sent = send_part(connection, outgoing, more);
+		if (sent == -EAGAIN)
+			return 0;
+		if (sent <= 0)
+			return sent ?: -EPIPE;
+		outgoing->done += sent;
+		connection->sent_bytes += sent;
+		WRITE_ONCE(connection->last_sent, jiffies);
+	}
+	return 1;
+}
+
+static struct qbd_outgoing *next_to_send(struct qbd_connection *connection, bool *more)
+{
+	struct qbd_outgoing *outgoing = NULL;
+
+	spin_lock(&connection->lock);
+	if (connection->state != QBD_CLOSED && connection->state != QBD_CONNECTING)
+		outgoing = list_first_entry_or_null(&connection->send_queue,
+						    struct qbd_outgoing, list);
+	if (outgoing) {
+		outgoing->started = true;
+		*more = !list_is_singular(&connection->send_queue);
+	}
+	spin_unlock(&connection->lock);
+	return outgoing;
+}
+
+/* Returns whether the replica has to be told that there is room. */
+static bool sent_whole(struct qbd_connection *connection, struct qbd_outgoing *outgoing)
+{
+	bool refused, writable;
+
+	connection->sent_frames++;
+	spin_lock(&connection->lock);
+	unqueue(connection, outgoing);
+	writable = connection->writable;
+	refused = connection->state == QBD_REFUSING &&
+		  list_empty(&connection->send_queue);
+	spin_unlock(&connection->lock);
+	if (!outgoing->small)
+		outgoing_free(connection->net, outgoing);
+	/* A reset could overtake the reason: the other side shall close. */
+	if (refused)
+		kernel_sock_shutdown(connection->socket, SHUT_WR);
+	return writable;
+}
+
+/* Return: whether there is more to be done at once. */
+static bool send_frames(struct qbd_connection *connection)
+{
+	struct qbd_net *net = connection->net;
+	u64 stop = connection->sent_bytes + QBD_BUDGET_BYTES;
+	struct qbd_outgoing *outgoing;
+	bool more = false;
+	int i, result;
+
+	for (i = 0; i < QBD_BUDGET_FRAMES && connection->sent_bytes < stop; i++) {
+		outgoing = next_to_send(connection, &more);
+		if (!outgoing)
+			return false;
+		result = send_frame(connection, outgoing, more);
+		if (result < 0)
+			qbd_connection_close_error(connection, result);
+		if (result <= 0)
+			return false;
+		if (sent_whole(connection, outgoing))
+			net->ops->kick(net->context);
+	}
+	return true;
+}
+
+void qbd_send_work(struct work_struct *work)
+{
+	struct qbd_connection *connection =
+		container_of(work, struct qbd_connection, send_work);
+	bool open = qbd_connection_state(connection) == QBD_OPEN;
+	unsigned int saved;
+	bool again;
+
+	/* Strangers get no reserves, only no wait for writeback. */
+	saved = open ? memalloc_noreclaim_save() : memalloc_noio_save();
+	mutex_lock(&connection->send_mutex);
+	again = send_frames(connection);
+	mutex_unlock(&connection->send_mutex);
+	if (open)
+		memalloc_noreclaim_restore(saved);
+	else
+		memalloc_noio_restore(saved);
+	if (again)
+		qbd_connection_queue(connection, &connection->send_work);
+}
+
+/*
+ * Give everything back. The connection is closed: what is sent at this moment
+ * is waited for, and nothing is sent afterwards.
+ */
+void qbd_send_purge(struct qbd_connection *connection)
+{
+	struct qbd_outgoing *outgoing;
+
+	mutex_lock(&connection->send_mutex);
+	for (;;) {
+		spin_lock(&connection->lock);
+		outgoing = list_first_entry_or_null(&connection->send_queue,
+						    struct qbd_outgoing, list);
+		if (outgoing)
+			unqueue(connection, outgoing);
+		spin_unlock(&connection->lock);
+		if (!outgoing)
+			break;
+		if (!outgoing->small)
+			outgoing_free(connection->net, outgoing);
+	}
+	mutex_unlock(&connection->send_mutex);
+}
