@@ -23,8 +23,8 @@
 struct qbd_disk;
 
 #define QBD_DISK_QUEUE_DEPTH	128
-/* Bio vectors that describe the pages of one request. */
-#define QBD_REQUEST_BVECS_MAX	257
+/* Bio vectors that describe the pages of one request: as many as fit in a page. */
+#define QBD_REQUEST_BVECS_MAX	256
 
 enum qbd_request_state {
 	QBD_IO_NEW,		/* not yet looked at */

@@ -279,8 +279,12 @@ struct qbd_frame_reset {
  * @base_index: extents that changed after it are wanted
  * @first_extent: go on from here
  * @count: at most so many extents, 1..64
+ * @request: names this FILL; its extents and its end carry it, so that what was
+ *	read for an earlier one, and may be older than what the follower has applied
+ *	since, is never taken for an answer to this one
  */
 struct qbd_frame_fill {
+	__le64 request;
 	__le64 leader_term;
 	__le64 start_index;
 	__le64 base_index;
@@ -291,6 +295,7 @@ struct qbd_frame_fill {
 
 /**
  * struct qbd_frame_extent - a piece of one extent, at most 1 MiB
+ * @request: the FILL that it answers
  * @extent: number
  * @index: commit index at the leader when it was read
  * @block: first device block of this piece
@@ -298,6 +303,7 @@ struct qbd_frame_fill {
  * @flags: bit 0: all zero, no data; bit 1: last piece of the extent
  */
 struct qbd_frame_extent {
+	__le64 request;
 	__le64 extent;
 	__le64 index;
 	__le64 block;
@@ -310,6 +316,7 @@ struct qbd_frame_extent {
 
 /**
  * struct qbd_frame_fill_end - leader to follower: this answers one FILL
+ * @request: the FILL that it answers
  * @first_extent: of the FILL that it answers
  * @next_extent: where the next FILL goes on
  * @extents_total: extents of the device
@@ -317,6 +324,7 @@ struct qbd_frame_extent {
  * @flags: bit 0: nothing is left at or after @next_extent
  */
 struct qbd_frame_fill_end {
+	__le64 request;
 	__le64 first_extent;
 	__le64 next_extent;
 	__le64 extents_total;

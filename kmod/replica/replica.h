@@ -3,8 +3,11 @@
  * The replica: one member of one device on this host. It drives the core, and
  * ties store, network and block device to it.
  *
- * replica.c    life and death, the work, the registry of all replicas
+ * replica.c    the work: one pass after another over everything that came in
+ * life.c       coming up and going down, the registry of all replicas
  * events.c     what the core's outputs and the rooms' reports lead to
+ * membership.c configurations with names and addresses
+ * io.c         the life of one request
  * write.c      requests into records, proposals, commit, completion
  * read.c       reads at the leader
  * forward.c    requests to and from other members

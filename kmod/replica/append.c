@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Records to the followers, and from the leader.
+ *
+ * Sending is pulled: a peer's turn comes when the core has something for it or
+ * when its connection can take more. Receiving keeps the order in which frames
+ * came: while the log has no room they are held, and the leader's window bounds
+ * how many those can be.
+ */
+#include <linux/err.h>
+
+#include "internal.h"
+
+/* The record at @index: as loaded for this peer, or from the store. */
+static int fetch(struct qbd_replica *replica, struct qbd_replica_peer *peer, u64 index,
+		 struct qbd_record **record)
+{
+	int error;
+
+	if (peer->loaded) {
+		*record = peer->loaded;
+		peer->loaded = NULL;
+		if ((*record)->index == index &&
+		    (*record)->term == qbd_core_term_at(replica->core, index))
+			return 0;
+		qbd_record_put(*record);
+	}
+	if (peer->loading && peer->loading_index == index)
+		return -EINPROGRESS;
+	error = qbd_store_record(replica->store, index, record);
+	if (error == -EINPROGRESS) {
+		peer->loading = true;
+		peer->loading_index = index;
+	}
+	return error;
+}
+
+static int send_one(struct qbd_replica *replica, struct qbd_replica_peer *peer,
+		    const struct qbd_range *range, struct qbd_record *record)
+{
+	u64 previous = record->index - 1;
+	struct qbd_frame_append append = {
+		.leader_term = cpu_to_le64(range->term),
+		.previous_index = cpu_to_le64(previous),
+		.previous_term = cpu_to_le64(previous == range->prev_index ?
+				range->prev_term :
+				qbd_core_term_at(replica->core, previous)),
+		.commit_index = cpu_to_le64(min(range->commit, record->index)),
+	};
+	struct qbd_net_frame frame = {
+		.type = QBD_FRAME_APPEND,
+		.fixed = &append,
+		.fixed_bytes = sizeof(append),
+		.record = record,
+		.data_blocks = record->data_blocks,
+	};
+
+	return qbd_net_send(replica->network, peer->id, &frame);
+}
+
+/* One range of the core's. Return: 0 if all of it went out. */
+static int send_range(struct qbd_replica *replica, struct qbd_replica_peer *peer,
+		      const struct qbd_range *range)
+{
+	u64 bytes = 0, last = 0, index;
+	struct qbd_record *record;
+	int error = 0;
+
+	for (index = range->first; index <= range->last; index++) {
+		error = fetch(replica, peer, index, &record);
+		if (error)
+			break;
+		if (bytes && bytes + qbd_record_bytes(record) > range->max_bytes) {
+			qbd_record_put(record);
+			break;
+		}
+		error = send_one(replica, peer, range, record);
+		if (!error) {
+			last = index;
+			bytes += qbd_record_bytes(record);
+		}
+		qbd_record_put(record);
+		if (error)
+			break;
+	}
+	if (last) {
+		qbd_core_append_sent(replica->core, replica->now, peer->id, last, bytes);
+		qbd_net_push(replica->network, peer->id);
+	}
+	return error;
+}
+
+/**
+ * qbd_append_send() - give a peer what it may be sent now
+ * @replica: replica
+ * @peer: one that is up and marked for a pull
+ *
+ * The mark stays if something stopped it that comes back by itself: room in the
+ * connection's queue, a record that is being read, memory.
+ */
+void qbd_append_send(struct qbd_replica *replica, struct qbd_replica_peer *peer)
+{
+	struct qbd_range range;
+
+	while (peer->up && peer->pull) {
+		switch (qbd_core_next_append(replica->core, replica->now, peer->id,
+					     replica->settings.window_bytes, &range)) {
+		case QBD_PULL_NOTHING:
+			peer->pull = false;
+			break;
+		case QBD_PULL_EXTENTS:
+			peer->pull = false;
+			qbd_fill_send_reset(replica, peer);
+			break;
+		case QBD_PULL_RANGE:
+			if (send_range(replica, peer, &range))
+				return;
+			break;
+		}
+	}
+}
+
+/* A record was read from the ring for whoever waits for it. @record is ours. */
+void qbd_append_loaded(struct qbd_replica *replica, u64 index, struct qbd_record *record)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(replica->peers); i++) {
+		struct qbd_replica_peer *peer = &replica->peers[i];
+
+		if (!peer->loading || peer->loading_index != index)
+			continue;
+		peer->loading = false;
+		if (IS_ERR(record))
+			continue;
+		if (peer->loaded)
+			qbd_record_put(peer->loaded);
+		peer->loaded = qbd_record_get(record);
+		peer->pull = true;
+	}
+	if (!IS_ERR(record)) {
+		qbd_record_put(record);
+		return;
+	}
+	/* Others have this record; one of them has to lead. */
+	snprintf(replica->problem, sizeof(replica->problem),
+		 "log record %llu on this disk cannot be read (error %ld)", index,
+		 PTR_ERR(record));
+	qbd_err(replica, "%s; leadership is handed over", replica->problem);
+	replica->read_failed = true;
+	replica->step_down_until = replica->now +
+		20ull * replica->settings.election_timeout_ms * NSEC_PER_MSEC;
+	qbd_replica_update_fitness(replica);
+}
+
+/* The member list that a MEMBERSHIP record carries, or NULL with a reason. */
+static const struct qbd_membership_layout *membership_of(struct qbd_record *record,
+							 struct qbd_config *config,
+							 const char **reason)
+{
+	const struct qbd_membership_layout *layout;
+
+	*reason = "membership record without a member list";
+	if (record->data_blocks != 1)
+		return NULL;
+	layout = page_address(record->pages[0]);
+	if (qbd_layout_check(layout, reason))
+		return NULL;
+	qbd_config_from_layout(config, layout);
+	return layout;
+}
+
+static void write_accepted(struct qbd_replica *replica, struct qbd_record *record,
+			   const struct qbd_append_result *result,
+			   const struct qbd_membership_layout *layout)
+{
+	if (result->truncate_from) {
+		qbd_store_truncate(replica->store, result->truncate_from);
+		qbd_replica_pop_configs(replica, result->truncate_from);
+		qbd_write_truncated(replica, result->truncate_from);
+	}
+	if (!result->count_new)
+		return;
+	/*
+	 * Same index and term at the entry before, says the core; then the
+	 * histories up to there are the same (log matching), and so are the chains.
+	 */
+	if (le32_to_cpu(record->header->shared.chain_previous) !=
+	    qbd_store_chain(replica->store, record->index - 1)) {
+		qbd_replica_stop_vouching(replica, "history differs from the leader's");
+		return;
+	}
+	if (layout)
+		qbd_replica_push_config(replica, record->index, layout);
+	if (WARN_ON_ONCE(qbd_store_append(replica->store, record)))
+		qbd_replica_stop_vouching(replica, "log and consensus disagree");
+}
+
+/* Return: false if the record has to wait for room in the log. */
+static bool process(struct qbd_replica *replica, u32 peer,
+		    const struct qbd_frame_append *frame, struct qbd_record *record)
+{
+	const struct qbd_membership_layout *layout = NULL;
+	struct qbd_append_result result = {};
+	struct qbd_config config;
+	struct qbd_entry entry = {
+		.term = record->term,
+		.kind = le16_to_cpu(record->header->shared.kind),
+	};
+	struct qbd_append append = {
+		.from = peer,
+		.term = le64_to_cpu(frame->leader_term),
+		.prev_index = le64_to_cpu(frame->previous_index),
+		.prev_term = le64_to_cpu(frame->previous_term),
+		.commit = le64_to_cpu(frame->commit_index),
+		.count = 1,
+		.entries = &entry,
+	};
+	const char *reason = "record does not follow its own frame";
+
+	if (replica->store_failed || replica->fill.step == QBD_FILL_RESETTING)
+		return true;
+	if (!qbd_store_has_room(replica->store, record->data_blocks))
+		return false;
+	if (append.prev_index + 1 != record->index)
+		goto invalid;
+	if (entry.kind == QBD_ENTRY_CONFIG) {
+		layout = membership_of(record, &config, &reason);
+		if (!layout)
+			goto invalid;
+		entry.config = &config;
+	}
+	switch (qbd_core_append(replica->core, replica->now, &append, &result)) {
+	case QBD_APPEND_ACCEPTED:
+		write_accepted(replica, record, &result, layout);
+		break;
+	case QBD_APPEND_REJECTED:
+	case QBD_APPEND_STALE:
+	case QBD_APPEND_IGNORED:
+		break;
+	case QBD_APPEND_INVALID:
+		reason = "append that breaks the protocol";
+		goto invalid;
+	}
+	qbd_replica_settle(replica);
+	return true;
+invalid:
+	qbd_net_disconnect(replica->network, peer, reason);
+	return true;
+}
+
+/* A record from the leader (or who takes itself for it). @record is ours. */
+void qbd_append_received(struct qbd_replica *replica, u32 peer,
+			 const struct qbd_frame_append *frame,
+			 struct qbd_record *record)
+{
+	struct qbd_held_append *held;
+
+	if (!replica->held_count && process(replica, peer, frame, record)) {
+		qbd_record_put(record);
+		return;
+	}
+	if (replica->held_count == QBD_HELD_APPENDS_MAX) {
+		/* Beyond any window; it will be sent again. */
+		qbd_record_put(record);
+		return;
+	}
+	held = &replica->held[(replica->held_first + replica->held_count) %
+			      QBD_HELD_APPENDS_MAX];
+	held->frame = *frame;
+	held->record = record;
+	held->peer = peer;
+	replica->held_count++;
+}
+
+/* There may be room again. */
+void qbd_append_go_on(struct qbd_replica *replica)
+{
+	while (replica->held_count) {
+		struct qbd_held_append *held = &replica->held[replica->held_first];
+
+		if (held->record) {
+			if (!process(replica, held->peer, &held->frame, held->record))
+				return;
+			qbd_record_put(held->record);
+			held->record = NULL;
+		}
+		replica->held_first = (replica->held_first + 1) % QBD_HELD_APPENDS_MAX;
+		replica->held_count--;
+	}
+}
+
+/* Nothing of a connection that is gone is delivered (0: of any). */
+void qbd_append_drop_held(struct qbd_replica *replica, u32 peer)
+{
+	u32 i;
+
+	for (i = 0; i < replica->held_count; i++) {
+		struct qbd_held_append *held =
+			&replica->held[(replica->held_first + i) % QBD_HELD_APPENDS_MAX];
+
+		if (held->record && (!peer || held->peer == peer)) {
+			qbd_record_put(held->record);
+			held->record = NULL;
+		}
+	}
+}

@@ -1,0 +1,516 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the core decides and what the rooms report, and what follows from it.
+ *
+ * After every event of the core its output is settled at once: hard state to the
+ * store, messages to the network, commits to the store and to the requests.
+ */
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+
+#include "internal.h"
+
+qbd_event_handler qbd_replica_event_handler;
+
+void qbd_replica_set_event_handler(qbd_event_handler handler)
+{
+	WRITE_ONCE(qbd_replica_event_handler, handler);
+}
+
+/* ---- events for those who listen ---------------------------------------- */
+
+#define QBD_EVENTS_QUEUED_MAX	256
+
+struct queued_event {
+	struct list_head list;
+	struct qbd_event event;
+};
+
+/*
+ * Listeners get what memory allows; the sequence number shows what was dropped.
+ */
+void qbd_replica_event(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
+		       const char *format, ...)
+{
+	struct queued_event *queued = NULL;
+	va_list arguments;
+
+	spin_lock(&replica->event_lock);
+	replica->event_sequence++;
+	if (replica->event_count < QBD_EVENTS_QUEUED_MAX)
+		queued = kzalloc(sizeof(*queued), GFP_NOWAIT | __GFP_NOWARN);
+	if (queued) {
+		queued->event.kind = kind;
+		queued->event.sequence = replica->event_sequence;
+		strscpy(queued->event.name, replica->name, sizeof(queued->event.name));
+		queued->event.number = replica->number < 0 ? 0 : replica->number;
+		queued->event.member_id = replica->member_id;
+		queued->event.role = replica->told_role;
+		queued->event.term = replica->told_term;
+		queued->event.leader = replica->told_leader;
+		queued->event.peer = peer;
+		queued->event.done = replica->fill.cursor;
+		queued->event.total = replica->fill.extents_total;
+		va_start(arguments, format);
+		vsnprintf(queued->event.text, sizeof(queued->event.text), format,
+			  arguments);
+		va_end(arguments);
+		list_add_tail(&queued->list, &replica->event_list);
+		replica->event_count++;
+	}
+	spin_unlock(&replica->event_lock);
+	if (queued)
+		queue_work(system_unbound_wq, &replica->event_work);
+}
+
+/* Process context: hands queued events over. */
+void qbd_replica_event_work(struct work_struct *work)
+{
+	struct qbd_replica *replica = container_of(work, struct qbd_replica, event_work);
+	qbd_event_handler handler = READ_ONCE(qbd_replica_event_handler);
+	struct queued_event *queued;
+
+	for (;;) {
+		spin_lock(&replica->event_lock);
+		queued = list_first_entry_or_null(&replica->event_list,
+						  struct queued_event, list);
+		if (queued) {
+			list_del(&queued->list);
+			replica->event_count--;
+		}
+		spin_unlock(&replica->event_lock);
+		if (!queued)
+			return;
+		if (handler)
+			handler(replica->net, &queued->event);
+		kfree(queued);
+	}
+}
+
+/* ---- what this member may do -------------------------------------------- */
+
+/*
+ *   condition                               may vote   may lead   counts
+ *   disk failed                             (the core knows: nothing at all)
+ *   acknowledged records lost, not resent   no         no         yes
+ *   data being filled from extents          yes        no         no
+ *   read of disk or log failed lately       yes        no         yes
+ *   a no-op of an old leadership unwritten  yes        no         yes
+ *   otherwise                               yes        yes        yes
+ */
+void qbd_replica_update_fitness(struct qbd_replica *replica)
+{
+	u32 fitness = QBD_MAY_VOTE | QBD_MAY_LEAD | QBD_COUNTS;
+
+	if (replica->damaged)
+		fitness &= ~(QBD_MAY_VOTE | QBD_MAY_LEAD);
+	if (qbd_replica_filling(replica))
+		fitness &= ~(QBD_MAY_LEAD | QBD_COUNTS);
+	if (replica->read_failed)
+		fitness &= ~QBD_MAY_LEAD;
+	if (replica->noop_index && replica->told_role != QBD_ROLE_LEADER)
+		fitness &= ~QBD_MAY_LEAD;
+	qbd_core_set_fitness(replica->core, replica->now, fitness);
+}
+
+/* Nothing here can be relied on any more: others decide without this member. */
+void qbd_replica_stop_vouching(struct qbd_replica *replica, const char *why)
+{
+	if (replica->store_failed)
+		return;
+	replica->store_failed = true;
+	strscpy(replica->problem, why, sizeof(replica->problem));
+	qbd_err(replica, "%s; this replica stops vouching, the others go on without it", why);
+	qbd_replica_event(replica, QBD_EVENT_DISK_FAILED, 0, "%s", why);
+	qbd_core_storage_failed(replica->core, replica->now);
+	replica->dispatch = true;
+}
+
+/* ---- the core's output -------------------------------------------------- */
+
+bool qbd_replica_has_leader(const struct qbd_replica *replica)
+{
+	return replica->told_leader != 0;
+}
+
+/*
+ * Quorum counts as lost when for two full elections nobody led; a change of leader
+ * that goes well is no loss.
+ */
+void qbd_replica_check_quorum(struct qbd_replica *replica)
+{
+	u64 limit = 4ull * replica->settings.election_timeout_ms * NSEC_PER_MSEC;
+	u64 grace = (u64)replica->settings.no_quorum_grace_ms * NSEC_PER_MSEC;
+
+	if (qbd_replica_has_leader(replica)) {
+		replica->leaderless_since = 0;
+		if (!replica->told_quorum) {
+			replica->told_quorum = true;
+			qbd_replica_event(replica, QBD_EVENT_QUORUM_REGAINED, 0,
+					  "member %u leads", replica->told_leader);
+		}
+		return;
+	}
+	if (!replica->leaderless_since)
+		replica->leaderless_since = replica->now;
+	if (replica->now < replica->leaderless_since + limit)
+		qbd_replica_later(replica, replica->leaderless_since + limit);
+	else if (replica->told_quorum) {
+		replica->told_quorum = false;
+		qbd_warn(replica, "no quorum: %s",
+			 replica->settings.no_quorum == QBD_NO_QUORUM_SUSPEND ?
+			 "I/O waits" : "I/O fails");
+		qbd_replica_event(replica, QBD_EVENT_QUORUM_LOST, 0, "no leader");
+	}
+	if (replica->settings.no_quorum != QBD_NO_QUORUM_ERROR)
+		return;
+	if (replica->now < replica->leaderless_since + grace)
+		qbd_replica_later(replica, replica->leaderless_since + grace);
+	else
+		qbd_io_fail_local(replica);
+}
+
+static void leader_changed(struct qbd_replica *replica)
+{
+	const struct qbd_member_layout *member =
+		qbd_replica_member(replica, replica->told_leader);
+
+	qbd_replica_event(replica, QBD_EVENT_LEADER, replica->told_leader, "%s",
+			  member ? member->name : "none");
+	qbd_forward_new_leader(replica);
+	qbd_leader_move_check(replica, false);
+	qbd_replica_check_quorum(replica);
+}
+
+static void role_changed(struct qbd_replica *replica, u32 old_role)
+{
+	static const char * const names[] = {
+		"follower", "pre-candidate", "candidate", "leader",
+	};
+	unsigned int i;
+
+	qbd_replica_event(replica, QBD_EVENT_ROLE, 0, "%s", names[replica->told_role]);
+	if (old_role == QBD_ROLE_LEADER)
+		qbd_io_refuse_remote(replica);
+	for (i = 0; i < ARRAY_SIZE(replica->peers); i++)
+		qbd_fill_peer_gone(replica, &replica->peers[i]);
+	replica->dispatch = true;
+	qbd_replica_update_fitness(replica);
+}
+
+static void handle_identity(struct qbd_replica *replica,
+			    const struct qbd_core_output *output)
+{
+	u32 old_role = replica->told_role;
+	u32 old_leader = replica->told_leader;
+	u64 old_term = replica->told_term;
+
+	/* All three first: what follows looks at them together. */
+	replica->told_role = output->role;
+	replica->told_term = output->term;
+	replica->told_leader = output->leader;
+	if (old_role != output->role)
+		role_changed(replica, old_role);
+	if (old_leader != output->leader ||
+	    (old_term != output->term && output->leader))
+		leader_changed(replica);
+}
+
+static void handle_output(struct qbd_replica *replica,
+			  const struct qbd_core_output *output)
+{
+	if (output->flags & QBD_OUT_PERSIST)
+		qbd_store_write_vote(replica->store, output->hard_term,
+				     output->hard_vote, output->hard_seq);
+	if (output->flags & QBD_OUT_STOPPED && !replica->store_failed) {
+		qbd_err(replica, "invariant at %s:%u does not hold",
+			output->stopped_file, output->stopped_line);
+		qbd_replica_stop_vouching(replica, "consensus state is inconsistent");
+	}
+	if (output->flags & QBD_OUT_NOOP) {
+		replica->noop_index = output->noop_index;
+		replica->noop_term = output->term;
+		qbd_write_noop(replica);
+	}
+	if (output->flags & (QBD_OUT_ROLE | QBD_OUT_TERM | QBD_OUT_LEADER))
+		handle_identity(replica, output);
+	if (output->flags & QBD_OUT_COMMIT) {
+		qbd_store_commit(replica->store, output->commit);
+		qbd_write_committed(replica, output->commit);
+		qbd_replica_trim_configs(replica, output->commit);
+	}
+	if (output->flags & QBD_OUT_READS_RELEASED)
+		qbd_read_released(replica, output->read_released);
+	if (output->flags & QBD_OUT_READS_FAILED)
+		qbd_read_failed(replica, output->read_failed);
+	if (output->flags & QBD_OUT_CONFIG)
+		qbd_replica_apply_config(replica);
+	if (output->flags & QBD_OUT_TRANSFER) {
+		struct qbd_core_status status;
+
+		qbd_core_get_status(replica->core, replica->now, &status);
+		replica->dispatch = true;
+		qbd_leader_move_check(replica, !status.transfer_to);
+	}
+}
+
+/**
+ * qbd_replica_settle() - do what the core wants done
+ * @replica: after an event of its core
+ *
+ * Called again from within (what it calls may lead to further events) it leaves
+ * the work to the call that is under way.
+ */
+void qbd_replica_settle(struct qbd_replica *replica)
+{
+	struct qbd_core_message message;
+	struct qbd_core_output output;
+	u32 transient;
+
+	/* When it ends the network is gone, and nothing is decided any more. */
+	if (replica->settling || replica->phase >= QBD_PHASE_STOPPING)
+		return;
+	replica->settling = true;
+	do {
+		/* Pulls and extents are shown as long as they are due. */
+		transient = qbd_core_take_output(replica->core, &output) &
+			    ~(QBD_OUT_PULL | QBD_OUT_EXTENTS | QBD_OUT_TIMER);
+		if (transient)
+			handle_output(replica, &output);
+		while (qbd_core_take_message(replica->core, &message))
+			qbd_net_send_message(replica->network, &message);
+	} while (transient);
+	replica->pull_slots = output.pull_peers;
+	replica->extents_slots = output.extents_peers;
+	replica->settling = false;
+}
+
+/* ---- what the store reports --------------------------------------------- */
+
+static void store_log_durable(void *context, u64 generation, u64 term, u64 index)
+{
+	struct qbd_replica *replica = context;
+
+	/*
+	 * The store speaks of its log as it is now, and so of the core's: both are
+	 * truncated in the same call. Their generations only count differently.
+	 */
+	if (generation != qbd_store_generation(replica->store))
+		return;
+	qbd_core_log_durable(replica->core, replica->now,
+			     qbd_core_generation(replica->core), term, index);
+	if (replica->damaged && index >= replica->damaged_through) {
+		replica->damaged = false;
+		replica->problem[0] = 0;
+		qbd_notice(replica, "the lost records were sent again, up to %llu", index);
+		qbd_replica_update_fitness(replica);
+	}
+	qbd_replica_settle(replica);
+}
+
+static void store_state_durable(void *context, u64 sequence)
+{
+	struct qbd_replica *replica = context;
+
+	qbd_core_hard_state_durable(replica->core, replica->now, sequence);
+	qbd_replica_settle(replica);
+}
+
+static void store_applied(void *context, u64 index)
+{
+	struct qbd_replica *replica = context;
+
+	replica->space = true;
+}
+
+static void store_log_reclaimed(void *context, u64 first_index)
+{
+	struct qbd_replica *replica = context;
+
+	qbd_core_log_compacted(replica->core, first_index);
+	replica->space = true;
+	qbd_replica_settle(replica);
+}
+
+static void store_record_loaded(void *context, u64 index, struct qbd_record *record)
+{
+	qbd_append_loaded(context, index, record);
+	qbd_replica_settle(context);
+}
+
+static void store_reset_durable(void *context, u64 index)
+{
+	qbd_fill_reset_durable(context, index);
+	qbd_replica_settle(context);
+}
+
+static void store_fill_written(void *context, void *cookie, int error)
+{
+	qbd_fill_written(context, cookie, error);
+}
+
+static void store_fill_durable(void *context)
+{
+	qbd_fill_durable(context);
+	qbd_replica_settle(context);
+}
+
+static void store_space(void *context)
+{
+	struct qbd_replica *replica = context;
+
+	replica->space = true;
+}
+
+static void store_failed(void *context, int error, const char *what)
+{
+	struct qbd_replica *replica = context;
+	char why[96];
+
+	snprintf(why, sizeof(why), "the disk failed: %s (error %d)", what, error);
+	qbd_replica_stop_vouching(replica, why);
+	qbd_replica_settle(replica);
+}
+
+const struct qbd_store_ops qbd_replica_store_ops = {
+	.kick = qbd_replica_kick,
+	.recovered_entry = qbd_replica_recovered_entry,
+	.log_durable = store_log_durable,
+	.state_durable = store_state_durable,
+	.applied = store_applied,
+	.log_reclaimed = store_log_reclaimed,
+	.record_loaded = store_record_loaded,
+	.reset_durable = store_reset_durable,
+	.fill_written = store_fill_written,
+	.fill_durable = store_fill_durable,
+	.space = store_space,
+	.failed = store_failed,
+};
+
+/* ---- what the network reports ------------------------------------------- */
+
+static void net_peer_up(void *context, u32 id)
+{
+	struct qbd_replica *replica = context;
+	struct qbd_replica_peer *peer = qbd_replica_peer(replica, id);
+
+	if (!peer)
+		return;
+	peer->up = true;
+	peer->reset_sent = false;
+	qbd_core_peer_connected(replica->core, replica->now, id, QBD_LINK_CONTROL);
+	qbd_core_peer_connected(replica->core, replica->now, id, QBD_LINK_BULK);
+	qbd_replica_event(replica, QBD_EVENT_PEER_UP, id, "connected");
+	replica->dispatch = true;
+	qbd_replica_settle(replica);
+}
+
+static void net_peer_down(void *context, u32 id, const char *reason)
+{
+	struct qbd_replica *replica = context;
+	struct qbd_replica_peer *peer = qbd_replica_peer(replica, id);
+
+	if (!peer)
+		return;
+	peer->up = false;
+	peer->pull = false;
+	qbd_fill_peer_gone(replica, peer);
+	qbd_append_drop_held(replica, id);
+	qbd_io_drop_peer(replica, id);
+	qbd_forward_recall(replica, id);
+	qbd_core_peer_disconnected(replica->core, replica->now, id, QBD_LINK_CONTROL);
+	qbd_core_peer_disconnected(replica->core, replica->now, id, QBD_LINK_BULK);
+	qbd_replica_event(replica, QBD_EVENT_PEER_DOWN, id, "%s", reason);
+	qbd_replica_settle(replica);
+	if (!qbd_replica_member(replica, id))
+		peer->id = 0;
+}
+
+static void net_message(void *context, u32 peer, const struct qbd_core_message *message)
+{
+	struct qbd_replica *replica = context;
+
+	if (!qbd_core_receive(replica->core, replica->now, message))
+		qbd_net_disconnect(replica->network, peer, "malformed message");
+	qbd_replica_settle(replica);
+}
+
+static void net_append(void *context, u32 peer, const struct qbd_frame_append *append,
+		       struct qbd_record *record)
+{
+	qbd_append_received(context, peer, append, record);
+	qbd_replica_settle(context);
+}
+
+static void net_request(void *context, u32 peer, const struct qbd_frame_request *request,
+			struct qbd_buffer *data)
+{
+	qbd_forward_request(context, peer, request, data);
+	qbd_replica_settle(context);
+}
+
+static void net_reply(void *context, u32 peer, const struct qbd_frame_reply *reply,
+		      struct qbd_buffer *data)
+{
+	qbd_forward_reply(context, peer, reply, data);
+}
+
+static void net_reset(void *context, u32 peer, const struct qbd_frame_reset *reset)
+{
+	qbd_fill_reset(context, peer, reset);
+	qbd_replica_settle(context);
+}
+
+static void net_fill(void *context, u32 peer, const struct qbd_frame_fill *fill)
+{
+	qbd_fill_asked(context, peer, fill);
+}
+
+static void net_extent(void *context, u32 peer, const struct qbd_frame_extent *extent,
+		       struct qbd_buffer *data)
+{
+	qbd_fill_extent(context, peer, extent, data);
+}
+
+static void net_fill_end(void *context, u32 peer, const struct qbd_frame_fill_end *end)
+{
+	qbd_fill_end(context, peer, end);
+}
+
+static void net_writable(void *context, u32 peer)
+{
+	struct qbd_replica *replica = context;
+
+	replica->dispatch = true;
+}
+
+static void net_refused(void *context, u32 peer, enum qbd_refusal reason)
+{
+	static const char * const names[] = {
+		[QBD_REFUSED_VERSION] = "no common protocol version",
+		[QBD_REFUSED_DEVICE] = "another device",
+		[QBD_REFUSED_MEMBER] = "not a member",
+		[QBD_REFUSED_SECRET] = "wrong secret",
+		[QBD_REFUSED_PROTOCOL] = "malformed handshake",
+	};
+
+	qbd_replica_event(context, QBD_EVENT_REFUSED, peer, "%s",
+			  reason < ARRAY_SIZE(names) && names[reason] ?
+			  names[reason] : "unknown reason");
+}
+
+const struct qbd_net_ops qbd_replica_net_ops = {
+	.kick = qbd_replica_kick,
+	.peer_up = net_peer_up,
+	.peer_down = net_peer_down,
+	.message = net_message,
+	.append = net_append,
+	.request = net_request,
+	.reply = net_reply,
+	.reset = net_reset,
+	.fill = net_fill,
+	.extent = net_extent,
+	.fill_end = net_fill_end,
+	.writable = net_writable,
+	.refused = net_refused,
+};

@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Requests to the leader, and from the members that are not.
+ *
+ * A forwarded request names the leadership (term) it is meant for, and a leader of
+ * another term refuses it. Together with kmod/net's promise that nothing of an old
+ * connection is delivered after peer_down(), this is what keeps a copy that was
+ * delayed from being appended after its repeat completed and something newer was
+ * written.
+ *
+ * Write data is copied before it is checksummed: its pages may be changed by
+ * their owner while the write is under way.
+ */
+#include <linux/blk-mq.h>
+
+#include "internal.h"
+
+/* Settled after every event of the core, so this is the core's own. */
+static u64 current_term(const struct qbd_replica *replica)
+{
+	return replica->told_term;
+}
+
+/**
+ * qbd_forward_begin() - send a held local request to the leader
+ * @io: the request
+ * @leader: whom
+ *
+ * Return: false if it has to stay held (no connection, queue full, no memory).
+ */
+bool qbd_forward_begin(struct qbd_io *io, u32 leader)
+{
+	struct qbd_replica *replica = io->replica;
+	u64 term = current_term(replica);
+	struct qbd_frame_request request = {
+		.kind = cpu_to_le32(io->kind),
+		.count = cpu_to_le32(io->count),
+		.block = cpu_to_le64(io->block),
+		.sequence = cpu_to_le64(io->sequence),
+		.session = cpu_to_le64(io->session),
+		.leader_term = cpu_to_le64(term),
+	};
+	struct qbd_net_frame frame = {
+		.type = QBD_FRAME_REQUEST,
+		.fixed = &request,
+		.fixed_bytes = sizeof(request),
+	};
+
+	if (!qbd_net_peer_up(replica->network, leader))
+		return false;
+	if (io->kind == QBD_REQUEST_WRITE) {
+		frame.buffer = qbd_buffer_alloc(replica->pool, QBD_POOL_PROPOSE,
+						io->count);
+		if (!frame.buffer)
+			return false;
+		frame.data_blocks = io->count;
+		request.data_checksum =
+			cpu_to_le32(qbd_request_copy_out(io->request,
+							 frame.buffer->pages,
+							 io->count));
+	}
+	if (qbd_net_send(replica->network, leader, &frame)) {
+		if (frame.buffer)
+			qbd_buffer_free(frame.buffer);
+		return false;
+	}
+	if (io->peer)
+		replica->resent_count++;
+	replica->forwarded_count++;
+	io->peer = leader;
+	io->term = term;
+	io->state = QBD_IO_FORWARDED;
+	io->request->state = QBD_IO_FORWARDED;
+	io->request->peer = leader;
+	list_move_tail(&io->list, &replica->forwarded);
+	return true;
+}
+
+static struct qbd_io *forwarded_find(struct qbd_replica *replica, u32 peer, u64 session,
+				     u64 sequence)
+{
+	struct qbd_io *io;
+
+	if (session != replica->session)
+		return NULL;
+	list_for_each_entry(io, &replica->forwarded, list)
+		if (io->sequence == sequence && io->peer == peer)
+			return io;
+	return NULL;
+}
+
+static void reply_ok(struct qbd_io *io, struct qbd_buffer *data)
+{
+	if (io->kind == QBD_REQUEST_READ) {
+		if (!data || data->blocks != io->count) {
+			/* There was no memory for it here: ask again. */
+			qbd_io_hold(io);
+			io->replica->forward_after =
+				io->replica->now + 10 * NSEC_PER_MSEC;
+			return;
+		}
+		qbd_request_copy_in(io->request, data->pages, io->count);
+	}
+	qbd_io_complete(io, QBD_REPLY_OK);
+}
+
+/* An answer has come; @data is ours to free. */
+void qbd_forward_reply(struct qbd_replica *replica, u32 peer,
+		       const struct qbd_frame_reply *reply, struct qbd_buffer *data)
+{
+	struct qbd_io *io = forwarded_find(replica, peer, le64_to_cpu(reply->session),
+					   le64_to_cpu(reply->sequence));
+	u32 status = le32_to_cpu(reply->status);
+
+	if (replica->moving && !io &&
+	    le64_to_cpu(reply->session) == replica->session &&
+	    le64_to_cpu(reply->sequence) == 0) {
+		if (status == QBD_REPLY_REFUSED)
+			qbd_command_done(replica->moving, -EREMOTEIO,
+					 "the leader refused: %s",
+					 qbd_transfer_text(le32_to_cpu(reply->detail)));
+		else if (status != QBD_REPLY_OK)
+			qbd_command_done(replica->moving, -EAGAIN,
+					 "the leader is just changing; try again");
+		if (status != QBD_REPLY_OK)
+			replica->moving = NULL;
+	}
+	if (io && status == QBD_REPLY_OK) {
+		reply_ok(io, data);
+	} else if (io && (status == QBD_REPLY_NOT_LEADER || status == QBD_REPLY_BUSY)) {
+		/* Not at once again: whoever leads makes itself known soon. */
+		qbd_io_hold(io);
+		replica->forward_after = replica->now + NSEC_PER_MSEC *
+			max(replica->settings.heartbeat_ms / 4, 1u);
+	} else if (io) {
+		qbd_io_complete(io, status);
+	}
+	if (data)
+		qbd_buffer_free(data);
+}
+
+/* The connection to @peer is gone (0: to anybody): what it had goes elsewhere. */
+void qbd_forward_recall(struct qbd_replica *replica, u32 peer)
+{
+	struct qbd_io *io, *next;
+
+	list_for_each_entry_safe(io, next, &replica->forwarded, list)
+		if (!peer || io->peer == peer)
+			qbd_io_hold(io);
+	replica->dispatch = true;
+}
+
+/* Leader or term changed: what was addressed to another leadership starts anew. */
+void qbd_forward_new_leader(struct qbd_replica *replica)
+{
+	u64 term = current_term(replica);
+	struct qbd_io *io, *next;
+
+	list_for_each_entry_safe(io, next, &replica->forwarded, list)
+		if (io->term != term || io->peer != replica->told_leader)
+			qbd_io_hold(io);
+	replica->forward_after = 0;
+	replica->dispatch = true;
+}
+
+static void answer(struct qbd_replica *replica, u32 peer,
+		   const struct qbd_frame_request *request, u32 status, u32 detail)
+{
+	struct qbd_frame_reply reply = {
+		.sequence = request->sequence,
+		.session = request->session,
+		.status = cpu_to_le32(status),
+		.detail = cpu_to_le32(detail),
+	};
+	struct qbd_net_frame frame = {
+		.type = QBD_FRAME_REPLY,
+		.fixed = &reply,
+		.fixed_bytes = sizeof(reply),
+	};
+
+	/*
+	 * With the queue to that peer full the answer is lost; its sender asks
+	 * again when the leadership changes or the connection does.
+	 */
+	if (!qbd_net_send(replica->network, peer, &frame))
+		qbd_net_push(replica->network, peer);
+}
+
+/* The fittest to take over: connected, caught up, by priority. 0 if none. */
+static u32 fittest(struct qbd_replica *replica)
+{
+	const struct qbd_config *config = qbd_core_config(replica->core);
+	u32 best = 0, best_priority = 0, i;
+	u64 best_match = 0;
+
+	for (i = 0; i < config->count; i++) {
+		const struct qbd_member *member = &config->members[i];
+		struct qbd_peer_status peer;
+
+		if (member->id == replica->member_id ||
+		    !(member->flags & QBD_MEMBER_VOTER) ||
+		    (member->flags & QBD_MEMBER_WITNESS) ||
+		    !qbd_core_get_peer(replica->core, replica->now, member->id, &peer) ||
+		    !peer.alive || !(peer.flags & QBD_MESSAGE_FIT))
+			continue;
+		if (!best || member->priority > best_priority ||
+		    (member->priority == best_priority && peer.match > best_match)) {
+			best = member->id;
+			best_priority = member->priority;
+			best_match = peer.match;
+		}
+	}
+	return best;
+}
+
+static enum qbd_transfer_result transfer(struct qbd_replica *replica, u32 target)
+{
+	if (!target)
+		target = fittest(replica);
+	if (!target)
+		return QBD_TRANSFER_UNFIT;
+	return qbd_core_transfer(replica->core, replica->now, target);
+}
+
+/* A request from another member. @data is ours. */
+void qbd_forward_request(struct qbd_replica *replica, u32 peer,
+			 const struct qbd_frame_request *request,
+			 struct qbd_buffer *data)
+{
+	u32 kind = le32_to_cpu(request->kind);
+	u32 status = QBD_REPLY_NOT_LEADER;
+	u32 detail = 0;
+	struct qbd_io *io;
+
+	if (replica->told_role == QBD_ROLE_LEADER &&
+	    replica->phase == QBD_PHASE_RUNNING &&
+	    le64_to_cpu(request->leader_term) == current_term(replica)) {
+		if (kind == QBD_REQUEST_LEADER_MOVE) {
+			detail = transfer(replica, le64_to_cpu(request->block));
+			status = detail == QBD_TRANSFER_STARTED ||
+				 detail == QBD_TRANSFER_ALREADY ?
+				 QBD_REPLY_OK : QBD_REPLY_REFUSED;
+		} else if (kind == QBD_REQUEST_WRITE && !data) {
+			status = QBD_REPLY_BUSY;
+		} else {
+			io = qbd_io_from_peer(replica, peer, request, data);
+			if (io) {
+				qbd_io_hold(io);
+				replica->dispatch = true;
+				return;
+			}
+			status = QBD_REPLY_BUSY;
+		}
+	}
+	if (data)
+		qbd_buffer_free(data);
+	answer(replica, peer, request, status, detail);
+}
+
+const char *qbd_transfer_text(u32 result)
+{
+	switch (result) {
+	case QBD_TRANSFER_STARTED:
+		return "under way";
+	case QBD_TRANSFER_ALREADY:
+		return "it leads already";
+	case QBD_TRANSFER_NOT_LEADER:
+		return "leadership is just changing; try again";
+	case QBD_TRANSFER_BUSY:
+		return "another move is under way; try again";
+	case QBD_TRANSFER_NOT_VOTER:
+		return "that member does not vote, so it cannot lead";
+	case QBD_TRANSFER_UNREACHABLE:
+		return "that member has not been heard; bring it up first";
+	case QBD_TRANSFER_UNFIT:
+		return "no such member is fit to lead (being filled, damaged, or too far behind); see qbdadm status";
+	}
+	return "reason unknown";
+}
+
+/* Ask the leader to hand over to @target. */
+static int ask_leader(struct qbd_replica *replica, u32 target)
+{
+	struct qbd_frame_request request = {
+		.kind = cpu_to_le32(QBD_REQUEST_LEADER_MOVE),
+		.block = cpu_to_le64(target),
+		.session = cpu_to_le64(replica->session),
+		.leader_term = cpu_to_le64(current_term(replica)),
+	};
+	struct qbd_net_frame frame = {
+		.type = QBD_FRAME_REQUEST,
+		.fixed = &request,
+		.fixed_bytes = sizeof(request),
+	};
+	int error = qbd_net_send(replica->network, replica->told_leader, &frame);
+
+	if (!error)
+		qbd_net_push(replica->network, replica->told_leader);
+	return error;
+}
+
+/**
+ * qbd_leader_move_command() - hand leadership to another member
+ * @replica: replica
+ * @command: argument points to the member id, 0 for the fittest; is done when the
+ *	leader has changed, or when that did not come about
+ */
+void qbd_leader_move_command(struct qbd_replica *replica, struct qbd_command *command)
+{
+	u32 target = *(u32 *)command->argument;
+	enum qbd_transfer_result result;
+
+	if (replica->moving) {
+		qbd_command_done(command, -EBUSY, "another move is under way; try again");
+		return;
+	}
+	if (target && !qbd_replica_member(replica, target)) {
+		qbd_command_done(command, -ENOENT, "member %u does not exist", target);
+		return;
+	}
+	if (!replica->told_leader) {
+		qbd_command_done(command, -EHOSTUNREACH,
+				 "there is no leader now; a majority of the members must be up and reach each other");
+		return;
+	}
+	if (target == replica->told_leader) {
+		qbd_command_done(command, 0, "it leads already");
+		return;
+	}
+	if (replica->told_role == QBD_ROLE_LEADER) {
+		result = transfer(replica, target);
+		if (result != QBD_TRANSFER_STARTED) {
+			qbd_command_done(command, -EREMOTEIO, "%s",
+					 qbd_transfer_text(result));
+			return;
+		}
+	} else if (ask_leader(replica, target)) {
+		qbd_command_done(command, -EHOSTUNREACH,
+				 "the leader (member %u) cannot be reached from here; run this there",
+				 replica->told_leader);
+		return;
+	}
+	replica->moving = command;
+	replica->moving_from = replica->told_leader;
+	replica->moving_deadline = replica->now + NSEC_PER_MSEC *
+		max(10ull * replica->settings.election_timeout_ms, 2000ull);
+}
+
+/* A leader became known, a transfer ended (@ended), or time went by. */
+void qbd_leader_move_check(struct qbd_replica *replica, bool ended)
+{
+	struct qbd_command *command = replica->moving;
+	u32 target;
+
+	if (!command)
+		return;
+	target = *(u32 *)command->argument;
+	if (replica->told_leader && replica->told_leader != replica->moving_from) {
+		replica->moving = NULL;
+		if (!target || replica->told_leader == target)
+			qbd_command_done(command, 0, "done");
+		else
+			qbd_command_done(command, -EREMOTEIO,
+					 "member %u was elected instead",
+					 replica->told_leader);
+	} else if (replica->now >= replica->moving_deadline ||
+		   (ended && replica->told_role == QBD_ROLE_LEADER)) {
+		replica->moving = NULL;
+		qbd_command_done(command, -ETIMEDOUT,
+				 "the new leader did not take over in time; member %u goes on leading",
+				 replica->moving_from);
+	}
+}

@@ -1,0 +1,834 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Coming up and going down, and the registry of all replicas.
+ *
+ *   phase      the work does            requests
+ *   STARTING   nothing                  there is no block device yet
+ *   RUNNING    everything               served
+ *   FAILING    everything               fail at once (going down)
+ *   STOPPING   the store only           fail at once; the network is closed
+ *   STOPPED    nothing                  there is no block device any more
+ */
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/random.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+
+#include "internal.h"
+
+static DEFINE_MUTEX(registry_mutex);
+static LIST_HEAD(registry);
+static DECLARE_WAIT_QUEUE_HEAD(registry_wait);
+static struct workqueue_struct *release_queue;
+
+/* ---- settings ----------------------------------------------------------- */
+
+void qbd_settings_default(struct qbd_settings *settings)
+{
+	memset(settings, 0, sizeof(*settings));
+	settings->election_timeout_ms = 150;
+	settings->heartbeat_ms = 50;
+	settings->no_quorum = QBD_NO_QUORUM_SUSPEND;
+	settings->no_quorum_grace_ms = 10000;
+	settings->read_mode = QBD_CORE_READ_LEASE;
+	settings->window_bytes = 8u << 20;
+}
+
+static void core_options(struct qbd_core_options *options,
+			 const struct qbd_settings *settings)
+{
+	qbd_core_options_default(options);
+	options->election_timeout = (u64)settings->election_timeout_ms * NSEC_PER_MSEC;
+	options->heartbeat = (u64)settings->heartbeat_ms * NSEC_PER_MSEC;
+	options->disk_stall = 2 * options->election_timeout;
+	options->window = settings->window_bytes;
+}
+
+int qbd_settings_check(const struct qbd_settings *settings, char *error_text,
+		       size_t error_text_size)
+{
+	struct qbd_core_options options;
+	const char *why = NULL;
+
+	core_options(&options, settings);
+	if (settings->election_timeout_ms < 10 || settings->election_timeout_ms > 60000)
+		why = "election timeout must be 10 to 60000 ms";
+	else if (!settings->heartbeat_ms ||
+		 settings->heartbeat_ms > settings->election_timeout_ms / 3)
+		why = "heartbeat must be at least 1 ms and at most a third of the election timeout";
+	else if (settings->no_quorum > QBD_NO_QUORUM_ERROR)
+		why = "no-quorum policy must be suspend or error";
+	else if (settings->no_quorum_grace_ms > 3600000)
+		why = "no-quorum grace must be at most an hour";
+	else if (settings->read_mode > QBD_CORE_READ_QUORUM)
+		why = "read mode must be lease or quorum";
+	else if (settings->window_bytes < (2u << 20) || settings->window_bytes > (1u << 30))
+		why = "window must be 2 MiB to 1 GiB";
+	else
+		why = qbd_core_options_check(&options);
+	if (!why)
+		return 0;
+	strscpy(error_text, why, error_text_size);
+	return -EINVAL;
+}
+
+/* ---- the registry ------------------------------------------------------- */
+
+struct qbd_replica *qbd_replica_find(struct net *net, const char *name)
+{
+	struct qbd_replica *replica, *found = NULL;
+
+	mutex_lock(&registry_mutex);
+	list_for_each_entry(replica, &registry, registry) {
+		if (replica->net == net && replica->published &&
+		    !strcmp(replica->name, name)) {
+			found = replica;
+			refcount_inc(&found->references);
+			break;
+		}
+	}
+	mutex_unlock(&registry_mutex);
+	return found;
+}
+
+struct qbd_replica *qbd_replica_next(struct net *net, int after)
+{
+	struct qbd_replica *replica, *found = NULL;
+
+	mutex_lock(&registry_mutex);
+	list_for_each_entry(replica, &registry, registry)
+		if (replica->net == net && replica->published &&
+		    replica->number > after &&
+		    (!found || replica->number < found->number))
+			found = replica;
+	if (found)
+		refcount_inc(&found->references);
+	mutex_unlock(&registry_mutex);
+	return found;
+}
+
+void qbd_replica_put(struct qbd_replica *replica)
+{
+	if (refcount_dec_and_test(&replica->references))
+		kvfree(replica);
+}
+
+/* The name is taken in this namespace, or this very member is up somewhere. */
+static int registry_add(struct qbd_replica *replica, char *error_text,
+			size_t error_text_size)
+{
+	struct qbd_replica *other;
+	int error = 0;
+
+	mutex_lock(&registry_mutex);
+	list_for_each_entry(other, &registry, registry) {
+		if (other->net == replica->net && !strcmp(other->name, replica->name)) {
+			snprintf(error_text, error_text_size,
+				 "a device named %s is up here already; take it down first",
+				 replica->name);
+			error = -EEXIST;
+		} else if (!memcmp(other->uuid, replica->uuid, QBD_UUID_SIZE) &&
+			   other->member_id == replica->member_id) {
+			snprintf(error_text, error_text_size,
+				 "member %u of this device is up already in this kernel; is %s a copy of its disk?",
+				 replica->member_id, "this disk");
+			error = -EEXIST;
+		}
+		if (error)
+			break;
+	}
+	if (!error)
+		list_add_tail(&replica->registry, &registry);
+	mutex_unlock(&registry_mutex);
+	return error;
+}
+
+static void registry_remove(struct qbd_replica *replica)
+{
+	mutex_lock(&registry_mutex);
+	replica->published = false;
+	list_del_init(&replica->registry);
+	mutex_unlock(&registry_mutex);
+	wake_up_all(&registry_wait);
+}
+
+/* ---- what the disk says, into the core ---------------------------------- */
+
+/* During qbd_store_open(): records in order; only runs of terms are kept. */
+void qbd_replica_recovered_entry(void *context, const struct qbd_record_header *header,
+				 const struct qbd_membership_layout *membership)
+{
+	struct qbd_replica *replica = context;
+	u64 index = le64_to_cpu(header->shared.index);
+	u64 term = le64_to_cpu(header->shared.term);
+	struct qbd_recovered_run *runs;
+
+	if (membership) {
+		/* One level is kept free for the base's. */
+		if (replica->config_count == QBD_CONFIGS_MAX - 1) {
+			memmove(replica->configs, replica->configs + 1,
+				--replica->config_count * sizeof(replica->configs[0]));
+			replica->configs_dropped = true;
+		}
+		qbd_replica_push_config(replica, index, membership);
+	}
+	if (replica->run_count && replica->runs[replica->run_count - 1].term == term)
+		return;
+	if (replica->run_count == replica->run_room) {
+		runs = krealloc_array(replica->runs, replica->run_room + 64,
+				      sizeof(*runs), GFP_KERNEL);
+		if (!runs) {
+			replica->run_error = -ENOMEM;
+			return;
+		}
+		replica->runs = runs;
+		replica->run_room += 64;
+	}
+	replica->runs[replica->run_count].first = index;
+	replica->runs[replica->run_count++].term = term;
+}
+
+static const struct qbd_replica_config *config_brought_by(struct qbd_replica *replica,
+							  u64 index)
+{
+	u32 i;
+
+	for (i = 0; i < replica->config_count; i++)
+		if (replica->configs[i].index == index)
+			return &replica->configs[i];
+	return NULL;
+}
+
+static bool restore_entries(struct qbd_replica *replica, u64 first, u64 last)
+{
+	u32 run = 0;
+	u64 index;
+
+	for (index = first; index <= last; index++) {
+		const struct qbd_replica_config *brought;
+		struct qbd_config config;
+		struct qbd_entry entry = { .kind = QBD_ENTRY_DATA };
+
+		while (run + 1 < replica->run_count &&
+		       replica->runs[run + 1].first <= index)
+			run++;
+		entry.term = replica->runs[run].term;
+		brought = config_brought_by(replica, index);
+		if (brought) {
+			qbd_config_from_layout(&config, &brought->layout);
+			entry.kind = QBD_ENTRY_CONFIG;
+			entry.config = &config;
+		}
+		if (!qbd_core_restore_entry(replica->core, &entry))
+			return false;
+		if (!(index & 1023))
+			cond_resched();
+	}
+	return true;
+}
+
+static int restore_core(struct qbd_replica *replica,
+			const struct qbd_store_recovered *recovered,
+			char *error_text, size_t error_text_size)
+{
+	struct qbd_core_options options;
+	u64 term = recovered->term;
+	u32 vote = recovered->vote;
+	struct qbd_config config;
+	const char *reason;
+	u32 i;
+
+	if (!replica->configs_dropped) {
+		memmove(replica->configs + 1, replica->configs,
+			replica->config_count * sizeof(replica->configs[0]));
+		replica->config_count++;
+		replica->configs[0].index =
+			le64_to_cpu(recovered->base_membership.index);
+		replica->configs[0].layout = recovered->base_membership;
+	}
+	for (i = 0; i < replica->config_count; i++) {
+		if (qbd_layout_check(&replica->configs[i].layout, &reason)) {
+			snprintf(error_text, error_text_size,
+				 "the member list on disk is unusable: %s", reason);
+			return -EUCLEAN;
+		}
+	}
+	/*
+	 * A record of a newer term than the state block's: power went between the
+	 * two. Nothing was acknowledged or voted in that term, for both wait for
+	 * the state block (accident 23), so its vote is free.
+	 */
+	if (recovered->last_term > term) {
+		term = recovered->last_term;
+		vote = 0;
+	}
+	core_options(&options, &replica->settings);
+	qbd_core_init(replica->core, replica->member_id, &options, get_random_u64());
+	qbd_core_restore_hard_state(replica->core, term, vote);
+	qbd_config_from_layout(&config, &replica->configs[0].layout);
+	qbd_core_restore_base(replica->core, recovered->base_index,
+			      recovered->base_term, &config, replica->configs[0].index);
+	if (!restore_entries(replica, recovered->base_index + 1, recovered->last_index)) {
+		strscpy(error_text, "the log on disk contradicts itself; this replica must be made anew",
+			error_text_size);
+		return -EUCLEAN;
+	}
+	qbd_core_restore_commit(replica->core,
+				min(recovered->commit_index, recovered->last_index));
+	qbd_replica_trim_configs(replica, recovered->commit_index);
+	return 0;
+}
+
+static void adopt_recovered(struct qbd_replica *replica,
+			    const struct qbd_store_recovered *recovered)
+{
+	struct qbd_fill_target *fill = &replica->fill;
+
+	replica->damaged = recovered->damaged;
+	replica->damaged_through = recovered->damaged_through;
+	if (recovered->damaged || recovered->failed)
+		strscpy(replica->problem, recovered->reason, sizeof(replica->problem));
+	if (recovered->damaged)
+		qbd_warn(replica, "%s; this member neither votes nor leads until the leader has sent it again",
+			 recovered->reason);
+	if (recovered->filling) {
+		fill->step = QBD_FILL_IDLE;
+		fill->base_index = recovered->fill_base_index;
+		fill->start_index = recovered->fill_index;
+		fill->cursor = recovered->fill_cursor;
+		fill->through_index = recovered->fill_through_index;
+	}
+	fill->extents_total = qbd_store_identity(replica->store)->extent_count;
+}
+
+/* ---- coming up ---------------------------------------------------------- */
+
+static struct qbd_replica *replica_alloc(struct net *net,
+					 const struct qbd_up_parameters *parameters)
+{
+	struct qbd_replica *replica = kvzalloc(sizeof(*replica), GFP_KERNEL);
+	struct list_head *lists[] = {
+		&replica->registry, &replica->writes, &replica->reads,
+		&replica->proposed, &replica->reading, &replica->confirming,
+		&replica->forwarded, &replica->replies, &replica->pieces,
+		&replica->commands, &replica->event_list,
+	};
+	unsigned int i;
+
+	if (!replica)
+		return NULL;
+	for (i = 0; i < ARRAY_SIZE(lists); i++)
+		INIT_LIST_HEAD(lists[i]);
+	refcount_set(&replica->references, 1);
+	replica->net = net;
+	replica->number = -1;
+	replica->settings = parameters->settings;
+	replica->session = get_random_u64();
+	replica->told_quorum = true;
+	spin_lock_init(&replica->command_lock);
+	spin_lock_init(&replica->event_lock);
+	init_waitqueue_head(&replica->stopped);
+	INIT_WORK(&replica->work, qbd_replica_work);
+	INIT_WORK(&replica->event_work, qbd_replica_event_work);
+	hrtimer_init(&replica->timer, CLOCK_BOOTTIME, HRTIMER_MODE_ABS_SOFT);
+	replica->timer.function = qbd_replica_timer;
+	return replica;
+}
+
+/* Everything that requests need while they are under way. */
+static int allocate_reserves(struct qbd_replica *replica, u32 memory_bytes)
+{
+	struct qbd_pool *pool;
+
+	replica->core = kvzalloc(sizeof(*replica->core), GFP_KERNEL);
+	replica->held = kvcalloc(QBD_HELD_APPENDS_MAX, sizeof(*replica->held), GFP_KERNEL);
+	replica->local_ios = mempool_create_kmalloc_pool(QBD_DISK_QUEUE_DEPTH,
+							 sizeof(struct qbd_io));
+	replica->remote_ios = mempool_create_kmalloc_pool(64, sizeof(struct qbd_io));
+	replica->bvec_pages = mempool_create_page_pool(QBD_DISK_QUEUE_DEPTH, 0);
+	replica->queue = alloc_workqueue("qbd", WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_UNBOUND,
+					 1);
+	if (!replica->core || !replica->held || !replica->local_ios ||
+	    !replica->remote_ios || !replica->bvec_pages || !replica->queue)
+		return -ENOMEM;
+	pool = qbd_pool_create(memory_bytes >> QBD_BLOCK_SHIFT, qbd_replica_kick, replica);
+	if (IS_ERR(pool))
+		return PTR_ERR(pool);
+	replica->pool = pool;
+	return 0;
+}
+
+/* The reverse of allocate_reserves(); copes with what is not there. */
+static void free_reserves(struct qbd_replica *replica)
+{
+	if (replica->pool)
+		qbd_pool_destroy(replica->pool);
+	if (replica->queue)
+		destroy_workqueue(replica->queue);
+	mempool_destroy(replica->bvec_pages);
+	mempool_destroy(replica->remote_ios);
+	mempool_destroy(replica->local_ios);
+	kvfree(replica->held);
+	kvfree(replica->core);
+	kfree(replica->runs);
+	replica->runs = NULL;
+}
+
+static int open_store(struct qbd_replica *replica, const char *path, char *error_text,
+		      size_t error_text_size)
+{
+	const struct qbd_store_identity *identity;
+	struct qbd_store_recovered *recovered;
+	struct qbd_store *store;
+	int error;
+
+	recovered = kzalloc(sizeof(*recovered), GFP_KERNEL);
+	if (!recovered)
+		return -ENOMEM;
+	store = qbd_store_open(path, replica->pool, &qbd_replica_store_ops, replica,
+			       recovered, error_text, error_text_size);
+	if (IS_ERR(store)) {
+		error = PTR_ERR(store);
+		goto out;
+	}
+	replica->store = store;
+	identity = qbd_store_identity(store);
+	replica->member_id = identity->member_id;
+	memcpy(replica->uuid, identity->uuid, QBD_UUID_SIZE);
+	strscpy(replica->name, identity->name, sizeof(replica->name));
+	error = replica->run_error;
+	if (!error)
+		error = restore_core(replica, recovered, error_text, error_text_size);
+	if (!error)
+		error = registry_add(replica, error_text, error_text_size);
+	if (error)
+		goto out;
+	adopt_recovered(replica, recovered);
+	if (recovered->failed)
+		replica->failed_before = true;
+out:
+	kfree(recovered);
+	return error;
+}
+
+static int open_network(struct qbd_replica *replica, char *error_text,
+			size_t error_text_size)
+{
+	const struct qbd_store_identity *identity = qbd_store_identity(replica->store);
+	const struct qbd_member_layout *self =
+		qbd_replica_member(replica, replica->member_id);
+	struct qbd_net_identity us = {
+		.name = replica->name,
+		.member_id = replica->member_id,
+		.device_blocks = identity->device_blocks,
+	};
+	struct qbd_net *network;
+
+	if (!self) {
+		snprintf(error_text, error_text_size,
+			 "member %u is not in the member list any more", us.member_id);
+		return -ENXIO;
+	}
+	memcpy(us.uuid, identity->uuid, sizeof(us.uuid));
+	memcpy(us.incarnation, identity->incarnation, sizeof(us.incarnation));
+	memcpy(us.secret, identity->secret, sizeof(us.secret));
+	us.listen = self->address;
+	network = qbd_net_create(replica->net, &us, replica->pool, &qbd_replica_net_ops,
+				 replica, error_text, error_text_size);
+	memzero_explicit(us.secret, sizeof(us.secret));
+	if (IS_ERR(network))
+		return PTR_ERR(network);
+	replica->network = network;
+	qbd_net_set_silence_limit(network, max(4 * replica->settings.election_timeout_ms,
+					       1000u));
+	return 0;
+}
+
+/* From here on the work runs. */
+static void start(struct qbd_replica *replica)
+{
+	replica->now = ktime_get_boottime_ns();
+	qbd_replica_apply_config(replica);
+	qbd_replica_update_fitness(replica);
+	qbd_core_start(replica->core, replica->now);
+	if (replica->failed_before)
+		qbd_replica_stop_vouching(replica, "the disk failed in an earlier run; replace it");
+	kfree(replica->runs);
+	replica->runs = NULL;
+	spin_lock(&replica->command_lock);
+	replica->accepts_commands = true;
+	spin_unlock(&replica->command_lock);
+	WRITE_ONCE(replica->phase, QBD_PHASE_RUNNING);
+	qbd_replica_kick(replica);
+}
+
+static void take_down(struct qbd_replica *replica);
+
+static void attach_disk(struct qbd_replica *replica, struct qbd_command *command)
+{
+	replica->disk = command->argument;
+	qbd_command_done(command, 0, "%s", "");
+}
+
+static int open_disk(struct qbd_replica *replica)
+{
+	struct qbd_command command = { .run = attach_disk };
+	struct qbd_disk *disk;
+
+	disk = qbd_disk_create(replica->name,
+			       qbd_store_identity(replica->store)->device_blocks,
+			       qbd_replica_kick, replica);
+	if (IS_ERR(disk))
+		return PTR_ERR(disk);
+	command.argument = disk;
+	replica->number = qbd_disk_number(disk);
+	return qbd_command_run(replica, &command);
+}
+
+int qbd_replica_up(struct net *net, const struct qbd_up_parameters *parameters,
+		   struct qbd_replica **result, char *error_text,
+		   size_t error_text_size)
+{
+	struct qbd_replica *replica;
+	int error;
+
+	error_text[0] = 0;
+	if (parameters->memory_bytes < QBD_MEMORY_MIN ||
+	    parameters->memory_bytes > QBD_MEMORY_MAX) {
+		snprintf(error_text, error_text_size, "memory must be %u MiB to %u MiB",
+			 QBD_MEMORY_MIN >> 20, QBD_MEMORY_MAX >> 20);
+		return -EINVAL;
+	}
+	error = qbd_settings_check(&parameters->settings, error_text, error_text_size);
+	if (error)
+		return error;
+	if (!try_module_get(THIS_MODULE))
+		return -ENODEV;
+	replica = replica_alloc(net, parameters);
+	error = replica ? allocate_reserves(replica, parameters->memory_bytes) : -ENOMEM;
+	if (!error)
+		error = open_store(replica, parameters->disk, error_text, error_text_size);
+	if (error)
+		goto err_store;
+	error = open_network(replica, error_text, error_text_size);
+	if (error)
+		goto err_store;
+	start(replica);
+	error = open_disk(replica);
+	if (error) {
+		snprintf(error_text, error_text_size,
+			 "the block device cannot be made (error %d)", error);
+		take_down(replica);
+		return error;
+	}
+	mutex_lock(&registry_mutex);
+	replica->published = true;
+	refcount_inc(&replica->references);
+	mutex_unlock(&registry_mutex);
+	qbd_notice(replica, "member %u is up as /dev/qbd%d", replica->member_id,
+		   replica->number);
+	qbd_replica_event(replica, QBD_EVENT_UP, 0, "up");
+	*result = replica;
+	return 0;
+
+err_store:
+	if (replica) {
+		registry_remove(replica);
+		if (replica->store)
+			qbd_store_close(replica->store);
+		free_reserves(replica);
+		qbd_replica_put(replica);
+	}
+	if (error == -ENOMEM && !error_text[0])
+		strscpy(error_text, "not enough memory; try a smaller memory setting",
+			error_text_size);
+	module_put(THIS_MODULE);
+	return error;
+}
+
+/* ---- going down --------------------------------------------------------- */
+
+static void fail_requests(struct qbd_replica *replica, struct qbd_command *command)
+{
+	replica->phase = QBD_PHASE_FAILING;
+	qbd_io_fail_local(replica);
+	qbd_command_done(command, 0, "%s", "");
+}
+
+static void drop_peers(struct qbd_replica *replica)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(replica->peers); i++) {
+		struct qbd_replica_peer *peer = &replica->peers[i];
+
+		if (!peer->id)
+			continue;
+		peer->up = false;
+		qbd_fill_peer_gone(replica, peer);
+		qbd_io_drop_peer(replica, peer->id);
+		if (peer->loaded)
+			qbd_record_put(peer->loaded);
+		peer->loaded = NULL;
+		peer->loading = false;
+	}
+	qbd_append_drop_held(replica, 0);
+	qbd_fill_drop_pieces(replica);
+}
+
+/* No command after this one. */
+static void stop_everything(struct qbd_replica *replica, struct qbd_command *command)
+{
+	struct qbd_command *other, *next;
+
+	spin_lock(&replica->command_lock);
+	replica->accepts_commands = false;
+	spin_unlock(&replica->command_lock);
+	list_for_each_entry_safe(other, next, &replica->commands, list) {
+		list_del(&other->list);
+		qbd_command_done(other, -ENODEV, "the device is going down");
+	}
+	if (replica->moving)
+		qbd_command_done(replica->moving, -ENODEV, "the device is going down");
+	replica->moving = NULL;
+	drop_peers(replica);
+	qbd_io_drop_proposed(replica);
+	WRITE_ONCE(replica->phase, QBD_PHASE_STOPPING);
+	qbd_store_stop(replica->store);
+	qbd_command_done(command, 0, "%s", "");
+}
+
+/* The disk has let go: everything else follows. Process context. */
+static void release(struct qbd_replica *replica)
+{
+	/*
+	 * Nobody kicks any more but the store, for completions that it waits for
+	 * in qbd_store_close(); those are harmless, the work looks at the phase.
+	 */
+	qbd_store_close(replica->store);
+	hrtimer_cancel(&replica->timer);
+	cancel_work_sync(&replica->work);
+	hrtimer_cancel(&replica->timer);
+	flush_work(&replica->event_work);
+	free_reserves(replica);
+	qbd_replica_put(replica);
+	module_put(THIS_MODULE);
+}
+
+static void release_later(struct work_struct *work)
+{
+	struct qbd_replica *replica =
+		container_of(work, struct qbd_replica, release_work);
+
+	wait_event(replica->stopped, READ_ONCE(replica->phase) == QBD_PHASE_STOPPED);
+	qbd_notice(replica, "the disk has answered at last and is released");
+	release(replica);
+}
+
+/*
+ * Down, whatever its state; the registry's reference is given up. In phases:
+ *
+ *   1. requests fail at once; those that wait or are in flight are failed
+ *   2. the block device goes; nobody is left who could make a request
+ *   3. the network is left alone by the work, then closed: no frame comes in
+ *   4. the store ends in order; a disk that hangs is left to a work that waits
+ *   5. memory
+ */
+static void take_down(struct qbd_replica *replica)
+{
+	struct qbd_command fail = { .run = fail_requests };
+	struct qbd_command stop = { .run = stop_everything };
+
+	qbd_command_run(replica, &fail);
+	if (replica->disk)
+		qbd_disk_destroy(replica->disk);
+	replica->disk = NULL;
+	qbd_command_run(replica, &stop);
+	qbd_net_destroy(replica->network);
+	qbd_notice(replica, "member %u is down", replica->member_id);
+	qbd_replica_event(replica, QBD_EVENT_DOWN, 0, "down");
+	flush_work(&replica->event_work);
+	registry_remove(replica);
+	if (wait_event_timeout(replica->stopped,
+			       READ_ONCE(replica->phase) == QBD_PHASE_STOPPED,
+			       msecs_to_jiffies(QBD_STORE_STOP_MS))) {
+		release(replica);
+		return;
+	}
+	qbd_warn(replica, "the disk does not answer; it is released when it does");
+	INIT_WORK(&replica->release_work, release_later);
+	queue_work(release_queue, &replica->release_work);
+}
+
+/* Let another lead first, so that writes elsewhere do not wait for an election. */
+static void hand_over(struct qbd_replica *replica)
+{
+	u32 target = 0;
+	struct qbd_command command = {
+		.run = qbd_leader_move_command,
+		.argument = &target,
+	};
+
+	if (READ_ONCE(replica->told_role) == QBD_ROLE_LEADER)
+		qbd_command_run(replica, &command);
+}
+
+int qbd_replica_down(struct qbd_replica *replica, bool force, char *error_text,
+		     size_t error_text_size)
+{
+	bool ours;
+	int error;
+
+	error_text[0] = 0;
+	mutex_lock(&registry_mutex);
+	ours = replica->published && !replica->going_down;
+	if (ours)
+		replica->going_down = true;
+	mutex_unlock(&registry_mutex);
+	if (!ours) {
+		strscpy(error_text, "the device is going down already", error_text_size);
+		return -EALREADY;
+	}
+	error = qbd_disk_begin_removal(replica->disk, force);
+	if (error) {
+		mutex_lock(&registry_mutex);
+		replica->going_down = false;
+		mutex_unlock(&registry_mutex);
+		snprintf(error_text, error_text_size,
+			 "/dev/qbd%d is in use; unmount it, or use --force: what is not written yet is lost to its users",
+			 replica->number);
+		return error;
+	}
+	hand_over(replica);
+	take_down(replica);
+	return 0;
+}
+
+static struct qbd_replica *first_in(struct net *net)
+{
+	struct qbd_replica *replica, *found = NULL;
+
+	mutex_lock(&registry_mutex);
+	list_for_each_entry(replica, &registry, registry) {
+		if (replica->net == net && !replica->going_down) {
+			found = replica;
+			refcount_inc(&found->references);
+			break;
+		}
+	}
+	mutex_unlock(&registry_mutex);
+	return found;
+}
+
+static bool none_in(struct net *net)
+{
+	struct qbd_replica *replica;
+	bool none = true;
+
+	mutex_lock(&registry_mutex);
+	list_for_each_entry(replica, &registry, registry)
+		if (replica->net == net)
+			none = false;
+	mutex_unlock(&registry_mutex);
+	return none;
+}
+
+void qbd_replica_net_exit(struct net *net)
+{
+	char text[QBD_ERROR_TEXT_SIZE];
+	struct qbd_replica *replica;
+
+	while ((replica = first_in(net))) {
+		qbd_replica_down(replica, true, text, sizeof(text));
+		qbd_replica_put(replica);
+	}
+	/* Those that somebody else was taking down just now. */
+	wait_event(registry_wait, none_in(net));
+}
+
+int qbd_replica_init(void)
+{
+	release_queue = alloc_workqueue("qbd-release", WQ_UNBOUND, 0);
+	return release_queue ? 0 : -ENOMEM;
+}
+
+void qbd_replica_exit(void)
+{
+	destroy_workqueue(release_queue);
+}
+
+/* ---- what ctl asks for -------------------------------------------------- */
+
+static void get_settings(struct qbd_replica *replica, struct qbd_command *command)
+{
+	*(struct qbd_settings *)command->argument = replica->settings;
+	qbd_command_done(command, 0, "%s", "");
+}
+
+void qbd_replica_settings(struct qbd_replica *replica, struct qbd_settings *settings)
+{
+	struct qbd_command command = { .run = get_settings, .argument = settings };
+
+	qbd_settings_default(settings);
+	qbd_command_run(replica, &command);
+}
+
+static void set_settings(struct qbd_replica *replica, struct qbd_command *command)
+{
+	struct qbd_core_options options;
+
+	replica->settings = *(const struct qbd_settings *)command->argument;
+	core_options(&options, &replica->settings);
+	qbd_core_set_options(replica->core, replica->now, &options);
+	qbd_net_set_silence_limit(replica->network,
+				  max(4 * replica->settings.election_timeout_ms, 1000u));
+	qbd_replica_event(replica, QBD_EVENT_SETTINGS, 0, "changed");
+	qbd_replica_check_quorum(replica);
+	qbd_command_done(command, 0, "%s", "");
+}
+
+int qbd_replica_set(struct qbd_replica *replica, const struct qbd_settings *settings,
+		    char *error_text, size_t error_text_size)
+{
+	struct qbd_settings copy = *settings;
+	struct qbd_command command = {
+		.run = set_settings,
+		.argument = &copy,
+		.text = error_text,
+		.text_size = error_text_size,
+	};
+	int error = qbd_settings_check(settings, error_text, error_text_size);
+
+	return error ? error : qbd_command_run(replica, &command);
+}
+
+int qbd_replica_leader_move(struct qbd_replica *replica, u32 member, char *error_text,
+			    size_t error_text_size)
+{
+	struct qbd_command command = {
+		.run = qbd_leader_move_command,
+		.argument = &member,
+		.text = error_text,
+		.text_size = error_text_size,
+	};
+
+	return qbd_command_run(replica, &command);
+}
+
+static void get_status(struct qbd_replica *replica, struct qbd_command *command)
+{
+	qbd_status_fill(replica, command->argument);
+	qbd_command_done(command, 0, "%s", "");
+}
+
+void qbd_replica_get_status(struct qbd_replica *replica,
+			    struct qbd_replica_status *status)
+{
+	struct qbd_command command = { .run = get_status, .argument = status };
+
+	memset(status, 0, sizeof(*status));
+	strscpy(status->name, replica->name, sizeof(status->name));
+	if (qbd_command_run(replica, &command))
+		strscpy(status->problem, "going down", sizeof(status->problem));
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Configurations as the replica needs them: with names and addresses.
+ *
+ * The core keeps who votes; the replica keeps, index for index, the layouts that
+ * the entries carry. Both are stacks: a truncation may take several levels off
+ * at once (accident 33).
+ */
+#include <linux/string.h>
+
+#include "internal.h"
+
+/**
+ * qbd_config_from_layout() - what the core wants to know of a member list
+ * @config: filled
+ * @layout: checked with qbd_layout_check()
+ */
+void qbd_config_from_layout(struct qbd_config *config,
+			    const struct qbd_membership_layout *layout)
+{
+	u32 count = le32_to_cpu(layout->count);
+	u32 i;
+
+	memset(config, 0, sizeof(*config));
+	config->count = count;
+	for (i = 0; i < count; i++) {
+		const struct qbd_member_layout *member = &layout->members[i];
+
+		config->members[i].id = le32_to_cpu(member->id);
+		config->members[i].flags = le16_to_cpu(member->flags);
+		config->members[i].priority = member->priority;
+	}
+}
+
+/**
+ * qbd_layout_check() - is a member list from disk or wire usable?
+ * @layout: as it came
+ * @reason: set on failure
+ *
+ * Return: 0 or -EBADMSG.
+ */
+int qbd_layout_check(const struct qbd_membership_layout *layout, const char **reason)
+{
+	u32 count = le32_to_cpu(layout->count);
+	struct qbd_config config;
+	u32 i;
+
+	*reason = "member count out of range";
+	if (!count || count > QBD_MEMBERS_MAX)
+		return -EBADMSG;
+	for (i = 0; i < count; i++) {
+		const struct qbd_member_layout *member = &layout->members[i];
+		u16 family = le16_to_cpu(member->address.family);
+
+		*reason = "member name not terminated";
+		if (!memchr(member->name, 0, sizeof(member->name)))
+			return -EBADMSG;
+		*reason = "member address malformed";
+		if ((family != 4 && family != 6) || !member->address.port)
+			return -EBADMSG;
+		*reason = "member flags unknown";
+		if (le16_to_cpu(member->flags) &
+		    ~(QBD_MEMBER_VOTER | QBD_MEMBER_VOTER_OLD |
+		      QBD_MEMBER_LEARNER | QBD_MEMBER_WITNESS))
+			return -EBADMSG;
+	}
+	qbd_config_from_layout(&config, layout);
+	*reason = qbd_config_check(&config);
+	return *reason ? -EBADMSG : 0;
+}
+
+/* The configuration in force: the newest appended. */
+const struct qbd_membership_layout *qbd_replica_layout(const struct qbd_replica *replica)
+{
+	return &replica->configs[replica->config_count - 1].layout;
+}
+
+/* A configuration entry was appended at @index (or is the base's, the first). */
+void qbd_replica_push_config(struct qbd_replica *replica, u64 index,
+			     const struct qbd_membership_layout *layout)
+{
+	struct qbd_replica_config *config;
+
+	/* The core refuses what does not fit its own stack of the same size. */
+	if (WARN_ON_ONCE(replica->config_count >= QBD_CONFIGS_MAX)) {
+		qbd_replica_stop_vouching(replica, "too many unfinished member changes");
+		return;
+	}
+	config = &replica->configs[replica->config_count++];
+	config->index = index;
+	config->layout = *layout;
+}
+
+/* Entries from @first_removed on are gone. */
+void qbd_replica_pop_configs(struct qbd_replica *replica, u64 first_removed)
+{
+	while (replica->config_count > 1 &&
+	       replica->configs[replica->config_count - 1].index >= first_removed)
+		replica->config_count--;
+}
+
+/* Configurations that one at or before the committed @index replaced are history. */
+void qbd_replica_trim_configs(struct qbd_replica *replica, u64 index)
+{
+	u32 drop = 0;
+
+	while (drop + 1 < replica->config_count &&
+	       replica->configs[drop + 1].index <= index)
+		drop++;
+	if (!drop)
+		return;
+	replica->config_count -= drop;
+	memmove(replica->configs, replica->configs + drop,
+		replica->config_count * sizeof(replica->configs[0]));
+}
+
+const struct qbd_member_layout *qbd_replica_member(const struct qbd_replica *replica,
+						   u32 id)
+{
+	const struct qbd_membership_layout *layout = qbd_replica_layout(replica);
+	u32 i;
+
+	for (i = 0; i < le32_to_cpu(layout->count); i++)
+		if (le32_to_cpu(layout->members[i].id) == id)
+			return &layout->members[i];
+	return NULL;
+}
+
+struct qbd_replica_peer *qbd_replica_peer(struct qbd_replica *replica, u32 id)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(replica->peers); i++)
+		if (id && replica->peers[i].id == id)
+			return &replica->peers[i];
+	return NULL;
+}
+
+static void peer_add(struct qbd_replica *replica, u32 id)
+{
+	unsigned int i;
+
+	if (id == replica->member_id || qbd_replica_peer(replica, id))
+		return;
+	for (i = 0; i < ARRAY_SIZE(replica->peers); i++) {
+		if (!replica->peers[i].id) {
+			memset(&replica->peers[i], 0, sizeof(replica->peers[i]));
+			replica->peers[i].id = id;
+			return;
+		}
+	}
+	WARN_ON_ONCE(1);	/* as many slots as members there can be */
+}
+
+/* The configuration in force changed: who is a peer, and where. */
+void qbd_replica_apply_config(struct qbd_replica *replica)
+{
+	const struct qbd_membership_layout *layout = qbd_replica_layout(replica);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(replica->peers); i++) {
+		struct qbd_replica_peer *peer = &replica->peers[i];
+
+		/* The network reports it down first if it was up. */
+		if (peer->id && !peer->up && !qbd_replica_member(replica, peer->id))
+			peer->id = 0;
+	}
+	for (i = 0; i < le32_to_cpu(layout->count); i++)
+		peer_add(replica, le32_to_cpu(layout->members[i].id));
+	if (replica->network)
+		qbd_net_set_members(replica->network, layout);
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Reads at the leader.
+ *
+ * Only what is committed is ever read. Under the lease (mode LEASE) a read goes to
+ * the store at once, and the lease is looked at again when the data is there; if
+ * it ran out meanwhile, a round of heartbeats sent after that moment confirms that
+ * no other leader can have committed anything before the data was read. In mode
+ * QUORUM the round comes first (ReadIndex, thesis section 6.4).
+ */
+#include <linux/blk-mq.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+
+#include "internal.h"
+
+static void read_done(struct qbd_store_read *read);
+
+static void io_on(struct qbd_io *io, struct list_head *list, enum qbd_request_state state)
+{
+	io->state = state;
+	if (io->request)
+		io->request->state = state;
+	list_move_tail(&io->list, list);
+}
+
+/* Where the data goes: the request's own pages, or a buffer to be sent. */
+static bool prepare(struct qbd_io *io)
+{
+	struct qbd_replica *replica = io->replica;
+	unsigned int i;
+
+	if (!io->request && !io->data) {
+		io->data = qbd_buffer_alloc(replica->pool, QBD_POOL_REPLY, io->count);
+		if (!io->data)
+			return false;
+	}
+	if (!io->bvecs) {
+		struct page *page = mempool_alloc(replica->bvec_pages,
+						  GFP_NOWAIT | __GFP_NOWARN);
+
+		if (!page)
+			return false;
+		io->bvecs = page_address(page);
+	}
+	if (io->request) {
+		io->read.bvec_count = qbd_request_bvecs(io->request, io->bvecs,
+							QBD_REQUEST_BVECS_MAX);
+	} else {
+		for (i = 0; i < io->count; i++)
+			bvec_set_page(&io->bvecs[i], io->data->pages[i],
+				      QBD_BLOCK_SIZE, 0);
+		io->read.bvec_count = io->count;
+	}
+	return true;
+}
+
+static bool submit(struct qbd_io *io)
+{
+	if (!prepare(io))
+		return false;
+	io->read.block = io->block;
+	io->read.count = io->count;
+	io->read.bvecs = io->bvecs;
+	io->read.done = read_done;
+	io_on(io, &io->replica->reading, QBD_IO_READING);
+	qbd_store_read(io->replica->store, &io->read);
+	return true;
+}
+
+/* Wait for a round; the ticket was answered with PENDING. */
+static void confirm(struct qbd_io *io, u64 ticket, bool data_read)
+{
+	io->ticket = ticket;
+	io->data_read = data_read;
+	io_on(io, &io->replica->confirming, QBD_IO_CONFIRMING);
+}
+
+/**
+ * qbd_read_begin() - try to begin a held read, as leader
+ * @io: the read
+ *
+ * Return: false if it has to stay held (no memory, not the leader after all).
+ */
+bool qbd_read_begin(struct qbd_io *io)
+{
+	struct qbd_replica *replica = io->replica;
+	u64 ticket = ++replica->ticket;
+
+	io->leased = replica->settings.read_mode == QBD_CORE_READ_LEASE;
+	switch (qbd_core_read(replica->core, replica->now, ticket,
+			      replica->settings.read_mode)) {
+	case QBD_READ_READY:
+		return submit(io);
+	case QBD_READ_PENDING:
+		io->leased = false;
+		confirm(io, ticket, false);
+		return true;
+	case QBD_READ_NOT_LEADER:
+		return false;
+	}
+	return false;
+}
+
+/*
+ * This disk cannot read what others may have: let another lead and ask that one.
+ * Only where there is none does the error reach the user.
+ */
+static void disk_failed_read(struct qbd_io *io)
+{
+	struct qbd_replica *replica = io->replica;
+	struct qbd_core_status status;
+
+	qbd_core_get_status(replica->core, replica->now, &status);
+	if (status.voters < 2 || io->attempts++) {
+		qbd_io_complete(io, QBD_REPLY_IO_ERROR);
+		return;
+	}
+	replica->step_down_until = replica->now +
+		20ull * replica->settings.election_timeout_ms * NSEC_PER_MSEC;
+	if (!replica->read_failed) {
+		replica->read_failed = true;
+		qbd_warn(replica, "the disk failed a read (error %d); leadership is handed over",
+			 io->read.error);
+		qbd_replica_update_fitness(replica);
+	}
+	if (io->request)
+		qbd_io_hold(io);
+	else
+		qbd_io_complete(io, QBD_REPLY_NOT_LEADER);
+	replica->read_retry_at = replica->now +
+		2ull * replica->settings.election_timeout_ms * NSEC_PER_MSEC;
+	qbd_replica_later(replica, replica->read_retry_at);
+}
+
+static void read_done(struct qbd_store_read *read)
+{
+	struct qbd_io *io = container_of(read, struct qbd_io, read);
+	struct qbd_replica *replica = io->replica;
+	u64 ticket, now;
+
+	if (replica->phase >= QBD_PHASE_FAILING) {
+		qbd_io_complete(io, QBD_REPLY_IO_ERROR);
+		return;
+	}
+	if (read->error) {
+		disk_failed_read(io);
+		return;
+	}
+	/* The clock, not the time of this pass: that may be before the data. */
+	now = ktime_get_boottime_ns();
+	if (io->orphan || !io->leased || qbd_core_lease_valid(replica->core, now)) {
+		qbd_io_complete(io, QBD_REPLY_OK);
+		return;
+	}
+	ticket = ++replica->ticket;
+	switch (qbd_core_read(replica->core, now, ticket, QBD_CORE_READ_QUORUM)) {
+	case QBD_READ_READY:
+		qbd_io_complete(io, QBD_REPLY_OK);
+		break;
+	case QBD_READ_PENDING:
+		confirm(io, ticket, true);
+		break;
+	case QBD_READ_NOT_LEADER:
+		replica->dispatch = true;
+		if (io->request)
+			qbd_io_hold(io);
+		else
+			qbd_io_complete(io, QBD_REPLY_NOT_LEADER);
+		break;
+	}
+}
+
+/* A quorum answered a round that began after these tickets. */
+void qbd_read_released(struct qbd_replica *replica, u64 ticket)
+{
+	struct qbd_io *io, *next;
+
+	list_for_each_entry_safe(io, next, &replica->confirming, list) {
+		if (io->ticket > ticket)
+			break;
+		if (io->data_read) {
+			qbd_io_complete(io, QBD_REPLY_OK);
+		} else if (!submit(io)) {
+			qbd_io_hold(io);
+			replica->dispatch = true;
+		}
+	}
+}
+
+/* These tickets will not be answered: leadership was lost. */
+void qbd_read_failed(struct qbd_replica *replica, u64 ticket)
+{
+	struct qbd_io *io, *next;
+
+	list_for_each_entry_safe(io, next, &replica->confirming, list) {
+		if (io->ticket > ticket)
+			break;
+		if (io->request)
+			qbd_io_hold(io);
+		else
+			qbd_io_complete(io, QBD_REPLY_NOT_LEADER);
+	}
+	replica->dispatch = true;
+}

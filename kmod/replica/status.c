@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A snapshot for people and programs, taken in replica context, so that all of it
+ * is of one moment.
+ */
+#include "internal.h"
+
+static void fill_progress(struct qbd_replica *replica, const struct qbd_core_status *core,
+			  struct qbd_member_status *status, u32 id)
+{
+	struct qbd_peer_status peer;
+	u64 records, average;
+
+	if (!qbd_core_get_peer(replica->core, replica->now, id, &peer))
+		return;
+	if (peer.heard_at)
+		status->last_heard_ms = div_u64(replica->now - min(peer.heard_at,
+								   replica->now),
+						NSEC_PER_MSEC);
+	if (core->role != QBD_ROLE_LEADER)
+		return;
+	status->progress_known = true;
+	status->progress_state = peer.state;
+	status->needs_extents = peer.state == QBD_PEER_NEEDS_EXTENTS ||
+				peer.flags & QBD_MESSAGE_FILLING;
+	status->match_index = peer.match;
+	status->next_index = peer.next;
+	status->inflight_bytes = peer.inflight;
+	status->behind_entries = core->last - min(peer.match, core->last);
+	/* Of log: by the average record that is in the ring now. */
+	records = core->last - min(core->first - 1, core->last);
+	average = records ? div64_u64(replica->status_log_used, records) : 0;
+	status->behind_bytes = status->behind_entries * average;
+}
+
+static void fill_member(struct qbd_replica *replica, const struct qbd_core_status *core,
+			const struct qbd_member_layout *member,
+			struct qbd_member_status *status)
+{
+	u32 id = le32_to_cpu(member->id);
+
+	status->member = *member;
+	status->self = id == replica->member_id;
+	status->leader = id == core->leader;
+	status->last_heard_ms = U64_MAX;
+	if (status->self) {
+		status->connected = true;
+		status->last_heard_ms = 0;
+		status->match_index = core->durable;
+		status->next_index = core->last + 1;
+		status->progress_known = core->role == QBD_ROLE_LEADER;
+		status->needs_extents = qbd_replica_filling(replica);
+		return;
+	}
+	status->connected = qbd_net_peer_up(replica->network, id);
+	qbd_net_peer_status(replica->network, id, &status->network);
+	fill_progress(replica, core, status, id);
+}
+
+/* How many voters are known to be there, and how many more may go. */
+static void fill_quorum(struct qbd_replica *replica, const struct qbd_core_status *core,
+			struct qbd_replica_status *status)
+{
+	u32 i;
+
+	status->voters = core->voters;
+	status->quorum_needed = core->quorum;
+	for (i = 0; i < status->member_count; i++) {
+		const struct qbd_member_status *member = &status->members[i];
+
+		if (le16_to_cpu(member->member.flags) & QBD_MEMBER_VOTER &&
+		    (member->self || member->connected))
+			status->voters_up++;
+	}
+	if (core->role == QBD_ROLE_LEADER)
+		status->voters_up = core->reachable;
+	status->has_quorum = core->leader != 0;
+	status->may_lose = status->has_quorum ?
+		(s32)status->voters_up - (s32)core->quorum : -1;
+	if (status->may_lose < -1)
+		status->may_lose = -1;
+}
+
+static void fill_log(struct qbd_replica *replica, const struct qbd_core_status *core,
+		     struct qbd_replica_status *status)
+{
+	status->role = core->role;
+	status->term = core->term;
+	status->leader = core->leader;
+	status->first_index = core->first;
+	status->last_index = core->last;
+	status->durable_index = core->durable;
+	status->commit_index = core->commit;
+	status->applied_index = qbd_store_applied_index(replica->store);
+	status->lease_valid = core->lease_valid;
+	status->failed = replica->store_failed;
+	status->damaged = replica->damaged || core->lost;
+	status->filling = qbd_replica_filling(replica);
+	status->fill_extents_done = status->filling ? replica->fill.cursor : 0;
+	status->fill_extents_total = status->filling ? replica->fill.extents_total : 0;
+}
+
+static void fill_counters(struct qbd_replica *replica, struct qbd_replica_status *status)
+{
+	status->requests_waiting = qbd_io_waiting(replica);
+	status->requests_in_flight = qbd_io_in_flight(replica);
+	status->suspended = !replica->told_leader && status->requests_waiting;
+	status->in_use = replica->disk && qbd_disk_in_use(replica->disk);
+	status->reads = replica->reads_done;
+	status->read_bytes = replica->read_bytes;
+	status->writes = replica->writes_done;
+	status->write_bytes = replica->write_bytes;
+	status->zeroes = replica->zeroes_done;
+	status->forwarded = replica->forwarded_count;
+	status->resent = replica->resent_count;
+	status->errors = replica->errors_count;
+	status->records_appended = replica->records_appended;
+	status->memory_bytes = (u64)qbd_pool_pages(replica->pool) << QBD_BLOCK_SHIFT;
+	status->memory_free_bytes =
+		(u64)qbd_pool_pages_free(replica->pool) << QBD_BLOCK_SHIFT;
+}
+
+/**
+ * qbd_status_fill() - take the snapshot
+ * @replica: replica
+ * @status: zeroed
+ */
+void qbd_status_fill(struct qbd_replica *replica, struct qbd_replica_status *status)
+{
+	const struct qbd_membership_layout *layout = qbd_replica_layout(replica);
+	struct qbd_core_status core;
+	u32 i;
+
+	qbd_core_get_status(replica->core, replica->now, &core);
+	strscpy(status->name, replica->name, sizeof(status->name));
+	memcpy(status->uuid, replica->uuid, sizeof(status->uuid));
+	status->number = replica->number;
+	status->member_id = replica->member_id;
+	status->device_blocks = qbd_store_identity(replica->store)->device_blocks;
+	status->settings = replica->settings;
+	strscpy(status->problem, replica->problem, sizeof(status->problem));
+	qbd_store_status(replica->store, &status->store);
+	replica->status_log_used = status->store.log_used_bytes;
+	fill_log(replica, &core, status);
+	status->member_count = le32_to_cpu(layout->count);
+	for (i = 0; i < status->member_count; i++)
+		fill_member(replica, &core, &layout->members[i], &status->members[i]);
+	fill_quorum(replica, &core, status);
+	fill_counters(replica, status);
+}
