@@ -36,28 +36,13 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.dirname(os.path.dirname(HERE))
 
+sys.path.insert(0, os.path.dirname(HERE))
+from kernel_log import BAD_LINES  # noqa: E402
+
 EXIT_LOG = 120
 EXIT_DIED = 121
 EXIT_TIMEOUT = 124
 EXIT_USAGE = 2
-
-# What the kernel prints when something is wrong with the kernel.  Messages
-# about a failing disk or file system are not among them: tests provoke those
-# and judge them.
-BAD_LINES = re.compile(
-    r"BUG: |WARNING: |Oops: |Oops -|Kernel panic|general protection fault"
-    r"|Unable to handle kernel|Kernel mode (fault|signal)"
-    r"|INFO: task .* blocked for more than|INFO: trying to register non-static key"
-    r"|soft lockup|hard lockup|rcu: INFO: |detected stall"
-    r"|possible (recursive|circular) locking|inconsistent lock state"
-    r"|suspicious RCU usage|bad unlock balance|held lock freed|still held"
-    r"|invalid wait context|irq lock inversion|HARDIRQ-safe|SOFTIRQ-safe"
-    r"|BUG kmalloc|KASAN: |UBSAN: |ODEBUG: |kmemleak: unreferenced"
-    r"|refcount_t: |list_(add|del) corruption|scheduling while atomic"
-    r"|sleeping function called|Objects remaining in"
-    r"|workqueue: .* is flushing !WQ_MEM_RECLAIM"
-    r"|workqueue: WQ_MEM_RECLAIM .* is flushing")
-
 
 def say(text):
     print("uml: " + text, file=sys.stderr, flush=True)
