@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: ((GPL-2.0 WITH Linux-syscall-note) OR BSD-3-Clause)
+/* Do not edit directly, auto-generated from: */
+/*	Documentation/netlink/specs/qbd.yaml */
+/* YNL-GEN kernel source */
+
+#include <net/netlink.h>
+#include <net/genetlink.h>
+
+#include "netlink_gen.h"
+
+#include <uapi/linux/qbd.h>
+
+/* Common nested types */
+const struct nla_policy qbd_settings_nl_policy[QBD_A_SETTINGS_WINDOW_BYTES + 1] = {
+	[QBD_A_SETTINGS_ELECTION_TIMEOUT_MS] = { .type = NLA_U32, },
+	[QBD_A_SETTINGS_HEARTBEAT_MS] = { .type = NLA_U32, },
+	[QBD_A_SETTINGS_NO_QUORUM] = NLA_POLICY_MAX(NLA_U32, 1),
+	[QBD_A_SETTINGS_NO_QUORUM_GRACE_MS] = { .type = NLA_U32, },
+	[QBD_A_SETTINGS_READ_MODE] = NLA_POLICY_MAX(NLA_U32, 1),
+	[QBD_A_SETTINGS_WINDOW_BYTES] = { .type = NLA_U32, },
+};
+
+/* QBD_CMD_UP - do */
+const struct nla_policy qbd_up_nl_policy[QBD_A_DEVICE_SETTINGS + 1] = {
+	[QBD_A_DEVICE_DISK] = { .type = NLA_NUL_STRING, .len = QBD_PATH_MAX, },
+	[QBD_A_DEVICE_MEMORY_BYTES] = { .type = NLA_U32, },
+	[QBD_A_DEVICE_SETTINGS] = NLA_POLICY_NESTED(qbd_settings_nl_policy),
+};
+
+/* QBD_CMD_DOWN - do */
+const struct nla_policy qbd_down_nl_policy[QBD_A_DEVICE_FORCE + 1] = {
+	[QBD_A_DEVICE_NAME] = { .type = NLA_NUL_STRING, .len = QBD_NAME_MAX, },
+	[QBD_A_DEVICE_FORCE] = { .type = NLA_FLAG, },
+};
+
+/* QBD_CMD_STATUS - do */
+const struct nla_policy qbd_status_nl_policy[QBD_A_DEVICE_NAME + 1] = {
+	[QBD_A_DEVICE_NAME] = { .type = NLA_NUL_STRING, .len = QBD_NAME_MAX, },
+};
+
+/* QBD_CMD_SET - do */
+const struct nla_policy qbd_set_nl_policy[QBD_A_DEVICE_SETTINGS + 1] = {
+	[QBD_A_DEVICE_NAME] = { .type = NLA_NUL_STRING, .len = QBD_NAME_MAX, },
+	[QBD_A_DEVICE_SETTINGS] = NLA_POLICY_NESTED(qbd_settings_nl_policy),
+};
+
+/* QBD_CMD_LEADER_MOVE - do */
+const struct nla_policy qbd_leader_move_nl_policy[QBD_A_DEVICE_MEMBER + 1] = {
+	[QBD_A_DEVICE_NAME] = { .type = NLA_NUL_STRING, .len = QBD_NAME_MAX, },
+	[QBD_A_DEVICE_MEMBER] = { .type = NLA_U32, },
+};
+
+/* Ops table for qbd */
+const struct genl_ops qbd_nl_ops[5] = {
+	{
+		.cmd		= QBD_CMD_UP,
+		.doit		= qbd_nl_up_doit,
+		.policy		= qbd_up_nl_policy,
+		.maxattr	= QBD_A_DEVICE_SETTINGS,
+		.flags		= GENL_ADMIN_PERM,
+	},
+	{
+		.cmd		= QBD_CMD_DOWN,
+		.doit		= qbd_nl_down_doit,
+		.policy		= qbd_down_nl_policy,
+		.maxattr	= QBD_A_DEVICE_FORCE,
+		.flags		= GENL_ADMIN_PERM,
+	},
+	{
+		.cmd		= QBD_CMD_STATUS,
+		.doit		= qbd_nl_status_doit,
+		.dumpit		= qbd_nl_status_dumpit,
+		.policy		= qbd_status_nl_policy,
+		.maxattr	= QBD_A_DEVICE_NAME,
+	},
+	{
+		.cmd		= QBD_CMD_SET,
+		.doit		= qbd_nl_set_doit,
+		.policy		= qbd_set_nl_policy,
+		.maxattr	= QBD_A_DEVICE_SETTINGS,
+		.flags		= GENL_ADMIN_PERM,
+	},
+	{
+		.cmd		= QBD_CMD_LEADER_MOVE,
+		.doit		= qbd_nl_leader_move_doit,
+		.policy		= qbd_leader_move_nl_policy,
+		.maxattr	= QBD_A_DEVICE_MEMBER,
+		.flags		= GENL_ADMIN_PERM,
+	},
+};
+
+static const struct genl_multicast_group qbd_nl_mcgrps[] = {
+	[QBD_NLGRP_EVENTS] = { "events", },
+};

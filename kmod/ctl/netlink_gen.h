@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: ((GPL-2.0 WITH Linux-syscall-note) OR BSD-3-Clause) */
+/* Do not edit directly, auto-generated from: */
+/*	Documentation/netlink/specs/qbd.yaml */
+/* YNL-GEN kernel header */
+
+#ifndef _LINUX_QBD_GEN_H
+#define _LINUX_QBD_GEN_H
+
+#include <net/netlink.h>
+#include <net/genetlink.h>
+
+#include <uapi/linux/qbd.h>
+
+/* Common nested types */
+extern const struct nla_policy qbd_settings_nl_policy[QBD_A_SETTINGS_WINDOW_BYTES + 1];
+
+extern const struct nla_policy qbd_up_nl_policy[QBD_A_DEVICE_SETTINGS + 1];
+
+extern const struct nla_policy qbd_down_nl_policy[QBD_A_DEVICE_FORCE + 1];
+
+extern const struct nla_policy qbd_status_nl_policy[QBD_A_DEVICE_NAME + 1];
+
+extern const struct nla_policy qbd_set_nl_policy[QBD_A_DEVICE_SETTINGS + 1];
+
+extern const struct nla_policy qbd_leader_move_nl_policy[QBD_A_DEVICE_MEMBER + 1];
+
+/* Ops table for qbd */
+extern const struct genl_ops qbd_nl_ops[5];
+
+int qbd_nl_status_start(struct netlink_callback *cb);
+
+int qbd_nl_up_doit(struct sk_buff *skb, struct genl_info *info);
+int qbd_nl_down_doit(struct sk_buff *skb, struct genl_info *info);
+int qbd_nl_status_doit(struct sk_buff *skb, struct genl_info *info);
+int qbd_nl_status_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
+int qbd_nl_set_doit(struct sk_buff *skb, struct genl_info *info);
+int qbd_nl_leader_move_doit(struct sk_buff *skb, struct genl_info *info);
+
+enum {
+	QBD_NLGRP_EVENTS,
+};
+
+#endif /* _LINUX_QBD_GEN_H */
