@@ -329,7 +329,7 @@ static inline const char *qbd_kind_name(enum qbd_connection_kind kind)
 }
 
 /* peer.c */
-struct qbd_net_peer *qbd_peer_find(struct qbd_net *net, u32 id);
+struct qbd_net_peer *qbd_net_peer_find(struct qbd_net *net, u32 id);
 struct qbd_net_peer *qbd_peer_find_up(struct qbd_net *net, u32 id);
 void qbd_peer_dial(struct work_struct *work);
 void qbd_peer_set_error(struct qbd_net_peer *peer, const char *text);

@@ -296,7 +296,7 @@ void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout
 		id = le32_to_cpu(member->id);
 		if (!id || id == net->identity.member_id)
 			continue;
-		peer = qbd_peer_find(net, id);
+		peer = qbd_net_peer_find(net, id);
 		if (peer)
 			keep_member(peer, &member->address);
 		else
@@ -361,7 +361,7 @@ void qbd_net_pages_available(struct qbd_net *net)
 
 void qbd_net_disconnect(struct qbd_net *net, u32 id, const char *reason)
 {
-	struct qbd_net_peer *peer = qbd_peer_find(net, id);
+	struct qbd_net_peer *peer = qbd_net_peer_find(net, id);
 
 	if (peer)
 		close_pair(peer, reason);
@@ -395,7 +395,7 @@ static void add_status(struct qbd_connection *connection,
 void qbd_net_peer_status(const struct qbd_net *net, u32 id,
 			 struct qbd_net_peer_status *status)
 {
-	struct qbd_net_peer *peer = qbd_peer_find((struct qbd_net *)net, id);
+	struct qbd_net_peer *peer = qbd_net_peer_find((struct qbd_net *)net, id);
 	int i;
 
 	memset(status, 0, sizeof(*status));

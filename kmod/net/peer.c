@@ -29,7 +29,7 @@
 #define GOOD_PAIR_MS		1000
 
 /* Under the net's lock, or in replica context, where slots change. */
-struct qbd_net_peer *qbd_peer_find(struct qbd_net *net, u32 id)
+struct qbd_net_peer *qbd_net_peer_find(struct qbd_net *net, u32 id)
 {
 	unsigned int i;
 
@@ -43,7 +43,7 @@ struct qbd_net_peer *qbd_peer_find(struct qbd_net *net, u32 id)
 
 struct qbd_net_peer *qbd_peer_find_up(struct qbd_net *net, u32 id)
 {
-	struct qbd_net_peer *peer = qbd_peer_find(net, id);
+	struct qbd_net_peer *peer = qbd_net_peer_find(net, id);
 
 	return peer && peer->up && !peer->removed ? peer : NULL;
 }
@@ -63,7 +63,7 @@ bool qbd_peer_is_dialler(struct qbd_net *net, u32 id)
 	bool is;
 
 	spin_lock(&net->lock);
-	peer = qbd_peer_find(net, id);
+	peer = qbd_net_peer_find(net, id);
 	is = peer && !peer->removed && id > net->identity.member_id;
 	spin_unlock(&net->lock);
 	return is;
@@ -89,7 +89,7 @@ bool qbd_peer_adopt(struct qbd_connection *connection)
 	bool adopted;
 
 	spin_lock(&net->lock);
-	peer = qbd_peer_find(net, connection->peer);
+	peer = qbd_net_peer_find(net, connection->peer);
 	adopted = peer && !peer->removed && !net->stopping;
 	if (adopted) {
 		old = peer->fresh[index];
@@ -118,7 +118,7 @@ static bool refusal_is_news(struct qbd_net *net, u32 id, u32 reason, u32 *known)
 	bool news = true;
 
 	spin_lock(&net->lock);
-	peer = qbd_peer_find(net, id);
+	peer = qbd_net_peer_find(net, id);
 	*known = peer ? id : 0;
 	if (peer) {
 		news = peer->refusal != reason ||

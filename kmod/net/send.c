@@ -350,7 +350,7 @@ static struct qbd_outgoing *find_cookie(struct qbd_connection *connection, void 
 
 void qbd_net_cancel(struct qbd_net *net, u32 id, void *cookie)
 {
-	struct qbd_net_peer *peer = qbd_peer_find(net, id);
+	struct qbd_net_peer *peer = qbd_net_peer_find(net, id);
 	struct qbd_connection *connection;
 	struct qbd_outgoing *outgoing;
 	bool started = false, last = false;

@@ -515,7 +515,7 @@ void qbd_fill_written(struct qbd_replica *replica, void *cookie, int error)
 	replica->fill.writes--;
 	if (error)
 		abort_round(replica);	/* the store reports its failure itself */
-	qbd_fill_step(replica);
+	qbd_fill_proceed(replica);
 }
 
 void qbd_fill_end(struct qbd_replica *replica, u32 peer,
@@ -535,7 +535,7 @@ void qbd_fill_end(struct qbd_replica *replica, u32 peer,
 	fill->last = le32_to_cpu(end->flags) & QBD_FILL_DONE;
 	fill->next_cursor = next;
 	fill->through_index = max(fill->through_index, le64_to_cpu(end->index));
-	qbd_fill_step(replica);
+	qbd_fill_proceed(replica);
 }
 
 void qbd_fill_durable(struct qbd_replica *replica)
@@ -559,7 +559,7 @@ void qbd_fill_durable(struct qbd_replica *replica)
 		qbd_replica_event(replica, QBD_EVENT_FILL_DONE, 0, "complete");
 		qbd_replica_update_fitness(replica);
 	}
-	qbd_fill_step(replica);
+	qbd_fill_proceed(replica);
 }
 
 static bool leader_to_ask(struct qbd_replica *replica)
@@ -569,7 +569,7 @@ static bool leader_to_ask(struct qbd_replica *replica)
 }
 
 /* The table above: go on as far as it goes. */
-void qbd_fill_step(struct qbd_replica *replica)
+void qbd_fill_proceed(struct qbd_replica *replica)
 {
 	struct qbd_fill_target *fill = &replica->fill;
 	u64 applied = qbd_store_applied_index(replica->store);

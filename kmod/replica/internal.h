@@ -462,7 +462,7 @@ void qbd_fill_end(struct qbd_replica *replica, u32 peer,
 		  const struct qbd_frame_fill_end *end);
 void qbd_fill_written(struct qbd_replica *replica, void *cookie, int error);
 void qbd_fill_durable(struct qbd_replica *replica);
-void qbd_fill_step(struct qbd_replica *replica);
+void qbd_fill_proceed(struct qbd_replica *replica);
 bool qbd_replica_filling(const struct qbd_replica *replica);
 
 /* status.c */

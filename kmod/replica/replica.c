@@ -245,7 +245,7 @@ static void pass_running(struct qbd_replica *replica)
 	pull(replica);
 	qbd_io_send_replies(replica);
 	qbd_fill_go_on(replica);
-	qbd_fill_step(replica);
+	qbd_fill_proceed(replica);
 	qbd_replica_check_quorum(replica);
 	qbd_leader_move_check(replica, false);
 	qbd_replica_settle(replica);
