@@ -22,6 +22,10 @@ class TimeUp(Exception):
     """The test took longer than it may."""
 
 
+# Of setting up a network.
+NOISE = re.compile(r"br0: port|(allmulticast|promiscuous) mode")
+
+
 def leftovers():
     """What a test left behind."""
     found = ["/dev/" + name for name in os.listdir("/sys/block")
@@ -66,7 +70,8 @@ def run_one(test):
     if left:
         problems.append("left behind: " + ", ".join(left))
     if problems:
-        problems.append("kernel log:\n" + "\n".join(log.read()[-60:]))
+        problems.append("kernel log:\n" + "\n".join(
+            [line for line in log.read() if not NOISE.search(line)][-60:]))
     kernel.say("end %s: %s" % (test.name, "failed" if problems else "passed"))
     log.close()
     return problems, bool(left)
@@ -74,6 +79,8 @@ def run_one(test):
 
 def main():
     wanted = sys.argv[1:]
+    if "QBD_TEST_PATH" in os.environ:
+        os.environ["PATH"] = os.environ["QBD_TEST_PATH"] + ":" + os.environ["PATH"]
     tests = {test.name: test for test in load()}
     os.makedirs("/tmp/mnt", exist_ok=True)
     print("KTAP version 1")

@@ -5,6 +5,7 @@ import json
 import os
 import select
 import subprocess
+import tempfile
 import time
 
 from . import kernel
@@ -166,7 +167,7 @@ class Cluster:
         self.size = size
         self.log_size = log_size
         self.log = kernel.Log()
-        self.token = "/tmp/token-" + name
+        self.token = tempfile.mkdtemp() + "/token"
         try:
             run(["qbdadm", "token", "new", "--out", self.token])
             for number in range(1, count + 1):

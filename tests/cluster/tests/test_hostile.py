@@ -44,7 +44,7 @@ def wrong_secret():
     with Cluster(3, start=False) as cluster:
         cluster.check_equal = False
         odd = cluster.member(3)
-        other_token = "/tmp/other-token"
+        other_token = cluster.token + "-other"
         text, _, secret = read_token(cluster.token)
         with open(other_token, "w") as file:
             os.fchmod(file.fileno(), 0o600)
@@ -69,8 +69,8 @@ def wrong_device():
     with Cluster(3, start=False) as cluster:
         cluster.check_equal = False
         odd = cluster.member(3)
-        run(["qbdadm", "token", "new", "--out", "/tmp/foreign"])
-        cluster.create(odd, "--force", token="/tmp/foreign")
+        run(["qbdadm", "token", "new", "--out", cluster.token + "-foreign"])
+        cluster.create(odd, "--force", token=cluster.token + "-foreign")
         cluster.up()
         cluster.wait_leader([cluster.member(1), cluster.member(2)])
         wait_until("the kernel's log says so", lambda: cluster.log.find(
