@@ -168,10 +168,10 @@ bool qbd_core_restore_entry(struct qbd_core *core,
 
 void qbd_core_restore_commit(struct qbd_core *core, u64 index)
 {
-	if (!qbd_core_require(core, !core->started &&
-				    index <= core->trail.last))
+	if (!qbd_core_require(core, !core->started))
 		return;
-	core->commit = qbd_max(core->commit, index);
+	/* The leader may have told of more than this member had on its disk. */
+	core->commit = qbd_max(core->commit, qbd_min(index, core->trail.last));
 	qbd_membership_committed(core);
 }
 
@@ -286,10 +286,17 @@ static bool message_well_formed(const struct qbd_core *core,
 	case QBD_MESSAGE_HEARTBEAT:
 	case QBD_MESSAGE_PROBE:
 	case QBD_MESSAGE_TIMEOUT_NOW:
-		return message->term && message->log_term <= message->term;
+		break;
 	default:
 		return true;
 	}
+	if (!message->term || message->log_term > message->term)
+		return false;
+	if (message->type == QBD_MESSAGE_HEARTBEAT ||
+	    message->type == QBD_MESSAGE_TIMEOUT_NOW)
+		return true;
+	/* Every entry has a term, only "before the first" has none. */
+	return !message->index == !message->log_term;
 }
 
 /* A leader of an older term is told so (accident 10: otherwise a follower that
@@ -500,13 +507,15 @@ void qbd_core_set_options(struct qbd_core *core, u64 now,
 
 void qbd_core_log_compacted(struct qbd_core *core, u64 first_index)
 {
-	if (!first_index || first_index - 1 <= core->trail.base_index)
+	if (!first_index || first_index - 1 <= core->trail.base_index ||
+	    !qbd_core_vouches(core))
 		return;
 	if (!qbd_core_require(core, first_index - 1 <= core->commit))
 		return;
 	if (!qbd_core_require(core, first_index - 1 <= core->durable))
 		return;
 	qbd_trail_compact(&core->trail, first_index - 1);
+	qbd_leader_base_moved(core);
 	qbd_event_done(core);
 }
 
@@ -516,6 +525,15 @@ bool qbd_core_log_reset(struct qbd_core *core, u64 now, u64 index, u64 term,
 	qbd_event_begin(core, now);
 	if (qbd_core_leads(core) || index < core->commit ||
 	    qbd_config_check(config) || term > core->term)
+		return false;
+	/*
+	 * With this entry in the log, what follows it may have been acknowledged
+	 * and must stay. (An offer of extents came late, when the log had caught
+	 * up; entries that were on a majority thanks to it were dropped.) Without
+	 * it nothing after it can be committed.
+	 */
+	if (index >= core->trail.base_index && index <= core->trail.last &&
+	    qbd_trail_term(&core->trail, index) == term)
 		return false;
 	if (core->role != QBD_ROLE_FOLLOWER)
 		qbd_become_follower(core, core->term, 0);

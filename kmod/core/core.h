@@ -700,7 +700,8 @@ bool qbd_core_restore_entry(struct qbd_core *core,
 /**
  * qbd_core_restore_commit() - highest index known to be committed
  * @core: after the last restore_entry
- * @index: not beyond the last entry; the base is known anyway
+ * @index: may be beyond the last entry, which then counts; what is up to the base
+ *	is known anyway
  */
 void qbd_core_restore_commit(struct qbd_core *core, u64 index);
 
@@ -835,10 +836,14 @@ void qbd_core_log_compacted(struct qbd_core *core, u64 first_index);
  * @config: configuration in force there, or a later one known to be committed
  * @config_index: index of the entry that brought it
  *
- * To be called when the new empty log is durable. Bumps the generation.
+ * To be called when the new empty log is durable. Bumps the generation. The
+ * leader fills from its commit index as it knows it, even before an entry of its
+ * own term is committed: it may need this very member for that. Who needs
+ * extents never knows of a later commit than the leader's base.
  *
- * Return: false, and nothing is changed, if this member leads or knows a later
- * entry to be committed.
+ * Return: false, and nothing is changed, if this member leads, if it knows a
+ * later entry to be committed, or if its log has the entry @index: then the log
+ * needs no reset, and the rest of it may have been acknowledged.
  */
 bool qbd_core_log_reset(struct qbd_core *core, u64 now, u64 index, u64 term,
 			const struct qbd_config *config, u64 config_index);

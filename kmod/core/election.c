@@ -73,8 +73,7 @@ bool qbd_election_fit(const struct qbd_core *core)
 
 	return core->started && qbd_core_vouches(core) &&
 	       (core->fitness & needed) == needed &&
-	       qbd_core_self_votes(core) &&
-	       !(qbd_core_self_flags(core) & QBD_CORE_WITNESS) &&
+	       qbd_core_self_may_campaign(core) &&
 	       !core->lost_until &&
 	       qbd_trail_has_room(&core->trail, core->commit) &&
 	       !qbd_core_disk_stalled(core, core->now);

@@ -84,7 +84,8 @@ static bool append_well_formed(const struct qbd_core *core,
 	if (!append->from || append->from == core->self || !append->term ||
 	    append->term >= QBD_INDEX_MAX ||
 	    append->prev_index >= QBD_INDEX_MAX ||
-	    append->commit >= QBD_INDEX_MAX)
+	    append->commit >= QBD_INDEX_MAX ||
+	    !append->prev_index != !append->prev_term)
 		return false;
 	for (u32 i = 0; i < append->count; i++) {
 		const struct qbd_entry *entry = &append->entries[i];

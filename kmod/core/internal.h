@@ -119,6 +119,7 @@ struct qbd_peer *qbd_peer_find(struct qbd_core *core, u32 id);
 struct qbd_peer *qbd_peer_get(struct qbd_core *core, u32 id);
 u32 qbd_core_self_flags(const struct qbd_core *core);
 bool qbd_core_self_votes(const struct qbd_core *core);
+bool qbd_core_self_may_campaign(const struct qbd_core *core);
 void qbd_membership_reset(struct qbd_core *core,
 			  const struct qbd_config *config, u64 index);
 void qbd_membership_append(struct qbd_core *core,
@@ -156,6 +157,7 @@ void qbd_commit_advance(struct qbd_core *core, u64 index);
 void qbd_leader_commit(struct qbd_core *core);
 void qbd_leader_start_peer(struct qbd_core *core, struct qbd_peer *peer);
 void qbd_leader_probe(struct qbd_core *core, struct qbd_peer *peer, u64 next);
+void qbd_leader_base_moved(struct qbd_core *core);
 void qbd_leader_check_peers(struct qbd_core *core);
 bool qbd_leader_can_pull(const struct qbd_core *core,
 			 const struct qbd_peer *peer);

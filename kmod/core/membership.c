@@ -251,6 +251,34 @@ bool qbd_core_self_votes(const struct qbd_core *core)
 }
 
 /**
+ * qbd_core_self_may_campaign() - could the cluster need this member as leader?
+ * @core: core
+ *
+ * A voter that is no witness. Also one that the newest configuration drops, as
+ * long as that is not known to be committed (thesis 4.2.2): it may have the only
+ * complete log. It asks the voters in force, and does not count itself.
+ *
+ *	old set 1 2 3, new set 2 4 5; leader 1 appends the new configuration on
+ *	1 and 3, and is lost. 2, 4 and 5 are still joint and need two of 1 2 3,
+ *	but 3 has a longer log. If 3 does not campaign nobody ever leads.
+ */
+bool qbd_core_self_may_campaign(const struct qbd_core *core)
+{
+	const u8 voter = QBD_CORE_VOTER | QBD_CORE_VOTER_OLD;
+
+	for (u32 level = 0; level < core->levels_count; level++) {
+		const struct qbd_member *self =
+			qbd_config_find(&core->levels[level].config,
+					core->self);
+
+		if (self && self->flags & voter &&
+		    !(self->flags & QBD_CORE_WITNESS))
+			return true;
+	}
+	return false;
+}
+
+/**
  * qbd_membership_reset() - forget all, this one is committed
  * @core: core
  * @config: well formed

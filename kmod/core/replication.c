@@ -19,6 +19,7 @@ bool qbd_log_append(struct qbd_core *core, u64 term,
 		    const struct qbd_config *config)
 {
 	bool was_durable = core->durable >= core->trail.last;
+	u64 base = core->trail.base_index;
 
 	if (!qbd_core_require(core, term >= qbd_trail_last_term(&core->trail)))
 		return false;
@@ -27,6 +28,8 @@ bool qbd_log_append(struct qbd_core *core, u64 term,
 		return false;
 	if (was_durable)
 		core->stall_since = core->now;
+	if (core->trail.base_index != base)
+		qbd_leader_base_moved(core);
 	if (config)
 		qbd_membership_append(core, config, core->trail.last);
 	return true;
@@ -171,10 +174,6 @@ void qbd_leader_check_peers(struct qbd_core *core)
 			qbd_leader_probe(core, peer, peer->next);
 			continue;
 		}
-		if (peer->next - 1 < core->trail.base_index) {
-			qbd_leader_probe(core, peer, peer->match + 1);
-			continue;
-		}
 		/* Sent, and for long neither received nor refused. */
 		if (!peer->inflight || peer->received >= peer->next - 1 ||
 		    core->now < peer->progress_at +
@@ -184,6 +183,25 @@ void qbd_leader_check_peers(struct qbd_core *core)
 			peer->resend_shift++;
 		peer->progress_at = core->now;
 		qbd_leader_probe(core, peer, peer->match + 1);
+	}
+}
+
+/**
+ * qbd_leader_base_moved() - the log begins later than before
+ * @core: core
+ *
+ * Whoever was to be sent, or asked about, an entry that is gone needs extents.
+ */
+void qbd_leader_base_moved(struct qbd_core *core)
+{
+	if (!qbd_core_leads(core))
+		return;
+	for (u32 slot = 0; slot < QBD_PEERS_MAX; slot++) {
+		struct qbd_peer *peer = &core->peers[slot];
+
+		if (peer->member && peer->state != QBD_PEER_NEEDS_EXTENTS &&
+		    peer->next - 1 < core->trail.base_index)
+			qbd_leader_probe(core, peer, peer->next);
 	}
 }
 
@@ -360,9 +378,6 @@ enum qbd_pull qbd_core_next_append(struct qbd_core *core, u64 now, u32 id,
 	qbd_event_begin(core, now);
 	if (!peer || !peer->member || !qbd_core_leads(core))
 		return QBD_PULL_NOTHING;
-	if (peer->state == QBD_PEER_REPLICATE &&
-	    peer->next - 1 < core->trail.base_index)
-		qbd_leader_probe(core, peer, peer->next);
 	if (peer->state == QBD_PEER_NEEDS_EXTENTS)
 		return QBD_PULL_EXTENTS;
 	if (!qbd_leader_can_pull(core, peer))
