@@ -1,0 +1,513 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/genetlink.h>
+#include <poll.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/client.h"
+
+#define DUMP_TRIES	10
+/* Room for events that come in a burst while we are busy. */
+#define EVENT_BUFFER	(1 << 20)
+
+extern char **environ;
+
+/**
+ * struct exchange - one request and what came back
+ * @take: called for each data message; may be NULL
+ * @text: the module's words on an error, or ""
+ */
+struct exchange {
+	int (*take)(void *context, const struct nlmsghdr *message);
+	void *context;
+	char text[512];
+};
+
+static struct nlmsghdr *begin(struct qbd_client *client, uint16_t type, uint16_t flags,
+			      uint8_t command, uint8_t version)
+{
+	struct nlmsghdr *message = mnl_nlmsg_put_header(client->buffer);
+	struct genlmsghdr *header;
+
+	message->nlmsg_type = type;
+	message->nlmsg_flags = NLM_F_REQUEST | flags;
+	message->nlmsg_seq = ++client->sequence;
+	header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
+	header->cmd = command;
+	header->version = version;
+	return message;
+}
+
+static struct nlmsghdr *begin_qbd(struct qbd_client *client, uint16_t flags, uint8_t command)
+{
+	return begin(client, client->family, flags, command, QBD_FAMILY_VERSION);
+}
+
+/* The text that the kernel put behind an error. */
+static void take_extack(const struct nlmsghdr *message, char *text, size_t size)
+{
+	const struct nlmsgerr *answer = mnl_nlmsg_get_payload(message);
+	size_t offset = sizeof(*answer);
+	const struct nlattr *attribute;
+
+	text[0] = '\0';
+	if (!(message->nlmsg_flags & NLM_F_ACK_TLVS))
+		return;
+	if (!(message->nlmsg_flags & NLM_F_CAPPED))
+		offset += MNL_ALIGN(mnl_nlmsg_get_payload_len(message) < offset ? 0 :
+				    answer->msg.nlmsg_len - sizeof(answer->msg));
+	if (offset > mnl_nlmsg_get_payload_len(message))
+		return;
+	mnl_attr_for_each(attribute, message, offset) {
+		if (mnl_attr_get_type(attribute) != NLMSGERR_ATTR_MSG)
+			continue;
+		snprintf(text, size, "%.*s", (int)mnl_attr_get_payload_len(attribute),
+			 (const char *)mnl_attr_get_payload(attribute));
+	}
+}
+
+static int take_error(const struct nlmsghdr *message, struct exchange *exchange)
+{
+	const struct nlmsgerr *answer = mnl_nlmsg_get_payload(message);
+
+	if (mnl_nlmsg_get_payload_len(message) < sizeof(*answer))
+		return -EBADMSG;
+	if (answer->error)
+		take_extack(message, exchange->text, sizeof(exchange->text));
+	return answer->error;
+}
+
+/* One buffer of answers. Return: 1 if more is to come, 0 at the end, or -errno. */
+static int take_answers(struct qbd_client *client, size_t length, struct exchange *exchange)
+{
+	const struct nlmsghdr *message = (const void *)client->buffer;
+	bool interrupted = false;
+	int left = (int)length;
+
+	for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+		int result = 0;
+
+		if (message->nlmsg_seq != client->sequence)
+			continue;
+		interrupted |= message->nlmsg_flags & NLM_F_DUMP_INTR;
+		if (message->nlmsg_type == NLMSG_ERROR)
+			return take_error(message, exchange);
+		if (message->nlmsg_type == NLMSG_DONE)
+			return interrupted ? -EINTR : 0;
+		if (exchange->take)
+			result = exchange->take(exchange->context, message);
+		if (result)
+			return result;
+	}
+	return interrupted ? -EINTR : 1;
+}
+
+/* Every request asks for an acknowledgement or is a dump: both have an end. */
+static int transact(struct qbd_client *client, struct nlmsghdr *message,
+		    struct exchange *exchange)
+{
+	int result = 1;
+
+	exchange->text[0] = '\0';
+	if (mnl_socket_sendto(client->socket, message, message->nlmsg_len) < 0)
+		return -errno;
+	while (result == 1) {
+		ssize_t got = mnl_socket_recvfrom(client->socket, client->buffer,
+						  QBD_CLIENT_BUFFER_SIZE);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		result = take_answers(client, got, exchange);
+	}
+	return result;
+}
+
+/* The line for people: "NAME: words". */
+static int fail(struct qbd_error *error, const char *name, int result,
+		const struct exchange *exchange)
+{
+	size_t length = name ? strlen(name) : 0;
+
+	if (exchange->text[0] && (!length || (!strncmp(exchange->text, name, length) &&
+					      exchange->text[length] == ':')))
+		return qbd_fail(error, -result, "%s", exchange->text);
+	if (exchange->text[0])
+		return qbd_fail(error, -result, "%s: %s", name, exchange->text);
+	if (result == -EPERM)
+		return qbd_fail(error, -result, "%s%sthe kernel does not permit it; run this as root",
+				length ? name : "", length ? ": " : "");
+	return qbd_fail(error, -result, "%s%sthe module says: %s", length ? name : "",
+			length ? ": " : "", strerror(-result));
+}
+
+/* ---- opening ------------------------------------------------------------ */
+
+static void take_group(struct qbd_client *client, const struct nlattr *group)
+{
+	const struct nlattr *attribute;
+	const char *name = "";
+	uint32_t id = 0;
+
+	mnl_attr_for_each_nested(attribute, group) {
+		if (mnl_attr_get_type(attribute) == CTRL_ATTR_MCAST_GRP_NAME)
+			name = mnl_attr_get_str(attribute);
+		if (mnl_attr_get_type(attribute) == CTRL_ATTR_MCAST_GRP_ID)
+			id = mnl_attr_get_u32(attribute);
+	}
+	if (!strcmp(name, QBD_MCGRP_EVENTS))
+		client->events_group = id;
+}
+
+static int take_family(void *context, const struct nlmsghdr *message)
+{
+	struct qbd_client *client = context;
+	const struct nlattr *attribute, *group;
+
+	mnl_attr_for_each(attribute, message, sizeof(struct genlmsghdr)) {
+		if (mnl_attr_get_type(attribute) == CTRL_ATTR_FAMILY_ID)
+			client->family = mnl_attr_get_u16(attribute);
+		if (mnl_attr_get_type(attribute) != CTRL_ATTR_MCAST_GROUPS)
+			continue;
+		mnl_attr_for_each_nested(group, attribute)
+			take_group(client, group);
+	}
+	return 0;
+}
+
+/* The kernel itself tries to load a module for a family that it does not know. */
+static int find_family(struct qbd_client *client)
+{
+	struct exchange exchange = { .take = take_family, .context = client };
+	struct nlmsghdr *message;
+
+	message = begin(client, GENL_ID_CTRL, NLM_F_ACK, CTRL_CMD_GETFAMILY, 1);
+	mnl_attr_put_strz(message, CTRL_ATTR_FAMILY_NAME, QBD_FAMILY_NAME);
+	return transact(client, message, &exchange);
+}
+
+static void load_module(void)
+{
+	char *arguments[] = { "modprobe", "-q", QBD_FAMILY_NAME, NULL };
+	pid_t child;
+	int status;
+
+	if (posix_spawnp(&child, arguments[0], NULL, NULL, arguments, environ))
+		return;
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+}
+
+static int open_socket(struct qbd_client *client, struct qbd_error *error)
+{
+	int one = 1;
+
+	client->buffer = malloc(QBD_CLIENT_BUFFER_SIZE);
+	if (!client->buffer)
+		return qbd_fail(error, ENOMEM, "netlink: out of memory");
+	client->socket = mnl_socket_open2(NETLINK_GENERIC, SOCK_CLOEXEC);
+	if (!client->socket || mnl_socket_bind(client->socket, 0, MNL_SOCKET_AUTOPID) < 0)
+		return qbd_fail(error, errno, "netlink: no socket: %s", strerror(errno));
+	/* Kernels that do not know these answer without words. */
+	mnl_socket_setsockopt(client->socket, NETLINK_EXT_ACK, &one, sizeof(one));
+	mnl_socket_setsockopt(client->socket, NETLINK_CAP_ACK, &one, sizeof(one));
+	client->port = mnl_socket_get_portid(client->socket);
+	client->sequence = (uint32_t)time(NULL);
+	return 0;
+}
+
+int qbd_client_open(struct qbd_client *client, bool load, struct qbd_error *error)
+{
+	int result;
+
+	memset(client, 0, sizeof(*client));
+	result = open_socket(client, error);
+	if (result)
+		goto err;
+	result = find_family(client);
+	if (result == -ENOENT && load) {
+		load_module();
+		result = find_family(client);
+	}
+	if (result == -ENOENT)
+		qbd_fail(error, ENOENT,
+			 "the kernel module qbd is not loaded%s; install it with 'make modules_install', then 'modprobe qbd'",
+			 load ? " and could not be" : "");
+	else if (result)
+		qbd_fail(error, -result, "netlink: %s", strerror(-result));
+	if (!result)
+		return 0;
+err:
+	qbd_client_close(client);
+	return result;
+}
+
+void qbd_client_close(struct qbd_client *client)
+{
+	if (client->socket)
+		mnl_socket_close(client->socket);
+	free(client->buffer);
+	client->socket = NULL;
+	client->buffer = NULL;
+}
+
+/* ---- requests ----------------------------------------------------------- */
+
+static void put_settings(struct nlmsghdr *message, const struct qbd_settings_wish *wish)
+{
+	const struct qbd_settings *settings = &wish->settings;
+	const struct {
+		unsigned int given;
+		uint16_t attribute;
+		uint32_t value;
+	} values[] = {
+		{ QBD_GIVEN_ELECTION_TIMEOUT, QBD_A_SETTINGS_ELECTION_TIMEOUT_MS,
+		  settings->election_timeout_ms },
+		{ QBD_GIVEN_HEARTBEAT, QBD_A_SETTINGS_HEARTBEAT_MS, settings->heartbeat_ms },
+		{ QBD_GIVEN_NO_QUORUM, QBD_A_SETTINGS_NO_QUORUM, settings->no_quorum },
+		{ QBD_GIVEN_NO_QUORUM_GRACE, QBD_A_SETTINGS_NO_QUORUM_GRACE_MS,
+		  settings->no_quorum_grace_ms },
+		{ QBD_GIVEN_READ_MODE, QBD_A_SETTINGS_READ_MODE, settings->read_mode },
+		{ QBD_GIVEN_WINDOW, QBD_A_SETTINGS_WINDOW_BYTES, settings->window_bytes },
+	};
+	struct nlattr *nest;
+
+	if (!wish->given)
+		return;
+	nest = mnl_attr_nest_start(message, QBD_A_DEVICE_SETTINGS);
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+		if (wish->given & values[i].given)
+			mnl_attr_put_u32(message, values[i].attribute, values[i].value);
+	mnl_attr_nest_end(message, nest);
+}
+
+static int take_up_reply(void *context, const struct nlmsghdr *message)
+{
+	struct qbd_up_reply *reply = context;
+	const struct nlattr *attribute;
+
+	mnl_attr_for_each(attribute, message, sizeof(struct genlmsghdr)) {
+		switch (mnl_attr_get_type(attribute)) {
+		case QBD_A_DEVICE_NAME:
+			snprintf(reply->name, sizeof(reply->name), "%.*s",
+				 (int)mnl_attr_get_payload_len(attribute),
+				 mnl_attr_get_str(attribute));
+			break;
+		case QBD_A_DEVICE_NUMBER:
+			reply->number = mnl_attr_get_u32(attribute);
+			break;
+		case QBD_A_DEVICE_MEMBER_ID:
+			reply->member_id = mnl_attr_get_u32(attribute);
+			break;
+		}
+	}
+	return 0;
+}
+
+int qbd_client_up(struct qbd_client *client, const struct qbd_up_wish *wish,
+		  struct qbd_up_reply *reply, struct qbd_error *error)
+{
+	struct exchange exchange = { .take = take_up_reply, .context = reply };
+	struct nlmsghdr *message = begin_qbd(client, NLM_F_ACK, QBD_CMD_UP);
+	int result;
+
+	memset(reply, 0, sizeof(*reply));
+	mnl_attr_put_strz(message, QBD_A_DEVICE_DISK, wish->disk);
+	if (wish->memory_bytes)
+		mnl_attr_put_u32(message, QBD_A_DEVICE_MEMORY_BYTES, wish->memory_bytes);
+	put_settings(message, &wish->settings);
+	result = transact(client, message, &exchange);
+	return result ? fail(error, wish->disk, result, &exchange) : 0;
+}
+
+int qbd_client_down(struct qbd_client *client, const char *name, bool force,
+		    struct qbd_error *error)
+{
+	struct nlmsghdr *message = begin_qbd(client, NLM_F_ACK, QBD_CMD_DOWN);
+	struct exchange exchange = { 0 };
+	int result;
+
+	mnl_attr_put_strz(message, QBD_A_DEVICE_NAME, name);
+	if (force)
+		mnl_attr_put(message, QBD_A_DEVICE_FORCE, 0, NULL);
+	result = transact(client, message, &exchange);
+	return result ? fail(error, name, result, &exchange) : 0;
+}
+
+int qbd_client_set(struct qbd_client *client, const char *name,
+		   const struct qbd_settings_wish *wish, struct qbd_error *error)
+{
+	struct nlmsghdr *message = begin_qbd(client, NLM_F_ACK, QBD_CMD_SET);
+	struct exchange exchange = { 0 };
+	int result;
+
+	mnl_attr_put_strz(message, QBD_A_DEVICE_NAME, name);
+	put_settings(message, wish);
+	result = transact(client, message, &exchange);
+	return result ? fail(error, name, result, &exchange) : 0;
+}
+
+int qbd_client_leader_move(struct qbd_client *client, const char *name, uint32_t member,
+			   struct qbd_error *error)
+{
+	struct nlmsghdr *message = begin_qbd(client, NLM_F_ACK, QBD_CMD_LEADER_MOVE);
+	struct exchange exchange = { 0 };
+	int result;
+
+	mnl_attr_put_strz(message, QBD_A_DEVICE_NAME, name);
+	if (member)
+		mnl_attr_put_u32(message, QBD_A_DEVICE_MEMBER, member);
+	result = transact(client, message, &exchange);
+	return result ? fail(error, name, result, &exchange) : 0;
+}
+
+/* ---- status ------------------------------------------------------------- */
+
+static int take_status(void *context, const struct nlmsghdr *message)
+{
+	return qbd_status_parse(message, context) ? -EBADMSG : 0;
+}
+
+int qbd_client_status(struct qbd_client *client, const char *name,
+		      struct qbd_status *status, struct qbd_error *error)
+{
+	struct exchange exchange = { .take = take_status, .context = status };
+	struct nlmsghdr *message = begin_qbd(client, NLM_F_ACK, QBD_CMD_STATUS);
+	int result;
+
+	mnl_attr_put_strz(message, QBD_A_DEVICE_NAME, name);
+	result = transact(client, message, &exchange);
+	return result ? fail(error, name, result, &exchange) : 0;
+}
+
+struct status_list {
+	struct qbd_status *statuses;
+	size_t count;
+};
+
+static int take_listed(void *context, const struct nlmsghdr *message)
+{
+	struct status_list *list = context;
+	struct qbd_status *larger;
+
+	larger = realloc(list->statuses, (list->count + 1) * sizeof(*larger));
+	if (!larger)
+		return -ENOMEM;
+	list->statuses = larger;
+	if (qbd_status_parse(message, &larger[list->count]))
+		return -EBADMSG;
+	list->count++;
+	return 0;
+}
+
+/* What is left of a dump that was given up must not be taken for the next one. */
+static void drain(struct qbd_client *client)
+{
+	struct pollfd poll_one = {
+		.fd = mnl_socket_get_fd(client->socket),
+		.events = POLLIN,
+	};
+
+	while (poll(&poll_one, 1, 0) > 0 &&
+	       mnl_socket_recvfrom(client->socket, client->buffer,
+				   QBD_CLIENT_BUFFER_SIZE) > 0)
+		;
+}
+
+int qbd_client_status_all(struct qbd_client *client, struct qbd_status **statuses,
+			  size_t *count, struct qbd_error *error)
+{
+	struct status_list list = { 0 };
+	struct exchange exchange = { .take = take_listed, .context = &list };
+	int result = -EINTR;
+
+	/* Devices that come and go meanwhile make it start anew. */
+	for (int try = 0; result == -EINTR && try < DUMP_TRIES; try++) {
+		list.count = 0;
+		drain(client);
+		result = transact(client, begin_qbd(client, NLM_F_DUMP, QBD_CMD_STATUS),
+				  &exchange);
+	}
+	if (result) {
+		free(list.statuses);
+		return fail(error, NULL, result, &exchange);
+	}
+	*statuses = list.statuses;
+	*count = list.count;
+	return 0;
+}
+
+/* ---- events ------------------------------------------------------------- */
+
+int qbd_client_listen(struct qbd_client *client, struct qbd_error *error)
+{
+	int size = EVENT_BUFFER;
+	int fd = mnl_socket_get_fd(client->socket);
+
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)))
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	if (mnl_socket_setsockopt(client->socket, NETLINK_ADD_MEMBERSHIP,
+				  &client->events_group, sizeof(client->events_group)))
+		return qbd_fail(error, errno, "events: cannot listen: %s", strerror(errno));
+	return 0;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+/* One datagram. Return: 1 with an event, 0 if it was something else, or -errno. */
+static int receive_event(struct qbd_client *client, struct qbd_event *event)
+{
+	const struct nlmsghdr *message = (const void *)client->buffer;
+	ssize_t got = mnl_socket_recvfrom(client->socket, client->buffer,
+					  QBD_CLIENT_BUFFER_SIZE);
+	const struct genlmsghdr *header;
+
+	if (got < 0)
+		return -errno;
+	if (!mnl_nlmsg_ok(message, (int)got) || message->nlmsg_type != client->family)
+		return 0;
+	header = mnl_nlmsg_get_payload(message);
+	if (header->cmd != QBD_CMD_EVENT)
+		return 0;
+	return !qbd_event_parse(message, event);
+}
+
+int qbd_client_event(struct qbd_client *client, struct qbd_event *event, int timeout_ms,
+		     struct qbd_error *error)
+{
+	int64_t end = now_ms() + timeout_ms;
+	struct pollfd poll_one = {
+		.fd = mnl_socket_get_fd(client->socket),
+		.events = POLLIN,
+	};
+
+	for (;;) {
+		int64_t left = timeout_ms < 0 ? -1 : end - now_ms();
+		int result = poll(&poll_one, 1, left < 0 && timeout_ms >= 0 ? 0 : (int)left);
+
+		if (result > 0)
+			result = receive_event(client, event);
+		else if (!result)
+			return 0;
+		else
+			result = -errno;
+		if (result == -EINTR || result == -ENOBUFS || result == 1)
+			return result;
+		if (result < 0)
+			return qbd_fail(error, -result, "events: %s", strerror(-result));
+	}
+}

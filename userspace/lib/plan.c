@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <uuid/uuid.h>
+
+#include "lib/plan.h"
+#include "lib/parse.h"
+
+#define CHUNK_BLOCKS	256u	/* of one write: 1 MiB */
+
+static uint64_t round_down(uint64_t value, uint64_t unit)
+{
+	return value / unit * unit;
+}
+
+static uint64_t round_up(uint64_t value, uint64_t unit)
+{
+	return round_down(value + unit - 1, unit);
+}
+
+static uint64_t extent_table_blocks(uint64_t device_blocks, uint32_t extent_shift)
+{
+	uint64_t extent_blocks = 1ULL << (extent_shift - QBD_BLOCK_SHIFT);
+	uint64_t extents = round_up(device_blocks, extent_blocks) / extent_blocks;
+
+	return round_up(extents, QBD_EXTENTS_PER_BLOCK) / QBD_EXTENTS_PER_BLOCK;
+}
+
+static int compute_log(const char *path, const struct qbd_plan_wish *wish,
+		       struct qbd_plan *plan, struct qbd_error *error)
+{
+	uint64_t bytes = wish->log_bytes;
+	char least[QBD_SIZE_TEXT_SIZE];
+
+	if (!bytes) {
+		bytes = (plan->backing_blocks << QBD_BLOCK_SHIFT) / 64;
+		if (bytes < QBD_LOG_BYTES_DEFAULT_MIN)
+			bytes = QBD_LOG_BYTES_DEFAULT_MIN;
+		if (bytes > QBD_LOG_BYTES_DEFAULT_MAX)
+			bytes = QBD_LOG_BYTES_DEFAULT_MAX;
+	}
+	plan->log_blocks = round_down(bytes >> QBD_BLOCK_SHIFT, QBD_ALIGNMENT_BLOCKS);
+	if (plan->log_blocks < QBD_LOG_BLOCKS_MIN)
+		return qbd_fail(error, EINVAL, "%s: a log of %" PRIu64 " bytes is too small; at least %s",
+				path, bytes,
+				qbd_size_text((uint64_t)QBD_LOG_BLOCKS_MIN << QBD_BLOCK_SHIFT,
+					      least));
+	return 0;
+}
+
+static int compute_extents(const char *path, const struct qbd_plan_wish *wish,
+			   struct qbd_plan *plan, struct qbd_error *error)
+{
+	uint64_t bytes = wish->extent_bytes;
+
+	plan->extent_shift = QBD_EXTENT_SHIFT_DEFAULT;
+	if (!bytes)
+		return 0;
+	if ((bytes & (bytes - 1)) || bytes < 1ULL << QBD_EXTENT_SHIFT_MIN ||
+	    bytes > 1ULL << QBD_EXTENT_SHIFT_MAX)
+		return qbd_fail(error, EINVAL,
+				"%s: an extent of %" PRIu64 " bytes is not possible; use a power of two from %uK to %uM",
+				path, bytes, 1u << (QBD_EXTENT_SHIFT_MIN - 10),
+				1u << (QBD_EXTENT_SHIFT_MAX - 20));
+	plan->extent_shift = __builtin_ctzll(bytes);
+	return 0;
+}
+
+/* Where table, log and data come to lie for a device of this size. */
+static void place(struct qbd_plan *plan, uint64_t device_blocks)
+{
+	plan->device_blocks = device_blocks;
+	plan->extent_table_blocks = extent_table_blocks(device_blocks,
+							    plan->extent_shift);
+	plan->log_block = round_up(QBD_EXTENT_TABLE_BLOCK + plan->extent_table_blocks,
+				       QBD_ALIGNMENT_BLOCKS);
+	plan->data_block = round_up(plan->log_block + plan->log_blocks,
+					QBD_ALIGNMENT_BLOCKS);
+}
+
+/* The last block is the second superblock's. */
+static uint64_t data_room(const struct qbd_plan *plan)
+{
+	uint64_t end = plan->backing_blocks - 1;
+
+	return end > plan->data_block ? end - plan->data_block : 0;
+}
+
+int qbd_plan_compute(const char *path, uint64_t backing_blocks,
+			 const struct qbd_plan_wish *wish,
+			 struct qbd_plan *plan, struct qbd_error *error)
+{
+	uint64_t wanted = wish->device_bytes >> QBD_BLOCK_SHIFT;
+	char have[QBD_SIZE_TEXT_SIZE], most[QBD_SIZE_TEXT_SIZE], log[QBD_SIZE_TEXT_SIZE];
+	uint64_t room;
+	int result;
+
+	memset(plan, 0, sizeof(*plan));
+	plan->backing_blocks = backing_blocks;
+	result = compute_extents(path, wish, plan, error);
+	if (!result)
+		result = compute_log(path, wish, plan, error);
+	if (result)
+		return result;
+	if (wish->device_bytes && !wanted)
+		return qbd_fail(error, EINVAL, "%s: a device of %" PRIu64 " bytes is too small; at least one block of 4K",
+				path, wish->device_bytes);
+	/* The table for the whole disk is a little large; one step makes it fit. */
+	place(plan, backing_blocks);
+	room = data_room(plan);
+	place(plan, room ? room : 1);
+	room = round_down(data_room(plan), QBD_ALIGNMENT_BLOCKS);
+	if (!room)
+		return qbd_fail(error, ENOSPC,
+				"%s: is too small: %s, of which the log takes %s; at least %" PRIu64 " MiB are needed with this log",
+				path, qbd_size_text(backing_blocks << QBD_BLOCK_SHIFT, have),
+				qbd_size_text(plan->log_blocks << QBD_BLOCK_SHIFT, log),
+				(plan->data_block >> 8) + 2);
+	if (!wanted) {
+		place(plan, room);
+		return 0;
+	}
+	place(plan, wanted <= backing_blocks ? wanted : backing_blocks);
+	if (wanted > data_room(plan))
+		return qbd_fail(error, ENOSPC,
+				"%s: a device of %s does not fit; this disk has room for --size %" PRIu64 "M at most",
+				path, qbd_size_text(wanted << QBD_BLOCK_SHIFT, most), room >> 8);
+	return 0;
+}
+
+static void fill_header(struct qbd_block_header *header, uint32_t magic, uint64_t block,
+			const uint8_t *uuid)
+{
+	header->magic = cpu_to_le32(magic);
+	header->version = cpu_to_le32(QBD_FORMAT_VERSION);
+	header->position = cpu_to_le64(block);
+	memcpy(header->uuid, uuid, QBD_UUID_SIZE);
+	header->checksum = cpu_to_le32(qbd_block_checksum(header));
+}
+
+static void make_superblock(const struct qbd_format_parameters *parameters,
+			    struct qbd_superblock *superblock)
+{
+	const struct qbd_plan *plan = &parameters->plan;
+
+	memset(superblock, 0, sizeof(*superblock));
+	superblock->member_id = cpu_to_le32(parameters->member_id);
+	superblock->extent_shift = cpu_to_le32(plan->extent_shift);
+	uuid_generate_random(superblock->incarnation);
+	strncpy(superblock->name, parameters->name, sizeof(superblock->name) - 1);
+	superblock->created_seconds = cpu_to_le64((uint64_t)time(NULL));
+	superblock->backing_blocks = cpu_to_le64(plan->backing_blocks);
+	superblock->device_blocks = cpu_to_le64(plan->device_blocks);
+	superblock->extent_table_blocks = cpu_to_le64(plan->extent_table_blocks);
+	superblock->log_block = cpu_to_le64(plan->log_block);
+	superblock->log_blocks = cpu_to_le64(plan->log_blocks);
+	superblock->data_block = cpu_to_le64(plan->data_block);
+	memcpy(superblock->secret, parameters->token->secret, QBD_SECRET_SIZE);
+}
+
+static void make_state(const struct qbd_format_parameters *parameters, unsigned int slot,
+		       struct qbd_state_block *state)
+{
+	memset(state, 0, sizeof(*state));
+	/* Writers alternate by sequence: an even one goes to slot 0. */
+	state->sequence = cpu_to_le64(2 - slot);
+	state->flags = cpu_to_le32(QBD_STATE_CLEAN);
+	state->log_first_index = cpu_to_le64(1);
+	state->membership = *parameters->members;
+	state->applied_membership = *parameters->members;
+	fill_header(&state->header, QBD_STATE_MAGIC, QBD_STATE_SLOT_BLOCK(slot),
+		    parameters->token->uuid);
+}
+
+/* The blocks of the extent table from @first on; then write or compare them. */
+static void make_extents(const struct qbd_format_parameters *parameters, uint64_t first,
+			 size_t count, struct qbd_extent_block *blocks)
+{
+	memset(blocks, 0, count * sizeof(*blocks));
+	for (size_t i = 0; i < count; i++)
+		fill_header(&blocks[i].header, QBD_EXTENTS_MAGIC,
+			    QBD_EXTENT_TABLE_BLOCK + first + i, parameters->token->uuid);
+}
+
+static size_t chunk_of(uint64_t left)
+{
+	return left < CHUNK_BLOCKS ? (size_t)left : CHUNK_BLOCKS;
+}
+
+static int write_extents(struct qbd_disk *disk,
+			 const struct qbd_format_parameters *parameters, void *buffer,
+			 struct qbd_error *error)
+{
+	uint64_t total = parameters->plan.extent_table_blocks;
+	int result = 0;
+
+	for (uint64_t first = 0; !result && first < total; first += CHUNK_BLOCKS) {
+		size_t count = chunk_of(total - first);
+
+		make_extents(parameters, first, count, buffer);
+		result = qbd_disk_write(disk, QBD_EXTENT_TABLE_BLOCK + first, buffer, count,
+					error);
+	}
+	return result;
+}
+
+static int check_same(struct qbd_disk *disk, uint64_t block, const void *wanted, void *found,
+		      size_t count, struct qbd_error *error)
+{
+	int result = qbd_disk_read(disk, block, found, count, error);
+
+	if (!result && memcmp(wanted, found, count << QBD_BLOCK_SHIFT))
+		result = qbd_fail(error, EIO,
+				  "%s: does not hold what was written near block %" PRIu64 "; this disk is broken, use another",
+				  disk->path, block);
+	return result;
+}
+
+static int check_extents(struct qbd_disk *disk,
+			 const struct qbd_format_parameters *parameters, void *wanted,
+			 void *found, struct qbd_error *error)
+{
+	uint64_t total = parameters->plan.extent_table_blocks;
+	int result = 0;
+
+	for (uint64_t first = 0; !result && first < total; first += CHUNK_BLOCKS) {
+		size_t count = chunk_of(total - first);
+
+		make_extents(parameters, first, count, wanted);
+		result = check_same(disk, QBD_EXTENT_TABLE_BLOCK + first, wanted, found,
+				    count, error);
+	}
+	return result;
+}
+
+static int check_log(struct qbd_disk *disk, const struct qbd_format_parameters *parameters,
+		     void *zero, void *found, struct qbd_error *error)
+{
+	const struct qbd_plan *plan = &parameters->plan;
+	int result = 0;
+
+	memset(zero, 0, (size_t)CHUNK_BLOCKS << QBD_BLOCK_SHIFT);
+	for (uint64_t first = 0; !result && first < plan->log_blocks; first += CHUNK_BLOCKS)
+		result = check_same(disk, plan->log_block + first, zero, found,
+				    chunk_of(plan->log_blocks - first), error);
+	return result;
+}
+
+/* Everything but the superblocks. @a and @b: CHUNK_BLOCKS each. */
+static int format_inside(struct qbd_disk *disk,
+			 const struct qbd_format_parameters *parameters, void *a, void *b,
+			 struct qbd_error *error)
+{
+	const struct qbd_plan *plan = &parameters->plan;
+	unsigned int slot;
+	int result;
+
+	result = qbd_unformat(disk, plan->backing_blocks - 1, error);
+	if (!result)
+		result = write_extents(disk, parameters, a, error);
+	/* The whole ring: records of an earlier life under the same token would fit. */
+	if (!result)
+		result = qbd_disk_zero(disk, plan->log_block, plan->log_blocks, error);
+	for (slot = 0; !result && slot < QBD_STATE_SLOTS; slot++) {
+		make_state(parameters, slot, a);
+		result = qbd_disk_write(disk, QBD_STATE_SLOT_BLOCK(slot), a, 1, error);
+	}
+	if (!result)
+		result = qbd_disk_flush(disk, error);
+	for (slot = 0; !result && slot < QBD_STATE_SLOTS; slot++) {
+		make_state(parameters, slot, a);
+		result = check_same(disk, QBD_STATE_SLOT_BLOCK(slot), a, b, 1, error);
+	}
+	if (!result)
+		result = check_extents(disk, parameters, a, b, error);
+	if (!result)
+		result = check_log(disk, parameters, a, b, error);
+	return result;
+}
+
+static int format_superblocks(struct qbd_disk *disk,
+			      const struct qbd_format_parameters *parameters, void *a,
+			      void *b, struct qbd_error *error)
+{
+	uint64_t places[2] = { parameters->plan.backing_blocks - 1, 0 };
+	struct qbd_superblock *superblock = a;
+	int result = 0;
+
+	make_superblock(parameters, superblock);
+	for (unsigned int i = 0; !result && i < 2; i++) {
+		superblock->header.checksum = 0;
+		fill_header(&superblock->header, QBD_SUPERBLOCK_MAGIC, places[i],
+			    parameters->token->uuid);
+		result = qbd_disk_write(disk, places[i], superblock, 1, error);
+		if (!result)
+			result = qbd_disk_flush(disk, error);
+		if (!result)
+			result = check_same(disk, places[i], superblock, b, 1, error);
+	}
+	return result;
+}
+
+int qbd_format(struct qbd_disk *disk, const struct qbd_format_parameters *parameters,
+	       struct qbd_error *error)
+{
+	void *a = qbd_disk_buffer(CHUNK_BLOCKS);
+	void *b = qbd_disk_buffer(CHUNK_BLOCKS);
+	int result;
+
+	if (a && b)
+		result = format_inside(disk, parameters, a, b, error);
+	else
+		result = qbd_fail(error, ENOMEM, "%s: out of memory", disk->path);
+	if (!result)
+		result = format_superblocks(disk, parameters, a, b, error);
+	free(a);
+	free(b);
+	return result;
+}
+
+int qbd_unformat(struct qbd_disk *disk, uint64_t second_superblock,
+		 struct qbd_error *error)
+{
+	uint64_t tail = disk->blocks > QBD_ALIGNMENT_BLOCKS ?
+			disk->blocks - QBD_ALIGNMENT_BLOCKS : 0;
+	uint64_t head = disk->blocks < QBD_ALIGNMENT_BLOCKS ? disk->blocks :
+			QBD_ALIGNMENT_BLOCKS;
+	int result;
+
+	/*
+	 * The first and the last MiB: our superblocks and state, and what others
+	 * look for there (file systems, partition tables, RAID), so that nobody
+	 * takes the disk for what it was.
+	 */
+	result = qbd_disk_zero(disk, 0, head, error);
+	if (!result && second_superblock < disk->blocks)
+		result = qbd_disk_zero(disk, second_superblock, 1, error);
+	if (!result)
+		result = qbd_disk_zero(disk, tail, disk->blocks - tail, error);
+	if (!result)
+		result = qbd_disk_flush(disk, error);
+	return result;
+}
+
+const char *qbd_fingerprint(const uint8_t *uuid, const char *name, uint64_t device_blocks,
+			    uint32_t extent_shift,
+			    const struct qbd_membership_layout *members, char *text)
+{
+	__le64 size = cpu_to_le64(device_blocks);
+	__le32 shift = cpu_to_le32(extent_shift);
+	uint32_t count = le32_to_cpu(members->count);
+	uint32_t crc = ~0u;
+
+	crc = qbd_crc32c(crc, uuid, QBD_UUID_SIZE);
+	crc = qbd_crc32c(crc, name, strlen(name) + 1);
+	crc = qbd_crc32c(crc, &size, sizeof(size));
+	crc = qbd_crc32c(crc, &shift, sizeof(shift));
+	crc = qbd_crc32c(crc, members->members, count * sizeof(members->members[0]));
+	snprintf(text, QBD_FINGERPRINT_TEXT_SIZE, "%04x-%04x", crc >> 16, crc & 0xffff);
+	return text;
+}

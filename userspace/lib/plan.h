@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Where things lie on a member's disk, and writing an empty one. */
+#ifndef QBD_LIB_PLAN_H
+#define QBD_LIB_PLAN_H
+
+#include "format/superblock.h"
+#include "lib/disk.h"
+#include "lib/error.h"
+#include "lib/token.h"
+
+#define QBD_LOG_BYTES_DEFAULT_MIN	(16ULL << 20)
+#define QBD_LOG_BYTES_DEFAULT_MAX	(256ULL << 20)
+
+struct qbd_plan {
+	uint64_t backing_blocks;
+	uint64_t device_blocks;
+	uint64_t extent_table_blocks;
+	uint64_t log_block;
+	uint64_t log_blocks;
+	uint64_t data_block;
+	uint32_t extent_shift;
+};
+
+/**
+ * struct qbd_plan_wish - what was asked for
+ * @device_bytes: 0: as much as fits
+ * @log_bytes: 0: 1/64 of the disk, 16 MiB to 256 MiB
+ * @extent_bytes: 0: 1 MiB
+ */
+struct qbd_plan_wish {
+	uint64_t device_bytes;
+	uint64_t log_bytes;
+	uint64_t extent_bytes;
+};
+
+/* @path is only for the error's line. */
+int qbd_plan_compute(const char *path, uint64_t backing_blocks,
+			 const struct qbd_plan_wish *wish,
+			 struct qbd_plan *plan, struct qbd_error *error);
+
+struct qbd_format_parameters {
+	const char *name;
+	const struct qbd_token *token;
+	uint32_t member_id;
+	const struct qbd_membership_layout *members;
+	struct qbd_plan plan;
+};
+
+/**
+ * qbd_format() - make @disk an empty member
+ *
+ * The superblock comes last, so that an interrupted format leaves no disk that
+ * looks whole. Everything is read back. What was on the disk is lost.
+ */
+int qbd_format(struct qbd_disk *disk, const struct qbd_format_parameters *parameters,
+	       struct qbd_error *error);
+
+/* Superblocks and state: nothing on this disk is a qbd member afterwards. */
+int qbd_unformat(struct qbd_disk *disk, uint64_t second_superblock,
+		 struct qbd_error *error);
+
+/*
+ * Eight hexadecimal digits over what has to be the same on every member: device,
+ * name, size, extent size, members.
+ */
+#define QBD_FINGERPRINT_TEXT_SIZE	10
+const char *qbd_fingerprint(const uint8_t *uuid, const char *name, uint64_t device_blocks,
+			    uint32_t extent_shift,
+			    const struct qbd_membership_layout *members, char *text);
+
+#endif

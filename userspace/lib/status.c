@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/genetlink.h>
+#include <string.h>
+
+#include "lib/status.h"
+
+/* How an attribute is taken over into a structure. */
+enum field_kind { FIELD_U8, FIELD_U16, FIELD_U32, FIELD_U64, FIELD_FLAG, FIELD_TEXT, FIELD_BYTES };
+
+struct field {
+	uint16_t attribute;
+	enum field_kind kind;
+	size_t offset;
+	size_t size;
+};
+
+#define FIELD(type, attr, kind_, member)					\
+	{ attr, kind_, offsetof(struct type, member), sizeof(((struct type *)0)->member) }
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const struct field settings_fields[] = {
+#define F(attr, member) FIELD(qbd_settings, QBD_A_SETTINGS_##attr, FIELD_U32, member)
+	F(ELECTION_TIMEOUT_MS, election_timeout_ms),
+	F(HEARTBEAT_MS, heartbeat_ms),
+	F(NO_QUORUM, no_quorum),
+	F(NO_QUORUM_GRACE_MS, no_quorum_grace_ms),
+	F(READ_MODE, read_mode),
+	F(WINDOW_BYTES, window_bytes),
+#undef F
+};
+
+static const struct field network_fields[] = {
+#define F(attr, kind, member) FIELD(qbd_network_status, QBD_A_NETWORK_##attr, kind, member)
+	F(CONTROL_UP, FIELD_FLAG, control_up),
+	F(BULK_UP, FIELD_FLAG, bulk_up),
+	F(QUEUED_BYTES, FIELD_U64, queued_bytes),
+	F(SENT_BYTES, FIELD_U64, sent_bytes),
+	F(RECEIVED_BYTES, FIELD_U64, received_bytes),
+	F(SENT_FRAMES, FIELD_U64, sent_frames),
+	F(RECEIVED_FRAMES, FIELD_U64, received_frames),
+	F(CONNECTS, FIELD_U64, connects),
+	F(LAST_ERROR, FIELD_TEXT, last_error),
+#undef F
+};
+
+static const struct field member_fields[] = {
+#define F(attr, kind, member) FIELD(qbd_member_status, QBD_A_MEMBER_##attr, kind, member)
+	F(ID, FIELD_U32, id),
+	F(NAME, FIELD_TEXT, name),
+	F(ADDRESS, FIELD_BYTES, address.bytes),
+	F(PORT, FIELD_U16, address.port),
+	F(SCOPE, FIELD_U32, address.scope),
+	F(FLAGS, FIELD_U32, flags),
+	F(PRIORITY, FIELD_U8, priority),
+	F(SELF, FIELD_FLAG, self),
+	F(LEADER, FIELD_FLAG, leader),
+	F(CONNECTED, FIELD_FLAG, connected),
+	F(NEEDS_EXTENTS, FIELD_FLAG, needs_extents),
+	F(PROGRESS_KNOWN, FIELD_FLAG, progress_known),
+	F(PROGRESS_STATE, FIELD_U32, progress_state),
+	F(MATCH_INDEX, FIELD_U64, match_index),
+	F(NEXT_INDEX, FIELD_U64, next_index),
+	F(BEHIND_ENTRIES, FIELD_U64, behind_entries),
+	F(BEHIND_BYTES, FIELD_U64, behind_bytes),
+	F(INFLIGHT_BYTES, FIELD_U64, inflight_bytes),
+	F(LAST_HEARD_MS, FIELD_U64, last_heard_ms),
+#undef F
+};
+
+static const struct field store_fields[] = {
+#define F(attr, kind, member) FIELD(qbd_store_status, QBD_A_STORE_##attr, kind, member)
+	F(LOG_BYTES, FIELD_U64, log_bytes),
+	F(LOG_USED_BYTES, FIELD_U64, log_used_bytes),
+	F(RECORDS_IN_MEMORY, FIELD_U64, records_in_memory),
+	F(LOG_WRITES, FIELD_U64, log_writes),
+	F(LOG_WRITE_BYTES, FIELD_U64, log_write_bytes),
+	F(DATA_WRITES, FIELD_U64, data_writes),
+	F(DATA_WRITE_BYTES, FIELD_U64, data_write_bytes),
+	F(FLUSHES, FIELD_U64, flushes),
+	F(STATE_WRITES, FIELD_U64, state_writes),
+	F(CHECKPOINTS, FIELD_U64, checkpoints),
+	F(APPLIED_INDEX, FIELD_U64, applied_index),
+	F(OLDEST_WRITE_NS, FIELD_U64, oldest_write_ns),
+	F(FAILED, FIELD_FLAG, failed),
+#undef F
+};
+
+static const struct field device_fields[] = {
+#define F(attr, kind, member) FIELD(qbd_status, QBD_A_DEVICE_##attr, kind, member)
+	F(NAME, FIELD_TEXT, name),
+	F(NUMBER, FIELD_U32, number),
+	F(UUID, FIELD_BYTES, uuid),
+	F(MEMBER_ID, FIELD_U32, member_id),
+	F(DEVICE_BYTES, FIELD_U64, device_bytes),
+	F(ROLE, FIELD_U32, role),
+	F(TERM, FIELD_U64, term),
+	F(LEADER, FIELD_U32, leader),
+	F(HAS_QUORUM, FIELD_FLAG, has_quorum),
+	F(VOTERS, FIELD_U32, voters),
+	F(QUORUM_NEEDED, FIELD_U32, quorum_needed),
+	F(VOTERS_UP, FIELD_U32, voters_up),
+	F(MAY_LOSE, FIELD_U32, may_lose),
+	F(FIRST_INDEX, FIELD_U64, first_index),
+	F(LAST_INDEX, FIELD_U64, last_index),
+	F(DURABLE_INDEX, FIELD_U64, durable_index),
+	F(COMMIT_INDEX, FIELD_U64, commit_index),
+	F(APPLIED_INDEX, FIELD_U64, applied_index),
+	F(FAILED, FIELD_FLAG, failed),
+	F(DAMAGED, FIELD_FLAG, damaged),
+	F(FILLING, FIELD_FLAG, filling),
+	F(FILL_EXTENTS_DONE, FIELD_U64, fill_extents_done),
+	F(FILL_EXTENTS_TOTAL, FIELD_U64, fill_extents_total),
+	F(LEASE_VALID, FIELD_FLAG, lease_valid),
+	F(SUSPENDED, FIELD_FLAG, suspended),
+	F(REQUESTS_WAITING, FIELD_U64, requests_waiting),
+	F(REQUESTS_IN_FLIGHT, FIELD_U64, requests_in_flight),
+	F(IN_USE, FIELD_U64, in_use),
+	F(READS, FIELD_U64, reads),
+	F(READ_BYTES, FIELD_U64, read_bytes),
+	F(WRITES, FIELD_U64, writes),
+	F(WRITE_BYTES, FIELD_U64, write_bytes),
+	F(ZEROES, FIELD_U64, zeroes),
+	F(FORWARDED, FIELD_U64, forwarded),
+	F(RESENT, FIELD_U64, resent),
+	F(ERRORS, FIELD_U64, errors),
+	F(RECORDS_APPENDED, FIELD_U64, records_appended),
+	F(MEMORY_TOTAL_BYTES, FIELD_U64, memory_bytes),
+	F(MEMORY_FREE_BYTES, FIELD_U64, memory_free_bytes),
+	F(PROBLEM, FIELD_TEXT, problem),
+#undef F
+};
+
+static const struct field event_fields[] = {
+#define F(attr, kind, member) FIELD(qbd_event, QBD_A_EVENT_##attr, kind, member)
+	F(TYPE, FIELD_U32, type),
+	F(SEQUENCE, FIELD_U64, sequence),
+	F(NAME, FIELD_TEXT, name),
+	F(NUMBER, FIELD_U32, number),
+	F(MEMBER_ID, FIELD_U32, member_id),
+	F(ROLE, FIELD_U32, role),
+	F(TERM, FIELD_U64, term),
+	F(LEADER, FIELD_U32, leader),
+	F(PEER, FIELD_U32, peer),
+	F(DONE, FIELD_U64, done),
+	F(TOTAL, FIELD_U64, total),
+	F(TEXT, FIELD_TEXT, text),
+#undef F
+};
+
+/* A string that may lack its NUL, or be too long. */
+static void take_text(const struct nlattr *attribute, char *to, size_t size)
+{
+	size_t length = strnlen(mnl_attr_get_payload(attribute),
+				mnl_attr_get_payload_len(attribute));
+
+	if (length > size - 1)
+		length = size - 1;
+	memcpy(to, mnl_attr_get_payload(attribute), length);
+	to[length] = '\0';
+}
+
+static void take_field(const struct field *field, const struct nlattr *attribute, char *base)
+{
+	size_t length = mnl_attr_get_payload_len(attribute);
+	char *to = base + field->offset;
+
+	switch (field->kind) {
+	case FIELD_FLAG:
+		*(bool *)to = true;
+		break;
+	case FIELD_TEXT:
+		take_text(attribute, to, field->size);
+		break;
+	case FIELD_BYTES:
+		memcpy(to, mnl_attr_get_payload(attribute),
+		       length < field->size ? length : field->size);
+		break;
+	default:
+		/* Of another length than ours: not the attribute that we know. */
+		if (length == field->size)
+			memcpy(to, mnl_attr_get_payload(attribute), length);
+	}
+}
+
+static void take_known(const struct field *fields, size_t count,
+		       const struct nlattr *attribute, void *base)
+{
+	for (size_t i = 0; i < count; i++)
+		if (fields[i].attribute == mnl_attr_get_type(attribute))
+			take_field(&fields[i], attribute, base);
+}
+
+static void take_nest(const struct field *fields, size_t count, const struct nlattr *nest,
+		      void *base)
+{
+	const struct nlattr *attribute;
+
+	mnl_attr_for_each_nested(attribute, nest)
+		take_known(fields, count, attribute, base);
+}
+
+static void take_member(const struct nlattr *nest, struct qbd_member_status *member)
+{
+	const struct nlattr *attribute;
+
+	memset(member, 0, sizeof(*member));
+	member->last_heard_ms = UINT64_MAX;
+	mnl_attr_for_each_nested(attribute, nest) {
+		uint16_t type = mnl_attr_get_type(attribute);
+
+		if (type == QBD_A_MEMBER_ADDRESS)
+			member->address.family =
+				cpu_to_le16(mnl_attr_get_payload_len(attribute) == 4 ? 4 : 6);
+		if (type == QBD_A_MEMBER_NETWORK)
+			take_nest(network_fields, COUNT(network_fields), attribute,
+				  &member->network);
+		else
+			take_known(member_fields, COUNT(member_fields), attribute, member);
+	}
+	/* Netlink is in host order, the layout little endian. */
+	member->address.port = cpu_to_le16(member->address.port);
+	member->address.scope = cpu_to_le32(member->address.scope);
+}
+
+int qbd_status_parse(const struct nlmsghdr *message, struct qbd_status *status)
+{
+	const struct nlattr *attribute;
+
+	memset(status, 0, sizeof(*status));
+	mnl_attr_for_each(attribute, message, sizeof(struct genlmsghdr)) {
+		switch (mnl_attr_get_type(attribute)) {
+		case QBD_A_DEVICE_SETTINGS:
+			take_nest(settings_fields, COUNT(settings_fields), attribute,
+				  &status->settings);
+			break;
+		case QBD_A_DEVICE_STORE:
+			take_nest(store_fields, COUNT(store_fields), attribute,
+				  &status->store);
+			break;
+		case QBD_A_DEVICE_MEMBERS:
+			if (status->member_count < QBD_MEMBERS_MAX)
+				take_member(attribute,
+					    &status->members[status->member_count++]);
+			break;
+		default:
+			take_known(device_fields, COUNT(device_fields), attribute, status);
+		}
+	}
+	return status->name[0] ? 0 : -1;
+}
+
+int qbd_event_parse(const struct nlmsghdr *message, struct qbd_event *event)
+{
+	const struct nlattr *attribute;
+
+	memset(event, 0, sizeof(*event));
+	mnl_attr_for_each(attribute, message, sizeof(struct genlmsghdr))
+		take_known(event_fields, COUNT(event_fields), attribute, event);
+	return event->type ? 0 : -1;
+}
+
+static const char *lookup(const char *const *texts, size_t count, uint32_t number)
+{
+	return number < count && texts[number] ? texts[number] : "unknown";
+}
+
+const char *qbd_role_text(uint32_t role)
+{
+	static const char *const texts[] = {
+		[QBD_MEMBER_ROLE_FOLLOWER]	= "follower",
+		[QBD_MEMBER_ROLE_PRECANDIDATE]	= "precandidate",
+		[QBD_MEMBER_ROLE_CANDIDATE]	= "candidate",
+		[QBD_MEMBER_ROLE_LEADER]	= "leader",
+	};
+
+	return lookup(texts, COUNT(texts), role);
+}
+
+const char *qbd_event_text(uint32_t type)
+{
+	static const char *const texts[] = {
+		[QBD_EVENT_TYPE_UP]		 = "up",
+		[QBD_EVENT_TYPE_DOWN]		 = "down",
+		[QBD_EVENT_TYPE_ROLE]		 = "role",
+		[QBD_EVENT_TYPE_LEADER]		 = "leader",
+		[QBD_EVENT_TYPE_PEER_UP]	 = "peer-up",
+		[QBD_EVENT_TYPE_PEER_DOWN]	 = "peer-down",
+		[QBD_EVENT_TYPE_QUORUM_LOST]	 = "quorum-lost",
+		[QBD_EVENT_TYPE_QUORUM_REGAINED] = "quorum-regained",
+		[QBD_EVENT_TYPE_FILL_PROGRESS]	 = "fill-progress",
+		[QBD_EVENT_TYPE_FILL_DONE]	 = "fill-done",
+		[QBD_EVENT_TYPE_DISK_FAILED]	 = "disk-failed",
+		[QBD_EVENT_TYPE_SETTINGS]	 = "settings",
+		[QBD_EVENT_TYPE_REFUSED]	 = "refused",
+	};
+
+	return lookup(texts, COUNT(texts), type);
+}
+
+const char *qbd_no_quorum_text(uint32_t policy)
+{
+	return policy == QBD_NO_QUORUM_POLICY_ERROR ? "error" : "suspend";
+}
+
+const char *qbd_read_mode_text(uint32_t mode)
+{
+	return mode == QBD_READ_POLICY_QUORUM ? "quorum" : "lease";
+}
+
+const struct qbd_member_status *qbd_status_member(const struct qbd_status *status,
+						  uint32_t id)
+{
+	for (uint32_t i = 0; i < status->member_count; i++)
+		if (status->members[i].id == id)
+			return &status->members[i];
+	return NULL;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the module says of a device, as netlink brings it. */
+#ifndef QBD_LIB_STATUS_H
+#define QBD_LIB_STATUS_H
+
+#include <libmnl/libmnl.h>
+#include <linux/qbd.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/format.h"
+
+/* Numbers and sizes mean what Documentation/netlink/specs/qbd.yaml says of them. */
+
+struct qbd_settings {
+	uint32_t election_timeout_ms;
+	uint32_t heartbeat_ms;
+	uint32_t no_quorum;		/* enum qbd_no_quorum_policy */
+	uint32_t no_quorum_grace_ms;
+	uint32_t read_mode;		/* enum qbd_read_policy */
+	uint32_t window_bytes;
+};
+
+struct qbd_network_status {
+	bool control_up;
+	bool bulk_up;
+	uint64_t queued_bytes;
+	uint64_t sent_bytes;
+	uint64_t received_bytes;
+	uint64_t sent_frames;
+	uint64_t received_frames;
+	uint64_t connects;
+	char last_error[128];
+};
+
+struct qbd_member_status {
+	uint32_t id;
+	char name[QBD_MEMBER_NAME_SIZE];
+	struct qbd_address address;
+	uint32_t flags;			/* enum qbd_member_flags */
+	uint8_t priority;
+	bool self;
+	bool leader;
+	bool connected;
+	bool needs_extents;
+	bool progress_known;
+	uint32_t progress_state;	/* enum qbd_progress_state */
+	uint64_t match_index;
+	uint64_t next_index;
+	uint64_t behind_entries;
+	uint64_t behind_bytes;
+	uint64_t inflight_bytes;
+	uint64_t last_heard_ms;		/* UINT64_MAX: never */
+	struct qbd_network_status network;
+};
+
+struct qbd_store_status {
+	uint64_t log_bytes;
+	uint64_t log_used_bytes;
+	uint64_t records_in_memory;
+	uint64_t log_writes;
+	uint64_t log_write_bytes;
+	uint64_t data_writes;
+	uint64_t data_write_bytes;
+	uint64_t flushes;
+	uint64_t state_writes;
+	uint64_t checkpoints;
+	uint64_t applied_index;
+	uint64_t oldest_write_ns;
+	bool failed;
+};
+
+struct qbd_status {
+	char name[QBD_NAME_SIZE];
+	uint32_t number;
+	uint8_t uuid[QBD_UUID_SIZE];
+	uint32_t member_id;
+	uint64_t device_bytes;
+	uint32_t role;			/* enum qbd_member_role */
+	uint64_t term;
+	uint32_t leader;		/* 0: none known */
+	bool has_quorum;
+	uint32_t voters;
+	uint32_t quorum_needed;
+	uint32_t voters_up;
+	int32_t may_lose;
+	uint64_t first_index;
+	uint64_t last_index;
+	uint64_t durable_index;
+	uint64_t commit_index;
+	uint64_t applied_index;
+	bool failed;
+	bool damaged;
+	bool filling;
+	uint64_t fill_extents_done;
+	uint64_t fill_extents_total;
+	bool lease_valid;
+	bool suspended;
+	uint64_t requests_waiting;
+	uint64_t requests_in_flight;
+	uint64_t in_use;
+	uint64_t reads;
+	uint64_t read_bytes;
+	uint64_t writes;
+	uint64_t write_bytes;
+	uint64_t zeroes;
+	uint64_t forwarded;
+	uint64_t resent;
+	uint64_t errors;
+	uint64_t records_appended;
+	uint64_t memory_bytes;
+	uint64_t memory_free_bytes;
+	char problem[160];
+	struct qbd_settings settings;
+	struct qbd_store_status store;
+	uint32_t member_count;
+	struct qbd_member_status members[QBD_MEMBERS_MAX];
+};
+
+struct qbd_event {
+	uint32_t type;			/* enum qbd_event_type */
+	uint64_t sequence;
+	char name[QBD_NAME_SIZE];
+	uint32_t number;
+	uint32_t member_id;
+	uint32_t role;
+	uint64_t term;
+	uint32_t leader;
+	uint32_t peer;
+	uint64_t done;
+	uint64_t total;
+	char text[160];
+};
+
+/* Attributes of a status or event message. Unknown ones are passed over. */
+int qbd_status_parse(const struct nlmsghdr *message, struct qbd_status *status);
+int qbd_event_parse(const struct nlmsghdr *message, struct qbd_event *event);
+
+const char *qbd_role_text(uint32_t role);
+const char *qbd_event_text(uint32_t type);
+const char *qbd_no_quorum_text(uint32_t policy);
+const char *qbd_read_mode_text(uint32_t mode);
+const struct qbd_member_status *qbd_status_member(const struct qbd_status *status,
+						  uint32_t id);
+
+#endif

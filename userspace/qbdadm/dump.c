@@ -1,0 +1,532 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What is on a member's disk, as JSON first; the text for people is made of it. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <uuid/uuid.h>
+
+#include "lib/inspect.h"
+#include "lib/plan.h"
+#include "lib/parse.h"
+#include "qbdadm/qbdadm.h"
+
+struct dump_options {
+	bool json;
+	bool records;
+	bool extents;
+	bool show_secret;
+};
+
+enum {
+	OPTION_RECORDS = QBDADM_OPTION_LONG,
+	OPTION_EXTENTS,
+	OPTION_SHOW_SECRET,
+};
+
+static const char *const record_verdicts[] = {
+	[QBD_RECORD_GOOD]	= "good",
+	[QBD_RECORD_NONE]	= "none",
+	[QBD_RECORD_STALE]	= "stale",
+	[QBD_RECORD_BROKEN]	= "broken",
+	[QBD_RECORD_UNREADABLE]	= "unreadable",
+};
+
+static const char *record_kind(unsigned int kind)
+{
+	static const char *const kinds[] = {
+		[QBD_RECORD_NOOP]	= "noop",
+		[QBD_RECORD_DATA]	= "data",
+		[QBD_RECORD_MEMBERSHIP]	= "membership",
+		[QBD_RECORD_CLAIM]	= "claim",
+		[QBD_RECORD_SESSION]	= "session",
+		[QBD_RECORD_RESIZE]	= "resize",
+	};
+
+	if (kind >= sizeof(kinds) / sizeof(kinds[0]) || !kinds[kind])
+		return "unknown";
+	return kinds[kind];
+}
+
+static struct json_object *members_json(const struct qbd_membership_layout *membership)
+{
+	struct json_object *array = json_object_new_array();
+	uint32_t count = le32_to_cpu(membership->count);
+
+	for (uint32_t i = 0; i < count && i < QBD_MEMBERS_MAX; i++) {
+		const struct qbd_member_layout *member = &membership->members[i];
+		struct json_object *object = json_object_new_object();
+		uint16_t flags = le16_to_cpu(member->flags);
+		char address[QBD_ADDRESS_TEXT_SIZE], name[QBD_MEMBER_NAME_SIZE + 1];
+
+		snprintf(name, sizeof(name), "%.*s", QBD_MEMBER_NAME_SIZE, member->name);
+		qbdadm_json_number(object, "id", le32_to_cpu(member->id));
+		qbdadm_json_string(object, "name", name);
+		qbdadm_json_string(object, "address",
+				   qbd_address_text(&member->address, address));
+		qbdadm_json_bool(object, "voter", flags & QBD_MEMBER_VOTER);
+		qbdadm_json_bool(object, "voter_old", flags & QBD_MEMBER_VOTER_OLD);
+		qbdadm_json_bool(object, "learner", flags & QBD_MEMBER_LEARNER);
+		qbdadm_json_bool(object, "witness", flags & QBD_MEMBER_WITNESS);
+		qbdadm_json_number(object, "priority", member->priority);
+		json_object_array_add(array, object);
+	}
+	return array;
+}
+
+static void superblock_fields(struct json_object *object,
+			      const struct qbd_superblock *superblock, bool show_secret)
+{
+	char text[2 * QBD_SECRET_SIZE + 1], created[64];
+	time_t seconds = (time_t)le64_to_cpu(superblock->created_seconds);
+	struct tm tm;
+
+	uuid_unparse_lower(superblock->header.uuid, text);
+	qbdadm_json_string(object, "uuid", text);
+	qbdadm_json_string(object, "name", superblock->name);
+	qbdadm_json_number(object, "member_id", le32_to_cpu(superblock->member_id));
+	uuid_unparse_lower(superblock->incarnation, text);
+	qbdadm_json_string(object, "incarnation", text);
+	if (gmtime_r(&seconds, &tm) && strftime(created, sizeof(created), "%FT%TZ", &tm))
+		qbdadm_json_string(object, "created", created);
+	qbdadm_json_number(object, "backing_blocks", le64_to_cpu(superblock->backing_blocks));
+	qbdadm_json_number(object, "device_blocks", le64_to_cpu(superblock->device_blocks));
+	qbdadm_json_number(object, "extent_bytes", 1ULL << le32_to_cpu(superblock->extent_shift));
+	qbdadm_json_number(object, "extent_table_block", QBD_EXTENT_TABLE_BLOCK);
+	qbdadm_json_number(object, "extent_table_blocks",
+			   le64_to_cpu(superblock->extent_table_blocks));
+	qbdadm_json_number(object, "log_block", le64_to_cpu(superblock->log_block));
+	qbdadm_json_number(object, "log_blocks", le64_to_cpu(superblock->log_blocks));
+	qbdadm_json_number(object, "data_block", le64_to_cpu(superblock->data_block));
+	if (show_secret)
+		qbdadm_json_string(object, "secret",
+				   qbd_hex_text(superblock->secret, QBD_SECRET_SIZE, text));
+}
+
+static struct json_object *superblocks_json(const struct qbd_inspection *inspection,
+					    bool show_secret)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (unsigned int i = 0; i < 2; i++) {
+		const struct qbd_superblock_copy *copy = &inspection->copies[i];
+		struct json_object *object = json_object_new_object();
+
+		qbdadm_json_number(object, "block", copy->block);
+		qbdadm_json_string(object, "verdict", qbd_verdict_text(copy->verdict));
+		qbdadm_json_string(object, "reason", copy->reason);
+		if (copy->verdict == QBD_VERDICT_GOOD)
+			superblock_fields(object, &copy->superblock, show_secret);
+		json_object_array_add(array, object);
+	}
+	return array;
+}
+
+static void state_fields(struct json_object *object, const struct qbd_state_block *state)
+{
+	uint32_t flags = le32_to_cpu(state->flags);
+
+	qbdadm_json_number(object, "sequence", le64_to_cpu(state->sequence));
+	qbdadm_json_number(object, "term", le64_to_cpu(state->term));
+	qbdadm_json_number(object, "vote", le32_to_cpu(state->vote));
+	qbdadm_json_bool(object, "clean", flags & QBD_STATE_CLEAN);
+	qbdadm_json_bool(object, "filling", flags & QBD_STATE_FILLING);
+	qbdadm_json_bool(object, "failed", flags & QBD_STATE_FAILED);
+	qbdadm_json_number(object, "durable_index", le64_to_cpu(state->durable_index));
+	qbdadm_json_number(object, "commit_index", le64_to_cpu(state->commit_index));
+	qbdadm_json_number(object, "applied_index", le64_to_cpu(state->applied_index));
+	qbdadm_json_number(object, "log_first_index", le64_to_cpu(state->log_first_index));
+	qbdadm_json_number(object, "log_first_position",
+			   le64_to_cpu(state->log_first_position));
+	qbdadm_json_number(object, "log_previous_term", le64_to_cpu(state->log_previous_term));
+	qbdadm_json_number(object, "log_previous_chain",
+			   le32_to_cpu(state->log_previous_chain));
+	if (flags & QBD_STATE_FILLING) {
+		qbdadm_json_number(object, "fill_base_index",
+				   le64_to_cpu(state->fill_base_index));
+		qbdadm_json_number(object, "fill_index", le64_to_cpu(state->fill_index));
+		qbdadm_json_number(object, "fill_term", le64_to_cpu(state->fill_term));
+		qbdadm_json_number(object, "fill_cursor", le64_to_cpu(state->fill_cursor));
+		qbdadm_json_number(object, "fill_through_index",
+				   le64_to_cpu(state->fill_through_index));
+	}
+	qbdadm_json_number(object, "membership_index", le64_to_cpu(state->membership.index));
+	json_object_object_add(object, "members", members_json(&state->membership));
+}
+
+static struct json_object *states_json(const struct qbd_inspection *inspection)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (unsigned int i = 0; i < QBD_STATE_SLOTS; i++) {
+		const struct qbd_state_slot *slot = &inspection->slots[i];
+		struct json_object *object = json_object_new_object();
+
+		qbdadm_json_number(object, "block", slot->block);
+		qbdadm_json_string(object, "verdict", qbd_verdict_text(slot->verdict));
+		qbdadm_json_string(object, "reason", slot->reason);
+		qbdadm_json_bool(object, "current", &slot->state == inspection->state);
+		if (slot->verdict == QBD_VERDICT_GOOD)
+			state_fields(object, &slot->state);
+		json_object_array_add(array, object);
+	}
+	return array;
+}
+
+static struct json_object *operations_json(const struct qbd_record_header *header)
+{
+	struct json_object *array = json_object_new_array();
+	uint32_t count = le16_to_cpu(header->shared.operation_count);
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct qbd_operation *operation = &header->operations[i];
+		struct json_object *object = json_object_new_object();
+
+		qbdadm_json_string(object, "kind",
+				   le16_to_cpu(operation->kind) == QBD_OPERATION_WRITE ?
+				   "write" : "zero");
+		qbdadm_json_number(object, "block", le64_to_cpu(operation->block));
+		qbdadm_json_number(object, "count", le32_to_cpu(operation->count));
+		qbdadm_json_number(object, "origin", le32_to_cpu(operation->origin));
+		qbdadm_json_number(object, "session", le64_to_cpu(operation->session));
+		qbdadm_json_number(object, "sequence", le64_to_cpu(operation->sequence));
+		json_object_array_add(array, object);
+	}
+	return array;
+}
+
+/* Visits every record of the log; @context is the array. */
+static void add_record(void *context, const struct qbd_log_record *record)
+{
+	const struct qbd_record_header *header = &record->header;
+	struct json_object *object = json_object_new_object();
+
+	qbdadm_json_number(object, "index", record->index);
+	qbdadm_json_number(object, "position", record->position);
+	qbdadm_json_string(object, "verdict", record_verdicts[record->verdict]);
+	qbdadm_json_string(object, "reason", record->reason);
+	if (record->verdict == QBD_RECORD_GOOD) {
+		qbdadm_json_number(object, "term", le64_to_cpu(header->shared.term));
+		qbdadm_json_string(object, "kind", record_kind(le16_to_cpu(header->shared.kind)));
+		qbdadm_json_number(object, "data_blocks",
+				   le32_to_cpu(header->shared.data_blocks));
+		qbdadm_json_number(object, "durable_index",
+				   le64_to_cpu(header->local.durable_index));
+		qbdadm_json_number(object, "commit_index",
+				   le64_to_cpu(header->local.commit_index));
+		qbdadm_json_number(object, "chain", le32_to_cpu(header->shared.chain));
+		json_object_object_add(object, "operations", operations_json(header));
+	}
+	json_object_array_add(context, object);
+}
+
+static int log_json(struct qbd_disk *disk, const struct qbd_inspection *inspection,
+		    bool records, struct json_object *log, struct qbd_error *error)
+{
+	struct qbd_log_summary *summary = malloc(sizeof(*summary));
+	struct json_object *array = records ? json_object_new_array() : NULL;
+	int result;
+
+	if (!summary)
+		return qbd_fail(error, ENOMEM, "%s: out of memory", disk->path);
+	result = qbd_log_walk(disk, inspection, records ? add_record : NULL, array, summary,
+			      error);
+	if (!result) {
+		qbdadm_json_number(log, "first_index", summary->first_index);
+		qbdadm_json_number(log, "last_index", summary->last_index);
+		qbdadm_json_number(log, "last_term", summary->last_term);
+		qbdadm_json_number(log, "records_good", summary->records);
+		qbdadm_json_number(log, "blocks_used", summary->blocks_used);
+		qbdadm_json_number(log, "known_durable", summary->known_durable);
+		qbdadm_json_number(log, "known_committed", summary->known_committed);
+		qbdadm_json_bool(log, "acknowledged_records_lost", summary->lost);
+		qbdadm_json_string(log, "end_verdict", record_verdicts[summary->end.verdict]);
+		qbdadm_json_string(log, "end_reason", summary->end.reason);
+		qbdadm_json_number(log, "records_beyond_end", summary->later_records);
+		if (summary->later_records)
+			qbdadm_json_number(log, "highest_index_beyond_end",
+					   summary->later_highest_index);
+		if (records)
+			json_object_object_add(log, "records", json_object_get(array));
+	}
+	json_object_put(array);
+	free(summary);
+	return result;
+}
+
+/* Runs of extents with the same changed_index. */
+static struct json_object *runs_json(const struct qbd_extent_table *table)
+{
+	struct json_object *array = json_object_new_array();
+	uint64_t end;
+
+	for (uint64_t first = 0; first < table->count; first = end) {
+		struct json_object *object;
+
+		for (end = first + 1; end < table->count; end++)
+			if (table->changed[end] != table->changed[first])
+				break;
+		object = json_object_new_object();
+		qbdadm_json_number(object, "first", first);
+		qbdadm_json_number(object, "count", end - first);
+		if (table->changed[first] == UINT64_MAX)
+			json_object_object_add(object, "changed_index", NULL);
+		else
+			qbdadm_json_number(object, "changed_index", table->changed[first]);
+		json_object_array_add(array, object);
+	}
+	return array;
+}
+
+static int extents_json(struct qbd_disk *disk, const struct qbd_inspection *inspection,
+			bool runs, struct json_object *extents, struct qbd_error *error)
+{
+	struct qbd_extent_table table;
+	int result = qbd_extents_read(disk, inspection->superblock, &table, error);
+
+	if (result)
+		return result;
+	qbdadm_json_number(extents, "count", table.count);
+	qbdadm_json_number(extents, "written", table.written);
+	qbdadm_json_number(extents, "newest_change", table.newest_change);
+	qbdadm_json_number(extents, "bad_table_blocks", table.bad_blocks);
+	if (runs)
+		json_object_object_add(extents, "runs", runs_json(&table));
+	qbd_extents_free(&table);
+	return 0;
+}
+
+static int build(struct qbd_disk *disk, const struct qbd_inspection *inspection,
+		 const struct dump_options *options, struct json_object *root,
+		 struct qbd_error *error)
+{
+	const struct qbd_superblock *superblock = inspection->superblock;
+	struct json_object *log, *extents;
+	char fingerprint[QBD_FINGERPRINT_TEXT_SIZE];
+	int result;
+
+	qbdadm_json_string(root, "disk", disk->path);
+	qbdadm_json_number(root, "disk_blocks", disk->blocks);
+	json_object_object_add(root, "superblocks",
+			       superblocks_json(inspection, options->show_secret));
+	json_object_object_add(root, "states", states_json(inspection));
+	if (!superblock || !inspection->state)
+		return 0;
+	if (!inspection->state->membership.index)
+		qbdadm_json_string(root, "configuration",
+				   qbd_fingerprint(superblock->header.uuid, superblock->name,
+						   le64_to_cpu(superblock->device_blocks),
+						   le32_to_cpu(superblock->extent_shift),
+						   &inspection->state->membership,
+						   fingerprint));
+	log = json_object_new_object();
+	json_object_object_add(root, "log", log);
+	result = log_json(disk, inspection, options->records, log, error);
+	if (result)
+		return result;
+	extents = json_object_new_object();
+	json_object_object_add(root, "extents", extents);
+	return extents_json(disk, inspection, options->extents, extents, error);
+}
+
+static struct json_object *get(struct json_object *object, const char *key)
+{
+	struct json_object *value = NULL;
+
+	json_object_object_get_ex(object, key, &value);
+	return value;
+}
+
+/* "key value" lines of what is neither object nor array. */
+static void print_fields(struct json_object *object, const char *indent)
+{
+	json_object_object_foreach(object, key, value) {
+		if (json_object_is_type(value, json_type_object) ||
+		    json_object_is_type(value, json_type_array))
+			continue;
+		if (!strcmp(key, "reason") && !json_object_get_string_len(value))
+			continue;
+		printf("%s%-26s %s\n", indent, key,
+		       json_object_is_type(value, json_type_boolean) ?
+		       (json_object_get_boolean(value) ? "yes" : "no") :
+		       json_object_get_string(value));
+	}
+}
+
+static void print_members(struct json_object *members)
+{
+	size_t count = json_object_array_length(members);
+
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *member = json_object_array_get_idx(members, i);
+		const char *role = "";
+
+		if (json_object_get_boolean(get(member, "voter")))
+			role = "voter";
+		else if (json_object_get_boolean(get(member, "learner")))
+			role = "learner";
+		printf("    member %-4s %-16s %-28s %s%s\n",
+		       json_object_get_string(get(member, "id")),
+		       json_object_get_string(get(member, "name")),
+		       json_object_get_string(get(member, "address")), role,
+		       json_object_get_boolean(get(member, "witness")) ? ", witness" : "");
+	}
+}
+
+static void print_record(struct json_object *record)
+{
+	struct json_object *operations = get(record, "operations");
+	size_t count = operations ? json_object_array_length(operations) : 0;
+
+	if (!operations) {
+		printf("    %10s  position %-10s %s: %s\n",
+		       json_object_get_string(get(record, "index")),
+		       json_object_get_string(get(record, "position")),
+		       json_object_get_string(get(record, "verdict")),
+		       json_object_get_string(get(record, "reason")));
+		return;
+	}
+	printf("    %10s  position %-10s good  term %-6s %-10s %4s blocks",
+	       json_object_get_string(get(record, "index")),
+	       json_object_get_string(get(record, "position")),
+	       json_object_get_string(get(record, "term")),
+	       json_object_get_string(get(record, "kind")),
+	       json_object_get_string(get(record, "data_blocks")));
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *operation = json_object_array_get_idx(operations, i);
+
+		printf("%s %s %s+%s", i ? "," : " ",
+		       json_object_get_string(get(operation, "kind")),
+		       json_object_get_string(get(operation, "block")),
+		       json_object_get_string(get(operation, "count")));
+	}
+	putchar('\n');
+}
+
+static void print_blocks(struct json_object *root, const char *key, const char *title)
+{
+	struct json_object *array = get(root, key);
+
+	for (size_t i = 0; i < json_object_array_length(array); i++) {
+		struct json_object *block = json_object_array_get_idx(array, i);
+		struct json_object *members = get(block, "members");
+
+		printf("%s %zu\n", title, i);
+		print_fields(block, "  ");
+		if (members)
+			print_members(members);
+	}
+}
+
+static void print_text(struct json_object *root)
+{
+	struct json_object *log = get(root, "log"), *extents = get(root, "extents");
+	struct json_object *list;
+
+	print_fields(root, "");
+	print_blocks(root, "superblocks", "superblock copy");
+	print_blocks(root, "states", "state slot");
+	if (log) {
+		printf("log\n");
+		print_fields(log, "  ");
+		list = get(log, "records");
+		for (size_t i = 0; list && i < json_object_array_length(list); i++)
+			print_record(json_object_array_get_idx(list, i));
+	}
+	if (extents) {
+		printf("extents\n");
+		print_fields(extents, "  ");
+		list = get(extents, "runs");
+		for (size_t i = 0; list && i < json_object_array_length(list); i++) {
+			struct json_object *run = json_object_array_get_idx(list, i);
+			struct json_object *changed = get(run, "changed_index");
+
+			printf("    from %-10s %10s extents  changed at %s\n",
+			       json_object_get_string(get(run, "first")),
+			       json_object_get_string(get(run, "count")),
+			       changed ? json_object_get_string(changed) : "unknown");
+		}
+	}
+}
+
+/* Shows what can be shown even of a bad disk, and then says what is wrong. */
+static int dump(const char *path, const struct dump_options *options)
+{
+	struct qbd_inspection *inspection = malloc(sizeof(*inspection));
+	struct json_object *root = json_object_new_object();
+	struct qbd_error error;
+	struct qbd_disk disk;
+	int result;
+
+	if (!inspection || !root) {
+		qbd_fail(&error, ENOMEM, "%s: out of memory", path);
+		return qbdadm_failed(&error);
+	}
+	result = qbd_disk_open(&disk, path, QBD_DISK_ALLOW_FILE, &error);
+	if (result)
+		goto out;
+	result = qbd_inspect(&disk, inspection, &error);
+	if (!result)
+		result = qbd_inspection_check(&disk, inspection, &error);
+	if (!result || qbd_inspection_is_ours(inspection)) {
+		struct qbd_error why;
+
+		if (build(&disk, inspection, options, root, &why) && !result) {
+			error = why;
+			result = -EIO;
+		}
+		if (options->json)
+			qbdadm_print_json(json_object_get(root));
+		else
+			print_text(root);
+	}
+	qbd_disk_close(&disk);
+out:
+	json_object_put(root);
+	free(inspection);
+	if (result)
+		return qbdadm_failed(&error);
+	return qbdadm_flush(QBDADM_OK);
+}
+
+static int run_dump(const struct qbdadm_command *command, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "help", no_argument, NULL, QBDADM_OPTION_HELP },
+		{ "json", no_argument, NULL, QBDADM_OPTION_JSON },
+		{ "records", no_argument, NULL, OPTION_RECORDS },
+		{ "extents", no_argument, NULL, OPTION_EXTENTS },
+		{ "show-secret", no_argument, NULL, OPTION_SHOW_SECRET },
+		{ }
+	};
+	struct dump_options dump_options = { 0 };
+	int status, option;
+
+	while ((option = qbdadm_next_option(command, argc, argv, options, &status)) != -1) {
+		if (option == -2)
+			return status;
+		dump_options.json |= option == QBDADM_OPTION_JSON;
+		dump_options.records |= option == OPTION_RECORDS;
+		dump_options.extents |= option == OPTION_EXTENTS;
+		dump_options.show_secret |= option == OPTION_SHOW_SECRET;
+	}
+	if (optind + 1 != argc)
+		return qbdadm_usage(command, "dump: needs one PATH");
+	return dump(argv[optind], &dump_options);
+}
+
+const struct qbdadm_command qbdadm_dump = {
+	.name = "dump",
+	.synopsis = "PATH [--records] [--extents] [--show-secret] [--json]",
+	.summary = "Show what is on a member's disk",
+	.details =
+"PATH is a member's disk or an image of one. Only reads; of a member that is up it\n"
+"shows a moving target. A damaged disk is shown as far as it can be read.\n"
+"\n"
+"  --records       every record of the log, with its verdict\n"
+"  --extents       which extents changed when\n"
+"  --show-secret   print the secret, too\n"
+"  --json          print JSON\n",
+	.run = run_dump,
+};

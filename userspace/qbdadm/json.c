@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Status and events for programs: the fields are those of the structures. */
+#include <string.h>
+#include <uuid/uuid.h>
+
+#include "lib/parse.h"
+#include "qbdadm/qbdadm.h"
+#include "qbdadm/render.h"
+
+#define NUMBER(object, from, field)	qbdadm_json_number(object, #field, (from)->field)
+#define BOOL(object, from, field)	qbdadm_json_bool(object, #field, (from)->field)
+#define STRING(object, from, field)	qbdadm_json_string(object, #field, (from)->field)
+
+static struct json_object *settings_json(const struct qbd_settings *settings)
+{
+	struct json_object *object = json_object_new_object();
+
+	NUMBER(object, settings, election_timeout_ms);
+	NUMBER(object, settings, heartbeat_ms);
+	qbdadm_json_string(object, "no_quorum", qbd_no_quorum_text(settings->no_quorum));
+	NUMBER(object, settings, no_quorum_grace_ms);
+	qbdadm_json_string(object, "read", qbd_read_mode_text(settings->read_mode));
+	NUMBER(object, settings, window_bytes);
+	return object;
+}
+
+static struct json_object *store_json(const struct qbd_store_status *store)
+{
+	struct json_object *object = json_object_new_object();
+
+	NUMBER(object, store, log_bytes);
+	NUMBER(object, store, log_used_bytes);
+	NUMBER(object, store, records_in_memory);
+	NUMBER(object, store, log_writes);
+	NUMBER(object, store, log_write_bytes);
+	NUMBER(object, store, data_writes);
+	NUMBER(object, store, data_write_bytes);
+	NUMBER(object, store, flushes);
+	NUMBER(object, store, state_writes);
+	NUMBER(object, store, checkpoints);
+	NUMBER(object, store, applied_index);
+	NUMBER(object, store, oldest_write_ns);
+	BOOL(object, store, failed);
+	return object;
+}
+
+static struct json_object *network_json(const struct qbd_network_status *network)
+{
+	struct json_object *object = json_object_new_object();
+
+	BOOL(object, network, control_up);
+	BOOL(object, network, bulk_up);
+	NUMBER(object, network, queued_bytes);
+	NUMBER(object, network, sent_bytes);
+	NUMBER(object, network, received_bytes);
+	NUMBER(object, network, sent_frames);
+	NUMBER(object, network, received_frames);
+	NUMBER(object, network, connects);
+	STRING(object, network, last_error);
+	return object;
+}
+
+static const char *progress_text(uint32_t state)
+{
+	static const char *const texts[] = {
+		[QBD_PROGRESS_STATE_PROBE]	   = "probe",
+		[QBD_PROGRESS_STATE_REPLICATE]	   = "replicate",
+		[QBD_PROGRESS_STATE_NEEDS_EXTENTS] = "needs-extents",
+	};
+
+	return state <= QBD_PROGRESS_STATE_NEEDS_EXTENTS ? texts[state] : "unknown";
+}
+
+/* What is known at the leader only is null elsewhere. */
+static void progress_json(struct json_object *object, const struct qbd_member_status *member)
+{
+	static const char *const keys[] = {
+		"progress_state", "match_index", "next_index", "behind_entries",
+		"behind_bytes", "inflight_bytes"
+	};
+
+	if (!member->progress_known) {
+		for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+			json_object_object_add(object, keys[i], NULL);
+		return;
+	}
+	qbdadm_json_string(object, "progress_state", progress_text(member->progress_state));
+	NUMBER(object, member, match_index);
+	NUMBER(object, member, next_index);
+	NUMBER(object, member, behind_entries);
+	NUMBER(object, member, behind_bytes);
+	NUMBER(object, member, inflight_bytes);
+}
+
+static struct json_object *member_json(const struct qbd_member_status *member)
+{
+	struct json_object *object = json_object_new_object();
+	char address[QBD_ADDRESS_TEXT_SIZE];
+
+	NUMBER(object, member, id);
+	STRING(object, member, name);
+	qbdadm_json_string(object, "address", qbd_address_text(&member->address, address));
+	qbdadm_json_bool(object, "voter", member->flags & QBD_MEMBER_FLAGS_VOTER);
+	qbdadm_json_bool(object, "voter_old", member->flags & QBD_MEMBER_FLAGS_VOTER_OLD);
+	qbdadm_json_bool(object, "learner", member->flags & QBD_MEMBER_FLAGS_LEARNER);
+	qbdadm_json_bool(object, "witness", member->flags & QBD_MEMBER_FLAGS_WITNESS);
+	NUMBER(object, member, priority);
+	BOOL(object, member, self);
+	BOOL(object, member, leader);
+	BOOL(object, member, connected);
+	BOOL(object, member, needs_extents);
+	BOOL(object, member, progress_known);
+	progress_json(object, member);
+	if (member->last_heard_ms == UINT64_MAX)
+		json_object_object_add(object, "last_heard_ms", NULL);
+	else
+		NUMBER(object, member, last_heard_ms);
+	if (!member->self)
+		json_object_object_add(object, "network", network_json(&member->network));
+	return object;
+}
+
+static struct json_object *problems_json(const struct qbd_status *status)
+{
+	struct json_object *array = json_object_new_array();
+	struct qbdadm_problems problems;
+
+	qbdadm_find_problems(status, &problems);
+	for (unsigned int i = 0; i < problems.count; i++) {
+		struct json_object *object = json_object_new_object();
+
+		qbdadm_json_string(object, "severity",
+				   problems.list[i].bad ? "bad" : "warning");
+		qbdadm_json_string(object, "text", problems.list[i].text);
+		json_object_array_add(array, object);
+	}
+	return array;
+}
+
+static void identity_json(struct json_object *object, const struct qbd_status *status)
+{
+	char device[32], uuid[37];
+
+	STRING(object, status, name);
+	snprintf(device, sizeof(device), "/dev/qbd%u", status->number);
+	qbdadm_json_string(object, "device", device);
+	NUMBER(object, status, number);
+	uuid_unparse_lower(status->uuid, uuid);
+	qbdadm_json_string(object, "uuid", uuid);
+	NUMBER(object, status, member_id);
+	NUMBER(object, status, device_bytes);
+	qbdadm_json_number(object, "device_blocks", status->device_bytes >> QBD_BLOCK_SHIFT);
+	qbdadm_json_string(object, "role", qbd_role_text(status->role));
+	NUMBER(object, status, term);
+	/* 0: none known */
+	NUMBER(object, status, leader);
+	BOOL(object, status, has_quorum);
+	qbdadm_json_string(object, "consistency", "PC/EC");
+	NUMBER(object, status, voters);
+	NUMBER(object, status, quorum_needed);
+	NUMBER(object, status, voters_up);
+	json_object_object_add(object, "may_lose", json_object_new_int(status->may_lose));
+}
+
+static void counters_json(struct json_object *object, const struct qbd_status *status)
+{
+	NUMBER(object, status, first_index);
+	NUMBER(object, status, last_index);
+	NUMBER(object, status, durable_index);
+	NUMBER(object, status, commit_index);
+	NUMBER(object, status, applied_index);
+	BOOL(object, status, failed);
+	BOOL(object, status, damaged);
+	BOOL(object, status, filling);
+	NUMBER(object, status, fill_extents_done);
+	NUMBER(object, status, fill_extents_total);
+	BOOL(object, status, lease_valid);
+	BOOL(object, status, suspended);
+	NUMBER(object, status, requests_waiting);
+	NUMBER(object, status, requests_in_flight);
+	NUMBER(object, status, in_use);
+	NUMBER(object, status, reads);
+	NUMBER(object, status, read_bytes);
+	NUMBER(object, status, writes);
+	NUMBER(object, status, write_bytes);
+	NUMBER(object, status, zeroes);
+	NUMBER(object, status, forwarded);
+	NUMBER(object, status, resent);
+	NUMBER(object, status, errors);
+	NUMBER(object, status, records_appended);
+	NUMBER(object, status, memory_bytes);
+	NUMBER(object, status, memory_free_bytes);
+	STRING(object, status, problem);
+}
+
+struct json_object *qbdadm_status_json(const struct qbd_status *status)
+{
+	struct json_object *object = json_object_new_object();
+	struct json_object *members = json_object_new_array();
+
+	identity_json(object, status);
+	counters_json(object, status);
+	json_object_object_add(object, "problems", problems_json(status));
+	json_object_object_add(object, "settings", settings_json(&status->settings));
+	json_object_object_add(object, "store", store_json(&status->store));
+	for (uint32_t i = 0; i < status->member_count; i++)
+		json_object_array_add(members, member_json(&status->members[i]));
+	json_object_object_add(object, "members", members);
+	return object;
+}
+
+struct json_object *qbdadm_event_json(const struct qbd_event *event)
+{
+	struct json_object *object = json_object_new_object();
+
+	qbdadm_json_string(object, "event", qbd_event_text(event->type));
+	NUMBER(object, event, sequence);
+	STRING(object, event, name);
+	NUMBER(object, event, number);
+	NUMBER(object, event, member_id);
+	qbdadm_json_string(object, "role", qbd_role_text(event->role));
+	NUMBER(object, event, term);
+	NUMBER(object, event, leader);
+	NUMBER(object, event, peer);
+	NUMBER(object, event, done);
+	NUMBER(object, event, total);
+	STRING(object, event, text);
+	return object;
+}

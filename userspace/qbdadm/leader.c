@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+/* qbdadm leader show and leader move. */
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+#include "lib/client.h"
+#include "lib/parse.h"
+#include "qbdadm/qbdadm.h"
+#include "qbdadm/render.h"
+
+enum { OPTION_TO = QBDADM_OPTION_LONG };
+
+/* Who is meant: a number is an id, names are never numbers. 0: the fittest. */
+static int resolve(const struct qbd_status *status, const char *text, uint32_t *id,
+		   struct qbd_error *error)
+{
+	char known[256] = "";
+	size_t used = 0;
+
+	*id = 0;
+	if (!text)
+		return 0;
+	for (uint32_t i = 0; i < status->member_count; i++) {
+		const struct qbd_member_status *member = &status->members[i];
+		char number[16];
+
+		snprintf(number, sizeof(number), "%u", member->id);
+		if (!strcmp(text, member->name) || !strcmp(text, number)) {
+			*id = member->id;
+			return 0;
+		}
+		if (used < sizeof(known))
+			used += snprintf(known + used, sizeof(known) - used, "%s%s (%u)",
+					 used ? ", " : "", member->name, member->id);
+	}
+	return qbd_fail(error, ENOENT, "%s: '%s' is no member; members are %s", status->name,
+			text, known);
+}
+
+static int print_leader(const struct qbd_status *status, const char *verb, bool json)
+{
+	const struct qbd_member_status *member = qbd_status_member(status, status->leader);
+	char text[64];
+
+	if (json) {
+		struct json_object *object = json_object_new_object();
+
+		qbdadm_json_string(object, "name", status->name);
+		qbdadm_json_number(object, "leader", status->leader);
+		json_object_object_add(object, "leader_name", member ?
+				       json_object_new_string(member->name) : NULL);
+		qbdadm_json_number(object, "term", status->term);
+		qbdadm_print_json(object);
+	} else {
+		printf("%s: %s %s in term %ju\n", status->name, verb,
+		       qbdadm_member_text(status, status->leader, text, sizeof(text)),
+		       (uintmax_t)status->term);
+	}
+	return qbdadm_flush(status->leader ? QBDADM_OK : QBDADM_FAILED);
+}
+
+static int move(struct qbd_client *client, const char *name, const char *to, bool json)
+{
+	struct qbd_status status;
+	struct qbd_error error;
+	uint32_t member;
+
+	if (qbd_client_status(client, name, &status, &error) ||
+	    resolve(&status, to, &member, &error) ||
+	    qbd_client_leader_move(client, name, member, &error) ||
+	    qbd_client_status(client, name, &status, &error))
+		return qbdadm_failed(&error);
+	return print_leader(&status, "leader is now", json);
+}
+
+static int show(struct qbd_client *client, const char *name, bool json)
+{
+	struct qbd_status status;
+	struct qbd_error error;
+
+	if (qbd_client_status(client, name, &status, &error))
+		return qbdadm_failed(&error);
+	return print_leader(&status, "leader is", json);
+}
+
+static int run_leader(const struct qbdadm_command *command, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "help", no_argument, NULL, QBDADM_OPTION_HELP },
+		{ "json", no_argument, NULL, QBDADM_OPTION_JSON },
+		{ "to", required_argument, NULL, OPTION_TO },
+		{ }
+	};
+	bool moves = command == &qbdadm_leader_move;
+	const char *name, *to = NULL;
+	struct qbd_client client;
+	struct qbd_error error;
+	bool json = false;
+	int status, option;
+
+	while ((option = qbdadm_next_option(command, argc, argv, options, &status)) != -1) {
+		if (option == -2)
+			return status;
+		if (option == OPTION_TO)
+			to = optarg;
+		else
+			json = true;
+	}
+	if (optind >= argc || optind + (moves && !to ? 2 : 1) < argc)
+		return qbdadm_usage(command, "%s: needs one NAME%s", command->name,
+				    moves ? " and one MEMBER at most" : "");
+	if (to && !moves)
+		return qbdadm_usage(command, "%s: --to is for 'leader move'", command->name);
+	name = argv[optind];
+	if (moves && !to)
+		to = argv[optind + 1];
+	if (qbd_client_open(&client, false, &error))
+		return qbdadm_failed_for(name, "is not up: ", &error);
+	status = moves ? move(&client, name, to, json) : show(&client, name, json);
+	qbd_client_close(&client);
+	return status;
+}
+
+const struct qbdadm_command qbdadm_leader_show = {
+	.name = "leader show",
+	.synopsis = "NAME [--json]",
+	.summary = "Who leads; exit status 1 if nobody is known to",
+	.details =
+"  --json   print JSON\n",
+	.run = run_leader,
+};
+
+const struct qbdadm_command qbdadm_leader_move = {
+	.name = "leader move",
+	.synopsis = "NAME [MEMBER | --to MEMBER] [--json]",
+	.summary = "Hand leadership to a member, by name or id; by default the fittest",
+	.details =
+"Ends when it has happened or failed. I/O pauses for an instant and goes on.\n"
+"\n"
+"  --to MEMBER   name or id\n"
+"  --json        print JSON\n",
+	.run = run_leader,
+};

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What is wrong with a device, and what would be if one thing more went wrong. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "lib/parse.h"
+#include "qbdadm/render.h"
+
+/* A log write that has waited so long is worth a word. */
+#define SLOW_WRITE_NS	1000000000ULL
+#define LOG_FULL_PERCENT	90
+
+static void add(struct qbdadm_problems *problems, bool bad, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void add(struct qbdadm_problems *problems, bool bad, const char *format, ...)
+{
+	struct qbdadm_problem *problem;
+	va_list arguments;
+
+	if (problems->count == QBDADM_PROBLEMS_MAX)
+		return;
+	problem = &problems->list[problems->count++];
+	problem->bad = bad;
+	va_start(arguments, format);
+	vsnprintf(problem->text, sizeof(problem->text), format, arguments);
+	va_end(arguments);
+}
+
+/* Names of the members that this one cannot reach, for "start or reconnect". */
+static const char *list_missing(const struct qbd_status *status, char *text, size_t size)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (uint32_t i = 0; i < status->member_count; i++) {
+		const struct qbd_member_status *member = &status->members[i];
+
+		if (member->self || member->connected ||
+		    !(member->flags & QBD_MEMBER_FLAGS_VOTER))
+			continue;
+		used += snprintf(text + used, size - used, "%s%s", used ? ", " : "",
+				 member->name);
+		if (used >= size)
+			break;
+	}
+	return text;
+}
+
+static void add_quorum(const struct qbd_status *status, struct qbdadm_problems *problems)
+{
+	bool fails = status->settings.no_quorum == QBD_NO_QUORUM_POLICY_ERROR;
+	uint32_t missing = status->quorum_needed > status->voters_up ?
+			   status->quorum_needed - status->voters_up : 0;
+	char names[128], waiting[64] = "";
+
+	if (status->has_quorum)
+		return;
+	if (status->requests_waiting)
+		snprintf(waiting, sizeof(waiting), " (%" PRIu64 " request%s)",
+			 status->requests_waiting, status->requests_waiting == 1 ? "" : "s");
+	if (missing)
+		add(problems, true, "no quorum: I/O %s%s; bring back %u of: %s",
+		    fails ? "fails" : "waits", waiting, missing,
+		    list_missing(status, names, sizeof(names)));
+	else
+		add(problems, true, "no leader: I/O %s%s until the members have elected one",
+		    fails ? "fails soon" : "waits", waiting);
+}
+
+static void add_disk(const struct qbd_status *status, struct qbdadm_problems *problems)
+{
+	char age[32];
+
+	if (status->failed || status->store.failed)
+		add(problems, true, "the disk of this member failed: it vouches for nothing any more; take it down, replace the disk");
+	if (status->damaged)
+		add(problems, true, "this member lost acknowledged records: it neither votes nor leads until they were sent again");
+	if (status->store.oldest_write_ns >= SLOW_WRITE_NS) {
+		snprintf(age, sizeof(age), "%.1f", (double)status->store.oldest_write_ns / 1e9);
+		add(problems, false, "the disk of this member is slow: a write to it has waited for %s s",
+		    age);
+	}
+}
+
+static void add_members(const struct qbd_status *status, struct qbdadm_problems *problems)
+{
+	for (uint32_t i = 0; i < status->member_count; i++) {
+		const struct qbd_member_status *member = &status->members[i];
+		const char *why = member->network.last_error;
+
+		if (member->self || member->connected)
+			continue;
+		add(problems, false, "%s (%u) is not connected%s%s", member->name, member->id,
+		    why[0] ? ": " : "", why);
+	}
+}
+
+static void add_reserve(const struct qbd_status *status, struct qbdadm_problems *problems)
+{
+	if (!status->has_quorum || status->may_lose > 0)
+		return;
+	if (status->voters == 1)
+		add(problems, false, "one member only: if it fails, I/O stops");
+	else
+		add(problems, false, "no reserve: if one more member fails, I/O stops");
+}
+
+static void add_progress(const struct qbd_status *status, struct qbdadm_problems *problems)
+{
+	uint64_t percent;
+
+	if (status->filling && status->fill_extents_total) {
+		percent = status->fill_extents_done * 100 / status->fill_extents_total;
+		add(problems, false, "this member's data is being filled: %" PRIu64 " %% (%" PRIu64 " of %" PRIu64 " extents)",
+		    percent, status->fill_extents_done, status->fill_extents_total);
+	} else if (status->filling) {
+		add(problems, false, "this member's data is being filled by the leader");
+	}
+	if (!status->store.log_bytes)
+		return;
+	percent = status->store.log_used_bytes * 100 / status->store.log_bytes;
+	if (percent >= LOG_FULL_PERCENT)
+		add(problems, false, "the log is %" PRIu64 " %% full: writes slow down until data is applied",
+		    percent);
+}
+
+void qbdadm_find_problems(const struct qbd_status *status,
+			  struct qbdadm_problems *problems)
+{
+	problems->count = 0;
+	add_quorum(status, problems);
+	add_disk(status, problems);
+	/* The module's own words, unless ours say the same. */
+	if (status->problem[0] && !status->failed && !status->damaged)
+		add(problems, true, "%s", status->problem);
+	add_reserve(status, problems);
+	add_members(status, problems);
+	add_progress(status, problems);
+	if (status->errors)
+		add(problems, false, "%" PRIu64 " request%s failed since the member came up",
+		    status->errors, status->errors == 1 ? "" : "s");
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * qbdadm: one file for each family of commands, one table of commands.
+ *
+ * A command parses its arguments, has the library do the work, prints, and
+ * returns the program's exit status.
+ */
+#ifndef QBDADM_H
+#define QBDADM_H
+
+#include <getopt.h>
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "lib/error.h"
+
+enum qbdadm_exit {
+	QBDADM_OK	= 0,
+	QBDADM_FAILED	= 1,	/* it could not be done; one line says why */
+	QBDADM_USAGE	= 2,	/* the arguments make no sense */
+};
+
+/**
+ * struct qbdadm_command - one command
+ * @name: what people type; "group word" for commands of two words
+ * @synopsis: its arguments
+ * @summary: one line for the list of commands
+ * @details: what --help prints below the synopsis
+ * @run: argv[0] is the command's last word
+ */
+struct qbdadm_command {
+	const char *name;
+	const char *synopsis;
+	const char *summary;
+	const char *details;
+	int (*run)(const struct qbdadm_command *command, int argc, char **argv);
+};
+
+/* token.c create.c destroy.c dump.c checksum.c: disks */
+extern const struct qbdadm_command qbdadm_token_new;
+extern const struct qbdadm_command qbdadm_create;
+extern const struct qbdadm_command qbdadm_destroy;
+extern const struct qbdadm_command qbdadm_dump;
+extern const struct qbdadm_command qbdadm_checksum;
+/* up.c status.c events.c leader.c settings.c: what is up */
+extern const struct qbdadm_command qbdadm_up;
+extern const struct qbdadm_command qbdadm_down;
+extern const struct qbdadm_command qbdadm_status;
+extern const struct qbdadm_command qbdadm_events;
+extern const struct qbdadm_command qbdadm_leader_show;
+extern const struct qbdadm_command qbdadm_leader_move;
+extern const struct qbdadm_command qbdadm_set;
+
+/* output.c */
+
+/* "qbdadm: " and the error's line, on standard error. Return: QBDADM_FAILED. */
+int qbdadm_failed(const struct qbd_error *error);
+/* The same with a device's name and a few words before it. */
+int qbdadm_failed_for(const char *name, const char *what, const struct qbd_error *error);
+/* A usage error: the line and a pointer to --help. Return: QBDADM_USAGE. */
+int qbdadm_usage(const struct qbdadm_command *command, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+void qbdadm_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void qbdadm_help(const struct qbdadm_command *command);
+/* Prints and frees @object. */
+void qbdadm_print_json(struct json_object *object);
+/* Everything that was printed has arrived? Else the line and QBDADM_FAILED. */
+int qbdadm_flush(int status);
+
+/**
+ * qbdadm_next_option() - getopt_long() that answers --help and errors itself
+ * @status: exit status if it returns -2
+ *
+ * Return: the option; -1 at the end; -2: leave now with @status.
+ */
+int qbdadm_next_option(const struct qbdadm_command *command, int argc, char **argv,
+		       const struct option *options, int *status);
+/* Ask on the terminal; false if there is none. */
+bool qbdadm_confirm(const char *question);
+
+void qbdadm_json_string(struct json_object *object, const char *key, const char *value);
+void qbdadm_json_number(struct json_object *object, const char *key, uint64_t value);
+void qbdadm_json_bool(struct json_object *object, const char *key, bool value);
+
+#define QBDADM_OPTION_HELP	'h'
+#define QBDADM_OPTION_JSON	'j'
+/* Long options without a letter are numbered from here. */
+#define QBDADM_OPTION_LONG	256
+
+#endif

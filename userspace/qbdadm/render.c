@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A status on the terminal. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "lib/parse.h"
+#include "qbdadm/render.h"
+
+#define RED	"\033[1;31m"
+#define YELLOW	"\033[33m"
+#define GREEN	"\033[32m"
+#define BOLD	"\033[1m"
+#define PLAIN	"\033[0m"
+
+#define CELL_SIZE	96
+
+/* Columns of the table of members. */
+enum { COLUMN_MEMBER, COLUMN_ROLE, COLUMN_STATE, COLUMN_BEHIND, COLUMN_HEARD, COLUMNS };
+
+struct row {
+	char cells[COLUMNS][CELL_SIZE];
+	const char *colour;
+};
+
+static const char *paint(bool colour, const char *sequence)
+{
+	return colour ? sequence : "";
+}
+
+const char *qbdadm_member_text(const struct qbd_status *status, uint32_t id, char *text,
+			       size_t size)
+{
+	const struct qbd_member_status *member = qbd_status_member(status, id);
+
+	if (!id)
+		snprintf(text, size, "nobody");
+	else if (member)
+		snprintf(text, size, "%s (%u)", member->name, id);
+	else
+		snprintf(text, size, "member %u", id);
+	return text;
+}
+
+/* "40 ms ago", "3.2 s ago", "5 min ago", "2 h ago", "3 d ago", "never". */
+static void render_age(uint64_t ms, char *text)
+{
+	if (ms == UINT64_MAX)
+		snprintf(text, CELL_SIZE, "never");
+	else if (ms < 1000)
+		snprintf(text, CELL_SIZE, "%" PRIu64 " ms ago", ms);
+	else if (ms < 60000)
+		snprintf(text, CELL_SIZE, "%" PRIu64 ".%" PRIu64 " s ago", ms / 1000,
+			 ms % 1000 / 100);
+	else if (ms < 3600000)
+		snprintf(text, CELL_SIZE, "%" PRIu64 " min ago", ms / 60000);
+	else if (ms < (uint64_t)48 * 3600000)
+		snprintf(text, CELL_SIZE, "%" PRIu64 " h ago", ms / 3600000);
+	else
+		snprintf(text, CELL_SIZE, "%" PRIu64 " d ago", ms / ((uint64_t)24 * 3600000));
+}
+
+static void render_behind(const struct qbd_member_status *member, char *text)
+{
+	char size[QBD_SIZE_TEXT_SIZE];
+
+	if (member->self || !member->progress_known)
+		snprintf(text, CELL_SIZE, "-");
+	else if (!member->behind_entries)
+		snprintf(text, CELL_SIZE, "0");
+	else
+		snprintf(text, CELL_SIZE, "%s, %" PRIu64 " record%s",
+			 qbd_size_text(member->behind_bytes, size), member->behind_entries,
+			 member->behind_entries == 1 ? "" : "s");
+}
+
+static void own_state(const struct qbd_status *status, struct row *row)
+{
+	const char *text = "up";
+
+	row->colour = GREEN;
+	if (status->failed || status->store.failed) {
+		text = "disk failed";
+		row->colour = RED;
+	} else if (status->damaged) {
+		text = "damaged";
+		row->colour = RED;
+	} else if (status->filling) {
+		text = "being filled";
+		row->colour = YELLOW;
+	}
+	snprintf(row->cells[COLUMN_STATE], CELL_SIZE, "%s", text);
+}
+
+static void peer_state(const struct qbd_member_status *member, struct row *row)
+{
+	const char *text;
+
+	row->colour = YELLOW;
+	if (!member->connected) {
+		text = "not connected";
+		row->colour = RED;
+	} else if (member->needs_extents) {
+		text = "being filled";
+	} else if (!member->progress_known) {
+		text = "connected";
+		row->colour = GREEN;
+	} else if (member->progress_state == QBD_PROGRESS_STATE_PROBE) {
+		text = "joining";
+	} else if (member->behind_entries) {
+		text = "catching up";
+	} else {
+		text = "in step";
+		row->colour = GREEN;
+	}
+	snprintf(row->cells[COLUMN_STATE], CELL_SIZE, "%s", text);
+}
+
+static const char *member_role(const struct qbd_status *status,
+			       const struct qbd_member_status *member)
+{
+	if (member->self)
+		return qbd_role_text(status->role);
+	if (member->leader)
+		return "leader";
+	if (member->flags & QBD_MEMBER_FLAGS_LEARNER)
+		return "learner";
+	if (member->flags & QBD_MEMBER_FLAGS_WITNESS)
+		return "witness";
+	return status->leader ? "follower" : "voter";
+}
+
+static void make_row(const struct qbd_status *status, const struct qbd_member_status *member,
+		     struct row *row)
+{
+	snprintf(row->cells[COLUMN_MEMBER], CELL_SIZE, "%s (%u)", member->name, member->id);
+	snprintf(row->cells[COLUMN_ROLE], CELL_SIZE, "%s", member_role(status, member));
+	if (member->self) {
+		own_state(status, row);
+		snprintf(row->cells[COLUMN_HEARD], CELL_SIZE, "this host");
+	} else {
+		peer_state(member, row);
+		render_age(member->last_heard_ms, row->cells[COLUMN_HEARD]);
+	}
+	render_behind(member, row->cells[COLUMN_BEHIND]);
+}
+
+static void print_members(FILE *out, const struct qbd_status *status, bool colour)
+{
+	struct row rows[QBD_MEMBERS_MAX + 1] = {
+		{ .cells = { "member", "role", "state", "behind", "last heard" } }
+	};
+	size_t widths[COLUMNS] = { 0 };
+	uint32_t count = status->member_count + 1;
+
+	for (uint32_t i = 1; i < count; i++)
+		make_row(status, &status->members[i - 1], &rows[i]);
+	for (uint32_t i = 0; i < count; i++)
+		for (int column = 0; column < COLUMNS; column++)
+			if (strlen(rows[i].cells[column]) > widths[column])
+				widths[column] = strlen(rows[i].cells[column]);
+	for (uint32_t i = 0; i < count; i++) {
+		fputc(' ', out);
+		for (int column = 0; column < COLUMNS - 1; column++) {
+			bool painted = column == COLUMN_STATE && rows[i].colour && colour;
+
+			fprintf(out, " %s%-*s%s ", painted ? rows[i].colour : "",
+				(int)widths[column], rows[i].cells[column],
+				painted ? PLAIN : "");
+		}
+		fprintf(out, " %s\n", rows[i].cells[COLUMN_HEARD]);
+	}
+}
+
+static void print_quorum(FILE *out, const struct qbd_status *status, bool colour)
+{
+	fprintf(out, "  quorum   %u of %u needed, %u up, ", status->quorum_needed,
+		status->voters, status->voters_up);
+	if (!status->has_quorum)
+		fprintf(out, "%snone now%s", paint(colour, RED), paint(colour, PLAIN));
+	else if (status->may_lose > 0)
+		fprintf(out, "%smay lose %d%s", paint(colour, GREEN), status->may_lose,
+			paint(colour, PLAIN));
+	else
+		fprintf(out, "%smay lose none%s", paint(colour, YELLOW),
+			paint(colour, PLAIN));
+	fprintf(out, "; PC/EC\n");
+}
+
+static void print_load(FILE *out, const struct qbd_status *status)
+{
+	uint64_t log = status->store.log_bytes ?
+		       status->store.log_used_bytes * 100 / status->store.log_bytes : 0;
+	uint64_t used = status->memory_bytes - status->memory_free_bytes;
+	uint64_t memory = status->memory_bytes ? used * 100 / status->memory_bytes : 0;
+	char log_size[QBD_SIZE_TEXT_SIZE], memory_size[QBD_SIZE_TEXT_SIZE];
+
+	fprintf(out, "  load     %" PRIu64 " in flight, %" PRIu64 " waiting; log %" PRIu64
+		" %% of %s, memory %" PRIu64 " %% of %s\n",
+		status->requests_in_flight, status->requests_waiting, log,
+		qbd_size_text(status->store.log_bytes, log_size), memory,
+		qbd_size_text(status->memory_bytes, memory_size));
+}
+
+void qbdadm_render_status(FILE *out, const struct qbd_status *status, bool colour)
+{
+	char size[QBD_SIZE_TEXT_SIZE], self[64], leader[64];
+	struct qbdadm_problems problems;
+
+	qbdadm_member_text(status, status->member_id, self, sizeof(self));
+	fprintf(out, "%s%s%s  /dev/qbd%u  %s  %s    this host: %s, %s, term %" PRIu64 "\n",
+		paint(colour, BOLD), status->name, paint(colour, PLAIN), status->number,
+		qbd_size_text(status->device_bytes, size),
+		status->in_use ? "in use" : "not in use", self, qbd_role_text(status->role),
+		status->term);
+	qbdadm_find_problems(status, &problems);
+	for (unsigned int i = 0; i < problems.count; i++)
+		fprintf(out, "  %s%s%s %s\n",
+			paint(colour, problems.list[i].bad ? RED : YELLOW),
+			problems.list[i].bad ? "!!" : "! ", paint(colour, PLAIN),
+			problems.list[i].text);
+	print_quorum(out, status, colour);
+	fprintf(out, "  leader   %s\n",
+		status->leader ? qbdadm_member_text(status, status->leader, leader,
+						    sizeof(leader)) : "none known");
+	print_load(out, status);
+	print_members(out, status, colour);
+}
+
+void qbdadm_render_event(FILE *out, const struct qbd_event *event)
+{
+	fprintf(out, "%s  %" PRIu64 "  %s", event->name, event->sequence,
+		qbd_event_text(event->type));
+	switch (event->type) {
+	case QBD_EVENT_TYPE_ROLE:
+		fprintf(out, ": %s in term %" PRIu64, qbd_role_text(event->role), event->term);
+		break;
+	case QBD_EVENT_TYPE_LEADER:
+		if (event->leader)
+			fprintf(out, ": member %u in term %" PRIu64, event->leader,
+				event->term);
+		else
+			fprintf(out, ": none known");
+		break;
+	case QBD_EVENT_TYPE_FILL_PROGRESS:
+		fprintf(out, ": %" PRIu64 " of %" PRIu64 " extents", event->done,
+			event->total);
+		break;
+	default:
+		if (event->peer)
+			fprintf(out, ": member %u", event->peer);
+	}
+	fprintf(out, "%s%s\n", event->text[0] ? ": " : "", event->text);
+}

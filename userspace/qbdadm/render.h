@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* A status for people and for programs; knows nothing of netlink. */
+#ifndef QBDADM_RENDER_H
+#define QBDADM_RENDER_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "lib/status.h"
+
+#define QBDADM_PROBLEMS_MAX	(QBD_MEMBERS_MAX + 16)
+
+/**
+ * struct qbdadm_problem - one thing that is wrong or may go wrong
+ * @bad: I/O stands or data is at risk; else a warning
+ */
+struct qbdadm_problem {
+	bool bad;
+	char text[256];
+};
+
+struct qbdadm_problems {
+	unsigned int count;
+	struct qbdadm_problem list[QBDADM_PROBLEMS_MAX];
+};
+
+/* The worst first. */
+void qbdadm_find_problems(const struct qbd_status *status,
+			  struct qbdadm_problems *problems);
+
+void qbdadm_render_status(FILE *out, const struct qbd_status *status, bool colour);
+struct json_object *qbdadm_status_json(const struct qbd_status *status);
+void qbdadm_render_event(FILE *out, const struct qbd_event *event);
+struct json_object *qbdadm_event_json(const struct qbd_event *event);
+
+/* "alpha (1)", "member 7" if it is not in the list, "nobody" for 0. */
+const char *qbdadm_member_text(const struct qbd_status *status, uint32_t id, char *text,
+			       size_t size);
+
+#endif
