@@ -5,6 +5,7 @@
  *   byte 0            superblock, first copy
  *   byte 64 KiB       state block, slot 0          (two slots, the valid one
  *   byte 128 KiB      state block, slot 1           with the higher sequence)
+ *   byte 256 KiB      extent journal
  *   byte 1 MiB        extent table
  *   1 MiB aligned     ring log
  *   1 MiB aligned     data area
@@ -23,6 +24,8 @@
 
 #define QBD_STATE_SLOT_BLOCK(slot)	(16u * ((slot) + 1))
 #define QBD_STATE_SLOTS			2
+#define QBD_EXTENT_JOURNAL_BLOCK	64u
+#define QBD_EXTENT_JOURNAL_BLOCKS	128u
 #define QBD_EXTENT_TABLE_BLOCK		256u
 #define QBD_ALIGNMENT_BLOCKS		256u	/* 1 MiB */
 
@@ -156,8 +159,10 @@ struct qbd_extent_entry {
 /**
  * struct qbd_extent_block - one block of the extent table
  *
- * A damaged one is not a loss: its extents count as changed at the applied
- * index and as written, so that too much is copied rather than too little.
+ * Before blocks of the table are written, the same bytes are written to the extent
+ * journal and flushed, so that a write that is torn by a power cut loses nothing:
+ * a damaged block is taken from the journal, where it is found by its own position
+ * in its header. The journal may hold anything when a disk is made.
  */
 struct qbd_extent_block {
 	struct qbd_block_header header;

@@ -2,12 +2,15 @@
 /*
  * Checkpoints: what is applied becomes durable, and log space becomes free.
  *
- *   no batch under way -> flush the data -> write the changed extent table blocks
- *   -> flush them and write the state block -> reclaim
+ *   no batch under way -> write the changed extent table blocks to the journal ->
+ *   flush them and the data -> write them to their places -> flush them and write
+ *   the state block -> reclaim
  *
  * The extent table is written only behind the flush of the data: an extent that
  * counts as written on disk must have its zeroes there (see batch.c). While that
  * goes on no batch begins, so that the table says nothing newer than the flush.
+ * The journal is there because a power cut may tear a block of the table, and
+ * neither zeroes nor data may be guessed.
  *
  * Records that are applied stay in the ring for members that come back, until it
  * is three quarters full.
@@ -123,33 +126,27 @@ static void compose_next(struct qbd_store *store)
 	}
 }
 
+static void flush(struct qbd_store *store, enum qbd_checkpoint_step step)
+{
+	struct qbd_checkpoint *checkpoint = &store->checkpoint;
+
+	checkpoint->data_dirty = false;
+	checkpoint->step = step;
+	store->status.flushes++;
+	qbd_bio_submit(qbd_bio_alloc(store, QBD_BIO_FLUSH, NULL,
+				     REQ_OP_WRITE | REQ_PREFLUSH | REQ_SYNC, 0, 0));
+}
+
 static void begin(struct qbd_store *store)
 {
 	struct qbd_checkpoint *checkpoint = &store->checkpoint;
-	struct qbd_bio *bio;
 
 	checkpoint->wanted = false;
 	checkpoint->begun_at = jiffies;
-	compose_next(store);
-	checkpoint->step = QBD_CHECKPOINT_FLUSH;
+	checkpoint->step = QBD_CHECKPOINT_JOURNAL;
 	store->status.checkpoints++;
-	if (!checkpoint->data_dirty) {
-		checkpoint->step = QBD_CHECKPOINT_TABLE;
-		return;
-	}
-	checkpoint->data_dirty = false;
-	store->status.flushes++;
-	bio = qbd_bio_alloc(store, QBD_BIO_FLUSH, NULL,
-			    REQ_OP_WRITE | REQ_PREFLUSH | REQ_SYNC, 0, 0);
-	qbd_bio_submit(bio);
-}
-
-void qbd_checkpoint_flushed(struct qbd_store *store, int error)
-{
-	if (error)
-		qbd_store_fail(store, error, "flushing the disk");
-	else if (store->checkpoint.step == QBD_CHECKPOINT_FLUSH)
-		store->checkpoint.step = QBD_CHECKPOINT_TABLE;
+	compose_next(store);
+	qbd_extents_begin_round(store);
 }
 
 /* Everything that @next claims is on the disk, or will be by the state's flush. */
@@ -165,6 +162,41 @@ static void publish(struct qbd_store *store)
 	checkpoint->step = QBD_CHECKPOINT_STATE;
 	store->status.flushes++;
 	qbd_state_step(store);
+}
+
+static void journal_step(struct qbd_store *store)
+{
+	if (!qbd_extents_write(store, true))
+		return;
+	if (store->extents.block_count || store->checkpoint.data_dirty)
+		flush(store, QBD_CHECKPOINT_FLUSH);
+	else
+		store->checkpoint.step = QBD_CHECKPOINT_TABLE;
+}
+
+/* The journal is free for another round only when this one is in its places. */
+static void table_step(struct qbd_store *store)
+{
+	if (!qbd_extents_write(store, false))
+		return;
+	if (store->extents.dirty_count)
+		flush(store, QBD_CHECKPOINT_REFLUSH);
+	else
+		publish(store);
+}
+
+void qbd_checkpoint_flushed(struct qbd_store *store, int error)
+{
+	struct qbd_checkpoint *checkpoint = &store->checkpoint;
+
+	if (error) {
+		qbd_store_fail(store, error, "flushing the disk");
+	} else if (checkpoint->step == QBD_CHECKPOINT_FLUSH) {
+		checkpoint->step = QBD_CHECKPOINT_TABLE;
+	} else if (checkpoint->step == QBD_CHECKPOINT_REFLUSH) {
+		qbd_extents_begin_round(store);
+		checkpoint->step = QBD_CHECKPOINT_JOURNAL;
+	}
 }
 
 static void finish(struct qbd_store *store)
@@ -195,8 +227,10 @@ void qbd_checkpoint_step(struct qbd_store *store)
 		checkpoint->step = QBD_CHECKPOINT_QUIESCE;
 	if (checkpoint->step == QBD_CHECKPOINT_QUIESCE && !store->batch.kind)
 		begin(store);
-	if (checkpoint->step == QBD_CHECKPOINT_TABLE && qbd_extents_write(store))
-		publish(store);
+	if (checkpoint->step == QBD_CHECKPOINT_JOURNAL)
+		journal_step(store);
+	if (checkpoint->step == QBD_CHECKPOINT_TABLE)
+		table_step(store);
 	if (checkpoint->step == QBD_CHECKPOINT_STATE &&
 	    store->state.durable >= checkpoint->version)
 		finish(store);

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The extent table: for each extent the index of its last applied change. All of
- * it is in memory; blocks of it that changed are written at a checkpoint.
+ * it is in memory; blocks of it that changed are written at a checkpoint, first to
+ * the journal, then to their places.
+ *
+ * What a damaged block said cannot be guessed: an extent that was never written has
+ * to read as zeroes, whatever is there; one that was written must not. So if the
+ * journal does not have the block either, the member is filled anew.
  */
 #include <linux/bitmap.h>
 #include <linux/mm.h>
@@ -14,8 +19,10 @@
 
 static void mark_dirty(struct qbd_store *store, u64 extent)
 {
-	set_bit(div64_u64(extent, QBD_EXTENTS_PER_BLOCK), store->extents.dirty);
-	store->extents.dirty_any = true;
+	u64 block = div64_u64(extent, QBD_EXTENTS_PER_BLOCK);
+
+	if (!test_and_set_bit(block, store->extents.dirty))
+		store->extents.dirty_count++;
 }
 
 /* [@start, @last] was changed at @index. */
@@ -33,61 +40,105 @@ void qbd_extents_mark(struct qbd_store *store, u64 start, u64 last, u64 index,
 	}
 }
 
-/* One block as it was read; what a damaged one said is not known (see format). */
+/* One block as it was read, NULL if it could not be. */
 static bool take_block(struct qbd_store *store, u64 number, const void *buffer)
 {
 	const struct qbd_extent_block *block = buffer;
 	u64 first = number * QBD_EXTENTS_PER_BLOCK;
 	u64 count = min_t(u64, store->geometry.extent_count - first,
 			  QBD_EXTENTS_PER_BLOCK);
-	bool good = buffer &&
-		    qbd_extent_block_check(block, QBD_EXTENT_TABLE_BLOCK + number,
-					   store->geometry.uuid) == QBD_BLOCK_GOOD;
 	u64 i;
 
+	if (!buffer || qbd_extent_block_check(block, QBD_EXTENT_TABLE_BLOCK + number,
+					      store->geometry.uuid) != QBD_BLOCK_GOOD)
+		return false;
 	for (i = 0; i < count; i++)
 		store->extents.changed[first + i] =
-			good ? le64_to_cpu(block->entries[i].changed_index) :
-			       store->state.disk.applied_index;
-	if (!good)
-		mark_dirty(store, first);
-	return good;
+			le64_to_cpu(block->entries[i].changed_index);
+	return true;
 }
 
-static void read_chunk(struct qbd_store *store, struct page **pages, u64 number,
-		       unsigned int count, u64 *damaged_blocks)
+/* The journal has at most one image of a block that is not good at its place. */
+static bool take_image(struct qbd_store *store, u64 number, struct page **journal)
 {
-	u64 disk_block = QBD_EXTENT_TABLE_BLOCK + number;
-	bool chunk_read = !qbd_bio_sync(store, REQ_OP_READ, disk_block, pages, count);
 	unsigned int i;
 
-	for (i = 0; i < count; i++) {
-		/* One sector that cannot be read does not hide the others. */
-		bool block_read = chunk_read ||
-				  !qbd_bio_sync(store, REQ_OP_READ, disk_block + i,
-						&pages[i], 1);
-
-		if (!take_block(store, number + i,
-				block_read ? page_address(pages[i]) : NULL))
-			++*damaged_blocks;
+	for (i = 0; i < QBD_EXTENT_JOURNAL_BLOCKS; i++) {
+		if (!take_block(store, number, page_address(journal[i])))
+			continue;
+		mark_dirty(store, number * QBD_EXTENTS_PER_BLOCK);
+		return true;
 	}
+	return false;
 }
 
-/* Process context, sleeps. */
-int qbd_extents_load(struct qbd_store *store, u64 *damaged_blocks)
+/*
+ * Nothing is known of these extents. Where the member is filled again they count as
+ * never written, which is right for what the leader does not send. A member without
+ * others takes what the disk holds: right for all that was written.
+ */
+static void lose_block(struct qbd_store *store, u64 number)
+{
+	u64 first = number * QBD_EXTENTS_PER_BLOCK;
+	u64 end = min(first + QBD_EXTENTS_PER_BLOCK, store->geometry.extent_count);
+
+	mark_dirty(store, first);
+	if (qbd_store_alone(store))
+		for (; first < end; first++)
+			store->extents.changed[first] =
+				max(store->state.disk.applied_index, 1ull);
+}
+
+/* Read blocks one by one if need be: one bad sector does not hide the others. */
+static void read_blocks(struct qbd_store *store, u64 disk_block, struct page **pages,
+			unsigned int count)
+{
+	unsigned int i;
+
+	if (!qbd_bio_sync(store, REQ_OP_READ, disk_block, pages, count))
+		return;
+	for (i = 0; i < count; i++)
+		if (qbd_bio_sync(store, REQ_OP_READ, disk_block + i, &pages[i], 1))
+			clear_page(page_address(pages[i]));
+}
+
+static u64 read_table(struct qbd_store *store, struct page **pages, struct page **journal)
+{
+	u64 blocks = store->geometry.extent_table_blocks;
+	u64 number, lost = 0;
+	unsigned int i;
+
+	read_blocks(store, QBD_EXTENT_JOURNAL_BLOCK, journal, QBD_EXTENT_JOURNAL_BLOCKS);
+	for (number = 0; number < blocks; number += TABLE_CHUNK) {
+		unsigned int count = min_t(u64, TABLE_CHUNK, blocks - number);
+
+		read_blocks(store, QBD_EXTENT_TABLE_BLOCK + number, pages, count);
+		for (i = 0; i < count; i++) {
+			if (take_block(store, number + i, page_address(pages[i])) ||
+			    take_image(store, number + i, journal))
+				continue;
+			lose_block(store, number + i);
+			lost++;
+		}
+		cond_resched();
+	}
+	return lost;
+}
+
+/* Process context, sleeps. @lost_blocks: nothing is known of their extents. */
+int qbd_extents_load(struct qbd_store *store, u64 *lost_blocks)
 {
 	struct qbd_extents *extents = &store->extents;
 	u64 blocks = store->geometry.extent_table_blocks;
+	unsigned int page_count = TABLE_CHUNK + QBD_EXTENT_JOURNAL_BLOCKS;
 	struct page **pages;
 	unsigned int i;
-	u64 number;
 	int error = -ENOMEM;
 
-	*damaged_blocks = 0;
 	extents->changed = kvcalloc(store->geometry.extent_count,
 				    sizeof(*extents->changed), GFP_KERNEL);
 	extents->dirty = kvcalloc(BITS_TO_LONGS(blocks), sizeof(long), GFP_KERNEL);
-	pages = kcalloc(TABLE_CHUNK, sizeof(*pages), GFP_KERNEL);
+	pages = kcalloc(page_count, sizeof(*pages), GFP_KERNEL);
 	if (!extents->changed || !extents->dirty || !pages)
 		goto out;
 	for (i = 0; i < QBD_TABLE_PAGES; i++) {
@@ -96,19 +147,15 @@ int qbd_extents_load(struct qbd_store *store, u64 *damaged_blocks)
 			goto out;
 		extents->free_pages |= 1ul << i;
 	}
-	for (i = 0; i < TABLE_CHUNK; i++) {
+	for (i = 0; i < page_count; i++) {
 		pages[i] = alloc_page(GFP_KERNEL);
 		if (!pages[i])
 			goto out;
 	}
-	for (number = 0; number < blocks; number += TABLE_CHUNK) {
-		read_chunk(store, pages, number,
-			   min_t(u64, TABLE_CHUNK, blocks - number), damaged_blocks);
-		cond_resched();
-	}
+	*lost_blocks = read_table(store, pages, pages + TABLE_CHUNK);
 	error = 0;
 out:
-	for (i = 0; pages && i < TABLE_CHUNK && pages[i]; i++)
+	for (i = 0; pages && i < page_count && pages[i]; i++)
 		__free_page(pages[i]);
 	kfree(pages);
 	return error;
@@ -126,13 +173,13 @@ void qbd_extents_free(struct qbd_store *store)
 	kvfree(extents->dirty);
 }
 
-static void write_block(struct qbd_store *store, u64 number, unsigned int page)
+static void write_block(struct qbd_store *store, u64 number, u64 disk_block,
+			unsigned int page)
 {
 	struct qbd_extent_block *block = page_address(store->extents.pages[page]);
 	u64 first = number * QBD_EXTENTS_PER_BLOCK;
 	u64 count = min_t(u64, store->geometry.extent_count - first,
 			  QBD_EXTENTS_PER_BLOCK);
-	u64 disk_block = QBD_EXTENT_TABLE_BLOCK + number;
 	struct qbd_bio *bio;
 	u64 i;
 
@@ -140,7 +187,8 @@ static void write_block(struct qbd_store *store, u64 number, unsigned int page)
 	for (i = 0; i < count; i++)
 		block->entries[i].changed_index =
 			cpu_to_le64(store->extents.changed[first + i]);
-	qbd_block_seal(block, QBD_EXTENTS_MAGIC, store->geometry.uuid, disk_block);
+	qbd_block_seal(block, QBD_EXTENTS_MAGIC, store->geometry.uuid,
+		       QBD_EXTENT_TABLE_BLOCK + number);
 	bio = qbd_bio_alloc(store, QBD_BIO_TABLE, NULL, REQ_OP_WRITE | REQ_META,
 			    disk_block, 1);
 	bio->block = page;
@@ -149,27 +197,44 @@ static void write_block(struct qbd_store *store, u64 number, unsigned int page)
 	qbd_bio_submit(bio);
 }
 
-/* Submit dirty blocks, as many as there are pages. True when all are written. */
-bool qbd_extents_write(struct qbd_store *store)
+bool qbd_extents_begin_round(struct qbd_store *store)
 {
 	struct qbd_extents *extents = &store->extents;
 	u64 blocks = store->geometry.extent_table_blocks;
+	u64 number = 0;
 
-	while (extents->dirty_any && extents->free_pages) {
-		unsigned int page = __ffs(extents->free_pages);
-		u64 number = find_next_bit(extents->dirty, blocks, extents->next);
-
-		if (number >= blocks) {
-			extents->dirty_any = extents->next != 0;
-			extents->next = 0;
-			continue;
-		}
+	extents->block_count = 0;
+	extents->next = 0;
+	while (extents->dirty_count && extents->block_count < QBD_EXTENT_JOURNAL_BLOCKS) {
+		number = find_next_bit(extents->dirty, blocks, number);
+		if (WARN_ON_ONCE(number >= blocks))
+			break;
 		clear_bit(number, extents->dirty);
-		extents->next = number + 1;
-		extents->free_pages &= ~(1ul << page);
-		write_block(store, number, page);
+		extents->dirty_count--;
+		extents->blocks[extents->block_count++] = number;
 	}
-	return !extents->dirty_any && !extents->inflight;
+	return extents->block_count;
+}
+
+/* Nothing is applied meanwhile: journal and table get the same bytes. */
+bool qbd_extents_write(struct qbd_store *store, bool journal)
+{
+	struct qbd_extents *extents = &store->extents;
+
+	while (extents->next < extents->block_count && extents->free_pages) {
+		unsigned int page = __ffs(extents->free_pages);
+		u64 number = extents->blocks[extents->next];
+
+		extents->free_pages &= ~(1ul << page);
+		write_block(store, number,
+			    journal ? QBD_EXTENT_JOURNAL_BLOCK + extents->next :
+				      QBD_EXTENT_TABLE_BLOCK + number, page);
+		extents->next++;
+	}
+	if (extents->next < extents->block_count || extents->inflight)
+		return false;
+	extents->next = 0;
+	return true;
 }
 
 void qbd_extents_end_io(struct qbd_store *store, unsigned int page, int error)

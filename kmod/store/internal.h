@@ -241,17 +241,21 @@ struct qbd_batch {
  * struct qbd_extents - the extent table
  * @changed: changed_index of each extent
  * @dirty: one bit per table block
- * @dirty_any: a bit may be set
- * @next: table block at which to go on looking for one
+ * @dirty_count: bits set
+ * @blocks: table blocks of the round under way
+ * @block_count: how many
+ * @next: first one that was not submitted yet, to journal or table
  * @pages: blocks being written
  * @free_pages: bit mask of those that are not
- * @inflight: table writes
+ * @inflight: writes of journal and table
  */
 struct qbd_extents {
 	u64 *changed;
 	unsigned long *dirty;
-	bool dirty_any;
-	u64 next;
+	u64 dirty_count;
+	u64 blocks[QBD_EXTENT_JOURNAL_BLOCKS];
+	u32 block_count;
+	u32 next;
 	struct page *pages[QBD_TABLE_PAGES];
 	unsigned long free_pages;
 	u32 inflight;
@@ -261,8 +265,10 @@ struct qbd_extents {
 enum qbd_checkpoint_step {
 	QBD_CHECKPOINT_NONE,
 	QBD_CHECKPOINT_QUIESCE,	/* wait for the batch under way, start no other */
-	QBD_CHECKPOINT_FLUSH,	/* flush the data */
+	QBD_CHECKPOINT_JOURNAL,	/* write what changed in the extent table aside */
+	QBD_CHECKPOINT_FLUSH,	/* flush that, and the data */
 	QBD_CHECKPOINT_TABLE,	/* write what changed in the extent table */
+	QBD_CHECKPOINT_REFLUSH,	/* there is more than the journal takes: flush, again */
 	QBD_CHECKPOINT_STATE,	/* flush that, write the state block */
 };
 
@@ -467,6 +473,12 @@ struct qbd_store {
 	struct qbd_store_status status;
 };
 
+/* No other member could send what is lost here. */
+static inline bool qbd_store_alone(const struct qbd_store *store)
+{
+	return le32_to_cpu(store->state.disk.membership.count) == 1;
+}
+
 /* bio.c */
 struct qbd_bio *qbd_bio_alloc(struct qbd_store *store, enum qbd_bio_kind kind,
 			      void *object, blk_opf_t operation, u64 disk_block,
@@ -542,12 +554,14 @@ void qbd_state_step(struct qbd_store *store);
 void qbd_state_end_io(struct qbd_store *store, int error);
 
 /* extents.c */
-int qbd_extents_load(struct qbd_store *store, u64 *damaged_blocks);
+int qbd_extents_load(struct qbd_store *store, u64 *lost_blocks);
 void qbd_extents_free(struct qbd_store *store);
 void qbd_extents_mark(struct qbd_store *store, u64 start, u64 last, u64 index,
 		      bool written_only);
-/* Submit dirty table blocks; true when all are on their way and back. */
-bool qbd_extents_write(struct qbd_store *store);
+/* Choose what the next round writes; false if nothing is dirty. */
+bool qbd_extents_begin_round(struct qbd_store *store);
+/* Write them to the journal, or to their places; true when all are written. */
+bool qbd_extents_write(struct qbd_store *store, bool journal);
 void qbd_extents_end_io(struct qbd_store *store, unsigned int page, int error);
 
 static inline u64 qbd_extent_of(const struct qbd_store *store, u64 block)
@@ -603,9 +617,8 @@ void qbd_checkpoint_step(struct qbd_store *store);
 void qbd_checkpoint_flushed(struct qbd_store *store, int error);
 static inline bool qbd_checkpoint_holds_batches(const struct qbd_store *store)
 {
-	return store->checkpoint.step == QBD_CHECKPOINT_QUIESCE ||
-	       store->checkpoint.step == QBD_CHECKPOINT_FLUSH ||
-	       store->checkpoint.step == QBD_CHECKPOINT_TABLE;
+	return store->checkpoint.step != QBD_CHECKPOINT_NONE &&
+	       store->checkpoint.step != QBD_CHECKPOINT_STATE;
 }
 
 /* read.c */

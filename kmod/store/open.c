@@ -327,14 +327,14 @@ static void fill_recovered(struct qbd_store *store, const struct qbd_scan *scan,
 			 "log record %llu is lost (%s), up to %llu were acknowledged",
 			 scan->bad_index, scan->reason, scan->damaged_through);
 	}
-	/* Terms are on disk before their entries (accident 23): one is lost. */
+	/*
+	 * An entry of a term that the state block does not know: its write was
+	 * cut off, or it is the slot that was lost. That term has its leader,
+	 * so a vote in it is given to nobody any more, whatever it was.
+	 */
 	if (scan->last_term > disk->term) {
 		store->term = recovered->term = scan->last_term;
-		store->vote = recovered->vote = 0;
-		store->damaged_through = max(store->damaged_through, scan->last_index + 1);
-		recovered->damaged = true;
-		snprintf(recovered->reason, sizeof(recovered->reason),
-			 "the newest state block is lost, a vote may be forgotten");
+		store->vote = recovered->vote = store->geometry.member_id;
 	}
 	recovered->damaged_through = store->damaged_through;
 	if (store->failed)
@@ -515,10 +515,35 @@ static void fill_identity(struct qbd_store *store)
 	identity->extent_count = geometry->extent_count;
 }
 
+/*
+ * Nothing is known of some extents: neither whether they were ever written, nor when
+ * they changed. Have everything filled again.
+ */
+static void extents_lost(struct qbd_store *store, u64 blocks)
+{
+	struct qbd_state *disk = &store->state.disk;
+
+	pr_warn("%s: %llu blocks of the extent table are damaged; %s\n",
+		store->geometry.name, blocks, qbd_store_alone(store) ?
+		"what was never written in their extents may not read as zero" :
+		"the data will be copied from another member");
+	if (qbd_store_alone(store))
+		return;
+	disk->flags |= QBD_STATE_FILLING;
+	disk->fill_base_index = 0;
+	disk->fill_index = disk->applied_index;
+	disk->fill_term = disk->applied_term;
+	disk->fill_cursor = 0;
+	disk->fill_through_index = disk->applied_index;
+	store->fill.active = true;
+	store->fill.cursor = 0;
+	store->fill.through_index = disk->applied_index;
+}
+
 static int read_all(struct qbd_store *store, struct reader *reader, bool *repair,
 		    char *error_text, size_t error_text_size)
 {
-	u64 damaged_blocks;
+	u64 lost_blocks;
 	int error;
 
 	error = open_superblock(store, reader, repair, error_text, error_text_size);
@@ -528,12 +553,11 @@ static int read_all(struct qbd_store *store, struct reader *reader, bool *repair
 	error = open_state(store, reader, error_text, error_text_size);
 	if (error)
 		return error;
-	error = qbd_extents_load(store, &damaged_blocks);
+	error = qbd_extents_load(store, &lost_blocks);
 	if (error)
 		return error;
-	if (damaged_blocks)
-		pr_warn("%s: %llu blocks of the extent table are damaged; their extents count as changed\n",
-			store->geometry.name, damaged_blocks);
+	if (lost_blocks)
+		extents_lost(store, lost_blocks);
 	return open_log(store, reader, error_text, error_text_size);
 }
 

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A store on a test disk, with the test in the place of the replica, and a model
+ * of what the store has to hold.
+ *
+ * Every block of every write is filled with a pattern that names block, term,
+ * index and operation; the model keeps the entries, so what a block has to hold
+ * at a commit index is computed, not remembered.
+ */
+#ifndef QBD_TESTS_STORE_RIG_H
+#define QBD_TESTS_STORE_RIG_H
+
+#include <kunit/test.h>
+#include <linux/prandom.h>
+#include <linux/wait.h>
+
+#include "../store/store.h"
+#include "test_disk.h"
+
+#define RIG_ENTRIES_MAX		16384
+#define RIG_OPERATIONS_MAX	4
+#define RIG_DEVICE_BLOCKS	1500u
+#define RIG_LOG_BLOCKS		2048u
+#define RIG_EXTENT_SHIFT	16	/* 16 blocks */
+
+struct rig_operation {
+	u32 block;
+	u32 count;
+	bool zero;
+};
+
+/**
+ * struct rig_entry - one entry that was appended at some time
+ * @index: log index
+ * @term: of it
+ * @chain: identifies it
+ * @operation_count: of @operations
+ */
+struct rig_entry {
+	u64 index;
+	u64 term;
+	u32 chain;
+	u32 operation_count;
+	struct rig_operation operations[RIG_OPERATIONS_MAX];
+};
+
+/**
+ * struct store_rig - see above
+ * @test: the KUnit test
+ * @disk: its disk
+ * @uuid: of the device
+ * @pool: log pages
+ * @store: open, or NULL
+ * @recovered: of the last open
+ * @wait: woken by kicks
+ * @kicked: a kick came
+ * @random: decides what to do
+ * @term: of the next entry
+ * @vote: last vote asked for
+ * @vote_sequence: its sequence
+ * @vote_term_durable: term of the newest vote that is durable
+ * @vote_durable: that vote
+ * @votes: term of each sequence, modulo 64; the vote is term % 5
+ * @history: all entries ever, oldest first
+ * @history_count: how many
+ * @log: history numbers + 1 of the entries in the log, by index
+ * @last_index: of the log
+ * @base_index: before its first entry
+ * @durable_index: reported durable for the log as it is
+ * @commit_index: committed
+ * @applied_index: reported
+ * @failed: reported
+ * @resets: reported
+ * @fills_written: reported
+ * @fills_durable: reported
+ * @loaded: last record read back
+ * @loaded_index: its index
+ * @spaces: reported
+ * @next_entry: next index that open has to report
+ * @ahead_index: right after a crash the data area may be ahead of what is known to
+ *	be committed: it may hold committed entries up to this index; 0: no
+ * @ahead_log: the log as it was then
+ */
+struct store_rig {
+	struct kunit *test;
+	struct test_disk *disk;
+	u8 uuid[QBD_UUID_SIZE];
+	struct qbd_pool *pool;
+	struct qbd_store *store;
+	struct qbd_store_recovered recovered;
+	char error_text[256];
+	wait_queue_head_t wait;
+	bool kicked;
+	struct rnd_state random;
+	u64 term;
+	u64 vote_sequence;
+	u64 vote_term_durable;
+	u64 votes[64];
+	struct rig_entry *history;
+	u32 history_count;
+	u32 *log;
+	u64 last_index;
+	u64 base_index;
+	u64 durable_index;
+	u64 commit_index;
+	u64 applied_index;
+	bool failed;
+	u32 resets;
+	u32 fills_written;
+	u32 fills_durable;
+	struct qbd_record *loaded;
+	u64 loaded_index;
+	u32 spaces;
+	u64 next_entry;
+	u64 ahead_index;
+	const u32 *ahead_log;
+};
+
+struct store_rig *store_rig_create(struct kunit *test, u64 seed);
+void store_rig_destroy(struct store_rig *rig);
+
+/* Open; on success the model's log becomes what was recovered. */
+int store_rig_try_open(struct store_rig *rig);
+void store_rig_open(struct store_rig *rig);
+/* Down in order, and what @rig->store was is gone. */
+void store_rig_stop(struct store_rig *rig);
+/* The power fails; the store is closed, the power comes back. */
+void store_rig_cut(struct store_rig *rig);
+
+/* Let the store run until @done or for too long (then the test fails). */
+void store_rig_wait(struct store_rig *rig, bool (*done)(struct store_rig *rig));
+/* Let it run if something is to be done now. */
+void store_rig_poll(struct store_rig *rig);
+bool rig_all_durable(struct store_rig *rig);
+bool rig_all_applied(struct store_rig *rig);
+
+/* Append one entry; false if there was no room or no memory. */
+bool store_rig_append(struct store_rig *rig, const struct rig_operation *operations,
+		      u32 count);
+bool store_rig_append_random(struct store_rig *rig);
+void store_rig_truncate(struct store_rig *rig, u64 first_removed);
+void store_rig_commit(struct store_rig *rig, u64 index);
+void store_rig_vote(struct store_rig *rig);
+
+/* Read @count blocks through the store and compare with the model. */
+void store_rig_check_read(struct store_rig *rig, u32 block, u32 count);
+void store_rig_check_all(struct store_rig *rig);
+/*
+ * After a crash: what was committed and is not in the log any more is appended and
+ * committed again, as a leader would have it.
+ */
+void store_rig_restore_commit(struct store_rig *rig, u64 commit_index,
+			      const u32 *log);
+/* First block of the ring. */
+u64 store_rig_log_block(struct store_rig *rig);
+
+#endif

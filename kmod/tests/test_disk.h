@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A disk in memory with a volatile cache, for tests: it completes writes in any
+ * order, forgets what was not flushed when its power is cut, tears what was under
+ * way, hangs, and fails on demand.
+ */
+#ifndef QBD_TESTS_TEST_DISK_H
+#define QBD_TESTS_TEST_DISK_H
+
+#include <linux/blkdev.h>
+#include <linux/list.h>
+#include <linux/prandom.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+/**
+ * struct test_disk - the disk
+ * @gendisk: its block device
+ * @path: where that is
+ * @sectors: size
+ * @cached: what a read returns
+ * @stable: what survives a power cut
+ * @dirty: one bit per sector of which the two may differ
+ * @lock: protects all that follows, and the above against the worker
+ * @bios: submitted, not done
+ * @random: decides order and fate
+ * @hang: nothing completes
+ * @dead: the power was cut, everything fails
+ * @fail_writes: writes that touch [@fail_first, @fail_last] fail
+ * @fail_reads: likewise
+ * @fail_flushes: flushes and FUA fail
+ * @fail_zeroes: WRITE_ZEROES is announced and fails
+ * @fail_first: first sector
+ * @fail_last: last one
+ * @writes: completed
+ * @flushes: completed
+ * @worker: completes bios
+ */
+struct test_disk {
+	struct gendisk *gendisk;
+	char path[32];
+	u64 sectors;
+	u8 *cached;
+	u8 *stable;
+	unsigned long *dirty;
+	spinlock_t lock;
+	struct bio_list bios;
+	struct rnd_state random;
+	bool hang;
+	bool dead;
+	bool fail_writes;
+	bool fail_reads;
+	bool fail_flushes;
+	bool fail_zeroes;
+	u64 fail_first;
+	u64 fail_last;
+	u64 writes;
+	u64 flushes;
+	struct work_struct worker;
+};
+
+/* Of so many 4 KiB blocks, filled with rubbish. ERR_PTR on failure. */
+struct test_disk *test_disk_create(u64 blocks, u64 seed);
+void test_disk_destroy(struct test_disk *disk);
+/* What is not stable is lost, in part; all I/O fails until test_disk_power_on(). */
+void test_disk_power_cut(struct test_disk *disk);
+void test_disk_power_on(struct test_disk *disk);
+void test_disk_hang(struct test_disk *disk, bool hang);
+/* Direct access, when nothing is under way. */
+void *test_disk_block(struct test_disk *disk, u64 block);
+/* After a change by test_disk_block(). */
+void test_disk_settle(struct test_disk *disk, u64 block);
+/* 0..limit - 1 */
+u32 test_random(struct rnd_state *random, u32 limit);
+
+#endif
