@@ -19,6 +19,7 @@
  * goes away, so does the command.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -56,15 +57,24 @@ struct command {
 static int port;
 static struct frame frame;
 
-/* Wait until the port can be used; false when the host side is gone. */
+/*
+ * Wait until the port can be used; false when the host side is gone.  When one
+ * host side follows the other, the news of both may come late, after the first
+ * bytes of the second: only what lasts counts.
+ */
 static bool wait_port(short events)
 {
-	struct pollfd poll_port = { .fd = port, .events = events };
+	for (int i = 0; i < 10; i++) {
+		struct pollfd poll_port = { .fd = port, .events = events };
 
-	while (poll(&poll_port, 1, -1) < 0)
-		if (errno != EINTR)
-			return false;
-	return !(poll_port.revents & (POLLHUP | POLLERR));
+		while (poll(&poll_port, 1, -1) < 0)
+			if (errno != EINTR)
+				return false;
+		if (!(poll_port.revents & (POLLHUP | POLLERR)))
+			return true;
+		nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+	}
+	return false;
 }
 
 static bool send_bytes(const char *bytes, size_t length)
@@ -104,8 +114,6 @@ static bool receive_bytes(char *bytes, size_t length)
 		if (!wait_port(POLLIN))
 			return false;
 		done = read(port, bytes, length);
-		if (done == 0)
-			return false;
 		if (done < 0 && errno != EAGAIN && errno != EINTR)
 			return false;
 		if (done > 0) {
@@ -225,6 +233,9 @@ static bool handle_frame(struct command *command)
 	case 'K':
 		kill(-command->pid, SIGKILL);
 		break;
+	case 'S':
+		/* A new host side, which has no use for this command. */
+		return false;
 	}
 	return true;
 }
@@ -282,7 +293,8 @@ static bool serve_command(struct command *command)
 		/* The timeout notices the end of a command with silent heirs. */
 		if (poll(polls, 3, ended ? 10 : 50) < 0 && errno != EINTR)
 			return false;
-		if (polls[0].revents & (POLLHUP | POLLERR))
+		if ((polls[0].revents & (POLLHUP | POLLERR)) &&
+		    !wait_port(POLLIN | POLLOUT))
 			return false;
 		if (polls[2].revents)
 			feed_input(command);
@@ -297,7 +309,7 @@ static bool serve_command(struct command *command)
 	}
 }
 
-static bool run_command(void)
+static void run_command(void)
 {
 	struct command command = { .input = -1 };
 	bool good;
@@ -310,31 +322,64 @@ static bool run_command(void)
 	if (!good) {
 		unsigned char code = 126;
 
-		return send_frame('X', &code, 1);
+		send_frame('X', &code, 1);
+		return;
 	}
-	good = serve_command(&command);
+	serve_command(&command);
 	if (command.pid) {
 		kill(-command.pid, SIGKILL);
 		waitpid(command.pid, NULL, 0);
 	}
 	close_input(&command);
 	close(command.output);
-	return good;
+}
+
+static bool port_is_named(const char *device, const char *wanted)
+{
+	char path[300], name[32] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/class/virtio-ports/%s/name", device);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	if (fgets(name, sizeof(name), file))
+		name[strcspn(name, "\n")] = '\0';
+	fclose(file);
+	return !strcmp(name, wanted);
+}
+
+/* The ports appear one after the other, named by their machine. */
+static int open_port(int number)
+{
+	DIR *directory = opendir("/sys/class/virtio-ports");
+	char wanted[32], path[300];
+	struct dirent *entry;
+	int fd = -1;
+
+	if (!directory)
+		return -1;
+	snprintf(wanted, sizeof(wanted), "agent%d", number);
+	while (fd < 0 && (entry = readdir(directory))) {
+		if (!port_is_named(entry->d_name, wanted))
+			continue;
+		snprintf(path, sizeof(path), "/dev/%s", entry->d_name);
+		fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	}
+	closedir(directory);
+	return fd;
 }
 
 static void serve_port(int number)
 {
-	char path[64];
 	sigset_t set;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGIO);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	snprintf(path, sizeof(path), "/dev/agent%d", number);
-	port = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (port < 0)
-		_exit(1);
+	while ((port = open_port(number)) < 0)
+		nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
 	/* SIGIO tells when the host side comes or goes: poll does not wait. */
 	fcntl(port, F_SETOWN, getpid());
 	fcntl(port, F_SETFL, O_NONBLOCK | O_ASYNC);
@@ -342,12 +387,11 @@ static void serve_port(int number)
 		struct timespec second = { .tv_sec = 1 };
 
 		while (wait_port(POLLIN) && receive_frame()) {
-			if (frame.type == 'S' &&
-			    !send_frame('S', frame.payload, frame.length))
-				break;
-			if ((frame.type == 'R' || frame.type == 'P') &&
-			    !run_command())
-				break;
+			if (frame.type == 'R' || frame.type == 'P')
+				run_command();
+			/* Not else: it may be what ended the command. */
+			if (frame.type == 'S')
+				send_frame('S', frame.payload, frame.length);
 		}
 		sigtimedwait(&set, NULL, &second);
 	}

@@ -25,6 +25,7 @@ one between its calls.
 """
 
 import base64
+import concurrent.futures
 import ctypes
 import fcntl
 import json
@@ -76,6 +77,11 @@ def wait_for(condition, seconds, text):
         time.sleep(0.02)
 
 
+# The kernel ties PR_SET_PDEATHSIG to the thread which forked, so one thread that
+# lives as long as this process starts everything.
+starter = concurrent.futures.ThreadPoolExecutor(max_workers=1)
+
+
 def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
 
@@ -88,10 +94,10 @@ class Process:
 
     def start(self, command, log, lasting, **options):
         with open(log, "ab") as out:
-            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out,
-                                     stderr=subprocess.STDOUT, start_new_session=True,
-                                     preexec_fn=None if lasting else die_with_parent,
-                                     **options)
+            child = starter.submit(
+                subprocess.Popen, command, stdin=subprocess.DEVNULL, stdout=out,
+                stderr=subprocess.STDOUT, start_new_session=True,
+                preexec_fn=None if lasting else die_with_parent, **options).result()
         with open(self.path, "w") as record:
             record.write("%d %s\n" % (child.pid, self.start_time(child.pid)))
         # Reaped as soon as it ends; nobody else waits for it.
@@ -169,7 +175,10 @@ class Command:
                     break
         except (OSError, EOFError) as error:
             self.failure = self.failure or str(error) or "the host is gone"
-        self.channel.close()
+        if self.failure is None:
+            self.host.idle_channels.append(self.channel)
+        else:
+            self.channel.close()
 
     def wait(self, timeout=60):
         """Its exit status; HostError when the host died or the time is up."""
@@ -212,10 +221,18 @@ class Channel:
     def synchronise(self, seconds):
         """Skip what an earlier user of the channel left in it."""
         nonce = b"S" + (16).to_bytes(4, "little") + os.urandom(16)
-        self.sock.settimeout(seconds)
-        self.sock.sendall(nonce)
+        end = time.monotonic() + seconds
+        self.sock.settimeout(0.3)
         while nonce not in self.buffer:
-            data = self.sock.recv(65536)
+            # Again and again: an answer is lost when the agent hears of the end
+            # of the former connection only now.
+            self.sock.sendall(nonce)
+            try:
+                data = self.sock.recv(65536)
+            except TimeoutError:
+                if time.monotonic() > end:
+                    raise
+                continue
             if not data:
                 raise EOFError("the host is gone")
             self.buffer += data
@@ -246,6 +263,7 @@ class Host:
         self.address4 = "10.77.0.%d" % number
         self.address6 = "fd77::%d" % number
         self.qemu = Process(self.path("qemu.pid"))
+        self.idle_channels = []
 
     def path(self, name):
         return os.path.join(self.cluster.directory, "%s-%s" % (self.name, name))
@@ -421,6 +439,12 @@ class Host:
     def take_channel(self):
         """A free connection to the agent; the lock keeps others from it, in this
         process and in others."""
+        while self.idle_channels:
+            channel = self.idle_channels.pop()
+            # Readable means that the host went away.
+            if not select.select([channel.sock], [], [], 0)[0]:
+                return channel
+            channel.close()
         for number in range(CHANNELS):
             lock = os.open(self.path("agent%d.lock" % number), os.O_CREAT | os.O_RDWR |
                            os.O_CLOEXEC)
