@@ -54,10 +54,11 @@ bool qbd_forward_begin(struct qbd_io *io, u32 leader)
 		if (!frame.buffer)
 			return false;
 		frame.data_blocks = io->count;
-		request.data_checksum =
-			cpu_to_le32(qbd_request_copy_out(io->request,
-							 frame.buffer->pages,
-							 io->count));
+		/* Goes into the frame's trailer; the receiver puts it in here. */
+		frame.data_checksum = qbd_request_copy_out(io->request,
+							   frame.buffer->pages,
+							   io->count);
+		frame.data_checksum_known = true;
 	}
 	if (qbd_net_send(replica->network, leader, &frame)) {
 		if (frame.buffer)
