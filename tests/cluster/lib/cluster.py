@@ -157,7 +157,8 @@ class Cluster:
     """Members 1..count of one device, up and with a leader unless told otherwise."""
 
     def __init__(self, count=3, size="64M", disk_mib=160, log_size=None, name="vol",
-                 up=("--memory", "16M"), family=4, start=True, block=512):
+                 up=("--memory", "16M"), family=4, start=True, block=512,
+                 disk_ns=0):
         self.name = name
         self.family = family
         self.network = Network(count)
@@ -171,7 +172,7 @@ class Cluster:
         try:
             run(["qbdadm", "token", "new", "--out", self.token])
             for number in range(1, count + 1):
-                member = Member(self, number, Disk(disk_mib, block))
+                member = Member(self, number, Disk(disk_mib, block, disk_ns))
                 member.options = list(up)
                 self.members.append(member)
             for member in self.members:

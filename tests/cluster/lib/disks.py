@@ -19,16 +19,21 @@ CACHE = 16      # MiB; what does not fit is written out
 
 
 class Disk:
-    """One disk, size in MiB; block is its logical block size."""
+    """One disk, size in MiB; block is its logical block size.
 
-    def __init__(self, size=256, block=512):
+    completion_ns: what each write, read and flush takes, 0 for no time at all
+    """
+
+    def __init__(self, size=256, block=512, completion_ns=0):
         self.number = next(NUMBERS)
         self.name = "disk%d" % self.number
         self.sectors = size * 2048
         self.config = os.path.join(CONFIG, self.name)
         os.mkdir(self.config)
         for name, value in (("size", size), ("blocksize", block), ("queue_mode", 2),
-                            ("irqmode", 0), ("memory_backed", 1), ("discard", 1),
+                            ("irqmode", 2 if completion_ns else 0),
+                            ("completion_nsec", completion_ns),
+                            ("memory_backed", 1), ("discard", 1),
                             ("submit_queues", 1), ("cache_size", CACHE), ("fua", 1)):
             write_file(os.path.join(self.config, name), value)
         self.path = "/dev/mapper/" + self.name
