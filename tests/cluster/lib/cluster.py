@@ -42,6 +42,8 @@ class Events:
         os.set_blocking(self.process.stdout.fileno(), False)
         self.partial = b""
         self.seen = []
+        self.wait("listening")
+        self.forget()
 
     def read(self):
         while True:
