@@ -27,6 +27,18 @@ static struct page **node_pages(const struct qbd_overlay_node *node, u64 block)
 	return &node->record->pages[node->data_block + (block - node->start)];
 }
 
+/* Is there data in [@block, @last], be it below newer zeroes? */
+static bool has_data(struct qbd_overlay_node *const *nodes, u32 first, u32 end, u64 block,
+		     u64 last)
+{
+	u32 i;
+
+	for (i = first; i < end; i++)
+		if (!nodes[i]->zero && nodes[i]->start <= last && nodes[i]->last >= block)
+			return true;
+	return false;
+}
+
 /* Nodes @first..@end - 1 overlap in a chain: cut, and let the newest win. */
 static void resolve_cluster(struct qbd_store *store, u32 first, u32 end, u64 last)
 {
@@ -50,7 +62,8 @@ static void resolve_cluster(struct qbd_store *store, u32 first, u32 end, u64 las
 			    qbd_overlay_newer(nodes[i], newest))
 				piece_last = nodes[i]->start - 1;
 		qbd_batch_add(store, block, piece_last, node_pages(newest, block),
-			      newest->record->index);
+			      newest->record->index,
+			      has_data(nodes, first, end, block, piece_last));
 		block = piece_last + 1;
 	}
 }

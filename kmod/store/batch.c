@@ -26,8 +26,13 @@ struct gap {
 	u64 next;
 };
 
+/*
+ * While the member is being filled it does not know what was written before: an
+ * extent without an entry here may have one at the leader, and zeroes must not be
+ * skipped.
+ */
 void qbd_batch_add(struct qbd_store *store, u64 start, u64 last, struct page **pages,
-		   u64 index)
+		   u64 index, bool writes)
 {
 	struct qbd_batch *batch = &store->batch;
 
@@ -35,7 +40,7 @@ void qbd_batch_add(struct qbd_store *store, u64 start, u64 last, struct page **p
 		return;
 	batch->pieces[batch->piece_count++] = (struct qbd_segment){
 		.start = start, .last = last, .next = start, .pages = pages,
-		.index = index,
+		.index = index, .writes = writes || store->fill.active,
 	};
 }
 
@@ -101,16 +106,6 @@ static void add_zeroes_where_written(struct qbd_store *store,
 	}
 }
 
-/*
- * Does @piece make its extents written ones? While the member is being filled it
- * does not know what was written before: an extent without an entry here may have
- * one at the leader, and zeroes must not be skipped.
- */
-static bool piece_writes(const struct qbd_store *store, const struct qbd_segment *piece)
-{
-	return piece->pages || store->fill.active;
-}
-
 void qbd_batch_begin(struct qbd_store *store, enum qbd_batch_kind kind)
 {
 	struct qbd_batch *batch = &store->batch;
@@ -123,7 +118,7 @@ void qbd_batch_begin(struct qbd_store *store, enum qbd_batch_kind kind)
 	for (i = 0; i < batch->piece_count; i++) {
 		const struct qbd_segment *piece = &batch->pieces[i];
 
-		if (piece_writes(store, piece)) {
+		if (piece->writes) {
 			cover(store, &gap, piece);
 			add_segment(batch, piece->start, piece->last, piece->pages);
 		} else {
@@ -144,7 +139,7 @@ static void batch_done(struct qbd_store *store)
 		const struct qbd_segment *piece = &batch->pieces[i];
 
 		qbd_extents_mark(store, piece->start, piece->last, piece->index,
-				 !piece_writes(store, piece));
+				 !piece->writes);
 	}
 	if (batch->segment_count)
 		store->checkpoint.data_dirty = true;

@@ -59,6 +59,10 @@ static void reset_now(struct qbd_store *store)
 	if (!(disk->flags & QBD_STATE_FILLING))
 		disk->fill_base_index = disk->applied_index;
 	store->overlay = RB_ROOT_CACHED;
+	/* What was to be said of the old log is not true of the new one. */
+	store->notices.log_durable = false;
+	store->notices.log_reclaimed = false;
+	store->notices.applied = false;
 	qbd_log_restart(store, index, fill->reset_term, fill->reset_chain);
 	store->applied_index = index;
 	store->damaged_through = 0;
@@ -150,7 +154,7 @@ static void begin_batch(struct qbd_store *store)
 	list_for_each_entry(operation, &fill->running, list)
 		qbd_batch_add(store, operation->block,
 			      operation->block + operation->count - 1,
-			      operation->pages, operation->index);
+			      operation->pages, operation->index, true);
 	qbd_batch_begin(store, QBD_BATCH_FILL);
 }
 

@@ -196,6 +196,8 @@ struct qbd_state_writer {
  * @next: first one not submitted yet
  * @pages: data, one page per block; NULL for zeroes
  * @index: what changed_index becomes at least
+ * @writes: its extents become written ones; else it is zeroes, which change nothing
+ *	where nothing was ever written
  */
 struct qbd_segment {
 	u64 start;
@@ -203,6 +205,7 @@ struct qbd_segment {
 	u64 next;
 	struct page **pages;
 	u64 index;
+	bool writes;
 };
 
 enum qbd_batch_kind {
@@ -600,7 +603,7 @@ struct qbd_overlay_node *qbd_overlay_pick(struct rb_root_cached *overlay, u64 bl
 
 /* batch.c */
 void qbd_batch_add(struct qbd_store *store, u64 start, u64 last, struct page **pages,
-		   u64 index);
+		   u64 index, bool writes);
 /* Start what was added; ends through qbd_batch_end_io(), perhaps at once. */
 void qbd_batch_begin(struct qbd_store *store, enum qbd_batch_kind kind);
 void qbd_batch_step(struct qbd_store *store);

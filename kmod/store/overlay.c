@@ -36,7 +36,14 @@ void qbd_overlay_insert(struct rb_root_cached *overlay, struct qbd_overlay_node 
 		next = overlay_tree_iter_next(older, node->start, node->last);
 		if (older->start >= node->start && older->last <= node->last) {
 			qbd_overlay_remove(overlay, older);
-			older->superseded_by = node->record->index;
+			/*
+			 * Data below zeroes has to be applied nevertheless, as
+			 * zeroes: an extent that was ever written must say so,
+			 * or a member that did apply the data, and missed the
+			 * zeroes, would not be sent it.
+			 */
+			if (older->zero || !node->zero)
+				older->superseded_by = node->record->index;
 		}
 		older = next;
 	}

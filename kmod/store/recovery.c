@@ -356,6 +356,7 @@ void qbd_recovery_scan(struct qbd_scan *scan)
 		/* A clean log ends at its durable index, whatever lies behind it. */
 		if (clean && scan->last_index >= state->durable_index) {
 			scan->verdict = QBD_LOG_WHOLE;
+			scan->reason = "taken down in order";
 			scan->bad_index = scan->last_index + 1;
 			return;
 		}

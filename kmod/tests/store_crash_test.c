@@ -136,6 +136,7 @@ static void crash_once(struct store_rig *rig, bool in_order)
 	store_rig_check_all(rig);
 	store_rig_wait(rig, rig_all_applied);
 	store_rig_check_all(rig);
+	store_rig_check_extents(rig);
 }
 
 static void store_crash_random(struct kunit *test)
@@ -157,8 +158,208 @@ static void store_crash_random(struct kunit *test)
 	}
 }
 
+/* One piece of an extent, and the pages that hold it until it is written. */
+struct piece {
+	struct page *pages[16];
+	u32 count;
+};
+
+#define FILL_PIECES 8
+
+static u32 pieces_wanted;
+
+static bool pieces_written(struct store_rig *rig)
+{
+	return rig->fills_written >= pieces_wanted;
+}
+
+static bool all_zero(const struct piece *piece)
+{
+	u32 i;
+
+	for (i = 0; i < piece->count; i++)
+		if (memchr_inv(page_address(piece->pages[i]), 0, QBD_BLOCK_SIZE))
+			return false;
+	return true;
+}
+
+/* Some extents from @cursor on, in pieces, as they are at the commit index. */
+static u64 fill_some(struct store_rig *rig, u64 cursor, u64 base)
+{
+	u64 extents = qbd_store_identity(rig->store)->extent_count;
+	u32 limit = 1 + test_random(&rig->random, FILL_PIECES / 2);
+	struct piece *pieces = kunit_kzalloc(rig->test, FILL_PIECES * sizeof(*pieces),
+					     GFP_KERNEL);
+	u32 used = 0, i, j;
+
+	rig->fills_written = 0;
+	for (; cursor < extents && used + 2 <= FILL_PIECES && limit; cursor++) {
+		u32 first = cursor * 16, last = min(first + 15, RIG_DEVICE_BLOCKS - 1);
+		u32 cut = first + test_random(&rig->random, last - first + 1);
+
+		if (store_rig_changed(rig, cursor, false) <= base)
+			continue;
+		limit--;
+		for (i = 0; i < 2; i++) {
+			struct piece *piece = &pieces[used];
+			u32 start = i ? cut + 1 : first, end = i ? last : cut;
+
+			if (start > end)
+				continue;
+			used++;
+			piece->count = end - start + 1;
+			for (j = 0; j < piece->count; j++)
+				piece->pages[j] = alloc_page(GFP_KERNEL | __GFP_NOFAIL);
+			store_rig_expect(rig, start, piece->count, piece->pages);
+			qbd_store_fill_write(rig->store, start, piece->count,
+					     all_zero(piece) ? NULL : piece->pages,
+					     rig->commit_index, piece);
+		}
+	}
+	pieces_wanted = used;
+	store_rig_wait(rig, pieces_written);
+	for (i = 0; i < used; i++)
+		for (j = 0; j < pieces[i].count; j++)
+			__free_page(pieces[i].pages[j]);
+	kunit_kfree(rig->test, pieces);
+	return cursor;
+}
+
+static bool apply_idle(struct store_rig *rig)
+{
+	return qbd_store_apply_idle(rig->store);
+}
+
+static bool reset_done(struct store_rig *rig)
+{
+	return rig->resets;
+}
+
+static bool fill_durable(struct store_rig *rig)
+{
+	return rig->fills_durable;
+}
+
+static void fill_begin(struct store_rig *rig)
+{
+	u64 leader_last = rig->commit_index;
+	u32 count = 1 + test_random(&rig->random, 60);
+	struct qbd_membership_layout membership = rig->recovered.base_membership;
+
+	new_term(rig);
+	while (count--)
+		store_rig_leader_entry(rig, &leader_last);
+	rig->resets = 0;
+	qbd_store_reset(rig->store, leader_last, rig->term,
+			rig->history[rig->log[leader_last] - 1].chain, &membership);
+	store_rig_wait(rig, reset_done);
+	rig->last_index = leader_last;
+	rig->durable_index = leader_last;
+	rig->commit_index = leader_last;
+	rig->applied_index = leader_last;
+	rig->base_index = leader_last;
+}
+
+static void append_some(struct store_rig *rig)
+{
+	u32 count = test_random(&rig->random, 12);
+
+	while (count--)
+		store_rig_append_random(rig);
+	store_rig_commit(rig, rig->commit_index +
+			 test_random(&rig->random, rig->last_index - rig->commit_index + 1));
+}
+
+/* The power fails; a fill goes on where it was; true if it was still under way. */
+static bool fill_crash(struct store_rig *rig, u64 *cursor, u64 *through)
+{
+	u64 commit = rig->commit_index, last = rig->last_index;
+	u32 *log = kvmalloc_array(RIG_ENTRIES_MAX + 2, sizeof(*log), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(rig->test, log);
+	memcpy(log, rig->log, (RIG_ENTRIES_MAX + 2) * sizeof(*log));
+	store_rig_cut(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_FALSE_MSG(rig->test, rig->recovered.damaged, "%s",
+			       rig->recovered.reason);
+	KUNIT_EXPECT_LE(rig->test, rig->last_index, last);
+	new_term(rig);
+	store_rig_restore_commit(rig, commit, log);
+	kvfree(log);
+	if (rig->recovered.filling) {
+		KUNIT_EXPECT_LE(rig->test, rig->recovered.fill_cursor, *cursor);
+		*cursor = rig->recovered.fill_cursor;
+		*through = max(*through, rig->recovered.fill_through_index);
+	}
+	return rig->recovered.filling;
+}
+
+/* A fill from reset to finish, with writes going on and power cuts in between. */
+static void fill_once(struct store_rig *rig)
+{
+	u64 extents = qbd_store_identity(rig->store)->extent_count;
+	u64 cursor = 0, through;
+
+	fill_begin(rig);
+	through = rig->commit_index;
+	while (cursor < extents) {
+		qbd_store_apply_pause(rig->store, true);
+		store_rig_wait(rig, apply_idle);
+		through = max(through, rig->commit_index);
+		cursor = fill_some(rig, cursor, qbd_store_fill_base(rig->store));
+		qbd_store_apply_pause(rig->store, false);
+		append_some(rig);
+		if (test_random(&rig->random, 3)) {
+			rig->fills_durable = 0;
+			qbd_store_fill_advance(rig->store, cursor, through);
+			if (test_random(&rig->random, 4))
+				store_rig_wait(rig, fill_durable);
+		}
+		if (!test_random(&rig->random, 12))
+			KUNIT_ASSERT_TRUE(rig->test, fill_crash(rig, &cursor, &through));
+	}
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_commit(rig, rig->last_index);
+	store_rig_wait(rig, rig_all_applied);
+	rig->fills_durable = 0;
+	qbd_store_fill_advance(rig->store, cursor, through);
+	store_rig_wait(rig, fill_durable);
+	rig->fills_durable = 0;
+	qbd_store_fill_finish(rig->store);
+	store_rig_wait(rig, fill_durable);
+	store_rig_check_all(rig);
+	store_rig_check_extents(rig);
+	KUNIT_EXPECT_FALSE(rig->test, fill_crash(rig, &cursor, &through));
+	store_rig_check_all(rig);
+	store_rig_wait(rig, rig_all_applied);
+	store_rig_check_extents(rig);
+}
+
+static void store_crash_fill(struct kunit *test)
+{
+	unsigned int seed;
+
+	for (seed = store_crash_seed; seed < store_crash_seed + store_crash_seeds; seed++) {
+		struct store_rig *rig = store_rig_create(test, seed + 1000000);
+		u32 i;
+
+		store_rig_open(rig);
+		for (i = 0; i < 3; i++) {
+			new_term(rig);
+			append_some(rig);
+			fill_once(rig);
+		}
+		store_rig_destroy(rig);
+		if (test->status == KUNIT_FAILURE) {
+			kunit_err(test, "seed %u\n", seed);
+			break;
+		}
+	}
+}
+
 static struct kunit_case store_crash_cases[] = {
 	KUNIT_CASE_SLOW(store_crash_random),
+	KUNIT_CASE_SLOW(store_crash_fill),
 	{ }
 };
 

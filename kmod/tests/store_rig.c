@@ -352,12 +352,11 @@ static void fill_record(struct qbd_record *record, const struct rig_entry *entry
 	}
 }
 
-/* The entry may have been in the log before. */
-static bool append_entry(struct store_rig *rig, const struct rig_entry *entry)
+static struct qbd_record *sealed_record(struct store_rig *rig,
+					const struct rig_entry *entry, u32 chain_previous)
 {
 	struct qbd_record *record;
 	u32 blocks = 0, i;
-	int error;
 
 	for (i = 0; i < entry->operation_count; i++)
 		if (!entry->operations[i].zero)
@@ -365,24 +364,40 @@ static bool append_entry(struct store_rig *rig, const struct rig_entry *entry)
 	record = qbd_record_alloc(rig->pool, QBD_POOL_APPEND, entry->operation_count,
 				  blocks, true);
 	if (!record)
-		return false;
+		return NULL;
 	fill_record(record, entry);
 	qbd_record_seal(record, rig->uuid,
 			entry->operation_count ? QBD_RECORD_DATA : QBD_RECORD_NOOP,
-			entry->index, entry->term,
-			qbd_store_chain(rig->store, rig->last_index));
+			entry->index, entry->term, chain_previous);
+	return record;
+}
+
+/* Into the model's log. */
+static void remember(struct store_rig *rig, const struct rig_entry *entry, u32 chain)
+{
+	struct rig_entry *known = rig_find(rig, entry->index, chain);
+
+	if (!known) {
+		known = &rig->history[rig->history_count++];
+		*known = *entry;
+		known->chain = chain;
+	}
+	rig->log[entry->index] = known - rig->history + 1;
+}
+
+/* The entry may have been in the log before. */
+static bool append_entry(struct store_rig *rig, const struct rig_entry *entry)
+{
+	struct qbd_record *record;
+	int error;
+
+	record = sealed_record(rig, entry, qbd_store_chain(rig->store, rig->last_index));
+	if (!record)
+		return false;
 	error = qbd_store_append(rig->store, record);
 	if (!error) {
-		struct rig_entry *known = rig_find(rig, entry->index,
-						   qbd_record_chain_of(record));
-
-		if (!known) {
-			known = &rig->history[rig->history_count++];
-			*known = *entry;
-			known->chain = qbd_record_chain_of(record);
-		}
+		remember(rig, entry, qbd_record_chain_of(record));
 		rig->last_index = entry->index;
-		rig->log[entry->index] = known - rig->history + 1;
 	} else {
 		KUNIT_EXPECT_TRUE(rig->test, error == -ENOSPC || rig->failed);
 	}
@@ -405,9 +420,8 @@ bool store_rig_append(struct store_rig *rig, const struct rig_operation *operati
 	return append_entry(rig, &entry);
 }
 
-bool store_rig_append_random(struct store_rig *rig)
+static u32 random_operations(struct store_rig *rig, struct rig_operation *operations)
 {
-	struct rig_operation operations[RIG_OPERATIONS_MAX];
 	u32 count = test_random(&rig->random, RIG_OPERATIONS_MAX + 1);
 	u32 largest = test_random(&rig->random, 8) ? 8 : 60;
 	u32 i;
@@ -423,7 +437,29 @@ bool store_rig_append_random(struct store_rig *rig)
 		operation->count = min(operation->count,
 				       RIG_DEVICE_BLOCKS - operation->block);
 	}
+	return count;
+}
+
+bool store_rig_append_random(struct store_rig *rig)
+{
+	struct rig_operation operations[RIG_OPERATIONS_MAX];
+	u32 count = random_operations(rig, operations);
+
 	return store_rig_append(rig, operations, count);
+}
+
+void store_rig_leader_entry(struct store_rig *rig, u64 *leader_last)
+{
+	u32 previous = rig->log[*leader_last];
+	struct rig_entry entry = { .index = *leader_last + 1, .term = rig->term };
+	struct qbd_record *record;
+
+	entry.operation_count = random_operations(rig, entry.operations);
+	record = sealed_record(rig, &entry, previous ? rig->history[previous - 1].chain : 0);
+	KUNIT_ASSERT_NOT_NULL(rig->test, record);
+	remember(rig, &entry, qbd_record_chain_of(record));
+	qbd_record_put(record);
+	++*leader_last;
 }
 
 void store_rig_truncate(struct store_rig *rig, u64 first_removed)
@@ -503,6 +539,59 @@ static void expect_page(struct store_rig *rig, u32 block, u32 entry_number, u32 
 		memset(page, 0, QBD_BLOCK_SIZE);
 	else
 		pattern(page, block, entry->index, entry->term, operation);
+}
+
+void store_rig_expect(struct store_rig *rig, u32 block, u32 count, struct page **pages)
+{
+	u32 *entries = kvcalloc(RIG_DEVICE_BLOCKS, sizeof(*entries), GFP_KERNEL);
+	u8 *operations = kvcalloc(RIG_DEVICE_BLOCKS, 1, GFP_KERNEL);
+	u32 i;
+
+	expect_map(rig, entries, operations);
+	for (i = 0; i < count; i++)
+		expect_page(rig, block + i, entries[block + i], operations[block + i],
+			    page_address(pages[i]));
+	kvfree(operations);
+	kvfree(entries);
+}
+
+u64 store_rig_changed(struct store_rig *rig, u64 extent, bool writes_only)
+{
+	u32 shift = RIG_EXTENT_SHIFT - QBD_BLOCK_SHIFT;
+	u64 index = rig->commit_index;
+	u32 i;
+
+	for (; index; index--) {
+		const struct rig_entry *entry = &rig->history[rig->log[index] - 1];
+
+		for (i = 0; i < entry->operation_count; i++) {
+			const struct rig_operation *operation = &entry->operations[i];
+			u64 last = operation->block + operation->count - 1;
+
+			if (writes_only && operation->zero)
+				continue;
+			if (operation->block >> shift <= extent && last >> shift >= extent)
+				return index;
+		}
+	}
+	return 0;
+}
+
+void store_rig_check_extents(struct store_rig *rig)
+{
+	u64 extent;
+
+	for (extent = 0; extent < qbd_store_identity(rig->store)->extent_count; extent++) {
+		u64 changed = store_rig_changed(rig, extent, false);
+
+		/* Zeroes where nothing was ever written are no change. */
+		if (!changed || !store_rig_changed(rig, extent, true))
+			continue;
+		KUNIT_EXPECT_EQ_MSG(rig->test, extent,
+				    qbd_store_changed_extent(rig->store, extent,
+							     changed - 1),
+				    "its change at %llu is not in the table", changed);
+	}
 }
 
 /*

@@ -151,6 +151,17 @@ void store_rig_check_all(struct store_rig *rig);
  */
 void store_rig_restore_commit(struct store_rig *rig, u64 commit_index,
 			      const u32 *log);
+/* When all is applied: does the extent table miss no change? */
+void store_rig_check_extents(struct store_rig *rig);
+/*
+ * An entry that the leader has and this member has not: goes into the model only,
+ * after the last one of the model's log, which is at *@leader_last.
+ */
+void store_rig_leader_entry(struct store_rig *rig, u64 *leader_last);
+/* Content of @count blocks from @block on at the commit index, one page each. */
+void store_rig_expect(struct store_rig *rig, u32 block, u32 count, struct page **pages);
+/* Index of the last entry up to the commit index that touched @extent, or 0. */
+u64 store_rig_changed(struct store_rig *rig, u64 extent, bool writes_only);
 /* First block of the ring. */
 u64 store_rig_log_block(struct store_rig *rig);
 
