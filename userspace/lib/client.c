@@ -131,22 +131,30 @@ static int transact(struct qbd_client *client, struct nlmsghdr *message,
 	return result;
 }
 
-/* The line for people: "NAME: words". */
+/* Does @text begin with the word @name? */
+static bool begins_with(const char *text, const char *name)
+{
+	size_t length = strlen(name);
+
+	return !strncmp(text, name, length) && (text[length] == ':' || text[length] == ' ');
+}
+
+/* The line for people: "NAME: words", unless the words name it themselves. */
 static int fail(struct qbd_error *error, const char *name, int result,
 		const struct exchange *exchange)
 {
-	size_t length = name ? strlen(name) : 0;
+	const char *words = exchange->text;
+	char text[128];
 
-	if (exchange->text[0] && (!length || (!strncmp(exchange->text, name, length) &&
-					      exchange->text[length] == ':')))
-		return qbd_fail(error, -result, "%s", exchange->text);
-	if (exchange->text[0])
-		return qbd_fail(error, -result, "%s: %s", name, exchange->text);
-	if (result == -EPERM)
-		return qbd_fail(error, -result, "%s%sthe kernel does not permit it; run this as root",
-				length ? name : "", length ? ": " : "");
-	return qbd_fail(error, -result, "%s%sthe module says: %s", length ? name : "",
-			length ? ": " : "", strerror(-result));
+	if (words[0] && begins_with(words, name))
+		return qbd_fail(error, -result, "%s", words);
+	if (!words[0] && result == -EPERM) {
+		words = "the kernel does not permit it; run this as root";
+	} else if (!words[0]) {
+		snprintf(text, sizeof(text), "the module says: %s", strerror(-result));
+		words = text;
+	}
+	return qbd_fail(error, -result, "%s: %s", name, words);
 }
 
 /* ---- opening ------------------------------------------------------------ */
@@ -438,7 +446,7 @@ int qbd_client_status_all(struct qbd_client *client, struct qbd_status **statuse
 	}
 	if (result) {
 		free(list.statuses);
-		return fail(error, NULL, result, &exchange);
+		return fail(error, "status", result, &exchange);
 	}
 	*statuses = list.statuses;
 	*count = list.count;

@@ -7,44 +7,42 @@
 
 static int check_settled(struct qbd_content *content, struct qbd_error *error)
 {
-	const struct qbd_state_block *state = content->inspection.state;
-	uint32_t flags = le32_to_cpu(state->flags);
-	uint64_t applied = le64_to_cpu(state->applied_index);
+	const struct qbd_state *state = &content->inspection.current;
 	const char *path = content->disk.path;
-	struct qbd_log_summary summary;
+	struct qbd_log_summary log;
 	int result;
 
-	if (flags & QBD_STATE_FAILED)
+	if (state->flags & QBD_STATE_FAILED)
 		return qbd_fail(error, EUCLEAN,
 				"%s: this disk failed while it was in use; its contents are not vouched for, replace it",
 				path);
-	if (flags & QBD_STATE_FILLING)
+	if (state->flags & QBD_STATE_FILLING)
 		return qbd_fail(error, EUCLEAN,
-				"%s: is half filled from another member; bring it up until status calls it in step, then down",
+				"%s: is half filled from another member; bring it up until status calls it in step, then take it down",
 				path);
-	result = qbd_log_walk(&content->disk, &content->inspection, NULL, NULL, &summary, error);
+	result = qbd_log_walk(&content->disk, &content->inspection, NULL, &log, error);
 	if (result)
 		return result;
-	if (summary.lost)
+	if (log.verdict == QBD_LOG_DAMAGED)
 		return qbd_fail(error, EUCLEAN,
-				"%s: acknowledged log records after index %" PRIu64 " are lost or damaged (%s); bring it up, the other members have them",
-				path, summary.last_index, summary.end.reason);
-	if (applied < summary.known_committed)
+				"%s: acknowledged log records from index %" PRIu64 " to %" PRIu64 " are damaged (%s); bring it up, the other members send them again",
+				path, log.last_index + 1, log.damaged_through, log.end_reason);
+	if (state->applied_index < log.commit_index)
 		return qbd_fail(error, EBUSY,
 				"%s: applied up to index %" PRIu64 " of %" PRIu64 " committed; bring the member up and take it down in order with 'qbdadm down'",
-				path, applied, summary.known_committed);
-	/* Applied data may be ahead of what the state block says of it. */
-	if (!(flags & QBD_STATE_CLEAN) && applied < summary.last_index)
+				path, state->applied_index, log.commit_index);
+	/* Without a clean end, more may be applied than the state block says. */
+	if (!(state->flags & QBD_STATE_CLEAN) && state->applied_index < log.last_index)
 		return qbd_fail(error, EBUSY,
 				"%s: was not taken down in order (applied %" PRIu64 ", log ends at %" PRIu64 "); bring the member up and take it down with 'qbdadm down'",
-				path, applied, summary.last_index);
-	content->applied_index = applied;
+				path, state->applied_index, log.last_index);
+	content->applied_index = state->applied_index;
 	return 0;
 }
 
 static int prepare(struct qbd_content *content, struct qbd_error *error)
 {
-	const struct qbd_superblock *superblock;
+	const struct qbd_geometry *geometry = &content->inspection.geometry;
 	int result;
 
 	result = qbd_inspect(&content->disk, &content->inspection, error);
@@ -54,12 +52,10 @@ static int prepare(struct qbd_content *content, struct qbd_error *error)
 		result = check_settled(content, error);
 	if (result)
 		return result;
-	superblock = content->inspection.superblock;
-	content->device_blocks = le64_to_cpu(superblock->device_blocks);
-	content->data_block = le64_to_cpu(superblock->data_block);
-	content->extent_blocks = 1ULL << (le32_to_cpu(superblock->extent_shift) -
-					  QBD_BLOCK_SHIFT);
-	result = qbd_extents_read(&content->disk, superblock, &content->table, error);
+	content->device_blocks = geometry->device_blocks;
+	content->data_block = geometry->data_block;
+	content->extent_blocks = geometry->extent_blocks;
+	result = qbd_extents_read(&content->disk, geometry, &content->table, error);
 	if (result)
 		return result;
 	if (content->table.bad_blocks) {

@@ -16,6 +16,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "format/superblock.h"
 #include "lib/disk.h"
 
 #define ZERO_CHUNK_BLOCKS	256u
@@ -80,9 +81,31 @@ static bool describe_holder(dev_t device, char *text, size_t size)
 	return found;
 }
 
-static void describe_user(dev_t device, char *text, size_t size)
+/* The module holds its disks without a trace in sysfs, but they bear a name. */
+static bool describe_member(const char *path, char *text, size_t size)
 {
-	if (describe_mount(device, text, size) || describe_holder(device, text, size))
+	struct qbd_superblock *superblock = qbd_disk_buffer(1);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	bool found = false;
+
+	if (superblock && fd >= 0 &&
+	    pread(fd, superblock, sizeof(*superblock), 0) == (ssize_t)sizeof(*superblock) &&
+	    le32_to_cpu(superblock->header.magic) == QBD_SUPERBLOCK_MAGIC &&
+	    le32_to_cpu(superblock->header.checksum) == qbd_block_checksum(superblock)) {
+		snprintf(text, size, "member %u of %.63s, it seems, is up on it",
+			 le32_to_cpu(superblock->member_id), superblock->name);
+		found = true;
+	}
+	if (fd >= 0)
+		close(fd);
+	free(superblock);
+	return found;
+}
+
+static void describe_user(const char *path, dev_t device, char *text, size_t size)
+{
+	if (describe_mount(device, text, size) || describe_holder(device, text, size) ||
+	    describe_member(path, text, size))
 		return;
 	snprintf(text, size, "opened exclusively by the kernel or another program");
 }
@@ -98,7 +121,7 @@ static int fail_open(const char *path, int code, struct qbd_error *error)
 	case EBUSY:
 		if (stat(path, &status))
 			status.st_rdev = 0;
-		describe_user(status.st_rdev, user, sizeof(user));
+		describe_user(path, status.st_rdev, user, sizeof(user));
 		return qbd_fail(error, code,
 				"%s: is in use (%s); release it (umount, swapoff, qbdadm down) or choose another disk",
 				path, user);

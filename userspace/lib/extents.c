@@ -7,63 +7,99 @@
 
 #define CHUNK_BLOCKS	64u
 
-static bool block_is_good(const struct qbd_extent_block *block, uint64_t position,
-			  const uint8_t *uuid)
+/**
+ * struct reading - the table being read
+ * @journal: QBD_EXTENT_JOURNAL_BLOCKS images of table blocks, one of which may be
+ *	good where the block at its place is torn
+ */
+struct reading {
+	struct qbd_disk *disk;
+	const struct qbd_geometry *geometry;
+	struct qbd_extent_table *table;
+	struct qbd_extent_block *journal;
+	struct qbd_extent_block *chunk;
+};
+
+/* The block itself, or its image in the journal, or NULL. */
+static const struct qbd_extent_block *
+good_image(struct reading *reading, const struct qbd_extent_block *block, uint64_t position)
 {
-	return le32_to_cpu(block->header.magic) == QBD_EXTENTS_MAGIC &&
-	       le32_to_cpu(block->header.version) == QBD_FORMAT_VERSION &&
-	       le64_to_cpu(block->header.position) == position &&
-	       !memcmp(block->header.uuid, uuid, QBD_UUID_SIZE) &&
-	       le32_to_cpu(block->header.checksum) == qbd_block_checksum(block);
+	const uint8_t *uuid = reading->geometry->uuid;
+
+	if (qbd_extent_block_check(block, position, uuid) == QBD_BLOCK_GOOD)
+		return block;
+	for (unsigned int i = 0; i < QBD_EXTENT_JOURNAL_BLOCKS; i++)
+		if (qbd_extent_block_check(&reading->journal[i], position, uuid) ==
+		    QBD_BLOCK_GOOD) {
+			reading->table->from_journal++;
+			return &reading->journal[i];
+		}
+	reading->table->bad_blocks++;
+	return NULL;
 }
 
 /* Take over the entries of one block. A bad one is taken as written. */
 static void take_block(struct qbd_extent_table *table, const struct qbd_extent_block *block,
-		       uint64_t number, bool good)
+		       uint64_t number)
 {
 	uint64_t first = number * QBD_EXTENTS_PER_BLOCK;
 
-	if (!good)
-		table->bad_blocks++;
 	for (unsigned int i = 0; i < QBD_EXTENTS_PER_BLOCK && first + i < table->count; i++) {
-		uint64_t changed = le64_to_cpu(block->entries[i].changed_index);
+		uint64_t changed = block ? le64_to_cpu(block->entries[i].changed_index) :
+				   UINT64_MAX;
 
-		table->changed[first + i] = good ? changed : UINT64_MAX;
-		if (!good || changed)
+		table->changed[first + i] = changed;
+		if (changed)
 			table->written++;
-		if (good && changed > table->newest_change)
+		if (block && changed > table->newest_change)
 			table->newest_change = changed;
 	}
 }
 
-int qbd_extents_read(struct qbd_disk *disk, const struct qbd_superblock *superblock,
+static int read_chunk(struct reading *reading, uint64_t first, size_t count,
+		      struct qbd_error *error)
+{
+	int result = qbd_disk_read(reading->disk, QBD_EXTENT_TABLE_BLOCK + first,
+				   reading->chunk, count, error);
+
+	for (size_t i = 0; !result && i < count; i++) {
+		uint64_t position = QBD_EXTENT_TABLE_BLOCK + first + i;
+
+		take_block(reading->table, good_image(reading, &reading->chunk[i], position),
+			   first + i);
+	}
+	return result;
+}
+
+int qbd_extents_read(struct qbd_disk *disk, const struct qbd_geometry *geometry,
 		     struct qbd_extent_table *table, struct qbd_error *error)
 {
-	uint32_t shift = le32_to_cpu(superblock->extent_shift) - QBD_BLOCK_SHIFT;
-	uint64_t blocks = le64_to_cpu(superblock->extent_table_blocks);
-	struct qbd_extent_block *buffer = qbd_disk_buffer(CHUNK_BLOCKS);
+	struct reading reading = {
+		.disk = disk,
+		.geometry = geometry,
+		.table = table,
+		.journal = qbd_disk_buffer(QBD_EXTENT_JOURNAL_BLOCKS),
+		.chunk = qbd_disk_buffer(CHUNK_BLOCKS),
+	};
 	int result = 0;
 
 	memset(table, 0, sizeof(*table));
-	table->count = (le64_to_cpu(superblock->device_blocks) + (1ULL << shift) - 1) >> shift;
+	table->count = geometry->extent_count;
 	table->changed = calloc(table->count, sizeof(*table->changed));
-	if (!buffer || !table->changed)
+	if (!reading.journal || !reading.chunk || !table->changed)
 		result = qbd_fail(error, ENOMEM, "%s: out of memory", disk->path);
-	for (uint64_t first = 0; !result && first < blocks; first += CHUNK_BLOCKS) {
-		uint64_t left = blocks - first;
-		size_t count = left < CHUNK_BLOCKS ? (size_t)left : CHUNK_BLOCKS;
+	if (!result)
+		result = qbd_disk_read(disk, QBD_EXTENT_JOURNAL_BLOCK, reading.journal,
+				       QBD_EXTENT_JOURNAL_BLOCKS, error);
+	for (uint64_t first = 0; !result && first < geometry->extent_table_blocks;
+	     first += CHUNK_BLOCKS) {
+		uint64_t left = geometry->extent_table_blocks - first;
 
-		result = qbd_disk_read(disk, QBD_EXTENT_TABLE_BLOCK + first, buffer, count,
-				       error);
-		for (size_t i = 0; !result && i < count; i++) {
-			uint64_t position = QBD_EXTENT_TABLE_BLOCK + first + i;
-
-			take_block(table, &buffer[i], first + i,
-				   block_is_good(&buffer[i], position,
-						 superblock->header.uuid));
-		}
+		result = read_chunk(&reading, first,
+				    left < CHUNK_BLOCKS ? (size_t)left : CHUNK_BLOCKS, error);
 	}
-	free(buffer);
+	free(reading.journal);
+	free(reading.chunk);
 	if (result)
 		qbd_extents_free(table);
 	return result;

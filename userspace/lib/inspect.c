@@ -33,13 +33,17 @@ static bool is_zero(const void *block)
 
 #define SAY(reason, ...) snprintf(reason, 160, __VA_ARGS__)
 
-/* Magic, version, checksum, place; in this order: no field before it is ours. */
+/*
+ * What is wrong with a block, in more words than recovery has. A newer version may
+ * be checksummed differently, so that comes first.
+ */
 static enum qbd_verdict judge_header(const void *block, uint32_t magic, uint64_t position,
 				     const uint8_t *uuid, char *reason)
 {
 	const struct qbd_block_header *header = block;
 	uint32_t version = le32_to_cpu(header->version);
 
+	reason[0] = '\0';
 	if (is_zero(block)) {
 		SAY(reason, "zeroes");
 		return QBD_VERDICT_EMPTY;
@@ -48,15 +52,15 @@ static enum qbd_verdict judge_header(const void *block, uint32_t magic, uint64_t
 		SAY(reason, "magic number is %08x, not %08x", le32_to_cpu(header->magic), magic);
 		return QBD_VERDICT_FOREIGN;
 	}
+	if (version > QBD_FORMAT_VERSION) {
+		SAY(reason, "format version %u, this program knows version %u", version,
+		    QBD_FORMAT_VERSION);
+		return QBD_VERDICT_NEWER;
+	}
 	if (le32_to_cpu(header->checksum) != qbd_block_checksum(block)) {
 		SAY(reason, "checksum is %08x, should be %08x", le32_to_cpu(header->checksum),
 		    qbd_block_checksum(block));
 		return QBD_VERDICT_DAMAGED;
-	}
-	if (version != QBD_FORMAT_VERSION) {
-		SAY(reason, "format version %u, this program knows version %u", version,
-		    QBD_FORMAT_VERSION);
-		return QBD_VERDICT_NEWER;
 	}
 	if (le64_to_cpu(header->position) != position) {
 		SAY(reason, "belongs to block %" PRIu64 ", not %" PRIu64,
@@ -67,42 +71,26 @@ static enum qbd_verdict judge_header(const void *block, uint32_t magic, uint64_t
 		SAY(reason, "belongs to another device");
 		return QBD_VERDICT_MISPLACED;
 	}
-	reason[0] = '\0';
 	return QBD_VERDICT_GOOD;
 }
 
-/* Do the areas follow each other and fit? Every sum is checked before it is made. */
-static bool geometry_fits(const struct qbd_superblock *superblock)
+/* Good as a block: does recovery agree with what is in it, too? */
+static enum qbd_verdict agree(enum qbd_block_verdict verdict, const char *why, char *reason)
 {
-	uint64_t backing = le64_to_cpu(superblock->backing_blocks);
-	uint64_t table = le64_to_cpu(superblock->extent_table_blocks);
-	uint64_t log = le64_to_cpu(superblock->log_block);
-	uint64_t log_blocks = le64_to_cpu(superblock->log_blocks);
-	uint64_t data = le64_to_cpu(superblock->data_block);
-	uint64_t device = le64_to_cpu(superblock->device_blocks);
-	uint32_t shift = le32_to_cpu(superblock->extent_shift);
-	uint64_t extents;
-
-	if (shift < QBD_EXTENT_SHIFT_MIN || shift > QBD_EXTENT_SHIFT_MAX)
-		return false;
-	if (!backing || backing > UINT64_MAX >> QBD_BLOCK_SHIFT || !device)
-		return false;
-	if (log > backing || log_blocks > backing || data > backing || device > backing ||
-	    table > backing)
-		return false;
-	extents = (device + (1ULL << (shift - QBD_BLOCK_SHIFT)) - 1) >>
-		  (shift - QBD_BLOCK_SHIFT);
-	return table * QBD_EXTENTS_PER_BLOCK >= extents &&
-	       QBD_EXTENT_TABLE_BLOCK + table <= log && log_blocks >= QBD_LOG_BLOCKS_MIN &&
-	       log + log_blocks <= data && data + device <= backing - 1;
+	if (verdict == QBD_BLOCK_GOOD)
+		return QBD_VERDICT_GOOD;
+	SAY(reason, "%s", why);
+	return verdict == QBD_BLOCK_NEWER ? QBD_VERDICT_NEWER : QBD_VERDICT_INVALID;
 }
 
 static enum qbd_verdict judge_superblock(const struct qbd_superblock *superblock,
 					 uint64_t block, uint64_t disk_blocks, char *reason)
 {
 	uint64_t backing = le64_to_cpu(superblock->backing_blocks);
+	struct qbd_geometry geometry;
 	enum qbd_verdict verdict;
-	struct qbd_error why;
+	struct qbd_error error;
+	const char *why;
 
 	verdict = judge_header(superblock, QBD_SUPERBLOCK_MAGIC, block, NULL, reason);
 	if (verdict != QBD_VERDICT_GOOD)
@@ -112,13 +100,11 @@ static enum qbd_verdict judge_superblock(const struct qbd_superblock *superblock
 		    (uint64_t)le64_to_cpu(superblock->features_incompatible));
 		return QBD_VERDICT_NEWER;
 	}
-	if (!memchr(superblock->name, 0, sizeof(superblock->name)) ||
-	    qbd_check_name("name", superblock->name, QBD_NAME_SIZE, &why)) {
-		SAY(reason, "the device name is not one");
-		return QBD_VERDICT_INVALID;
-	}
-	if (!superblock->member_id || !geometry_fits(superblock)) {
-		SAY(reason, "sizes and places contradict each other");
+	verdict = agree(qbd_superblock_check(superblock, block, &geometry, &why), why, reason);
+	if (verdict != QBD_VERDICT_GOOD)
+		return verdict;
+	if (qbd_check_name("name", geometry.name, QBD_NAME_SIZE, &error)) {
+		SAY(reason, "the device's name is none");
 		return QBD_VERDICT_INVALID;
 	}
 	if (backing > disk_blocks) {
@@ -129,8 +115,8 @@ static enum qbd_verdict judge_superblock(const struct qbd_superblock *superblock
 	return QBD_VERDICT_GOOD;
 }
 
-static int read_copy(struct qbd_disk *disk, unsigned int number, uint64_t block, void *buffer,
-		     struct qbd_superblock_copy *copy)
+static void read_copy(struct qbd_disk *disk, uint64_t block, void *buffer,
+		      struct qbd_superblock_copy *copy)
 {
 	struct qbd_error error;
 
@@ -139,18 +125,18 @@ static int read_copy(struct qbd_disk *disk, unsigned int number, uint64_t block,
 	if (qbd_disk_read(disk, block, buffer, 1, &error)) {
 		copy->verdict = QBD_VERDICT_UNREADABLE;
 		SAY(copy->reason, "%.150s", error.text);
-		return 0;
+		return;
 	}
 	memcpy(&copy->superblock, buffer, sizeof(copy->superblock));
 	copy->verdict = judge_superblock(&copy->superblock, block, disk->blocks, copy->reason);
-	return (int)number;
 }
 
 static void read_slot(struct qbd_disk *disk, unsigned int number, const uint8_t *uuid,
 		      void *buffer, struct qbd_state_slot *slot)
 {
-	uint32_t members;
+	struct qbd_state state;
 	struct qbd_error error;
+	const char *why;
 
 	memset(slot, 0, sizeof(*slot));
 	slot->block = QBD_STATE_SLOT_BLOCK(number);
@@ -162,49 +148,74 @@ static void read_slot(struct qbd_disk *disk, unsigned int number, const uint8_t 
 	memcpy(&slot->state, buffer, sizeof(slot->state));
 	slot->verdict = judge_header(&slot->state, QBD_STATE_MAGIC, slot->block, uuid,
 				     slot->reason);
-	members = le32_to_cpu(slot->state.membership.count);
-	if (slot->verdict == QBD_VERDICT_GOOD && (!members || members > QBD_MEMBERS_MAX)) {
-		slot->verdict = QBD_VERDICT_INVALID;
-		SAY(slot->reason, "has %u members", members);
+	if (slot->verdict == QBD_VERDICT_GOOD)
+		slot->verdict = agree(qbd_state_check(&slot->state, slot->block, uuid, &state,
+						      &why), why, slot->reason);
+}
+
+/* Which copy counts is recovery's decision, not ours. */
+static void choose_superblock(struct qbd_inspection *inspection, uint64_t disk_blocks)
+{
+	struct qbd_superblock_choice choice;
+	const void *copies[2];
+	uint64_t places[2];
+
+	for (unsigned int i = 0; i < 2; i++) {
+		const struct qbd_superblock_copy *copy = &inspection->copies[i];
+
+		places[i] = copy->block;
+		copies[i] = copy->verdict == QBD_VERDICT_UNREADABLE ? NULL : &copy->superblock;
 	}
+	inspection->superblock_result =
+		qbd_recovery_superblock(copies, places, disk_blocks, &choice,
+					&inspection->reason);
+	if (inspection->superblock_result)
+		return;
+	inspection->superblock = &inspection->copies[choice.good].superblock;
+	inspection->geometry = choice.geometry;
+}
+
+static void choose_state(struct qbd_inspection *inspection)
+{
+	const void *slots[QBD_STATE_SLOTS];
+	unsigned int slot;
+
+	for (unsigned int i = 0; i < QBD_STATE_SLOTS; i++)
+		slots[i] = inspection->slots[i].verdict == QBD_VERDICT_UNREADABLE ? NULL :
+			   &inspection->slots[i].state;
+	inspection->state_result = qbd_recovery_state(slots, inspection->geometry.uuid,
+						      &inspection->current, &slot,
+						      &inspection->reason);
+	if (!inspection->state_result)
+		inspection->state = &inspection->slots[slot].state;
 }
 
 int qbd_inspect(struct qbd_disk *disk, struct qbd_inspection *inspection,
 		struct qbd_error *error)
 {
 	struct qbd_superblock_copy *first = &inspection->copies[0];
-	struct qbd_superblock_copy *second = &inspection->copies[1];
-	const uint8_t *uuid = NULL;
 	void *buffer;
 
 	memset(inspection, 0, sizeof(*inspection));
-	if (disk->blocks < QBD_EXTENT_TABLE_BLOCK)
+	if (disk->blocks <= QBD_EXTENT_TABLE_BLOCK)
 		return qbd_fail(error, EMEDIUMTYPE,
 				"%s: is no qbd disk: it has %" PRIu64 " bytes, less than the metadata alone",
 				disk->path, disk->bytes);
 	buffer = qbd_disk_buffer(1);
 	if (!buffer)
 		return qbd_fail(error, ENOMEM, "%s: out of memory", disk->path);
-	read_copy(disk, 0, 0, buffer, first);
+	read_copy(disk, 0, buffer, first);
 	/* Without the first, the second can only be at the end of the disk. */
-	read_copy(disk, 1, first->verdict == QBD_VERDICT_GOOD ?
+	read_copy(disk, first->verdict == QBD_VERDICT_GOOD ?
 		  le64_to_cpu(first->superblock.backing_blocks) - 1 : disk->blocks - 1,
-		  buffer, second);
-	if (first->verdict == QBD_VERDICT_GOOD)
-		inspection->superblock = &first->superblock;
-	else if (second->verdict == QBD_VERDICT_GOOD)
-		inspection->superblock = &second->superblock;
+		  buffer, &inspection->copies[1]);
+	choose_superblock(inspection, disk->blocks);
+	for (unsigned int number = 0; number < QBD_STATE_SLOTS; number++)
+		read_slot(disk, number, inspection->superblock ?
+			  inspection->geometry.uuid : NULL, buffer,
+			  &inspection->slots[number]);
 	if (inspection->superblock)
-		uuid = inspection->superblock->header.uuid;
-	for (unsigned int number = 0; number < QBD_STATE_SLOTS; number++) {
-		struct qbd_state_slot *slot = &inspection->slots[number];
-
-		read_slot(disk, number, uuid, buffer, slot);
-		if (slot->verdict == QBD_VERDICT_GOOD &&
-		    (!inspection->state || le64_to_cpu(slot->state.sequence) >
-					   le64_to_cpu(inspection->state->sequence)))
-			inspection->state = &slot->state;
-	}
+		choose_state(inspection);
 	free(buffer);
 	return 0;
 }
@@ -218,40 +229,66 @@ bool qbd_inspection_is_ours(const struct qbd_inspection *inspection)
 	return false;
 }
 
+/* Of two bad copies, the one that is rather ours says more. */
+static const struct qbd_superblock_copy *
+telling_copy(const struct qbd_inspection *inspection)
+{
+	const struct qbd_superblock_copy *copies = inspection->copies;
+
+	if (copies[0].verdict == QBD_VERDICT_NEWER)
+		return &copies[0];
+	if (copies[1].verdict == QBD_VERDICT_NEWER)
+		return &copies[1];
+	if (le32_to_cpu(copies[0].superblock.header.magic) != QBD_SUPERBLOCK_MAGIC &&
+	    le32_to_cpu(copies[1].superblock.header.magic) == QBD_SUPERBLOCK_MAGIC)
+		return &copies[1];
+	return &copies[0];
+}
+
+static int fail_superblock(const struct qbd_disk *disk,
+			   const struct qbd_inspection *inspection, struct qbd_error *error)
+{
+	const struct qbd_superblock_copy *copy = telling_copy(inspection);
+	const struct qbd_superblock_copy *copies = inspection->copies;
+
+	if (inspection->superblock_result == -EPROTONOSUPPORT)
+		return qbd_fail(error, EPROTONOSUPPORT,
+				"%s: the superblock is newer than this program: %s; use a newer qbdadm and module",
+				disk->path, copy->reason);
+	if (inspection->superblock_result == -EMEDIUMTYPE)
+		return qbd_fail(error, EMEDIUMTYPE,
+				"%s: is no qbd disk; make it one with 'qbdadm create'", disk->path);
+	if (copies[0].verdict == QBD_VERDICT_GOOD && copies[1].verdict == QBD_VERDICT_GOOD)
+		return qbd_fail(error, EUCLEAN,
+				"%s: the two superblock copies belong to different members: disks were mixed; look with 'qbdadm dump'",
+				disk->path);
+	return qbd_fail(error, EUCLEAN,
+			"%s: no superblock copy is good (block %" PRIu64 ": %s: %s); look with 'qbdadm dump', or give this replica up and make it anew under another id",
+			disk->path, copy->block, qbd_verdict_text(copy->verdict), copy->reason);
+}
+
+static int fail_state(const struct qbd_disk *disk, const struct qbd_inspection *inspection,
+		      struct qbd_error *error)
+{
+	const struct qbd_state_slot *slots = inspection->slots;
+
+	if (inspection->state_result == -EPROTONOSUPPORT)
+		return qbd_fail(error, EPROTONOSUPPORT,
+				"%s: the state block is newer than this program; use a newer qbdadm and module",
+				disk->path);
+	return qbd_fail(error, EUCLEAN,
+			"%s: both state blocks are bad (%s: %s; %s: %s): its vote is lost, give this replica up and make it anew under another id",
+			disk->path, qbd_verdict_text(slots[0].verdict), slots[0].reason,
+			qbd_verdict_text(slots[1].verdict), slots[1].reason);
+}
+
 int qbd_inspection_check(const struct qbd_disk *disk,
 			 const struct qbd_inspection *inspection,
 			 struct qbd_error *error)
 {
-	const struct qbd_superblock_copy *copy = &inspection->copies[0];
-	const struct qbd_state_slot *slot = &inspection->slots[0];
-
-	if (inspection->superblock && inspection->state)
-		return 0;
-	if (inspection->superblock)
-		return qbd_fail(error, EUCLEAN,
-				"%s: both state blocks are lost (%s: %s; %s: %s): votes and log place are gone; format this member anew under a new id",
-				disk->path, qbd_verdict_text(slot[0].verdict), slot[0].reason,
-				qbd_verdict_text(slot[1].verdict), slot[1].reason);
-	/* Of two bad copies the one that is rather ours says more. */
-	if (copy->verdict == QBD_VERDICT_EMPTY || copy->verdict == QBD_VERDICT_FOREIGN ||
-	    copy->verdict == QBD_VERDICT_UNREADABLE)
-		if (le32_to_cpu(copy[1].superblock.header.magic) == QBD_SUPERBLOCK_MAGIC)
-			copy++;
-	switch (copy->verdict) {
-	case QBD_VERDICT_NEWER:
-		return qbd_fail(error, EPROTONOSUPPORT,
-				"%s: the superblock is newer than this program: %s; use a newer qbdadm and module",
-				disk->path, copy->reason);
-	case QBD_VERDICT_DAMAGED:
-	case QBD_VERDICT_MISPLACED:
-	case QBD_VERDICT_INVALID:
-		return qbd_fail(error, EUCLEAN,
-				"%s: both superblock copies are bad (block %" PRIu64 ": %s); look with 'qbdadm dump', the data may be whole",
-				disk->path, copy->block, copy->reason);
-	case QBD_VERDICT_UNREADABLE:
-		return qbd_fail(error, EIO, "%s", copy->reason);
-	default:
-		return qbd_fail(error, EMEDIUMTYPE,
-				"%s: is no qbd disk; make it one with 'qbdadm create'", disk->path);
-	}
+	if (inspection->superblock_result)
+		return fail_superblock(disk, inspection, error);
+	if (inspection->state_result)
+		return fail_state(disk, inspection, error);
+	return 0;
 }

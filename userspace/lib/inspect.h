@@ -9,6 +9,8 @@
 #include "format/superblock.h"
 #include "lib/disk.h"
 #include "lib/error.h"
+#include "store/layout.h"
+#include "store/recovery.h"
 
 /* How a metadata block reads. Only GOOD may be believed. */
 enum qbd_verdict {
@@ -40,14 +42,25 @@ struct qbd_state_slot {
 
 /**
  * struct qbd_inspection - both superblock copies and both state slots
- * @superblock: the copy that counts, NULL if neither is good
- * @state: the slot that counts, NULL if neither is good
+ * @superblock: the copy that counts, NULL if the module would refuse the disk
+ * @geometry: what it says, host order
+ * @superblock_result: 0, or why there is none: -EMEDIUMTYPE no qbd disk,
+ *	-EPROTONOSUPPORT newer, -EUCLEAN damaged
+ * @state: the slot that counts, NULL if the module would refuse it
+ * @current: what it says, host order
+ * @state_result: 0, or why there is none
+ * @reason: of the first result that is not 0
  */
 struct qbd_inspection {
 	struct qbd_superblock_copy copies[2];
 	const struct qbd_superblock *superblock;
+	struct qbd_geometry geometry;
+	int superblock_result;
 	struct qbd_state_slot slots[QBD_STATE_SLOTS];
 	const struct qbd_state_block *state;
+	struct qbd_state current;
+	int state_result;
+	const char *reason;
 };
 
 /* Never fails for what is on the disk: that is in the verdicts. */
@@ -63,71 +76,64 @@ int qbd_inspection_check(const struct qbd_disk *disk,
 /* Is there any trace of a qbd member, good or not? */
 bool qbd_inspection_is_ours(const struct qbd_inspection *inspection);
 
-enum qbd_record_verdict {
-	QBD_RECORD_GOOD,
-	QBD_RECORD_NONE,	/* nothing of ours at this place */
-	QBD_RECORD_STALE,	/* a record of an earlier lap or an earlier life */
-	QBD_RECORD_BROKEN,	/* begun but not whole: header or data do not match */
-	QBD_RECORD_UNREADABLE,
-};
-
 /**
- * struct qbd_log_record - one place of the ring
- * @index: the log index that was expected there
- * @header: as it was read; only for GOOD to be believed
- */
-struct qbd_log_record {
-	uint64_t position;
-	uint64_t index;
-	enum qbd_record_verdict verdict;
-	char reason[160];
-	struct qbd_record_header header;
-};
-
-/**
- * struct qbd_log_summary - the walk as a whole
- * @last_index: newest good record, or what is before the first
+ * struct qbd_log_summary - what recovery would make of the log
+ * @verdict: enum qbd_log_verdict of store/recovery.h
+ * @base_index: entry before the oldest record
+ * @last_index: newest good record, or @base_index
  * @last_term: its term
- * @known_durable: highest index that the disk says was durable
- * @known_committed: highest index that the disk says was committed
- * @end: why the walk ended
- * @lost: acknowledged records after @last_index are missing or damaged
- * @later_records: good records of this log found beyond the end
+ * @records: good ones
+ * @blocks_used: by them
+ * @commit_index: highest index that the disk says was committed
+ * @end_position: where the log ends
+ * @end_reason: why it ends there
+ * @damaged_through: highest index known to have been acknowledged, if damaged
+ * @from_applied: older records are damaged, their effect is in the data area
  */
 struct qbd_log_summary {
-	uint64_t first_index;
+	unsigned int verdict;
+	uint64_t base_index;
 	uint64_t last_index;
 	uint64_t last_term;
-	uint64_t blocks_used;
 	uint64_t records;
-	uint64_t known_durable;
-	uint64_t known_committed;
-	struct qbd_log_record end;
-	bool lost;
-	uint64_t later_records;
-	uint64_t later_highest_index;
+	uint64_t blocks_used;
+	uint64_t commit_index;
+	uint64_t end_position;
+	const char *end_reason;
+	uint64_t damaged_through;
+	bool from_applied;
 };
 
-typedef void (*qbd_log_visitor)(void *context, const struct qbd_log_record *record);
+struct qbd_log_visitor {
+	void *context;
+	void (*record)(void *context, const struct qbd_record_header *header,
+		       uint64_t position);
+	/* What was visited so far does not count: older records are damaged. */
+	void (*restart)(void *context);
+};
 
-/* From the oldest record to the end of the log; @visit may be NULL. */
+/* From the oldest record to the end of the log; @visitor may be NULL. */
 int qbd_log_walk(struct qbd_disk *disk, const struct qbd_inspection *inspection,
-		 qbd_log_visitor visit, void *context, struct qbd_log_summary *summary,
+		 const struct qbd_log_visitor *visitor, struct qbd_log_summary *summary,
 		 struct qbd_error *error);
 
 /**
  * struct qbd_extent_table - the whole table in memory
  * @changed: changed_index of each extent; UINT64_MAX where the block is bad
+ * @written: extents that were ever written, bad ones included
+ * @bad_blocks: neither at their place nor in the journal
+ * @from_journal: bad at their place, good in the journal
  */
 struct qbd_extent_table {
 	uint64_t count;
 	uint64_t *changed;
 	uint64_t written;
 	uint64_t bad_blocks;
+	uint64_t from_journal;
 	uint64_t newest_change;
 };
 
-int qbd_extents_read(struct qbd_disk *disk, const struct qbd_superblock *superblock,
+int qbd_extents_read(struct qbd_disk *disk, const struct qbd_geometry *geometry,
 		     struct qbd_extent_table *table, struct qbd_error *error);
 void qbd_extents_free(struct qbd_extent_table *table);
 

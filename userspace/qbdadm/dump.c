@@ -25,12 +25,10 @@ enum {
 	OPTION_SHOW_SECRET,
 };
 
-static const char *const record_verdicts[] = {
-	[QBD_RECORD_GOOD]	= "good",
-	[QBD_RECORD_NONE]	= "none",
-	[QBD_RECORD_STALE]	= "stale",
-	[QBD_RECORD_BROKEN]	= "broken",
-	[QBD_RECORD_UNREADABLE]	= "unreadable",
+static const char *const log_verdicts[] = {
+	[QBD_LOG_WHOLE]		= "whole",
+	[QBD_LOG_TORN]		= "ends",
+	[QBD_LOG_DAMAGED]	= "damaged",
 };
 
 static const char *record_kind(unsigned int kind)
@@ -142,6 +140,10 @@ static void state_fields(struct json_object *object, const struct qbd_state_bloc
 	qbdadm_json_number(object, "log_previous_term", le64_to_cpu(state->log_previous_term));
 	qbdadm_json_number(object, "log_previous_chain",
 			   le32_to_cpu(state->log_previous_chain));
+	qbdadm_json_number(object, "log_generation", le64_to_cpu(state->log_generation));
+	qbdadm_json_number(object, "truncated_index", le64_to_cpu(state->truncated_index));
+	qbdadm_json_number(object, "applied_term", le64_to_cpu(state->applied_term));
+	qbdadm_json_number(object, "applied_position", le64_to_cpu(state->applied_position));
 	if (flags & QBD_STATE_FILLING) {
 		qbdadm_json_number(object, "fill_base_index",
 				   le64_to_cpu(state->fill_base_index));
@@ -196,62 +198,78 @@ static struct json_object *operations_json(const struct qbd_record_header *heade
 	return array;
 }
 
-/* Visits every record of the log; @context is the array. */
-static void add_record(void *context, const struct qbd_log_record *record)
+/* Visits every good record of the log; @context is the array. */
+static void add_record(void *context, const struct qbd_record_header *header,
+		       uint64_t position)
 {
-	const struct qbd_record_header *header = &record->header;
 	struct json_object *object = json_object_new_object();
 
-	qbdadm_json_number(object, "index", record->index);
-	qbdadm_json_number(object, "position", record->position);
-	qbdadm_json_string(object, "verdict", record_verdicts[record->verdict]);
-	qbdadm_json_string(object, "reason", record->reason);
-	if (record->verdict == QBD_RECORD_GOOD) {
-		qbdadm_json_number(object, "term", le64_to_cpu(header->shared.term));
-		qbdadm_json_string(object, "kind", record_kind(le16_to_cpu(header->shared.kind)));
-		qbdadm_json_number(object, "data_blocks",
-				   le32_to_cpu(header->shared.data_blocks));
-		qbdadm_json_number(object, "durable_index",
-				   le64_to_cpu(header->local.durable_index));
-		qbdadm_json_number(object, "commit_index",
-				   le64_to_cpu(header->local.commit_index));
-		qbdadm_json_number(object, "chain", le32_to_cpu(header->shared.chain));
-		json_object_object_add(object, "operations", operations_json(header));
-	}
+	qbdadm_json_number(object, "index", le64_to_cpu(header->shared.index));
+	qbdadm_json_number(object, "position", position);
+	qbdadm_json_string(object, "verdict", "good");
+	qbdadm_json_number(object, "term", le64_to_cpu(header->shared.term));
+	qbdadm_json_string(object, "kind", record_kind(le16_to_cpu(header->shared.kind)));
+	qbdadm_json_number(object, "data_blocks", le32_to_cpu(header->shared.data_blocks));
+	qbdadm_json_number(object, "durable_index", le64_to_cpu(header->local.durable_index));
+	qbdadm_json_number(object, "commit_index", le64_to_cpu(header->local.commit_index));
+	qbdadm_json_number(object, "generation", le64_to_cpu(header->local.generation));
+	qbdadm_json_number(object, "chain", le32_to_cpu(header->shared.chain));
+	json_object_object_add(object, "operations", operations_json(header));
 	json_object_array_add(context, object);
+}
+
+/* The record that ends the log, good for nothing but its reason. */
+static void add_end(struct json_object *array, const struct qbd_log_summary *summary)
+{
+	struct json_object *object = json_object_new_object();
+
+	qbdadm_json_number(object, "index", summary->last_index + 1);
+	qbdadm_json_number(object, "position", summary->end_position);
+	qbdadm_json_string(object, "verdict",
+			   summary->verdict == QBD_LOG_DAMAGED ? "damaged" : "end");
+	qbdadm_json_string(object, "reason", summary->end_reason);
+	json_object_array_add(array, object);
+}
+
+static void forget_records(void *context)
+{
+	size_t count = json_object_array_length(context);
+
+	if (count)
+		json_object_array_del_idx(context, 0, count);
 }
 
 static int log_json(struct qbd_disk *disk, const struct qbd_inspection *inspection,
 		    bool records, struct json_object *log, struct qbd_error *error)
 {
-	struct qbd_log_summary *summary = malloc(sizeof(*summary));
-	struct json_object *array = records ? json_object_new_array() : NULL;
+	struct json_object *array = json_object_new_array();
+	const struct qbd_log_visitor visitor = {
+		.context = array,
+		.record = add_record,
+		.restart = forget_records,
+	};
+	struct qbd_log_summary summary;
 	int result;
 
-	if (!summary)
-		return qbd_fail(error, ENOMEM, "%s: out of memory", disk->path);
-	result = qbd_log_walk(disk, inspection, records ? add_record : NULL, array, summary,
-			      error);
+	result = qbd_log_walk(disk, inspection, records ? &visitor : NULL, &summary, error);
 	if (!result) {
-		qbdadm_json_number(log, "first_index", summary->first_index);
-		qbdadm_json_number(log, "last_index", summary->last_index);
-		qbdadm_json_number(log, "last_term", summary->last_term);
-		qbdadm_json_number(log, "records_good", summary->records);
-		qbdadm_json_number(log, "blocks_used", summary->blocks_used);
-		qbdadm_json_number(log, "known_durable", summary->known_durable);
-		qbdadm_json_number(log, "known_committed", summary->known_committed);
-		qbdadm_json_bool(log, "acknowledged_records_lost", summary->lost);
-		qbdadm_json_string(log, "end_verdict", record_verdicts[summary->end.verdict]);
-		qbdadm_json_string(log, "end_reason", summary->end.reason);
-		qbdadm_json_number(log, "records_beyond_end", summary->later_records);
-		if (summary->later_records)
-			qbdadm_json_number(log, "highest_index_beyond_end",
-					   summary->later_highest_index);
-		if (records)
-			json_object_object_add(log, "records", json_object_get(array));
+		qbdadm_json_string(log, "verdict", log_verdicts[summary.verdict]);
+		qbdadm_json_string(log, "end_reason", summary.end_reason);
+		qbdadm_json_number(log, "first_index", summary.base_index + 1);
+		qbdadm_json_number(log, "last_index", summary.last_index);
+		qbdadm_json_number(log, "last_term", summary.last_term);
+		qbdadm_json_number(log, "commit_index", summary.commit_index);
+		qbdadm_json_number(log, "records", summary.records);
+		qbdadm_json_number(log, "blocks_used", summary.blocks_used);
+		qbdadm_json_bool(log, "begins_after_applied", summary.from_applied);
+		if (summary.verdict == QBD_LOG_DAMAGED)
+			qbdadm_json_number(log, "damaged_through", summary.damaged_through);
+	}
+	if (!result && records) {
+		add_end(array, &summary);
+		json_object_object_add(log, "record_list", json_object_get(array));
 	}
 	json_object_put(array);
-	free(summary);
 	return result;
 }
 
@@ -283,14 +301,15 @@ static int extents_json(struct qbd_disk *disk, const struct qbd_inspection *insp
 			bool runs, struct json_object *extents, struct qbd_error *error)
 {
 	struct qbd_extent_table table;
-	int result = qbd_extents_read(disk, inspection->superblock, &table, error);
+	int result = qbd_extents_read(disk, &inspection->geometry, &table, error);
 
 	if (result)
 		return result;
 	qbdadm_json_number(extents, "count", table.count);
 	qbdadm_json_number(extents, "written", table.written);
 	qbdadm_json_number(extents, "newest_change", table.newest_change);
-	qbdadm_json_number(extents, "bad_table_blocks", table.bad_blocks);
+	qbdadm_json_number(extents, "table_blocks_from_journal", table.from_journal);
+	qbdadm_json_number(extents, "table_blocks_bad", table.bad_blocks);
 	if (runs)
 		json_object_object_add(extents, "runs", runs_json(&table));
 	qbd_extents_free(&table);
@@ -430,7 +449,7 @@ static void print_text(struct json_object *root)
 	if (log) {
 		printf("log\n");
 		print_fields(log, "  ");
-		list = get(log, "records");
+		list = get(log, "record_list");
 		for (size_t i = 0; list && i < json_object_array_length(list); i++)
 			print_record(json_object_array_get_idx(list, i));
 	}

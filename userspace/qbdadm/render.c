@@ -226,8 +226,24 @@ void qbdadm_render_status(FILE *out, const struct qbd_status *status, bool colou
 	print_members(out, status, colour);
 }
 
+/* The module's words, unless they say what the line says already. */
+static const char *more_words(const struct qbd_event *event)
+{
+	switch (event->type) {
+	case QBD_EVENT_TYPE_PEER_DOWN:
+	case QBD_EVENT_TYPE_DISK_FAILED:
+	case QBD_EVENT_TYPE_REFUSED:
+	case QBD_EVENT_TYPE_QUORUM_LOST:
+		return event->text;
+	default:
+		return "";
+	}
+}
+
 void qbdadm_render_event(FILE *out, const struct qbd_event *event)
 {
+	const char *words = more_words(event);
+
 	fprintf(out, "%s  %" PRIu64 "  %s", event->name, event->sequence,
 		qbd_event_text(event->type));
 	switch (event->type) {
@@ -249,5 +265,5 @@ void qbdadm_render_event(FILE *out, const struct qbd_event *event)
 		if (event->peer)
 			fprintf(out, ": member %u", event->peer);
 	}
-	fprintf(out, "%s%s\n", event->text[0] ? ": " : "", event->text);
+	fprintf(out, "%s%s\n", words[0] ? ": " : "", words);
 }
