@@ -81,6 +81,14 @@ static inline bool qbd_core_vote_durable(const struct qbd_core *core)
 	       qbd_core_term_durable(core);
 }
 
+/* Did the leader hear from this peer lately? */
+static inline bool qbd_peer_alive(const struct qbd_core *core,
+				  const struct qbd_peer *peer, u64 now)
+{
+	return qbd_core_leads(core) && peer->heard_at &&
+	       now <= peer->heard_at + core->options.election_timeout;
+}
+
 static inline void qbd_peer_owe(struct qbd_peer *peer,
 				enum qbd_message_type type)
 {

@@ -4,13 +4,6 @@
  */
 #include "internal.h"
 
-static bool peer_alive(const struct qbd_core *core, const struct qbd_peer *peer,
-		       u64 now)
-{
-	return qbd_core_leads(core) && peer->heard_at &&
-	       now <= peer->heard_at + core->options.election_timeout;
-}
-
 static void count_voters(const struct qbd_core *core, u64 now,
 			 struct qbd_core_status *status)
 {
@@ -26,7 +19,7 @@ static void count_voters(const struct qbd_core *core, u64 now,
 			status->reachable++;
 		for (u32 slot = 0; slot < QBD_PEERS_MAX; slot++)
 			if (core->peers[slot].id == member->id &&
-			    peer_alive(core, &core->peers[slot], now))
+			    qbd_peer_alive(core, &core->peers[slot], now))
 				status->reachable++;
 	}
 	status->quorum = status->voters / 2 + 1;
@@ -86,7 +79,7 @@ bool qbd_core_get_peer(const struct qbd_core *core, u64 now, u32 id,
 	status->inflight = peer->inflight;
 	status->window = peer->window ? peer->window : core->options.window;
 	status->heard_at = peer->heard_at;
-	status->alive = peer_alive(core, peer, now);
+	status->alive = qbd_peer_alive(core, peer, now);
 	return true;
 }
 

@@ -41,12 +41,6 @@ static bool transfer_fit(const struct qbd_peer *peer)
 	       !(peer->flags & (QBD_MESSAGE_FILLING | QBD_MESSAGE_FAILED));
 }
 
-static bool peer_alive(const struct qbd_core *core, const struct qbd_peer *peer)
-{
-	return peer->heard_at &&
-	       core->now <= peer->heard_at + core->options.election_timeout;
-}
-
 enum qbd_transfer_result qbd_core_transfer(struct qbd_core *core, u64 now,
 					   u32 target)
 {
@@ -63,7 +57,7 @@ enum qbd_transfer_result qbd_core_transfer(struct qbd_core *core, u64 now,
 	if (!peer || !(peer->member & QBD_CORE_VOTER) ||
 	    peer->member & QBD_CORE_WITNESS)
 		return QBD_TRANSFER_NOT_VOTER;
-	if (!peer_alive(core, peer))
+	if (!qbd_peer_alive(core, peer, core->now))
 		return QBD_TRANSFER_UNREACHABLE;
 	if (!transfer_fit(peer))
 		return QBD_TRANSFER_UNFIT;
@@ -123,7 +117,7 @@ bool qbd_hand_over(struct qbd_core *core)
 	for (u32 slot = 0; slot < QBD_PEERS_MAX; slot++) {
 		struct qbd_peer *peer = &core->peers[slot];
 
-		if (!transfer_fit(peer) || !peer_alive(core, peer))
+		if (!transfer_fit(peer) || !qbd_peer_alive(core, peer, core->now))
 			continue;
 		if (!best || peer->match > best->match ||
 		    (peer->match == best->match &&

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Linearizable reads: rounds and the lease.
+ */
+#include "core_solo.h"
+
+static struct solo *const solo = &the_solo;
+static struct lab *const lab = &the_lab;
+
+static const u64 ones[] = { 1, 1, 1, 1, 1 };
+
+static enum qbd_read_result read(u64 ticket, enum qbd_core_read_mode mode)
+{
+	enum qbd_read_result result =
+		qbd_core_read(&solo->core, solo->now, ticket, mode);
+
+	solo_drain();
+	return result;
+}
+
+/* Leads three with its no-op committed; no round is answered yet. */
+static struct qbd_core *lead(void)
+{
+	struct qbd_core *core = solo_start(3, 1, 0, ones, 2);
+
+	solo_lead(1);
+	solo_log_durable(3);
+	solo_ack(2, 3);
+	solo_forget();
+	return core;
+}
+
+static void a_round_of_a_quorum_releases_reads(qbd_test *test)
+{
+	struct qbd_core *core = lead();
+
+	QBD_EQUAL(test, core->commit, 3);
+	QBD_EQUAL(test, read(1, QBD_CORE_READ_QUORUM), QBD_READ_PENDING);
+	QBD_TRUE(test, solo_sent(QBD_MESSAGE_HEARTBEAT, 2));
+	QBD_EQUAL(test, solo_sent(QBD_MESSAGE_HEARTBEAT, 2)->round,
+		  core->round);
+	/* Those who come meanwhile share the next round. */
+	QBD_EQUAL(test, read(2, QBD_CORE_READ_QUORUM), QBD_READ_PENDING);
+	QBD_EQUAL(test, read(3, QBD_CORE_READ_QUORUM), QBD_READ_PENDING);
+	/* The answer to an earlier round is none to this one. */
+	solo_round_ack(2, core->round - 1, 3);
+	QBD_TRUE(test, !(solo->flags & QBD_OUT_READS_RELEASED));
+	solo_round_ack(2, core->round, 3);
+	QBD_TRUE(test, solo->flags & QBD_OUT_READS_RELEASED);
+	QBD_EQUAL(test, solo->output.read_released, 1);
+	solo_forget();
+	solo_round_ack(3, core->round, 3);
+	QBD_EQUAL(test, solo->output.read_released, 3);
+}
+
+static void reads_fail_when_leadership_is_lost(qbd_test *test)
+{
+	struct qbd_core *core = lead();
+
+	QBD_EQUAL(test, read(1, QBD_CORE_READ_QUORUM), QBD_READ_PENDING);
+	QBD_EQUAL(test, read(2, QBD_CORE_READ_QUORUM), QBD_READ_PENDING);
+	solo_heartbeat(3, core->term + 1, 1, 0);
+	QBD_TRUE(test, solo->flags & QBD_OUT_READS_FAILED);
+	QBD_EQUAL(test, solo->output.read_failed, 2);
+	QBD_EQUAL(test, read(3, QBD_CORE_READ_QUORUM), QBD_READ_NOT_LEADER);
+}
+
+/* The commit index of a new leader may lack what its forerunner acknowledged. */
+static void accident_36_no_reads_before_the_own_term(qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 1, 0, ones, 2);
+
+	solo_lead(1);
+	solo_round_ack(2, core->round, 2);
+	QBD_EQUAL(test, core->commit, 0);
+	QBD_TRUE(test, !qbd_core_lease_valid(core, solo->now));
+	QBD_EQUAL(test, read(1, QBD_CORE_READ_LEASE), QBD_READ_PENDING);
+	solo_round_ack(2, core->round, 2);
+	solo_round_ack(3, core->round, 2);
+	QBD_TRUE(test, !(solo->flags & QBD_OUT_READS_RELEASED));
+	solo_log_durable(3);
+	solo_ack(2, 3);
+	QBD_EQUAL(test, core->commit, 3);
+	QBD_TRUE(test, !(solo->flags & QBD_OUT_READS_RELEASED));
+	solo_round_ack(2, core->round, 3);
+	QBD_TRUE(test, solo->flags & QBD_OUT_READS_RELEASED);
+}
+
+/*
+ * Late copies of answers to earlier rounds, also of the leadership before last,
+ * release nothing.
+ */
+static void accident_37_rounds_are_never_used_again(qbd_test *test)
+{
+	struct qbd_core *core = lead();
+	struct qbd_core_message old;
+	u64 first_round, term;
+
+	read(1, QBD_CORE_READ_QUORUM);
+	first_round = core->round;
+	term = core->term;
+	old = solo_message(QBD_MESSAGE_HEARTBEAT_REPLY, 2, term);
+	old.round = first_round;
+	old.timeout = core->options.election_timeout;
+	solo_send(&old);
+	QBD_EQUAL(test, solo->output.read_released, 1);
+	solo_forget();
+	read(2, QBD_CORE_READ_QUORUM);
+	QBD_TRUE(test, core->round > first_round);
+	for (u32 i = 0; i < 5; i++) {
+		solo_send(&old);
+		old.from = 5 - old.from;	/* the other one, too */
+	}
+	QBD_TRUE(test, !(solo->flags & QBD_OUT_READS_RELEASED));
+	/* Lost and won again: rounds go on, old answers are of an old term. */
+	solo_heartbeat(3, term + 1, 1, 0);
+	solo_lead(1);
+	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
+	solo_log_durable(core->trail.last);
+	solo_ack(2, core->trail.last);
+	solo_forget();
+	QBD_EQUAL(test, read(3, QBD_CORE_READ_QUORUM), QBD_READ_PENDING);
+	old.round = core->round;
+	solo_send(&old);
+	QBD_TRUE(test, !(solo->flags & QBD_OUT_READS_RELEASED));
+}
+
+static void accident_38_the_lease_begins_when_the_round_was_sent(qbd_test *test)
+{
+	struct qbd_core *core = lead();
+	u64 timeout = core->options.election_timeout;
+	u64 sent;
+
+	solo_tick_after(core->options.heartbeat);
+	sent = solo->now;
+	/* The answer takes almost as long as the lease. */
+	solo->now += timeout / 2;
+	QBD_EQUAL(test, read(1, QBD_CORE_READ_LEASE), QBD_READ_PENDING);
+	solo_round_ack(2, core->round - 1, 3);
+	QBD_EQUAL(test, read(2, QBD_CORE_READ_LEASE), QBD_READ_READY);
+	QBD_TRUE(test, qbd_core_lease_valid(core, sent + timeout * 8 / 10));
+	QBD_TRUE(test, !qbd_core_lease_valid(core, sent + timeout * 9 / 10));
+}
+
+static void the_shorter_timeout_of_both_sets_the_lease(qbd_test *test)
+{
+	struct qbd_core *core = lead();
+	struct qbd_core_message reply =
+		solo_message(QBD_MESSAGE_HEARTBEAT_REPLY, 2, core->term);
+
+	solo_tick_after(core->options.heartbeat);
+	reply.round = core->round;
+	reply.timeout = 20 * LAB_MS;
+	solo_send(&reply);
+	QBD_TRUE(test, qbd_core_lease_valid(core, solo->now + 17 * LAB_MS));
+	QBD_TRUE(test, !qbd_core_lease_valid(core, solo->now + 20 * LAB_MS));
+}
+
+/* The leader stands still, another is elected; then it goes on. */
+static void accident_39_a_paused_leader_serves_nothing_stale(qbd_test *test)
+{
+	u32 leader;
+
+	lab_setup(lab, 3, 3, 39);
+	lab_boot_all(lab);
+	leader = lab_run_to_leader(lab, 0);
+	lab_run(lab, 200 * LAB_MS);
+	QBD_TRUE(test, qbd_core_lease_valid(lab_core(lab, leader),
+					    lab_node_now(lab,
+						&lab->nodes[leader])));
+	lab->nodes[leader].paused_until = lab->now + 2 * LAB_S;
+	lab_run(lab, 1900 * LAB_MS);
+	QBD_TRUE(test, lab_leader(lab) != leader);
+	lab_propose(lab, lab_leader(lab));
+	lab_run(lab, 50 * LAB_MS);
+	/* It still believes to lead; the clock knows better. */
+	QBD_EQUAL(test, lab_core(lab, leader)->role, QBD_ROLE_LEADER);
+	QBD_TRUE(test, !qbd_core_lease_valid(lab_core(lab, leader),
+					     lab_node_now(lab,
+						&lab->nodes[leader])));
+	lab_read(lab, leader, QBD_CORE_READ_LEASE);
+	lab_run(lab, LAB_S);
+	QBD_EQUAL(test, lab->nodes[leader].released, 0);
+	QBD_EQUAL(test, lab->nodes[leader].read_failed, 1);
+	QBD_TRUE(test, !lab->error);
+}
+
+static void a_single_voter_reads_at_once(qbd_test *test)
+{
+	struct qbd_core *core = solo_start(1, 1, 1, NULL, 0);
+
+	solo_hard_durable();
+	QBD_EQUAL(test, read(1, QBD_CORE_READ_QUORUM), QBD_READ_PENDING);
+	solo_log_durable(1);
+	QBD_EQUAL(test, solo->output.read_released, 1);
+	QBD_EQUAL(test, read(2, QBD_CORE_READ_QUORUM), QBD_READ_READY);
+	QBD_EQUAL(test, read(3, QBD_CORE_READ_LEASE), QBD_READ_READY);
+	QBD_TRUE(test, qbd_core_lease_valid(core, solo->now + LAB_S));
+}
+
+static void rounds_answered_too_late_do_not_count(qbd_test *test)
+{
+	struct qbd_core *core = lead();
+	u64 old = core->round;
+
+	for (u32 i = 0; i < QBD_ROUNDS_MAX; i++) {
+		solo_round_ack(3, core->round, 3);
+		solo_tick_after(core->options.heartbeat);
+	}
+	/* Its send time is not known any more. */
+	solo_round_ack(2, old, 3);
+	QBD_EQUAL(test, qbd_peer_find(core, 2)->acked_round, 0);
+	solo_round_ack(2, old + 1, 3);
+	QBD_EQUAL(test, qbd_peer_find(core, 2)->acked_round, old + 1);
+}
+
+QBD_SUITE(core_read,
+	  QBD_CASE(a_round_of_a_quorum_releases_reads),
+	  QBD_CASE(reads_fail_when_leadership_is_lost),
+	  QBD_CASE(accident_36_no_reads_before_the_own_term),
+	  QBD_CASE(accident_37_rounds_are_never_used_again),
+	  QBD_CASE(accident_38_the_lease_begins_when_the_round_was_sent),
+	  QBD_CASE(the_shorter_timeout_of_both_sets_the_lease),
+	  QBD_CASE(accident_39_a_paused_leader_serves_nothing_stale),
+	  QBD_CASE(a_single_voter_reads_at_once),
+	  QBD_CASE(rounds_answered_too_late_do_not_count));

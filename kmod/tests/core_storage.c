@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Disks that fail, hang or hold less than they should, and what a member is
+ * allowed then.
+ */
+#include "core_solo.h"
+
+static struct solo *const solo = &the_solo;
+static struct lab *const lab = &the_lab;
+
+static void set_fitness(u32 fitness)
+{
+	qbd_core_set_fitness(&solo->core, solo->now, fitness);
+	solo_drain();
+}
+
+static void a_failed_member_vouches_for_nothing(qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+	struct qbd_core_message message;
+	const u64 term = 5;
+
+	qbd_core_storage_failed(core, solo->now);
+	solo_drain();
+	message = solo_message(QBD_MESSAGE_VOTE_REQUEST, 3, 6);
+	solo_send(&message);
+	message = solo_message(QBD_MESSAGE_PREVOTE_REQUEST, 3, 7);
+	solo_send(&message);
+	solo_hard_durable();
+	QBD_EQUAL(test, solo->count, 0);
+	QBD_EQUAL(test, core->vote, 0);
+	/* It follows, says so, and takes nothing. */
+	solo_heartbeat(2, 6, 4, 0);
+	QBD_EQUAL(test, core->leader, 2);
+	QBD_EQUAL(test, solo->count, 1);
+	QBD_TRUE(test, solo_sent(QBD_MESSAGE_HEARTBEAT_REPLY, 2)->flags &
+		       QBD_MESSAGE_FAILED);
+	QBD_EQUAL(test, solo_sent(QBD_MESSAGE_HEARTBEAT_REPLY, 2)->index, 0);
+	QBD_EQUAL(test, solo_append(2, 6, 0, 0, 0, &term, 1),
+		  QBD_APPEND_IGNORED);
+	QBD_EQUAL(test, core->trail.last, 0);
+	/* Silence makes it forget the leader, not campaign. */
+	solo_tick_after(LAB_S);
+	QBD_EQUAL(test, core->leader, 0);
+	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
+	QBD_EQUAL(test, qbd_core_deadline(core), QBD_NEVER);
+}
+
+static void a_leader_whose_disk_fails_hands_over(qbd_test *test)
+{
+	u32 leader;
+	u64 began;
+
+	lab_setup(lab, 3, 3, 25);
+	lab_boot_all(lab);
+	leader = lab_run_to_leader(lab, 0);
+	lab_run(lab, 200 * LAB_MS);
+	for (u32 i = 0; i < 10; i++)
+		lab_propose(lab, leader);
+	lab_run(lab, 600 * LAB_US);
+	began = lab->now;
+	qbd_core_storage_failed(lab_core(lab, leader),
+				lab_node_now(lab, &lab->nodes[leader]));
+	lab_drain(lab, &lab->nodes[leader]);
+	lab_run(lab, 10 * LAB_MS);
+	QBD_TRUE(test, lab_leader(lab) && lab_leader(lab) != leader);
+	QBD_TRUE(test, lab_run_to_commit(lab, lab_leader(lab),
+					 lab_propose(lab, lab_leader(lab))));
+	QBD_TRUE(test, lab->now - began < 20 * LAB_MS);
+	/* The failed one follows and can forward. */
+	lab_run(lab, 200 * LAB_MS);
+	QBD_EQUAL(test, lab_core(lab, leader)->leader, lab_leader(lab));
+	QBD_TRUE(test, qbd_peer_find(lab_core(lab, lab_leader(lab)),
+				     leader)->flags & QBD_MESSAGE_FAILED);
+	QBD_TRUE(test, !lab->error);
+}
+
+/* Heartbeats of a leader with a hung disk kept everyone loyal. */
+static void accident_28_a_leader_with_a_hung_disk_is_replaced(qbd_test *test)
+{
+	u32 leader;
+	u64 index;
+
+	lab_setup(lab, 3, 3, 28);
+	lab_boot_all(lab);
+	leader = lab_run_to_leader(lab, 0);
+	lab_run(lab, 200 * LAB_MS);
+	lab->nodes[leader].stalled_until = lab->now + 20 * LAB_S;
+	index = lab_propose(lab, leader);
+	/* The others commit meanwhile: it is not in the way. */
+	QBD_TRUE(test, lab_run_to_commit(lab, leader, index));
+	QBD_TRUE(test, lab->nodes[leader].written < index);
+	lab_run(lab, 200 * LAB_MS);
+	QBD_EQUAL(test, lab_leader(lab), leader);
+	lab_run(lab, 200 * LAB_MS);
+	QBD_TRUE(test, lab_leader(lab) && lab_leader(lab) != leader);
+	/* It does not come back while the disk hangs. */
+	lab_run(lab, 5 * LAB_S);
+	QBD_TRUE(test, lab_leader(lab) && lab_leader(lab) != leader);
+	QBD_TRUE(test, !lab->error);
+}
+
+static void accident_28_a_slow_disk_that_moves_is_no_reason(qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+	u64 index;
+
+	solo_lead(1);
+	for (u32 i = 0; i < 40; i++) {
+		qbd_core_propose(core, solo->now, QBD_ENTRY_DATA, NULL, &index);
+		solo_tick_after(core->options.heartbeat);
+		solo_round_ack(2, core->round, 0);
+		solo_round_ack(3, core->round, 0);
+		/* Every 250 ms one of five entries. */
+		if (i % 5 == 4)
+			solo_log_durable(i / 5 + 1);
+	}
+	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
+	QBD_TRUE(test, core->durable < core->trail.last);
+}
+
+static void accident_28_nobody_to_take_over(qbd_test *test)
+{
+	struct qbd_core *core = solo_start(1, 5, 1, NULL, 0);
+
+	solo_hard_durable();
+	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
+	solo_tick_after(10 * LAB_S);
+	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
+	solo_log_durable(1);
+	QBD_EQUAL(test, core->commit, 1);
+}
+
+static void a_hung_hard_state_elects_nobody(qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+
+	for (u32 i = 0; i < 20; i++)
+		solo_tick_after(LAB_S);
+	QBD_EQUAL(test, core->role, QBD_ROLE_PRECANDIDATE);
+	qbd_campaign(core, false);
+	solo_drain();
+	for (u32 i = 0; i < 20; i++)
+		solo_tick_after(LAB_S);
+	QBD_EQUAL(test, solo_sent_count(QBD_MESSAGE_VOTE_REQUEST), 0);
+}
+
+/* Accidents 40 and 41: who does not know the end of its log helps nobody. */
+static void accident_41_a_damaged_log_does_not_vote(qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+	struct qbd_core_message message;
+
+	set_fitness(QBD_COUNTS);
+	message = solo_message(QBD_MESSAGE_PREVOTE_REQUEST, 2, 6);
+	solo_send(&message);
+	QBD_TRUE(test, !(solo_sent(QBD_MESSAGE_PREVOTE_REPLY, 2)->flags &
+			 QBD_MESSAGE_GRANTED));
+	message = solo_message(QBD_MESSAGE_VOTE_REQUEST, 2, 6);
+	solo_send(&message);
+	QBD_EQUAL(test, core->vote, 0);
+	solo_tick_after(10 * LAB_S);
+	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
+	/* Repaired: the timer runs again. */
+	set_fitness(QBD_MAY_VOTE | QBD_MAY_LEAD | QBD_COUNTS);
+	QBD_TRUE(test, qbd_core_deadline(core) != QBD_NEVER);
+	QBD_TRUE(test, solo->flags & QBD_OUT_TIMER);
+	solo_tick_after(LAB_S);
+	QBD_EQUAL(test, core->role, QBD_ROLE_PRECANDIDATE);
+}
+
+static void acks_of_a_filled_member_say_so(qbd_test *test)
+{
+	const u64 term = 5;
+
+	solo_start(3, 5, 0, NULL, 0);
+	set_fitness(QBD_MAY_VOTE);
+	solo_append(2, 5, 0, 0, 0, &term, 1);
+	solo_log_durable(1);
+	QBD_TRUE(test, solo_sent(QBD_MESSAGE_APPEND_REPLY, 2)->flags &
+		       QBD_MESSAGE_FILLING);
+	set_fitness(QBD_MAY_VOTE | QBD_MAY_LEAD | QBD_COUNTS);
+	solo_heartbeat(2, 5, 1, 0);
+	QBD_EQUAL(test, solo_sent(QBD_MESSAGE_HEARTBEAT_REPLY, 2)->flags,
+		  QBD_MESSAGE_FIT);
+}
+
+static void a_leader_that_may_not_lead_hands_over(qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+
+	solo_lead(1);
+	set_fitness(QBD_MAY_VOTE | QBD_COUNTS);
+	/* Nobody is known to be fit yet. */
+	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
+	solo_round_ack(3, core->round, 0);
+	solo_tick_after(core->options.heartbeat);
+	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
+	QBD_TRUE(test, solo_sent(QBD_MESSAGE_TIMEOUT_NOW, 3));
+	/* As a candidate it gives up. */
+	core = solo_start(3, 5, 0, NULL, 0);
+	solo_tick_after(LAB_S);
+	QBD_EQUAL(test, core->role, QBD_ROLE_PRECANDIDATE);
+	set_fitness(QBD_MAY_VOTE);
+	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
+}
+
+/* All entries but no own disk: the acknowledged state survives any crash. */
+static void crash_at_every_step(qbd_test *test)
+{
+	for (u32 cut = 1; cut < 400; cut += 3) {
+		lab_setup(lab, 3, 3, 2000 + cut);
+		lab->weather.delay_spread = 300 * LAB_US;
+		lab->weather.disk_spread = 700 * LAB_US;
+		lab_boot_all(lab);
+		for (u32 step = 0; step < cut; step++) {
+			u32 leader = lab_leader(lab);
+
+			lab_step(lab);
+			if (leader && step % 7 == 0)
+				lab_propose(lab, leader);
+		}
+		/* Everybody loses power at once. */
+		for (u32 id = 1; id <= 3; id++)
+			lab_crash(lab, id);
+		lab_boot_all(lab);
+		QBD_TRUE(test, lab_run_to_leader(lab, 0));
+		QBD_TRUE(test, lab_core(lab, lab_leader(lab))->commit >=
+			       lab->commit);
+		QBD_TRUE(test, !lab->error);
+	}
+}
+
+QBD_SUITE(core_storage,
+	  QBD_CASE(a_failed_member_vouches_for_nothing),
+	  QBD_CASE(a_leader_whose_disk_fails_hands_over),
+	  QBD_CASE(accident_28_a_leader_with_a_hung_disk_is_replaced),
+	  QBD_CASE(accident_28_a_slow_disk_that_moves_is_no_reason),
+	  QBD_CASE(accident_28_nobody_to_take_over),
+	  QBD_CASE(a_hung_hard_state_elects_nobody),
+	  QBD_CASE(accident_41_a_damaged_log_does_not_vote),
+	  QBD_CASE(acks_of_a_filled_member_say_so),
+	  QBD_CASE(a_leader_that_may_not_lead_hands_over),
+	  QBD_CASE(crash_at_every_step));
