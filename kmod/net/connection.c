@@ -430,7 +430,8 @@ static unsigned long watch_interval(struct qbd_connection *connection)
 	if (qbd_connection_state(connection) != QBD_OPEN)
 		return msecs_to_jiffies(QBD_HANDSHAKE_MS);
 	if (connection->kind == QBD_CONNECTION_BULK)
-		return msecs_to_jiffies(QBD_PAGES_WAIT_MS * 10);
+		return msecs_to_jiffies(READ_ONCE(connection->waits_briefly) ?
+					QBD_PAGES_WAIT_MS : QBD_WATCH_BULK_MS);
 	interval = msecs_to_jiffies(READ_ONCE(net->silence_ms)) / 4;
 	return max(interval, 1ul);
 }

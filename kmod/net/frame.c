@@ -293,7 +293,7 @@ const char *qbd_refusal_text(u32 reason)
 	case QBD_REFUSED_DEVICE:
 		return "another device (wrong uuid)";
 	case QBD_REFUSED_MEMBER:
-		return "not the member expected (wrong member id)";
+		return "not a member, or not the one expected";
 	case QBD_REFUSED_SECRET:
 		return "wrong secret";
 	case QBD_REFUSED_PROTOCOL:

@@ -39,6 +39,7 @@ struct crypto_shash;
 #define QBD_SILENCE_DEFAULT_MS	2000
 /* Data sent on a bulk connection and not acknowledged by TCP for so long. */
 #define QBD_STALL_MS		8000
+#define QBD_WATCH_BULK_MS	1000
 /* How long data other than a record's may wait for pages. */
 #define QBD_PAGES_WAIT_MS	100
 
@@ -222,6 +223,7 @@ struct qbd_connection {
 	u32 receive_sequence;
 	size_t received;		/* of the present step */
 	bool waits_for_pages;
+	bool waits_briefly;		/* and only QBD_PAGES_WAIT_MS long */
 	bool discard;			/* no memory for the data */
 	unsigned long waits_since;
 	u32 discard_checksum;

@@ -319,6 +319,7 @@ bool qbd_receive_pages_due(struct qbd_connection *connection)
 static int receive_claim(struct qbd_connection *connection)
 {
 	unsigned long wait = msecs_to_jiffies(QBD_PAGES_WAIT_MS);
+	bool brief = connection->incoming.type != QBD_FRAME_APPEND;
 	bool waited = connection->waits_for_pages;
 
 	/*
@@ -331,8 +332,8 @@ static int receive_claim(struct qbd_connection *connection)
 	if (!claim_pages(connection)) {
 		if (!waited)
 			connection->waits_since = jiffies;
-		if (connection->incoming.type == QBD_FRAME_APPEND ||
-		    time_before(jiffies, connection->waits_since + wait)) {
+		if (!brief || time_before(jiffies, connection->waits_since + wait)) {
+			WRITE_ONCE(connection->waits_briefly, brief);
 			if (!waited)
 				qbd_connection_watch(connection);
 			return WAIT;
@@ -341,6 +342,7 @@ static int receive_claim(struct qbd_connection *connection)
 		connection->discard_checksum = ~0u;
 	}
 	WRITE_ONCE(connection->waits_for_pages, false);
+	WRITE_ONCE(connection->waits_briefly, false);
 	connection->step = QBD_RECEIVE_DATA;
 	return GO_ON;
 }

@@ -1,0 +1,544 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Handshakes that fail, strangers, and members that send rubbish or nothing: each
+ * is told apart and cut off, and nobody else notices.
+ */
+#include <linux/delay.h>
+#include <linux/random.h>
+#include <linux/slab.h>
+
+#include "../net/frame.h"
+#include "net_rig.h"
+
+/* ---- members that do not match ------------------------------------------ */
+
+/* Two members of which the second is different by now: both learn why. */
+static void expect_refusal(struct kunit *test, struct rig_member *pair[2],
+			   enum qbd_refusal reason, const char *text)
+{
+	struct qbd_net_peer_status status;
+	int i;
+
+	for (i = 0; i < 2; i++)
+		rig_member_start(pair[i]);
+	for (i = 0; i < 2; i++)
+		rig_set_members(pair[i], pair, 2);
+	for (i = 0; i < 2; i++) {
+		KUNIT_EXPECT_TRUE(test, rig_until(pair[i]->refusals));
+		KUNIT_EXPECT_EQ(test, pair[i]->refused, reason);
+		KUNIT_EXPECT_EQ(test, pair[i]->refused_peer, 2 - i);
+		KUNIT_EXPECT_EQ(test, pair[i]->ups, 0);
+		mutex_lock(&pair[i]->context);
+		qbd_net_peer_status(pair[i]->net, 2 - i, &status);
+		mutex_unlock(&pair[i]->context);
+		KUNIT_EXPECT_FALSE(test, status.control_up || status.bulk_up);
+		KUNIT_EXPECT_STREQ(test, status.last_error, text);
+	}
+}
+
+static void a_wrong_secret_is_told(struct kunit *test)
+{
+	struct rig_member *pair[2] = {
+		rig_member_create(test, 1), rig_member_create(test, 2),
+	};
+
+	pair[1]->identity.secret[31] ^= 1;
+	expect_refusal(test, pair, QBD_REFUSED_SECRET, "refused: wrong secret");
+	/* With the right one it is let in, although it was refused before. */
+	rig_member_stop(pair[1]);
+	pair[1]->identity.secret[31] ^= 1;
+	rig_member_start(pair[1]);
+	rig_set_members(pair[1], pair, 2);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->up[2] && pair[1]->up[1]));
+	rig_pair_destroy(pair);
+}
+
+static void another_device_is_told(struct kunit *test)
+{
+	struct rig_member *pair[2] = {
+		rig_member_create(test, 1), rig_member_create(test, 2),
+	};
+
+	pair[1]->identity.uuid[0] ^= 1;
+	expect_refusal(test, pair, QBD_REFUSED_DEVICE,
+		       "refused: another device (wrong uuid)");
+	rig_pair_destroy(pair);
+}
+
+/* ---- raw handshakes ----------------------------------------------------- */
+
+/* The reason with which @raw is refused after what it sent; 0 if it is not. */
+static u32 refusal_of(struct rig_raw *raw)
+{
+	struct qbd_frame_refused refused;
+
+	if (rig_raw_receive_frame(raw, &refused, sizeof(refused)) != QBD_FRAME_REFUSED)
+		return 0;
+	return le32_to_cpu(refused.reason);
+}
+
+static u32 try_hello(struct kunit *test, struct rig_member *to,
+		     void (*change)(struct qbd_frame_hello *hello))
+{
+	struct rig_raw raw;
+	u32 reason;
+
+	KUNIT_ASSERT_EQ(test, rig_raw_connect(&raw, to), 0);
+	rig_raw_hello(&raw, to, 2, QBD_CONNECTION_CONTROL, 1);
+	change(&raw.own);
+	rig_raw_frame(&raw, QBD_FRAME_HELLO, &raw.own, sizeof(raw.own), NULL, 0);
+	reason = refusal_of(&raw);
+	KUNIT_EXPECT_TRUE(test, rig_raw_closed(&raw));
+	rig_raw_close(&raw);
+	return reason;
+}
+
+static void newer_only(struct qbd_frame_hello *hello)
+{
+	hello->version = cpu_to_le16(9);
+	hello->version_min = cpu_to_le16(8);
+}
+
+static void older_only(struct qbd_frame_hello *hello)
+{
+	hello->version = 0;
+	hello->version_min = 0;
+}
+
+static void other_uuid(struct qbd_frame_hello *hello)
+{
+	hello->uuid[15] ^= 0x80;
+}
+
+static void for_another(struct qbd_frame_hello *hello)
+{
+	hello->to = cpu_to_le32(3);
+}
+
+static void from_a_stranger(struct qbd_frame_hello *hello)
+{
+	hello->from = cpu_to_le32(99);
+}
+
+static void from_itself(struct qbd_frame_hello *hello)
+{
+	hello->from = cpu_to_le32(1);
+}
+
+static void hellos_are_refused_with_a_reason(struct kunit *test)
+{
+	struct rig_member *pair[2];
+
+	rig_pair(test, pair);
+	KUNIT_EXPECT_EQ(test, try_hello(test, pair[0], newer_only), QBD_REFUSED_VERSION);
+	KUNIT_EXPECT_EQ(test, try_hello(test, pair[0], older_only), QBD_REFUSED_VERSION);
+	KUNIT_EXPECT_EQ(test, try_hello(test, pair[0], other_uuid), QBD_REFUSED_DEVICE);
+	KUNIT_EXPECT_EQ(test, try_hello(test, pair[0], for_another), QBD_REFUSED_MEMBER);
+	KUNIT_EXPECT_EQ(test, try_hello(test, pair[0], from_a_stranger),
+			QBD_REFUSED_MEMBER);
+	KUNIT_EXPECT_EQ(test, try_hello(test, pair[0], from_itself), QBD_REFUSED_MEMBER);
+	KUNIT_EXPECT_EQ(test, pair[0]->downs, 0);
+	rig_pair_destroy(pair);
+}
+
+/* The lower id listens and is never dialled by: 1 may not dial 2. */
+static void the_wrong_side_may_not_dial(struct kunit *test)
+{
+	struct rig_member *pair[2];
+	struct rig_raw raw;
+
+	rig_pair(test, pair);
+	KUNIT_ASSERT_EQ(test, rig_raw_connect(&raw, pair[1]), 0);
+	rig_raw_hello(&raw, pair[1], 1, QBD_CONNECTION_CONTROL, 1);
+	rig_raw_frame(&raw, QBD_FRAME_HELLO, &raw.own, sizeof(raw.own), NULL, 0);
+	KUNIT_EXPECT_EQ(test, refusal_of(&raw), QBD_REFUSED_MEMBER);
+	rig_raw_close(&raw);
+	rig_pair_destroy(pair);
+}
+
+/* Neither a guess nor the echo of the listener's own proof opens the door. */
+static void only_the_secret_proves(struct kunit *test)
+{
+	struct qbd_frame_challenge challenge;
+	struct qbd_frame_proof proof;
+	struct rig_member *pair[2];
+	struct rig_raw raw;
+	int i;
+
+	rig_pair(test, pair);
+	for (i = 0; i < 2; i++) {
+		KUNIT_ASSERT_EQ(test, rig_raw_connect(&raw, pair[0]), 0);
+		rig_raw_hello(&raw, pair[0], 2, QBD_CONNECTION_BULK, 7);
+		rig_raw_frame(&raw, QBD_FRAME_HELLO, &raw.own, sizeof(raw.own), NULL, 0);
+		KUNIT_ASSERT_EQ(test, rig_raw_receive_frame(&raw, &challenge,
+							    sizeof(challenge)),
+				QBD_FRAME_CHALLENGE);
+		if (i)
+			memcpy(proof.proof, challenge.proof, sizeof(proof.proof));
+		else
+			get_random_bytes(proof.proof, sizeof(proof.proof));
+		rig_raw_frame(&raw, QBD_FRAME_PROOF, &proof, sizeof(proof), NULL, 0);
+		KUNIT_EXPECT_EQ(test, refusal_of(&raw), QBD_REFUSED_SECRET);
+		KUNIT_EXPECT_TRUE(test, rig_raw_closed(&raw));
+		rig_raw_close(&raw);
+	}
+	KUNIT_EXPECT_EQ(test, pair[0]->downs, 0);
+	KUNIT_EXPECT_TRUE(test, pair[0]->up[2]);
+	rig_pair_destroy(pair);
+}
+
+/* ---- strangers ---------------------------------------------------------- */
+
+static void strangers_harm_nobody(struct kunit *test)
+{
+	struct rig_member *pair[2];
+	struct rig_raw raw;
+	u8 *rubbish = kunit_kmalloc(test, 4096, GFP_KERNEL);
+	int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, rubbish);
+	rig_pair(test, pair);
+	for (i = 0; i < 50; i++) {
+		KUNIT_ASSERT_EQ(test, rig_raw_connect(&raw, pair[0]), 0);
+		get_random_bytes(rubbish, 4096);
+		if (i % 2)
+			memcpy(rubbish, "GET / HTTP/1.0\r\n\r\n", 18);
+		rig_raw_send(&raw, rubbish, 40 + 81 * i);
+		KUNIT_EXPECT_TRUE(test, rig_raw_closed(&raw));
+		rig_raw_close(&raw);
+	}
+	/* A frame that is good but comes before its time. */
+	KUNIT_ASSERT_EQ(test, rig_raw_connect(&raw, pair[0]), 0);
+	rig_raw_frame(&raw, QBD_FRAME_WELCOME, NULL, 0, NULL, 0);
+	KUNIT_EXPECT_TRUE(test, rig_raw_closed(&raw));
+	rig_raw_close(&raw);
+	KUNIT_EXPECT_EQ(test, pair[0]->downs + pair[1]->downs, 0);
+	rig_pair_destroy(pair);
+}
+
+/* More silent connections than are borne: members still come in at once. */
+static void strangers_do_not_keep_members_out(struct kunit *test)
+{
+	struct rig_member *pair[2] = {
+		rig_member_create(test, 1), rig_member_create(test, 2),
+	};
+	struct rig_raw *raw = kunit_kcalloc(test, 64, sizeof(*raw), GFP_KERNEL);
+	int i, result, dropped = 0;
+	u8 byte;
+
+	KUNIT_ASSERT_NOT_NULL(test, raw);
+	rig_member_start(pair[0]);
+	rig_member_start(pair[1]);
+	rig_set_members(pair[0], pair, 2);
+	for (i = 0; i < 64; i++)
+		KUNIT_ASSERT_EQ(test, rig_raw_connect(&raw[i], pair[0]), 0);
+	rig_set_members(pair[1], pair, 2);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->up[2] && pair[1]->up[1]));
+	/* The time of the handshake ends the rest. */
+	for (i = 0; i < 64; i++) {
+		result = rig_raw_receive(&raw[i], &byte, 1);
+		dropped += result == 0 || result == -ECONNRESET;
+		rig_raw_close(&raw[i]);
+	}
+	KUNIT_EXPECT_EQ(test, dropped, 64);
+	KUNIT_EXPECT_EQ(test, pair[0]->downs + pair[1]->downs, 0);
+	rig_pair_destroy(pair);
+}
+
+/* ---- members that misbehave --------------------------------------------- */
+
+/*
+ * Members 1 and 2 are up; 3 is known, but what speaks for it is the test. The
+ * good pair must not notice anything.
+ */
+struct trio {
+	struct rig_member *pair[2];
+	struct rig_member *third;	/* only an identity */
+	struct rig_raw control;
+	struct rig_raw bulk;
+};
+
+static void trio_create(struct kunit *test, struct trio *trio)
+{
+	struct rig_member *members[3];
+	int i;
+
+	for (i = 0; i < 3; i++)
+		members[i] = rig_member_create(test, i + 1);
+	for (i = 0; i < 2; i++) {
+		trio->pair[i] = members[i];
+		rig_member_start(members[i]);
+	}
+	trio->third = members[2];
+	for (i = 0; i < 2; i++)
+		rig_set_members(members[i], members, 3);
+	KUNIT_ASSERT_TRUE(test, rig_until(members[0]->up[2] && members[1]->up[1]));
+}
+
+static void trio_connect(struct kunit *test, struct trio *trio, u64 session)
+{
+	struct rig_member *first = trio->pair[0];
+
+	KUNIT_ASSERT_EQ(test, rig_raw_handshake(&trio->control, first, 3,
+						QBD_CONNECTION_CONTROL, session), 0);
+	KUNIT_ASSERT_EQ(test, rig_raw_handshake(&trio->bulk, first, 3,
+						QBD_CONNECTION_BULK, session), 0);
+	KUNIT_ASSERT_TRUE(test, rig_until(first->up[3]));
+}
+
+static void trio_disconnect(struct trio *trio)
+{
+	rig_raw_close(&trio->control);
+	rig_raw_close(&trio->bulk);
+}
+
+static void trio_destroy(struct kunit *test, struct trio *trio)
+{
+	trio_disconnect(trio);
+	KUNIT_EXPECT_TRUE(test, trio->pair[0]->up[2] && trio->pair[1]->up[1]);
+	KUNIT_EXPECT_EQ(test, trio->pair[1]->downs, 0);
+	rig_pair_destroy(trio->pair);
+	rig_member_destroy(trio->third);
+}
+
+/* The first member cut both connections of the third and says why. */
+static void expect_cut_off(struct kunit *test, struct trio *trio, const char *reason)
+{
+	KUNIT_EXPECT_TRUE(test, rig_until(!trio->pair[0]->up[3]));
+	KUNIT_EXPECT_TRUE(test, rig_raw_closed(&trio->control));
+	KUNIT_EXPECT_TRUE(test, rig_raw_closed(&trio->bulk));
+	KUNIT_EXPECT_STREQ(test, trio->pair[0]->down_reason, reason);
+	trio_disconnect(trio);
+}
+
+static void malformed_frames_cut_the_member_off(struct kunit *test)
+{
+	struct qbd_frame_request request = {
+		.kind = cpu_to_le32(QBD_REQUEST_READ), .count = cpu_to_le32(1),
+		.block = cpu_to_le64(RIG_DEVICE_BLOCKS),
+	};
+	struct qbd_frame_reply reply = { .count = cpu_to_le32(1) };
+	struct qbd_frame_message message = {
+		.type = cpu_to_le32(QBD_MESSAGE_HEARTBEAT), .from = cpu_to_le32(2),
+		.to = cpu_to_le32(1),
+	};
+	struct qbd_frame_header header;
+	struct trio trio = {};
+	u8 *block = kunit_kzalloc(test, QBD_BLOCK_SIZE, GFP_KERNEL);
+	u64 session = 1;
+
+	KUNIT_ASSERT_NOT_NULL(test, block);
+	trio_create(test, &trio);
+
+	trio_connect(test, &trio, session++);
+	rig_raw_send(&trio.bulk, block, 100);
+	expect_cut_off(test, &trio, "malformed: not a qbd frame");
+
+	trio_connect(test, &trio, session++);
+	rig_raw_frame(&trio.bulk, QBD_FRAME_REQUEST, &request, sizeof(request), NULL, 0);
+	expect_cut_off(test, &trio, "malformed: request: outside of the device");
+
+	/* A request on the control connection. */
+	trio_connect(test, &trio, session++);
+	rig_raw_frame(&trio.control, QBD_FRAME_REQUEST, &request, sizeof(request),
+		      NULL, 0);
+	expect_cut_off(test, &trio,
+		       "malformed: frame type that does not belong on this connection");
+
+	/* In another member's name. */
+	trio_connect(test, &trio, session++);
+	rig_raw_frame(&trio.control, QBD_FRAME_MESSAGE, &message, sizeof(message),
+		      NULL, 0);
+	expect_cut_off(test, &trio, "malformed: message: another member's");
+
+	/* A frame left out. */
+	trio_connect(test, &trio, session++);
+	trio.control.sent++;
+	rig_raw_frame(&trio.control, QBD_FRAME_PING, NULL, 0, NULL, 0);
+	expect_cut_off(test, &trio, "malformed: frame out of sequence");
+
+	/* A length that would be much memory. */
+	trio_connect(test, &trio, session++);
+	qbd_frame_seal(&header, QBD_FRAME_REPLY, sizeof(reply), 0x7fffffff,
+		       trio.bulk.sent, 0, 0);
+	rig_raw_send(&trio.bulk, &header, sizeof(header));
+	expect_cut_off(test, &trio, "malformed: frame length");
+
+	/* Data that is not what its checksum says. */
+	trio_connect(test, &trio, session++);
+	qbd_frame_seal(&header, QBD_FRAME_REPLY, sizeof(reply), 1, trio.bulk.sent,
+		       qbd_crc32c(~0u, &reply, sizeof(reply)), 0x1234);
+	rig_raw_send(&trio.bulk, &header, sizeof(header));
+	rig_raw_send(&trio.bulk, &reply, sizeof(reply));
+	rig_raw_send(&trio.bulk, block, QBD_BLOCK_SIZE);
+	expect_cut_off(test, &trio, "malformed: data checksum");
+
+	/* And a handshake frame when that is over. */
+	trio_connect(test, &trio, session++);
+	rig_raw_frame(&trio.bulk, QBD_FRAME_WELCOME, NULL, 0, NULL, 0);
+	expect_cut_off(test, &trio,
+		       "malformed: frame type that does not belong on this connection");
+	KUNIT_EXPECT_EQ(test, trio.pair[0]->replies + trio.pair[0]->requests, 0);
+	trio_destroy(test, &trio);
+}
+
+/* A record whose chain, data or place is wrong never gets to the replica. */
+static void bad_records_cut_the_member_off(struct kunit *test)
+{
+	struct {
+		struct qbd_frame_append append;
+		struct qbd_record_header header;
+	} __packed *fixed = kunit_kzalloc(test, sizeof(*fixed), GFP_KERNEL);
+	struct qbd_record *record;
+	struct trio trio = {};
+	struct qbd_frame_header header;
+	u32 bytes, i;
+
+	KUNIT_ASSERT_NOT_NULL(test, fixed);
+	trio_create(test, &trio);
+	record = rig_record(trio.third, 5, 1, 1);
+	KUNIT_ASSERT_NOT_NULL(test, record);
+	fixed->append.leader_term = cpu_to_le64(3);
+	fixed->append.previous_index = cpu_to_le64(4);
+	memcpy(&fixed->header, record->header, sizeof(fixed->header));
+	bytes = sizeof(fixed->append) + qbd_record_header_bytes(1);
+	for (i = 0; i < 3; i++) {
+		trio_connect(test, &trio, i + 1);
+		if (i == 1)
+			fixed->header.shared.chain ^= cpu_to_le32(1);
+		if (i == 2) {
+			fixed->header.shared.chain ^= cpu_to_le32(1);
+			((u8 *)page_address(record->pages[0]))[77] ^= 1;
+		}
+		qbd_frame_seal(&header, QBD_FRAME_APPEND, bytes, 1, trio.bulk.sent++,
+			       qbd_crc32c(~0u, fixed, bytes), 0);
+		rig_raw_send(&trio.bulk, &header, sizeof(header));
+		rig_raw_send(&trio.bulk, fixed, bytes);
+		rig_raw_send(&trio.bulk, page_address(record->pages[0]), QBD_BLOCK_SIZE);
+		if (!i) {
+			KUNIT_EXPECT_TRUE(test, rig_until(trio.pair[0]->appends == 1));
+			trio_disconnect(&trio);
+			KUNIT_EXPECT_TRUE(test, rig_until(!trio.pair[0]->up[3]));
+			continue;
+		}
+		KUNIT_EXPECT_TRUE(test, rig_until(!trio.pair[0]->up[3]));
+		KUNIT_EXPECT_NOT_NULL(test, strstr(trio.pair[0]->down_reason,
+						   "malformed"));
+		trio_disconnect(&trio);
+	}
+	KUNIT_EXPECT_EQ(test, trio.pair[0]->appends, 1);
+	qbd_record_put(record);
+	trio_destroy(test, &trio);
+}
+
+/* Cut off in the middle of data: what it had claimed comes back. */
+static void a_frame_cut_short_costs_nothing(struct kunit *test)
+{
+	struct qbd_frame_reply reply = { .count = cpu_to_le32(200) };
+	struct qbd_frame_header header;
+	struct trio trio = {};
+	u8 *block = kunit_kzalloc(test, QBD_BLOCK_SIZE, GFP_KERNEL);
+	u32 all;
+
+	KUNIT_ASSERT_NOT_NULL(test, block);
+	trio_create(test, &trio);
+	all = qbd_pool_pages_free(trio.pair[0]->pool);
+	trio_connect(test, &trio, 1);
+	qbd_frame_seal(&header, QBD_FRAME_REPLY, sizeof(reply), 200, trio.bulk.sent,
+		       qbd_crc32c(~0u, &reply, sizeof(reply)), 0);
+	rig_raw_send(&trio.bulk, &header, sizeof(header));
+	rig_raw_send(&trio.bulk, &reply, sizeof(reply));
+	rig_raw_send(&trio.bulk, block, QBD_BLOCK_SIZE);
+	trio_disconnect(&trio);
+	KUNIT_EXPECT_TRUE(test, rig_until(!trio.pair[0]->up[3]));
+	KUNIT_EXPECT_EQ(test, trio.pair[0]->replies, 0);
+	rig_member_stop(trio.pair[0]);
+	KUNIT_EXPECT_EQ(test, qbd_pool_pages_free(trio.pair[0]->pool), all);
+	rig_pair_destroy(trio.pair);
+	rig_member_destroy(trio.third);
+}
+
+static void silence_is_noticed(struct kunit *test)
+{
+	struct trio trio = {};
+	unsigned long start;
+	int i;
+
+	trio_create(test, &trio);
+	for (i = 0; i < 2; i++) {
+		mutex_lock(&trio.pair[i]->context);
+		qbd_net_set_silence_limit(trio.pair[i]->net, 300);
+		mutex_unlock(&trio.pair[i]->context);
+	}
+	start = jiffies;
+	trio_connect(test, &trio, 1);
+	KUNIT_EXPECT_TRUE(test, rig_until(!trio.pair[0]->up[3]));
+	KUNIT_EXPECT_TRUE(test, time_after_eq(jiffies, start + msecs_to_jiffies(300)));
+	KUNIT_EXPECT_NOT_NULL(test, strstr(trio.pair[0]->down_reason, "silent for"));
+	/* The other two had nothing to say either, and stay. */
+	trio_destroy(test, &trio);
+}
+
+/* The same member again, while its old pair stands: the new one counts. */
+static void a_new_pair_takes_the_old_ones_place(struct kunit *test)
+{
+	struct trio trio = {}, newer = {};
+	unsigned int downs;
+
+	trio_create(test, &trio);
+	trio_connect(test, &trio, 1);
+	downs = trio.pair[0]->downs;
+	newer.pair[0] = trio.pair[0];
+	KUNIT_ASSERT_EQ(test, rig_raw_handshake(&newer.control, trio.pair[0], 3,
+						QBD_CONNECTION_CONTROL, 2), 0);
+	KUNIT_EXPECT_TRUE(test, rig_until(trio.pair[0]->downs == downs + 1));
+	KUNIT_EXPECT_STREQ(test, trio.pair[0]->down_reason, "it connected anew");
+	KUNIT_EXPECT_TRUE(test, rig_raw_closed(&trio.control));
+	KUNIT_EXPECT_TRUE(test, rig_raw_closed(&trio.bulk));
+	KUNIT_ASSERT_EQ(test, rig_raw_handshake(&newer.bulk, trio.pair[0], 3,
+						QBD_CONNECTION_BULK, 2), 0);
+	KUNIT_EXPECT_TRUE(test, rig_until(trio.pair[0]->up[3]));
+	trio_disconnect(&newer);
+	trio_destroy(test, &trio);
+}
+
+/* Connections of different attempts are no pair. */
+static void only_one_attempt_makes_a_pair(struct kunit *test)
+{
+	struct trio trio = {};
+
+	trio_create(test, &trio);
+	KUNIT_ASSERT_EQ(test, rig_raw_handshake(&trio.control, trio.pair[0], 3,
+						QBD_CONNECTION_CONTROL, 1), 0);
+	KUNIT_ASSERT_EQ(test, rig_raw_handshake(&trio.bulk, trio.pair[0], 3,
+						QBD_CONNECTION_BULK, 2), 0);
+	/* The older one is closed, the newer one ends when its twin is overdue. */
+	KUNIT_EXPECT_TRUE(test, rig_raw_closed(&trio.control));
+	KUNIT_EXPECT_TRUE(test, rig_raw_closed(&trio.bulk));
+	KUNIT_EXPECT_FALSE(test, trio.pair[0]->up[3]);
+	trio_destroy(test, &trio);
+}
+
+static struct kunit_case net_peers_cases[] = {
+	KUNIT_CASE(a_wrong_secret_is_told),
+	KUNIT_CASE(another_device_is_told),
+	KUNIT_CASE(hellos_are_refused_with_a_reason),
+	KUNIT_CASE(the_wrong_side_may_not_dial),
+	KUNIT_CASE(only_the_secret_proves),
+	KUNIT_CASE(strangers_harm_nobody),
+	KUNIT_CASE(strangers_do_not_keep_members_out),
+	KUNIT_CASE(malformed_frames_cut_the_member_off),
+	KUNIT_CASE(bad_records_cut_the_member_off),
+	KUNIT_CASE(a_frame_cut_short_costs_nothing),
+	KUNIT_CASE(silence_is_noticed),
+	KUNIT_CASE(a_new_pair_takes_the_old_ones_place),
+	KUNIT_CASE(only_one_attempt_makes_a_pair),
+	{}
+};
+
+static struct kunit_suite net_peers_suite = {
+	.name = "net_peers",
+	.test_cases = net_peers_cases,
+};
+
+kunit_test_suite(net_peers_suite);
