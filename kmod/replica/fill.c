@@ -394,7 +394,12 @@ void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 		qbd_net_disconnect(replica->network, peer, reason);
 		return;
 	}
-	if (fill->step != QBD_FILL_NONE && fill->step != QBD_FILL_IDLE)
+	/*
+	 * Nothing of the filling is under way in these. While it catches up the
+	 * leader's log may pass it by once more, and then only a reset helps.
+	 */
+	if (fill->step != QBD_FILL_NONE && fill->step != QBD_FILL_IDLE &&
+	    fill->step != QBD_FILL_CATCHING_UP)
 		return;		/* it is said again in a second */
 	if (fill->step == QBD_FILL_NONE)
 		fill->base_index = qbd_store_applied_index(replica->store);
