@@ -92,8 +92,8 @@ static void add_members(const struct qbd_status *status, struct qbdadm_problems 
 
 		if (member->self || member->connected)
 			continue;
-		add(problems, false, "%s (%u) is not connected%s%s", member->name, member->id,
-		    why[0] ? ": " : "", why);
+		add(problems, false, "%s (%u): %s", member->name, member->id,
+		    why[0] ? why : "not connected");
 	}
 }
 

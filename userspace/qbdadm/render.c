@@ -41,12 +41,10 @@ const char *qbdadm_member_text(const struct qbd_status *status, uint32_t id, cha
 	return text;
 }
 
-/* "40 ms ago", "3.2 s ago", "5 min ago", "2 h ago", "3 d ago", "never". */
+/* "40 ms ago", "3.2 s ago", "5 min ago", "2 h ago", "3 d ago". */
 static void render_age(uint64_t ms, char *text)
 {
-	if (ms == UINT64_MAX)
-		snprintf(text, CELL_SIZE, "never");
-	else if (ms < 1000)
+	if (ms < 1000)
 		snprintf(text, CELL_SIZE, "%" PRIu64 " ms ago", ms);
 	else if (ms < 60000)
 		snprintf(text, CELL_SIZE, "%" PRIu64 ".%" PRIu64 " s ago", ms / 1000,
@@ -57,6 +55,14 @@ static void render_age(uint64_t ms, char *text)
 		snprintf(text, CELL_SIZE, "%" PRIu64 " h ago", ms / 3600000);
 	else
 		snprintf(text, CELL_SIZE, "%" PRIu64 " d ago", ms / ((uint64_t)24 * 3600000));
+}
+
+static void render_heard(const struct qbd_member_status *member, char *text)
+{
+	if (member->last_heard_ms != UINT64_MAX)
+		render_age(member->last_heard_ms, text);
+	else
+		snprintf(text, CELL_SIZE, "%s", member->connected ? "-" : "never");
 }
 
 static void render_behind(const struct qbd_member_status *member, char *text)
@@ -91,13 +97,24 @@ static void own_state(const struct qbd_status *status, struct row *row)
 	snprintf(row->cells[COLUMN_STATE], CELL_SIZE, "%s", text);
 }
 
-static void peer_state(const struct qbd_member_status *member, struct row *row)
+/* The leader hears from everybody several times in an election timeout. */
+static bool is_silent(const struct qbd_status *status, const struct qbd_member_status *member)
+{
+	return member->progress_known && member->last_heard_ms != UINT64_MAX &&
+	       member->last_heard_ms > 2ULL * status->settings.election_timeout_ms;
+}
+
+static void peer_state(const struct qbd_status *status,
+		       const struct qbd_member_status *member, struct row *row)
 {
 	const char *text;
 
 	row->colour = YELLOW;
 	if (!member->connected) {
 		text = "not connected";
+		row->colour = RED;
+	} else if (is_silent(status, member)) {
+		text = "no answer";
 		row->colour = RED;
 	} else if (member->needs_extents) {
 		text = "being filled";
@@ -138,8 +155,8 @@ static void make_row(const struct qbd_status *status, const struct qbd_member_st
 		own_state(status, row);
 		snprintf(row->cells[COLUMN_HEARD], CELL_SIZE, "this host");
 	} else {
-		peer_state(member, row);
-		render_age(member->last_heard_ms, row->cells[COLUMN_HEARD]);
+		peer_state(status, member, row);
+		render_heard(member, row->cells[COLUMN_HEARD]);
 	}
 	render_behind(member, row->cells[COLUMN_BEHIND]);
 }
