@@ -220,7 +220,7 @@ static bool passes(const struct sample *sample)
 
 /* ---- cases -------------------------------------------------------------- */
 
-static void good_frames_pass(qbd_test *test)
+static void good_frames_pass(struct qbd_test *test)
 {
 	struct sample *sample;
 	u8 *stream;
@@ -240,7 +240,7 @@ static void good_frames_pass(qbd_test *test)
 	}
 }
 
-static void a_stream_of_all_bulk_frames_passes(qbd_test *test)
+static void a_stream_of_all_bulk_frames_passes(struct qbd_test *test)
 {
 	u8 *stream = frame_test_alloc(STREAM_MAX);
 	struct sample *sample;
@@ -262,7 +262,7 @@ static void a_stream_of_all_bulk_frames_passes(qbd_test *test)
 }
 
 /* Cut anywhere: waits for more, takes no more frames than are there. */
-static void a_stream_may_end_anywhere(qbd_test *test)
+static void a_stream_may_end_anywhere(struct qbd_test *test)
 {
 	u8 *stream = frame_test_alloc(FRAME_MAX);
 	struct sample *sample;
@@ -294,7 +294,7 @@ static void a_stream_may_end_anywhere(qbd_test *test)
  * One bit wrong anywhere is found; in an APPEND's data it is the record's own
  * checksums that find it, which are not looked at here.
  */
-static void every_flipped_bit_is_found(qbd_test *test)
+static void every_flipped_bit_is_found(struct qbd_test *test)
 {
 	u8 *stream = frame_test_alloc(FRAME_MAX);
 	struct sample *sample;
@@ -323,7 +323,7 @@ static void every_flipped_bit_is_found(qbd_test *test)
 	frame_test_free(stream);
 }
 
-static void frames_keep_to_their_connection(qbd_test *test)
+static void frames_keep_to_their_connection(struct qbd_test *test)
 {
 	static const enum qbd_frame_phase phases[] = {
 		QBD_PHASE_HANDSHAKE, QBD_PHASE_CONTROL, QBD_PHASE_BULK,
@@ -344,7 +344,7 @@ static void frames_keep_to_their_connection(qbd_test *test)
 	}
 }
 
-static void lengths_are_bounded(qbd_test *test)
+static void lengths_are_bounded(struct qbd_test *test)
 {
 	struct sample *sample;
 	u32 i, fixed, blocks;
@@ -373,7 +373,7 @@ static void lengths_are_bounded(qbd_test *test)
 	}
 }
 
-static void sequence_and_magic_are_checked(qbd_test *test)
+static void sequence_and_magic_are_checked(struct qbd_test *test)
 {
 	struct qbd_frame_header header, changed;
 	const char *reason;
@@ -414,7 +414,7 @@ static bool request_passes(u32 kind, u64 block, u32 count, u32 data_blocks)
 	return good;
 }
 
-static void requests_lie_within_the_device(qbd_test *test)
+static void requests_lie_within_the_device(struct qbd_test *test)
 {
 	QBD_TRUE(test, request_passes(QBD_REQUEST_READ, 0, 1, 0));
 	QBD_TRUE(test, request_passes(QBD_REQUEST_READ, DEVICE_BLOCKS - 256, 256, 0));
@@ -464,7 +464,7 @@ static bool append_passes(u64 previous, u64 index, u64 term, u64 leader_term,
 	return good;
 }
 
-static void appends_are_consistent(qbd_test *test)
+static void appends_are_consistent(struct qbd_test *test)
 {
 	QBD_TRUE(test, append_passes(0, 1, 1, 1, 1, 2));
 	QBD_TRUE(test, append_passes(41, 42, 3, 9, 0, 2));
@@ -480,7 +480,7 @@ static void appends_are_consistent(qbd_test *test)
 	QBD_TRUE(test, !append_passes(41, 42, 3, 9, 0, 0xffff));
 }
 
-static void other_contents_are_checked(qbd_test *test)
+static void other_contents_are_checked(struct qbd_test *test)
 {
 	struct sample *sample = frame_test_alloc(sizeof(*sample));
 	struct qbd_frame_message *message;
@@ -542,7 +542,7 @@ static void other_contents_are_checked(qbd_test *test)
 	frame_test_free(sample);
 }
 
-static void messages_keep_every_field(qbd_test *test)
+static void messages_keep_every_field(struct qbd_test *test)
 {
 	struct qbd_core_message message, back;
 	struct qbd_frame_message frame;
@@ -557,7 +557,7 @@ static void messages_keep_every_field(qbd_test *test)
 	QBD_TRUE(test, !memcmp(&message, &back, sizeof(message)));
 }
 
-static void hellos_are_told_apart(qbd_test *test)
+static void hellos_are_told_apart(struct qbd_test *test)
 {
 	struct qbd_frame_hello self = {
 		.version = cpu_to_le16(2), .version_min = cpu_to_le16(1),
@@ -595,7 +595,7 @@ static void hellos_are_told_apart(qbd_test *test)
  * Whatever is in a frame whose checksums are right: it is judged, and what passes
  * is within its bounds. The seed is fixed, a failure repeats.
  */
-static void rubbish_with_right_checksums_is_judged(qbd_test *test)
+static void rubbish_with_right_checksums_is_judged(struct qbd_test *test)
 {
 	struct sample *sample = frame_test_alloc(sizeof(*sample));
 	struct qbd_frame_request *request = (void *)sample->fixed;
@@ -626,7 +626,7 @@ static void rubbish_with_right_checksums_is_judged(qbd_test *test)
 	frame_test_free(sample);
 }
 
-static void plain_rubbish_is_refused(qbd_test *test)
+static void plain_rubbish_is_refused(struct qbd_test *test)
 {
 	u8 *bytes = frame_test_alloc(4096);
 	u32 i, k, frames;
