@@ -173,10 +173,11 @@ void qbd_store_step(struct qbd_store *store)
 	qbd_log_submit(store);
 	qbd_state_step(store);
 	qbd_read_step(store);
+	/* First what ends a batch, then what begins the next one. */
+	qbd_batch_step(store);
 	qbd_checkpoint_step(store);
 	qbd_fill_step(store);
 	qbd_apply_step(store);
-	qbd_batch_step(store);
 	stop_step(store);
 	qbd_log_trim(store);
 	blk_finish_plug(&plug);

@@ -1,0 +1,587 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Record headers, superblocks, state blocks and extent blocks: good ones pass,
+ * every byte counts, and two copies are judged together as the tables in
+ * store/recovery.c say. Runs under KUnit and, with the sanitizers, in userspace
+ * (tests/store).
+ */
+#include "core_test.h"
+
+#ifdef __KERNEL__
+#include <linux/slab.h>
+#define blocks_alloc(bytes)	kvzalloc(bytes, GFP_KERNEL)
+#define blocks_free(memory)	kvfree(memory)
+#else
+#include <stdlib.h>
+#define blocks_alloc(bytes)	calloc(1, bytes)
+#define blocks_free(memory)	free(memory)
+#endif
+
+#include "../store/recovery.h"
+
+#define DISK_BLOCKS	10000u
+#define DEVICE_BLOCKS	7000u
+
+static const u8 uuid[QBD_UUID_SIZE] = "0123456789abcde";
+static const u8 other_uuid[QBD_UUID_SIZE] = "other device   ";
+
+static struct samples {
+	struct qbd_record_header header;
+	struct qbd_superblock superblocks[2];
+	struct qbd_state_block states[2];
+	struct qbd_state state;
+	struct qbd_superblock_choice choice;
+	u8 exact[QBD_BLOCK_SIZE];
+} *samples;
+
+static const u64 positions[2] = { 0, DISK_BLOCKS - 1 };
+
+/* ---- record headers ------------------------------------------------------ */
+
+static void make_header(void)
+{
+	struct qbd_record_header *header = &samples->header;
+	struct qbd_operation *operations = header->operations;
+
+	memset(header, 0, sizeof(*header));
+	header->shared.magic = cpu_to_le32(QBD_RECORD_MAGIC);
+	header->shared.kind = cpu_to_le16(QBD_RECORD_DATA);
+	header->shared.index = cpu_to_le64(5);
+	header->shared.term = cpu_to_le64(2);
+	header->shared.operation_count = cpu_to_le16(3);
+	header->shared.data_blocks = cpu_to_le32(9);
+	operations[0].kind = cpu_to_le16(QBD_OPERATION_WRITE);
+	operations[0].count = cpu_to_le32(8);
+	operations[1].kind = cpu_to_le16(QBD_OPERATION_ZERO);
+	operations[1].block = cpu_to_le64(100);
+	operations[1].count = cpu_to_le32(DEVICE_BLOCKS - 100);
+	operations[2].kind = cpu_to_le16(QBD_OPERATION_WRITE);
+	operations[2].block = cpu_to_le64(DEVICE_BLOCKS - 1);
+	operations[2].count = cpu_to_le32(1);
+}
+
+/* @sealed: with the right chain whatever else it says. */
+static int check_header(bool sealed, size_t bytes)
+{
+	struct qbd_record_header *header = &samples->header;
+	const char *reason = NULL;
+	int error;
+
+	if (sealed)
+		header->shared.chain = cpu_to_le32(qbd_record_chain(header, uuid));
+	/* At the end of its memory, so that reading beyond is seen. */
+	memcpy(samples->exact + sizeof(samples->exact) - bytes, header, bytes);
+	error = qbd_record_header_check((void *)(samples->exact + sizeof(samples->exact) -
+						 bytes), bytes, uuid, DEVICE_BLOCKS,
+					&reason);
+	return error && !reason ? 1 : error;
+}
+
+static void a_good_header_passes(struct qbd_test *test)
+{
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	make_header();
+	QBD_EQUAL(test, check_header(true, sizeof(samples->header)), 0);
+	QBD_EQUAL(test, check_header(true, qbd_record_header_bytes(3)), 0);
+	blocks_free(samples);
+}
+
+static void every_used_byte_of_a_header_counts(struct qbd_test *test)
+{
+	u8 *byte;
+
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	make_header();
+	QBD_EQUAL(test, check_header(true, sizeof(samples->header)), 0);
+	byte = (u8 *)&samples->header;
+	for (u32 i = 0; i < qbd_record_header_bytes(3); i++) {
+		/* The local part is not this check's. */
+		if (i >= sizeof(struct qbd_record_shared) &&
+		    i < offsetof(struct qbd_record_header, operations))
+			continue;
+		byte[i] ^= 1 << i % 8;
+		QBD_EQUAL(test, check_header(false, sizeof(samples->header)), -EBADMSG);
+		byte[i] ^= 1 << i % 8;
+	}
+	QBD_EQUAL(test, check_header(false, sizeof(samples->header)), 0);
+	/* Nor is it good for another device. */
+	samples->header.shared.chain =
+		cpu_to_le32(qbd_record_chain(&samples->header, other_uuid));
+	QBD_EQUAL(test, check_header(false, sizeof(samples->header)), -EBADMSG);
+	blocks_free(samples);
+}
+
+static void every_byte_of_the_local_part_counts(struct qbd_test *test)
+{
+	struct qbd_state state = { .log_generation = 0 };
+	const char *reason;
+	u8 *byte;
+
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	make_header();
+	QBD_EQUAL(test, check_header(true, sizeof(samples->header)), 0);
+	samples->header.local.position = cpu_to_le64(77);
+	samples->header.local.member_id = cpu_to_le32(3);
+	samples->header.local.checksum =
+		cpu_to_le32(qbd_record_local_checksum(&samples->header));
+	QBD_TRUE(test, qbd_recovery_local_check(&samples->header, 77, 3, &state, &reason));
+	QBD_TRUE(test, !qbd_recovery_local_check(&samples->header, 78, 3, &state, &reason));
+	QBD_TRUE(test, !qbd_recovery_local_check(&samples->header, 77, 4, &state, &reason));
+	byte = (u8 *)&samples->header;
+	for (u32 i = 0; i < qbd_record_header_bytes(3); i++) {
+		byte[i] ^= 1 << i % 8;
+		/* What counts operations is checked before this is asked. */
+		if (i / 2 != offsetof(struct qbd_record_header,
+				      shared.operation_count) / 2)
+			QBD_TRUE(test, !qbd_recovery_local_check(&samples->header, 77, 3,
+								 &state, &reason));
+		byte[i] ^= 1 << i % 8;
+	}
+	blocks_free(samples);
+}
+
+/* Rightly sealed, but what it says cannot be. */
+static void senseless_headers_are_refused(struct qbd_test *test)
+{
+	struct qbd_record_shared *shared;
+	struct qbd_operation *operations;
+	u32 what;
+
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	shared = &samples->header.shared;
+	operations = samples->header.operations;
+	for (what = 0; what < 15; what++) {
+		make_header();
+		switch (what) {
+		case 0:
+			shared->index = 0;
+			break;
+		case 1:
+			shared->term = 0;
+			break;
+		case 2:
+			shared->kind = cpu_to_le16(99);
+			break;
+		case 3:
+			shared->kind = cpu_to_le16(QBD_RECORD_NOOP);
+			break;
+		case 4:
+			shared->data_blocks = cpu_to_le32(10);
+			break;
+		case 5:
+			shared->data_blocks = cpu_to_le32(8);
+			break;
+		case 6:
+			shared->data_checksum = cpu_to_le32(1);
+			break;
+		case 7:
+			operations[0].count = 0;
+			break;
+		case 8:
+			operations[0].kind = cpu_to_le16(3);
+			break;
+		case 9:
+			operations[0].flags = cpu_to_le16(1);
+			break;
+		case 10:
+			operations[1].count = cpu_to_le32(DEVICE_BLOCKS - 99);
+			break;
+		case 11:
+			operations[1].data_checksum = cpu_to_le32(1);
+			break;
+		case 12:
+			operations[2].block = cpu_to_le64(DEVICE_BLOCKS);
+			break;
+		case 13:
+			operations[2].block = cpu_to_le64(~0ull);
+			break;
+		default:
+			shared->operation_count = 0;
+		}
+		QBD_EQUAL(test, check_header(true, sizeof(samples->header)), -EBADMSG);
+	}
+	blocks_free(samples);
+}
+
+static void lengths_of_headers_are_bounded(struct qbd_test *test)
+{
+	struct qbd_record_shared *shared;
+
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	shared = &samples->header.shared;
+	make_header();
+	QBD_EQUAL(test, check_header(true, qbd_record_header_bytes(3) - 1), -EBADMSG);
+	QBD_EQUAL(test, check_header(false, 127), -EBADMSG);
+	QBD_EQUAL(test, check_header(false, 0), -EBADMSG);
+	shared->operation_count = cpu_to_le16(QBD_OPERATIONS_MAX + 1);
+	QBD_EQUAL(test, check_header(false, sizeof(samples->header)), -EBADMSG);
+	shared->operation_count = cpu_to_le16(0xffff);
+	QBD_EQUAL(test, check_header(false, sizeof(samples->header)), -EBADMSG);
+	make_header();
+	shared->data_blocks = cpu_to_le32(QBD_RECORD_DATA_BLOCKS_MAX + 1);
+	QBD_EQUAL(test, check_header(true, sizeof(samples->header)), -EBADMSG);
+	shared->data_blocks = cpu_to_le32(~0u);
+	QBD_EQUAL(test, check_header(true, sizeof(samples->header)), -EBADMSG);
+	blocks_free(samples);
+}
+
+QBD_SUITE(record_header,
+	  QBD_CASE(a_good_header_passes),
+	  QBD_CASE(every_used_byte_of_a_header_counts),
+	  QBD_CASE(every_byte_of_the_local_part_counts),
+	  QBD_CASE(senseless_headers_are_refused),
+	  QBD_CASE(lengths_of_headers_are_bounded));
+
+/* ---- superblock ---------------------------------------------------------- */
+
+static void seal_superblock(unsigned int copy)
+{
+	qbd_block_seal(&samples->superblocks[copy], QBD_SUPERBLOCK_MAGIC, uuid,
+		       positions[copy]);
+}
+
+static void make_superblocks(void)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		struct qbd_superblock *superblock = &samples->superblocks[i];
+
+		memset(superblock, 0, sizeof(*superblock));
+		superblock->member_id = cpu_to_le32(3);
+		superblock->extent_shift = cpu_to_le32(16);
+		memcpy(superblock->name, "disk", 5);
+		memset(superblock->incarnation, 9, QBD_UUID_SIZE);
+		superblock->backing_blocks = cpu_to_le64(DISK_BLOCKS);
+		superblock->device_blocks = cpu_to_le64(DEVICE_BLOCKS);
+		superblock->extent_table_blocks = cpu_to_le64(2);
+		superblock->log_block = cpu_to_le64(512);
+		superblock->log_blocks = cpu_to_le64(QBD_LOG_BLOCKS_MIN);
+		superblock->data_block = cpu_to_le64(512 + QBD_LOG_BLOCKS_MIN);
+		seal_superblock(i);
+	}
+}
+
+static int choose(bool first, bool second, u64 disk_blocks)
+{
+	const void *copies[2] = {
+		first ? &samples->superblocks[0] : NULL,
+		second ? &samples->superblocks[1] : NULL,
+	};
+	const char *reason = NULL;
+	int error;
+
+	memset(&samples->choice, 0xff, sizeof(samples->choice));
+	error = qbd_recovery_superblock(copies, positions, disk_blocks, &samples->choice,
+					&reason);
+	return error && !reason ? 1 : error;
+}
+
+static void the_superblock_has_two_copies(struct qbd_test *test)
+{
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	for (u32 bad = 0; bad < 3; bad++) {
+		make_superblocks();
+		if (bad)
+			((u8 *)&samples->superblocks[bad - 1])[4000] ^= 1;
+		QBD_EQUAL(test, choose(true, true, DISK_BLOCKS), 0);
+		QBD_EQUAL(test, samples->choice.good, bad == 1);
+		QBD_EQUAL(test, samples->choice.repair, bad != 0);
+		QBD_EQUAL(test, samples->choice.geometry.member_id, 3);
+		QBD_EQUAL(test, samples->choice.geometry.extent_count,
+			  (DEVICE_BLOCKS + 15) / 16);
+	}
+	/* One that cannot be read is a damaged one. */
+	make_superblocks();
+	QBD_EQUAL(test, choose(true, false, DISK_BLOCKS), 0);
+	QBD_TRUE(test, samples->choice.repair && !samples->choice.good);
+	QBD_EQUAL(test, choose(false, true, DISK_BLOCKS), 0);
+	QBD_TRUE(test, samples->choice.repair && samples->choice.good);
+	QBD_EQUAL(test, choose(false, false, DISK_BLOCKS), -EUCLEAN);
+	blocks_free(samples);
+}
+
+static void bad_superblocks_are_told_apart(struct qbd_test *test)
+{
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	make_superblocks();
+	QBD_EQUAL(test, choose(true, true, DISK_BLOCKS - 1), -EUCLEAN);
+	memset(samples->superblocks, 0, sizeof(samples->superblocks));
+	QBD_EQUAL(test, choose(true, true, DISK_BLOCKS), -EMEDIUMTYPE);
+	make_superblocks();
+	((u8 *)&samples->superblocks[0])[4000] ^= 1;
+	((u8 *)&samples->superblocks[1])[4000] ^= 1;
+	QBD_EQUAL(test, choose(true, true, DISK_BLOCKS), -EUCLEAN);
+	make_superblocks();
+	memset(&samples->superblocks[0], 0, QBD_BLOCK_SIZE);
+	((u8 *)&samples->superblocks[1])[4000] ^= 1;
+	QBD_EQUAL(test, choose(true, true, DISK_BLOCKS), -EUCLEAN);
+	/* Newer counts before everything else, good checksum or not. */
+	make_superblocks();
+	samples->superblocks[1].header.version = cpu_to_le32(QBD_FORMAT_VERSION + 1);
+	QBD_EQUAL(test, choose(true, true, DISK_BLOCKS), -EPROTONOSUPPORT);
+	make_superblocks();
+	samples->superblocks[0].features_incompatible = cpu_to_le64(4);
+	seal_superblock(0);
+	QBD_EQUAL(test, choose(true, true, DISK_BLOCKS), -EPROTONOSUPPORT);
+	/* Two disks mixed. */
+	make_superblocks();
+	samples->superblocks[1].incarnation[0] ^= 1;
+	seal_superblock(1);
+	QBD_EQUAL(test, choose(true, true, DISK_BLOCKS), -EUCLEAN);
+	/* Misdirected: the second copy in the first one's place. */
+	make_superblocks();
+	memcpy(&samples->superblocks[0], &samples->superblocks[1], QBD_BLOCK_SIZE);
+	QBD_EQUAL(test, choose(true, true, DISK_BLOCKS), 0);
+	QBD_EQUAL(test, samples->choice.good, 1);
+	blocks_free(samples);
+}
+
+static void set_field(struct qbd_superblock *superblock, u32 what)
+{
+	switch (what) {
+	case 0:
+		superblock->member_id = 0;
+		break;
+	case 1:
+		superblock->extent_shift = cpu_to_le32(QBD_EXTENT_SHIFT_MAX + 1);
+		break;
+	case 2:
+		superblock->extent_shift = 0;
+		break;
+	case 3:
+		superblock->name[0] = 0;
+		break;
+	case 4:
+		memset(superblock->name, 'x', QBD_NAME_SIZE);
+		break;
+	case 5:
+		superblock->device_blocks = 0;
+		break;
+	case 6:
+		superblock->device_blocks = cpu_to_le64(~0ull);
+		break;
+	case 7:
+		superblock->extent_table_blocks = cpu_to_le64(1);
+		break;
+	case 8:
+		superblock->log_block = cpu_to_le64(256);
+		break;
+	case 9:
+		superblock->log_block = cpu_to_le64(513);
+		break;
+	case 10:
+		superblock->log_blocks = cpu_to_le64(QBD_LOG_BLOCKS_MIN - 1);
+		break;
+	case 11:
+		superblock->log_blocks = cpu_to_le64(~0ull);
+		break;
+	case 12:
+		superblock->data_block = cpu_to_le64(QBD_LOG_BLOCKS_MIN);
+		break;
+	case 13:
+		superblock->data_block = cpu_to_le64(~0ull << 8);
+		break;
+	default:
+		superblock->backing_blocks = cpu_to_le64(9560);
+	}
+}
+
+static void senseless_superblocks_are_refused(struct qbd_test *test)
+{
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	for (u32 what = 0; what < 15; what++) {
+		make_superblocks();
+		for (u32 i = 0; i < 2; i++) {
+			set_field(&samples->superblocks[i], what);
+			seal_superblock(i);
+		}
+		QBD_EQUAL(test, choose(true, true, DISK_BLOCKS), -EUCLEAN);
+	}
+	blocks_free(samples);
+}
+
+static void every_byte_of_a_superblock_counts(struct qbd_test *test)
+{
+	struct qbd_geometry geometry;
+	const char *reason;
+	u8 *byte;
+
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	make_superblocks();
+	byte = (u8 *)&samples->superblocks[0];
+	for (u32 i = 0; i < QBD_BLOCK_SIZE; i++) {
+		byte[i] ^= 1 << i % 8;
+		QBD_TRUE(test, qbd_superblock_check(byte, 0, &geometry, &reason) !=
+			 QBD_BLOCK_GOOD);
+		byte[i] ^= 1 << i % 8;
+	}
+	QBD_EQUAL(test, qbd_superblock_check(byte, 0, &geometry, &reason), QBD_BLOCK_GOOD);
+	blocks_free(samples);
+}
+
+/* ---- state blocks -------------------------------------------------------- */
+
+static void make_state(unsigned int slot, u64 sequence)
+{
+	struct qbd_state *state = &samples->state;
+
+	memset(state, 0, sizeof(*state));
+	state->sequence = sequence;
+	state->term = sequence * 10;
+	state->vote = 2;
+	state->log_first_index = 1;
+	state->applied_index = 4;
+	state->applied_position = 8;
+	state->membership.count = cpu_to_le32(2);
+	state->membership.next_member_id = cpu_to_le32(3);
+	state->membership.members[0].id = cpu_to_le32(1);
+	state->membership.members[1].id = cpu_to_le32(2);
+	state->applied_membership = state->membership;
+	qbd_state_encode(state, uuid, QBD_STATE_SLOT_BLOCK(slot), &samples->states[slot]);
+}
+
+static int choose_state(bool first, bool second, unsigned int *slot)
+{
+	const void *slots[2] = {
+		first ? &samples->states[0] : NULL,
+		second ? &samples->states[1] : NULL,
+	};
+	const char *reason = NULL;
+	int error;
+
+	error = qbd_recovery_state(slots, uuid, &samples->state, slot, &reason);
+	return error && !reason ? 1 : error;
+}
+
+static void the_newest_state_counts(struct qbd_test *test)
+{
+	unsigned int slot;
+
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	make_state(0, 5);
+	make_state(1, 6);
+	QBD_EQUAL(test, choose_state(true, true, &slot), 0);
+	QBD_EQUAL(test, slot, 1);
+	QBD_EQUAL(test, samples->state.term, 60);
+	make_state(0, 7);
+	QBD_EQUAL(test, choose_state(true, true, &slot), 0);
+	QBD_EQUAL(test, slot, 0);
+	QBD_EQUAL(test, samples->state.term, 70);
+	/* Torn: the one before. */
+	((u8 *)&samples->states[0])[2000] ^= 1;
+	QBD_EQUAL(test, choose_state(true, true, &slot), 0);
+	QBD_EQUAL(test, slot, 1);
+	QBD_EQUAL(test, samples->state.term, 60);
+	QBD_EQUAL(test, choose_state(false, true, &slot), 0);
+	QBD_EQUAL(test, choose_state(true, false, &slot), -EUCLEAN);
+	QBD_EQUAL(test, choose_state(false, false, &slot), -EUCLEAN);
+	blocks_free(samples);
+}
+
+static void bad_states_are_refused(struct qbd_test *test)
+{
+	unsigned int slot;
+
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	make_state(0, 5);
+	samples->states[0].header.version = cpu_to_le32(QBD_FORMAT_VERSION + 1);
+	make_state(1, 4);
+	QBD_EQUAL(test, choose_state(true, true, &slot), -EPROTONOSUPPORT);
+	/* Another device's, in its place and whole. */
+	make_state(0, 5);
+	qbd_state_encode(&samples->state, other_uuid, QBD_STATE_SLOT_BLOCK(0),
+			 &samples->states[0]);
+	QBD_EQUAL(test, choose_state(true, true, &slot), 0);
+	QBD_EQUAL(test, slot, 1);
+	/* A configuration that is none. */
+	for (u32 what = 0; what < 5; what++) {
+		struct qbd_membership_layout *membership = &samples->state.membership;
+
+		make_state(0, 5);
+		if (what == 0)
+			membership->count = 0;
+		else if (what == 1)
+			membership->count = cpu_to_le32(QBD_MEMBERS_MAX + 1);
+		else if (what == 2)
+			membership->members[1].id = cpu_to_le32(1);
+		else if (what == 3)
+			membership->next_member_id = cpu_to_le32(2);
+		else
+			memset(membership->members[0].name, 'x', QBD_MEMBER_NAME_SIZE);
+		qbd_state_encode(&samples->state, uuid, QBD_STATE_SLOT_BLOCK(0),
+				 &samples->states[0]);
+		QBD_EQUAL(test, choose_state(true, false, &slot), -EUCLEAN);
+	}
+	make_state(0, 5);
+	samples->state.log_first_index = 6;
+	qbd_state_encode(&samples->state, uuid, QBD_STATE_SLOT_BLOCK(0),
+			 &samples->states[0]);
+	QBD_EQUAL(test, choose_state(true, false, &slot), -EUCLEAN);
+	blocks_free(samples);
+}
+
+static void every_byte_of_a_state_counts(struct qbd_test *test)
+{
+	const char *reason;
+	u8 *byte;
+
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	make_state(0, 5);
+	byte = (u8 *)&samples->states[0];
+	for (u32 i = 0; i < QBD_BLOCK_SIZE; i++) {
+		byte[i] ^= 1 << i % 8;
+		QBD_TRUE(test, qbd_state_check(byte, QBD_STATE_SLOT_BLOCK(0), uuid,
+					       &samples->state, &reason) !=
+			 QBD_BLOCK_GOOD);
+		byte[i] ^= 1 << i % 8;
+	}
+	QBD_EQUAL(test, qbd_state_check(byte, QBD_STATE_SLOT_BLOCK(0), uuid,
+					&samples->state, &reason), QBD_BLOCK_GOOD);
+	QBD_TRUE(test, qbd_state_check(byte, QBD_STATE_SLOT_BLOCK(1), uuid,
+				       &samples->state, &reason) != QBD_BLOCK_GOOD);
+	blocks_free(samples);
+}
+
+static void extent_blocks_are_checked(struct qbd_test *test)
+{
+	u8 *byte;
+
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	byte = samples->exact;
+	qbd_block_seal(byte, QBD_EXTENTS_MAGIC, uuid, QBD_EXTENT_TABLE_BLOCK + 1);
+	QBD_EQUAL(test, qbd_extent_block_check(byte, QBD_EXTENT_TABLE_BLOCK + 1, uuid),
+		  QBD_BLOCK_GOOD);
+	QBD_TRUE(test, qbd_extent_block_check(byte, QBD_EXTENT_TABLE_BLOCK, uuid) !=
+		 QBD_BLOCK_GOOD);
+	QBD_TRUE(test, qbd_extent_block_check(byte, QBD_EXTENT_TABLE_BLOCK + 1,
+					      other_uuid) != QBD_BLOCK_GOOD);
+	for (u32 i = 0; i < QBD_BLOCK_SIZE; i += 3) {
+		byte[i] ^= 1 << i % 8;
+		QBD_TRUE(test, qbd_extent_block_check(byte, QBD_EXTENT_TABLE_BLOCK + 1,
+						      uuid) != QBD_BLOCK_GOOD);
+		byte[i] ^= 1 << i % 8;
+	}
+	blocks_free(samples);
+}
+
+QBD_SUITE(store_blocks,
+	  QBD_CASE(the_superblock_has_two_copies),
+	  QBD_CASE(bad_superblocks_are_told_apart),
+	  QBD_CASE(senseless_superblocks_are_refused),
+	  QBD_CASE(every_byte_of_a_superblock_counts),
+	  QBD_CASE(the_newest_state_counts),
+	  QBD_CASE(bad_states_are_refused),
+	  QBD_CASE(every_byte_of_a_state_counts),
+	  QBD_CASE(extent_blocks_are_checked));
