@@ -104,7 +104,8 @@ static void fill_counters(struct qbd_replica *replica, struct qbd_replica_status
 {
 	status->requests_waiting = qbd_io_waiting(replica);
 	status->requests_in_flight = qbd_io_in_flight(replica);
-	status->suspended = !replica->told_leader && status->requests_waiting;
+	status->suspended = !replica->told_leader &&
+			    (status->requests_waiting || status->requests_in_flight);
 	status->in_use = replica->disk && qbd_disk_in_use(replica->disk);
 	status->reads = replica->reads_done;
 	status->read_bytes = replica->read_bytes;

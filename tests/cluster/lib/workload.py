@@ -41,6 +41,8 @@ class Child:
                 signal.alarm(0)
                 function(lambda text: os.write(write_end, (text + "\n").encode()))
                 status = 0
+            except SystemExit as end:
+                status = end.code
             except BaseException:
                 try:
                     os.write(write_end, ("failed: %s\n" % traceback.format_exc()

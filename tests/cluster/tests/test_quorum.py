@@ -16,6 +16,11 @@ def lose_quorum(cluster, member):
     return member.wait("no quorum", lambda status: not status.has_quorum)
 
 
+def waits(status):
+    """I/O waits: not taken on, or taken on and not committed."""
+    return status.requests_waiting + status.requests_in_flight > 0
+
+
 def regain_quorum(cluster):
     cluster.up()
     cluster.wait_leader()
@@ -32,8 +37,7 @@ def suspend_and_resume():
             writer.wait_for(20)
             lose_quorum(cluster, member)
             before = writer.acknowledged()
-            member.wait("requests wait", lambda s: s.suspended and
-                        s.requests_waiting)
+            member.wait("requests wait", waits)
             never("a write was acknowledged without a quorum",
                   lambda: writer.acknowledged() > before + 1, 1)
             assert not writer.child.ended()
@@ -86,13 +90,13 @@ def switch_while_it_waits():
         writer = Writer(member.device)
         writer.wait_for(20)
         lose_quorum(cluster, member)
-        member.wait("requests wait", lambda s: s.requests_waiting)
+        member.wait("requests wait", waits)
         member.set("--no-quorum", "error", "--no-quorum-grace", "100")
         wait_until("the writer got its error", writer.child.ended, 10)
         assert writer.child.lines[-1].startswith("error"), writer.child.lines[-1]
         member.set("--no-quorum", "suspend")
         waiting = Writer(member.device, limit=5)
-        member.wait("requests wait", lambda s: s.requests_waiting)
+        member.wait("requests wait", waits)
         regain_quorum(cluster)
         waiting.child.wait()
         waiting.verify()
@@ -111,7 +115,7 @@ def forced_down_frees_everybody():
             writer.wait_for(10)
         device = member.device
         lose_quorum(cluster, member)
-        member.wait("requests wait", lambda s: s.requests_waiting)
+        member.wait("requests wait", waits)
         reader = Child(lambda report: direct_read(device, 0, 4096))
         syncer = Child(lambda report: run(["sync"]))
         member.down("--force")
@@ -136,7 +140,7 @@ def umount_hangs_and_forced_down_helps():
         with open("/tmp/mnt/file", "w") as file:
             file.write("x" * 100000)
         child = Child(lambda report: run(["umount", "/tmp/mnt"], timeout=30))
-        member.wait("requests wait", lambda s: s.requests_waiting)
+        member.wait("requests wait", waits)
         member.down("--force")
         wait_until("umount ends", child.ended)
         wait_until("no process is in state D", lambda: not kernel.uninterruptible())
@@ -153,7 +157,7 @@ def up_without_quorum_does_not_hang():
         status = member.status()
         assert not status.has_quorum and status.leader == 0
         reader = Child(lambda report: direct_read("/dev/qbd%d" % status.number, 0, 4096))
-        member.wait("the read waits", lambda s: s.requests_waiting)
+        member.wait("the read waits", waits)
         try:
             member.down(timeout=10)
         except Hung:

@@ -3,7 +3,7 @@
 
 from lib.cluster import Cluster
 from lib.registry import test
-from lib.shell import run
+from lib.shell import never, run
 from lib.workload import Writer
 
 
@@ -135,6 +135,35 @@ def member_with_emptied_disk():
 
 
 @test("rejoin", timeout=60)
+def emptied_member_elects_nobody_who_lost():
+    """A member with an emptied disk helps no one to lead who lacks what it had.
+
+    Its vote was part of what made the writes durable: gamma and alpha acknowledged
+    them, beta was away. With gamma's disk made anew and alpha cut off, beta must
+    not be elected by gamma (accident 34).
+    """
+    with Cluster(3) as cluster:
+        alpha, beta, gamma = cluster.members
+        cluster.lead(1)
+        beta.down()
+        writer = Writer(alpha.device, limit=300)
+        writer.child.wait()
+        gamma.down()
+        gamma.disk.wipe()
+        cluster.create(gamma)
+        cluster.network.isolate(1)
+        beta.up()
+        gamma.up()
+        never("a leader was elected that lacks acknowledged writes",
+              lambda: beta.status().leader or gamma.status().leader, 3)
+        cluster.network.heal()
+        cluster.wait_leader()
+        cluster.wait_caught_up()
+        for member in cluster.members:
+            writer.verify(member.device)
+
+
+@test("rejoin", timeout=60)
 def all_restart_with_small_log():
     """All go down after the log was reclaimed, and come back."""
     with Cluster(3, log_size="8M") as cluster:
@@ -155,7 +184,7 @@ def log_full_slows_and_recovers():
         slow = cluster.others(leader)
         for member in slow:
             member.disk.slow(50)
-        writer = Writer(leader.device)
+        writer = Writer(leader.device, first_block=13000)
         fill_log(cluster, leader, 24)
         for member in slow:
             member.disk.heal()
