@@ -81,7 +81,7 @@ check:
 
 lint:
 	$(Q)scripts/packages.sh build lint kernel
-	$(Q)scripts/lint.sh $(STOCK_KDIRS)
+	$(Q)scripts/lint.sh
 
 demo:
 	$(Q)scripts/packages.sh build kernel uml qemu

@@ -1,0 +1,124 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Static checks of the sources.
+#
+# usage: scripts/lint.sh [CHECK]...       (default: all)
+#   build-6.1, build-6.12   the module with W=1 -Werror and sparse, no word allowed
+#   checkpatch              checkpatch.pl --strict over all C
+#   kernel-doc              the comments for other rooms
+#   scripts                 syntax of the shell and Python programs
+
+set -u -o pipefail
+cd "$(dirname "$0")/.." || exit 1
+. scripts/cache.sh
+
+status=0
+problem()
+{
+	say "$*"
+	status=1
+}
+
+source_tree()
+{
+	scripts/uml/build-kernel.sh --source ||
+		die "the kernel's checking tools come with linux-source-6.12"
+}
+
+# sparse does not fail a build, so its words are looked for.
+check_build()
+{
+	local kdir log out
+
+	kdir=$(ls -d /usr/src/linux-headers-"$1".*-amd64 2>/dev/null |
+		sort -V | tail -n 1)
+	[ -n "$kdir" ] || die "no Debian headers for $1: run scripts/packages.sh build"
+	out=$PWD/build/lint-$1
+	log=$out/log
+	mkdir -p "$out"
+	scripts/mirror.sh "$out"
+	# From nothing, so that nothing is skipped as up to date.
+	make -s -C "$kdir" M="$out/kmod" clean >/dev/null 2>&1
+	say "building for $(basename "$kdir") with W=1 and sparse (log: $log)"
+	make -C "$kdir" M="$out/kmod" -j"$(nproc)" W=1 C=2 KCFLAGS=-Werror \
+		CF="-D__CHECK_ENDIAN__" modules >"$log" 2>&1 ||
+		problem "the module does not build for $1"
+	grep -E '(warning|error):' "$log" && problem "there are warnings for $1"
+	[ -f "$out/kmod/qbd.ko" ] || problem "there is no qbd.ko for $1"
+}
+
+c_files()
+{
+	find "$@" -name '*.[ch]' 2>/dev/null | sort
+}
+
+# The files, from the top, and what does not apply to them.  A message is not
+# split for the sake of a line's length.  checkpatch leaves a cache of names
+# where it runs.
+run_checkpatch()
+{
+	local tree ignore=LONG_LINE_STRING${2:+,$2}
+	local -a files
+
+	tree=$(source_tree) || exit 1
+	mapfile -t files <"$1"
+	[ ${#files[@]} -gt 0 ] || return 0
+	mkdir -p build
+	( cd build && printf '../%s\0' "${files[@]}" |
+		GIT_DIR=/nonexistent xargs -0 -n 6 -P "$(nproc)" \
+		"$tree"/scripts/checkpatch.pl --no-tree --strict --terse \
+		--no-summary --show-types --max-line-length=100 \
+		--ignore "$ignore" -f ) | sed 's#^\.\./##'
+}
+
+# Outside of the kernel there are other types and no kernel macros; the formats
+# are for both sides.
+check_checkpatch()
+{
+	local outside=PREFER_KERNEL_TYPES,PREFER_DEFINED_ATTRIBUTE_MACRO,BIT_MACRO
+	local shared='^kmod/format/|/portable\.h$'
+
+	[ -n "$(c_files kmod)" ] || problem "no sources in kmod"
+	run_checkpatch <(c_files kmod | grep -vE "$shared") ||
+		problem "checkpatch has remarks on the module"
+	run_checkpatch <(c_files kmod | grep -E "$shared") "$outside" ||
+		problem "checkpatch has remarks on the formats"
+	outside+=,ARRAY_SIZE,STRCPY,STRNCPY,EMBEDDED_FUNCTION_NAME,CAMELCASE
+	run_checkpatch <(c_files userspace tests scripts) "$outside" ||
+		problem "checkpatch has remarks on the programs"
+}
+
+check_kernel_doc()
+{
+	local tree
+
+	tree=$(source_tree) || exit 1
+	c_files kmod | xargs "$tree"/scripts/kernel-doc -none -Werror ||
+		problem "kernel-doc has remarks"
+}
+
+check_scripts()
+{
+	local file
+
+	while read -r file; do
+		case $(head -c 64 "$file" | head -n 1) in
+		*bash | */sh)	bash -n "$file" || problem "$file" ;;
+		*python3)	python3 -c 'import ast, sys
+ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$file" || problem "$file" ;;
+		esac
+	done < <(git ls-files scripts tests .ci)
+}
+
+[ $# -gt 0 ] || set -- build-6.1 build-6.12 checkpatch kernel-doc scripts
+for check in "$@"; do
+	case $check in
+	build-*)	check_build "${check#build-}" ;;
+	checkpatch)	check_checkpatch ;;
+	kernel-doc)	check_kernel_doc ;;
+	scripts)	check_scripts ;;
+	*)	die "unknown check '$check': see the head of $0" ;;
+	esac
+done
+[ $status -ne 0 ] || say "nothing to remark"
+exit $status
