@@ -1,0 +1,268 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""One scenario of the benchmark in a User-mode Linux guest with virtual time.
+
+usage: guest.py WRITER latency REPLICAS SAMPLES none|slow|forwarded
+       guest.py WRITER failover ROUNDS SEED
+       guest.py WRITER follower REPLICAS killed|cut|paused|disk-frozen
+
+Leaves in $QBD_RESULT what was measured, raw: for writes the log of writer.c, for
+failovers one line each.  Verifies all data and that all replicas are equal; the
+exit status is 0 only if they are.  Prints progress.
+
+Clocks stand still while anything computes and jump when nothing does, so that what
+is measured is waiting alone: for the network, for the disk, and for timers.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+
+sys.dont_write_bytecode = True
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(REPO, "tests", "cluster"))
+
+from lib.cluster import Cluster  # noqa: E402
+from lib.disks import Disk  # noqa: E402
+from lib.shell import run, spawn, wait_until  # noqa: E402
+
+RTT_US = 1000
+DISK_US = 100
+SLOW_FACTOR = 10
+WARM_UP = 20
+LEGS = 4            # queueing disciplines that a packet there and back passes
+LOST_WRITES = 6000
+RESULT = os.environ["QBD_RESULT"]
+
+
+class Writer:
+    """writer.c at work."""
+
+    def __init__(self, program, device, log, count=None, pause_us=0, slots=512):
+        self.arguments = [program, "write", device, log]
+        self.program, self.device, self.log, self.slots = program, device, log, slots
+        self.arguments += [count if count is not None else 1 << 62, pause_us, slots]
+        self.process = None
+
+    def start(self):
+        self.process = spawn(self.arguments)
+        return self
+
+    def run(self):
+        """All of its writes, and no more."""
+        run(self.arguments, timeout=3600)
+        return self
+
+    def writes(self):
+        """(number, begin, end) in nanoseconds, of all that completed."""
+        try:
+            with open(self.log) as log:
+                lines = log.read().split("\n")[1:-1]
+        except FileNotFoundError:
+            return []
+        return [tuple(map(int, line.split())) for line in lines]
+
+    def wait_for(self, count, after=0, interval=0.005):
+        """Until so many writes have completed after a time; the first of them."""
+        def there():
+            if self.process.poll() is not None:
+                raise AssertionError("the writer ended with status %d" %
+                                     self.process.returncode)
+            done = [write for write in self.writes() if write[2] > after]
+            return done if len(done) >= count else None
+        return wait_until("%d writes to %s" % (count, self.device), there,
+                          interval=interval)[0]
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(timeout=30)
+        assert status == 0, "the writer ended with status %d" % status
+
+    def verify(self, device=None):
+        """What completed is there; how many writes that were in all."""
+        return int(run([self.program, "verify", device or self.device, self.log,
+                        self.slots]).output)
+
+
+def bench_cluster(count):
+    """Members with the disks and the network of the benchmark."""
+    cluster = Cluster(count, size="16M", disk_mib=96, disk_ns=DISK_US * 1000, up=())
+    try:
+        for member in cluster.members:
+            cluster.network.shape(member.number, "delay", "%dus" % (RTT_US / LEGS))
+    except BaseException:
+        cluster.close()
+        raise
+    return cluster
+
+
+def slow_down(cluster, member):
+    """Round trips with this member take SLOW_FACTOR times as long."""
+    rest = RTT_US * SLOW_FACTOR - RTT_US / 2
+    cluster.network.shape(member.number, "delay", "%dus" % (rest / 2))
+
+
+def say(text, *values):
+    print(text % values, flush=True)
+
+
+def save(name, value):
+    with open(os.path.join(RESULT, name), "w") as file:
+        json.dump(value, file, indent=1)
+
+
+def calibrate(program, cluster):
+    """What a round trip and a write take without qbd."""
+    disk = Disk(8, completion_ns=DISK_US * 1000)
+    writer = Writer(program, disk.path, "/tmp/calibration", 50).run()
+    took = sorted(end - begin for _, begin, end in writer.writes())
+    disk.close()
+    values = {"disk_us": took[len(took) // 2] / 1000}
+    if len(cluster.members) > 1:
+        output = run(["ping", "-c", "6", "-i", "0.05", "10.0.0.2"], netns="m1").output
+        pings = sorted(float(line.partition("time=")[2].split()[0])
+                       for line in output.split("\n") if "time=" in line)
+        values["rtt_us"] = pings[len(pings) // 2] * 1000
+    save("calibration.json", values)
+
+
+def settle(cluster):
+    """Until all members follow one leader and have its log."""
+    def settled():
+        statuses = [member.status() for member in cluster.members]
+        leaders = {(status.leader, status.term) for status in statuses}
+        if len(leaders) != 1 or not statuses[0].leader:
+            return None
+        leader = cluster.member(statuses[0].leader)
+        target = statuses[leader.number - 1].last_index
+        if all(status.durable_index == target and status.has_quorum and
+               not status.filling for status in statuses):
+            return leader
+        return None
+    return wait_until("all follow one leader", settled, interval=0.2)
+
+
+def latency(program, count, samples, how):
+    """4 KiB writes, one after the other, at the leader or forwarded to it."""
+    with bench_cluster(count) as cluster:
+        leader = cluster.lead(1)
+        settle(cluster)
+        calibrate(program, cluster)
+        if how == "slow":
+            slow_down(cluster, cluster.members[-1])
+        host = cluster.members[-1] if how == "forwarded" else leader
+        Writer(program, host.device, "/tmp/warm-up", WARM_UP).run()
+        writer = Writer(program, host.device, os.path.join(RESULT, "writes"),
+                        samples).run()
+        assert cluster.leader() is leader, "the leader changed"
+        say("%d writes verified", writer.verify())
+
+
+def fail_over(program, cluster, choice, log):
+    """Cut the leader off under a writer elsewhere; what happened."""
+    leader = settle(cluster)
+    host = choice.choice(cluster.others(leader))
+    term = host.status().term
+    writer = Writer(program, host.device, log, pause_us=2000, slots=24).start()
+    writer.wait_for(5, time.monotonic_ns())
+    time.sleep(choice.uniform(0, 0.1))
+    cut = time.monotonic_ns()
+    cluster.network.isolate(leader.number)
+    first = writer.wait_for(1, cut, interval=0.02)
+    # One that was under way is no sign of life: its reply may have passed the cut.
+    while first[1] < cut and first[2] - cut < 1000 * RTT_US:
+        first = writer.wait_for(1, first[2], interval=0.02)
+    writer.wait_for(3, first[2])
+    writer.stop()
+    writer.verify()
+    status = host.status()
+    assert status.leader != leader.number, "the leader that was cut off leads on"
+    cluster.network.heal()
+    return {"leader": leader.number, "writer": host.number, "new_leader": status.leader,
+            "terms": status.term - term, "took_us": (first[2] - cut) / 1000}
+
+
+def failover(program, rounds, seed):
+    choice = random.Random(seed)
+    say("seed %d", seed)
+    log = "/tmp/writes"
+    done = []
+    with bench_cluster(3) as cluster:
+        for number in range(rounds):
+            done.append(fail_over(program, cluster, choice, log))
+            with open(os.path.join(RESULT, "failovers"), "a") as file:
+                file.write(json.dumps(done[-1]) + "\n")
+            if number % 10 == 9:
+                say("%d of %d failovers", number + 1, rounds)
+        settle(cluster)
+
+
+def lose(cluster, member, how):
+    if how == "killed":
+        member.down("--force")
+    elif how == "cut":
+        cluster.network.isolate(member.number)
+    elif how == "paused":
+        # A stopped host answers nothing and does nothing; then it goes on.
+        member.disk.hang()
+        cluster.network.isolate(member.number)
+    else:
+        member.disk.hang()
+
+
+def bring_back(cluster, member, how):
+    if how in ("paused", "disk-frozen"):
+        member.disk.resume()
+    cluster.network.heal()
+    if how == "killed":
+        member.up()
+
+
+def follower(program, count, how):
+    """Writes at the leader while a minority is lost for a minute and comes back."""
+    marks = {}
+    with bench_cluster(count) as cluster:
+        leader = cluster.lead(1)
+        settle(cluster)
+        victims = cluster.members[-(count // 2):]
+        log = os.path.join(RESULT, "writes")
+        writer = Writer(program, leader.device, log).start()
+        writer.wait_for(200)
+        marks["lost"] = time.monotonic_ns()
+        for victim in victims:
+            lose(cluster, victim, how)
+        # More than the log keeps in memory, and more than the log itself.
+        writer.wait_for(LOST_WRITES, marks["lost"], interval=0.5)
+        writer.stop()
+        Writer(program, leader.device, log, 800, 70000).run()
+        writer = Writer(program, leader.device, log, None, 2000).start()
+        writer.wait_for(10, time.monotonic_ns())
+        marks["back"] = time.monotonic_ns()
+        for victim in victims:
+            bring_back(cluster, victim, how)
+        wait_until("all follow again", lambda: all(
+            status.commit_index > LOST_WRITES and not status.filling
+            for status in (victim.status() for victim in victims)), interval=0.2)
+        writer.wait_for(100, time.monotonic_ns())
+        writer.stop()
+        assert cluster.leader() is leader, "the leader changed"
+        say("%d writes verified", writer.verify())
+    save("marks.json", marks)
+
+
+def main():
+    program, scenario, *arguments = sys.argv[1:]
+    if scenario == "latency":
+        latency(program, int(arguments[0]), int(arguments[1]), arguments[2])
+    elif scenario == "failover":
+        failover(program, int(arguments[0]), int(arguments[1]))
+    else:
+        follower(program, int(arguments[0]), arguments[1])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
