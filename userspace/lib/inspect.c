@@ -87,6 +87,7 @@ static enum qbd_verdict judge_superblock(const struct qbd_superblock *superblock
 					 uint64_t block, uint64_t disk_blocks, char *reason)
 {
 	uint64_t backing = le64_to_cpu(superblock->backing_blocks);
+	enum qbd_block_verdict theirs;
 	struct qbd_geometry geometry;
 	enum qbd_verdict verdict;
 	struct qbd_error error;
@@ -100,7 +101,8 @@ static enum qbd_verdict judge_superblock(const struct qbd_superblock *superblock
 		    (uint64_t)le64_to_cpu(superblock->features_incompatible));
 		return QBD_VERDICT_NEWER;
 	}
-	verdict = agree(qbd_superblock_check(superblock, block, &geometry, &why), why, reason);
+	theirs = qbd_superblock_check(superblock, block, &geometry, &why);
+	verdict = agree(theirs, why, reason);
 	if (verdict != QBD_VERDICT_GOOD)
 		return verdict;
 	if (qbd_check_name("name", geometry.name, QBD_NAME_SIZE, &error)) {
@@ -134,6 +136,7 @@ static void read_copy(struct qbd_disk *disk, uint64_t block, void *buffer,
 static void read_slot(struct qbd_disk *disk, unsigned int number, const uint8_t *uuid,
 		      void *buffer, struct qbd_state_slot *slot)
 {
+	enum qbd_block_verdict theirs;
 	struct qbd_state state;
 	struct qbd_error error;
 	const char *why;
@@ -148,9 +151,10 @@ static void read_slot(struct qbd_disk *disk, unsigned int number, const uint8_t 
 	memcpy(&slot->state, buffer, sizeof(slot->state));
 	slot->verdict = judge_header(&slot->state, QBD_STATE_MAGIC, slot->block, uuid,
 				     slot->reason);
-	if (slot->verdict == QBD_VERDICT_GOOD)
-		slot->verdict = agree(qbd_state_check(&slot->state, slot->block, uuid, &state,
-						      &why), why, slot->reason);
+	if (slot->verdict != QBD_VERDICT_GOOD)
+		return;
+	theirs = qbd_state_check(&slot->state, slot->block, uuid, &state, &why);
+	slot->verdict = agree(theirs, why, slot->reason);
 }
 
 /* Which copy counts is recovery's decision, not ours. */

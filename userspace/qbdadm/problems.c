@@ -84,16 +84,27 @@ static void add_disk(const struct qbd_status *status, struct qbdadm_problems *pr
 	}
 }
 
+bool qbdadm_is_silent(const struct qbd_status *status,
+		      const struct qbd_member_status *member)
+{
+	return member->progress_known && member->last_heard_ms != UINT64_MAX &&
+	       member->last_heard_ms > (uint64_t)2 * status->settings.election_timeout_ms;
+}
+
 static void add_members(const struct qbd_status *status, struct qbdadm_problems *problems)
 {
 	for (uint32_t i = 0; i < status->member_count; i++) {
 		const struct qbd_member_status *member = &status->members[i];
 		const char *why = member->network.last_error;
 
-		if (member->self || member->connected)
+		if (member->self)
 			continue;
-		add(problems, false, "%s (%u): %s", member->name, member->id,
-		    why[0] ? why : "not connected");
+		if (!member->connected)
+			add(problems, false, "%s (%u): %s", member->name, member->id,
+			    why[0] ? why : "not connected");
+		else if (qbdadm_is_silent(status, member))
+			add(problems, false, "%s (%u): no answer, although it is connected",
+			    member->name, member->id);
 	}
 }
 

@@ -97,13 +97,6 @@ static void own_state(const struct qbd_status *status, struct row *row)
 	snprintf(row->cells[COLUMN_STATE], CELL_SIZE, "%s", text);
 }
 
-/* The leader hears from everybody several times in an election timeout. */
-static bool is_silent(const struct qbd_status *status, const struct qbd_member_status *member)
-{
-	return member->progress_known && member->last_heard_ms != UINT64_MAX &&
-	       member->last_heard_ms > 2ULL * status->settings.election_timeout_ms;
-}
-
 static void peer_state(const struct qbd_status *status,
 		       const struct qbd_member_status *member, struct row *row)
 {
@@ -113,7 +106,7 @@ static void peer_state(const struct qbd_status *status,
 	if (!member->connected) {
 		text = "not connected";
 		row->colour = RED;
-	} else if (is_silent(status, member)) {
+	} else if (qbdadm_is_silent(status, member)) {
 		text = "no answer";
 		row->colour = RED;
 	} else if (member->needs_extents) {

@@ -29,6 +29,10 @@ struct qbdadm_problems {
 void qbdadm_find_problems(const struct qbd_status *status,
 			  struct qbdadm_problems *problems);
 
+/* The leader hears from everybody several times in an election timeout. */
+bool qbdadm_is_silent(const struct qbd_status *status,
+		      const struct qbd_member_status *member);
+
 void qbdadm_render_status(FILE *out, const struct qbd_status *status, bool colour);
 struct json_object *qbdadm_status_json(const struct qbd_status *status);
 void qbdadm_render_event(FILE *out, const struct qbd_event *event);

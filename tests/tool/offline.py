@@ -1,0 +1,777 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Tests of qbdadm that need neither root, module nor disks: arguments, tokens,
+images of disks good and bad, status as it is printed.
+
+usage: tests/tool/offline.py DIRECTORY   (where qbdadm and render were built)
+"""
+
+import glob
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+REPO = os.path.dirname(os.path.dirname(HERE))
+sys.path[:0] = [HERE, os.path.join(REPO, "tests", "lib")]
+sys.dont_write_bytecode = True
+
+import layout                   # noqa: E402
+import tap                      # noqa: E402
+from layout import BLOCK, Disk  # noqa: E402
+
+if len(sys.argv) != 2:
+    sys.exit(__doc__)
+BUILT = os.path.abspath(sys.argv[1])
+WORK = tempfile.mkdtemp(prefix="qbd-tool.")
+tests = tap.Tests()
+
+
+def qbdadm(*arguments, stdin=None, **options):
+    """(status, output, errors)"""
+    result = subprocess.run([os.path.join(BUILT, "qbdadm"), *map(str, arguments)],
+                            input=stdin, stdin=None if stdin else subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            timeout=60, cwd=WORK, **options)
+    return result.returncode, result.stdout, result.stderr
+
+
+def refused(arguments, line, status=1, **options):
+    """It fails, says exactly this line, and prints nothing else."""
+    found = qbdadm(*arguments, **options)
+    tap.equal(found, (status, "", "qbdadm: %s\n" % line), "qbdadm %s" % (arguments,))
+
+
+def done(*arguments, **options):
+    status, output, errors = qbdadm(*arguments, **options)
+    tap.equal((status, errors), (0, ""), "qbdadm %s" % (arguments,))
+    return output
+
+
+def dump(path, *options):
+    return json.loads(done("dump", path, "--json", *options))
+
+
+def path(name):
+    return os.path.join(WORK, name)
+
+
+# ---- what people see ---------------------------------------------------------
+
+def golden(name):
+    @tests.test("prints %s as it should" % name)
+    def _():
+        result = subprocess.run([os.path.join(BUILT, "render"), name], text=True,
+                                stdout=subprocess.PIPE, timeout=60, check=True)
+        with open(os.path.join(HERE, "golden", name + ".txt")) as file:
+            wanted = file.read()
+        if result.stdout != wanted:
+            tap.comment(result.stdout)
+        tap.check(result.stdout == wanted, "differs from golden/%s.txt" % name)
+
+
+for file in sorted(glob.glob(os.path.join(HERE, "golden", "*.txt"))):
+    golden(os.path.basename(file)[:-4])
+
+
+@tests.test("every case of render has a golden file")
+def _():
+    cases = subprocess.run([os.path.join(BUILT, "render"), "--list"], text=True,
+                           stdout=subprocess.PIPE, check=True).stdout.split()
+    files = [os.path.basename(file)[:-4]
+             for file in glob.glob(os.path.join(HERE, "golden", "*.txt"))]
+    tap.equal(sorted(cases), sorted(files), "cases")
+
+
+def commands():
+    """Names of all commands."""
+    return [line[2:15].strip() for line in done("--help").splitlines()
+            if re.match(r"  [a-z]", line)]
+
+
+@tests.test("man page and completion know every command and option")
+def _():
+    with open(os.path.join(REPO, "Documentation/man/qbdadm.8")) as file:
+        man = file.read()
+    with open(os.path.join(REPO, "userspace/completion/qbdadm")) as file:
+        completion = file.read()
+    names = commands()
+    tap.check(len(names) >= 13, "commands: %s" % names)
+    for name in names:
+        tap.check(".Cm %s" % name in man, "man page: %s" % name)
+        for word in name.split():
+            tap.check(re.search(r"\b%s\b" % word, completion), "completion: %s" % word)
+        for option in re.findall(r"--([a-z][a-z-]+)", done(*name.split(), "--help")):
+            tap.check("Fl Fl %s" % option in man, "man page: %s --%s" % (name, option))
+            tap.check("--%s" % option in completion,
+                      "completion: %s --%s" % (name, option))
+
+
+@tests.test("completion completes")
+def _():
+    script = """
+        . %s/userspace/completion/qbdadm
+        try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _qbdadm; echo "${COMPREPLY[@]}"; }
+        try qbdadm cr
+        try qbdadm leader m
+        try qbdadm create x --token
+        try qbdadm set x --no-quorum e
+        try qbdadm up --wait
+    """ % REPO
+    result = subprocess.run(["bash", "--norc", "-c", script], stdout=subprocess.PIPE,
+                            text=True, timeout=60)
+    tap.equal(result.stdout.splitlines(),
+              ["create", "move", "--token-file", "error", "--wait-leader"], "completions")
+
+
+@tests.test("nothing to do is wrong usage and lists the commands")
+def _():
+    status, output, errors = qbdadm()
+    tap.equal((status, errors), (2, ""), "qbdadm")
+    tap.check("token new" in output, output)
+
+
+@tests.test("output that cannot be written is a failure")
+def _():
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([os.path.join(BUILT, "qbdadm"), "--help"], stdout=full,
+                                stderr=subprocess.PIPE, text=True)
+    tap.equal(result.returncode, 1, "status")
+    tap.check("No space left" in result.stderr, result.stderr)
+
+
+# ---- arguments ---------------------------------------------------------------
+
+USAGE = [
+    (["nonsense"], "nonsense: is no command; see 'qbdadm --help'"),
+    (["leader"], "leader: needs another word; see 'qbdadm --help'"),
+    (["leader", "eat"], "leader eat: is no command; see 'qbdadm --help'"),
+    (["token", "new", "x"],
+     "token new: takes no operand, 'x' was given; see 'qbdadm token new --help'"),
+    (["status", "a", "b"], "status: one NAME at most; see 'qbdadm status --help'"),
+    (["status", "--jsn"],
+     "status: unknown or ambiguous option '--jsn'; see 'qbdadm status --help'"),
+    (["status", "--json=1"],
+     "status: option '--json' takes no value or is unknown; see 'qbdadm status --help'"),
+    (["status", "-x"], "status: unknown option '-x'; see 'qbdadm status --help'"),
+    (["up"], "up: needs --disk PATH; see 'qbdadm up --help'"),
+    (["up", "--disk"], "up: option '--disk' needs a value; see 'qbdadm up --help'"),
+    (["up", "a", "b", "--disk", "x"], "up: one NAME at most; see 'qbdadm up --help'"),
+    (["up", "--disk", "x", "--memory", "1M"],
+     "--memory '1M': is out of range; use 8M to 1G; see 'qbdadm up --help'"),
+    (["up", "--disk", "x", "--memory", "99T"],
+     "--memory '99T': is out of range; use 8M to 1G; see 'qbdadm up --help'"),
+    (["up", "--disk", "x", "--memory", "-1"],
+     "--memory: size '-1': is not a size; write for example 512M, 10G or 1.5T; "
+     "see 'qbdadm up --help'"),
+    (["up", "--disk", "x", "--election-timeout", "soon"],
+     "--election-timeout 'soon': is not a number from 0 to 4294967295; "
+     "see 'qbdadm up --help'"),
+    (["up", "--disk", "x", "--no-quorum", "maybe"],
+     "--no-quorum 'maybe': is not possible; use suspend or error; see 'qbdadm up --help'"),
+    (["up", "--disk", "x", "--read", "local"],
+     "--read 'local': is not possible; use lease or quorum; see 'qbdadm up --help'"),
+    (["up", "--disk", "x", "--wait-leader=0"],
+     "--wait-leader '0': is not a number from 1 to 86400; see 'qbdadm up --help'"),
+    (["up", "--disk", "x", "--window", "4G"],
+     "--window '4G': is too large; less than 4G; see 'qbdadm up --help'"),
+    (["down"], "down: needs one NAME; see 'qbdadm down --help'"),
+    (["set", "x"], "set: needs at least one setting; see 'qbdadm set --help'"),
+    (["set", "--heartbeat", "5"], "set: needs one NAME; see 'qbdadm set --help'"),
+    (["leader", "show"], "leader show: needs one NAME; see 'qbdadm leader show --help'"),
+    (["leader", "show", "x", "--to", "y"],
+     "leader show: --to is for 'leader move'; see 'qbdadm leader show --help'"),
+    (["leader", "move", "x", "y", "z"],
+     "leader move: needs one NAME and one MEMBER at most; "
+     "see 'qbdadm leader move --help'"),
+    (["leader", "move", "x", "y", "--to", "z"],
+     "leader move: needs one NAME and one MEMBER at most; "
+     "see 'qbdadm leader move --help'"),
+    (["events", "--count", "0"],
+     "--count '0': is not a number from 1 to 4294967295; see 'qbdadm events --help'"),
+    (["destroy", "/dev/sdx"],
+     "destroy: takes no operand; name the disk with --disk /dev/sdx; "
+     "see 'qbdadm destroy --help'"),
+    (["destroy"], "destroy: needs --disk PATH; see 'qbdadm destroy --help'"),
+    (["dump"], "dump: needs one PATH; see 'qbdadm dump --help'"),
+    (["checksum", "a", "b"], "checksum: needs one PATH; see 'qbdadm checksum --help'"),
+    (["checksum", "a", "--against", "b", "--extents"],
+     "checksum: --extents and --against do not go together; "
+     "see 'qbdadm checksum --help'"),
+    (["create"], "create: needs the device's NAME; see 'qbdadm create --help'"),
+    (["create", "v"], "create: needs --token-file FILE (made by 'qbdadm token new'); "
+                      "see 'qbdadm create --help'"),
+    (["create", "v", "--token-file", "t"],
+     "create: needs --id N (which member this host is); see 'qbdadm create --help'"),
+    (["create", "v", "--token-file", "t", "--id", "1"],
+     "create: needs --disk PATH; see 'qbdadm create --help'"),
+    (["create", "v", "--token-file", "t", "--id", "1", "--disk", "d"],
+     "create: needs --member ID=NAME@ADDRESS, once for each member; "
+     "see 'qbdadm create --help'"),
+    (["version", "x"], "version: takes no operand; see 'qbdadm version --help'"),
+]
+
+
+@tests.test("wrong usage: one line, status 2")
+def _():
+    for arguments, line in USAGE:
+        refused(arguments, line, 2)
+
+
+MEMBER = "1=alpha@192.0.2.1"
+# --member or another option, what is said of it
+BAD_MEMBERS = [
+    ("alpha", "member 'alpha': is not of the form ID=NAME@ADDRESS:PORT; "
+              "write for example 1=alpha@192.0.2.1:7900"),
+    ("=192.0.2.1", "member '=192.0.2.1': is not of the form ID=NAME@ADDRESS:PORT; "
+                   "write for example 1=alpha@192.0.2.1:7900"),
+    ("0=192.0.2.1", "member '0=192.0.2.1': the id is not a number from 1 to 4294967294"),
+    ("x=192.0.2.1", "member 'x=192.0.2.1': the id is not a number from 1 to 4294967294"),
+    ("-1=192.0.2.1", "member '-1=192.0.2.1': the id is not a number from 1 to 4294967294"),
+    ("4294967295=192.0.2.1",
+     "member '4294967295=192.0.2.1': the id is not a number from 1 to 4294967294"),
+    ("1=host.example", "member '1=host.example': address 'host.example': is no IP address; "
+                       "host names are not looked up, write 192.0.2.1:7900 or "
+                       "[2001:db8::1]:7900"),
+    ("1=192.0.2.256", "member '1=192.0.2.256': address '192.0.2.256': is no IP address; "
+                      "host names are not looked up, write 192.0.2.1:7900 or "
+                      "[2001:db8::1]:7900"),
+    ("1=192.0.2.1:0", "member '1=192.0.2.1:0': address '192.0.2.1:0': port '0' is not a "
+                      "number from 1 to 65535"),
+    ("1=192.0.2.1:65536", "member '1=192.0.2.1:65536': address '192.0.2.1:65536': port "
+                          "'65536' is not a number from 1 to 65535"),
+    ("1=192.0.2.1:", "member '1=192.0.2.1:': address '192.0.2.1:': port '' is not a number "
+                     "from 1 to 65535"),
+    ("1=0.0.0.0", "member '1=0.0.0.0': address '0.0.0.0': is the unspecified address; give "
+                  "the address at which this member listens"),
+    ("1=::", "member '1=::': address '::': is the unspecified address; give the address at "
+             "which this member listens"),
+    ("1=224.0.0.1", "member '1=224.0.0.1': address '224.0.0.1': is a multicast address; "
+                    "give the address at which this member listens"),
+    ("1=255.255.255.255", "member '1=255.255.255.255': address '255.255.255.255': is a "
+                          "reserved address; give the address at which this member listens"),
+    ("1=ff02::1", "member '1=ff02::1': address 'ff02::1': is a multicast address; give the "
+                  "address at which this member listens"),
+    ("1=fe80::1", "member '1=fe80::1': address 'fe80::1': is link-local and names no "
+                  "interface (fe80::1%eth0); give the address at which this member listens"),
+    ("1=fe80::1%nowhere0", "member '1=fe80::1%nowhere0': address 'fe80::1%nowhere0': there "
+                           "is no interface 'nowhere0' here"),
+    ("1=[2001:db8::1", "member '1=[2001:db8::1': address '[2001:db8::1': brackets do not "
+                       "match; write [ADDRESS]:PORT"),
+    ("1=a b@192.0.2.1", "member '1=a b@192.0.2.1': name 'a b': has a character that is not "
+                        "allowed; use letters, digits, '.', '_' and '-'"),
+    ("1=@192.0.2.1", "member '1=@192.0.2.1': name: is empty; give it a name"),
+    ("1=2@192.0.2.1", "member '1=2@192.0.2.1': the name is a number and could be taken for "
+                      "an id; use for example 'host1'"),
+    ("1=%s@192.0.2.1" % ("a" * 32), "member '1=%s@192.0.2.1': the name is too long; at most "
+                                    "31 characters" % ("a" * 32)),
+    (MEMBER + ",1=192.0.2.2", "member '1=192.0.2.2': id 1 is given twice; every member "
+                              "needs its own"),
+    (MEMBER + ",2=192.0.2.1", "member '2=192.0.2.1': member 1 has the same address and "
+                              "port; every member needs its own"),
+    (MEMBER + ",2=alpha@192.0.2.2", "member '2=alpha@192.0.2.2': member 1 has the same name "
+                                    "'alpha'; every member needs its own"),
+    (",".join("%d=192.0.2.%d" % (n, n) for n in range(1, 18)),
+     "member '17=192.0.2.17': there are 16 already; at most 16 are possible"),
+    (MEMBER + ",", "member '': is not of the form ID=NAME@ADDRESS:PORT; write for example "
+                   "1=alpha@192.0.2.1:7900"),
+]
+
+
+@tests.test("members that cannot work are refused")
+def _():
+    for member, line in BAD_MEMBERS:
+        refused(["create", "v", "--token-file", "t", "--id", "1", "--disk", "d", "--member",
+                 member], line + "; see 'qbdadm create --help'", 2)
+
+
+@tests.test("names, ids and sizes that cannot work are refused")
+def _():
+    rest = ["--token-file", "t", "--disk", "d", "--member", MEMBER]
+    hint = "; see 'qbdadm create --help'"
+    long = "n" * 64
+    for name, line in [
+            ("", "device name: is empty; give it a name"),
+            ("a/b", "device name 'a/b': has a character that is not allowed; use letters, "
+                    "digits, '.', '_' and '-'"),
+            ("..", "device name '..': begins with '.'; begin with a letter or digit"),
+            ("é", "device name 'é': has a character that is not allowed; use letters, "
+                  "digits, '.', '_' and '-'"),
+            (long, "device name '%s...': is too long; at most 63 characters" % ("n" * 40))]:
+        refused(["create", name, "--id", "1", *rest], line + hint, 2)
+    for number, line in [
+            ("0", "--id '0': is not a number from 1 to 4294967294"),
+            ("1x", "--id '1x': is not a number from 1 to 4294967294"),
+            (" 1", "--id ' 1': is not a number from 1 to 4294967294"),
+            ("2", "create: --id 2 is none of the members given; name this host with "
+                  "--member too")]:
+        refused(["create", "v", "--id", number, *rest], line + hint, 2)
+    for size in ["", "G", "0x10", "1e9", "10GG", "-5", "1.2.3", "5Q", "nan", "1,5G"]:
+        refused(["create", "v", "--id", "1", "--size", size, *rest],
+                "size '%s': is not a size; write for example 512M, 10G or 1.5T%s" %
+                (size, hint), 2)
+    refused(["create", "v", "--id", "1", "--size", "8E", *rest],
+            "size '8E': is too large; less than 8E" + hint, 2)
+
+
+# ---- tokens ------------------------------------------------------------------
+
+@tests.test("a token is a UUID and a secret, new each time")
+def _():
+    one, two = done("token", "new"), done("token", "new")
+    for token in one, two:
+        tap.check(re.fullmatch(r"qbd1:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}:"
+                               r"[0-9a-f]{64}\n", token), token)
+    for part in 1, 2:
+        tap.check(one.split(":")[part] != two.split(":")[part], "part %d repeats" % part)
+    tap.check(json.loads(done("token", "new", "--json"))["token"].startswith("qbd1:"), "json")
+
+
+@tests.test("a token file is nobody else's, and never overwritten")
+def _():
+    file = path("token")
+    output = done("token", "new", "--out", file, preexec_fn=lambda: os.umask(0))
+    tap.equal(os.stat(file).st_mode & 0o7777, 0o600, "mode")
+    with open(file) as opened:
+        before = opened.read()
+    tap.check(before.split(":")[2].strip() not in output, "the secret was printed")
+    refused(["token", "new", "--out", file],
+            "%s: is there already and is not overwritten; choose another file" % file)
+    with open(file) as opened:
+        tap.equal(opened.read(), before, "token")
+    os.symlink("elsewhere", path("link"))
+    refused(["token", "new", "--out", path("link")],
+            "%s: is there already and is not overwritten; choose another file" %
+            path("link"))
+    refused(["token", "new", "--out", path("no/where")],
+            "%s: cannot be made: No such file or directory" % path("no/where"))
+
+
+def create(token, *more):
+    return ["create", "v", "--token-file", token, "--id", "1", "--disk", path("none"),
+            "--member", MEMBER, *more]
+
+
+@tests.test("tokens that are no good are refused")
+def _():
+    good = done("token", "new").strip()
+    malformed = ("%s: token: is malformed; it is one line as 'qbdadm token new' prints it")
+
+    def write(name, text, mode=0o600):
+        with open(path(name), "w") as file:
+            file.write(text)
+        os.chmod(path(name), mode)
+        return path(name)
+
+    refused(create(path("missing")),
+            "token file %s: No such file or directory; make one with 'qbdadm token new "
+            "--out %s'" % (path("missing"), path("missing")))
+    for mode in 0o644, 0o640, 0o604:
+        file = write("readable", good, mode)
+        refused(create(file), "token file %s: can be read by others than its owner; "
+                              "'chmod 600 %s', and make a new token if they did" %
+                (file, file))
+    refused(create(WORK), "token file %s: is a directory; name a token file" % WORK)
+    for text in ["", "hello", good[:-1], good + "0", good.replace("qbd1", "abc1"),
+                 good[:-1] + "g", good.replace("-", "_", 1), good + "\n" + good,
+                 "qbd1:00000000-0000-0000-0000-000000000000" + good[41:], "x" * 5000]:
+        file = write("malformed", text)
+        refused(create(file), malformed % file)
+        os.unlink(file)
+    file = write("newer", good.replace("qbd1", "qbd2"))
+    refused(create(file), "%s: token: is of a kind that this program does not know; use the "
+                          "qbdadm that made it" % file)
+    # A good one gets as far as the disk, from a file and from standard input.
+    file = write("good", good + "\n")
+    for token, stdin in (file, None), ("-", good):
+        refused(create(token), "v: %s: is not there; check the path" % path("none"),
+                stdin=stdin)
+
+
+@tests.test("what is no block device is refused, and left alone")
+def _():
+    file = path("file")
+    with open(file, "wb") as opened:
+        opened.write(b"precious" * 1000)
+    done("token", "new", "--out", path("token2"))
+    arguments = create(path("token2"))
+    place = arguments.index("--disk") + 1
+    for disk, line in [
+            (file, "%s: is a regular file, not a block device; make one of it with "
+                   "'losetup --find --show %s'" % (file, file)),
+            (WORK, "%s: is not a block device; name one, for example /dev/sdb" % WORK),
+            ("/dev/null", "/dev/null: is not a block device; name one, for example "
+                          "/dev/sdb")]:
+        arguments[place] = disk
+        refused(arguments, "v: " + line)
+        refused(["destroy", "--yes", "--disk", disk], line)
+        refused(["up", "v", "--disk", disk], "v: " + line)
+    with open(file, "rb") as opened:
+        tap.equal(opened.read(), b"precious" * 1000, "contents")
+
+
+# ---- images ------------------------------------------------------------------
+
+def image(disk, name="image"):
+    return disk.write(path(name))
+
+
+def busy_disk():
+    """A disk with a log of four records, all settled, and data."""
+    disk = Disk()
+    disk.append()
+    disk.append(("write", 3, b"a" * 2 * BLOCK))
+    disk.append(("zero", 256, 40), ("write", 700, b"b" * BLOCK))
+    disk.append(("write", 3, b"c" * BLOCK))
+    disk.data(3, b"c" * BLOCK + b"a" * BLOCK)
+    disk.data(700, b"b" * BLOCK)
+    disk.changed = {0: 4, 1: 3, 2: 3}
+    # Never written: whatever lies there does not count.
+    disk.data(800, b"garbage!" * 512)
+    disk.settle()
+    return disk
+
+
+@tests.test("dump shows a disk as it is")
+def _():
+    disk = busy_disk()
+    found = dump(image(disk), "--records", "--extents")
+    for copy in found["superblocks"]:
+        tap.equal(copy["verdict"], "good", "superblock")
+        tap.equal(copy["uuid"], str(disk.uuid), "uuid")
+        tap.equal((copy["name"], copy["member_id"]), ("vol0", 1), "identity")
+        tap.equal(copy["incarnation"], str(disk.incarnation), "incarnation")
+        tap.equal(copy["created"], "2023-11-14T22:13:20Z", "created")
+        tap.equal((copy["device_blocks"], copy["log_block"], copy["log_blocks"],
+                   copy["data_block"], copy["backing_blocks"]),
+                  (disk.device_blocks, disk.log_block, disk.log_blocks, disk.data_block,
+                   disk.backing_blocks), "places")
+        tap.check("secret" not in copy, "the secret is shown")
+    tap.equal([state["current"] for state in found["states"]], [True, False], "slots")
+    state = found["states"][0]
+    tap.equal([(member["id"], member["name"], member["address"], member["voter"])
+               for member in state["members"]],
+              [(1, "alpha", "192.0.2.1:7900", True), (2, "beta", "192.0.2.2:7900", True),
+               (3, "gamma", "192.0.2.3:7900", True)], "members")
+    log = found["log"]
+    tap.equal((log["verdict"], log["last_index"], log["records"], log["blocks_used"]),
+              ("whole", 4, 4, 8), "log")
+    records = log["record_list"]
+    tap.equal([record["verdict"] for record in records], ["good"] * 4 + ["end"], "verdicts")
+    tap.equal([record["position"] for record in records], [0, 1, 4, 6, 8], "positions")
+    tap.equal([(one["kind"], one["block"], one["count"])
+               for one in records[2]["operations"]],
+              [("zero", 256, 40), ("write", 700, 1)], "operations")
+    tap.equal(found["extents"]["runs"],
+              [{"first": 0, "count": 1, "changed_index": 4},
+               {"first": 1, "count": 2, "changed_index": 3},
+               {"first": 3, "count": 1, "changed_index": 0}], "extents")
+    text = done("dump", path("image"), "--records", "--extents")
+    tap.check("zero 256+40, write 700+1" in text, text)
+    tap.check(disk.secret.hex() not in text, "the secret is shown")
+    tap.check(disk.secret.hex() in done("dump", path("image"), "--show-secret"), "no secret")
+
+
+def spoil(block, offset=100):
+    return block[:offset] + bytes([block[offset] ^ 1]) + block[offset + 1:]
+
+
+@tests.test("one good superblock copy or state slot is enough")
+def _():
+    for bad in 0, None:
+        disk = busy_disk()
+        place = disk.backing_blocks - 1 if bad is None else 0
+        for block, verdict in [(spoil(disk.superblock(place)), "damaged"),
+                               (bytes(BLOCK), "empty"),
+                               (os.urandom(BLOCK), "foreign"),
+                               (disk.superblock(5), "misplaced")]:
+            disk.blocks[place] = block
+            found = dump(image(disk))
+            verdicts = [copy["verdict"] for copy in found["superblocks"]]
+            tap.equal(verdicts, ["good", verdict] if place else [verdict, "good"], "copies")
+            tap.equal(found["log"]["records"], 4, "records")
+    for slot in 0, 1:
+        disk = busy_disk()
+        other = 1 - slot
+        disk.blocks[layout.STATE_BLOCKS[other]] = disk.state_block(other)
+        disk.blocks[layout.STATE_BLOCKS[slot]] = spoil(disk.state_block(slot, sequence=9))
+        found = dump(image(disk))
+        tap.equal(found["states"][slot]["verdict"], "damaged", "slot")
+        tap.check(found["states"][other]["current"], "the good slot does not count")
+
+
+def bad_image(disk, line, shows=True):
+    """dump refuses it with this line, but shows what there is; checksum refuses, too."""
+    file = image(disk)
+    status, output, errors = qbdadm("dump", file, "--json")
+    tap.equal((status, errors), (1, "qbdadm: %s: %s\n" % (file, line)), "dump")
+    if shows:
+        json.loads(output)
+    else:
+        tap.equal(output, "", "output")
+    refused(["checksum", file], "%s: %s" % (file, line))
+
+
+@tests.test("damaged, newer, foreign and mixed superblocks are called what they are")
+def _():
+    disk = busy_disk()
+    ends = 0, disk.backing_blocks - 1
+
+    def both(make):
+        for end in ends:
+            disk.blocks[end] = make(end)
+
+    both(lambda end: spoil(disk.superblock(end)))
+    status, _, errors = qbdadm("dump", image(disk))
+    tap.equal(status, 1, "status")
+    tap.check(re.fullmatch(r"qbdadm: %s: no superblock copy is good \(block 0: damaged: "
+                           r"checksum is [0-9a-f]{8}, should be [0-9a-f]{8}\); look with "
+                           r"'qbdadm dump', or give this replica up and make it anew under "
+                           r"another id\n" % path("image"), errors), errors)
+    both(lambda end: bytes(BLOCK))
+    bad_image(disk, "is no qbd disk; make it one with 'qbdadm create'", False)
+    both(lambda end: os.urandom(BLOCK))
+    bad_image(disk, "is no qbd disk; make it one with 'qbdadm create'", False)
+    disk.version = 2
+    newer = ("the superblock is newer than this program: format version 2, this program "
+             "knows version 1; use a newer qbdadm and module")
+    both(disk.superblock)
+    bad_image(disk, newer)
+    # A newer one may be checksummed differently.
+    both(lambda end: spoil(disk.superblock(end)))
+    bad_image(disk, newer)
+    # One copy is enough to tell that the disk is newer.
+    disk.version = 1
+    disk.blocks[0] = disk.superblock(0)
+    bad_image(disk, newer)
+    disk.features = 0x10
+    both(disk.superblock)
+    bad_image(disk, "the superblock is newer than this program: has features 0x10 that this "
+                    "program does not know; use a newer qbdadm and module")
+    disk.features = 0
+    other = Disk()
+    disk.blocks[0] = disk.superblock(0)
+    disk.blocks[ends[1]] = other.superblock(ends[1])
+    bad_image(disk, "the two superblock copies belong to different members: disks were "
+                    "mixed; look with 'qbdadm dump'")
+
+
+@tests.test("fields that make no sense are refused")
+def _():
+    for field, value in [("member_id", 0), ("extent_shift", 60), ("device_blocks", 0),
+                         ("device_blocks", 1 << 60), ("log_block", 0), ("log_block", 513),
+                         ("log_blocks", 1), ("log_blocks", 1 << 63), ("data_block", 100),
+                         ("data_block", (1 << 64) - 1), ("table_blocks", 0),
+                         ("table_blocks", 1 << 62), ("backing_blocks", 17)]:
+        disk = busy_disk()
+        size = disk.backing_blocks
+        setattr(disk, field, value)
+        blocks = {0: disk.superblock(0), size - 1: disk.superblock(size - 1)}
+        disk = busy_disk()
+        disk.blocks.update(blocks)
+        status, output, errors = qbdadm("dump", image(disk), "--json")
+        tap.equal(status, 1, "%s %d" % (field, value))
+        tap.check("no superblock copy is good (block 0: invalid: " in errors, errors)
+        tap.equal(json.loads(output)["superblocks"][0]["verdict"], "invalid", "verdict")
+
+
+@tests.test("truncated disks are called that")
+def _():
+    disk = busy_disk()
+    file = image(disk)
+    size = os.path.getsize(file)
+    os.truncate(file, size - BLOCK)
+    status, _, errors = qbdadm("dump", file)
+    tap.equal(status, 1, "status")
+    tap.check("was made for a disk of %d blocks, this one has %d" %
+              (size // BLOCK, size // BLOCK - 1) in errors, errors)
+    for size in 0, 1, 511, BLOCK, 256 * BLOCK:
+        os.truncate(file, size)
+        refused(["dump", file], "%s: is no qbd disk: it has %d bytes, less than the "
+                                "metadata alone" % (file, size))
+
+
+@tests.test("lost votes are called that")
+def _():
+    disk = busy_disk()
+    for slot in 0, 1:
+        disk.blocks[layout.STATE_BLOCKS[slot]] = bytes(BLOCK)
+    bad_image(disk, "both state blocks are bad (empty: zeroes; empty: zeroes): its vote is "
+                    "lost, give this replica up and make it anew under another id")
+    disk.blocks[layout.STATE_BLOCKS[0]] = disk.state_block(0, version=3)
+    bad_image(disk, "the state block is newer than this program; use a newer qbdadm and "
+                    "module")
+
+
+def log_of(disk, *options):
+    return dump(image(disk), *options)["log"]
+
+
+def open_log(disk, durable):
+    """Not closed in order; so much was durable and applied when the state was written."""
+    disk.state.update(flags=0, durable=durable, commit=durable, applied=0)
+
+
+@tests.test("a torn tail ends the log, a damaged record is called that")
+def _():
+    disk = busy_disk()
+    open_log(disk, 1)
+    tap.equal([log_of(disk)[key] for key in ("verdict", "last_index")], ["ends", 4], "log")
+    # The last record's data is torn: it was never acknowledged.
+    whole = disk.blocks[disk.log_block + 7]
+    disk.blocks[disk.log_block + 7] = spoil(whole)
+    log = log_of(disk)
+    tap.equal((log["verdict"], log["last_index"], log["end_reason"]),
+              ("ends", 3, "data checksum does not match"), "torn")
+    # The same damage, but the state block says that it was acknowledged.
+    open_log(disk, 4)
+    log = log_of(disk)
+    tap.equal((log["verdict"], log["last_index"], log["damaged_through"]),
+              ("damaged", 3, 4), "acknowledged")
+    file = image(disk)
+    refused(["checksum", file],
+            "%s: acknowledged log records from index 4 to 4 are damaged (data checksum does "
+            "not match); bring it up, the other members send them again" % file)
+    # A later record proves that an earlier one was acknowledged.
+    disk = busy_disk()
+    open_log(disk, 1)
+    disk.blocks[disk.log_block + 4] = spoil(disk.blocks[disk.log_block + 4])
+    log = log_of(disk, "--records")
+    tap.equal((log["verdict"], log["last_index"], log["damaged_through"]),
+              ("damaged", 2, 3), "proven by a later one")
+    tap.equal([record["verdict"] for record in log["record_list"]],
+              ["good", "good", "damaged"], "records")
+
+
+@tests.test("stale, foreign and cut-off records are not taken for good")
+def _():
+    for reason, how in [
+            ("record of another member's log", dict(member_id=2)),
+            ("record of another history", dict(chain_previous=7)),
+            ("record of another lap or place", dict(position=2048 + 8)),
+            ("record of another index", dict(index=6)),
+            ("record that was cut off", dict(generation=3))]:
+        disk = busy_disk()
+        disk.append(("write", 1, b"d" * BLOCK), durable=0, **how)
+        open_log(disk, 4)
+        log = log_of(disk)
+        tap.equal((log["verdict"], log["last_index"], log["end_reason"]),
+                  ("ends", 4, reason), reason)
+
+
+@tests.test("the log goes on around the ring's end")
+def _():
+    disk = Disk()
+    start = disk.log_blocks * 5 - 2
+    disk.next_position = start
+    disk.next_index = 900
+    disk.state.update(first=900, position=start, applied=899, applied_position=start,
+                      flags=0)
+    disk.append(("write", 1, b"d" * 3 * BLOCK))
+    disk.append()
+    log = log_of(disk)
+    tap.equal((log["verdict"], log["first_index"], log["last_index"]), ("ends", 900, 901),
+              "log")
+
+
+@tests.test("torn blocks of the extent table come from the journal")
+def _():
+    disk = busy_disk()
+    disk.blocks[layout.TABLE] = bytes(BLOCK)
+    disk.blocks[layout.JOURNAL + 77] = disk.extent_block(0)
+    file = image(disk)
+    extents = dump(file)["extents"]
+    tap.equal((extents["written"], extents["table_blocks_from_journal"],
+               extents["table_blocks_bad"]), (3, 1, 0), "extents")
+    done("checksum", file)
+    disk.blocks[layout.JOURNAL + 77] = spoil(disk.extent_block(0))
+    file = image(disk)
+    extents = dump(file)["extents"]
+    tap.equal((extents["written"], extents["table_blocks_bad"]), (4, 1), "extents")
+    refused(["checksum", file],
+            "%s: 1 blocks of the extent table are damaged: what was never written cannot be "
+            "told; bring the member up to repair it" % file)
+
+
+# ---- checksums ---------------------------------------------------------------
+
+def contents():
+    """What the device of busy_disk() holds."""
+    data = bytearray(4 * 256 * BLOCK)
+    data[3 * BLOCK:5 * BLOCK] = b"c" * BLOCK + b"a" * BLOCK
+    data[700 * BLOCK:701 * BLOCK] = b"b" * BLOCK
+    return bytes(data)
+
+
+@tests.test("checksum is that of the device's contents")
+def _():
+    file = image(busy_disk())
+    wanted = hashlib.sha256(contents()).hexdigest()
+    found = json.loads(done("checksum", file, "--json"))
+    tap.equal((found["sha256"], found["applied_index"], found["extents_written"]),
+              (wanted, 4, 3), "checksum")
+    tap.check(done("checksum", file).startswith("%s  %s\n" % (wanted, file)), "text")
+    parts = json.loads(done("checksum", file, "--json", "--extents"))["extent_digests"]
+    extents = [contents()[n << 20:(n + 1) << 20] for n in range(3)]
+    tap.equal(parts, [{"extent": n, "sha256": hashlib.sha256(data).hexdigest()}
+                      for n, data in enumerate(extents)], "extents")
+
+
+@tests.test("replicas are compared block by block")
+def _():
+    one = busy_disk()
+    other = busy_disk()
+    other.uuid, other.member_id = one.uuid, 2
+    for disk in one, other:     # the log is bound to device and member
+        disk.state.update(flags=layout.CLEAN, durable=0, commit=0, applied=4,
+                          applied_position=8)
+        disk.next_index, disk.next_position, disk.chain = 1, 0, 0
+        disk.blocks = {k: v for k, v in disk.blocks.items() if k >= disk.data_block}
+        disk.append()
+        disk.append()
+        disk.append()
+        disk.append()
+        disk.settle()
+    a, b = image(one, "one"), image(other, "other")
+    tap.equal(done("checksum", a, "--against", b),
+              "equal: 1024 blocks; applied index 4 and 4\n", "equal")
+    other.data(4, b"A" + b"a" * (BLOCK - 1))
+    other.data(700, b"x" * BLOCK)
+    status, output, errors = qbdadm("checksum", a, "--against", image(other, "other"))
+    tap.equal((status, output, errors),
+              (1, "different: 2 of 1024 blocks, the first is device block 4; applied index 4 "
+                  "and 4\n", ""), "different")
+    status, output, _ = qbdadm("checksum", a, "--against", b, "--json")
+    found = json.loads(output)
+    tap.equal((status, found["equal"], found["blocks_different"],
+               found["first_different_block"]), (1, False, 2, 4), "json")
+    b = image(busy_disk(), "other")
+    refused(["checksum", a, "--against", b],
+            "%s and %s: are members of different devices (vol0, vol0); nothing to compare" %
+            (a, b))
+
+
+@tests.test("checksum refuses what it could not vouch for")
+def _():
+    def refuse(line, **state):
+        disk = busy_disk()
+        disk.state.update(state)
+        file = image(disk)
+        refused(["checksum", file], "%s: %s" % (file, line))
+
+    refuse("this disk failed while it was in use; its contents are not vouched for, replace "
+           "it", flags=layout.FAILED)
+    refuse("is half filled from another member; bring it up until status calls it in step, "
+           "then take it down", flags=layout.FILLING)
+    refuse("applied up to index 3 of 4 committed; bring the member up and take it down in "
+           "order with 'qbdadm down'", applied=3, applied_position=6)
+    refuse("was not taken down in order (applied 3, log ends at 4); bring the member up and "
+           "take it down with 'qbdadm down'", applied=3, commit=3, flags=0,
+           applied_position=6)
+
+

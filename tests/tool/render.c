@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Status and events as qbdadm prints them, from fixed structures.
+ *
+ *   render NAME      print the case NAME
+ *   render --list    the names of all cases
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/parse.h"
+#include "qbdadm/qbdadm.h"
+#include "qbdadm/render.h"
+
+#define GIB (1024ULL * 1024 * 1024)
+#define MIB (1024ULL * 1024)
+
+static void add_member(struct qbd_status *status, uint32_t id, const char *name)
+{
+	struct qbd_member_status *member = &status->members[status->member_count++];
+	struct qbd_error error;
+	char address[32];
+
+	member->id = id;
+	snprintf(member->name, sizeof(member->name), "%s", name);
+	snprintf(address, sizeof(address), "192.0.2.%u", id);
+	if (qbd_parse_address(address, &member->address, &error))
+		fputs(error.text, stderr);
+	member->flags = QBD_MEMBER_FLAGS_VOTER;
+	member->priority = 100;
+	member->connected = true;
+	member->last_heard_ms = UINT64_MAX;
+	member->self = id == status->member_id;
+	member->leader = id == status->leader;
+	if (status->role == QBD_MEMBER_ROLE_LEADER) {
+		member->progress_known = true;
+		member->progress_state = QBD_PROGRESS_STATE_REPLICATE;
+		member->match_index = status->last_index;
+		member->next_index = status->last_index + 1;
+		member->last_heard_ms = 12;
+	}
+}
+
+/* Three members, all well, seen by @self; alpha leads. */
+static struct qbd_status three(uint32_t self)
+{
+	struct qbd_status status = {
+		.name = "vol0", .number = 0, .member_id = self, .device_bytes = 2 * GIB,
+		.uuid = { 0x15, 0xb3, 0xd7, 0xe9, 0x3f, 0x4e, 0x44, 0x2e,
+			  0x96, 0x7e, 0x41, 0xf7, 0x3f, 0x86, 0x00, 0x89 },
+		.role = self == 1 ? QBD_MEMBER_ROLE_LEADER : QBD_MEMBER_ROLE_FOLLOWER,
+		.term = 7, .leader = 1, .has_quorum = true, .voters = 3, .quorum_needed = 2,
+		.voters_up = 3, .may_lose = 1, .first_index = 100, .last_index = 4711,
+		.durable_index = 4711, .commit_index = 4711, .applied_index = 4700,
+		.in_use = self == 1, .memory_bytes = 64 * MIB, .memory_free_bytes = 60 * MIB,
+		.lease_valid = self == 1,
+		.settings = { .election_timeout_ms = 150, .heartbeat_ms = 50,
+			      .window_bytes = 8 * MIB },
+		.store = { .log_bytes = 256 * MIB, .log_used_bytes = 31 * MIB },
+	};
+
+	add_member(&status, 1, "alpha");
+	add_member(&status, 2, "beta");
+	add_member(&status, 3, "gamma");
+	return status;
+}
+
+static struct qbd_status well(void)
+{
+	return three(1);
+}
+
+static struct qbd_status follower(void)
+{
+	return three(2);
+}
+
+static struct qbd_status one_down(void)
+{
+	struct qbd_status status = three(1);
+	struct qbd_member_status *gamma = &status.members[2];
+
+	status.voters_up = 2;
+	status.may_lose = 0;
+	status.requests_in_flight = 3;
+	gamma->connected = false;
+	gamma->behind_entries = 120;
+	gamma->behind_bytes = 12 * MIB + 300 * 1024;
+	gamma->last_heard_ms = 187000;
+	strcpy(gamma->network.last_error, "no route to host");
+	return status;
+}
+
+static struct qbd_status catching_up(void)
+{
+	struct qbd_status status = three(1);
+
+	status.may_lose = 0;
+	status.members[1].behind_entries = 1;
+	status.members[1].behind_bytes = 8192;
+	status.members[2].needs_extents = true;
+	status.members[2].progress_state = QBD_PROGRESS_STATE_NEEDS_EXTENTS;
+	status.members[2].behind_entries = 90210;
+	status.members[2].behind_bytes = 5 * GIB;
+	status.members[2].last_heard_ms = 34;
+	status.members[2].match_index = 0;
+	return status;
+}
+
+static struct qbd_status no_quorum(void)
+{
+	struct qbd_status status = three(2);
+
+	status.role = QBD_MEMBER_ROLE_PRECANDIDATE;
+	status.leader = 0;
+	status.has_quorum = false;
+	status.voters_up = 1;
+	status.may_lose = -1;
+	status.suspended = true;
+	status.requests_waiting = 12;
+	status.in_use = 1;
+	for (int i = 0; i < 3; i += 2) {
+		status.members[i].connected = false;
+		status.members[i].leader = false;
+		status.members[i].last_heard_ms = 2 * 3600000ULL;
+		strcpy(status.members[i].network.last_error, "connection timed out");
+	}
+	return status;
+}
+
+static struct qbd_status no_quorum_error(void)
+{
+	struct qbd_status status = no_quorum();
+
+	status.settings.no_quorum = QBD_NO_QUORUM_POLICY_ERROR;
+	status.requests_waiting = 0;
+	status.errors = 1;
+	return status;
+}
+
+static struct qbd_status electing(void)
+{
+	struct qbd_status status = three(3);
+
+	status.role = QBD_MEMBER_ROLE_CANDIDATE;
+	status.leader = 0;
+	status.has_quorum = false;
+	status.requests_waiting = 1;
+	status.members[0].leader = false;
+	return status;
+}
+
+static struct qbd_status disk_failed(void)
+{
+	struct qbd_status status = three(2);
+
+	status.failed = true;
+	status.store.failed = true;
+	strcpy(status.problem, "log write failed: I/O error");
+	return status;
+}
+
+static struct qbd_status filling(void)
+{
+	struct qbd_status status = three(3);
+
+	status.filling = true;
+	status.fill_extents_done = 370;
+	status.fill_extents_total = 1000;
+	status.store.log_used_bytes = 240 * MIB;
+	status.store.oldest_write_ns = 2100000000ULL;
+	return status;
+}
+
+static struct qbd_status damaged(void)
+{
+	struct qbd_status status = three(2);
+
+	status.damaged = true;
+	return status;
+}
+
+static struct qbd_status single(void)
+{
+	struct qbd_status status = three(1);
+
+	strcpy(status.name, "a-device_with.a-long-name");
+	status.number = 17;
+	status.device_bytes = 1536 * GIB;
+	status.voters = status.voters_up = status.quorum_needed = 1;
+	status.may_lose = 0;
+	status.member_count = 1;
+	return status;
+}
+
+/* One of each kind, for the JSON, too. */
+static struct qbd_status nine(void)
+{
+	static const char *const names[] = {
+		"alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota"
+	};
+	struct qbd_status status = three(1);
+
+	status.member_count = 0;
+	status.voters = 7;
+	status.quorum_needed = 4;
+	status.voters_up = 5;
+	status.may_lose = 1;
+	strcpy(status.problem, "something that a person has to look at");
+	for (uint32_t i = 0; i < 9; i++)
+		add_member(&status, i + 1, names[i]);
+	status.members[2].progress_state = QBD_PROGRESS_STATE_PROBE;
+	status.members[3].last_heard_ms = 900;
+	status.members[4].connected = false;
+	status.members[4].last_heard_ms = UINT64_MAX;
+	strcpy(status.members[4].network.last_error, "the secret does not match");
+	status.members[5].connected = false;
+	status.members[5].last_heard_ms = 3 * 24 * 3600000ULL;
+	status.members[6].flags |= QBD_MEMBER_FLAGS_WITNESS;
+	status.members[7].flags = QBD_MEMBER_FLAGS_LEARNER;
+	status.members[8].flags = QBD_MEMBER_FLAGS_LEARNER;
+	return status;
+}
+
+static const struct {
+	const char *name;
+	struct qbd_status (*make)(void);
+} cases[] = {
+	{ "well", well },
+	{ "follower", follower },
+	{ "one-down", one_down },
+	{ "catching-up", catching_up },
+	{ "no-quorum", no_quorum },
+	{ "no-quorum-error", no_quorum_error },
+	{ "electing", electing },
+	{ "disk-failed", disk_failed },
+	{ "filling", filling },
+	{ "damaged", damaged },
+	{ "single", single },
+	{ "nine", nine },
+};
+
+#define CASE_COUNT (sizeof(cases) / sizeof(cases[0]))
+
+/* Every type of event, and one that is newer than this program. */
+static void print_events(bool json)
+{
+	for (uint32_t type = QBD_EVENT_TYPE_UP; type <= QBD_EVENT_TYPE_REFUSED + 1; type++) {
+		struct qbd_event event = {
+			.type = type, .sequence = type + 40, .name = "vol0", .number = 3,
+			.member_id = 2, .role = QBD_MEMBER_ROLE_FOLLOWER, .term = 7,
+			.leader = type == QBD_EVENT_TYPE_LEADER ? 1 : 0,
+			.peer = type == QBD_EVENT_TYPE_PEER_UP ||
+				type == QBD_EVENT_TYPE_PEER_DOWN ||
+				type == QBD_EVENT_TYPE_REFUSED ? 3 : 0,
+			.done = type == QBD_EVENT_TYPE_FILL_PROGRESS ? 37 : 0,
+			.total = type == QBD_EVENT_TYPE_FILL_PROGRESS ? 100 : 0,
+			.text = "words",
+		};
+
+		if (json)
+			qbdadm_print_json(qbdadm_event_json(&event));
+		else
+			qbdadm_render_event(stdout, &event);
+	}
+}
+
+static int print_case(const char *name, bool json, bool colour)
+{
+	for (size_t i = 0; i < CASE_COUNT; i++) {
+		struct qbd_status status;
+
+		if (strcmp(name, cases[i].name))
+			continue;
+		status = cases[i].make();
+		if (json)
+			qbdadm_print_json(qbdadm_status_json(&status));
+		else
+			qbdadm_render_status(stdout, &status, colour);
+		return 0;
+	}
+	fprintf(stderr, "render: %s: no such case\n", name);
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 2)
+		return 2;
+	if (!strcmp(argv[1], "--list")) {
+		for (size_t i = 0; i < CASE_COUNT; i++)
+			puts(cases[i].name);
+		puts("well-colour\nno-quorum-colour\nnine-json\nevents\nevents-json");
+		return 0;
+	}
+	if (!strcmp(argv[1], "events") || !strcmp(argv[1], "events-json")) {
+		print_events(argv[1][6]);
+		return 0;
+	}
+	if (!strcmp(argv[1], "nine-json"))
+		return print_case("nine", true, false);
+	if (!strcmp(argv[1], "well-colour"))
+		return print_case("well", false, true);
+	if (!strcmp(argv[1], "no-quorum-colour"))
+		return print_case("no-quorum", false, true);
+	return print_case(argv[1], false, false);
+}
