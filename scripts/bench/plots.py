@@ -23,7 +23,7 @@ set ylabel "latency (µs)"
 set xrange [0:10]
 set yrange [0:1400]
 set xtics (%(tics)s)
-set key bottom right
+set key at graph 0.97,0.42 right bottom
 plot $floor using 1:2 with lines linewidth 2 dashtype 2 linecolor rgb "%(grey)s" \\
 	title "floor: one round trip + one durable write", \\
 	$slow using ($1+0.12):2:3:4 with yerrorbars pointtype 9 pointsize 1.1 linewidth 1.5 \\
@@ -39,14 +39,14 @@ set xlabel "time (ms)"
 set ylabel "failovers done (%%)"
 set xrange [0:%(limit)d]
 set yrange [0:105]
-set key bottom right
+set key off
 set arrow from %(p50_target)g,0 to %(p50_target)g,50 nohead dashtype 2 linecolor rgb "%(red)s"
 set arrow from %(p99_target)g,0 to %(p99_target)g,99 nohead dashtype 2 linecolor rgb "%(red)s"
-set label "half within %(p50_target)g ms" at %(p50_target)g,4 offset 0.7,0 textcolor rgb "%(red)s" font ",11"
-set label "99 of 100 within %(p99_target)g ms" at %(p99_target)g,4 offset -0.7,0 right textcolor rgb "%(red)s" font ",11"
+set label "target: half" at %(p50_target)g,3 offset 0.9,0 rotate textcolor rgb "%(red)s" font ",11"
+set label "target: 99 of 100" at %(p99_target)g,3 offset 0.9,0 rotate textcolor rgb "%(red)s" font ",11"
 plot $times using 1:2 with steps linewidth 2.5 linecolor rgb "%(blue)s" title "measured", \\
 	$marks using 1:2 with points pointtype 7 pointsize 0.8 linecolor rgb "%(blue)s" notitle, \\
-	$marks using 1:2:3 with labels left offset 0.9,-0.9 font ",11" textcolor rgb "%(ink)s" notitle
+	$marks using 1:2:3 with labels left offset 0.7,-1.1 font ",11" textcolor rgb "%(ink)s" notitle
 """
 
 FOLLOWER = COMMON + """
@@ -58,9 +58,9 @@ set style fill solid 0.9 noborder
 set boxwidth 0.9
 set logscale y
 set yrange [100:%(top)g]
-set xrange [-0.6:%(right)g]
-set arrow from -0.6,%(floor)g to %(right)g,%(floor)g nohead front dashtype 2 linewidth 2 linecolor rgb "%(grey)s"
-set label "floor" at %(right)g,%(floor)g right offset 0,0.6 textcolor rgb "%(grey)s" font ",11"
+set xrange [-0.7:%(right)g]
+set arrow from -0.7,%(floor)g to %(right)g,%(floor)g nohead front dashtype 2 linewidth 2 linecolor rgb "%(grey)s"
+set label "floor" at -0.66,%(floor)g left offset 0,0.6 textcolor rgb "%(grey)s" font ",11"
 plot $longest using 2:xticlabels(1) linecolor rgb "%(blue)s" title "lost", \\
 	"" using 3 linecolor rgb "%(orange)s" title "coming back", \\
 	"" using ($0-0.17):($2*1.15):2 with labels font ",11" textcolor rgb "%(ink)s" notitle, \\
@@ -139,7 +139,7 @@ def draw(out, entries):
     """latency.svg, failover.svg, follower.svg into the directory out."""
     scripts = [script for script in (latency(entries), failover(entries),
                                      follower(entries)) if script]
-    path = os.path.join(out, "raw", "plots.gnuplot")
+    path = os.path.abspath(os.path.join(out, "raw", "plots.gnuplot"))
     with open(path, "w") as file:
         file.write("\nreset\n".join(scripts))
     if scripts:

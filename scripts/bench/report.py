@@ -250,7 +250,7 @@ def calibration_text(runs_directory):
                      for key, text in names if values.get(key)) or "not in this run"
 
 
-def write(out, entries, failed, args):
+def write(out, entries, failed):
     """results.json, report.md and the plots into the directory out."""
     public = [{key: value for key, value in entry.items() if key != "all_us"}
               for entry in entries]
