@@ -150,9 +150,7 @@ bool qbd_core_restore_entry(struct qbd_core *core,
 
 	if (!entry->term || entry->term < qbd_trail_last_term(trail) ||
 	    !entry->kind || entry->kind >= QBD_ENTRY_KIND_END ||
-	    (entry->kind == QBD_ENTRY_CONFIG) != !!entry->config)
-		return false;
-	if (entry->config && qbd_config_check(entry->config))
+	    !qbd_entry_config_fits(entry->kind, entry->config))
 		return false;
 	/*
 	 * Of an old log with very many terms only the newest runs are kept. That
@@ -340,7 +338,7 @@ static void receive_reply(struct qbd_core *core, struct qbd_peer *peer,
 			qbd_heartbeat_reply(core, peer, message);
 		break;
 	case QBD_MESSAGE_APPEND_REPLY:
-		/* Accident 22: an acknowledgement of another term is void. */
+		/* Accident 22: an acknowledgment of another term is void. */
 		if (message->term == core->term)
 			qbd_append_reply(core, peer, message);
 		break;
@@ -395,7 +393,7 @@ enum qbd_propose_result qbd_core_propose(struct qbd_core *core, u64 now,
 	if (!qbd_core_leads(core) || !qbd_core_vouches(core))
 		return QBD_PROPOSE_NOT_LEADER;
 	if (!kind || kind >= QBD_ENTRY_KIND_END ||
-	    (kind == QBD_ENTRY_CONFIG) != !!config)
+	    !qbd_entry_config_fits(kind, config))
 		return QBD_PROPOSE_INVALID;
 	if (core->transfer_blocked)
 		return QBD_PROPOSE_TRANSFERRING;
@@ -407,8 +405,7 @@ enum qbd_propose_result qbd_core_propose(struct qbd_core *core, u64 now,
 		 */
 		if (core->commit < core->own_first || core->levels_count > 1)
 			return QBD_PROPOSE_CONFIG_PENDING;
-		if (qbd_config_check(config) ||
-		    !qbd_membership_may_follow(core, config))
+		if (!qbd_membership_may_follow(core, config))
 			return QBD_PROPOSE_INVALID;
 	}
 	if (!qbd_log_append(core, core->term, config))

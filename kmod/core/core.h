@@ -22,7 +22,7 @@
  * the payload is the caller's business. Index 0 and term 0 mean "before the
  * first". All times are u64 nanoseconds of CLOCK_BOOTTIME.
  *
- * What may leave when: the core itself withholds every vote and acknowledgement
+ * What may leave when: the core itself withholds every vote and acknowledgment
  * until the caller has reported the hard state and the log durable. Whatever
  * qbd_core_take_message() hands out may be sent at once.
  */
@@ -152,9 +152,10 @@ const char *qbd_core_options_check(const struct qbd_core_options *options);
  * @QBD_MESSAGE_HEARTBEAT: leader is alive; opens or repeats a round
  * @QBD_MESSAGE_HEARTBEAT_REPLY: answer to a round, with log progress
  * @QBD_MESSAGE_PROBE: an append without entries: do you have @index/@log_term?
- * @QBD_MESSAGE_APPEND_REPLY: acknowledgement or refusal of appends and probes
+ * @QBD_MESSAGE_APPEND_REPLY: acknowledgment or refusal of appends and probes
  * @QBD_MESSAGE_TIMEOUT_NOW: campaign at once, leadership is yours to take
  * @QBD_MESSAGE_TERM: answer to a leader of an older term: there is a newer one
+ * @QBD_MESSAGE_TYPE_END: not a type
  *
  * The numbers are on the wire.
  */

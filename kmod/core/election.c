@@ -164,8 +164,8 @@ bool qbd_follow(struct qbd_core *core, u32 from, u64 term)
 
 	if (!qbd_core_require(core, !(same_term && qbd_core_leads(core))))
 		return false;
-	if (!qbd_core_require(core, !same_term || !core->leader ||
-				    core->leader == from))
+	if (same_term && core->leader &&
+	    !qbd_core_require(core, core->leader == from))
 		return false;
 	if (!same_term || core->role != QBD_ROLE_FOLLOWER ||
 	    core->leader != from)

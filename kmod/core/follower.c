@@ -95,9 +95,7 @@ static bool append_well_formed(const struct qbd_core *core,
 			return false;
 		if (!entry->kind || entry->kind >= QBD_ENTRY_KIND_END)
 			return false;
-		if ((entry->kind == QBD_ENTRY_CONFIG) != !!entry->config)
-			return false;
-		if (entry->config && qbd_config_check(entry->config))
+		if (!qbd_entry_config_fits(entry->kind, entry->config))
 			return false;
 		term = entry->term;
 	}

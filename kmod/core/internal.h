@@ -44,6 +44,14 @@ static inline bool qbd_core_require_at(struct qbd_core *core, bool holds,
 
 #define QBD_BIT(n) ((u32)1 << (n))
 
+/* Does an entry of this kind have the configuration it needs, and no other? */
+static inline bool qbd_entry_config_fits(u32 kind,
+					 const struct qbd_config *config)
+{
+	return kind == QBD_ENTRY_CONFIG ? config && !qbd_config_check(config) :
+					  !config;
+}
+
 static inline u64 qbd_min(u64 a, u64 b)
 {
 	return a < b ? a : b;

@@ -144,7 +144,7 @@ static void fill_refusal(const struct qbd_core *core,
 	message->hint_term = qbd_trail_term(trail, message->hint_index);
 }
 
-/* An acknowledgement says: durable here, and the same as yours. */
+/* An acknowledgment says: durable here, and the same as yours. */
 static void fill_progress(struct qbd_core *core,
 			  struct qbd_core_message *message)
 {

@@ -53,7 +53,7 @@ void qbd_commit_advance(struct qbd_core *core, u64 index)
 
 /* ---- commit ------------------------------------------------------------- */
 
-/* May @peer's acknowledgements count? Not while its data is incomplete. */
+/* May @peer's acknowledgments count? Not while its data is incomplete. */
 static u64 peer_commit_match(const struct qbd_peer *peer)
 {
 	if (peer->flags & (QBD_MESSAGE_FILLING | QBD_MESSAGE_FAILED))
@@ -125,8 +125,9 @@ static void peer_forget_inflight(struct qbd_peer *peer)
  */
 void qbd_leader_probe(struct qbd_core *core, struct qbd_peer *peer, u64 next)
 {
-	if (!qbd_core_require(core, next > 0 &&
-				    next <= core->trail.last + 1))
+	if (!qbd_core_require(core, next > 0))
+		return;
+	if (!qbd_core_require(core, next <= core->trail.last + 1))
 		return;
 	peer_forget_inflight(peer);
 	peer->next = next;
@@ -327,7 +328,7 @@ static void peer_lost(struct qbd_core *core, struct qbd_peer *peer,
 }
 
 /**
- * qbd_append_reply() - acknowledgement or refusal of entries or a probe
+ * qbd_append_reply() - acknowledgment or refusal of entries or a probe
  * @core: core, leader of the answer's term
  * @peer: who answered
  * @message: the answer

@@ -19,7 +19,7 @@ static u32 start(u32 count, u64 seed)
 }
 
 /* The time from the loss of the leader to the next commit, half and worst. */
-static void failover_is_quick(qbd_test *test)
+static void failover_is_quick(struct qbd_test *test)
 {
 	u32 quick = 0;
 
@@ -40,7 +40,7 @@ static void failover_is_quick(qbd_test *test)
 }
 
 /* One round trip and one disk write, whatever the slowest does. */
-static void a_write_takes_one_round_trip_and_one_disk_write(qbd_test *test)
+static void a_write_takes_one_round_trip_and_one_disk_write(struct qbd_test *test)
 {
 	for (u32 count = 1; count <= LAB_NODES; count += 2) {
 		u32 leader = start(count, 6000 + count);
@@ -58,7 +58,7 @@ static void a_write_takes_one_round_trip_and_one_disk_write(qbd_test *test)
 	}
 }
 
-static void a_lost_follower_leaves_no_gap(qbd_test *test)
+static void a_lost_follower_leaves_no_gap(struct qbd_test *test)
 {
 	u32 leader = start(3, 7000);
 	u32 lost = leader % 3 + 1;
@@ -85,7 +85,7 @@ static void a_lost_follower_leaves_no_gap(qbd_test *test)
 	QBD_TRUE(test, !lab->error);
 }
 
-static void one_away_comes_back_by_log(qbd_test *test)
+static void one_away_comes_back_by_log(struct qbd_test *test)
 {
 	u32 leader = start(3, 7100);
 	u32 lost = leader % 3 + 1;
@@ -100,7 +100,7 @@ static void one_away_comes_back_by_log(qbd_test *test)
 	QBD_TRUE(test, !lab->error);
 }
 
-static void one_away_comes_back_by_extents(qbd_test *test)
+static void one_away_comes_back_by_extents(struct qbd_test *test)
 {
 	u32 leader = start(3, 7200);
 	u32 lost = leader % 3 + 1;
@@ -129,7 +129,7 @@ static void one_away_comes_back_by_extents(qbd_test *test)
 	QBD_TRUE(test, !lab->error);
 }
 
-static void no_quorum_commits_nothing_and_recovers(qbd_test *test)
+static void no_quorum_commits_nothing_and_recovers(struct qbd_test *test)
 {
 	u32 leader = start(3, 7300);
 	u64 commit, index;
@@ -149,7 +149,7 @@ static void no_quorum_commits_nothing_and_recovers(qbd_test *test)
 }
 
 /* Every order, also the one with the newest log last. */
-static void cold_start_in_any_order(qbd_test *test)
+static void cold_start_in_any_order(struct qbd_test *test)
 {
 	for (u32 order = 0; order < 6; order++) {
 		u32 first = order % 3 + 1;
@@ -176,7 +176,7 @@ static void cold_start_in_any_order(qbd_test *test)
 	}
 }
 
-static void status_tells_what_is_so(qbd_test *test)
+static void status_tells_what_is_so(struct qbd_test *test)
 {
 	u32 leader = start(3, 7500);
 	u32 lost = leader % 3 + 1;
@@ -207,7 +207,7 @@ static void status_tells_what_is_so(qbd_test *test)
 }
 
 /* An idle device: the heartbeats and their answers, nothing else. */
-static void idle_costs_heartbeats_only(qbd_test *test)
+static void idle_costs_heartbeats_only(struct qbd_test *test)
 {
 	u32 before[QBD_MESSAGE_TYPE_END];
 	u64 steps;

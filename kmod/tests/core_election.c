@@ -26,7 +26,7 @@ static bool granted(u32 type, u32 to)
 
 static const u64 log_1_1_2[] = { 1, 1, 2 };
 
-static void a_leader_is_elected_by_1_to_9(qbd_test *test)
+static void a_leader_is_elected_by_1_to_9(struct qbd_test *test)
 {
 	for (u32 count = 1; count <= LAB_NODES; count++) {
 		u32 leader;
@@ -49,7 +49,7 @@ static void a_leader_is_elected_by_1_to_9(qbd_test *test)
 	}
 }
 
-static void timeouts_lie_between_T_and_2T(qbd_test *test)
+static void timeouts_lie_between_T_and_2T(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
 	u64 timeout = core->options.election_timeout;
@@ -68,7 +68,7 @@ static void timeouts_lie_between_T_and_2T(qbd_test *test)
 	QBD_TRUE(test, most <= 2 * timeout && most > 2 * timeout - timeout / 10);
 }
 
-static void lower_priority_waits_longer(qbd_test *test)
+static void lower_priority_waits_longer(struct qbd_test *test)
 {
 	struct qbd_config config;
 	struct qbd_core *core;
@@ -86,7 +86,7 @@ static void lower_priority_waits_longer(qbd_test *test)
 		       2 * core->options.election_timeout);
 }
 
-static void an_idle_follower_has_one_deadline(qbd_test *test)
+static void an_idle_follower_has_one_deadline(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
 	u64 deadline;
@@ -106,7 +106,7 @@ static void an_idle_follower_has_one_deadline(qbd_test *test)
  * A candidate got an append of its own term, became follower and forgot its
  * vote; then a delayed request in that term was granted: two leaders.
  */
-static void accident_01_step_down_keeps_the_vote(qbd_test *test)
+static void accident_01_step_down_keeps_the_vote(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
 	struct qbd_core_message vote;
@@ -130,7 +130,7 @@ static void accident_01_step_down_keeps_the_vote(qbd_test *test)
 }
 
 /* The vote is on the disk before its answer leaves, and survives a crash. */
-static void accident_02_a_vote_is_durable_before_it_is_given(qbd_test *test)
+static void accident_02_a_vote_is_durable_before_it_is_given(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
 	struct qbd_core_message vote =
@@ -158,7 +158,7 @@ static void accident_02_a_vote_is_durable_before_it_is_given(qbd_test *test)
 	QBD_EQUAL(test, core->vote, 2);
 }
 
-static void accident_03_own_vote_counts_when_durable(qbd_test *test)
+static void accident_03_own_vote_counts_when_durable(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
 	struct qbd_core_message reply;
@@ -189,7 +189,7 @@ static void accident_03_own_vote_counts_when_durable(qbd_test *test)
 	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
 }
 
-static void accident_03_a_late_prevote_is_no_vote(qbd_test *test)
+static void accident_03_a_late_prevote_is_no_vote(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(5, 5, 0, NULL, 0);
 	struct qbd_core_message reply;
@@ -217,7 +217,7 @@ static void accident_03_a_late_prevote_is_no_vote(qbd_test *test)
  * A learner's promotion was committed without it, as it was slow. The others are
  * too few without it: it must vote, and for someone it does not know.
  */
-static void accident_04_a_learner_asked_to_vote_votes(qbd_test *test)
+static void accident_04_a_learner_asked_to_vote_votes(struct qbd_test *test)
 {
 	struct qbd_config config;
 	struct qbd_core *core;
@@ -240,7 +240,7 @@ static void accident_04_a_learner_asked_to_vote_votes(qbd_test *test)
 	QBD_EQUAL(test, qbd_core_deadline(core), QBD_NEVER);
 }
 
-static void accident_05_a_rejoining_member_does_not_depose(qbd_test *test)
+static void accident_05_a_rejoining_member_does_not_depose(struct qbd_test *test)
 {
 	u32 leader, away;
 	u64 term;
@@ -264,7 +264,7 @@ static void accident_05_a_rejoining_member_does_not_depose(qbd_test *test)
 }
 
 /* Four of five see 2 only, the fifth sees 3 only; 2 is the one to lead. */
-static void accident_06_partial_connectivity_settles(qbd_test *test)
+static void accident_06_partial_connectivity_settles(struct qbd_test *test)
 {
 	u64 term;
 
@@ -285,7 +285,7 @@ static void accident_06_partial_connectivity_settles(qbd_test *test)
 	QBD_TRUE(test, !lab->error);
 }
 
-static void accident_06_a_cut_off_leader_gives_up(qbd_test *test)
+static void accident_06_a_cut_off_leader_gives_up(struct qbd_test *test)
 {
 	u32 leader;
 
@@ -304,7 +304,7 @@ static void accident_06_a_cut_off_leader_gives_up(qbd_test *test)
 	QBD_TRUE(test, !lab->error);
 }
 
-static void accident_07_prevote_answers_carry_the_right_term(qbd_test *test)
+static void accident_07_prevote_answers_carry_the_right_term(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
 	struct qbd_core_message message;
@@ -333,7 +333,7 @@ static void accident_07_prevote_answers_carry_the_right_term(qbd_test *test)
 }
 
 /* One has the higher term, the other the longer log; neither may be stuck. */
-static void accident_08_high_term_against_long_log(qbd_test *test)
+static void accident_08_high_term_against_long_log(struct qbd_test *test)
 {
 	lab_setup(lab, 2, 2, 8);
 	lab->nodes[1].disk.hard_term = 40;
@@ -354,7 +354,7 @@ static void accident_08_high_term_against_long_log(qbd_test *test)
 	QBD_TRUE(test, !lab->error);
 }
 
-static void accident_09_a_short_log_gets_no_prevote(qbd_test *test)
+static void accident_09_a_short_log_gets_no_prevote(struct qbd_test *test)
 {
 	struct qbd_core_message message;
 
@@ -380,7 +380,7 @@ static void accident_09_a_short_log_gets_no_prevote(qbd_test *test)
 	QBD_TRUE(test, granted(QBD_MESSAGE_VOTE_REPLY, 3));
 }
 
-static void accident_10_a_stale_leader_is_told(qbd_test *test)
+static void accident_10_a_stale_leader_is_told(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 9, 0, NULL, 0);
 	struct qbd_core_message message;
@@ -405,7 +405,7 @@ static void accident_10_a_stale_leader_is_told(qbd_test *test)
 	QBD_EQUAL(test, core->term, 30);
 }
 
-static void who_hears_a_leader_does_not_vote(qbd_test *test)
+static void who_hears_a_leader_does_not_vote(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
 	struct qbd_core_message message;
@@ -426,7 +426,7 @@ static void who_hears_a_leader_does_not_vote(qbd_test *test)
 	QBD_TRUE(test, granted(QBD_MESSAGE_VOTE_REPLY, 3));
 }
 
-static void a_leader_with_a_quorum_does_not_vote(qbd_test *test)
+static void a_leader_with_a_quorum_does_not_vote(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
 	struct qbd_core_message message;
@@ -443,7 +443,7 @@ static void a_leader_with_a_quorum_does_not_vote(qbd_test *test)
  * A follower supported a lease, crashed, came back and voted at once; the leader
  * did not know and served reads beside the new one.
  */
-static void accident_39_no_votes_right_after_a_start(qbd_test *test)
+static void accident_39_no_votes_right_after_a_start(struct qbd_test *test)
 {
 	struct qbd_config config;
 	struct qbd_core *core;
@@ -468,7 +468,7 @@ static void accident_39_no_votes_right_after_a_start(qbd_test *test)
 	QBD_EQUAL(test, core->vote, 3);
 }
 
-static void the_only_voter_leads_at_once(qbd_test *test)
+static void the_only_voter_leads_at_once(struct qbd_test *test)
 {
 	struct qbd_config config;
 	struct qbd_core *core;
@@ -488,7 +488,7 @@ static void the_only_voter_leads_at_once(qbd_test *test)
 	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
 }
 
-static void a_witness_votes_but_never_leads(qbd_test *test)
+static void a_witness_votes_but_never_leads(struct qbd_test *test)
 {
 	struct qbd_config config;
 	struct qbd_core *core;
@@ -505,7 +505,7 @@ static void a_witness_votes_but_never_leads(qbd_test *test)
 	QBD_TRUE(test, granted(QBD_MESSAGE_VOTE_REPLY, 3));
 }
 
-static void two_leaders_in_a_term_stop_this_member(qbd_test *test)
+static void two_leaders_in_a_term_stop_this_member(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
 

@@ -19,6 +19,20 @@ void qbd_core_test_stopped(const struct qbd_core *core, const char *file,
 			       core->self, file, line);
 }
 
+#ifdef __KERNEL__
+int qbd_test_init(struct kunit *test)
+{
+	lab_stops = 0;
+	lab_stop_expected = false;
+	return 0;
+}
+
+void qbd_test_exit(struct kunit *test)
+{
+	KUNIT_EXPECT_TRUE(test, !lab_stops || lab_stop_expected);
+}
+#endif
+
 u64 lab_random(struct lab *lab)
 {
 	u64 z = lab->random += 0x9e3779b97f4a7c15ULL;
@@ -336,7 +350,8 @@ static void send_frames(struct lab *lab, struct lab_node *node)
 	for (u32 slot = 0; slot < QBD_PEERS_MAX; slot++)
 		if (node->output.extents_peers & QBD_BIT(slot))
 			lab_world_offer_extents(lab, node,
-				qbd_core_slot_peer(&node->core, slot));
+						qbd_core_slot_peer(&node->core,
+								   slot));
 }
 
 static void take_output(struct lab *lab, struct lab_node *node)
@@ -728,6 +743,23 @@ void lab_read(struct lab *lab, u32 id, enum qbd_core_read_mode mode)
 		break;
 	}
 	lab_drain(lab, node);
+}
+
+bool lab_lease(struct lab *lab, u32 id)
+{
+	return qbd_core_lease_valid(lab_core(lab, id),
+				    lab_node_now(lab, &lab->nodes[id]));
+}
+
+enum qbd_transfer_result lab_transfer(struct lab *lab, u32 id, u32 target)
+{
+	struct lab_node *node = &lab->nodes[id];
+	enum qbd_transfer_result result;
+
+	result = qbd_core_transfer(&node->core, lab_node_now(lab, node),
+				   target);
+	lab_drain(lab, node);
+	return result;
 }
 
 u32 lab_leader(const struct lab *lab)

@@ -22,8 +22,8 @@
 #define LAB_LOG		2048		/* entries kept per node, power of two */
 #define LAB_EVENTS	4096
 #define LAB_FRAME	8		/* entries in one append */
-#define LAB_HISTORY	(1 << 16)
-#define LAB_TERMS	(1 << 14)
+#define LAB_HISTORY	65536
+#define LAB_TERMS	16384
 #define LAB_CONFIGS	200
 #define LAB_READS	16
 
@@ -207,6 +207,8 @@ u64 lab_propose(struct lab *lab, u32 id);
 enum qbd_propose_result lab_propose_config(struct lab *lab, u32 id,
 					   const struct qbd_config *config);
 void lab_read(struct lab *lab, u32 id, enum qbd_core_read_mode mode);
+bool lab_lease(struct lab *lab, u32 id);
+enum qbd_transfer_result lab_transfer(struct lab *lab, u32 id, u32 target);
 void lab_cut(struct lab *lab, u32 a, u32 b, bool cut);
 void lab_isolate(struct lab *lab, u32 id, bool cut);
 void lab_link(struct lab *lab, u32 a, u32 b, enum qbd_link link, bool up);

@@ -55,7 +55,7 @@ static u64 propose(u32 count)
 	return index;
 }
 
-static void entries_are_acknowledged_when_durable(qbd_test *test)
+static void entries_are_acknowledged_when_durable(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 1, 0, NULL, 0);
 
@@ -78,7 +78,7 @@ static void entries_are_acknowledged_when_durable(qbd_test *test)
 	QBD_EQUAL(test, core->trail.last, 3);
 }
 
-static void commit_needs_a_majority_of_disks(qbd_test *test)
+static void commit_needs_a_majority_of_disks(struct qbd_test *test)
 {
 	struct qbd_core *core = lead(5, 0);
 
@@ -96,7 +96,7 @@ static void commit_needs_a_majority_of_disks(qbd_test *test)
 	QBD_TRUE(test, solo->flags & QBD_OUT_COMMIT);
 }
 
-static void a_member_being_filled_does_not_count(qbd_test *test)
+static void a_member_being_filled_does_not_count(struct qbd_test *test)
 {
 	struct qbd_core *core = lead(3, 0);
 	struct qbd_core_message message;
@@ -114,7 +114,7 @@ static void a_member_being_filled_does_not_count(qbd_test *test)
 }
 
 /* Figure 3.7 of the thesis. */
-static void accident_12_an_old_term_is_not_committed_by_counting(qbd_test *test)
+static void accident_12_an_old_term_is_not_committed_by_counting(struct qbd_test *test)
 {
 	struct qbd_core *core = lead(5, 2);
 
@@ -130,7 +130,7 @@ static void accident_12_an_old_term_is_not_committed_by_counting(qbd_test *test)
 	QBD_EQUAL(test, core->commit, 3);
 }
 
-static void accident_13_heartbeat_commit_is_limited_to_match(qbd_test *test)
+static void accident_13_heartbeat_commit_is_limited_to_match(struct qbd_test *test)
 {
 	struct qbd_core *core = lead(3, 0);
 
@@ -150,7 +150,7 @@ static void accident_13_heartbeat_commit_is_limited_to_match(qbd_test *test)
 	QBD_EQUAL(test, core->commit, 2);
 }
 
-static void accident_14_a_late_short_append_truncates_nothing(qbd_test *test)
+static void accident_14_a_late_short_append_truncates_nothing(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 1, 0, NULL, 0);
 
@@ -164,7 +164,7 @@ static void accident_14_a_late_short_append_truncates_nothing(qbd_test *test)
 	QBD_EQUAL(test, append_reply(2)->index, 5);
 }
 
-static void accident_15_an_empty_append_shows_a_conflict(qbd_test *test)
+static void accident_15_an_empty_append_shows_a_conflict(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 2, 0, ones, 5);
 
@@ -179,7 +179,7 @@ static void accident_15_an_empty_append_shows_a_conflict(qbd_test *test)
 }
 
 /* How many probes until two logs with @runs different terms each meet? */
-static u32 probes_for_divergence(qbd_test *test, u32 runs, u32 run_length)
+static u32 probes_for_divergence(struct qbd_test *test, u32 runs, u32 run_length)
 {
 	u64 index = 0;
 	u32 before;
@@ -212,14 +212,14 @@ static u32 probes_for_divergence(qbd_test *test, u32 runs, u32 run_length)
 	return lab->sent[QBD_MESSAGE_PROBE] - before;
 }
 
-static void accident_16_one_probe_per_term_not_per_entry(qbd_test *test)
+static void accident_16_one_probe_per_term_not_per_entry(struct qbd_test *test)
 {
 	QBD_TRUE(test, probes_for_divergence(test, 1, 200) <= 3);
 	QBD_TRUE(test, probes_for_divergence(test, 10, 20) <= 12);
 	QBD_TRUE(test, probes_for_divergence(test, 50, 4) <= 52);
 }
 
-static void accident_17_a_late_refusal_changes_nothing(qbd_test *test)
+static void accident_17_a_late_refusal_changes_nothing(struct qbd_test *test)
 {
 	struct qbd_core *core = lead(3, 5);
 	struct qbd_peer *peer = qbd_peer_find(core, 2);
@@ -249,7 +249,7 @@ static void accident_17_a_late_refusal_changes_nothing(qbd_test *test)
 }
 
 /* The window is full, everything in it is lost, the connection seems to stand. */
-static void accident_18_a_lost_window_recovers(qbd_test *test)
+static void accident_18_a_lost_window_recovers(struct qbd_test *test)
 {
 	struct qbd_core *core = lead(3, 0);
 	struct qbd_peer *peer = qbd_peer_find(core, 2);
@@ -291,7 +291,7 @@ static void accident_18_a_lost_window_recovers(qbd_test *test)
 	QBD_EQUAL(test, peer->state, QBD_PEER_REPLICATE);
 }
 
-static void a_lost_connection_sends_again_after_match(qbd_test *test)
+static void a_lost_connection_sends_again_after_match(struct qbd_test *test)
 {
 	struct qbd_core *core = lead(3, 0);
 	struct qbd_peer *peer = qbd_peer_find(core, 2);
@@ -313,7 +313,7 @@ static void a_lost_connection_sends_again_after_match(qbd_test *test)
 	QBD_EQUAL(test, pull(2, 4096), 6);
 }
 
-static void the_window_is_in_bytes(qbd_test *test)
+static void the_window_is_in_bytes(struct qbd_test *test)
 {
 	struct qbd_core *core = lead(3, 0);
 	struct qbd_peer *peer = qbd_peer_find(core, 2);
@@ -348,7 +348,7 @@ static void the_window_is_in_bytes(qbd_test *test)
 	QBD_EQUAL(test, pull(2, 1 << 20), 1);
 }
 
-static void many_small_sends_keep_the_sum(qbd_test *test)
+static void many_small_sends_keep_the_sum(struct qbd_test *test)
 {
 	struct qbd_core *core = lead(3, 0);
 	struct qbd_peer *peer = qbd_peer_find(core, 2);
@@ -367,7 +367,7 @@ static void many_small_sends_keep_the_sum(qbd_test *test)
 	QBD_EQUAL(test, peer->inflight, 0);
 }
 
-static void accident_19_any_answer_ends_probing(qbd_test *test)
+static void accident_19_any_answer_ends_probing(struct qbd_test *test)
 {
 	struct qbd_core *core = lead(3, 5);
 	struct qbd_peer *peer = qbd_peer_find(core, 2);
@@ -390,7 +390,7 @@ static void accident_19_any_answer_ends_probing(qbd_test *test)
  * of term 3 brings the old 4 5 again. The first write's completion says nothing
  * about the second.
  */
-static void accident_20_an_old_completion_is_void(qbd_test *test)
+static void accident_20_an_old_completion_is_void(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 1, 0, ones, 3);
 	u64 first, second;
@@ -417,7 +417,7 @@ static void accident_20_an_old_completion_is_void(qbd_test *test)
 	QBD_EQUAL(test, append_reply(2)->index, 5);
 }
 
-static void accident_21_truncation_lowers_durable(qbd_test *test)
+static void accident_21_truncation_lowers_durable(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 1, 0, ones, 6);
 
@@ -436,7 +436,7 @@ static void accident_21_truncation_lowers_durable(qbd_test *test)
 	QBD_EQUAL(test, core->commit, 7);
 }
 
-static void accident_22_an_ack_of_another_term_is_void(qbd_test *test)
+static void accident_22_an_ack_of_another_term_is_void(struct qbd_test *test)
 {
 	struct qbd_core *core = lead(3, 0);
 	struct qbd_core_message message;
@@ -456,7 +456,7 @@ static void accident_22_an_ack_of_another_term_is_void(qbd_test *test)
 }
 
 /* The own write completes when another leads: it is an answer to that one. */
-static void accident_22_own_write_done_after_losing(qbd_test *test)
+static void accident_22_own_write_done_after_losing(struct qbd_test *test)
 {
 	struct qbd_core *core = lead(3, 2);
 	u64 generation = qbd_core_generation(core);
@@ -473,7 +473,7 @@ static void accident_22_own_write_done_after_losing(qbd_test *test)
 	QBD_EQUAL(test, core->commit, 0);
 }
 
-static void accident_23_acks_wait_for_their_term(qbd_test *test)
+static void accident_23_acks_wait_for_their_term(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 1, 0, ones, 2);
 	struct qbd_core_message probe;
@@ -495,7 +495,7 @@ static void accident_23_acks_wait_for_their_term(qbd_test *test)
 	QBD_EQUAL(test, core->vote, 0);
 }
 
-static void accident_25_a_failed_write_is_the_end(qbd_test *test)
+static void accident_25_a_failed_write_is_the_end(struct qbd_test *test)
 {
 	struct qbd_core *core = lead(3, 0);
 	u64 index;
@@ -511,7 +511,7 @@ static void accident_25_a_failed_write_is_the_end(qbd_test *test)
 					 &index), QBD_PROPOSE_NOT_LEADER);
 }
 
-static void accident_26_a_singleton_commits_when_durable(qbd_test *test)
+static void accident_26_a_singleton_commits_when_durable(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(1, 1, 1, NULL, 0);
 
@@ -526,7 +526,7 @@ static void accident_26_a_singleton_commits_when_durable(qbd_test *test)
 }
 
 /* Acknowledged entries have vanished: ask for them, and vote for nobody. */
-static void accident_27_lost_entries_are_asked_for(qbd_test *test)
+static void accident_27_lost_entries_are_asked_for(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 1, 0, ones, 3);
 	struct qbd_core_message message;
@@ -564,7 +564,7 @@ static void accident_27_lost_entries_are_asked_for(qbd_test *test)
 }
 
 /* Likewise if the loss shows by a refusal of what was acknowledged. */
-static void accident_27_refusal_of_acknowledged_entries(qbd_test *test)
+static void accident_27_refusal_of_acknowledged_entries(struct qbd_test *test)
 {
 	struct qbd_core *core = lead(3, 8);
 	struct qbd_peer *peer = qbd_peer_find(core, 2);
@@ -582,7 +582,7 @@ static void accident_27_refusal_of_acknowledged_entries(qbd_test *test)
 	QBD_EQUAL(test, peer->next, 5);
 }
 
-static void a_log_that_does_not_reach_back_needs_extents(qbd_test *test)
+static void a_log_that_does_not_reach_back_needs_extents(struct qbd_test *test)
 {
 	struct qbd_core *core = lead(3, 8);
 	struct qbd_peer *peer = qbd_peer_find(core, 3);
@@ -618,7 +618,7 @@ static void a_log_that_does_not_reach_back_needs_extents(qbd_test *test)
 	QBD_EQUAL(test, pull(3, 100), 4);
 }
 
-static void a_reset_log_goes_on_after_the_fill(qbd_test *test)
+static void a_reset_log_goes_on_after_the_fill(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 4, 0, ones, 3);
 	struct qbd_config config;
@@ -642,7 +642,7 @@ static void a_reset_log_goes_on_after_the_fill(qbd_test *test)
 	QBD_TRUE(test, !qbd_core_log_reset(core, solo->now, 50, 3, &config, 0));
 }
 
-static void an_append_across_the_base_is_taken(qbd_test *test)
+static void an_append_across_the_base_is_taken(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 1, 0, ones, 6);
 

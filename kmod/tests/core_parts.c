@@ -4,7 +4,7 @@
  */
 #include "core_solo.h"
 
-static void options_are_checked_against_each_other(qbd_test *test)
+static void options_are_checked_against_each_other(struct qbd_test *test)
 {
 	struct qbd_core_options options;
 
@@ -26,7 +26,7 @@ static void options_are_checked_against_each_other(qbd_test *test)
 	QBD_TRUE(test, qbd_core_options_check(&options));
 }
 
-static void member_lists_are_checked(qbd_test *test)
+static void member_lists_are_checked(struct qbd_test *test)
 {
 	struct qbd_config config;
 
@@ -54,7 +54,7 @@ static void member_lists_are_checked(qbd_test *test)
 	QBD_TRUE(test, qbd_config_check(&config));
 }
 
-static void majority_of_1_to_9(qbd_test *test)
+static void majority_of_1_to_9(struct qbd_test *test)
 {
 	for (u32 voters = 1; voters <= 9; voters++) {
 		struct qbd_core *core = solo_start(voters, 0, 0, NULL, 0);
@@ -74,7 +74,7 @@ static void majority_of_1_to_9(qbd_test *test)
 	}
 }
 
-static void joint_needs_both_majorities(qbd_test *test)
+static void joint_needs_both_majorities(struct qbd_test *test)
 {
 	struct qbd_config config;
 	struct qbd_core *core;
@@ -113,7 +113,7 @@ static void joint_needs_both_majorities(qbd_test *test)
 		  QBD_TALLY_LOST);
 }
 
-static void a_member_that_is_no_voter_counts_for_nothing(qbd_test *test)
+static void a_member_that_is_no_voter_counts_for_nothing(struct qbd_test *test)
 {
 	struct qbd_config config;
 	struct qbd_core *core;
@@ -136,7 +136,7 @@ static void trail_of(const u64 *terms, u32 count)
 		qbd_trail_append(&trail, terms[i], 0);
 }
 
-static void trail_knows_terms(qbd_test *test)
+static void trail_knows_terms(struct qbd_test *test)
 {
 	static const u64 terms[] = { 1, 1, 1, 3, 3, 6, 7, 7 };
 
@@ -154,7 +154,7 @@ static void trail_knows_terms(qbd_test *test)
 	QBD_EQUAL(test, qbd_trail_term(&trail, 5), 9);
 }
 
-static void trail_is_compacted(qbd_test *test)
+static void trail_is_compacted(struct qbd_test *test)
 {
 	static const u64 terms[] = { 1, 1, 1, 3, 3, 6, 7, 7 };
 
@@ -177,7 +177,7 @@ static void trail_is_compacted(qbd_test *test)
 	}
 }
 
-static void trail_forgets_committed_runs_when_full(qbd_test *test)
+static void trail_forgets_committed_runs_when_full(struct qbd_test *test)
 {
 	qbd_trail_reset(&trail, 0, 0);
 	for (u64 term = 1; term <= QBD_TRAIL_MAX; term++)
@@ -193,7 +193,7 @@ static void trail_forgets_committed_runs_when_full(qbd_test *test)
 	QBD_EQUAL(test, qbd_trail_term(&trail, trail.last), 1000);
 }
 
-static void trail_finds_the_last_common_term(qbd_test *test)
+static void trail_finds_the_last_common_term(struct qbd_test *test)
 {
 	static const u64 terms[] = { 1, 1, 1, 3, 3, 6, 7, 7 };
 
@@ -208,7 +208,7 @@ static void trail_finds_the_last_common_term(qbd_test *test)
 	QBD_EQUAL(test, qbd_trail_find(&trail, 8, 2), 4);
 }
 
-static void a_leader_with_a_full_trail_is_not_fit(qbd_test *test)
+static void a_leader_with_a_full_trail_is_not_fit(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, QBD_TRAIL_MAX, 0, NULL, 0);
 
@@ -228,7 +228,7 @@ static void a_leader_with_a_full_trail_is_not_fit(qbd_test *test)
 	QBD_TRUE(test, qbd_election_fit(core));
 }
 
-static void strangers_never_push_members_out(qbd_test *test)
+static void strangers_never_push_members_out(struct qbd_test *test)
 {
 	struct qbd_config config;
 	struct qbd_core *core;
@@ -249,7 +249,7 @@ static void strangers_never_push_members_out(qbd_test *test)
 	QBD_EQUAL(test, core->stopped_line, 0);
 }
 
-static void rubbish_is_refused_and_harmless(qbd_test *test)
+static void rubbish_is_refused_and_harmless(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
 	struct qbd_core_message good =

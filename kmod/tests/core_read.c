@@ -30,7 +30,7 @@ static struct qbd_core *lead(void)
 	return core;
 }
 
-static void a_round_of_a_quorum_releases_reads(qbd_test *test)
+static void a_round_of_a_quorum_releases_reads(struct qbd_test *test)
 {
 	struct qbd_core *core = lead();
 
@@ -53,7 +53,7 @@ static void a_round_of_a_quorum_releases_reads(qbd_test *test)
 	QBD_EQUAL(test, solo->output.read_released, 3);
 }
 
-static void reads_fail_when_leadership_is_lost(qbd_test *test)
+static void reads_fail_when_leadership_is_lost(struct qbd_test *test)
 {
 	struct qbd_core *core = lead();
 
@@ -66,7 +66,7 @@ static void reads_fail_when_leadership_is_lost(qbd_test *test)
 }
 
 /* The commit index of a new leader may lack what its forerunner acknowledged. */
-static void accident_36_no_reads_before_the_own_term(qbd_test *test)
+static void accident_36_no_reads_before_the_own_term(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 1, 0, ones, 2);
 
@@ -90,7 +90,7 @@ static void accident_36_no_reads_before_the_own_term(qbd_test *test)
  * Late copies of answers to earlier rounds, also of the leadership before last,
  * release nothing.
  */
-static void accident_37_rounds_are_never_used_again(qbd_test *test)
+static void accident_37_rounds_are_never_used_again(struct qbd_test *test)
 {
 	struct qbd_core *core = lead();
 	struct qbd_core_message old;
@@ -125,7 +125,7 @@ static void accident_37_rounds_are_never_used_again(qbd_test *test)
 	QBD_TRUE(test, !(solo->flags & QBD_OUT_READS_RELEASED));
 }
 
-static void accident_38_the_lease_begins_when_the_round_was_sent(qbd_test *test)
+static void accident_38_the_lease_begins_when_the_round_was_sent(struct qbd_test *test)
 {
 	struct qbd_core *core = lead();
 	u64 timeout = core->options.election_timeout;
@@ -142,7 +142,7 @@ static void accident_38_the_lease_begins_when_the_round_was_sent(qbd_test *test)
 	QBD_TRUE(test, !qbd_core_lease_valid(core, sent + timeout * 9 / 10));
 }
 
-static void the_shorter_timeout_of_both_sets_the_lease(qbd_test *test)
+static void the_shorter_timeout_of_both_sets_the_lease(struct qbd_test *test)
 {
 	struct qbd_core *core = lead();
 	struct qbd_core_message reply =
@@ -157,7 +157,7 @@ static void the_shorter_timeout_of_both_sets_the_lease(qbd_test *test)
 }
 
 /* The leader stands still, another is elected; then it goes on. */
-static void accident_39_a_paused_leader_serves_nothing_stale(qbd_test *test)
+static void accident_39_a_paused_leader_serves_nothing_stale(struct qbd_test *test)
 {
 	u32 leader;
 
@@ -165,9 +165,7 @@ static void accident_39_a_paused_leader_serves_nothing_stale(qbd_test *test)
 	lab_boot_all(lab);
 	leader = lab_run_to_leader(lab, 0);
 	lab_run(lab, 200 * LAB_MS);
-	QBD_TRUE(test, qbd_core_lease_valid(lab_core(lab, leader),
-					    lab_node_now(lab,
-						&lab->nodes[leader])));
+	QBD_TRUE(test, lab_lease(lab, leader));
 	lab->nodes[leader].paused_until = lab->now + 2 * LAB_S;
 	lab_run(lab, 1900 * LAB_MS);
 	QBD_TRUE(test, lab_leader(lab) != leader);
@@ -175,9 +173,7 @@ static void accident_39_a_paused_leader_serves_nothing_stale(qbd_test *test)
 	lab_run(lab, 50 * LAB_MS);
 	/* It still believes to lead; the clock knows better. */
 	QBD_EQUAL(test, lab_core(lab, leader)->role, QBD_ROLE_LEADER);
-	QBD_TRUE(test, !qbd_core_lease_valid(lab_core(lab, leader),
-					     lab_node_now(lab,
-						&lab->nodes[leader])));
+	QBD_TRUE(test, !lab_lease(lab, leader));
 	lab_read(lab, leader, QBD_CORE_READ_LEASE);
 	lab_run(lab, LAB_S);
 	QBD_EQUAL(test, lab->nodes[leader].released, 0);
@@ -185,7 +181,7 @@ static void accident_39_a_paused_leader_serves_nothing_stale(qbd_test *test)
 	QBD_TRUE(test, !lab->error);
 }
 
-static void a_single_voter_reads_at_once(qbd_test *test)
+static void a_single_voter_reads_at_once(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(1, 1, 1, NULL, 0);
 
@@ -198,7 +194,7 @@ static void a_single_voter_reads_at_once(qbd_test *test)
 	QBD_TRUE(test, qbd_core_lease_valid(core, solo->now + LAB_S));
 }
 
-static void rounds_answered_too_late_do_not_count(qbd_test *test)
+static void rounds_answered_too_late_do_not_count(struct qbd_test *test)
 {
 	struct qbd_core *core = lead();
 	u64 old = core->round;

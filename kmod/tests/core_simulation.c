@@ -169,13 +169,9 @@ static void storage_fails(struct lab *lab)
 static void transfer(struct lab *lab)
 {
 	u32 leader = lab_leader(lab);
-	struct lab_node *node = &lab->nodes[leader];
 
-	if (!leader)
-		return;
-	qbd_core_transfer(&node->core, lab_node_now(lab, node),
-			  random_node(lab));
-	lab_drain(lab, node);
+	if (leader)
+		lab_transfer(lab, leader, random_node(lab));
 }
 
 static void inject(struct simulation *simulation)
@@ -338,7 +334,7 @@ bool simulation_run(u64 seed, u64 steps)
 #endif
 
 /* Fixed seeds: a failure here is the fault of the last change. */
-static void random_faults_break_no_promise(qbd_test *test)
+static void random_faults_break_no_promise(struct qbd_test *test)
 {
 	for (u64 seed = 1; seed <= SIMULATION_SEEDS; seed++)
 		QBD_TRUE(test, simulation_run(seed, SIMULATION_STEPS));

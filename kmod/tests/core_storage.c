@@ -14,7 +14,7 @@ static void set_fitness(u32 fitness)
 	solo_drain();
 }
 
-static void a_failed_member_vouches_for_nothing(qbd_test *test)
+static void a_failed_member_vouches_for_nothing(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
 	struct qbd_core_message message;
@@ -46,7 +46,7 @@ static void a_failed_member_vouches_for_nothing(qbd_test *test)
 	QBD_EQUAL(test, qbd_core_deadline(core), QBD_NEVER);
 }
 
-static void a_leader_whose_disk_fails_hands_over(qbd_test *test)
+static void a_leader_whose_disk_fails_hands_over(struct qbd_test *test)
 {
 	u32 leader;
 	u64 began;
@@ -76,7 +76,7 @@ static void a_leader_whose_disk_fails_hands_over(qbd_test *test)
 }
 
 /* Heartbeats of a leader with a hung disk kept everyone loyal. */
-static void accident_28_a_leader_with_a_hung_disk_is_replaced(qbd_test *test)
+static void accident_28_a_leader_with_a_hung_disk_is_replaced(struct qbd_test *test)
 {
 	u32 leader;
 	u64 index;
@@ -100,7 +100,7 @@ static void accident_28_a_leader_with_a_hung_disk_is_replaced(qbd_test *test)
 	QBD_TRUE(test, !lab->error);
 }
 
-static void accident_28_a_slow_disk_that_moves_is_no_reason(qbd_test *test)
+static void accident_28_a_slow_disk_that_moves_is_no_reason(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
 	u64 index;
@@ -119,7 +119,7 @@ static void accident_28_a_slow_disk_that_moves_is_no_reason(qbd_test *test)
 	QBD_TRUE(test, core->durable < core->trail.last);
 }
 
-static void accident_28_nobody_to_take_over(qbd_test *test)
+static void accident_28_nobody_to_take_over(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(1, 5, 1, NULL, 0);
 
@@ -131,7 +131,7 @@ static void accident_28_nobody_to_take_over(qbd_test *test)
 	QBD_EQUAL(test, core->commit, 1);
 }
 
-static void a_hung_hard_state_elects_nobody(qbd_test *test)
+static void a_hung_hard_state_elects_nobody(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
 
@@ -146,7 +146,7 @@ static void a_hung_hard_state_elects_nobody(qbd_test *test)
 }
 
 /* Accidents 40 and 41: who does not know the end of its log helps nobody. */
-static void accident_41_a_damaged_log_does_not_vote(qbd_test *test)
+static void accident_41_a_damaged_log_does_not_vote(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
 	struct qbd_core_message message;
@@ -169,7 +169,7 @@ static void accident_41_a_damaged_log_does_not_vote(qbd_test *test)
 	QBD_EQUAL(test, core->role, QBD_ROLE_PRECANDIDATE);
 }
 
-static void acks_of_a_filled_member_say_so(qbd_test *test)
+static void acks_of_a_filled_member_say_so(struct qbd_test *test)
 {
 	const u64 term = 5;
 
@@ -185,7 +185,7 @@ static void acks_of_a_filled_member_say_so(qbd_test *test)
 		  QBD_MESSAGE_FIT);
 }
 
-static void a_leader_that_may_not_lead_hands_over(qbd_test *test)
+static void a_leader_that_may_not_lead_hands_over(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
 
@@ -206,7 +206,7 @@ static void a_leader_that_may_not_lead_hands_over(qbd_test *test)
 }
 
 /* All entries but no own disk: the acknowledged state survives any crash. */
-static void crash_at_every_step(qbd_test *test)
+static void crash_at_every_step(struct qbd_test *test)
 {
 	for (u32 cut = 1; cut < 400; cut += 3) {
 		lab_setup(lab, 3, 3, 2000 + cut);

@@ -10,15 +10,22 @@
 
 #include <kunit/test.h>
 
-typedef struct kunit qbd_test;
+/* What a case gets is struct kunit there. */
+#define qbd_test kunit
 
 #define qbd_test_print(...) pr_info(__VA_ARGS__)
+
+/* Around each case: a core that stops unasked fails it. */
+int qbd_test_init(struct kunit *test);
+void qbd_test_exit(struct kunit *test);
 
 #define QBD_CASE(name) KUNIT_CASE(name)
 #define QBD_SUITE(suite, ...)						\
 	static struct kunit_case suite##_cases[] = { __VA_ARGS__, {} };	\
 	static struct kunit_suite suite##_suite = {			\
 		.name = #suite,						\
+		.init = qbd_test_init,					\
+		.exit = qbd_test_exit,					\
 		.test_cases = suite##_cases,				\
 	};								\
 	kunit_test_suite(suite##_suite)
@@ -29,18 +36,17 @@ typedef struct kunit qbd_test;
 #else /* userspace */
 
 #include <setjmp.h>
-#include <stdint.h>
 #include <stdio.h>
+
+#include "../core/types.h"
 
 struct qbd_test {
 	jmp_buf end;
 };
 
-typedef struct qbd_test qbd_test;
-
 struct qbd_test_case {
 	const char *name;
-	void (*run)(qbd_test *test);
+	void (*run)(struct qbd_test *test);
 };
 
 struct qbd_test_suite {
@@ -71,7 +77,7 @@ struct qbd_test_suite {
 
 #define QBD_EQUAL(test, a, b)						\
 	do {								\
-		uint64_t left = (uint64_t)(a), right = (uint64_t)(b);	\
+		u64 left = (u64)(a), right = (u64)(b);			\
 									\
 		if (left != right) {					\
 			printf("# %s:%d: %s is %llu, not %s (%llu)\n",	\

@@ -41,7 +41,7 @@ static enum qbd_transfer_result transfer(u32 target)
 	return result;
 }
 
-static void leadership_moves_under_load(qbd_test *test)
+static void leadership_moves_under_load(struct qbd_test *test)
 {
 	u32 leader, target;
 	u64 began, term;
@@ -55,11 +55,8 @@ static void leadership_moves_under_load(qbd_test *test)
 		lab_propose(lab, leader);
 	term = lab_core(lab, leader)->term;
 	began = lab->now;
-	QBD_EQUAL(test, qbd_core_transfer(lab_core(lab, leader),
-					  lab_node_now(lab,
-						&lab->nodes[leader]), target),
+	QBD_EQUAL(test, lab_transfer(lab, leader, target),
 		  QBD_TRANSFER_STARTED);
-	lab_drain(lab, &lab->nodes[leader]);
 	QBD_EQUAL(test, lab_run_to_leader(lab, target), target);
 	QBD_EQUAL(test, lab_core(lab, target)->term, term + 1);
 	/* A few round trips of 1 ms, not an election timeout. */
@@ -67,7 +64,7 @@ static void leadership_moves_under_load(qbd_test *test)
 	QBD_TRUE(test, !lab->error);
 }
 
-static void a_transfer_that_cannot_be_is_refused(qbd_test *test)
+static void a_transfer_that_cannot_be_is_refused(struct qbd_test *test)
 {
 	struct qbd_config config;
 	struct qbd_core *core = lead();
@@ -97,7 +94,7 @@ static void a_transfer_that_cannot_be_is_refused(qbd_test *test)
 	QBD_EQUAL(test, transfer(2), QBD_TRANSFER_NOT_VOTER);
 }
 
-static void proposals_stop_for_the_last_round_trip_only(qbd_test *test)
+static void proposals_stop_for_the_last_round_trip_only(struct qbd_test *test)
 {
 	struct qbd_core *core = lead();
 	enum qbd_propose_result result;
@@ -121,7 +118,7 @@ static void proposals_stop_for_the_last_round_trip_only(qbd_test *test)
 }
 
 /* The lease ends when TIMEOUT_NOW leaves, and comes back only when it is void. */
-static void accident_11_no_lease_after_timeout_now(qbd_test *test)
+static void accident_11_no_lease_after_timeout_now(struct qbd_test *test)
 {
 	struct qbd_core *core = lead();
 	enum qbd_propose_result result;
@@ -160,7 +157,7 @@ static struct qbd_core_message timeout_now(u32 from, u64 term, u64 round)
 	return message;
 }
 
-static void accident_11_a_late_timeout_now_is_void(qbd_test *test)
+static void accident_11_a_late_timeout_now_is_void(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
 	struct qbd_core_message message;
@@ -185,7 +182,7 @@ static void accident_11_a_late_timeout_now_is_void(qbd_test *test)
 		       QBD_MESSAGE_FORCED);
 }
 
-static void a_forced_request_overrides_the_leader(qbd_test *test)
+static void a_forced_request_overrides_the_leader(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
 	struct qbd_core_message message;
@@ -200,7 +197,7 @@ static void a_forced_request_overrides_the_leader(qbd_test *test)
 		       QBD_MESSAGE_GRANTED);
 }
 
-static void an_unfit_member_ignores_timeout_now(qbd_test *test)
+static void an_unfit_member_ignores_timeout_now(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
 	struct qbd_core_message message = timeout_now(2, 5, 7);
@@ -213,7 +210,7 @@ static void an_unfit_member_ignores_timeout_now(qbd_test *test)
 }
 
 /* At any moment of a transfer some member is cut off or crashes. */
-static void transfers_under_faults(qbd_test *test)
+static void transfers_under_faults(struct qbd_test *test)
 {
 	for (u32 round = 0; round < 60; round++) {
 		u32 leader, target;
@@ -225,10 +222,7 @@ static void transfers_under_faults(qbd_test *test)
 		target = leader % 3 + 1;
 		for (u32 i = 0; i < 10; i++)
 			lab_propose(lab, leader);
-		qbd_core_transfer(lab_core(lab, leader),
-				  lab_node_now(lab, &lab->nodes[leader]),
-				  target);
-		lab_drain(lab, &lab->nodes[leader]);
+		lab_transfer(lab, leader, target);
 		lab_run(lab, round * 100 * LAB_US);
 		if (round % 3 == 0)
 			lab_crash(lab, target);

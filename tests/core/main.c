@@ -11,24 +11,27 @@
 
 #include "../../kmod/tests/core_simulation.h"
 #include "../../kmod/tests/core_test.h"
+#include "suites.h"
 
-#define SUITES(x)							\
-	x(core_parts) x(core_election) x(core_log) x(core_membership)	\
-	x(core_read) x(core_transfer) x(core_storage)			\
-	x(core_cluster) x(core_simulation)
-
-#define DECLARE(suite) extern const struct qbd_test_suite suite##_suite;
-SUITES(DECLARE)
-
-#define POINTER(suite) &suite##_suite,
-static const struct qbd_test_suite *const suites[] = { SUITES(POINTER) };
-
-#define SUITE_COUNT (sizeof(suites) / sizeof(suites[0]))
+static const struct qbd_test_suite *const suites[] = {
+	&core_parts_suite,
+	&core_election_suite,
+	&core_log_suite,
+	&core_membership_suite,
+	&core_read_suite,
+	&core_transfer_suite,
+	&core_storage_suite,
+	&core_cluster_suite,
+	&core_simulation_suite,
+	NULL
+};
 
 static bool run_case(const struct qbd_test_case *one)
 {
 	struct qbd_test test;
 
+	lab_stops = 0;
+	lab_stop_expected = false;
 	if (setjmp(test.end))
 		return false;
 	one->run(&test);
@@ -71,9 +74,9 @@ static bool run_suite(const struct qbd_test_suite *suite, const char *filter)
 	return passed;
 }
 
-static int run_seeds(uint64_t first, uint64_t count)
+static int run_seeds(u64 first, u64 count)
 {
-	for (uint64_t seed = first; seed < first + count; seed++)
+	for (u64 seed = first; seed < first + count; seed++)
 		if (!simulation_run(seed, 20000))
 			return 1;
 	printf("# %llu seeds from %llu: nothing found\n",
@@ -92,14 +95,14 @@ int main(int argc, char **argv)
 	if (argc >= 3 && !strcmp(argv[1], "--seeds"))
 		return run_seeds(argc > 3 ? strtoull(argv[3], NULL, 0) : 1,
 				 strtoull(argv[2], NULL, 0));
-	for (size_t i = 0; i < SUITE_COUNT; i++)
+	for (size_t i = 0; suites[i]; i++)
 		chosen += count_cases(suites[i], filter) > 0;
 	if (!chosen) {
 		fprintf(stderr, "core: no case has '%s' in its name\n", filter);
 		return 2;
 	}
 	printf("KTAP version 1\n1..%u\n", chosen);
-	for (size_t i = 0; i < SUITE_COUNT; i++) {
+	for (size_t i = 0; suites[i]; i++) {
 		bool good;
 
 		if (!count_cases(suites[i], filter))
