@@ -775,3 +775,4 @@ def _():
            applied_position=6)
 
 
+tests.run(cleanup=lambda: shutil.rmtree(WORK))
