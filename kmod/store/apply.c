@@ -116,7 +116,7 @@ static void collect(struct qbd_store *store, u64 limit)
 }
 
 /* Worth it, or has it waited long enough, or does somebody need it? */
-static bool due(const struct qbd_store *store, u64 limit)
+static bool batch_due(const struct qbd_store *store, u64 limit)
 {
 	u64 blocks = qbd_log_position(store, limit + 1) -
 		     qbd_log_position(store, store->applied_index + 1);
@@ -135,7 +135,7 @@ void qbd_apply_step(struct qbd_store *store)
 
 		if (store->batch.kind || store->failed || store->apply_paused ||
 		    store->fill.resetting || qbd_checkpoint_holds_batches(store) ||
-		    store->applied_index >= limit || !due(store, limit))
+		    store->applied_index >= limit || !batch_due(store, limit))
 			return;
 		collect(store, limit);
 		if (store->batch.last_index == store->applied_index)

@@ -71,7 +71,7 @@ static bool idle_due(struct qbd_store *store)
 	return true;
 }
 
-static bool due(struct qbd_store *store)
+static bool checkpoint_due(struct qbd_store *store)
 {
 	if (store->checkpoint.wanted || store->fill.changed)
 		return true;
@@ -223,7 +223,7 @@ void qbd_checkpoint_step(struct qbd_store *store)
 		return;
 	}
 	if (checkpoint->step == QBD_CHECKPOINT_NONE && !store->fill.resetting &&
-	    due(store))
+	    checkpoint_due(store))
 		checkpoint->step = QBD_CHECKPOINT_QUIESCE;
 	if (checkpoint->step == QBD_CHECKPOINT_QUIESCE && !store->batch.kind)
 		begin(store);

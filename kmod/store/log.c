@@ -71,6 +71,21 @@ bool qbd_store_has_room(const struct qbd_store *store, unsigned int data_blocks)
 	       log->last_index + 1 - log->first_index < log->capacity;
 }
 
+bool qbd_store_has_room_at(const struct qbd_store *store, u64 index,
+			   unsigned int data_blocks, unsigned int reserve)
+{
+	const struct qbd_log *log = &store->log;
+	u64 end = log->next_position;
+
+	if (index < log->first_index)
+		return true;	/* here already, and more */
+	if (index <= log->last_index)
+		end = qbd_log_position(store, index);
+	return end - log->first_position + 1 + data_blocks + reserve <=
+	       store->geometry.log_blocks &&
+	       index - log->first_index + reserve < log->capacity;
+}
+
 /* In memory, in order of index. */
 void qbd_log_make_resident(struct qbd_store *store, struct qbd_record *record)
 {

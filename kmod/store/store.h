@@ -195,6 +195,15 @@ void qbd_store_write_vote(struct qbd_store *store, u64 term, u32 vote, u64 seque
 int qbd_store_append(struct qbd_store *store, struct qbd_record *record);
 /* Room for one more record of so many data blocks? */
 bool qbd_store_has_room(const struct qbd_store *store, unsigned int data_blocks);
+/*
+ * Room for a record at @index, which may be one that is there (it and all behind
+ * it would be cut off first), leaving @reserve blocks? Data leaves
+ * QBD_LOG_RESERVE_BLOCKS: a ring full of what is not committed must still take the
+ * no-op by which a new leader commits it, or the record that overwrites it.
+ */
+bool qbd_store_has_room_at(const struct qbd_store *store, u64 index,
+			   unsigned int data_blocks, unsigned int reserve);
+#define QBD_LOG_RESERVE_BLOCKS	512u
 /* Cut the log off before @first_removed (> committed). Bumps the generation. */
 void qbd_store_truncate(struct qbd_store *store, u64 first_removed);
 /* The records that were damaged are not needed: the log follows a leader's again. */

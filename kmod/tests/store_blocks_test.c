@@ -115,21 +115,22 @@ static void every_used_byte_of_a_header_counts(struct qbd_test *test)
 
 static void every_byte_of_the_local_part_counts(struct qbd_test *test)
 {
-	struct qbd_state state = { .log_generation = 0 };
+	const struct qbd_state *state;
 	const char *reason;
 	u8 *byte;
 
 	samples = blocks_alloc(sizeof(*samples));
 	QBD_TRUE(test, samples);
+	state = &samples->state;
 	make_header();
 	QBD_EQUAL(test, check_header(true, sizeof(samples->header)), 0);
 	samples->header.local.position = cpu_to_le64(77);
 	samples->header.local.member_id = cpu_to_le32(3);
 	samples->header.local.checksum =
 		cpu_to_le32(qbd_record_local_checksum(&samples->header));
-	QBD_TRUE(test, qbd_recovery_local_check(&samples->header, 77, 3, &state, &reason));
-	QBD_TRUE(test, !qbd_recovery_local_check(&samples->header, 78, 3, &state, &reason));
-	QBD_TRUE(test, !qbd_recovery_local_check(&samples->header, 77, 4, &state, &reason));
+	QBD_TRUE(test, qbd_recovery_local_check(&samples->header, 77, 3, state, &reason));
+	QBD_TRUE(test, !qbd_recovery_local_check(&samples->header, 78, 3, state, &reason));
+	QBD_TRUE(test, !qbd_recovery_local_check(&samples->header, 77, 4, state, &reason));
 	byte = (u8 *)&samples->header;
 	for (u32 i = 0; i < qbd_record_header_bytes(3); i++) {
 		byte[i] ^= 1 << i % 8;
@@ -137,7 +138,7 @@ static void every_byte_of_the_local_part_counts(struct qbd_test *test)
 		if (i / 2 != offsetof(struct qbd_record_header,
 				      shared.operation_count) / 2)
 			QBD_TRUE(test, !qbd_recovery_local_check(&samples->header, 77, 3,
-								 &state, &reason));
+								 state, &reason));
 		byte[i] ^= 1 << i % 8;
 	}
 	blocks_free(samples);

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The store inside qbd_kunit.ko: the same sources as in qbd.ko. */
+#include "../store/apply.c"
+#include "../store/batch.c"
+#include "../store/bio.c"
+#include "../store/checkpoint.c"
+#include "../store/extents.c"
+#include "../store/fill.c"
+#include "../store/layout.c"
+#include "../store/load.c"
+#include "../store/log.c"
+#include "../store/open.c"
+#include "../store/overlay.c"
+#include "../store/read.c"
+#include "../store/recovery.c"
+#include "../store/state.c"
+#include "../store/store.c"

@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The store on a test disk, one situation a case: a full log, records read back,
+ * failing and hanging disks, damage of every kind, truncation under way.
+ */
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "../store/internal.h"
+#include "store_rig.h"
+
+static bool is_failed(struct store_rig *rig)
+{
+	return rig->failed;
+}
+
+static bool is_loaded(struct store_rig *rig)
+{
+	return rig->loaded;
+}
+
+static bool is_idle_checkpointed(struct store_rig *rig)
+{
+	return rig->store->state.disk.applied_index == rig->applied_index &&
+	       rig->store->state.mirrored && !rig->store->state.writing &&
+	       !rig->store->checkpoint.step && !rig->store->idle_armed;
+}
+
+static bool vote_durable(struct store_rig *rig)
+{
+	return rig->vote_term_durable >= rig->term;
+}
+
+static struct store_rig *begin(struct kunit *test)
+{
+	struct store_rig *rig = store_rig_create(test, 4711);
+
+	store_rig_open(rig);
+	store_rig_vote(rig);
+	store_rig_wait(rig, vote_durable);
+	return rig;
+}
+
+/* @count entries of one write of @blocks, at places of their own while there are any. */
+static u32 append_writes(struct store_rig *rig, u32 count, u32 blocks)
+{
+	u32 i;
+
+	for (i = 0; i < count; i++) {
+		struct rig_operation operation = {
+			.block = rig->last_index * blocks % (RIG_DEVICE_BLOCKS - blocks),
+			.count = blocks,
+		};
+
+		if (!store_rig_append(rig, &operation, 1))
+			break;
+	}
+	return i;
+}
+
+static void commit_all(struct store_rig *rig)
+{
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_commit(rig, rig->last_index);
+	store_rig_wait(rig, rig_all_applied);
+}
+
+/* Writers are held up by a full log, never lost, and go on when there is space. */
+static void full_log(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u64 first = qbd_store_first_index(rig->store);
+	u32 taken, spaces;
+
+	/* Nothing is committed: nothing can be reclaimed. */
+	taken = append_writes(rig, 10000, 1);
+	KUNIT_EXPECT_LT(test, taken, 10000);
+	KUNIT_EXPECT_GE(test, taken, qbd_pool_pages(rig->pool) / 4);
+	store_rig_wait(rig, rig_all_durable);
+	KUNIT_EXPECT_EQ(test, qbd_store_first_index(rig->store), first);
+	KUNIT_EXPECT_EQ(test, append_writes(rig, 1, 1), 0);
+	spaces = rig->spaces;
+	commit_all(rig);
+	while (append_writes(rig, 4000, 1) < 4000) {
+		commit_all(rig);
+		if (test->status == KUNIT_FAILURE || rig->failed ||
+		    rig->last_index > 6000)
+			break;
+	}
+	KUNIT_EXPECT_GT(test, rig->spaces, spaces);
+	KUNIT_EXPECT_GT(test, qbd_store_first_index(rig->store), first);
+	commit_all(rig);
+	store_rig_check_all(rig);
+	store_rig_destroy(rig);
+}
+
+/* Only large records: the ring is full of blocks, not of records. */
+static void full_ring(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	struct qbd_store_status status;
+	u32 i;
+
+	for (i = 0; i < 40; i++) {
+		append_writes(rig, 3, 200);
+		qbd_store_status(rig->store, &status);
+		KUNIT_EXPECT_LE(test, status.log_used_bytes, status.log_bytes);
+		commit_all(rig);
+	}
+	KUNIT_EXPECT_GE(test, rig->last_index, 60);
+	store_rig_check_all(rig);
+	store_rig_stop(rig);
+	store_rig_open(rig);
+	store_rig_check_all(rig);
+	store_rig_destroy(rig);
+}
+
+/* A record that memory has let go is read back from the ring. */
+static void records_are_read_back(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	struct qbd_record *record;
+	u64 position;
+	u32 i;
+
+	for (i = 0; i < 6; i++) {
+		append_writes(rig, 2, 100);
+		commit_all(rig);
+	}
+	KUNIT_ASSERT_NULL(test, qbd_log_slot(rig->store, 2)->record);
+	KUNIT_EXPECT_EQ(test, qbd_store_record(rig->store, 2, &record), -EINPROGRESS);
+	KUNIT_EXPECT_EQ(test, qbd_store_record(rig->store, 2, &record), -EINPROGRESS);
+	store_rig_wait(rig, is_loaded);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(rig->loaded));
+	KUNIT_EXPECT_EQ(test, rig->loaded->index, 2);
+	KUNIT_EXPECT_EQ(test, qbd_record_chain_of(rig->loaded),
+			qbd_store_chain(rig->store, 2));
+	qbd_record_put(rig->loaded);
+	rig->loaded = NULL;
+	/* The newest one is in memory. */
+	KUNIT_ASSERT_EQ(test, qbd_store_record(rig->store, rig->last_index, &record), 0);
+	KUNIT_EXPECT_EQ(test, record->index, rig->last_index);
+	qbd_record_put(record);
+	KUNIT_EXPECT_EQ(test, qbd_store_record(rig->store, rig->last_index + 1, &record),
+			-ENOENT);
+	KUNIT_EXPECT_EQ(test, qbd_store_record(rig->store, 0, &record), -ENOENT);
+
+	/* Damaged, it is not given out. */
+	position = qbd_log_slot(rig->store, 3)->position;
+	((u8 *)test_disk_block(rig->disk, store_rig_log_block(rig) + position + 5))[9] ^= 1;
+	KUNIT_EXPECT_EQ(test, qbd_store_record(rig->store, 3, &record), -EINPROGRESS);
+	store_rig_wait(rig, is_loaded);
+	KUNIT_EXPECT_EQ(test, PTR_ERR(rig->loaded), -EBADMSG);
+	rig->loaded = NULL;
+	store_rig_destroy(rig);
+}
+
+/* Nothing is vouched for any more, the good data can be read, and it is remembered. */
+static void write_errors(struct kunit *test)
+{
+	static const struct { u64 first, last; bool flushes; } where[] = {
+		{ 512, 512 + RIG_LOG_BLOCKS - 1, false },		/* log */
+		{ 512 + RIG_LOG_BLOCKS, 512 + RIG_LOG_BLOCKS + 800, false }, /* data */
+		{ QBD_EXTENT_JOURNAL_BLOCK, QBD_EXTENT_TABLE_BLOCK, false },
+		{ 0, 0, true },
+	};
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(where); i++) {
+		struct store_rig *rig = begin(test);
+		u64 durable;
+
+		append_writes(rig, 5, 3);
+		commit_all(rig);
+		durable = rig->durable_index;
+		rig->disk->fail_first = where[i].first * QBD_SECTORS_PER_BLOCK;
+		rig->disk->fail_last = where[i].last * QBD_SECTORS_PER_BLOCK + 7;
+		rig->disk->fail_writes = !where[i].flushes;
+		rig->disk->fail_flushes = where[i].flushes;
+		append_writes(rig, 2, 3);
+		store_rig_commit(rig, rig->last_index);
+		store_rig_wait(rig, is_failed);
+		if (!i || where[i].flushes)
+			KUNIT_EXPECT_EQ(test, rig->durable_index, durable);
+		KUNIT_EXPECT_EQ(test, append_writes(rig, 1, 1), 0);
+		store_rig_check_all(rig);
+		store_rig_stop(rig);
+		rig->disk->fail_writes = false;
+		rig->disk->fail_flushes = false;
+		KUNIT_EXPECT_EQ(test, store_rig_try_open(rig), 0);
+		KUNIT_EXPECT_EQ(test, rig->recovered.failed, !where[i].flushes);
+		rig->failed = rig->recovered.failed;
+		store_rig_destroy(rig);
+	}
+}
+
+static struct qbd_store_read reading;
+static bool reading_done;
+
+static void read_done(struct qbd_store_read *read)
+{
+	reading_done = true;
+}
+
+static bool is_read(struct store_rig *rig)
+{
+	return reading_done;
+}
+
+/* A read that fails is the reader's to hear of, and nobody else's. */
+static void read_errors(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	struct page *page = alloc_page(GFP_KERNEL);
+	struct bio_vec bvec;
+
+	append_writes(rig, 5, 3);
+	commit_all(rig);
+	rig->disk->fail_reads = true;
+	rig->disk->fail_last = U64_MAX;
+	bvec_set_page(&bvec, page, QBD_BLOCK_SIZE, 0);
+	reading = (struct qbd_store_read){
+		.block = 3, .count = 1, .bvecs = &bvec, .bvec_count = 1,
+		.done = read_done,
+	};
+	reading_done = false;
+	qbd_store_read(rig->store, &reading);
+	store_rig_wait(rig, is_read);
+	KUNIT_EXPECT_EQ(test, reading.error, -ENODATA);
+	rig->disk->fail_reads = false;
+	KUNIT_EXPECT_FALSE(test, rig->failed);
+	store_rig_check_all(rig);
+	__free_page(page);
+	store_rig_destroy(rig);
+}
+
+/* Acknowledged records that are damaged are told, and sent again they are there. */
+static void damaged_records(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u64 position;
+	u32 *log;
+
+	append_writes(rig, 4, 2);
+	commit_all(rig);
+	append_writes(rig, 6, 2);
+	store_rig_wait(rig, rig_all_durable);
+	append_writes(rig, 1, 2);
+	store_rig_wait(rig, rig_all_durable);
+	position = qbd_log_slot(rig->store, 7)->position;
+	log = kvmalloc_array(RIG_ENTRIES_MAX + 2, sizeof(*log), GFP_KERNEL);
+	memcpy(log, rig->log, (RIG_ENTRIES_MAX + 2) * sizeof(*log));
+	store_rig_cut(rig);
+	((u8 *)test_disk_block(rig->disk, store_rig_log_block(rig) + position + 1))[9] ^= 1;
+	test_disk_settle(rig->disk, store_rig_log_block(rig) + position + 1);
+
+	store_rig_open(rig);
+	KUNIT_EXPECT_TRUE(test, rig->recovered.damaged);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 6);
+	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 10);
+	KUNIT_EXPECT_EQ(test, rig->recovered.commit_index, 4);
+	/* Half of them sent again: still damaged, whatever else is in the ring. */
+	store_rig_restore_commit(rig, 8, log);
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_cut(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_TRUE(test, rig->recovered.damaged);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 8);
+	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 10);
+	store_rig_restore_commit(rig, 10, log);
+	store_rig_wait(rig, rig_all_durable);
+	append_writes(rig, 1, 1);
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_cut(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_FALSE(test, rig->recovered.damaged);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 11);
+	kvfree(log);
+	store_rig_destroy(rig);
+}
+
+/* Another leader's records in the place of the damaged ones. */
+static void damaged_records_replaced(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u64 position;
+
+	append_writes(rig, 6, 2);
+	store_rig_wait(rig, rig_all_durable);
+	append_writes(rig, 4, 2);
+	store_rig_wait(rig, rig_all_durable);
+	position = qbd_log_slot(rig->store, 3)->position;
+	store_rig_cut(rig);
+	memset(test_disk_block(rig->disk, store_rig_log_block(rig) + position), 0, 512);
+	test_disk_settle(rig->disk, store_rig_log_block(rig) + position);
+
+	store_rig_open(rig);
+	KUNIT_EXPECT_TRUE(test, rig->recovered.damaged);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 2);
+	store_rig_vote(rig);
+	store_rig_wait(rig, vote_durable);
+	append_writes(rig, 2, 1);
+	store_rig_wait(rig, rig_all_durable);
+	/* The leader has no more, and its log is what counts. */
+	qbd_store_repaired(rig->store);
+	store_rig_commit(rig, rig->last_index);
+	store_rig_wait(rig, is_idle_checkpointed);
+	store_rig_cut(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_FALSE_MSG(test, rig->recovered.damaged, "%s", rig->recovered.reason);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 4);
+	store_rig_check_all(rig);
+	store_rig_destroy(rig);
+}
+
+/* Accident 40: nothing follows the last record; the idle checkpoint knew it. */
+static void damaged_last_record(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u64 position;
+
+	append_writes(rig, 3, 2);
+	commit_all(rig);
+	append_writes(rig, 1, 2);
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_wait(rig, is_idle_checkpointed);
+	position = qbd_log_slot(rig->store, 4)->position;
+	store_rig_cut(rig);
+	((u8 *)test_disk_block(rig->disk, store_rig_log_block(rig) + position + 2))[0] ^= 1;
+	test_disk_settle(rig->disk, store_rig_log_block(rig) + position + 2);
+	store_rig_open(rig);
+	KUNIT_EXPECT_TRUE(test, rig->recovered.damaged);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 3);
+	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 4);
+	store_rig_destroy(rig);
+}
+
+static void damaged_superblocks(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u64 last = rig->disk->sectors / QBD_SECTORS_PER_BLOCK - 1;
+	u64 copies[2] = { 0, last };
+	u32 i;
+
+	append_writes(rig, 3, 2);
+	commit_all(rig);
+	store_rig_stop(rig);
+	for (i = 0; i < 2; i++) {
+		memset(test_disk_block(rig->disk, copies[i]), 0x11, QBD_BLOCK_SIZE);
+		test_disk_settle(rig->disk, copies[i]);
+		store_rig_open(rig);
+		store_rig_check_all(rig);
+		store_rig_stop(rig);
+		/* It was written again. */
+		KUNIT_EXPECT_EQ(test, le32_to_cpup(test_disk_block(rig->disk, copies[i])),
+				QBD_SUPERBLOCK_MAGIC);
+	}
+	for (i = 0; i < 2; i++)
+		((u8 *)test_disk_block(rig->disk, copies[i]))[200] ^= 1;
+	KUNIT_EXPECT_EQ(test, store_rig_try_open(rig), -EUCLEAN);
+	KUNIT_EXPECT_GT(test, strlen(rig->error_text), 20);
+	for (i = 0; i < 2; i++)
+		((u8 *)test_disk_block(rig->disk, copies[i]))[200] ^= 1;
+	store_rig_open(rig);
+	store_rig_destroy(rig);
+}
+
+static void damaged_states(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u32 i;
+
+	append_writes(rig, 3, 2);
+	commit_all(rig);
+	store_rig_stop(rig);
+	/* Both slots hold the newest content: either may be lost. */
+	for (i = 0; i < 2; i++) {
+		u64 term = rig->term;
+
+		memset(test_disk_block(rig->disk, QBD_STATE_SLOT_BLOCK(i)), 0x22, 512);
+		store_rig_open(rig);
+		KUNIT_EXPECT_EQ(test, rig->recovered.term, term);
+		KUNIT_EXPECT_EQ(test, rig->recovered.vote, term % 5);
+		store_rig_stop(rig);
+	}
+	for (i = 0; i < 2; i++)
+		((u8 *)test_disk_block(rig->disk, QBD_STATE_SLOT_BLOCK(i)))[99] ^= 1;
+	KUNIT_EXPECT_EQ(test, store_rig_try_open(rig), -EUCLEAN);
+	for (i = 0; i < 2; i++)
+		((u8 *)test_disk_block(rig->disk, QBD_STATE_SLOT_BLOCK(i)))[99] ^= 1;
+	store_rig_open(rig);
+	store_rig_destroy(rig);
+}
+
+/* The journal has the block; without it, a member that is alone takes what is there. */
+static void damaged_extent_table(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u8 *block;
+
+	append_writes(rig, 20, 7);
+	commit_all(rig);
+	store_rig_stop(rig);
+	block = test_disk_block(rig->disk, QBD_EXTENT_TABLE_BLOCK);
+	memset(block + 512, 0x33, 512);
+	store_rig_open(rig);
+	KUNIT_EXPECT_FALSE(test, rig->recovered.filling);
+	store_rig_check_all(rig);
+	store_rig_check_extents(rig);
+	store_rig_stop(rig);
+	memset(block + 512, 0x33, 512);
+	memset(test_disk_block(rig->disk, QBD_EXTENT_JOURNAL_BLOCK), 0x33,
+	       QBD_BLOCK_SIZE * QBD_EXTENT_JOURNAL_BLOCKS);
+	store_rig_open(rig);
+	store_rig_check_extents(rig);
+	store_rig_check_read(rig, 0, 20 * 7);
+	store_rig_destroy(rig);
+}
+
+/* The disk hangs: nothing blocks, and what was cut off meanwhile stays cut off. */
+static void truncation_under_way(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+
+	append_writes(rig, 3, 1);
+	commit_all(rig);
+	test_disk_hang(rig->disk, true);
+	append_writes(rig, 6, 2);
+	store_rig_poll(rig);
+	store_rig_truncate(rig, 5);
+	store_rig_vote(rig);
+	append_writes(rig, 4, 1);
+	store_rig_poll(rig);
+	KUNIT_EXPECT_EQ(test, rig->durable_index, 3);
+	KUNIT_EXPECT_EQ(test, rig->store->log.submitted_index, 4);
+	test_disk_hang(rig->disk, false);
+	store_rig_wait(rig, rig_all_durable);
+	KUNIT_EXPECT_EQ(test, rig->durable_index, 8);
+	store_rig_commit(rig, 8);
+	store_rig_wait(rig, rig_all_applied);
+	store_rig_check_all(rig);
+	store_rig_cut(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_FALSE(test, rig->recovered.damaged);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 8);
+	store_rig_destroy(rig);
+}
+
+/* A member with a hung disk can be taken down once the disk lets go. */
+static void hung_disk(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	struct qbd_store_status status;
+
+	append_writes(rig, 3, 1);
+	commit_all(rig);
+	test_disk_hang(rig->disk, true);
+	/* Far more than a disk takes at once. */
+	KUNIT_EXPECT_EQ(test, append_writes(rig, 200, 1), 200);
+	store_rig_commit(rig, rig->last_index);
+	qbd_store_stop(rig->store);
+	store_rig_poll(rig);
+	KUNIT_EXPECT_FALSE(test, qbd_store_stopped(rig->store));
+	qbd_store_status(rig->store, &status);
+	KUNIT_EXPECT_GT(test, status.oldest_write_ns, 0);
+	test_disk_hang(rig->disk, false);
+	store_rig_stop(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 203);
+	store_rig_check_all(rig);
+	store_rig_destroy(rig);
+}
+
+static struct kunit_case store_cases[] = {
+	KUNIT_CASE(full_log),
+	KUNIT_CASE(full_ring),
+	KUNIT_CASE(records_are_read_back),
+	KUNIT_CASE(write_errors),
+	KUNIT_CASE(read_errors),
+	KUNIT_CASE(damaged_records),
+	KUNIT_CASE(damaged_records_replaced),
+	KUNIT_CASE(damaged_last_record),
+	KUNIT_CASE(damaged_superblocks),
+	KUNIT_CASE(damaged_states),
+	KUNIT_CASE(damaged_extent_table),
+	KUNIT_CASE(truncation_under_way),
+	KUNIT_CASE(hung_disk),
+	{ }
+};
+
+static struct kunit_suite store_suite = {
+	.name		= "store",
+	.test_cases	= store_cases,
+};
+kunit_test_suite(store_suite);
