@@ -8,7 +8,9 @@ BUILD := $(REPO)/build
 # are here, else the newest installed Debian headers.
 KDIR ?= $(or $(wildcard /lib/modules/$(shell uname -r)/build),$(shell \
 	ls -d /usr/src/linux-headers-*-amd64 2>/dev/null | sort -V | tail -n 1))
-kernel_release = $(shell cat "$(1)/include/config/kernel.release" 2>/dev/null)
+# Not include/config/kernel.release: Debian's 6.1 headers have another name there.
+kernel_release = $(shell sed -n 's/^.define UTS_RELEASE "\(.*\)".*/\1/p' \
+	"$(1)/include/generated/utsrelease.h" 2>/dev/null)
 
 # Kernels that the module is built for by lint and by the tests.
 STOCK_KDIRS = $(shell ls -d /usr/src/linux-headers-6.1.*-amd64 2>/dev/null | sort -V | tail -n 1) \
@@ -47,7 +49,7 @@ module modules: packages
 
 .PHONY: build-module
 build-module:
-	$(Q)test -n "$(call kernel_release,$(KDIR))" || { echo "qbd: KDIR=$(KDIR) holds no configured kernel (no include/config/kernel.release): install its headers or give KDIR="; exit 2; }
+	$(Q)test -n "$(call kernel_release,$(KDIR))" || { echo "qbd: KDIR=$(KDIR) holds no configured kernel (no include/generated/utsrelease.h): install its headers or give KDIR="; exit 2; }
 	$(call kbuild,$(KDIR),$(BUILD)/$(call kernel_release,$(KDIR)),)
 
 stock-modules: packages
