@@ -136,9 +136,10 @@ def umount_hangs_and_forced_down_helps():
         member = cluster.leader()
         filesystem.make("ext4", member.device)
         run(["mount", member.device, "/tmp/mnt"])
-        lose_quorum(cluster, member)
+        # Dirty pages that umount has to write.
         with open("/tmp/mnt/file", "w") as file:
             file.write("x" * 100000)
+        lose_quorum(cluster, member)
         child = Child(lambda report: run(["umount", "/tmp/mnt"], timeout=30))
         member.wait("requests wait", waits)
         member.down("--force")
