@@ -7,6 +7,7 @@
 #   checkpatch              checkpatch.pl --strict over all C
 #   kernel-doc              the comments for other rooms
 #   scripts                 syntax of the shell and Python programs
+#   docs                    Documentation/ and README.md, see scripts/check-docs.sh
 
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -113,13 +114,20 @@ ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$file" || problem "$file" ;;
 	done < <(git ls-files scripts tests .ci)
 }
 
-[ $# -gt 0 ] || set -- build-6.1 build-6.12 checkpatch kernel-doc scripts
+check_docs()
+{
+	scripts/packages.sh doc && scripts/check-docs.sh ||
+		problem "the documentation has dead ends"
+}
+
+[ $# -gt 0 ] || set -- build-6.1 build-6.12 checkpatch kernel-doc scripts docs
 for check in "$@"; do
 	case $check in
 	build-*)	check_build "${check#build-}" ;;
 	checkpatch)	check_checkpatch ;;
 	kernel-doc)	check_kernel_doc ;;
 	scripts)	check_scripts ;;
+	docs)	check_docs ;;
 	*)	die "unknown check '$check': see the head of $0" ;;
 	esac
 done
