@@ -7,7 +7,8 @@
 #
 # Checked are, outside of literal blocks: ``words_with_underscores`` and ``calls()``
 # must occur in the sources; paths that begin with a directory of this tree must
-# exist; relative links of Markdown must lead somewhere.
+# exist; relative links of Markdown must lead somewhere. Documentation/netlink.rst has
+# to name every operation, event and setting of the netlink specification.
 
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -71,6 +72,30 @@ check_links()
 		grep -v '^#' | sort -u)
 }
 
+check_netlink()
+{
+	local name
+
+	while read -r name; do
+		grep -qE "^$name( |\$)" "$1" ||
+			problem "$1: '$name' of the specification is missing in the tables"
+	done < <(/usr/bin/python3 - <<-'END'
+		import yaml
+		spec = yaml.safe_load(open("Documentation/netlink/specs/qbd.yaml"))
+		for operation in spec["operations"]["list"]:
+		    print(operation["name"])
+		for group in spec["definitions"]:
+		    if group["name"] == "event-type":
+		        for entry in group["entries"]:
+		            print(entry["name"])
+		for group in spec["attribute-sets"]:
+		    if group["name"] == "settings":
+		        for attribute in group["attributes"]:
+		            print(attribute["name"])
+	END
+	)
+}
+
 for file in "$@"; do
 	[ -f "$file" ] || { problem "$file is missing"; continue; }
 	case $file in
@@ -80,6 +105,7 @@ for file in "$@"; do
 	esac
 	check_names "$file"
 	check_paths "$file"
+	[ "$file" != Documentation/netlink.rst ] || check_netlink "$file"
 done
 [ $status -ne 0 ] || say "the documentation has no dead end"
 exit $status
