@@ -16,6 +16,9 @@ kernel_release = $(shell sed -n 's/^.define UTS_RELEASE "\(.*\)".*/\1/p' \
 STOCK_KDIRS = $(shell ls -d /usr/src/linux-headers-6.1.*-amd64 2>/dev/null | sort -V | tail -n 1) \
 	$(shell ls -d /usr/src/linux-headers-6.12.*-amd64 2>/dev/null | sort -V | tail -n 1)
 
+# As many jobs as processors, unless make was told.
+JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+
 UML ?= plain
 SUITE ?=
 OUT ?= $(BUILD)/bench
@@ -41,7 +44,8 @@ define kbuild
 	$(Q)test -f kmod/Kbuild || { echo "qbd: kmod/Kbuild is missing: this is no complete source tree"; exit 2; }
 	$(Q)echo "qbd: building the module in $(patsubst $(REPO)/%,%,$(2))"
 	$(Q)scripts/mirror.sh "$(2)"
-	$(Q)flock "$(2)/.lock" $(MAKE) --no-print-directory -C "$(1)" M="$(2)/kmod" $(3) modules
+	$(Q)flock "$(2)/.lock" $(MAKE) --no-print-directory $(JOBS) -C "$(1)" M="$(2)/kmod" \
+		CONFIG_DEBUG_INFO_BTF_MODULES= $(3) modules
 endef
 
 module modules: packages
@@ -68,7 +72,7 @@ build-uml-module:
 
 tool: packages
 	$(Q)test -f userspace/Makefile || { echo "qbd: userspace/Makefile is missing: this is no complete source tree"; exit 2; }
-	$(Q)$(MAKE) --no-print-directory -C userspace
+	$(Q)$(MAKE) --no-print-directory $(JOBS) -C userspace
 
 install: tool
 	$(Q)$(MAKE) --no-print-directory -C userspace install DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)"
