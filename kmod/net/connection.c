@@ -422,13 +422,29 @@ void qbd_connection_malformed(struct qbd_connection *connection, const char *wha
 
 /* ---- watching ----------------------------------------------------------- */
 
+/* When a connection whose pair is not up yet is given up. */
+static unsigned long connection_deadline(struct qbd_connection *connection,
+					 enum qbd_connection_state state)
+{
+	return connection->created + msecs_to_jiffies(state == QBD_CONNECTING ?
+						      QBD_CONNECT_MS : QBD_HANDSHAKE_MS);
+}
+
 static unsigned long watch_interval(struct qbd_connection *connection)
 {
 	struct qbd_net *net = connection->net;
-	unsigned long interval;
+	enum qbd_connection_state state;
+	unsigned long interval, deadline;
+	bool active;
 
-	if (qbd_connection_state(connection) != QBD_OPEN)
-		return msecs_to_jiffies(QBD_HANDSHAKE_MS);
+	spin_lock(&connection->lock);
+	state = connection->state;
+	active = connection->active;
+	spin_unlock(&connection->lock);
+	if (!active) {
+		deadline = connection_deadline(connection, state);
+		return time_before(jiffies, deadline) ? deadline - jiffies : 1;
+	}
 	if (connection->kind == QBD_CONNECTION_BULK)
 		return msecs_to_jiffies(READ_ONCE(connection->waits_briefly) ?
 					QBD_PAGES_WAIT_MS : QBD_WATCH_BULK_MS);
@@ -520,8 +536,7 @@ static void watch_work(struct work_struct *work)
 	if (state == QBD_CLOSED)
 		return;
 	if (!active) {
-		if (time_after_eq(jiffies, connection->created +
-					   msecs_to_jiffies(QBD_HANDSHAKE_MS)))
+		if (time_after_eq(jiffies, connection_deadline(connection, state)))
 			qbd_connection_close(connection, "%s", overdue(state));
 	} else if (connection->kind == QBD_CONNECTION_CONTROL) {
 		watch_silence(connection);
@@ -810,6 +825,7 @@ static void close_work(struct work_struct *work)
 	connection->socket = NULL;
 	mutex_unlock(&connection->send_mutex);
 	/* 4. What was to be sent or delivered is given back. */
+	qbd_receive_stop_waiting(connection);
 	qbd_send_purge(connection);
 	spin_lock(&connection->lock);
 	drop_received(connection);

@@ -23,8 +23,9 @@ struct frame_rule {
 };
 
 static const struct frame_rule frame_rules[] = {
+	/* A later version may have more to say, and shall be told that it is one. */
 	{ QBD_FRAME_HELLO, QBD_PHASE_HANDSHAKE, QBD_CHECKSUM_NONE,
-	  FIXED(hello), FIXED(hello), 0 },
+	  FIXED(hello), FIXED(challenge), 0 },
 	{ QBD_FRAME_CHALLENGE, QBD_PHASE_HANDSHAKE, QBD_CHECKSUM_NONE,
 	  FIXED(challenge), FIXED(challenge), 0 },
 	{ QBD_FRAME_PROOF, QBD_PHASE_HANDSHAKE, QBD_CHECKSUM_NONE,
@@ -49,15 +50,16 @@ static const struct frame_rule frame_rules[] = {
 	  FIXED(extent), FIXED(extent), QBD_FRAME_DATA_BLOCKS_MAX },
 	{ QBD_FRAME_FILL_END, QBD_PHASE_BULK, QBD_CHECKSUM_NONE,
 	  FIXED(fill_end), FIXED(fill_end), 0 },
+	{}
 };
 
 static const struct frame_rule *find_rule(u16 type)
 {
-	size_t i;
+	const struct frame_rule *rule;
 
-	for (i = 0; i < sizeof(frame_rules) / sizeof(frame_rules[0]); i++)
-		if (frame_rules[i].type == type)
-			return &frame_rules[i];
+	for (rule = frame_rules; rule->type; rule++)
+		if (rule->type == type)
+			return rule;
 	return NULL;
 }
 

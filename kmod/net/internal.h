@@ -30,13 +30,15 @@ struct crypto_shash;
 /* Slots: peers of now and removed ones whose peer_down() is still to be told. */
 #define QBD_NET_PEERS		(2 * QBD_MEMBERS_MAX)
 
-/* From the first packet until both connections of a pair stand. */
+/* From the first packet until TCP stands, until both connections of a pair do. */
+#define QBD_CONNECT_MS		500
 #define QBD_HANDSHAKE_MS	2000
 /* Connections that have not shown who they are. */
 #define QBD_STRANGERS_MAX	32
 #define QBD_BACKOFF_MIN_MS	10
 #define QBD_BACKOFF_MAX_MS	1000
 #define QBD_SILENCE_DEFAULT_MS	2000
+#define QBD_SILENCE_MIN_MS	40
 /* Data sent on a bulk connection and not acknowledged by TCP for so long. */
 #define QBD_STALL_MS		8000
 #define QBD_WATCH_BULK_MS	1000
@@ -268,6 +270,7 @@ struct qbd_net_peer {
 	u64 session;
 	u32 epoch;			/* dialling for an older one is void */
 	unsigned int backoff_ms;
+	unsigned long dialled_at;
 	unsigned long up_since;
 	struct delayed_work dial_work;
 	u64 connects;
@@ -295,7 +298,8 @@ struct qbd_net {
 	struct crypto_shash *hmac;
 	mempool_t *outgoing;
 	mempool_t *outgoing_large;
-	struct ratelimit_state log_limit;
+	struct ratelimit_state log_limit;	/* what strangers can provoke */
+	struct ratelimit_state peer_limit;	/* members up and down */
 	unsigned int silence_ms;
 
 	/* listener */
@@ -305,6 +309,7 @@ struct qbd_net {
 	struct delayed_work accept_work;
 
 	struct work_struct pages_work;
+	atomic_t page_waiters;		/* connections that wait for pages */
 	bool starved;			/* a send found no memory */
 
 	spinlock_t lock;		/* protects what follows */
@@ -388,5 +393,6 @@ void qbd_send_purge(struct qbd_connection *connection);
 /* receive.c */
 void qbd_receive_work(struct work_struct *work);
 bool qbd_receive_pages_due(struct qbd_connection *connection);
+void qbd_receive_stop_waiting(struct qbd_connection *connection);
 
 #endif

@@ -14,9 +14,11 @@ static void init_fields(struct qbd_net *net)
 	spin_lock_init(&net->lock);
 	INIT_LIST_HEAD(&net->connections);
 	init_waitqueue_head(&net->empty);
-	/* Lines that others can provoke: ten in five seconds, for each device. */
+	/* Ten lines in five seconds for each device; all members may come at once. */
 	ratelimit_state_init(&net->log_limit, 5 * HZ, 10);
 	ratelimit_set_flags(&net->log_limit, RATELIMIT_MSG_ON_RELEASE);
+	ratelimit_state_init(&net->peer_limit, 5 * HZ, 2 * QBD_MEMBERS_MAX);
+	ratelimit_set_flags(&net->peer_limit, RATELIMIT_MSG_ON_RELEASE);
 	net->silence_ms = QBD_SILENCE_DEFAULT_MS;
 	for (i = 0; i < QBD_NET_PEERS; i++) {
 		net->peers[i].net = net;
@@ -308,7 +310,7 @@ void qbd_net_set_silence_limit(struct qbd_net *net, unsigned int milliseconds)
 {
 	unsigned int i, index = qbd_kind_index(QBD_CONNECTION_CONTROL);
 
-	WRITE_ONCE(net->silence_ms, milliseconds);
+	WRITE_ONCE(net->silence_ms, max(milliseconds, QBD_SILENCE_MIN_MS + 0u));
 	for (i = 0; i < QBD_NET_PEERS; i++)
 		if (net->peers[i].up && net->peers[i].connections[index])
 			qbd_connection_watch(net->peers[i].connections[index]);
@@ -356,7 +358,8 @@ void qbd_net_poll(struct qbd_net *net)
 
 void qbd_net_pages_available(struct qbd_net *net)
 {
-	queue_work(net->queue, &net->pages_work);
+	if (atomic_read(&net->page_waiters))
+		queue_work(net->queue, &net->pages_work);
 }
 
 void qbd_net_disconnect(struct qbd_net *net, u32 id, const char *reason)

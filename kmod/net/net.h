@@ -197,6 +197,7 @@ struct qbd_net_peer_status {
 	u64 connects;			/* times that it came up */
 	char last_error[64];		/* why it is not up, or "" */
 };
+
 void qbd_net_peer_status(const struct qbd_net *net, u32 peer,
 			 struct qbd_net_peer_status *status);
 

@@ -11,8 +11,8 @@
  *   accepted, its session's first one    it joins the pair
  *   one of the pair closed               the pair is taken down; dialled again
  *                                          after a pause if it is ours to dial
- *   both open, not up                    up
- *   up                                   frames are delivered
+ *   both open, not up                    peer_up()
+ *   it is up                             frames are delivered
  *
  * A late connection of an attempt that the dialler gave up may take the place of
  * a good pair. Its other end is closed already, so it goes the same way at once,
@@ -210,6 +210,7 @@ void qbd_peer_dial(struct work_struct *work)
 	if (!wanted)
 		return;
 	session = get_random_u64() ?: 1;
+	WRITE_ONCE(peer->dialled_at, jiffies);
 	pair[0] = qbd_connection_dial(peer, id, &address, QBD_CONNECTION_CONTROL, session);
 	pair[1] = qbd_connection_dial(peer, id, &address, QBD_CONNECTION_BULK, session);
 	if (pair[0] && pair[1] && dialled(peer, pair, session, epoch)) {
@@ -225,14 +226,19 @@ void qbd_peer_dial(struct work_struct *work)
 				   msecs_to_jiffies(QBD_BACKOFF_MAX_MS));
 }
 
-/* The pause grows while pairs do not last; half of it is left to chance. */
+/*
+ * The pause grows while pairs do not last; half of it is left to chance. An
+ * attempt that nobody answered was pause enough.
+ */
 static void dial_again(struct qbd_net_peer *peer)
 {
-	unsigned int pause = peer->backoff_ms;
+	unsigned long pause = peer->backoff_ms;
 
-	pause = pause / 2 + get_random_u32() % (pause / 2 + 1);
+	pause = msecs_to_jiffies(pause / 2 + get_random_u32() % (pause / 2 + 1));
+	if (time_after(jiffies, READ_ONCE(peer->dialled_at) + pause))
+		pause = msecs_to_jiffies(QBD_BACKOFF_MIN_MS);
 	peer->backoff_ms = min(peer->backoff_ms * 2, QBD_BACKOFF_MAX_MS + 0u);
-	mod_delayed_work(peer->net->queue, &peer->dial_work, msecs_to_jiffies(pause));
+	mod_delayed_work(peer->net->queue, &peer->dial_work, pause);
 }
 
 /* ---- pairs -------------------------------------------------------------- */
@@ -252,7 +258,7 @@ static void log_down(struct qbd_net_peer *peer, bool was_up, const char *reason)
 	/* That it still is not there is no news. */
 	if (!was_up && !strcmp(peer->last_error, reason))
 		return;
-	if (!__ratelimit(&net->log_limit))
+	if (!__ratelimit(&net->peer_limit))
 		return;
 	if (was_up)
 		pr_info("%s: member %u is gone: %s\n", net->name, peer->id, reason);
@@ -390,7 +396,7 @@ static void bring_up(struct qbd_net_peer *peer)
 	peer->up_since = jiffies;
 	peer->connects++;
 	qbd_peer_set_error(peer, "");
-	if (__ratelimit(&net->log_limit))
+	if (__ratelimit(&net->peer_limit))
 		pr_info("%s: member %u is connected at %pISpc\n", net->name, peer->id,
 			&peer->connections[0]->address);
 	net->ops->peer_up(net->context, peer->id);

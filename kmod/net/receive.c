@@ -316,6 +316,16 @@ bool qbd_receive_pages_due(struct qbd_connection *connection)
 	return READ_ONCE(connection->waits_for_pages);
 }
 
+/* The receiving work, or the closing one when that is over. */
+void qbd_receive_stop_waiting(struct qbd_connection *connection)
+{
+	if (!connection->waits_for_pages)
+		return;
+	WRITE_ONCE(connection->waits_for_pages, false);
+	WRITE_ONCE(connection->waits_briefly, false);
+	atomic_dec(&connection->net->page_waiters);
+}
+
 static int receive_claim(struct qbd_connection *connection)
 {
 	unsigned long wait = msecs_to_jiffies(QBD_PAGES_WAIT_MS);
@@ -327,6 +337,8 @@ static int receive_claim(struct qbd_connection *connection)
 	 * it said. Pairs with qbd_net_pages_available(), by way of the pool's
 	 * lock.
 	 */
+	if (!waited)
+		atomic_inc(&connection->net->page_waiters);
 	WRITE_ONCE(connection->waits_for_pages, true);
 	connection->discard = false;
 	if (!claim_pages(connection)) {
@@ -341,8 +353,7 @@ static int receive_claim(struct qbd_connection *connection)
 		connection->discard = true;
 		connection->discard_checksum = ~0u;
 	}
-	WRITE_ONCE(connection->waits_for_pages, false);
-	WRITE_ONCE(connection->waits_briefly, false);
+	qbd_receive_stop_waiting(connection);
 	connection->step = QBD_RECEIVE_DATA;
 	return GO_ON;
 }

@@ -154,12 +154,12 @@ static void make_ping(struct sample *sample)
 	sample->phase = QBD_PHASE_CONTROL;
 }
 
-static void (*const makers[])(struct sample *sample) = {
+#define MAKERS	9u
+
+static void (*const makers[MAKERS])(struct sample *sample) = {
 	make_message, make_append, make_request, make_reply, make_reset,
 	make_fill, make_extent, make_fill_end, make_ping,
 };
-
-#define MAKERS	(sizeof(makers) / sizeof(makers[0]))
 
 static struct sample *make_sample(u32 number)
 {

@@ -382,13 +382,15 @@ static void malformed_frames_cut_the_member_off(struct kunit *test)
 	trio_destroy(test, &trio);
 }
 
+struct append_part {
+	struct qbd_frame_append append;
+	struct qbd_record_header header;
+} __packed;
+
 /* A record whose chain, data or place is wrong never gets to the replica. */
 static void bad_records_cut_the_member_off(struct kunit *test)
 {
-	struct {
-		struct qbd_frame_append append;
-		struct qbd_record_header header;
-	} __packed *fixed = kunit_kzalloc(test, sizeof(*fixed), GFP_KERNEL);
+	struct append_part *fixed = kunit_kzalloc(test, sizeof(*fixed), GFP_KERNEL);
 	struct qbd_record *record;
 	struct trio trio = {};
 	struct qbd_frame_header header;

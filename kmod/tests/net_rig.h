@@ -34,7 +34,7 @@ struct rig_member {
 	struct qbd_net_identity identity;
 	struct qbd_net *net;
 	struct qbd_pool *pool;
-	struct mutex context;
+	struct mutex context;		/* see above */
 	struct work_struct poll;
 	atomic_t pages_came;
 	bool hold;

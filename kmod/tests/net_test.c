@@ -382,7 +382,6 @@ static void pages_may_change_while_they_are_sent(struct kunit *test)
 	foreign_destroy(scribbler.foreign);
 }
 
-
 /* All pages of a class, taken and to be given back. */
 struct taken {
 	struct qbd_buffer *buffers[64];
