@@ -169,7 +169,7 @@ struct qbd_bulk_room {
 	u8 bounce[QBD_BOUNCE_BYTES];
 };
 
-/**
+/*
  * struct qbd_connection - one TCP connection, from dial or accept to its end
  *
  * Never used again after it was closed: a new connection is a new object, so
@@ -253,7 +253,7 @@ struct qbd_connection {
 	struct qbd_bulk_room *bulk;	/* bulk */
 };
 
-/**
+/*
  * struct qbd_net_peer - a member to talk to
  *
  * The net's lock protects it against the dialling work and accepts; it is

@@ -83,8 +83,13 @@ struct qbd_net_ops {
 
 /**
  * struct qbd_net_identity - who we are to others
- * @name: device name, for the log
+ * @name: device name, for the log; copied
+ * @uuid: of the device: others must have the same
+ * @incarnation: of the member's disk, told to others
+ * @secret: of the device: others must know it
+ * @member_id: own
  * @device_blocks: operations and requests must lie within
+ * @listen: where; connections are dialled from its address, too
  */
 struct qbd_net_identity {
 	const char *name;
@@ -136,6 +141,7 @@ void qbd_net_send_message(struct qbd_net *net, const struct qbd_core_message *me
 
 /**
  * struct qbd_net_frame - one frame for the bulk connection of a peer
+ * @type: which; not one of the handshake or the control connection
  * @fixed: fixed part, copied by qbd_net_send()
  * @fixed_bytes: its length
  * @record: for APPEND: the used header bytes and data follow the fixed part; a
@@ -146,7 +152,8 @@ void qbd_net_send_message(struct qbd_net *net, const struct qbd_core_message *me
  *	bytes are copied when they are sent, and the checksum is that of the copy
  * @bvec_count: entries
  * @data_blocks: blocks of data
- * @data_checksum: of @buffer, if known already (@data_checksum_known)
+ * @data_checksum: of @buffer, if it is known already
+ * @data_checksum_known: it is
  * @cookie: names the frame for qbd_net_cancel()
  */
 struct qbd_net_frame {
@@ -165,6 +172,9 @@ struct qbd_net_frame {
 
 /**
  * qbd_net_send() - queue a frame on the bulk connection of a peer
+ * @net: network
+ * @peer: member id
+ * @frame: read during the call only, but for what it says it points to
  *
  * Return: 0; -ENOTCONN; -EAGAIN: its queue is over the high mark, writable()
  * follows; -ENOMEM likewise; -EINVAL: the frame contradicts itself (warns). On

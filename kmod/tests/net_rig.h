@@ -22,7 +22,7 @@
 #define RIG_KEPT_MAX		64
 #define RIG_SECONDS		20
 
-/**
+/*
  * struct rig_member - one member
  * @context: replica context: held while polling and by tests that call the net
  * @hold: do not poll
