@@ -66,9 +66,12 @@ struct qbd_operation {
  * @chain_previous: @chain of the entry at @index - 1; 0 for index 1
  * @kind: enum qbd_record_kind
  * @operation_count: 0..QBD_OPERATIONS_MAX
+ * @index: log index, from 1 on
+ * @term: of the leader that appended it
  * @data_blocks: 0..QBD_RECORD_DATA_BLOCKS_MAX, the sum over the operations
  *	(1 for QBD_RECORD_MEMBERSHIP)
  * @data_checksum: of the data blocks of a record without operations, else 0
+ * @reserved: 0
  */
 struct qbd_record_shared {
 	__le32 magic;
@@ -94,6 +97,7 @@ struct qbd_record_shared {
  * @generation: truncations of this log before this was written: after one, what
  *	was cut off is still in the ring and must not be taken for good, nor for
  *	proof that something is missing; see &qbd_state_block.truncated_index
+ * @reserved: 0
  * @member_id: whose log this is
  * @checksum: CRC-32C, seed ~0, of the used header bytes with this field zero
  */

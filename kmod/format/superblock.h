@@ -54,6 +54,7 @@
  * @log_blocks: its size
  * @data_block: first block of the data area (device block 0)
  * @secret: HMAC-SHA256 key of the handshake; the disk is as secret as it is
+ * @unused: 0
  */
 struct qbd_superblock {
 	struct qbd_block_header header;
@@ -98,6 +99,7 @@ enum qbd_state_flags {
  * @log_first_position: its ring position (see struct qbd_record_local)
  * @log_previous_term: term of the entry before it
  * @log_previous_chain: record checksum of the entry before it
+ * @reserved: 0
  * @fill_base_index: extents from @fill_cursor on hold the data of this index
  * @fill_index: the log starts after this index (of the filling leader)
  * @fill_term: its term
@@ -111,7 +113,9 @@ enum qbd_state_flags {
  *	can begin anew after @applied_index if older records are damaged
  * @applied_position: ring position after that record
  * @applied_chain: its record checksum
+ * @reserved2: 0
  * @applied_membership: configuration at @applied_index
+ * @unused: 0
  */
 struct qbd_state_block {
 	struct qbd_block_header header;
@@ -158,6 +162,9 @@ struct qbd_extent_entry {
 
 /**
  * struct qbd_extent_block - one block of the extent table
+ * @header: magic QBD_EXTENTS_MAGIC, position of its place in the table
+ * @reserved: 0
+ * @entries: of consecutive extents; those beyond the last one are zero
  *
  * Before blocks of the table are written, the same bytes are written to the extent
  * journal and flushed, so that a write that is torn by a power cut loses nothing:

@@ -134,6 +134,21 @@ void qbd_pool_put_many(struct qbd_pool *pool, struct page **pages, unsigned int 
 	spin_unlock_irqrestore(&pool->lock, flags);
 }
 
+bool qbd_pool_expect(struct qbd_pool *pool, enum qbd_pool_class class,
+		     unsigned int count)
+{
+	unsigned int needed = count + class_reserve(pool, class);
+	unsigned long flags;
+	bool there;
+
+	spin_lock_irqsave(&pool->lock, flags);
+	there = pool->free >= needed;
+	if (!there)
+		pool->wanted = min(pool->wanted, needed);
+	spin_unlock_irqrestore(&pool->lock, flags);
+	return there;
+}
+
 struct page *qbd_pool_get(struct qbd_pool *pool, enum qbd_pool_class class)
 {
 	struct page *page;
@@ -153,6 +168,8 @@ struct qbd_buffer *qbd_buffer_alloc(struct qbd_pool *pool, enum qbd_pool_class c
 	struct page *page;
 
 	if (WARN_ON_ONCE(blocks > QBD_BUFFER_BLOCKS_MAX))
+		return NULL;
+	if (!qbd_pool_expect(pool, class, 1 + blocks))
 		return NULL;
 	page = qbd_pool_get(pool, class);
 	if (!page)

@@ -18,6 +18,7 @@
  * @context: likewise
  */
 struct qbd_pool {
+	/* leaf lock, see above */
 	spinlock_t lock;
 	unsigned int pages;
 	unsigned int free;

@@ -66,6 +66,8 @@ struct qbd_record *qbd_record_alloc(struct qbd_pool *pool, enum qbd_pool_class c
 		return NULL;
 	if (!nodes_inline(operation_count, data_blocks))
 		node_pages = DIV_ROUND_UP(operation_count, QBD_RECORD_NODES_PER_PAGE);
+	if (with_pages && !qbd_pool_expect(pool, class, 2 + node_pages + data_blocks))
+		return NULL;
 	if (!qbd_pool_get_many(pool, class, fixed, 2 + node_pages))
 		return NULL;
 

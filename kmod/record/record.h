@@ -35,8 +35,8 @@ struct qbd_pool;
  * otherwise pages that wait for a commit could starve the commit.
  */
 enum qbd_pool_class {
-	QBD_POOL_PROPOSE,	/* local and forwarded writes: leave half of it free */
-	QBD_POOL_REPLY,		/* read buffers: leave a quarter free */
+	QBD_POOL_PROPOSE,	/* data of others' writes, forwarding: leave half of it free */
+	QBD_POOL_REPLY,		/* read buffers, own records: leave a quarter free */
 	QBD_POOL_APPEND,	/* records from the leader, recovery: all of it */
 };
 
@@ -60,6 +60,13 @@ void qbd_pool_destroy(struct qbd_pool *pool);
 
 unsigned int qbd_pool_pages(const struct qbd_pool *pool);
 unsigned int qbd_pool_pages_free(const struct qbd_pool *pool);
+/*
+ * Would so many pages be given now? If not, the kick follows once they would. Ask
+ * this first where pages are taken in several steps: giving the first back because
+ * the last was refused would bring the kick at once, and the same again.
+ */
+bool qbd_pool_expect(struct qbd_pool *pool, enum qbd_pool_class class,
+		     unsigned int count);
 struct page *qbd_pool_get(struct qbd_pool *pool, enum qbd_pool_class class);
 void qbd_pool_put(struct qbd_pool *pool, struct page *page);
 
@@ -191,6 +198,7 @@ static inline struct qbd_record *qbd_record_get(struct qbd_record *record)
 	refcount_inc(&record->references);
 	return record;
 }
+
 void qbd_record_put(struct qbd_record *record);
 
 /**

@@ -55,7 +55,7 @@ struct qbd_bio *qbd_bio_alloc(struct qbd_store *store, enum qbd_bio_kind kind,
 	struct qbd_bio *qbd_bio;
 	struct bio *bio;
 
-	bio = bio_alloc_bioset(store->bdev, min(pages, (unsigned int)BIO_MAX_VECS),
+	bio = bio_alloc_bioset(store->bdev, min_t(unsigned int, pages, BIO_MAX_VECS),
 			       operation, GFP_NOIO, vital ? &store->vital : &store->data);
 	bio->bi_iter.bi_sector = disk_block * QBD_SECTORS_PER_BLOCK;
 	bio->bi_end_io = bio_end_io;
@@ -86,7 +86,7 @@ int qbd_bio_sync(struct qbd_store *store, blk_opf_t operation, u64 disk_block,
 	unsigned int done = 0;
 
 	while (done < count) {
-		unsigned int left = min(count - done, (unsigned int)BIO_MAX_VECS);
+		unsigned int left = min_t(unsigned int, count - done, BIO_MAX_VECS);
 		struct bio *bio;
 		int error;
 

@@ -299,6 +299,13 @@ struct qbd_checkpoint {
 
 /**
  * struct qbd_fill_operation - one qbd_store_fill_write()
+ * @list: of struct qbd_fill
+ * @block: first device block
+ * @count: blocks
+ * @index: what changed_index becomes at least
+ * @pages: data, the caller's; NULL for zeroes
+ * @cookie: the caller's
+ * @error: 0 or negative errno
  */
 struct qbd_fill_operation {
 	struct list_head list;

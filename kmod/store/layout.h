@@ -9,11 +9,9 @@
 #include "../format/superblock.h"
 #include "../record/portable.h"
 
-/**
- * struct qbd_geometry - a superblock, host order
- *
- * Fields as in struct qbd_superblock; @extent_count and @extent_blocks follow
- * from them.
+/*
+ * A superblock in host order. Fields as in struct qbd_superblock; extent_count and
+ * extent_blocks follow from them.
  */
 struct qbd_geometry {
 	u8 uuid[QBD_UUID_SIZE];
@@ -32,10 +30,7 @@ struct qbd_geometry {
 	u64 extent_blocks;
 };
 
-/**
- * struct qbd_state - a state block, host order; fields as in struct
- *	qbd_state_block
- */
+/* A state block in host order; fields as in struct qbd_state_block. */
 struct qbd_state {
 	u64 sequence;
 	u64 term;
@@ -76,6 +71,8 @@ enum qbd_block_verdict {
  * @position: where it was read, in blocks
  * @geometry: filled if it is good
  * @reason: otherwise a few words
+ *
+ * Return: what the block is.
  */
 enum qbd_block_verdict qbd_superblock_check(const void *block, u64 position,
 					    struct qbd_geometry *geometry,

@@ -333,8 +333,10 @@ static void fill_recovered(struct qbd_store *store, const struct qbd_scan *scan,
 	 * so a vote in it is given to nobody any more, whatever it was.
 	 */
 	if (scan->last_term > disk->term) {
-		store->term = recovered->term = scan->last_term;
-		store->vote = recovered->vote = store->geometry.member_id;
+		recovered->term = scan->last_term;
+		recovered->vote = store->geometry.member_id;
+		store->term = recovered->term;
+		store->vote = recovered->vote;
 	}
 	recovered->damaged_through = store->damaged_through;
 	if (store->failed)

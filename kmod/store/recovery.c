@@ -47,7 +47,7 @@
  *                         readable; the fault may hide an acknowledged record
  *   b > A      D < b      otherwise: a torn tail, never acknowledged: dropped
  *
- * D is about this disk's own acknowledgement. Commit indexes prove nothing here: a
+ * D is about this disk's own acknowledgment. Commit indexes prove nothing here: a
  * leader's entry may be committed by the others before its own write is done, and
  * after a power cut its log ends before it, rightly.
  *
@@ -300,10 +300,14 @@ static void take_record(struct qbd_scan *scan)
 
 static void begin_at(struct qbd_scan *scan, u64 index, u64 term, u32 chain, u64 position)
 {
-	scan->base_index = scan->last_index = index;
-	scan->base_term = scan->last_term = term;
-	scan->base_chain = scan->last_chain = chain;
-	scan->base_position = scan->next_position = position;
+	scan->base_index = index;
+	scan->base_term = term;
+	scan->base_chain = chain;
+	scan->base_position = position;
+	scan->last_index = index;
+	scan->last_term = term;
+	scan->last_chain = chain;
+	scan->next_position = position;
 }
 
 /*

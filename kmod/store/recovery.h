@@ -94,6 +94,7 @@ enum qbd_log_verdict {
  * @bad_index: the record at which the log was found to end
  * @damaged_through: highest index known to have been acknowledged, if damaged
  * @reason: what is wrong with the record at @bad_index
+ * @unreadable: the block looked at last could not be read
  * @header: copy of the header being looked at
  */
 struct qbd_scan {

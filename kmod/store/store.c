@@ -70,14 +70,15 @@ static void timer_set(struct qbd_store *store)
 		any = true;
 	}
 	if (!store->state.mirrored && !store->state.writing) {
-		at = any && time_before(at, store->state.mirror_at) ?
-		     at : store->state.mirror_at;
+		if (!any || time_before(store->state.mirror_at, at))
+			at = store->state.mirror_at;
 		any = true;
 	}
 	if (store->idle_armed && !store->checkpoint.step && !store->stopping &&
 	    store->applied_index >= applicable &&
 	    store->log.durable_index == store->log.last_index) {
-		at = any && time_before(at, store->idle_at) ? at : store->idle_at;
+		if (!any || time_before(store->idle_at, at))
+			at = store->idle_at;
 		any = true;
 	}
 	if (!any)
@@ -363,6 +364,25 @@ static int store_buffers(struct qbd_store *store)
 	return qbd_fill_init(store);
 }
 
+static const char *open_problem(int error)
+{
+	switch (error) {
+	case -EBUSY:
+		return "is in use (mounted, or by another device); free it first";
+	case -ENOTBLK:
+		return "is no block device";
+	case -ENOENT:
+	case -ENXIO:
+		return "does not exist";
+	case -EACCES:
+	case -EPERM:
+	case -EROFS:
+		return "is write-protected";
+	default:
+		return "cannot be opened";
+	}
+}
+
 struct qbd_store *qbd_store_open(const char *path, struct qbd_pool *pool,
 				 const struct qbd_store_ops *ops, void *context,
 				 struct qbd_store_recovered *recovered,
@@ -377,12 +397,7 @@ struct qbd_store *qbd_store_open(const char *path, struct qbd_pool *pool,
 	}
 	error = qbd_compat_bdev_open(&store->device, path, store);
 	if (error) {
-		snprintf(error_text, error_text_size,
-			 error == -EBUSY ? "%s is in use (mounted, or by another device); free it first" :
-			 error == -ENOTBLK ? "%s is no block device" :
-			 error == -ENOENT || error == -ENXIO ? "%s does not exist" :
-			 error == -EACCES || error == -EROFS ? "%s is write-protected" :
-			 "%s cannot be opened", path);
+		snprintf(error_text, error_text_size, "%s %s", path, open_problem(error));
 		qbd_bio_sets_exit(store);
 		kfree(store);
 		return ERR_PTR(error);

@@ -203,8 +203,10 @@ bool qbd_store_has_room(const struct qbd_store *store, unsigned int data_blocks)
  */
 bool qbd_store_has_room_at(const struct qbd_store *store, u64 index,
 			   unsigned int data_blocks, unsigned int reserve);
-#define QBD_LOG_RESERVE_BLOCKS	512u
-/* Cut the log off before @first_removed (> committed). Bumps the generation. */
+#define QBD_LOG_RESERVE_BLOCKS	(QBD_RECORD_BLOCKS_MAX + 31u)
+static_assert(QBD_LOG_RESERVE_BLOCKS < QBD_LOG_BLOCKS_MIN / 4,
+	      "data reaches the mark at which log space is reclaimed");
+/* Cut the log off before @first_removed, not committed. Bumps the generation. */
 void qbd_store_truncate(struct qbd_store *store, u64 first_removed);
 /* The records that were damaged are not needed: the log follows a leader's again. */
 void qbd_store_repaired(struct qbd_store *store);
@@ -308,6 +310,7 @@ struct qbd_store_status {
 	u64 oldest_write_ns;		/* age of the oldest log write under way */
 	bool failed;
 };
+
 void qbd_store_status(const struct qbd_store *store, struct qbd_store_status *status);
 
 #endif

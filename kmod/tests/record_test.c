@@ -203,4 +203,5 @@ static struct kunit_suite record_test_suite = {
 	.name		= "record",
 	.test_cases	= record_test_cases,
 };
+
 kunit_test_suite(record_test_suite);

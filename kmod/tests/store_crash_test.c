@@ -366,4 +366,5 @@ static struct kunit_suite store_crash_suite = {
 	.name		= "store_crash",
 	.test_cases	= store_crash_cases,
 };
+
 kunit_test_suite(store_crash_suite);

@@ -34,7 +34,8 @@ struct rig_operation {
  * @index: log index
  * @term: of it
  * @chain: identifies it
- * @operation_count: of @operations
+ * @operation_count: how many @operations there are
+ * @operations: what it does
  */
 struct rig_entry {
 	u64 index;
@@ -52,14 +53,13 @@ struct rig_entry {
  * @pool: log pages
  * @store: open, or NULL
  * @recovered: of the last open
+ * @error_text: likewise, if it failed
  * @wait: woken by kicks
  * @kicked: a kick came
  * @random: decides what to do
  * @term: of the next entry
- * @vote: last vote asked for
  * @vote_sequence: its sequence
  * @vote_term_durable: term of the newest vote that is durable
- * @vote_durable: that vote
  * @votes: term of each sequence, modulo 64; the vote is term % 5
  * @history: all entries ever, oldest first
  * @history_count: how many

@@ -43,6 +43,7 @@ struct test_disk {
 	u8 *cached;
 	u8 *stable;
 	unsigned long *dirty;
+	/* all below */
 	spinlock_t lock;
 	struct bio_list bios;
 	struct rnd_state random;

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "../../kmod/store/recovery.h"
-#include "../../kmod/tests/core_test.h"
+#include "suites.h"
 
 /* Its own, so that the checks are not tested with themselves. */
 uint32_t qbd_crc32c(uint32_t seed, const void *data, size_t length)
@@ -64,9 +64,11 @@ static const struct qbd_scan_ops file_ops = {
 static int read_file(const char *path)
 {
 	FILE *file = fopen(path, "rb");
-	long size;
+	long size = -1;
 
-	if (!file || fseek(file, 0, SEEK_END) || (size = ftell(file)) < 0) {
+	if (file && !fseek(file, 0, SEEK_END))
+		size = ftell(file);
+	if (size < 0) {
 		fprintf(stderr, "store: cannot read %s\n", path);
 		return 2;
 	}
@@ -120,10 +122,6 @@ static int judge_file(const char *path)
 }
 
 /* ---- cases --------------------------------------------------------------- */
-
-extern const struct qbd_test_suite record_header_suite;
-extern const struct qbd_test_suite store_blocks_suite;
-extern const struct qbd_test_suite store_recovery_log_suite;
 
 static const struct qbd_test_suite *const suites[] = {
 	&record_header_suite, &store_blocks_suite, &store_recovery_log_suite,
