@@ -516,12 +516,9 @@ void qbd_core_log_compacted(struct qbd_core *core, u64 first_index)
 	qbd_event_done(core);
 }
 
-bool qbd_core_log_reset(struct qbd_core *core, u64 now, u64 index, u64 term,
-			const struct qbd_config *config, u64 config_index)
+bool qbd_core_may_reset(const struct qbd_core *core, u64 index, u64 term)
 {
-	qbd_event_begin(core, now);
-	if (qbd_core_leads(core) || index < core->commit ||
-	    qbd_config_check(config) || term > core->term)
+	if (qbd_core_leads(core) || index < core->commit || term > core->term)
 		return false;
 	/*
 	 * With this entry in the log, what follows it may have been acknowledged
@@ -529,8 +526,15 @@ bool qbd_core_log_reset(struct qbd_core *core, u64 now, u64 index, u64 term,
 	 * up; entries that were on a majority thanks to it were dropped.) Without
 	 * it nothing after it can be committed.
 	 */
-	if (index >= core->trail.base_index && index <= core->trail.last &&
-	    qbd_trail_term(&core->trail, index) == term)
+	return index < core->trail.base_index || index > core->trail.last ||
+	       qbd_trail_term(&core->trail, index) != term;
+}
+
+bool qbd_core_log_reset(struct qbd_core *core, u64 now, u64 index, u64 term,
+			const struct qbd_config *config, u64 config_index)
+{
+	qbd_event_begin(core, now);
+	if (!qbd_core_may_reset(core, index, term) || qbd_config_check(config))
 		return false;
 	if (core->role != QBD_ROLE_FOLLOWER)
 		qbd_become_follower(core, core->term, 0);

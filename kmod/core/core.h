@@ -829,6 +829,21 @@ void qbd_core_set_options(struct qbd_core *core, u64 now,
 void qbd_core_log_compacted(struct qbd_core *core, u64 first_index);
 
 /**
+ * qbd_core_may_reset() - would emptying the log to fill it from extents be right?
+ * @core: core
+ * @index: committed entry the data would be brought to
+ * @term: its term
+ *
+ * To be asked before anything is dropped from the disk; what the log's last
+ * index is does not tell, since a tail that is not the leader's may be long.
+ *
+ * Return: false if this member leads, if it knows a later entry to be committed,
+ * or if its log has the entry: then the log needs no reset, and the rest of it
+ * may have been acknowledged.
+ */
+bool qbd_core_may_reset(const struct qbd_core *core, u64 index, u64 term);
+
+/**
  * qbd_core_log_reset() - the log was emptied, to be filled from extents
  * @core: core, not leader
  * @now: current time
@@ -842,9 +857,8 @@ void qbd_core_log_compacted(struct qbd_core *core, u64 first_index);
  * own term is committed: it may need this very member for that. Who needs
  * extents never knows of a later commit than the leader's base.
  *
- * Return: false, and nothing is changed, if this member leads, if it knows a
- * later entry to be committed, or if its log has the entry @index: then the log
- * needs no reset, and the rest of it may have been acknowledged.
+ * Return: false, and nothing is changed, if qbd_core_may_reset() says so or
+ * @config is not well formed.
  */
 bool qbd_core_log_reset(struct qbd_core *core, u64 now, u64 index, u64 term,
 			const struct qbd_config *config, u64 config_index);

@@ -627,7 +627,10 @@ static void a_reset_log_goes_on_after_the_fill(struct qbd_test *test)
 	lab_config(&config, 3, 3);
 	solo_heartbeat(2, 4, 1, 0);
 	/* The log has the entry: nothing to reset. */
+	QBD_TRUE(test, !qbd_core_may_reset(core, 2, 1));
 	QBD_TRUE(test, !qbd_core_log_reset(core, solo->now, 2, 1, &config, 0));
+	/* It has another one there: its tail is not the leader's. */
+	QBD_TRUE(test, qbd_core_may_reset(core, 2, 3));
 	QBD_TRUE(test, qbd_core_log_reset(core, solo->now, 100, 3, &config, 0));
 	solo_drain();
 	QBD_EQUAL(test, core->commit, 100);
