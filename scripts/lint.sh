@@ -8,6 +8,8 @@
 #   kernel-doc              the comments for other rooms
 #   scripts                 syntax of the shell and Python programs
 #   docs                    Documentation/ and README.md, see scripts/check-docs.sh
+#   netlink                 the generated files are those of the specification
+#   man                     the manual page, by mandoc
 
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -88,6 +90,8 @@ check_checkpatch()
 	run_checkpatch <(c_files kmod | grep -E "$shared") "$outside" ||
 		problem "checkpatch has remarks on the formats"
 	outside+=,ARRAY_SIZE,STRCPY,STRNCPY,EMBEDDED_FUNCTION_NAME,CAMELCASE
+	# Tables of structure members are made by macros.
+	outside+=,MACRO_ARG_REUSE,MACRO_ARG_PRECEDENCE
 	run_checkpatch <(c_files userspace tests scripts) "$outside" ||
 		problem "checkpatch has remarks on the programs"
 }
@@ -120,7 +124,21 @@ check_docs()
 		problem "the documentation has dead ends"
 }
 
-[ $# -gt 0 ] || set -- build-6.1 build-6.12 checkpatch kernel-doc scripts docs
+check_netlink()
+{
+	scripts/netlink-generate.sh --check || problem "the netlink code is out of date"
+}
+
+# References to pages that are not installed here are no fault.
+check_man()
+{
+	local remarks
+
+	remarks=$(mandoc -Tlint Documentation/man/*.8 2>&1 | grep -v makewhatis)
+	[ -z "$remarks" ] || { say "$remarks"; problem "mandoc has remarks"; }
+}
+
+[ $# -gt 0 ] || set -- build-6.1 build-6.12 checkpatch kernel-doc scripts docs netlink man
 for check in "$@"; do
 	case $check in
 	build-*)	check_build "${check#build-}" ;;
@@ -128,6 +146,8 @@ for check in "$@"; do
 	kernel-doc)	check_kernel_doc ;;
 	scripts)	check_scripts ;;
 	docs)	check_docs ;;
+	netlink)	check_netlink ;;
+	man)	check_man ;;
 	*)	die "unknown check '$check': see the head of $0" ;;
 	esac
 done

@@ -39,7 +39,7 @@ cp "$repo/$spec" "$work/$spec"
 failed=0
 while read -r mode kind file; do
 	mkdir -p "$work/$(dirname "$file")"
-	python3 -B "$source/tools/net/ynl/ynl-gen-c.py" --spec "$work/$spec" \
+	/usr/bin/python3 -B "$source/tools/net/ynl/ynl-gen-c.py" --spec "$work/$spec" \
 		--mode "$mode" "$kind" -o "$work/$file" ||
 		die "the generator refuses $spec: see above; python3-yaml and python3-jsonschema have to be installed"
 	if [ -n "$check" ]; then

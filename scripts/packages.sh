@@ -21,7 +21,7 @@ declare -A group=(
 	[build]="gcc make libc6-dev pkg-config libmnl-dev libblkid-dev uuid-dev
 		libjson-c-dev linux-headers-6.12-cloud-amd64
 		linux-headers-cloud-amd64 python3"
-	[lint]="sparse perl python3"
+	[lint]="sparse perl python3 python3-yaml python3-jsonschema mandoc"
 	[kernel]="linux-source-6.12 gcc make libc6-dev flex bison bc patch
 		libelf-dev libssl-dev xz-utils cpio kmod rsync"
 	[uml]="python3 busybox-static kmod iproute2 nftables ethtool dmsetup fio iputils-ping

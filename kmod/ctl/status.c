@@ -20,7 +20,7 @@ static_assert((int)QBD_MEMBER_FLAGS_LEARNER == QBD_MEMBER_LEARNER);
 static_assert((int)QBD_MEMBER_FLAGS_WITNESS == QBD_MEMBER_WITNESS);
 static_assert((int)QBD_NO_QUORUM_POLICY_SUSPEND == (int)QBD_NO_QUORUM_SUSPEND);
 static_assert((int)QBD_NO_QUORUM_POLICY_ERROR == (int)QBD_NO_QUORUM_ERROR);
-static_assert(QBD_NAME_SIZE == QBD_NAME_MAX + 1);
+static_assert(sizeof_field(struct qbd_event, name) == QBD_NAME_MAX + 1);
 
 /* An attribute of each kind at its largest, for the size of a message. */
 #define SIZE_FLAG	nla_total_size(0)

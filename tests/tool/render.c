@@ -187,7 +187,9 @@ static struct qbd_status single(void)
 	strcpy(status.name, "a-device_with.a-long-name");
 	status.number = 17;
 	status.device_bytes = 1536 * GIB;
-	status.voters = status.voters_up = status.quorum_needed = 1;
+	status.voters = 1;
+	status.voters_up = 1;
+	status.quorum_needed = 1;
 	status.may_lose = 0;
 	status.member_count = 1;
 	return status;

@@ -17,8 +17,6 @@
 /* Room for events that come in a burst while we are busy. */
 #define EVENT_BUFFER	(1 << 20)
 
-extern char **environ;
-
 /**
  * struct exchange - one request and what came back
  * @take: called for each data message; may be NULL
@@ -109,7 +107,7 @@ static int take_answers(struct qbd_client *client, size_t length, struct exchang
 	return interrupted ? -EINTR : 1;
 }
 
-/* Every request asks for an acknowledgement or is a dump: both have an end. */
+/* Every request asks for an answer or is a dump: both have an end. */
 static int transact(struct qbd_client *client, struct nlmsghdr *message,
 		    struct exchange *exchange)
 {
@@ -204,11 +202,12 @@ static int find_family(struct qbd_client *client)
 
 static void load_module(void)
 {
-	char *arguments[] = { "modprobe", "-q", QBD_FAMILY_NAME, NULL };
+	char program[] = "modprobe", quiet[] = "-q", module[] = QBD_FAMILY_NAME;
+	char *const arguments[] = { program, quiet, module, NULL };
 	pid_t child;
 	int status;
 
-	if (posix_spawnp(&child, arguments[0], NULL, NULL, arguments, environ))
+	if (posix_spawnp(&child, program, NULL, NULL, arguments, environ))
 		return;
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
@@ -507,12 +506,9 @@ int qbd_client_event(struct qbd_client *client, struct qbd_event *event, int tim
 		int64_t left = timeout_ms < 0 ? -1 : end - now_ms();
 		int result = poll(&poll_one, 1, left < 0 && timeout_ms >= 0 ? 0 : (int)left);
 
-		if (result > 0)
-			result = receive_event(client, event);
-		else if (!result)
+		if (!result)
 			return 0;
-		else
-			result = -errno;
+		result = result > 0 ? receive_event(client, event) : -errno;
 		if (result == -EINTR || result == -ENOBUFS || result == 1)
 			return result;
 		if (result < 0)

@@ -25,7 +25,8 @@ static int check_settled(struct qbd_content *content, struct qbd_error *error)
 		return result;
 	if (log.verdict == QBD_LOG_DAMAGED)
 		return qbd_fail(error, EUCLEAN,
-				"%s: acknowledged log records from index %" PRIu64 " to %" PRIu64 " are damaged (%s); bring it up, the other members send them again",
+				"%s: acknowledged log records from index %" PRIu64 " to %" PRIu64
+				" are damaged (%s); bring it up, the other members send them again",
 				path, log.last_index + 1, log.damaged_through, log.end_reason);
 	if (state->applied_index < log.commit_index)
 		return qbd_fail(error, EBUSY,
@@ -34,7 +35,9 @@ static int check_settled(struct qbd_content *content, struct qbd_error *error)
 	/* Without a clean end, more may be applied than the state block says. */
 	if (!(state->flags & QBD_STATE_CLEAN) && state->applied_index < log.last_index)
 		return qbd_fail(error, EBUSY,
-				"%s: was not taken down in order (applied %" PRIu64 ", log ends at %" PRIu64 "); bring the member up and take it down with 'qbdadm down'",
+				"%s: was not taken down in order (applied %" PRIu64
+				", log ends at %" PRIu64
+				"); bring the member up and take it down with 'qbdadm down'",
 				path, state->applied_index, log.last_index);
 	content->applied_index = state->applied_index;
 	return 0;
@@ -102,7 +105,8 @@ static size_t run_length(const struct qbd_content *content, uint64_t block, size
 		next = (extent + 1) * content->extent_blocks;
 		if (next >= end)
 			return count;
-		if ((content->table.changed[++extent] != 0) != *written)
+		extent++;
+		if (*written != !!content->table.changed[extent])
 			return (size_t)(next - block);
 	}
 }

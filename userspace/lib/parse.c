@@ -16,7 +16,8 @@ static int size_shift(const char *suffix)
 	const char *unit;
 	int shift = 0;
 
-	if (*suffix && (unit = strchr(units, toupper((unsigned char)*suffix)))) {
+	unit = *suffix ? strchr(units, toupper((unsigned char)*suffix)) : NULL;
+	if (unit) {
 		shift = 10 * (int)(unit - units + 1);
 		suffix++;
 		if (*suffix == 'i')
@@ -27,15 +28,15 @@ static int size_shift(const char *suffix)
 	return *suffix ? -1 : shift;
 }
 
+/* Digits and a point only: strtold() alone would take "0x10" and "1e9", too. */
 int qbd_parse_size(const char *text, uint64_t *bytes, struct qbd_error *error)
 {
-	/* Digits and a point only: strtold() alone would take "0x10" and "1e9" too. */
-	size_t length = strspn(text, "0123456789.");
-	char digits[32];
+	char digits[32], *end;
 	long double value;
-	char *end;
+	size_t length;
 	int shift;
 
+	length = strspn(text, "0123456789.");
 	if (!isdigit((unsigned char)text[0]) || length >= sizeof(digits))
 		goto bad;
 	memcpy(digits, text, length);

@@ -74,12 +74,11 @@ static int compute_extents(const char *path, const struct qbd_plan_wish *wish,
 static void place(struct qbd_plan *plan, uint64_t device_blocks)
 {
 	plan->device_blocks = device_blocks;
-	plan->extent_table_blocks = extent_table_blocks(device_blocks,
-							    plan->extent_shift);
+	plan->extent_table_blocks = extent_table_blocks(device_blocks, plan->extent_shift);
 	plan->log_block = round_up(QBD_EXTENT_TABLE_BLOCK + plan->extent_table_blocks,
-				       QBD_ALIGNMENT_BLOCKS);
+				   QBD_ALIGNMENT_BLOCKS);
 	plan->data_block = round_up(plan->log_block + plan->log_blocks,
-					QBD_ALIGNMENT_BLOCKS);
+				    QBD_ALIGNMENT_BLOCKS);
 }
 
 /* The last block is the second superblock's. */
@@ -91,8 +90,8 @@ static uint64_t data_room(const struct qbd_plan *plan)
 }
 
 int qbd_plan_compute(const char *path, uint64_t backing_blocks,
-			 const struct qbd_plan_wish *wish,
-			 struct qbd_plan *plan, struct qbd_error *error)
+		     const struct qbd_plan_wish *wish, struct qbd_plan *plan,
+		     struct qbd_error *error)
 {
 	uint64_t wanted = wish->device_bytes >> QBD_BLOCK_SHIFT;
 	char have[QBD_SIZE_TEXT_SIZE], most[QBD_SIZE_TEXT_SIZE], log[QBD_SIZE_TEXT_SIZE];
@@ -116,7 +115,8 @@ int qbd_plan_compute(const char *path, uint64_t backing_blocks,
 	room = round_down(data_room(plan), QBD_ALIGNMENT_BLOCKS);
 	if (!room)
 		return qbd_fail(error, ENOSPC,
-				"%s: is too small: %s, of which the log takes %s; at least %" PRIu64 " MiB are needed with this log",
+				"%s: is too small: %s, of which the log takes %s; at least %" PRIu64
+				" MiB are needed with this log",
 				path, qbd_size_text(backing_blocks << QBD_BLOCK_SHIFT, have),
 				qbd_size_text(plan->log_blocks << QBD_BLOCK_SHIFT, log),
 				(plan->data_block >> 8) + 2);
@@ -127,7 +127,8 @@ int qbd_plan_compute(const char *path, uint64_t backing_blocks,
 	place(plan, wanted <= backing_blocks ? wanted : backing_blocks);
 	if (wanted > data_room(plan))
 		return qbd_fail(error, ENOSPC,
-				"%s: a device of %s does not fit; this disk has room for --size %" PRIu64 "M at most",
+				"%s: a device of %s does not fit; this disk has room for --size %"
+				PRIu64 "M at most",
 				path, qbd_size_text(wanted << QBD_BLOCK_SHIFT, most), room >> 8);
 	return 0;
 }

@@ -35,8 +35,8 @@ struct qbd_plan_wish {
 
 /* @path is only for the error's line. */
 int qbd_plan_compute(const char *path, uint64_t backing_blocks,
-			 const struct qbd_plan_wish *wish,
-			 struct qbd_plan *plan, struct qbd_error *error);
+		     const struct qbd_plan_wish *wish, struct qbd_plan *plan,
+		     struct qbd_error *error);
 
 struct qbd_format_parameters {
 	const char *name;

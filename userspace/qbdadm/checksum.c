@@ -102,7 +102,8 @@ static void print_digest(const struct qbd_content *content, const char *digest,
 	size_t count = extents ? json_object_array_length(extents) : 0;
 
 	printf("%s  %s\n", digest, content->disk.path);
-	printf("  member %u of %s, applied index %" PRIu64 ", %" PRIu64 " of %" PRIu64 " extents written\n",
+	printf("  member %u of %s, applied index %" PRIu64 ", %" PRIu64 " of %" PRIu64
+	       " extents written\n",
 	       le32_to_cpu(content->inspection.superblock->member_id),
 	       content->inspection.superblock->name, content->applied_index,
 	       content->table.written, content->table.count);
@@ -186,7 +187,8 @@ static int check_comparable(const struct qbd_content *one, const struct qbd_cont
 				other->inspection.superblock->name);
 	if (one->device_blocks != other->device_blocks)
 		return qbd_fail(error, EINVAL,
-				"%s and %s: were made with different sizes (%" PRIu64 " and %" PRIu64 " blocks); one of them was created wrongly",
+				"%s and %s: were made with different sizes (%" PRIu64 " and %"
+				PRIu64 " blocks); one of them was created wrongly",
 				one->disk.path, other->disk.path, one->device_blocks,
 				other->device_blocks);
 	return 0;
@@ -215,7 +217,8 @@ static int print_difference(const struct qbd_content *one, const struct qbd_cont
 		printf("equal: %" PRIu64 " blocks; applied index %" PRIu64 " and %" PRIu64 "\n",
 		       one->device_blocks, one->applied_index, other->applied_index);
 	} else {
-		printf("different: %" PRIu64 " of %" PRIu64 " blocks, the first is device block %" PRIu64 "; applied index %" PRIu64 " and %" PRIu64 "%s\n",
+		printf("different: %" PRIu64 " of %" PRIu64 " blocks, the first is device block %"
+		       PRIu64 "; applied index %" PRIu64 " and %" PRIu64 "%s\n",
 		       difference->blocks, one->device_blocks, difference->first,
 		       one->applied_index, other->applied_index,
 		       one->applied_index != other->applied_index ?

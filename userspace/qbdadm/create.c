@@ -235,7 +235,7 @@ static int create(struct create_arguments *arguments,
 	if (result)
 		return result;
 	result = qbd_plan_compute(arguments->disk, disk.blocks, &arguments->wish,
-				      &parameters->plan, error);
+				  &parameters->plan, error);
 	if (!result && !arguments->force)
 		result = refuse_content(&disk, error);
 	if (!result)

@@ -99,8 +99,9 @@ static int follow(struct qbd_client *client, const struct event_options *options
 		seen++;
 	}
 	if (options->count && seen < options->count) {
-		qbd_fail(&error, ETIMEDOUT, "events: %" PRIu64 " of %" PRIu64 " came within %" PRIu64 " s",
-			 seen, options->count, options->timeout);
+		qbd_fail(&error, ETIMEDOUT,
+			 "events: %" PRIu64 " of %" PRIu64 " came within %" PRIu64 " s", seen,
+			 options->count, options->timeout);
 		return qbdadm_failed(&error);
 	}
 	return qbdadm_flush(QBDADM_OK);

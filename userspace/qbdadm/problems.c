@@ -124,7 +124,9 @@ static void add_progress(const struct qbd_status *status, struct qbdadm_problems
 
 	if (status->filling && status->fill_extents_total) {
 		percent = status->fill_extents_done * 100 / status->fill_extents_total;
-		add(problems, false, "this member's data is being filled: %" PRIu64 " %% (%" PRIu64 " of %" PRIu64 " extents)",
+		add(problems, false,
+		    "this member's data is being filled: %" PRIu64 " %% (%" PRIu64 " of %"
+		    PRIu64 " extents)",
 		    percent, status->fill_extents_done, status->fill_extents_total);
 	} else if (status->filling) {
 		add(problems, false, "this member's data is being filled by the leader");

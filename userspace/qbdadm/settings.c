@@ -112,7 +112,12 @@ static int run_set(const struct qbdadm_command *command, int argc, char **argv)
 	static const struct option options[] = {
 		{ "help", no_argument, NULL, QBDADM_OPTION_HELP },
 		{ "json", no_argument, NULL, QBDADM_OPTION_JSON },
-		QBDADM_SETTINGS_OPTIONS,
+		{ "election-timeout", required_argument, NULL, QBDADM_ELECTION_TIMEOUT },
+		{ "heartbeat", required_argument, NULL, QBDADM_HEARTBEAT },
+		{ "no-quorum", required_argument, NULL, QBDADM_NO_QUORUM },
+		{ "no-quorum-grace", required_argument, NULL, QBDADM_NO_QUORUM_GRACE },
+		{ "read", required_argument, NULL, QBDADM_READ },
+		{ "window", required_argument, NULL, QBDADM_WINDOW },
 		{ }
 	};
 	struct qbd_settings_wish wish = { 0 };

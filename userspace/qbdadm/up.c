@@ -224,7 +224,12 @@ static int run_up(const struct qbdadm_command *command, int argc, char **argv)
 		{ "disk", required_argument, NULL, OPTION_DISK },
 		{ "memory", required_argument, NULL, OPTION_MEMORY },
 		{ "wait-leader", optional_argument, NULL, OPTION_WAIT_LEADER },
-		QBDADM_SETTINGS_OPTIONS,
+		{ "election-timeout", required_argument, NULL, QBDADM_ELECTION_TIMEOUT },
+		{ "heartbeat", required_argument, NULL, QBDADM_HEARTBEAT },
+		{ "no-quorum", required_argument, NULL, QBDADM_NO_QUORUM },
+		{ "no-quorum-grace", required_argument, NULL, QBDADM_NO_QUORUM_GRACE },
+		{ "read", required_argument, NULL, QBDADM_READ },
+		{ "window", required_argument, NULL, QBDADM_WINDOW },
 		{ }
 	};
 	struct up_arguments arguments = { 0 };

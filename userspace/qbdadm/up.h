@@ -9,10 +9,7 @@
 /* Bring a member up with default settings. Return: the exit status. */
 int qbdadm_bring_up(const char *name, const char *disk, bool json);
 
-/*
- * Options of up and set that say how a device behaves; see settings.c.
- * The macros list them for a struct option table.
- */
+/* Options of up and set that say how a device behaves; see settings.c. */
 enum qbdadm_settings_option {
 	QBDADM_ELECTION_TIMEOUT = 512,
 	QBDADM_HEARTBEAT,
@@ -21,14 +18,6 @@ enum qbdadm_settings_option {
 	QBDADM_READ,
 	QBDADM_WINDOW,
 };
-
-#define QBDADM_SETTINGS_OPTIONS							\
-	{ "election-timeout", required_argument, NULL, QBDADM_ELECTION_TIMEOUT },	\
-	{ "heartbeat", required_argument, NULL, QBDADM_HEARTBEAT },		\
-	{ "no-quorum", required_argument, NULL, QBDADM_NO_QUORUM },		\
-	{ "no-quorum-grace", required_argument, NULL, QBDADM_NO_QUORUM_GRACE },	\
-	{ "read", required_argument, NULL, QBDADM_READ },			\
-	{ "window", required_argument, NULL, QBDADM_WINDOW }
 
 #define QBDADM_SETTINGS_HELP							\
 "  --election-timeout MS     elections start MS to twice MS after the leader was\n" \

@@ -1,0 +1,767 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Tests of qbdadm with disks and the module, as root in a throw-away kernel.
+
+usage: tests/tool/guest.py   (in User-mode Linux, see tests/tool/run-uml)
+"""
+
+import hashlib
+import json
+import os
+import random
+import re
+import socket
+import struct
+import subprocess
+import sys
+import time
+import uuid
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+REPO = os.path.dirname(os.path.dirname(HERE))
+sys.path[:0] = [HERE, os.path.join(REPO, "tests", "lib")]
+sys.dont_write_bytecode = True
+
+import layout                   # noqa: E402
+import tap                      # noqa: E402
+from layout import BLOCK        # noqa: E402
+
+WORK = "/tmp/tool"
+TOKEN = os.path.join(WORK, "token")
+MEMBER = "1=alpha@127.0.0.1"
+tests = tap.Tests()
+
+
+def qbdadm(*arguments, **options):
+    """(status, output, errors)"""
+    options.setdefault("stdin", subprocess.DEVNULL)
+    result = subprocess.run(["qbdadm", *map(str, arguments)], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, timeout=60, **options)
+    return result.returncode, result.stdout, result.stderr
+
+
+def done(*arguments, warnings="", **options):
+    status, output, errors = qbdadm(*arguments, **options)
+    tap.equal((status, errors), (0, warnings), "qbdadm %s" % (arguments,))
+    return output
+
+
+def refused(arguments, line, status=1, **options):
+    found = qbdadm(*arguments, **options)
+    tap.equal(found, (status, "", "qbdadm: %s\n" % line), "qbdadm %s" % (arguments,))
+
+
+def run(*arguments):
+    return subprocess.run(arguments, check=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, timeout=60).stdout
+
+
+class Loop:
+    """A disk of so many MiB, and what is on it."""
+
+    def __init__(self, mib=100, *options):
+        self.file = os.path.join(WORK, "disk-%s" % uuid.uuid4())
+        with open(self.file, "wb") as file:
+            file.truncate(mib << 20)
+        self.path = run("losetup", "--find", "--show", *options, self.file).strip()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        run("losetup", "--detach", self.path)
+        os.unlink(self.file)
+
+    def write(self, offset, data):
+        with open(self.path, "r+b", buffering=0) as disk:
+            os.pwrite(disk.fileno(), data, offset)
+            os.fsync(disk.fileno())
+
+    def read(self, block, count=1):
+        with open(self.path, "rb", buffering=0) as disk:
+            return os.pread(disk.fileno(), count * BLOCK, block * BLOCK)
+
+    def digest(self):
+        """Of all that was ever written: holes of the file are not read."""
+        digest = hashlib.sha256()
+        with open(self.path, "rb", buffering=0) as disk:
+            os.fsync(disk.fileno())
+        with open(self.file, "rb", buffering=0) as file:
+            start, end = 0, os.fstat(file.fileno()).st_size
+            while start < end:
+                try:
+                    start = os.lseek(file.fileno(), start, os.SEEK_DATA)
+                except OSError:         # nothing but a hole is left
+                    break
+                stop = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+                digest.update(b"%d-%d:" % (start, stop))
+                digest.update(os.pread(file.fileno(), stop - start, start))
+                start = stop
+        return digest.hexdigest()
+
+
+def create(disk, *more, members=MEMBER, name="vol0", number=1, token=TOKEN):
+    return ["create", name, "--token-file", token, "--id", number, "--disk", disk.path,
+            "--member", members, *more]
+
+
+ALONE = ("qbdadm: warning: one member only: nothing is replicated, its disk is all there "
+         "is\n")
+
+
+def untouched(disk, arguments, line, status=1):
+    """Refused, and nothing was written."""
+    before = disk.digest()
+    refused(arguments, line, status)
+    tap.equal(disk.digest(), before, "contents of the disk after 'qbdadm %s'" %
+              " ".join(map(str, arguments)))
+
+
+# ---- create, destroy, dump -----------------------------------------------------
+
+@tests.test("create writes what the format says")
+def _():
+    with Loop(100) as disk:
+        # Garbage everywhere that is no signature, and an old log that would fit.
+        with open(disk.path, "r+b") as file:
+            for _ in range(100):
+                file.write(b"\xa5" * (1 << 20))
+        output = done(*create(disk, "--size", "40M", "--log-size", "9.5M", "--extent-size",
+                              "256K", members=MEMBER + ",2=beta@127.0.0.1:7901,"
+                              "7=gamma@[2001:db8::3]:8000", number=7))
+        tap.check("member 7 (gamma) of 3" in output, output)
+        with open(TOKEN) as file:
+            _, device, secret = file.read().strip().split(":")
+        device = uuid.UUID(device)
+        first, last = disk.read(0), disk.read(100 * 256 - 1)
+        for position, block in (0, first), (100 * 256 - 1, last):
+            tap.check(layout.is_sealed(block), "superblock at %d" % position)
+            magic, version, _, _, at = struct.unpack_from("<IIIIQ", block)
+            tap.equal((magic, version, at), (layout.SUPERBLOCK, 1, position), "header")
+            tap.equal(uuid.UUID(bytes=block[24:40]), device, "device")
+            member, shift = struct.unpack_from("<II", block, 56)
+            tap.equal((member, shift, block[80:144].rstrip(b"\0")), (7, 18, b"vol0"), "who")
+            created, *places = struct.unpack_from("<QQQQQQQ", block, 144)
+            tap.check(abs(created - time.time()) < 3600, "created at %d" % created)
+            tap.equal(places, [25600, 10240, 1, 512, 2304, 2816], "places")
+            tap.equal(block[200:232].hex(), secret, "secret")
+            tap.equal(block[64:80], first[64:80], "incarnation")
+        slots = [disk.read(block) for block in layout.STATE_BLOCKS]
+        for position, block in zip(layout.STATE_BLOCKS, slots):
+            tap.check(layout.is_sealed(block), "state at %d" % position)
+            state = struct.unpack_from("<QQIIQQQQQ", block, 40)
+            tap.equal(state[1:], (0, 0, layout.CLEAN, 0, 0, 0, 1, 0), "state")
+            count, following = struct.unpack_from("<II", block, 160 + 8)
+            tap.equal((count, following), (3, 8), "members")
+            ids = [struct.unpack_from("<I", block, 176 + 64 * n)[0] for n in range(3)]
+            tap.equal(ids, [1, 2, 7], "ids")
+        tap.check(slots[0][40:48] != slots[1][40:48], "both slots have one sequence")
+        table = disk.read(layout.TABLE)
+        tap.check(layout.is_sealed(table), "extent table")
+        tap.equal(table[40:], bytes(BLOCK - 40), "extents")
+        tap.equal(disk.read(512, 2304), bytes(2304 * BLOCK), "log")
+        tap.equal(disk.read(layout.JOURNAL, 128), bytes(128 * BLOCK), "journal")
+        tap.equal(json.loads(done("dump", disk.path, "--json"))["log"]["records"], 0, "log")
+
+
+@tests.test("sizes are rounded as promised, and fit")
+def _():
+    with Loop(100) as disk:
+        def size(*more):
+            found = json.loads(done(*create(disk, "--force", "--json", *more),
+                                    warnings=ALONE))
+            return found["device_bytes"], found["log_bytes"], found["extent_bytes"]
+
+        tap.equal(size(), (81 << 20, 16 << 20, 1 << 20), "by default")
+        tap.equal(size("--size", "10000000"), (9998336, 16 << 20, 1 << 20), "--size")
+        tap.equal(size("--size", "1.5M"), (3 << 19, 16 << 20, 1 << 20), "--size 1.5M")
+        tap.equal(size("--log-size", "8M"), (89 << 20, 8 << 20, 1 << 20), "--log-size")
+        tap.equal(size("--extent-size", "64K"), (81 << 20, 16 << 20, 1 << 16), "extents")
+        # All that the disk has: the second superblock takes the last block.
+        tap.equal(size("--size", "83967K"), (20991 * BLOCK, 16 << 20, 1 << 20), "all")
+    with Loop(20 << 10) as disk:
+        tap.equal(size(), ((20 << 30) - (259 << 20), 256 << 20, 1 << 20), "20 GiB")
+
+
+@tests.test("sizes that cannot work are refused before anything is written")
+def _():
+    with Loop(100) as disk:
+        for more, line in [
+                (["--size", "83M"], "a device of 83.0 MiB does not fit; this disk has room "
+                                    "for --size 81M at most"),
+                (["--size", "83968K"], "a device of 82.0 MiB does not fit; this disk has room "
+                                       "for --size 81M at most"),
+                (["--size", "1E"], "a device of 1.0 EiB does not fit; this disk has room for "
+                                   "--size 81M at most"),
+                (["--size", "4095"], "a device of 4095 bytes is too small; at least one "
+                                     "block of 4K"),
+                (["--log-size", "7M"], "a log of 7340032 bytes is too small; at least 8.0 "
+                                       "MiB"),
+                (["--log-size", "99M"], "is too small: 100 MiB, of which the log takes 99.0 "
+                                        "MiB; at least 103 MiB are needed with this log"),
+                (["--extent-size", "3M"], "an extent of 3145728 bytes is not possible; use a "
+                                          "power of two from 64K to 64M"),
+                (["--extent-size", "32K"], "an extent of 32768 bytes is not possible; use a "
+                                           "power of two from 64K to 64M"),
+                (["--extent-size", "128M"], "an extent of 134217728 bytes is not possible; "
+                                            "use a power of two from 64K to 64M")]:
+            untouched(disk, create(disk, *more), "vol0: %s: %s" % (disk.path, line))
+    for mib in 1, 19:
+        with Loop(mib) as disk:
+            untouched(disk, create(disk),
+                      "vol0: %s: is too small: %d.0 MiB, of which the log takes 16.0 MiB; at "
+                      "least 20 MiB are needed with this log" % (disk.path, mib))
+    with Loop(20) as disk:
+        done(*create(disk), warnings=ALONE)
+
+
+def partitioned(disk):
+    entry = struct.pack("<BBBBBBBBII", 0, 0, 2, 0, 0x83, 0, 3, 0, 2048, 4096)
+    disk.write(446, entry)
+    disk.write(510, b"\x55\xaa")
+
+
+CONTENTS = [
+    ("ext4", lambda disk: run("mkfs.ext4", "-q", disk.path), "an ext4 filesystem"),
+    ("swap", lambda disk: run("mkswap", disk.path), "a swap"),
+    ("xfs", lambda disk: run("mkfs.xfs", "-q", disk.path), "a xfs filesystem"),
+    ("btrfs", lambda disk: run("mkfs.btrfs", "-q", disk.path), "a btrfs filesystem"),
+    ("partitions", partitioned, "a dos partition table"),
+]
+
+
+@tests.test("what is on a disk is not destroyed without --force")
+def _():
+    for name, make, what in CONTENTS:
+        with Loop(400) as disk:
+            make(disk)
+            untouched(disk, create(disk),
+                      "vol0: %s: carries %s; choose another disk, or --force to destroy what "
+                      "is on it" % (disk.path, what))
+            done(*create(disk, "--force"), warnings=ALONE)
+            result = subprocess.run(["blkid", "-p", disk.path], stdout=subprocess.PIPE,
+                                    text=True)
+            tap.equal(result.stdout, "", "blkid after %s" % name)
+            done("dump", disk.path)
+
+
+@tests.test("another member is not destroyed without --force")
+def _():
+    with Loop() as disk:
+        done(*create(disk), warnings=ALONE)
+        with open(TOKEN) as file:
+            device = file.read().split(":")[1]
+        line = ("vol0: %s: carries member 1 of qbd device vol0 (%s); 'qbdadm destroy --disk "
+                "%s' or --force gives it up" % (disk.path, device, disk.path))
+        untouched(disk, create(disk), line)
+        disk.write(0, bytes(BLOCK))         # the second copy is enough
+        untouched(disk, create(disk), line)
+        disk.write(disk_end(disk), b"x")
+        disk.write(0, struct.pack("<II", layout.SUPERBLOCK, 1) + b"y" * 100)
+        untouched(disk, create(disk),
+                  "vol0: %s: carries a qbd superblock that is not good ('qbdadm dump %s' "
+                  "shows it); --force gives it up" % (disk.path, disk.path))
+        done(*create(disk, "--force"), warnings=ALONE)
+
+
+def disk_end(disk):
+    return os.stat(disk.file).st_size - BLOCK
+
+
+@tests.test("a disk in use is refused, and why is said")
+def _():
+    def check(disk, why):
+        line = ("%s: is in use (%s); release it (umount, swapoff, qbdadm down) or choose "
+                "another disk" % (disk.path, why))
+        for more in [], ["--force"]:
+            refused(create(disk, *more), "vol0: " + line)
+        refused(["destroy", "--force", "--yes", "--disk", disk.path], line)
+        refused(["checksum", disk.path], line)
+
+    with Loop() as disk:
+        run("mkfs.ext4", "-q", disk.path)
+        os.makedirs(WORK + "/mount", exist_ok=True)
+        run("mount", disk.path, WORK + "/mount")
+        check(disk, "mounted on %s/mount" % WORK)
+        run("umount", WORK + "/mount")
+        held = os.open(disk.path, os.O_RDONLY | os.O_EXCL)
+        check(disk, "opened exclusively by the kernel or another program")
+        os.close(held)
+        run("dmsetup", "create", "holder", "--table", "0 1000 linear %s 0" % disk.path)
+        try:
+            check(disk, "part of dm-0")
+        finally:
+            run("dmsetup", "remove", "holder")
+        done(*create(disk, "--force"), warnings=ALONE)
+        held = os.open(disk.path, os.O_RDONLY | os.O_EXCL)
+        check(disk, "member 1 of vol0, it seems, is up on it")
+        os.close(held)
+
+
+@tests.test("a read-only disk is refused")
+def _():
+    with Loop(100, "--read-only") as disk:
+        status, output, errors = qbdadm(*create(disk))
+        tap.equal((status, output), (1, ""), "create")
+        tap.check(re.fullmatch(r"qbdadm: vol0: %s: .*\n" % disk.path, errors), errors)
+
+
+@tests.test("a disk that forgets what is written is found out")
+def _():
+    with Loop() as disk:
+        sectors = 100 << 11
+        run("dmsetup", "create", "liar", "--table",
+            "0 %d flakey %s 0 0 60 1 drop_writes" % (sectors, disk.path))
+        try:
+            disk.path, path = "/dev/mapper/liar", disk.path
+            refused(create(disk), "vol0: /dev/mapper/liar: does not hold what was written "
+                                  "near block 16; this disk is broken, use another")
+        finally:
+            disk.path = path
+            run("dmsetup", "remove", "liar")
+        refused(["dump", disk.path],
+                "%s: is no qbd disk; make it one with 'qbdadm create'" % disk.path)
+
+
+@tests.test("destroy asks, and then nothing is left")
+def _():
+    with Loop() as disk:
+        foreign = "%s: is no qbd disk; make it one with 'qbdadm create'" % disk.path
+        untouched(disk, ["destroy", "--disk", disk.path, "--yes"], foreign)
+        untouched(disk, ["destroy", "--disk", disk.path, "--yes", "--force"], foreign)
+        done(*create(disk), warnings=ALONE)
+        untouched(disk, ["destroy", "--disk", disk.path],
+                  "%s: not destroyed; answer 'yes' or give --yes" % disk.path)
+        tap.equal(done("destroy", "--disk", disk.path, "--yes"),
+                  "%s: was member 1 of qbd device vol0, is none any more\n" % disk.path,
+                  "destroy")
+        refused(["dump", disk.path], foreign)
+        done(*create(disk), warnings=ALONE)
+        for offset in 0, disk_end(disk):
+            disk.write(offset + 300, b"?")
+        status, _, errors = qbdadm("destroy", "--yes", "--disk", disk.path)
+        tap.equal(status, 1, "destroy of a damaged one")
+        tap.check(errors.endswith("--force destroys it all the same\n"), errors)
+        done("destroy", "--yes", "--force", "--disk", disk.path)
+        refused(["dump", disk.path], foreign)
+
+
+@tests.test("even numbers of members are warned of")
+def _():
+    with Loop() as disk:
+        done(*create(disk, members=MEMBER + ",2=127.0.0.2"),
+             warnings="qbdadm: warning: 2 members survive no more failures than 1 do; an odd "
+                      "number is better\n")
+
+
+# ---- with the module -------------------------------------------------------------
+
+class Up:
+    """A device of one member, up."""
+
+    def __init__(self, name="vol0", *options, members=MEMBER, token=TOKEN):
+        self.disk = Loop()
+        self.name = name
+        tap.equal(qbdadm(*create(self.disk, name=name, members=members, token=token))[0], 0,
+                  "create")
+        self.up = json.loads(done("up", name, "--disk", self.disk.path, "--json",
+                                  "--memory", "8M", *options))
+        self.device = self.up["device"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        qbdadm("down", self.name, "--force")
+        self.disk.__exit__()
+
+
+def status(name):
+    return json.loads(done("status", name, "--json"))["devices"][0]
+
+
+@tests.test("up, status, down")
+def _():
+    tap.equal(done("status"), "no device is up in this network namespace\n", "status")
+    tap.equal(json.loads(done("status", "--json")), {"devices": []}, "status --json")
+    refused(["status", "vol0"], "vol0: no such device is up in this network namespace")
+    with Up("vol0", "--wait-leader") as one:
+        tap.equal(one.up["leader"], 1, "leader")
+        tap.equal(os.readlink("/dev/qbd/vol0"), "../" + one.device[5:], "link")
+        found = status("vol0")
+        tap.equal((found["role"], found["leader"], found["has_quorum"], found["device"],
+                   found["voters"], found["device_bytes"]),
+                  ("leader", 1, True, one.device, 1, 81 << 20), "status")
+        text = done("status", "vol0")
+        tap.check("this host: alpha (1), leader" in text, text)
+        refused(["up", "vol0", "--disk", one.disk.path],
+                "%s is in use (mounted, or by another device); free it first" %
+                one.disk.path)
+        done("dump", one.disk.path)
+        tap.equal(done("down", "vol0"), "vol0: member 1 is down\n", "down")
+        tap.check(not os.path.lexists("/dev/qbd/vol0"), "the link is left")
+        refused(["down", "vol0"], "vol0: no such device is up in this network namespace")
+
+
+@tests.test("what was written is what checksum finds")
+def _():
+    with Up("vol0", "--wait-leader") as one:
+        data = os.urandom(3 << 20)
+        with open("/dev/qbd/vol0", "r+b") as device:
+            device.seek(5 << 20)
+            device.write(data)
+        with open(one.device, "rb") as device:
+            wanted = hashlib.sha256(device.read()).hexdigest()
+        done("down", "vol0")
+        found = json.loads(done("checksum", one.disk.path, "--json"))
+        tap.equal((found["sha256"], found["extents_written"]), (wanted, 3), "checksum")
+
+
+@tests.test("the wrong disk is not brought up")
+def _():
+    with Loop() as disk:
+        refused(["up", "vol1", "--disk", disk.path],
+                "vol1: %s: is no qbd disk; make it one with 'qbdadm create'" % disk.path)
+        done(*create(disk), warnings=ALONE)
+        refused(["up", "vol1", "--disk", disk.path],
+                "vol1: %s: is a member of vol0, not of vol1; 'qbdadm up vol0 --disk %s' "
+                "brings that one up" % (disk.path, disk.path))
+        refused(["up", "--disk", "/nowhere"], "/nowhere: is not there; check the path")
+        tap.equal(json.loads(done("status", "--json")), {"devices": []}, "status")
+
+
+@tests.test("create --up does both")
+def _():
+    with Loop() as disk:
+        output = done(*create(disk, "--up"), warnings=ALONE)
+        tap.check(output.endswith("vol0: member 1 is up as /dev/qbd0\n"), output)
+        done("down", "vol0")
+
+
+@tests.test("a device in use goes down by force only")
+def _():
+    with Up("vol0", "--wait-leader") as one:
+        held = os.open(one.device, os.O_RDWR)
+        status_, output, errors = qbdadm("down", "vol0")
+        tap.equal((status_, output), (1, ""), "down")
+        tap.check(re.fullmatch(r"qbdadm: vol0: .*in use.*\n", errors), errors)
+        tap.equal(status("vol0")["in_use"], 1, "users")
+        done("down", "vol0", "--force")
+        os.close(held)
+        tap.equal(json.loads(done("status", "--json")), {"devices": []}, "status")
+
+
+@tests.test("--wait-leader gives up in time, and the member stays up")
+def _():
+    with Up("vol0", members=MEMBER + ",2=127.0.0.1:7901,3=127.0.0.1:7902") as one:
+        done("down", "vol0")
+        begin = time.monotonic()
+        refused(["up", "vol0", "--disk", one.disk.path, "--wait-leader=1"],
+                "vol0: is up, but no leader is known after 1 s: 2 of 3 members needed, 1 up; "
+                "bring the others up")
+        tap.check(0.9 < time.monotonic() - begin < 20, "it did not wait as told")
+        found = status("vol0")
+        tap.equal((found["has_quorum"], found["leader"], found["may_lose"]), (False, 0, -1),
+                  "status")
+        tap.check(found["problems"][0]["severity"] == "bad", found["problems"])
+        text = done("status")
+        tap.check("!! no quorum: I/O waits; bring back 1 of: member2, member3" in text, text)
+        status_, output, errors = qbdadm("leader", "show", "vol0")
+        tap.equal((status_, output, errors),
+                  (1, "vol0: leader is nobody in term %d\n" % status("vol0")["term"], ""),
+                  "leader show")
+        status_, output, errors = qbdadm("leader", "move", "vol0", "member2")
+        tap.equal((status_, output, errors.count("\n")), (1, "", 1), "leader move")
+
+
+@tests.test("links of others are left alone")
+def _():
+    os.makedirs("/dev/qbd", exist_ok=True)
+    os.symlink("../qbd77", "/dev/qbd/vol0")         # dangling: replaced
+    two = MEMBER + ",2=beta@127.0.0.2"
+    with Up("vol0", members=two) as one:
+        tap.equal(os.readlink("/dev/qbd/vol0"), "../" + one.device[5:], "link")
+        run("ip", "netns", "add", "tool")
+        run("ip", "-n", "tool", "link", "set", "lo", "up")
+        with Loop() as disk:
+            prefix = ["ip", "netns", "exec", "tool", "qbdadm"]
+            tap.equal(qbdadm(*create(disk, members=two, number=2))[0], 0, "create")
+            result = subprocess.run([*prefix, "up", "vol0", "--disk", disk.path],
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                    text=True, timeout=60)
+            tap.equal((result.returncode, result.stdout, result.stderr),
+                      (0, "vol0: member 2 is up as /dev/qbd1\n",
+                       "qbdadm: warning: /dev/qbd/vol0: is the link of another device of "
+                       "this name that is up; use /dev/qbd1 for this one\n"), "up")
+            tap.equal(os.readlink("/dev/qbd/vol0"), "../" + one.device[5:], "link")
+            # Each namespace sees its own.
+            tap.equal([device["number"] for device in
+                       json.loads(run(*prefix, "status", "--json"))["devices"]], [1],
+                      "devices there")
+            tap.equal(status("vol0")["number"], 0, "device here")
+            run(*prefix, "down", "vol0")
+            tap.equal(os.readlink("/dev/qbd/vol0"), "../" + one.device[5:], "link")
+        run("ip", "netns", "del", "tool")
+
+
+@tests.test("set changes what it is told, and nothing else")
+def _():
+    with Up("vol0", "--wait-leader") as _:
+        before = status("vol0")["settings"]
+        tap.equal(before, {"election_timeout_ms": 150, "heartbeat_ms": 50,
+                           "no_quorum": "suspend",
+                           "no_quorum_grace_ms": before["no_quorum_grace_ms"],
+                           "read": "lease", "window_bytes": 8 << 20}, "by default")
+        done("set", "vol0", "--no-quorum", "error", "--no-quorum-grace", "1234")
+        tap.equal(status("vol0")["settings"],
+                  dict(before, no_quorum="error", no_quorum_grace_ms=1234), "settings")
+        done("set", "vol0", "--read", "quorum", "--election-timeout", "600", "--heartbeat",
+             "200", "--window", "4M")
+        wanted = {"election_timeout_ms": 600, "heartbeat_ms": 200, "no_quorum": "error",
+                  "no_quorum_grace_ms": 1234, "read": "quorum", "window_bytes": 4 << 20}
+        tap.equal(status("vol0")["settings"], wanted, "settings")
+        for bad in [["--heartbeat", "201"], ["--election-timeout", "0"],
+                    ["--heartbeat", "0"], ["--window", "0"],
+                    ["--election-timeout", "4294967295"]]:
+            status_, output, errors = qbdadm("set", "vol0", *bad)
+            tap.equal((status_, output, errors.count("\n")), (1, "", 1), "set %s" % bad)
+            tap.check(errors.startswith("qbdadm: vol0: "), errors)
+            tap.equal(status("vol0")["settings"], wanted, "settings after %s" % bad)
+
+
+class Events:
+    """qbdadm events, running."""
+
+    def __init__(self, *options):
+        self.process = subprocess.Popen(["qbdadm", "events", *options],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True)
+
+    def end(self):
+        output, errors = self.process.communicate(timeout=60)
+        return self.process.returncode, output, errors
+
+
+@tests.test("no event is missed after 'listening'")
+def _():
+    with Loop() as disk:
+        done(*create(disk), warnings=ALONE)
+        events = Events("--count", "3", "vol0")
+        tap.equal(events.process.stderr.readline(), "qbdadm: listening\n", "first line")
+        done("up", "vol0", "--disk", disk.path, "--wait-leader")
+        code, output, errors = events.end()
+        tap.equal((code, errors), (0, ""), "events")
+        lines = output.splitlines()
+        tap.equal([line.split()[:2] for line in lines],
+                  [["vol0", str(number)] for number in (1, 2, 3)], "numbers")
+        events = Events("--json", "--count", "2")
+        tap.equal(json.loads(events.process.stdout.readline())["event"], "listening", "first")
+        done("set", "vol0", "--heartbeat", "40")
+        done("down", "vol0")
+        code, output, errors = events.end()
+        tap.equal((code, errors), (0, ""), "events --json")
+        found = [json.loads(line) for line in output.splitlines()]
+        tap.equal([event["event"] for event in found], ["settings", "down"], "events")
+        tap.equal([event["name"] for event in found], ["vol0"] * 2, "names")
+        tap.equal(found[1]["sequence"], found[0]["sequence"] + 1, "numbers")
+        tap.equal(Events("--timeout", "1").end(), (0, "", "qbdadm: listening\n"), "timeout")
+        tap.equal(Events("--timeout", "1", "--count", "1").end(),
+                  (1, "", "qbdadm: listening\nqbdadm: events: 0 of 1 came within 1 s\n"),
+                  "count and timeout")
+
+
+@tests.test("leader move says what cannot be")
+def _():
+    with Up("vol0", "--wait-leader") as _:
+        refused(["leader", "move", "vol0", "beta"],
+                "vol0: 'beta' is no member; members are alpha (1)")
+        tap.equal(done("leader", "show", "vol0"), "vol0: leader is alpha (1) in term 1\n",
+                  "leader show")
+
+
+@tests.test("a status of sixteen members and of many devices fits")
+def _():
+    members = ",".join("%d=%s%d@127.0.0.%d" % (n, "n" * 29, n, n) for n in range(1, 17))
+    devices = []
+    try:
+        for number in range(1, 6):
+            name = "v%d-" % number + "x" * 60
+            token = os.path.join(WORK, "token-%d" % number)
+            done("token", "new", "--out", token)
+            devices.append(Up(name, token=token,
+                              members=members.replace("127.0.0.", "127.0.%d." % number)))
+        found = json.loads(done("status", "--json"))["devices"]
+        tap.equal([device["name"] for device in found],
+                  [device.name for device in devices], "devices")
+        for device in found:
+            tap.equal([member["id"] for member in device["members"]], list(range(1, 17)),
+                      "members")
+            tap.equal(device["members"][15]["name"], "n" * 29 + "16", "name")
+            same = {key: device[key] for key in SAME}
+            one = status(device["name"])
+            tap.equal({key: one[key] for key in SAME}, same, "one and all")
+    finally:
+        for device in devices:
+            device.__exit__()
+
+
+# What does not change between two looks at a device that has no quorum.
+SAME = ("name", "uuid", "number", "member_id", "device_bytes", "voters", "settings")
+
+
+@tests.test("nobody but root changes anything")
+def _():
+    user = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    with Up("vol0", "--wait-leader") as one:
+        for arguments in [["down", "vol0"], ["set", "vol0", "--heartbeat", "30"],
+                          ["leader", "move", "vol0", "1"]]:
+            result = subprocess.run([*user, "qbdadm", *arguments], stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE, text=True, timeout=60)
+            tap.equal((result.returncode, result.stdout, result.stderr),
+                      (1, "", "qbdadm: vol0: the kernel does not permit it; run this as "
+                              "root\n"), " ".join(arguments))
+        result = subprocess.run([*user, "qbdadm", "up", "--disk", one.disk.path],
+                                stderr=subprocess.PIPE, text=True, timeout=60)
+        tap.equal((result.returncode, result.stderr),
+                  (1, "qbdadm: %s: Permission denied; run this as root\n" % one.disk.path),
+                  "up")
+        run(*user, "qbdadm", "status", "vol0")
+        # Network administration alone opens no disks.
+        result = subprocess.run(["setpriv", "--bounding-set", "-sys_admin", "--inh-caps",
+                                 "-sys_admin", "qbdadm", "down", "vol0"],
+                                stderr=subprocess.PIPE, text=True, timeout=60)
+        tap.equal((result.returncode, result.stderr),
+                  (1, "qbdadm: vol0: this opens or closes a disk: it needs "
+                      "CAP_SYS_ADMIN\n"), "down without CAP_SYS_ADMIN")
+        tap.equal(status("vol0")["role"], "leader", "role")
+
+
+# ---- raw netlink -----------------------------------------------------------------
+
+class Netlink:
+    """Messages by hand, to say what qbdadm never would."""
+
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 16)
+        self.socket.bind((0, 0))
+        self.socket.setsockopt(270, 11, 1)          # NETLINK_EXT_ACK
+        self.socket.settimeout(20)
+        self.sequence = 0
+        answer, _ = self.talk(16, 3, self.attribute(2, b"qbd\0"))
+        (self.family,) = [struct.unpack("<H", data)[0]
+                          for kind, data in self.attributes(answer[20:]) if kind == 1]
+
+    @staticmethod
+    def attribute(kind, data):
+        return struct.pack("<HH", 4 + len(data), kind) + data + bytes(-len(data) % 4)
+
+    @staticmethod
+    def attributes(data):
+        while len(data) >= 4:
+            length, kind = struct.unpack_from("<HH", data)
+            yield kind & 0x3FFF, data[4:length]
+            data = data[(length + 3) & ~3:]
+
+    def talk(self, family, command, body):
+        """Answers to one request: (data message or b"", error message)."""
+        self.sequence += 1
+        message = struct.pack("<BBH", command, 1, 0) + body
+        self.socket.send(struct.pack("<IHHII", 16 + len(message), family, 5, self.sequence,
+                                     0) + message)
+        data = b""
+        while True:
+            answer = self.socket.recv(1 << 16)
+            if struct.unpack_from("<IH", answer)[1] == 2:
+                return data, answer
+            data = answer
+
+    def error(self, command, body):
+        """errno of the answer and the text that came with it."""
+        _, answer = self.talk(self.family, command, body)
+        _, _, flags = struct.unpack_from("<IHH", answer)
+        (code,) = struct.unpack_from("<i", answer, 16)
+        text = ""
+        if flags & 0x200:
+            (length,) = struct.unpack_from("<I", answer, 20)
+            start = 20 + (16 if flags & 0x100 else (length + 3) & ~3)
+            for kind, data in self.attributes(answer[start:]):
+                if kind == 1:
+                    text = data.rstrip(b"\0").decode()
+        return -code, text
+
+
+UP, DOWN, STATUS, SET, MOVE = 1, 2, 3, 4, 5
+
+
+@tests.test("netlink messages are validated strictly, and the answer says why")
+def _():
+    netlink = Netlink()
+    a = netlink.attribute
+    number = struct.pack("<I", 7)
+    for command, body, code, text in [
+            (STATUS, b"", 22, "the name of the device is missing"),
+            (STATUS, a(1, b"x" * 64 + b"\0"), 22, None),
+            (STATUS, a(1, b"vol0"), 22, None),                      # no NUL
+            (STATUS, a(1, b"vol0\0"), 19,
+             "vol0: no such device is up in this network namespace"),
+            (STATUS, a(1, b"vol0\0") + a(500, number), 22, None),   # unknown
+            (STATUS, a(1, b"vol0\0") + a(2, b"x\0"), 22, None),     # not of this operation
+            (DOWN, a(1, b"vol0\0") + a(5, number), 34, None),       # a flag with contents
+            (UP, b"", 22, "the path of the disk is missing"),
+            (UP, a(2, b"/dev/null\0") + a(3, number), 22,
+             "memory of 7 bytes is not possible: give 8M to 1024M"),
+            (UP, a(2, b"/dev/null\0") + a(3, b"\0" * 8), 22, None),
+            (UP, a(2, b"/dev/null\0") + a(4, number), 22, None),    # no nest
+            (UP, a(2, b"/dev/null\0") + a(0x8004, a(3, number)), 34, None),
+            (UP, a(2, b"/" * 4097 + b"\0"), 22, None),
+            (SET, a(1, b"vol0\0"), 22, "there is nothing to set"),
+            (99, b"", 95, None)]:
+        found = netlink.error(command, body)
+        tap.equal(found[0], code, "errno of %d %r (%s)" % (command, body[:40], found[1]))
+        if text is not None:
+            tap.equal(found[1], text, "text of %d %r" % (command, body[:40]))
+
+
+@tests.test("netlink messages at random do no harm")
+def _():
+    seed = int(os.environ.get("QBD_TEST_SEED") or time.time())
+    tap.comment("QBD_TEST_SEED=%d" % seed)
+    rng = random.Random(seed)
+    netlink = Netlink()
+    values = [b"", b"vol0\0", b"/dev/null\0", struct.pack("<I", 1), bytes(8), b"\xff" * 4]
+
+    def attributes(depth=0):
+        body = b""
+        for _ in range(rng.randrange(5)):
+            data = rng.choice(values + [rng.randbytes(rng.randrange(40))])
+            if depth < 2 and rng.random() < 0.3:
+                data = attributes(depth + 1)
+            kind = rng.randrange(10) | (0x8000 if rng.random() < 0.3 else 0)
+            body += netlink.attribute(kind, data)
+        return body
+
+    with Up("vol0", "--wait-leader") as _:
+        for _ in range(2000):
+            # Whatever it is, it is answered; going down by such luck is not tried.
+            netlink.error(rng.choice([UP, STATUS, SET, MOVE, 6, 7, 255]), attributes())
+        tap.equal(status("vol0")["role"], "leader", "role")
+
+
+@tests.test("a hundred errors at once all have a text")
+def _():
+    netlink = Netlink()
+    body = netlink.attribute(1, b"nothing\0")
+    wanted = {"nothing: no such device is up in this network namespace",
+              "too many errors at once: the reason is in the kernel log"}
+    texts = [netlink.error(STATUS, body)[1] for _ in range(100)]
+    tap.check(set(texts) == wanted, "texts: %s" % set(texts))
+
+
+def main():
+    os.makedirs(WORK, exist_ok=True)
+    run("ip", "link", "set", "lo", "up")
+    done("token", "new", "--out", TOKEN)
+    tests.run()
+
+
+main()
