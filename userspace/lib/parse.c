@@ -28,27 +28,30 @@ static int size_shift(const char *suffix)
 	return *suffix ? -1 : shift;
 }
 
-/* Digits and a point only: strtold() alone would take "0x10" and "1e9", too. */
+/* Digits and a point only: strtod() alone would take "0x10" and "1e9", too. */
 int qbd_parse_size(const char *text, uint64_t *bytes, struct qbd_error *error)
 {
+	double fraction = 0;
 	char digits[32], *end;
-	long double value;
+	uint64_t whole;
 	size_t length;
 	int shift;
 
 	length = strspn(text, "0123456789.");
-	if (!isdigit((unsigned char)text[0]) || length >= sizeof(digits))
+	shift = size_shift(text + length);
+	if (!isdigit((unsigned char)text[0]) || length >= sizeof(digits) || shift < 0)
 		goto bad;
 	memcpy(digits, text, length);
 	digits[length] = '\0';
-	value = strtold(digits, &end);
-	shift = size_shift(text + length);
-	if (*end || shift < 0)
-		goto bad;
-	value *= (long double)(1ULL << shift);
-	if (value >= (long double)(1ULL << 63))
+	errno = 0;
+	whole = strtoull(digits, &end, 10);
+	if (errno || whole > (uint64_t)INT64_MAX >> shift)
 		return qbd_fail(error, ERANGE, "size '%s': is too large; less than 8E", text);
-	*bytes = (uint64_t)value;
+	if (end[0] == '.' && end[1])
+		fraction = strtod(end, &end);
+	if (*end)
+		goto bad;
+	*bytes = (whole << shift) + (uint64_t)(fraction * (double)(1ULL << shift));
 	return 0;
 bad:
 	return qbd_fail(error, EINVAL,
