@@ -266,6 +266,9 @@ static int fail_superblock(const struct qbd_disk *disk,
 		return qbd_fail(error, EUCLEAN,
 				"%s: the two superblock copies belong to different members: disks were mixed; look with 'qbdadm dump'",
 				disk->path);
+	if (copy->verdict == QBD_VERDICT_UNREADABLE)
+		return qbd_fail(error, EIO, "%s; the disk or the way to it is broken",
+				copy->reason);
 	return qbd_fail(error, EUCLEAN,
 			"%s: no superblock copy is good (block %" PRIu64 ": %s: %s); look with 'qbdadm dump', or give this replica up and make it anew under another id",
 			disk->path, copy->block, qbd_verdict_text(copy->verdict), copy->reason);
