@@ -472,6 +472,7 @@ void qbd_connection_watch(struct qbd_connection *connection)
 static void watch_silence(struct qbd_connection *connection)
 {
 	unsigned long limit = msecs_to_jiffies(READ_ONCE(connection->net->silence_ms));
+	struct sock *sk = connection->socket->sk;
 	unsigned long now = jiffies;
 	bool receiver_waits;
 
@@ -482,6 +483,11 @@ static void watch_silence(struct qbd_connection *connection)
 	if (receiver_waits)
 		WRITE_ONCE(connection->last_received, now);
 	if (time_after(now, READ_ONCE(connection->last_received) + limit)) {
+		/* This host had no time for it: what is there speaks. */
+		if (!skb_queue_empty_lockless(&sk->sk_receive_queue)) {
+			qbd_connection_queue(connection, &connection->receive_work);
+			return;
+		}
 		qbd_connection_close(connection, "silent for %u ms",
 				     jiffies_to_msecs(now - connection->last_received));
 		return;
