@@ -307,7 +307,14 @@ void qbd_campaign_tally(struct qbd_core *core)
  */
 void qbd_election_start(struct qbd_core *core)
 {
-	bool alone = qbd_quorum_is_self(core) && qbd_core_self_votes(core);
+	/*
+	 * Nobody else can have led: alone in a committed configuration, and its
+	 * last vote was for itself. (A member on its way out may lead with the
+	 * vote of the only one that stays, and hold a lease by it.)
+	 */
+	bool alone = core->levels_count == 1 && qbd_quorum_is_self(core) &&
+		     qbd_core_self_votes(core) &&
+		     (!core->term || core->vote == core->self);
 
 	qbd_election_arm(core);
 	/*
@@ -315,7 +322,7 @@ void qbd_election_start(struct qbd_core *core)
 	 * lease it had supported; the leader went on serving reads next to the
 	 * new one. So: no votes for one T. Not needed where no lease can have
 	 * been supported: by a member of term 0, which never answered a leader,
-	 * and by one that is a quorum alone.
+	 * and by one that was always alone.
 	 */
 	if (core->term && !alone)
 		core->guard_until = core->now + core->options.election_timeout;

@@ -488,6 +488,27 @@ static void the_only_voter_leads_at_once(struct qbd_test *test)
 	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
 }
 
+/*
+ * 1 leads, and appends a configuration of 2 alone. 2 answers its heartbeats, is
+ * restarted, finds itself alone and leads at once, while 1 still reads under the
+ * lease that 2 supported.
+ */
+static void accident_39_the_last_one_may_have_supported_another(struct qbd_test *test)
+{
+	struct qbd_config config;
+	struct qbd_core *core;
+
+	lab_config(&config, 1, 1);
+	core = solo_start_config(&config, 5, 2, NULL, 0);
+	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
+	QBD_EQUAL(test, core->guard_until,
+		  solo->now + core->options.election_timeout);
+	solo_tick_after(core->options.election_timeout - 1);
+	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
+	solo_tick_after(core->options.election_timeout + 1);
+	QBD_EQUAL(test, core->role, QBD_ROLE_CANDIDATE);
+}
+
 static void a_witness_votes_but_never_leads(struct qbd_test *test)
 {
 	struct qbd_config config;
@@ -544,5 +565,6 @@ QBD_SUITE(core_election,
 	  QBD_CASE(a_leader_with_a_quorum_does_not_vote),
 	  QBD_CASE(accident_39_no_votes_right_after_a_start),
 	  QBD_CASE(the_only_voter_leads_at_once),
+	  QBD_CASE(accident_39_the_last_one_may_have_supported_another),
 	  QBD_CASE(a_witness_votes_but_never_leads),
 	  QBD_CASE(two_leaders_in_a_term_stop_this_member));
