@@ -208,7 +208,8 @@ static void finish(struct qbd_store *store)
 		checkpoint->fill = false;
 		if (!(checkpoint->next.flags & QBD_STATE_FILLING))
 			store->fill.active = false;
-		store->notices.fill_durable = true;
+		/* Another change came meanwhile: it is reported with the next one. */
+		store->notices.fill_durable = !store->fill.changed;
 	}
 	qbd_log_reclaim(store, checkpoint->next.log_first_index);
 }

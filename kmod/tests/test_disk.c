@@ -77,8 +77,40 @@ static bool touches_bad(const struct test_disk *disk, const struct bio *bio)
 	       bio_end_sector(bio) > disk->fail_first;
 }
 
+/* What is not stable is lost, in part. */
+static void power_cut(struct test_disk *disk)
+{
+	bool preflush = false;
+	struct bio *bio;
+	u64 sector;
+
+	disk->dead = true;
+	/* A write with a preflush had not begun, or its flush is over. */
+	bio_list_for_each(bio, &disk->bios)
+		preflush |= bio->bi_opf & REQ_PREFLUSH;
+	preflush = preflush && test_random(&disk->random, 2);
+	if (preflush)
+		flush(disk);
+	bio_list_for_each(bio, &disk->bios)
+		if (op_is_write(bio_op(bio)) && bio_sectors(bio) &&
+		    (preflush || !(bio->bi_opf & REQ_PREFLUSH)))
+			write_sectors(disk, bio, true);
+	for_each_set_bit(sector, disk->dirty, disk->sectors) {
+		u8 *cached = disk->cached + (sector << SECTOR_SHIFT);
+		u8 *stable = disk->stable + (sector << SECTOR_SHIFT);
+
+		if (test_random(&disk->random, 2))
+			memcpy(stable, cached, SECTOR_SIZE);
+		else
+			memcpy(cached, stable, SECTOR_SIZE);
+	}
+	bitmap_zero(disk->dirty, disk->sectors);
+}
+
 static blk_status_t perform(struct test_disk *disk, struct bio *bio)
 {
+	if (disk->cut_after && op_is_write(bio_op(bio)) && !--disk->cut_after)
+		power_cut(disk);
 	if (disk->dead)
 		return BLK_STS_IOERR;
 	if (bio->bi_opf & (REQ_PREFLUSH | REQ_FUA) && disk->fail_flushes)
@@ -162,26 +194,17 @@ static const struct block_device_operations test_disk_fops = {
 
 void test_disk_power_cut(struct test_disk *disk)
 {
-	struct bio *bio;
-	u64 sector;
-
 	spin_lock_irq(&disk->lock);
-	disk->dead = true;
-	bio_list_for_each(bio, &disk->bios)
-		if (op_is_write(bio_op(bio)) && bio_sectors(bio))
-			write_sectors(disk, bio, true);
-	for_each_set_bit(sector, disk->dirty, disk->sectors) {
-		u8 *cached = disk->cached + (sector << SECTOR_SHIFT);
-		u8 *stable = disk->stable + (sector << SECTOR_SHIFT);
-
-		if (test_random(&disk->random, 2))
-			memcpy(stable, cached, SECTOR_SIZE);
-		else
-			memcpy(cached, stable, SECTOR_SIZE);
-	}
-	bitmap_zero(disk->dirty, disk->sectors);
+	power_cut(disk);
 	spin_unlock_irq(&disk->lock);
 	queue_work(system_unbound_wq, &disk->worker);
+}
+
+void test_disk_cut_after(struct test_disk *disk, u32 bios)
+{
+	spin_lock_irq(&disk->lock);
+	disk->cut_after = bios;
+	spin_unlock_irq(&disk->lock);
 }
 
 void test_disk_power_on(struct test_disk *disk)
@@ -190,6 +213,7 @@ void test_disk_power_on(struct test_disk *disk)
 	spin_lock_irq(&disk->lock);
 	WARN_ON(!bio_list_empty(&disk->bios));
 	disk->dead = false;
+	disk->cut_after = 0;
 	disk->hang = false;
 	spin_unlock_irq(&disk->lock);
 }

@@ -26,6 +26,7 @@
  * @random: decides order and fate
  * @hang: nothing completes
  * @dead: the power was cut, everything fails
+ * @cut_after: the power will be cut in so many writes; 0: it will not
  * @fail_writes: writes that touch [@fail_first, @fail_last] fail
  * @fail_reads: likewise
  * @fail_flushes: flushes and FUA fail
@@ -49,6 +50,7 @@ struct test_disk {
 	struct rnd_state random;
 	bool hang;
 	bool dead;
+	u32 cut_after;
 	bool fail_writes;
 	bool fail_reads;
 	bool fail_flushes;
@@ -65,6 +67,8 @@ struct test_disk *test_disk_create(u64 blocks, u64 seed);
 void test_disk_destroy(struct test_disk *disk);
 /* What is not stable is lost, in part; all I/O fails until test_disk_power_on(). */
 void test_disk_power_cut(struct test_disk *disk);
+/* Cut it when so many more writes and flushes are done; 0: never. */
+void test_disk_cut_after(struct test_disk *disk, u32 bios);
 void test_disk_power_on(struct test_disk *disk);
 void test_disk_hang(struct test_disk *disk, bool hang);
 /* Direct access, when nothing is under way. */
