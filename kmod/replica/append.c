@@ -131,22 +131,25 @@ void qbd_append_loaded(struct qbd_replica *replica, u64 index, struct qbd_record
 		if (!peer->loading || peer->loading_index != index)
 			continue;
 		peer->loading = false;
+		peer->pull = true;
 		if (IS_ERR(record))
 			continue;
 		if (peer->loaded)
 			qbd_record_put(peer->loaded);
 		peer->loaded = qbd_record_get(record);
-		peer->pull = true;
 	}
 	if (!IS_ERR(record)) {
 		qbd_record_put(record);
 		return;
 	}
+	/* Reclaimed or cut off meanwhile, or no memory: the peer is looked at anew. */
+	if (PTR_ERR(record) != -EBADMSG && PTR_ERR(record) != -EIO)
+		return;
 	/* Others have this record; one of them has to lead. */
-	snprintf(replica->problem, sizeof(replica->problem),
+	snprintf(replica->read_problem, sizeof(replica->read_problem),
 		 "log record %llu on this disk cannot be read (error %ld)", index,
 		 PTR_ERR(record));
-	qbd_err(replica, "%s; leadership is handed over", replica->problem);
+	qbd_err(replica, "%s; leadership is handed over", replica->read_problem);
 	replica->read_failed = true;
 	replica->step_down_until = replica->now +
 		20ull * replica->settings.election_timeout_ms * NSEC_PER_MSEC;
@@ -217,10 +220,18 @@ static bool process(struct qbd_replica *replica, u32 peer,
 		.entries = &entry,
 	};
 	const char *reason = "record does not follow its own frame";
+	unsigned int reserve = 0;
 
-	if (replica->store_failed || replica->fill.step == QBD_FILL_RESETTING)
+	/* A leader of an older term does not get anybody to wait for room. */
+	if (replica->store_failed || replica->fill.step == QBD_FILL_RESETTING ||
+	    append.term < replica->told_term)
 		return true;
-	if (!qbd_store_has_room(replica->store, record->data_blocks))
+	/* What only adds data waits; what may cut something off must get through. */
+	if (record->index > qbd_store_last_index(replica->store) &&
+	    entry.kind == QBD_ENTRY_DATA)
+		reserve = QBD_LOG_RESERVE_BLOCKS;
+	if (!qbd_store_has_room_at(replica->store, record->index, record->data_blocks,
+				   reserve))
 		return false;
 	if (append.prev_index + 1 != record->index)
 		goto invalid;

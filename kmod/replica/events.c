@@ -35,6 +35,9 @@ void qbd_replica_event(struct qbd_replica *replica, enum qbd_event_kind kind, u3
 	struct queued_event *queued = NULL;
 	va_list arguments;
 
+	/* Its namespace may be gone already when a disk answers at last. */
+	if (replica->silent)
+		return;
 	spin_lock(&replica->event_lock);
 	replica->event_sequence++;
 	if (replica->event_count < QBD_EVENTS_QUEUED_MAX)
@@ -119,11 +122,37 @@ void qbd_replica_stop_vouching(struct qbd_replica *replica, const char *why)
 	if (replica->store_failed)
 		return;
 	replica->store_failed = true;
-	strscpy(replica->problem, why, sizeof(replica->problem));
+	strscpy(replica->failure, why, sizeof(replica->failure));
 	qbd_err(replica, "%s; this replica stops vouching, the others go on without it", why);
 	qbd_replica_event(replica, QBD_EVENT_DISK_FAILED, 0, "%s", why);
 	qbd_core_storage_failed(replica->core, replica->now);
-	replica->dispatch = true;
+	/* Nothing will be heard of these any more: the next leader is asked. */
+	qbd_write_truncated(replica, 0);
+}
+
+/*
+ * Acknowledged records were lost here (accidents 27, 40). All is well again when
+ * they were sent again; or when an entry is committed of a leadership that began
+ * after they were acknowledged (its term is newer than what was on this disk when
+ * the member came up), and everything up to that entry is durable here: what had
+ * been acknowledged and counted is in that leader's log, before that entry, and what
+ * is not in it never counted.
+ */
+void qbd_replica_check_repaired(struct qbd_replica *replica)
+{
+	struct qbd_core_status status;
+
+	if (!replica->damaged)
+		return;
+	qbd_core_get_status(replica->core, replica->now, &status);
+	if (status.durable < replica->damaged_through &&
+	    (!status.leader || status.term <= replica->recovered_term || status.durable < status.commit ||
+	     qbd_core_term_at(replica->core, status.commit) != status.term))
+		return;
+	replica->damaged = false;
+	qbd_store_repaired(replica->store);
+	qbd_notice(replica, "what was lost has been sent again, up to %llu", status.durable);
+	qbd_replica_update_fitness(replica);
 }
 
 /* ---- the core's output -------------------------------------------------- */
@@ -194,7 +223,6 @@ static void role_changed(struct qbd_replica *replica, u32 old_role)
 		qbd_io_refuse_remote(replica);
 	for (i = 0; i < ARRAY_SIZE(replica->peers); i++)
 		qbd_fill_peer_gone(replica, &replica->peers[i]);
-	replica->dispatch = true;
 	qbd_replica_update_fitness(replica);
 }
 
@@ -238,6 +266,7 @@ static void handle_output(struct qbd_replica *replica,
 		qbd_store_commit(replica->store, output->commit);
 		qbd_write_committed(replica, output->commit);
 		qbd_replica_trim_configs(replica, output->commit);
+		qbd_replica_check_repaired(replica);
 	}
 	if (output->flags & QBD_OUT_READS_RELEASED)
 		qbd_read_released(replica, output->read_released);
@@ -249,7 +278,6 @@ static void handle_output(struct qbd_replica *replica,
 		struct qbd_core_status status;
 
 		qbd_core_get_status(replica->core, replica->now, &status);
-		replica->dispatch = true;
 		qbd_leader_move_check(replica, !status.transfer_to);
 	}
 }
@@ -293,18 +321,11 @@ static void store_log_durable(void *context, u64 generation, u64 term, u64 index
 
 	/*
 	 * The store speaks of its log as it is now, and so of the core's: both are
-	 * truncated in the same call. Their generations only count differently.
+	 * truncated in the same call, and only count their generations differently.
 	 */
-	if (generation != qbd_store_generation(replica->store))
-		return;
 	qbd_core_log_durable(replica->core, replica->now,
 			     qbd_core_generation(replica->core), term, index);
-	if (replica->damaged && index >= replica->damaged_through) {
-		replica->damaged = false;
-		replica->problem[0] = 0;
-		qbd_notice(replica, "the lost records were sent again, up to %llu", index);
-		qbd_replica_update_fitness(replica);
-	}
+	qbd_replica_check_repaired(replica);
 	qbd_replica_settle(replica);
 }
 
@@ -318,9 +339,7 @@ static void store_state_durable(void *context, u64 sequence)
 
 static void store_applied(void *context, u64 index)
 {
-	struct qbd_replica *replica = context;
-
-	replica->space = true;
+	/* The pass that runs the store looks at everything that may go on. */
 }
 
 static void store_log_reclaimed(void *context, u64 first_index)
@@ -328,7 +347,6 @@ static void store_log_reclaimed(void *context, u64 first_index)
 	struct qbd_replica *replica = context;
 
 	qbd_core_log_compacted(replica->core, first_index);
-	replica->space = true;
 	qbd_replica_settle(replica);
 }
 
@@ -357,9 +375,7 @@ static void store_fill_durable(void *context)
 
 static void store_space(void *context)
 {
-	struct qbd_replica *replica = context;
-
-	replica->space = true;
+	/* Likewise. */
 }
 
 static void store_failed(void *context, int error, const char *what)
@@ -401,7 +417,6 @@ static void net_peer_up(void *context, u32 id)
 	qbd_core_peer_connected(replica->core, replica->now, id, QBD_LINK_CONTROL);
 	qbd_core_peer_connected(replica->core, replica->now, id, QBD_LINK_BULK);
 	qbd_replica_event(replica, QBD_EVENT_PEER_UP, id, "connected");
-	replica->dispatch = true;
 	qbd_replica_settle(replica);
 }
 
@@ -423,13 +438,15 @@ static void net_peer_down(void *context, u32 id, const char *reason)
 	qbd_replica_event(replica, QBD_EVENT_PEER_DOWN, id, "%s", reason);
 	qbd_replica_settle(replica);
 	if (!qbd_replica_member(replica, id))
-		peer->id = 0;
+		qbd_replica_forget_peer(peer);
 }
 
 static void net_message(void *context, u32 peer, const struct qbd_core_message *message)
 {
 	struct qbd_replica *replica = context;
 
+	/* Its own time: this pass may have begun long before it came. */
+	replica->now = ktime_get_boottime_ns();
 	if (!qbd_core_receive(replica->core, replica->now, message))
 		qbd_net_disconnect(replica->network, peer, "malformed message");
 	qbd_replica_settle(replica);
@@ -438,8 +455,11 @@ static void net_message(void *context, u32 peer, const struct qbd_core_message *
 static void net_append(void *context, u32 peer, const struct qbd_frame_append *append,
 		       struct qbd_record *record)
 {
-	qbd_append_received(context, peer, append, record);
-	qbd_replica_settle(context);
+	struct qbd_replica *replica = context;
+
+	replica->now = ktime_get_boottime_ns();
+	qbd_append_received(replica, peer, append, record);
+	qbd_replica_settle(replica);
 }
 
 static void net_request(void *context, u32 peer, const struct qbd_frame_request *request,
@@ -479,9 +499,7 @@ static void net_fill_end(void *context, u32 peer, const struct qbd_frame_fill_en
 
 static void net_writable(void *context, u32 peer)
 {
-	struct qbd_replica *replica = context;
-
-	replica->dispatch = true;
+	/* The pass that polls the network looks at everything that may go on. */
 }
 
 static void net_refused(void *context, u32 peer, enum qbd_refusal reason)

@@ -287,9 +287,10 @@ static bool next_extent(struct qbd_replica *replica, struct qbd_fill_source *fil
  * @replica: replica
  * @peer: the follower
  *
- * Only a leader that is sure to be one (its lease is valid, so an entry of its own
- * term is committed and its commit index is not behind anybody's) and that has
- * applied what the follower's log begins after.
+ * Only once it has applied what the follower's log begins after. No lease is
+ * needed: the follower asks who leads its own term, and drops what is older than
+ * what it has applied. And the lease must not be needed: with another member gone, a
+ * new leader may be unable to commit anything before this follower is filled.
  */
 void qbd_fill_serve(struct qbd_replica *replica, struct qbd_replica_peer *peer)
 {
@@ -302,8 +303,7 @@ void qbd_fill_serve(struct qbd_replica *replica, struct qbd_replica_peer *peer)
 	    replica->told_role != QBD_ROLE_LEADER ||
 	    le64_to_cpu(fill->request.leader_term) != replica->told_term ||
 	    qbd_store_applied_index(replica->store) <
-	    le64_to_cpu(fill->request.start_index) ||
-	    !qbd_core_lease_valid(replica->core, replica->now))
+	    le64_to_cpu(fill->request.start_index))
 		return;
 	while (fill->reads < QBD_FILL_READS_MAX) {
 		u64 block;
@@ -326,15 +326,33 @@ void qbd_fill_serve(struct qbd_replica *replica, struct qbd_replica_peer *peer)
 		send_end(replica, peer, done);
 }
 
+/* It is whole, or gone: it gets records as the others do. */
+static void widen(struct qbd_replica *replica, struct qbd_replica_peer *peer)
+{
+	struct qbd_peer_status status;
+
+	if (peer->up && replica->told_role == QBD_ROLE_LEADER &&
+	    qbd_core_get_peer(replica->core, replica->now, peer->id, &status) &&
+	    (!status.heard_at || status.flags & QBD_MESSAGE_FILLING))
+		return;
+	peer->narrowed = false;
+	qbd_core_set_window(replica->core, peer->id, 0);
+}
+
 /* Pieces that are ready, and FILLs that wait. */
 void qbd_fill_go_on(struct qbd_replica *replica)
 {
 	unsigned int i;
 
 	pieces_send(replica);
-	for (i = 0; i < ARRAY_SIZE(replica->peers); i++)
-		if (replica->peers[i].id && replica->peers[i].fill.asked)
-			qbd_fill_serve(replica, &replica->peers[i]);
+	for (i = 0; i < ARRAY_SIZE(replica->peers); i++) {
+		struct qbd_replica_peer *peer = &replica->peers[i];
+
+		if (peer->id && peer->fill.asked)
+			qbd_fill_serve(replica, peer);
+		else if (peer->id && peer->narrowed)
+			widen(replica, peer);
+	}
 }
 
 /* A follower asks. A new FILL replaces the one before it. */
@@ -360,6 +378,10 @@ void qbd_fill_asked(struct qbd_replica *replica, u32 id,
 	peer->fill.next = le64_to_cpu(request->first_extent);
 	peer->fill.extent = U64_MAX;
 	peer->fill.index = le64_to_cpu(request->start_index);
+	if (!peer->narrowed) {
+		peer->narrowed = true;
+		qbd_core_set_window(replica->core, id, QBD_FILL_WINDOW);
+	}
 	qbd_fill_serve(replica, peer);
 }
 
@@ -375,6 +397,55 @@ void qbd_fill_peer_gone(struct qbd_replica *replica, struct qbd_replica_peer *pe
 
 /* ---- the follower's side ------------------------------------------------ */
 
+/* Pieces come one after the other: silence for so long means that none will. */
+#define QBD_FILL_ANSWER_NS	(60ull * NSEC_PER_SEC)
+
+/* Extents in one round: a few, fewer if they are large (the store holds 256 pieces). */
+static u32 fill_count_max(const struct qbd_replica *replica)
+{
+	u32 shift = qbd_store_identity(replica->store)->extent_shift;
+
+	return clamp(shift > 20 ? QBD_FILL_EXTENTS >> (shift - 20) : QBD_FILL_EXTENTS,
+		     1, QBD_FILL_EXTENTS);
+}
+
+/*
+ * Give this round up; it is asked for again, for fewer extents: a smaller round is
+ * over sooner, and needs less memory for what the leader appends meanwhile.
+ */
+static void abort_round(struct qbd_replica *replica)
+{
+	struct qbd_fill_target *fill = &replica->fill;
+
+	if (fill->step != QBD_FILL_ASKING && fill->step != QBD_FILL_PAUSING)
+		return;
+	fill->count = max(fill->count / 2, 1u);
+	fill->not_before = replica->now + 50 * NSEC_PER_MSEC;
+	fill->step = QBD_FILL_ABORTING;
+}
+
+/*
+ * While apply is paused nothing gives memory or log space back, and records keep
+ * coming. If they took the last of it the extents behind them in the connection
+ * would never be read.
+ */
+static bool running_short(struct qbd_replica *replica)
+{
+	return qbd_pool_pages_free(replica->pool) < qbd_pool_pages(replica->pool) / 4 ||
+	       replica->held_count;
+}
+
+/* Rested, and applied enough to pause again? */
+static bool may_begin_round(struct qbd_replica *replica)
+{
+	if (replica->now < replica->fill.not_before) {
+		qbd_replica_later(replica, replica->fill.not_before);
+		return false;
+	}
+	return qbd_pool_pages_free(replica->pool) >= qbd_pool_pages(replica->pool) / 2 &&
+	       !replica->held_count;
+}
+
 /* The leader's log does not reach this member. */
 void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 		    const struct qbd_frame_reset *reset)
@@ -387,13 +458,14 @@ void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 	if (replica->store_failed || replica->phase != QBD_PHASE_RUNNING ||
 	    peer != replica->told_leader ||
 	    le64_to_cpu(reset->leader_term) != replica->told_term ||
-	    le64_to_cpu(reset->index) <= status.last ||
-	    le64_to_cpu(reset->index) <= status.commit)
+	    !qbd_core_may_reset(replica->core, le64_to_cpu(reset->index),
+				le64_to_cpu(reset->term)))
 		return;		/* late or needless; the leader finds out */
 	if (qbd_layout_check(&reset->membership, &reason)) {
 		qbd_net_disconnect(replica->network, peer, reason);
 		return;
 	}
+	abort_round(replica);
 	/*
 	 * Nothing of the filling is under way in these. While it catches up the
 	 * leader's log may pass it by once more, and then only a reset helps.
@@ -438,7 +510,7 @@ void qbd_fill_reset_durable(struct qbd_replica *replica, u64 index)
 	replica->configs[0].layout = fill->membership;
 	if (replica->damaged && replica->damaged_through <= index) {
 		replica->damaged = false;
-		replica->problem[0] = 0;
+		qbd_store_repaired(replica->store);
 	}
 	fill->step = QBD_FILL_IDLE;
 	qbd_replica_apply_config(replica);
@@ -446,15 +518,6 @@ void qbd_fill_reset_durable(struct qbd_replica *replica, u64 index)
 	qbd_replica_event(replica, QBD_EVENT_FILL_PROGRESS, 0, "begins");
 }
 
-static void abort_round(struct qbd_replica *replica)
-{
-	struct qbd_fill_target *fill = &replica->fill;
-
-	if (fill->step != QBD_FILL_ASKING && fill->step != QBD_FILL_PAUSING)
-		return;
-	fill->step = QBD_FILL_ABORTING;
-	qbd_replica_later(replica, replica->now + 100 * NSEC_PER_MSEC);
-}
 
 static void ask(struct qbd_replica *replica)
 {
@@ -465,7 +528,7 @@ static void ask(struct qbd_replica *replica)
 		.start_index = cpu_to_le64(fill->start_index),
 		.base_index = cpu_to_le64(fill->base_index),
 		.first_extent = cpu_to_le64(fill->cursor),
-		.count = cpu_to_le32(QBD_FILL_EXTENTS),
+		.count = cpu_to_le32(fill->count),
 	};
 	struct qbd_net_frame frame = {
 		.type = QBD_FRAME_FILL,
@@ -478,6 +541,7 @@ static void ask(struct qbd_replica *replica)
 	fill->ended = false;
 	fill->last = false;
 	fill->step = QBD_FILL_ASKING;
+	fill->answer_by = replica->now + QBD_FILL_ANSWER_NS;
 	if (qbd_net_send(replica->network, fill->leader, &frame))
 		abort_round(replica);
 	else
@@ -501,6 +565,7 @@ void qbd_fill_extent(struct qbd_replica *replica, u32 peer,
 		goto drop;
 	}
 	fill->through_index = max(fill->through_index, index);
+	fill->answer_by = replica->now + QBD_FILL_ANSWER_NS;
 	fill->writes++;
 	qbd_store_fill_write(replica->store, le64_to_cpu(extent->block),
 			     le32_to_cpu(extent->count), data ? data->pages : NULL,
@@ -549,6 +614,7 @@ void qbd_fill_durable(struct qbd_replica *replica)
 
 	if (fill->step == QBD_FILL_ADVANCING) {
 		fill->cursor = fill->next_cursor;
+		fill->count = min(fill->count + 1, fill_count_max(replica));
 		qbd_store_apply_pause(replica->store, false);
 		fill->step = QBD_FILL_CATCHING_UP;
 		if (fill->cursor - fill->event_at >= fill->extents_total / 64 + 1) {
@@ -586,12 +652,20 @@ void qbd_fill_proceed(struct qbd_replica *replica)
 	    (!leader_to_ask(replica) ||
 	     (fill->step == QBD_FILL_ASKING &&
 	      (fill->leader != replica->told_leader ||
-	       fill->leader_term != replica->told_term))))
+	       fill->leader_term != replica->told_term)) ||
+	     running_short(replica)))
 		abort_round(replica);
+	if (fill->step == QBD_FILL_ASKING && !fill->ended) {
+		if (replica->now >= fill->answer_by)
+			abort_round(replica);
+		else
+			qbd_replica_later(replica, fill->answer_by);
+	}
 	switch (fill->step) {
 	case QBD_FILL_IDLE:
-		if (!leader_to_ask(replica))
+		if (!leader_to_ask(replica) || !may_begin_round(replica))
 			return;
+		fill->count = clamp(fill->count, 1u, fill_count_max(replica));
 		qbd_store_apply_pause(replica->store, true);
 		fill->step = QBD_FILL_PAUSING;
 		fallthrough;
@@ -611,7 +685,7 @@ void qbd_fill_proceed(struct qbd_replica *replica)
 			return;
 		qbd_store_apply_pause(replica->store, false);
 		fill->step = QBD_FILL_IDLE;
-		qbd_replica_later(replica, replica->now + 50 * NSEC_PER_MSEC);
+		qbd_replica_later(replica, fill->not_before);
 		return;
 	case QBD_FILL_CATCHING_UP:
 		qbd_core_get_status(replica->core, replica->now, &status);

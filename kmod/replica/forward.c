@@ -148,7 +148,6 @@ void qbd_forward_recall(struct qbd_replica *replica, u32 peer)
 	list_for_each_entry_safe(io, next, &replica->forwarded, list)
 		if (!peer || io->peer == peer)
 			qbd_io_hold(io);
-	replica->dispatch = true;
 }
 
 /* Leader or term changed: what was addressed to another leadership starts anew. */
@@ -161,7 +160,6 @@ void qbd_forward_new_leader(struct qbd_replica *replica)
 		if (io->term != term || io->peer != replica->told_leader)
 			qbd_io_hold(io);
 	replica->forward_after = 0;
-	replica->dispatch = true;
 }
 
 static void answer(struct qbd_replica *replica, u32 peer,
@@ -179,12 +177,13 @@ static void answer(struct qbd_replica *replica, u32 peer,
 		.fixed_bytes = sizeof(reply),
 	};
 
-	/*
-	 * With the queue to that peer full the answer is lost; its sender asks
-	 * again when the leadership changes or the connection does.
-	 */
-	if (!qbd_net_send(replica->network, peer, &frame))
+	if (!qbd_net_send(replica->network, peer, &frame)) {
 		qbd_net_push(replica->network, peer);
+		return;
+	}
+	/* Its sender waits for it, and would for ever. */
+	if (!qbd_io_answer_later(replica, peer, request, status, detail))
+		qbd_net_disconnect(replica->network, peer, "no memory for an answer");
 }
 
 /* The fittest to take over: connected, caught up, by priority. 0 if none. */
@@ -247,7 +246,6 @@ void qbd_forward_request(struct qbd_replica *replica, u32 peer,
 			io = qbd_io_from_peer(replica, peer, request, data);
 			if (io) {
 				qbd_io_hold(io);
-				replica->dispatch = true;
 				return;
 			}
 			status = QBD_REPLY_BUSY;

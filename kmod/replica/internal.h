@@ -43,7 +43,12 @@
 
 /* Requests of other members that one leader holds at once, all peers together. */
 #define QBD_REMOTE_IO_MAX	1024
-/* Extents that one FILL asks for, and pieces read ahead to answer it. */
+/*
+ * Bytes of log under way to a member that is being filled: they lie before the
+ * extents in its connection, and take memory there that only apply gives back.
+ */
+#define QBD_FILL_WINDOW		(1u << 20)
+/* Extents that one FILL asks for at most, and pieces read ahead to answer it. */
 #define QBD_FILL_EXTENTS	8
 #define QBD_FILL_READS_MAX	4
 /* How long a clean handover of the disk is waited for when a member goes down. */
@@ -158,6 +163,9 @@ enum qbd_fill_step {
  * @leader_term: of its leadership
  * @membership: RESETTING: that of the reset
  * @event_at: @cursor when progress was last told
+ * @count: extents of one round; halved when one fails, one more when one is done
+ * @not_before: time of the next round
+ * @answer_by: ASKING: when it is given up
  */
 struct qbd_fill_target {
 	enum qbd_fill_step step;
@@ -176,6 +184,9 @@ struct qbd_fill_target {
 	u64 leader_term;
 	struct qbd_membership_layout membership;
 	u64 event_at;
+	u32 count;
+	u64 not_before;
+	u64 answer_by;
 };
 
 /**
@@ -188,6 +199,7 @@ struct qbd_fill_target {
  * @loaded: that record, or NULL
  * @reset_sent: RESET was sent on this connection
  * @reset_at_ns: when
+ * @narrowed: its window is QBD_FILL_WINDOW while it is being filled
  * @fill: see struct qbd_fill_source
  */
 struct qbd_replica_peer {
@@ -198,6 +210,7 @@ struct qbd_replica_peer {
 	u64 loading_index;
 	struct qbd_record *loaded;
 	bool reset_sent;
+	bool narrowed;
 	u64 reset_at_ns;
 	struct qbd_fill_source fill;
 };
@@ -274,8 +287,8 @@ struct qbd_replica {
 	u64 later_at;			/* have a pass at that time, 0: no need */
 	u64 forward_after;		/* not before: the leader just refused some */
 	u64 read_retry_at;		/* reads that this disk failed: not before */
-	bool dispatch;			/* something held may go on now */
-	bool space;			/* log or memory has room again */
+	atomic_t pages_back;		/* the pool gave pages back to who was refused */
+	bool silent;			/* no more events */
 	bool settling;			/* qbd_replica_settle() is under way */
 	u32 pull_slots;			/* core slots with something to be sent */
 	u32 extents_slots;		/* core slots that need extents */
@@ -287,6 +300,7 @@ struct qbd_replica {
 	u32 held_first;
 	u32 held_count;
 	u64 damaged_through;
+	u64 recovered_term;		/* on disk when the member came up */
 	bool damaged;
 	bool store_failed;
 	bool read_failed;
@@ -320,7 +334,10 @@ struct qbd_replica {
 	u64 reads_done, read_bytes, writes_done, write_bytes, zeroes_done;
 	u64 forwarded_count, resent_count, errors_count, records_appended;
 	u64 status_log_used;		/* scratch of status.c */
-	char problem[128];
+	/* One line each for people, "" if there is nothing. */
+	char failure[128];
+	char damage[128];
+	char read_problem[128];
 	bool failed_before;		/* the disk was marked failed when we came up */
 
 	/* recovery, until the core is started */
@@ -330,7 +347,10 @@ struct qbd_replica {
 	int run_error;
 	bool configs_dropped;
 
+	/* going down */
+	struct qbd_disk *removed_disk;
 	struct work_struct release_work;
+	struct completion released;
 };
 
 /* Entries of equal term found in the log when the member comes up. */
@@ -365,6 +385,8 @@ void qbd_replica_kick(void *context);		/* any context */
 void qbd_command_done(struct qbd_command *command, int error, const char *format, ...)
 	__printf(3, 4);
 int qbd_command_run(struct qbd_replica *replica, struct qbd_command *command);
+void qbd_replica_pages_back(void *context);	/* any context */
+void qbd_replica_take_requests(struct qbd_replica *replica);
 void qbd_replica_later(struct qbd_replica *replica, u64 when);
 void qbd_replica_recovered_entry(void *context, const struct qbd_record_header *header,
 				 const struct qbd_membership_layout *membership);
@@ -372,6 +394,7 @@ void qbd_replica_recovered_entry(void *context, const struct qbd_record_header *
 /* events.c */
 void qbd_replica_settle(struct qbd_replica *replica);
 void qbd_replica_update_fitness(struct qbd_replica *replica);
+void qbd_replica_check_repaired(struct qbd_replica *replica);
 void qbd_replica_stop_vouching(struct qbd_replica *replica, const char *why);
 void qbd_replica_event(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
 		       const char *format, ...) __printf(4, 5);
@@ -392,6 +415,7 @@ void qbd_replica_push_config(struct qbd_replica *replica, u64 index,
 void qbd_replica_pop_configs(struct qbd_replica *replica, u64 first_removed);
 void qbd_replica_trim_configs(struct qbd_replica *replica, u64 index);
 void qbd_replica_apply_config(struct qbd_replica *replica);
+void qbd_replica_forget_peer(struct qbd_replica_peer *peer);
 struct qbd_replica_peer *qbd_replica_peer(struct qbd_replica *replica, u32 id);
 const struct qbd_member_layout *qbd_replica_member(const struct qbd_replica *replica,
 						   u32 id);
@@ -402,6 +426,8 @@ struct qbd_io *qbd_io_from_request(struct qbd_replica *replica,
 struct qbd_io *qbd_io_from_peer(struct qbd_replica *replica, u32 peer,
 				const struct qbd_frame_request *request,
 				struct qbd_buffer *data);
+bool qbd_io_answer_later(struct qbd_replica *replica, u32 peer,
+			 const struct qbd_frame_request *request, u32 status, u32 detail);
 void qbd_io_hold(struct qbd_io *io);
 void qbd_io_complete(struct qbd_io *io, u32 status);
 void qbd_io_send_replies(struct qbd_replica *replica);

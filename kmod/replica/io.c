@@ -82,6 +82,25 @@ struct qbd_io *qbd_io_from_peer(struct qbd_replica *replica, u32 peer,
 	return io;
 }
 
+/* Only an answer, to be sent when the queue to the peer has room. */
+bool qbd_io_answer_later(struct qbd_replica *replica, u32 peer,
+			 const struct qbd_frame_request *request, u32 status, u32 detail)
+{
+	struct qbd_io *io = io_init(replica, replica->remote_ios);
+
+	if (!io)
+		return false;
+	replica->remote_count++;
+	io->kind = le32_to_cpu(request->kind);
+	io->session = le64_to_cpu(request->session);
+	io->sequence = le64_to_cpu(request->sequence);
+	io->peer = peer;
+	io->status = status;
+	io->detail = detail;
+	list_add_tail(&io->list, &replica->replies);
+	return true;
+}
+
 static void io_free(struct qbd_io *io)
 {
 	struct qbd_replica *replica = io->replica;

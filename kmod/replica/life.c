@@ -42,6 +42,7 @@ static void core_options(struct qbd_core_options *options,
 	options->election_timeout = (u64)settings->election_timeout_ms * NSEC_PER_MSEC;
 	options->heartbeat = (u64)settings->heartbeat_ms * NSEC_PER_MSEC;
 	options->disk_stall = 2 * options->election_timeout;
+	options->resend = max(options->resend, 4 * options->election_timeout);
 	options->window = settings->window_bytes;
 }
 
@@ -287,8 +288,9 @@ static void adopt_recovered(struct qbd_replica *replica,
 
 	replica->damaged = recovered->damaged;
 	replica->damaged_through = recovered->damaged_through;
+	replica->recovered_term = max(recovered->term, recovered->last_term);
 	if (recovered->damaged || recovered->failed)
-		strscpy(replica->problem, recovered->reason, sizeof(replica->problem));
+		strscpy(replica->damage, recovered->reason, sizeof(replica->damage));
 	if (recovered->damaged)
 		qbd_warn(replica, "%s; this member neither votes nor leads until the leader has sent it again",
 			 recovered->reason);
@@ -303,6 +305,8 @@ static void adopt_recovered(struct qbd_replica *replica,
 }
 
 /* ---- coming up ---------------------------------------------------------- */
+
+static void release_work(struct work_struct *work);
 
 static struct qbd_replica *replica_alloc(struct net *net,
 					 const struct qbd_up_parameters *parameters)
@@ -331,6 +335,8 @@ static struct qbd_replica *replica_alloc(struct net *net,
 	init_waitqueue_head(&replica->stopped);
 	INIT_WORK(&replica->work, qbd_replica_work);
 	INIT_WORK(&replica->event_work, qbd_replica_event_work);
+	INIT_WORK(&replica->release_work, release_work);
+	init_completion(&replica->released);
 	hrtimer_init(&replica->timer, CLOCK_BOOTTIME, HRTIMER_MODE_ABS_SOFT);
 	replica->timer.function = qbd_replica_timer;
 	return replica;
@@ -352,7 +358,8 @@ static int allocate_reserves(struct qbd_replica *replica, u32 memory_bytes)
 	if (!replica->core || !replica->held || !replica->local_ios ||
 	    !replica->remote_ios || !replica->bvec_pages || !replica->queue)
 		return -ENOMEM;
-	pool = qbd_pool_create(memory_bytes >> QBD_BLOCK_SHIFT, qbd_replica_kick, replica);
+	pool = qbd_pool_create(memory_bytes >> QBD_BLOCK_SHIFT, qbd_replica_pages_back,
+			       replica);
 	if (IS_ERR(pool))
 		return PTR_ERR(pool);
 	replica->pool = pool;
@@ -549,9 +556,15 @@ err_store:
 
 /* ---- going down --------------------------------------------------------- */
 
+/*
+ * The disk takes no requests any more (qbd_disk_begin_removal()): those that came
+ * before are the last, and nobody looks at the disk from here on.
+ */
 static void fail_requests(struct qbd_replica *replica, struct qbd_command *command)
 {
 	replica->phase = QBD_PHASE_FAILING;
+	qbd_replica_take_requests(replica);
+	replica->disk = NULL;
 	qbd_io_fail_local(replica);
 	qbd_command_done(command, 0, "%s", "");
 }
@@ -599,9 +612,14 @@ static void stop_everything(struct qbd_replica *replica, struct qbd_command *com
 	qbd_command_done(command, 0, "%s", "");
 }
 
-/* The disk has let go: everything else follows. Process context. */
-static void release(struct qbd_replica *replica)
+static void release_work(struct work_struct *work)
 {
+	struct qbd_replica *replica =
+		container_of(work, struct qbd_replica, release_work);
+
+	if (replica->removed_disk)
+		qbd_disk_destroy(replica->removed_disk);
+	wait_event(replica->stopped, READ_ONCE(replica->phase) == QBD_PHASE_STOPPED);
 	/*
 	 * Nobody kicks any more but the store, for completions that it waits for
 	 * in qbd_store_close(); those are harmless, the work looks at the phase.
@@ -610,55 +628,45 @@ static void release(struct qbd_replica *replica)
 	hrtimer_cancel(&replica->timer);
 	cancel_work_sync(&replica->work);
 	hrtimer_cancel(&replica->timer);
-	flush_work(&replica->event_work);
 	free_reserves(replica);
+	complete_all(&replica->released);
 	qbd_replica_put(replica);
 	module_put(THIS_MODULE);
-}
-
-static void release_later(struct work_struct *work)
-{
-	struct qbd_replica *replica =
-		container_of(work, struct qbd_replica, release_work);
-
-	wait_event(replica->stopped, READ_ONCE(replica->phase) == QBD_PHASE_STOPPED);
-	qbd_notice(replica, "the disk has answered at last and is released");
-	release(replica);
 }
 
 /*
  * Down, whatever its state; the registry's reference is given up. In phases:
  *
- *   1. requests fail at once; those that wait or are in flight are failed
- *   2. the block device goes; nobody is left who could make a request
- *   3. the network is left alone by the work, then closed: no frame comes in
- *   4. the store ends in order; a disk that hangs is left to a work that waits
+ *   1. requests fail: those that wait or are in flight, but for reads that are at
+ *      our own disk, which end when it answers
+ *   2. the network is left alone by the work, then closed: no frame comes in, the
+ *      namespace may go, and the name is free
+ *   3. the block device goes; nobody is left who could make a request
+ *   4. the store ends in order
  *   5. memory
+ *
+ * 3 to 5 are a work's: a disk that hangs holds that up, and nobody else.
  */
 static void take_down(struct qbd_replica *replica)
 {
 	struct qbd_command fail = { .run = fail_requests };
 	struct qbd_command stop = { .run = stop_everything };
 
+	replica->removed_disk = replica->disk;
 	qbd_command_run(replica, &fail);
-	if (replica->disk)
-		qbd_disk_destroy(replica->disk);
-	replica->disk = NULL;
 	qbd_command_run(replica, &stop);
 	qbd_net_destroy(replica->network);
 	qbd_notice(replica, "member %u is down", replica->member_id);
 	qbd_replica_event(replica, QBD_EVENT_DOWN, 0, "down");
+	WRITE_ONCE(replica->silent, true);
 	flush_work(&replica->event_work);
 	registry_remove(replica);
-	if (wait_event_timeout(replica->stopped,
-			       READ_ONCE(replica->phase) == QBD_PHASE_STOPPED,
-			       msecs_to_jiffies(QBD_STORE_STOP_MS))) {
-		release(replica);
-		return;
-	}
-	qbd_warn(replica, "the disk does not answer; it is released when it does");
-	INIT_WORK(&replica->release_work, release_later);
+	refcount_inc(&replica->references);
 	queue_work(release_queue, &replica->release_work);
+	if (!wait_for_completion_timeout(&replica->released,
+					 msecs_to_jiffies(QBD_STORE_STOP_MS)))
+		qbd_warn(replica, "the disk does not answer; it is released when it does");
+	qbd_replica_put(replica);
 }
 
 /* Let another lead first, so that writes elsewhere do not wait for an election. */

@@ -144,12 +144,23 @@ static void peer_add(struct qbd_replica *replica, u32 id)
 		return;
 	for (i = 0; i < ARRAY_SIZE(replica->peers); i++) {
 		if (!replica->peers[i].id) {
-			memset(&replica->peers[i], 0, sizeof(replica->peers[i]));
 			replica->peers[i].id = id;
 			return;
 		}
 	}
 	WARN_ON_ONCE(1);	/* as many slots as members there can be */
+}
+
+/* It is no member any more. */
+void qbd_replica_forget_peer(struct qbd_replica_peer *peer)
+{
+	u64 generation = peer->fill.generation + 1;
+
+	if (peer->loaded)
+		qbd_record_put(peer->loaded);
+	memset(peer, 0, sizeof(*peer));
+	/* A piece that is being read for it must not fit its successor. */
+	peer->fill.generation = generation;
 }
 
 /* The configuration in force changed: who is a peer, and where. */
@@ -163,7 +174,7 @@ void qbd_replica_apply_config(struct qbd_replica *replica)
 
 		/* The network reports it down first if it was up. */
 		if (peer->id && !peer->up && !qbd_replica_member(replica, peer->id))
-			peer->id = 0;
+			qbd_replica_forget_peer(peer);
 	}
 	for (i = 0; i < le32_to_cpu(layout->count); i++)
 		peer_add(replica, le32_to_cpu(layout->members[i].id));

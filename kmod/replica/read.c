@@ -112,24 +112,28 @@ static void disk_failed_read(struct qbd_io *io)
 	struct qbd_core_status status;
 
 	qbd_core_get_status(replica->core, replica->now, &status);
-	if (status.voters < 2 || io->attempts++) {
+	/* Given the time for it, nobody took over: there is nobody. */
+	if (status.voters < 2 || (replica->read_failed &&
+				  replica->now >= replica->read_retry_at)) {
 		qbd_io_complete(io, QBD_REPLY_IO_ERROR);
 		return;
 	}
-	replica->step_down_until = replica->now +
-		20ull * replica->settings.election_timeout_ms * NSEC_PER_MSEC;
+	io->attempts = 1;
 	if (!replica->read_failed) {
 		replica->read_failed = true;
-		qbd_warn(replica, "the disk failed a read (error %d); leadership is handed over",
-			 io->read.error);
-		qbd_replica_update_fitness(replica);
+		replica->read_retry_at = replica->now +
+			2ull * replica->settings.election_timeout_ms * NSEC_PER_MSEC;
+		snprintf(replica->read_problem, sizeof(replica->read_problem),
+			 "the disk failed a read (error %d)", io->read.error);
+		qbd_warn(replica, "%s; leadership is handed over", replica->read_problem);
 	}
+	replica->step_down_until = replica->now +
+		20ull * replica->settings.election_timeout_ms * NSEC_PER_MSEC;
+	qbd_replica_update_fitness(replica);
 	if (io->request)
 		qbd_io_hold(io);
 	else
 		qbd_io_complete(io, QBD_REPLY_NOT_LEADER);
-	replica->read_retry_at = replica->now +
-		2ull * replica->settings.election_timeout_ms * NSEC_PER_MSEC;
 	qbd_replica_later(replica, replica->read_retry_at);
 }
 
@@ -162,7 +166,6 @@ static void read_done(struct qbd_store_read *read)
 		confirm(io, ticket, true);
 		break;
 	case QBD_READ_NOT_LEADER:
-		replica->dispatch = true;
 		if (io->request)
 			qbd_io_hold(io);
 		else
@@ -183,7 +186,6 @@ void qbd_read_released(struct qbd_replica *replica, u64 ticket)
 			qbd_io_complete(io, QBD_REPLY_OK);
 		} else if (!submit(io)) {
 			qbd_io_hold(io);
-			replica->dispatch = true;
 		}
 	}
 }
@@ -201,5 +203,4 @@ void qbd_read_failed(struct qbd_replica *replica, u64 ticket)
 		else
 			qbd_io_complete(io, QBD_REPLY_NOT_LEADER);
 	}
-	replica->dispatch = true;
 }

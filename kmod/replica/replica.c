@@ -19,6 +19,15 @@ void qbd_replica_kick(void *context)
 		queue_work(replica->queue, &replica->work);
 }
 
+/* Any context: the pool has pages again for who was refused some. */
+void qbd_replica_pages_back(void *context)
+{
+	struct qbd_replica *replica = context;
+
+	atomic_set(&replica->pages_back, 1);
+	qbd_replica_kick(replica);
+}
+
 enum hrtimer_restart qbd_replica_timer(struct hrtimer *timer)
 {
 	qbd_replica_kick(container_of(timer, struct qbd_replica, timer));
@@ -121,7 +130,7 @@ static void run_commands(struct qbd_replica *replica)
 
 /* ---- requests ----------------------------------------------------------- */
 
-static void take_requests(struct qbd_replica *replica)
+void qbd_replica_take_requests(struct qbd_replica *replica)
 {
 	struct llist_node *node, *next;
 
@@ -140,7 +149,6 @@ static void take_requests(struct qbd_replica *replica)
 		if (!io)
 			continue;
 		qbd_io_hold(io);
-		replica->dispatch = true;
 	}
 }
 
@@ -216,7 +224,7 @@ static void recover_from_read_errors(struct qbd_replica *replica)
 		return;
 	}
 	replica->read_failed = false;
-	replica->problem[0] = 0;
+	replica->read_problem[0] = 0;
 	qbd_replica_update_fitness(replica);
 }
 
@@ -224,7 +232,7 @@ static void pass_running(struct qbd_replica *replica)
 {
 	qbd_net_poll(replica->network);
 	qbd_store_run(replica->store);
-	take_requests(replica);
+	qbd_replica_take_requests(replica);
 	if (replica->now >= qbd_core_deadline(replica->core)) {
 		qbd_core_tick(replica->core, replica->now);
 		qbd_replica_settle(replica);
@@ -242,20 +250,25 @@ static void pass_running(struct qbd_replica *replica)
 	 */
 	dispatch(replica);
 	qbd_replica_settle(replica);
-	pull(replica);
+	/*
+	 * Replies and extents before records: who waits for them frees memory at
+	 * the other end, and records would fill the queue again and again.
+	 */
 	qbd_io_send_replies(replica);
 	qbd_fill_go_on(replica);
+	pull(replica);
 	qbd_fill_proceed(replica);
 	qbd_replica_check_quorum(replica);
 	qbd_leader_move_check(replica, false);
 	qbd_replica_settle(replica);
-	qbd_net_pages_available(replica->network);
+	if (atomic_xchg(&replica->pages_back, 0))
+		qbd_net_pages_available(replica->network);
 }
 
 static void pass_stopping(struct qbd_replica *replica)
 {
 	qbd_store_run(replica->store);
-	take_requests(replica);
+	qbd_replica_take_requests(replica);
 	if (qbd_store_stopped(replica->store)) {
 		WRITE_ONCE(replica->phase, QBD_PHASE_STOPPED);
 		wake_up_all(&replica->stopped);

@@ -139,7 +139,9 @@ void qbd_status_fill(struct qbd_replica *replica, struct qbd_replica_status *sta
 	status->member_id = replica->member_id;
 	status->device_blocks = qbd_store_identity(replica->store)->device_blocks;
 	status->settings = replica->settings;
-	strscpy(status->problem, replica->problem, sizeof(status->problem));
+	strscpy(status->problem, replica->failure[0] ? replica->failure :
+		replica->damaged ? replica->damage :
+		replica->read_problem, sizeof(status->problem));
 	qbd_store_status(replica->store, &status->store);
 	replica->status_log_used = status->store.log_used_bytes;
 	fill_log(replica, &core, status);

@@ -11,9 +11,13 @@
 
 #include "internal.h"
 
+/* Header and book-keeping of a record. */
+#define RECORD_PAGES_MAX	4
+
 struct write_batch {
 	unsigned int operations;
 	unsigned int data_blocks;
+	unsigned int local_blocks;
 };
 
 /* How many of the held writes go into the next record? At least the first. */
@@ -23,6 +27,7 @@ static void batch_measure(struct qbd_replica *replica, struct write_batch *batch
 
 	batch->operations = 0;
 	batch->data_blocks = 0;
+	batch->local_blocks = 0;
 	list_for_each_entry(io, &replica->writes, list) {
 		unsigned int blocks = io->kind == QBD_REQUEST_WRITE ? io->count : 0;
 
@@ -31,6 +36,7 @@ static void batch_measure(struct qbd_replica *replica, struct write_batch *batch
 			return;
 		batch->operations++;
 		batch->data_blocks += blocks;
+		batch->local_blocks += io->request ? blocks : 0;
 	}
 }
 
@@ -63,7 +69,7 @@ static bool batch_take_pages(struct qbd_replica *replica, struct qbd_record *rec
 			continue;
 		for (i = 0; io->request && i < io->count; i++) {
 			record->pages[block + i] = qbd_pool_get(replica->pool,
-								QBD_POOL_PROPOSE);
+								QBD_POOL_REPLY);
 			if (!record->pages[block + i])
 				return false;
 		}
@@ -135,9 +141,18 @@ static bool propose_batch(struct qbd_replica *replica)
 	int error;
 
 	batch_measure(replica, &batch);
-	if (!qbd_store_has_room(replica->store, batch.data_blocks))
+	if (!qbd_store_has_room_at(replica->store, last + 1, batch.data_blocks,
+				   QBD_LOG_RESERVE_BLOCKS))
 		return false;		/* ops->space() follows */
-	record = qbd_record_alloc(replica->pool, QBD_POOL_PROPOSE, batch.operations,
+	/*
+	 * A record may go deeper into the pool than what others ask us to write:
+	 * else their requests, waiting behind the one that is next, could hold the
+	 * very pages that it needs.
+	 */
+	if (!qbd_pool_expect(replica->pool, QBD_POOL_REPLY,
+			     batch.local_blocks + RECORD_PAGES_MAX))
+		return false;		/* the pool's kick follows */
+	record = qbd_record_alloc(replica->pool, QBD_POOL_REPLY, batch.operations,
 				  batch.data_blocks, false);
 	if (!record)
 		return false;		/* the pool's kick follows */
@@ -188,7 +203,7 @@ void qbd_write_noop(struct qbd_replica *replica)
 
 	if (!index || replica->store_failed)
 		return;
-	if (!qbd_store_has_room(replica->store, 0))
+	if (!qbd_store_has_room_at(replica->store, index, 0, 0))
 		return;
 	record = qbd_record_alloc(replica->pool, QBD_POOL_APPEND, 0, 0, false);
 	if (!record)
@@ -201,7 +216,7 @@ void qbd_write_noop(struct qbd_replica *replica)
 	qbd_record_put(record);
 	replica->noop_index = 0;
 	replica->records_appended++;
-	replica->dispatch = true;
+	qbd_replica_update_fitness(replica);
 }
 
 /* Everything up to @commit is committed: those writes are done. */
@@ -229,7 +244,8 @@ void qbd_write_truncated(struct qbd_replica *replica, u64 first_removed)
 		else
 			qbd_io_complete(io, QBD_REPLY_NOT_LEADER);
 	}
-	if (replica->noop_index >= first_removed)
+	if (replica->noop_index && replica->noop_index >= first_removed) {
 		replica->noop_index = 0;
-	replica->dispatch = true;
+		qbd_replica_update_fitness(replica);
+	}
 }
