@@ -204,7 +204,7 @@ bool qbd_store_has_room(const struct qbd_store *store, unsigned int data_blocks)
 bool qbd_store_has_room_at(const struct qbd_store *store, u64 index,
 			   unsigned int data_blocks, unsigned int reserve);
 #define QBD_LOG_RESERVE_BLOCKS	(QBD_RECORD_BLOCKS_MAX + 31u)
-static_assert(QBD_LOG_RESERVE_BLOCKS < QBD_LOG_BLOCKS_MIN / 4,
+static_assert(QBD_LOG_BLOCKS_MIN / 4 > (QBD_LOG_RESERVE_BLOCKS),
 	      "data reaches the mark at which log space is reclaimed");
 /* Cut the log off before @first_removed, not committed. Bumps the generation. */
 void qbd_store_truncate(struct qbd_store *store, u64 first_removed);
