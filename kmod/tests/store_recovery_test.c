@@ -487,6 +487,23 @@ static void a_full_ring_ends_at_its_beginning(struct qbd_test *test)
 	ring_end();
 }
 
+/* Whole as it is: no member that keeps to its ring can have written it. */
+static void a_record_over_the_oldest_one_is_not_taken(struct qbd_test *test)
+{
+	u64 last;
+
+	QBD_TRUE(test, ring_begin());
+	while (the_ring->position + 3 <= FIRST_POSITION + RING_BLOCKS)
+		append(2, the_ring->index);
+	last = the_ring->index;
+	append(2, last);
+	QBD_TRUE(test, the_ring->position > FIRST_POSITION + RING_BLOCKS);
+	scan();
+	QBD_EQUAL(test, the_ring->scan.base_index, 12);
+	QBD_EQUAL(test, the_ring->scan.last_index, last);
+	ring_end();
+}
+
 /* Rubbish in every place, one after the other: never more than is lost. */
 static void damage_anywhere_loses_no_more_than_it_hit(struct qbd_test *test)
 {
@@ -521,4 +538,5 @@ QBD_SUITE(store_recovery_log,
 	  QBD_CASE(records_follow_each_other),
 	  QBD_CASE(a_truncated_tail_is_forgotten),
 	  QBD_CASE(a_full_ring_ends_at_its_beginning),
+	  QBD_CASE(a_record_over_the_oldest_one_is_not_taken),
 	  QBD_CASE(damage_anywhere_loses_no_more_than_it_hit));
