@@ -46,10 +46,12 @@ struct crypto_shash;
 #define QBD_PAGES_WAIT_MS	100
 
 /* Bytes queued on a bulk connection: refuse above the one, ask below the other.
- * At least QBD_QUEUE_FRAMES_MIN frames may always be queued.
+ * At least QBD_QUEUE_FRAMES_MIN frames may always be queued. TCP has a buffer of
+ * its own; what is here holds pool pages, and those that a peer that is cut off
+ * holds until its silence is noticed must not be missed by the writers.
  */
-#define QBD_QUEUE_HIGH		(4u << 20)
-#define QBD_QUEUE_LOW		(2u << 20)
+#define QBD_QUEUE_HIGH		(512u << 10)
+#define QBD_QUEUE_LOW		(256u << 10)
 #define QBD_QUEUE_FRAMES_MIN	2
 
 /* Work that one run of a work may do before others get their turn. */
@@ -60,6 +62,7 @@ struct crypto_shash;
 #define QBD_SMALL_FRAMES	32	/* queued on a control connection */
 #define QBD_HANDSHAKE_FRAMES	2
 #define QBD_BVECS		64	/* pages of one socket call */
+#define QBD_AHEAD_BYTES		512	/* a control frame, or the head of others */
 #define QBD_BOUNCE_BYTES	16384
 #define QBD_REASON_SIZE		64
 
@@ -167,6 +170,7 @@ struct qbd_bulk_room {
 	struct qbd_frame_reset reset;
 	u8 fixed[QBD_FRAME_FIXED_MAX];
 	u8 bounce[QBD_BOUNCE_BYTES];
+	u8 ahead[QBD_AHEAD_BYTES + QBD_BLOCK_SIZE];	/* a small frame, whole */
 };
 
 /*
@@ -224,6 +228,9 @@ struct qbd_connection {
 	enum qbd_receive_step step;
 	u32 receive_sequence;
 	size_t received;		/* of the present step */
+	const u8 *ahead_at;		/* read from TCP, not used yet */
+	u32 ahead_bytes;
+	u8 ahead[QBD_AHEAD_BYTES];	/* or bulk->ahead */
 	bool waits_for_pages;
 	bool waits_briefly;		/* and only QBD_PAGES_WAIT_MS long */
 	bool discard;			/* no memory for the data */

@@ -5,7 +5,7 @@
  *   HEADER  32 bytes; checked whole before anything they say is used
  *   FIXED   into memory that the connection has; checked
  *   CLAIM   pages for the data (see net.h for who waits and who does not)
- *   DATA    straight into those pages; checked
+ *   DATA    into those pages; checked
  *   TRAILER of a REQUEST
  *
  * then the frame waits in the connection's ring for qbd_net_poll(). What has
@@ -44,25 +44,56 @@ static int note_received(struct qbd_connection *connection, int result)
 		qbd_connection_close_error(connection, result);
 		return result;
 	}
-	connection->received += result;
 	connection->received_bytes += result;
 	return GO_ON;
+}
+
+/*
+ * Small frames come whole, by one call of TCP and not by one for each of their
+ * parts. Of large ones as much is copied twice; the rest of their data goes
+ * straight into its pages.
+ */
+static int read_ahead(struct qbd_connection *connection)
+{
+	struct qbd_bulk_room *bulk = connection->bulk;
+	struct msghdr message = { .msg_flags = MSG_DONTWAIT };
+	struct kvec kvec = {
+		.iov_base = bulk ? bulk->ahead : connection->ahead,
+		.iov_len = bulk ? sizeof(bulk->ahead) : sizeof(connection->ahead),
+	};
+	int result;
+
+	connection->ahead_at = kvec.iov_base;
+	result = kernel_recvmsg(connection->socket, &message, &kvec, 1, kvec.iov_len,
+				MSG_DONTWAIT);
+	connection->ahead_bytes = max(result, 0);
+	return note_received(connection, result);
+}
+
+/* Up to @bytes bytes that were read already; how many. */
+static size_t take_ahead(struct qbd_connection *connection, void *to, size_t bytes)
+{
+	bytes = min_t(size_t, bytes, connection->ahead_bytes);
+	if (!bytes)
+		return 0;
+	memcpy(to, connection->ahead_at, bytes);
+	connection->ahead_at += bytes;
+	connection->ahead_bytes -= bytes;
+	connection->received += bytes;
+	return bytes;
 }
 
 /* Go on reading @bytes bytes. GO_ON: they are all there. */
 static int receive_bytes(struct qbd_connection *connection, void *to, size_t bytes)
 {
-	struct kvec kvec;
 	int result;
 
-	while (connection->received < bytes) {
-		struct msghdr message = { .msg_flags = MSG_DONTWAIT };
-
-		kvec.iov_base = to + connection->received;
-		kvec.iov_len = bytes - connection->received;
-		result = kernel_recvmsg(connection->socket, &message, &kvec, 1,
-					kvec.iov_len, MSG_DONTWAIT);
-		result = note_received(connection, result);
+	for (;;) {
+		take_ahead(connection, to + connection->received,
+			   bytes - connection->received);
+		if (connection->received == bytes)
+			break;
+		result = read_ahead(connection);
 		if (result != GO_ON)
 			return result;
 	}
@@ -82,6 +113,10 @@ static int receive_pages(struct qbd_connection *connection, struct page **pages,
 		struct msghdr message = { .msg_flags = MSG_DONTWAIT };
 
 		at = connection->received;
+		within = at & (QBD_BLOCK_SIZE - 1);
+		if (take_ahead(connection, page_address(pages[at >> QBD_BLOCK_SHIFT]) + within,
+			       min_t(size_t, bytes - at, QBD_BLOCK_SIZE - within)))
+			continue;
 		for (count = 0; at < bytes && count < QBD_BVECS; count++) {
 			within = at & (QBD_BLOCK_SIZE - 1);
 			bvecs[count].bv_page = pages[at >> QBD_BLOCK_SHIFT];
@@ -92,6 +127,8 @@ static int receive_pages(struct qbd_connection *connection, struct page **pages,
 		iov_iter_bvec(&message.msg_iter, ITER_DEST, bvecs, count,
 			      at - connection->received);
 		result = sock_recvmsg(connection->socket, &message, MSG_DONTWAIT);
+		if (result > 0)
+			connection->received += result;
 		result = note_received(connection, result);
 		if (result != GO_ON)
 			return result;
@@ -104,24 +141,20 @@ static int receive_pages(struct qbd_connection *connection, struct page **pages,
 static int receive_discarded(struct qbd_connection *connection, size_t bytes)
 {
 	u8 *scratch = connection->bulk->fixed;
-	struct kvec kvec;
-	size_t before;
+	size_t taken;
 	int result;
 
 	while (connection->received < bytes) {
-		struct msghdr message = { .msg_flags = MSG_DONTWAIT };
-
-		before = connection->received;
-		kvec.iov_base = scratch;
-		kvec.iov_len = min_t(size_t, bytes - before, QBD_FRAME_FIXED_MAX);
-		result = kernel_recvmsg(connection->socket, &message, &kvec, 1,
-					kvec.iov_len, MSG_DONTWAIT);
-		result = note_received(connection, result);
+		taken = take_ahead(connection, scratch,
+				   min_t(size_t, bytes - connection->received,
+					 QBD_FRAME_FIXED_MAX));
+		connection->discard_checksum =
+			qbd_crc32c(connection->discard_checksum, scratch, taken);
+		if (taken)
+			continue;
+		result = read_ahead(connection);
 		if (result != GO_ON)
 			return result;
-		connection->discard_checksum =
-			qbd_crc32c(connection->discard_checksum, scratch,
-				   connection->received - before);
 	}
 	connection->received = 0;
 	return GO_ON;

@@ -459,28 +459,49 @@ static int send_head(struct qbd_connection *connection, struct qbd_outgoing *out
 			 more || end < outgoing->bytes);
 }
 
-static int send_pages(struct qbd_connection *connection, struct qbd_outgoing *outgoing,
-		      u32 offset, u32 data_bytes, bool more)
+static void set_bytes(struct bio_vec *bvec, void *from, u32 bytes)
+{
+	bvec->bv_page = virt_to_page(from);
+	bvec->bv_offset = offset_in_page(from);
+	bvec->bv_len = bytes;
+}
+
+/*
+ * Head, operations and data lie apart but go to TCP in one call: it takes the
+ * socket's lock once, and never sends a head that then waits for its data.
+ */
+static int send_with_pages(struct qbd_connection *connection,
+			   struct qbd_outgoing *outgoing, u32 head_end, u32 data_end,
+			   bool more)
 {
 	struct page **pages = outgoing->record ? outgoing->record->pages :
 						 outgoing->buffer->pages;
 	struct bio_vec *bvecs = connection->bulk->send_bvecs;
-	u32 at = offset, within, length, count = 0;
+	u32 at = outgoing->done, within, count = 0;
 	struct msghdr message = {
 		.msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL,
 	};
 
-	while (at < data_bytes && count < QBD_BVECS) {
-		within = at & (QBD_BLOCK_SIZE - 1);
-		length = QBD_BLOCK_SIZE - within;
-		bvecs[count].bv_page = pages[at >> QBD_BLOCK_SHIFT];
-		bvecs[count].bv_offset = within;
-		bvecs[count++].bv_len = length;
-		at += length;
+	if (at < outgoing->head_bytes) {
+		set_bytes(&bvecs[count++], outgoing_head(outgoing) + at,
+			  outgoing->head_bytes - at);
+		at = outgoing->head_bytes;
 	}
-	if (more || outgoing->done + (at - offset) < outgoing->bytes)
+	if (at < head_end) {
+		set_bytes(&bvecs[count++], (u8 *)outgoing->record->header->operations +
+			  at - outgoing->head_bytes, head_end - at);
+		at = head_end;
+	}
+	while (at < data_end && count < QBD_BVECS) {
+		within = (at - head_end) & (QBD_BLOCK_SIZE - 1);
+		bvecs[count].bv_page = pages[(at - head_end) >> QBD_BLOCK_SHIFT];
+		bvecs[count].bv_offset = within;
+		bvecs[count++].bv_len = QBD_BLOCK_SIZE - within;
+		at += QBD_BLOCK_SIZE - within;
+	}
+	if (more || at < outgoing->bytes)
 		message.msg_flags |= MSG_MORE;
-	iov_iter_bvec(&message.msg_iter, ITER_SOURCE, bvecs, count, at - offset);
+	iov_iter_bvec(&message.msg_iter, ITER_SOURCE, bvecs, count, at - outgoing->done);
 	return sock_sendmsg(connection->socket, &message);
 }
 
@@ -524,13 +545,15 @@ static int send_part(struct qbd_connection *connection, struct qbd_outgoing *out
 	u32 done = outgoing->done;
 	struct kvec kvec;
 
+	if (done < head_end + data_bytes && (outgoing->record || outgoing->buffer) &&
+	    data_bytes)
+		return send_with_pages(connection, outgoing, head_end,
+				       head_end + data_bytes, more);
 	if (done < head_end)
 		return send_head(connection, outgoing, head_end, more);
 	done -= head_end;
-	if (done < data_bytes && outgoing->bvecs)
-		return send_bounced(connection, outgoing, data_bytes - done, more);
 	if (done < data_bytes)
-		return send_pages(connection, outgoing, done, data_bytes, more);
+		return send_bounced(connection, outgoing, data_bytes - done, more);
 	done -= data_bytes;
 	kvec.iov_base = (u8 *)&outgoing->trailer + done;
 	kvec.iov_len = sizeof(outgoing->trailer) - done;
