@@ -34,8 +34,15 @@ static bool log_filling_up(const struct qbd_store *store)
 	const struct qbd_log *log = &store->log;
 	u64 used = log->next_position - log->first_position;
 
-	return used > store->geometry.log_blocks / 4 * 3 ||
-	       log->last_index - log->first_index >= log->capacity / 4 * 3;
+	/*
+	 * Three quarters, and early enough that the largest record never waits for
+	 * room while nothing is done about it: it has to leave the reserve free.
+	 */
+	return used > min(store->geometry.log_blocks / 4 * 3,
+			  store->geometry.log_blocks - QBD_LOG_RESERVE_BLOCKS -
+			  QBD_RECORD_BLOCKS_MAX) ||
+	       log->last_index - log->first_index >=
+	       min(log->capacity / 4 * 3, log->capacity - QBD_LOG_RESERVE_BLOCKS - 1);
 }
 
 /* Space is wanted: is there enough of it to be had to be worth two flushes? */
