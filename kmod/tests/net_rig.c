@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Members and raw peers for the tests of the network; see net_rig.h. */
 #include <crypto/hash.h>
+#include <kunit/resource.h>
 #include <linux/inet.h>
 #include <linux/mm.h>
 #include <linux/random.h>
@@ -247,6 +248,15 @@ void rig_member_address(struct rig_member *member, const char *host, u16 port)
 		address->family = cpu_to_le16(6);
 }
 
+/* A case that ended early must not take the next ones with it. */
+static void destroy_left_over(void *context)
+{
+	struct rig_member *member = context;
+
+	if (!IS_ERR_OR_NULL(member->pool))
+		rig_member_destroy(member);
+}
+
 struct rig_member *rig_member_create(struct kunit *test, u32 id)
 {
 	struct rig_member *member = kunit_kzalloc(test, sizeof(*member), GFP_KERNEL);
@@ -266,6 +276,8 @@ struct rig_member *rig_member_create(struct kunit *test, u32 id)
 	rig_member_address(member, host, RIG_PORT);
 	member->pool = qbd_pool_create(RIG_POOL_PAGES, rig_pages_came, member);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(member->pool));
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, destroy_left_over, member),
+			0);
 	return member;
 }
 
@@ -313,6 +325,7 @@ void rig_member_destroy(struct rig_member *member)
 	/* The pool's kick may still have queued it. */
 	cancel_work_sync(&member->poll);
 	qbd_pool_destroy(member->pool);
+	member->pool = NULL;
 }
 
 void rig_set_members(struct rig_member *member, struct rig_member **members,
