@@ -204,6 +204,8 @@ enum qbd_message_type {
  *	HEARTBEAT_REPLY: the replier's last index
  * @hint_term: term of the entry at @hint_index
  * @timeout: HEARTBEAT, HEARTBEAT_REPLY: the sender's election timeout
+ * @reachable: the caller's: which members the sender has connections to, one bit
+ *	for each in the order of the configuration; the core passes over it
  *
  * Fields not named for a type are zero.
  */
@@ -223,6 +225,7 @@ struct qbd_core_message {
 	u64 hint_index;
 	u64 hint_term;
 	u64 timeout;
+	u64 reachable;
 };
 
 /* ---- log entries -------------------------------------------------------- */

@@ -173,7 +173,8 @@ struct qbd_frame_message {
 	__le64 hint_index;
 	__le64 hint_term;
 	__le64 timeout;
-	__le64 reserved[2];
+	__le64 reachable;
+	__le64 reserved;
 } __attribute__((packed));
 
 /**

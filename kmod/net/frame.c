@@ -323,8 +323,8 @@ void qbd_frame_message_encode(struct qbd_frame_message *frame,
 	frame->hint_index = cpu_to_le64(message->hint_index);
 	frame->hint_term = cpu_to_le64(message->hint_term);
 	frame->timeout = cpu_to_le64(message->timeout);
-	frame->reserved[0] = 0;
-	frame->reserved[1] = 0;
+	frame->reachable = cpu_to_le64(message->reachable);
+	frame->reserved = 0;
 }
 
 void qbd_frame_message_decode(struct qbd_core_message *message,
@@ -345,6 +345,7 @@ void qbd_frame_message_decode(struct qbd_core_message *message,
 	message->hint_index = le64_to_cpu(frame->hint_index);
 	message->hint_term = le64_to_cpu(frame->hint_term);
 	message->timeout = le64_to_cpu(frame->timeout);
+	message->reachable = le64_to_cpu(frame->reachable);
 }
 
 /* Returns the data's length with its trailer, or 0 if it is wrong or cut short. */

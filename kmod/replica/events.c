@@ -305,8 +305,10 @@ void qbd_replica_settle(struct qbd_replica *replica)
 			    ~(QBD_OUT_PULL | QBD_OUT_EXTENTS | QBD_OUT_TIMER);
 		if (transient)
 			handle_output(replica, &output);
-		while (qbd_core_take_message(replica->core, &message))
+		while (qbd_core_take_message(replica->core, &message)) {
+			message.reachable = qbd_reach_own(replica);
 			qbd_net_send_message(replica->network, &message);
+		}
 	} while (transient);
 	replica->pull_slots = output.pull_peers;
 	replica->extents_slots = output.extents_peers;
@@ -447,6 +449,7 @@ static void net_message(void *context, u32 peer, const struct qbd_core_message *
 
 	/* Its own time: this pass may have begun long before it came. */
 	replica->now = ktime_get_boottime_ns();
+	qbd_reach_heard(replica, peer, message->reachable);
 	if (!qbd_core_receive(replica->core, replica->now, message))
 		qbd_net_disconnect(replica->network, peer, "malformed message");
 	qbd_replica_settle(replica);

@@ -199,6 +199,7 @@ struct qbd_fill_target {
  * @loaded: that record, or NULL
  * @reset_sent: RESET was sent on this connection
  * @reset_at_ns: when
+ * @reachable: whom it said it is connected to, see reach.c
  * @narrowed: its window is QBD_FILL_WINDOW while it is being filled
  * @fill: see struct qbd_fill_source
  */
@@ -211,6 +212,7 @@ struct qbd_replica_peer {
 	struct qbd_record *loaded;
 	bool reset_sent;
 	bool narrowed;
+	u64 reachable;
 	u64 reset_at_ns;
 	struct qbd_fill_source fill;
 };
@@ -321,6 +323,7 @@ struct qbd_replica {
 	struct list_head commands;
 	struct qbd_command *moving;	/* leader move that waits for its end */
 	u64 moving_deadline;
+	u64 better_since;		/* somebody is better connected, see reach.c */
 	u32 moving_from;
 
 	/* events */
@@ -470,6 +473,11 @@ void qbd_append_received(struct qbd_replica *replica, u32 peer,
 void qbd_append_go_on(struct qbd_replica *replica);
 void qbd_append_drop_held(struct qbd_replica *replica, u32 peer);
 void qbd_append_loaded(struct qbd_replica *replica, u64 index, struct qbd_record *record);
+
+/* reach.c */
+u64 qbd_reach_own(const struct qbd_replica *replica);
+void qbd_reach_heard(struct qbd_replica *replica, u32 id, u64 reachable);
+void qbd_reach_check(struct qbd_replica *replica);
 
 /* fill.c */
 void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *peer);

@@ -12,6 +12,7 @@
  * read.c       reads at the leader
  * forward.c    requests to and from other members
  * append.c     records to followers, records from the leader
+ * reach.c      who reaches whom; a leader that all can reach
  * fill.c       extents to and from other members
  * status.c     snapshots for netlink
  *
