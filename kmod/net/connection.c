@@ -716,8 +716,17 @@ static bool is_member_address(struct qbd_net *net, struct sockaddr_storage *addr
 	return found;
 }
 
+/* A connection proved who it is, or is on its way out: it counts no longer. */
+void qbd_connection_no_stranger(struct qbd_connection *connection)
+{
+	lockdep_assert_held(&connection->net->lock);
+	if (connection->stranger)
+		connection->net->strangers--;
+	connection->stranger = false;
+}
+
 /* The oldest stranger makes room, members' addresses last. */
-static struct qbd_connection *oldest_stranger(struct qbd_net *net)
+static struct qbd_connection *take_oldest_stranger(struct qbd_net *net)
 {
 	struct qbd_connection *connection, *oldest = NULL;
 
@@ -728,8 +737,10 @@ static struct qbd_connection *oldest_stranger(struct qbd_net *net)
 		if (!oldest || (oldest->from_member && !connection->from_member))
 			oldest = connection;
 	}
-	if (oldest)
+	if (oldest) {
 		refcount_inc(&oldest->references);
+		qbd_connection_no_stranger(oldest);
+	}
 	return oldest;
 }
 
@@ -759,7 +770,7 @@ bool qbd_connection_accepted(struct qbd_net *net, struct socket *socket)
 	hook_socket(connection);
 	spin_lock(&net->lock);
 	if (net->strangers > QBD_STRANGERS_MAX)
-		oldest = oldest_stranger(net);
+		oldest = take_oldest_stranger(net);
 	spin_unlock(&net->lock);
 	if (oldest) {
 		qbd_connection_close(oldest, "too many connections of strangers");
@@ -793,9 +804,7 @@ static void unregister(struct qbd_connection *connection)
 
 	spin_lock(&net->lock);
 	list_del_init(&connection->list);
-	if (connection->stranger)
-		net->strangers--;
-	connection->stranger = false;
+	qbd_connection_no_stranger(connection);
 	if (!--net->connection_count)
 		wake_up(&net->empty);
 	spin_unlock(&net->lock);

@@ -367,6 +367,7 @@ struct qbd_connection *qbd_connection_dial(struct qbd_net_peer *peer, u32 id,
 					   const struct qbd_address *address,
 					   enum qbd_connection_kind kind, u64 session);
 bool qbd_connection_accepted(struct qbd_net *net, struct socket *socket);
+void qbd_connection_no_stranger(struct qbd_connection *connection);
 void qbd_connection_put(struct qbd_connection *connection);
 void qbd_connection_queue(struct qbd_connection *connection, struct work_struct *work);
 enum qbd_connection_state qbd_connection_state(struct qbd_connection *connection);

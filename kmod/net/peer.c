@@ -95,8 +95,7 @@ bool qbd_peer_adopt(struct qbd_connection *connection)
 		old = peer->fresh[index];
 		refcount_inc(&connection->references);
 		peer->fresh[index] = connection;
-		connection->stranger = false;
-		net->strangers--;
+		qbd_connection_no_stranger(connection);
 	}
 	spin_unlock(&net->lock);
 	if (old) {
