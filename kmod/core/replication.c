@@ -276,6 +276,14 @@ void qbd_leader_progress(struct qbd_core *core, struct qbd_peer *peer,
 		 */
 		peer_stream(core, peer, qbd_max(received, peer->match));
 	}
+	/*
+	 * What anybody knows to be committed is in the log of every later leader
+	 * (leader completeness, thesis 3.6.3), which may not know that it is: it was
+	 * told less by its predecessor. It must not have to commit an entry of its
+	 * own first to find out: it may need this very peer for that, and the peer
+	 * may have to be filled first, with data that is not older than its own.
+	 */
+	qbd_commit_advance(core, qbd_min(message->commit, core->trail.last));
 	qbd_leader_commit(core);
 	if (qbd_core_leads(core))
 		qbd_transfer_poll(core);
