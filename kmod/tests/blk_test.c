@@ -398,11 +398,13 @@ static void blk_test_suite_exit(struct kunit_suite *suite)
 	qbd_blk_exit();
 }
 
-struct kunit_suite qbd_blk_test_suite = {
-	.name		= "qbd-blk",
+static struct kunit_suite qbd_blk_test_suite = {
+	.name		= "blk",
 	.suite_init	= blk_test_suite_init,
 	.suite_exit	= blk_test_suite_exit,
 	.init		= blk_test_init,
 	.exit		= blk_test_exit,
 	.test_cases	= blk_test_cases,
 };
+
+kunit_test_suite(qbd_blk_test_suite);
