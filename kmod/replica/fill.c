@@ -611,8 +611,12 @@ void qbd_fill_end(struct qbd_replica *replica, u32 peer,
 void qbd_fill_durable(struct qbd_replica *replica)
 {
 	struct qbd_fill_target *fill = &replica->fill;
+	struct qbd_core_status status;
 
 	if (fill->step == QBD_FILL_ADVANCING) {
+		/* As it is now: under steady writes the newest is never reached. */
+		qbd_core_get_status(replica->core, replica->now, &status);
+		fill->catch_up_index = status.commit;
 		fill->cursor = fill->next_cursor;
 		fill->count = min(fill->count + 1, fill_count_max(replica));
 		qbd_store_apply_pause(replica->store, false);
@@ -644,7 +648,6 @@ void qbd_fill_proceed(struct qbd_replica *replica)
 {
 	struct qbd_fill_target *fill = &replica->fill;
 	u64 applied = qbd_store_applied_index(replica->store);
-	struct qbd_core_status status;
 
 	if (replica->store_failed || replica->phase != QBD_PHASE_RUNNING)
 		return;
@@ -688,8 +691,7 @@ void qbd_fill_proceed(struct qbd_replica *replica)
 		qbd_replica_later(replica, fill->not_before);
 		return;
 	case QBD_FILL_CATCHING_UP:
-		qbd_core_get_status(replica->core, replica->now, &status);
-		if (applied < status.commit)
+		if (applied < fill->catch_up_index)
 			return;
 		if (!fill->last) {
 			fill->step = QBD_FILL_IDLE;

@@ -166,6 +166,7 @@ enum qbd_fill_step {
  * @count: extents of one round; halved when one fails, one more when one is done
  * @not_before: time of the next round
  * @answer_by: ASKING: when it is given up
+ * @catch_up_index: CATCHING_UP: to be applied before the next round
  */
 struct qbd_fill_target {
 	enum qbd_fill_step step;
@@ -187,6 +188,7 @@ struct qbd_fill_target {
 	u32 count;
 	u64 not_before;
 	u64 answer_by;
+	u64 catch_up_index;
 };
 
 /**

@@ -234,8 +234,6 @@ static int restore_core(struct qbd_replica *replica,
 			char *error_text, size_t error_text_size)
 {
 	struct qbd_core_options options;
-	u64 term = recovered->term;
-	u32 vote = recovered->vote;
 	struct qbd_config config;
 	const char *reason;
 	u32 i;
@@ -255,18 +253,10 @@ static int restore_core(struct qbd_replica *replica,
 			return -EUCLEAN;
 		}
 	}
-	/*
-	 * A record of a newer term than the state block's: power went between the
-	 * two. Nothing was acknowledged or voted in that term, for both wait for
-	 * the state block (accident 23), so its vote is free.
-	 */
-	if (recovered->last_term > term) {
-		term = recovered->last_term;
-		vote = 0;
-	}
 	core_options(&options, &replica->settings);
 	qbd_core_init(replica->core, replica->member_id, &options, get_random_u64());
-	qbd_core_restore_hard_state(replica->core, term, vote);
+	/* The store has seen to a log that is newer than the state block. */
+	qbd_core_restore_hard_state(replica->core, recovered->term, recovered->vote);
 	qbd_config_from_layout(&config, &replica->configs[0].layout);
 	qbd_core_restore_base(replica->core, recovered->base_index,
 			      recovered->base_term, &config, replica->configs[0].index);
