@@ -68,12 +68,14 @@ run_checkpatch()
 	mapfile -t files <"$1"
 	[ ${#files[@]} -gt 0 ] || return 0
 	mkdir -p build
+	# Neither "there were remarks" (ignored ones count) nor "no line is left"
+	# says anything: what is left is the answer.
 	( cd build && printf '../%s\0' "${files[@]}" |
 		GIT_DIR=/nonexistent xargs -0 -n 6 -P "$(nproc)" \
 		"$tree"/scripts/checkpatch.pl --no-tree --strict --terse \
 		--no-summary --show-types --max-line-length=100 \
-		--ignore "$ignore" -f ) 2>&1 |
-		grep -v -e 'uninitialized value .root' -e 'find: ./include' |
+		--ignore "$ignore" -f || true ) 2>&1 |
+		{ grep -v -e 'uninitialized value .root' -e 'find: ./include' || true; } |
 		sed 's#^\.\./##' | { ! grep .; }
 }
 
@@ -89,7 +91,7 @@ check_checkpatch()
 		problem "checkpatch has remarks on the module"
 	run_checkpatch <(c_files kmod | grep -E "$shared") "$outside" ||
 		problem "checkpatch has remarks on the formats"
-	outside+=,ARRAY_SIZE,STRCPY,STRNCPY,EMBEDDED_FUNCTION_NAME,CAMELCASE
+	outside+=,ARRAY_SIZE,STRCPY,STRNCPY,EMBEDDED_FUNCTION_NAME,CAMELCASE,VOLATILE
 	# Tables of structure members are made by macros.
 	outside+=,MACRO_ARG_REUSE,MACRO_ARG_PRECEDENCE
 	run_checkpatch <(c_files userspace tests scripts) "$outside" ||

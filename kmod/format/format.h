@@ -73,6 +73,8 @@ struct qbd_address {
  * @flags: QBD_MEMBER_*
  * @priority: 0..255; the higher, the rather leader; 100 by default
  * @name: what people call the host, NUL padded
+ * @reserved: zero
+ * @address: where it listens
  */
 struct qbd_member_layout {
 	__le32 id;
@@ -88,6 +90,7 @@ struct qbd_member_layout {
  * @index: log index of the entry that brought it, 0 for the one given at creation
  * @count: members used, 1..QBD_MEMBERS_MAX, sorted by id
  * @next_member_id: the lowest id never given to a member so far
+ * @members: the members
  */
 struct qbd_membership_layout {
 	__le64 index;
@@ -109,6 +112,7 @@ static_assert(sizeof(struct qbd_membership_layout) == 16 + 64 * QBD_MEMBERS_MAX,
  * @position: own byte offset on its disk / 4096: a misdirected block is not
  *	taken for a good one (accident 42)
  * @uuid: the device
+ * @reserved: zero
  */
 struct qbd_block_header {
 	__le32 magic;
@@ -124,6 +128,8 @@ static_assert(sizeof(struct qbd_block_header) == 40, "block header layout");
 /**
  * qbd_block_checksum() - what &qbd_block_header.checksum has to be
  * @block: QBD_BLOCK_SIZE bytes that begin with a struct qbd_block_header
+ *
+ * Return: the checksum, host order.
  */
 static inline __u32 qbd_block_checksum(const void *block)
 {

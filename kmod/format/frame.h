@@ -53,6 +53,7 @@ enum qbd_frame_type {
 /**
  * struct qbd_frame_trailer - after the data of a REQUEST
  * @data_checksum: CRC-32C of the data blocks, seed ~0
+ * @reserved: zero
  *
  * The pages of a forwarded write still belong to whoever wrote, and may change
  * at any time. Its checksum can only be that of the bytes as they were copied
@@ -75,6 +76,7 @@ struct qbd_frame_trailer {
  * @data_checksum: CRC-32C of the data blocks, seed ~0; 0 where they are checked
  *	by something else (APPEND: operations of the record; REQUEST: trailer)
  * @header_checksum: CRC-32C of the fields before it, seed ~0
+ * @reserved: zero
  */
 struct qbd_frame_header {
 	__le32 magic;
@@ -156,6 +158,23 @@ struct qbd_frame_refused {
 /**
  * struct qbd_frame_message - a consensus message; field for field struct
  *	qbd_core_message, which says what each type uses
+ * @type: enum qbd_message_type
+ * @flags: QBD_MESSAGE_*
+ * @from: sender
+ * @to: receiver
+ * @term: as in struct qbd_core_message, like all that follow
+ * @index: likewise
+ * @log_term: likewise
+ * @commit: likewise
+ * @round: likewise
+ * @matched: likewise
+ * @durable: likewise
+ * @reject_index: likewise
+ * @hint_index: likewise
+ * @hint_term: likewise
+ * @timeout: likewise
+ * @reachable: likewise
+ * @reserved: zero
  */
 struct qbd_frame_message {
 	__le32 type;
@@ -216,6 +235,7 @@ enum qbd_request_kind {
  * @epoch: see struct qbd_operation
  * @data_checksum: CRC-32C of the data of a write, seed ~0: becomes the
  *	operation's. 0 on the wire, where it comes in the trailer
+ * @reserved: zero
  */
 struct qbd_frame_request {
 	__le32 kind;
@@ -245,6 +265,7 @@ enum qbd_reply_status {
  * @status: enum qbd_reply_status
  * @count: data blocks that follow (reads)
  * @detail: see enum qbd_reply_status
+ * @reserved: zero
  */
 struct qbd_frame_reply {
 	__le64 sequence;
@@ -263,6 +284,7 @@ struct qbd_frame_reply {
  * @term: its term
  * @chain: its record checksum
  * @membership: configuration at @index
+ * @reserved: zero
  */
 struct qbd_frame_reset {
 	__le64 leader_term;
@@ -283,6 +305,7 @@ struct qbd_frame_reset {
  * @request: names this FILL; its extents and its end carry it, so that what was
  *	read for an earlier one, and may be older than what the follower has applied
  *	since, is never taken for an answer to this one
+ * @reserved: zero
  */
 struct qbd_frame_fill {
 	__le64 request;
@@ -323,6 +346,7 @@ struct qbd_frame_extent {
  * @extents_total: extents of the device
  * @index: highest commit index at which an extent was read
  * @flags: bit 0: nothing is left at or after @next_extent
+ * @reserved: zero
  */
 struct qbd_frame_fill_end {
 	__le64 request;

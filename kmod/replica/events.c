@@ -146,7 +146,8 @@ void qbd_replica_check_repaired(struct qbd_replica *replica)
 		return;
 	qbd_core_get_status(replica->core, replica->now, &status);
 	if (status.durable < replica->damaged_through &&
-	    (!status.leader || status.term <= replica->recovered_term || status.durable < status.commit ||
+	    (!status.leader || status.term <= replica->recovered_term ||
+	     status.durable < status.commit ||
 	     qbd_core_term_at(replica->core, status.commit) != status.term))
 		return;
 	replica->damaged = false;
@@ -182,9 +183,9 @@ void qbd_replica_check_quorum(struct qbd_replica *replica)
 	}
 	if (!replica->leaderless_since)
 		replica->leaderless_since = replica->now;
-	if (replica->now < replica->leaderless_since + limit)
+	if (replica->now < replica->leaderless_since + limit) {
 		qbd_replica_later(replica, replica->leaderless_since + limit);
-	else if (replica->told_quorum) {
+	} else if (replica->told_quorum) {
 		replica->told_quorum = false;
 		qbd_warn(replica, "no quorum: %s",
 			 replica->settings.no_quorum == QBD_NO_QUORUM_SUSPEND ?

@@ -518,7 +518,6 @@ void qbd_fill_reset_durable(struct qbd_replica *replica, u64 index)
 	qbd_replica_event(replica, QBD_EVENT_FILL_PROGRESS, 0, "begins");
 }
 
-
 static void ask(struct qbd_replica *replica)
 {
 	struct qbd_fill_target *fill = &replica->fill;

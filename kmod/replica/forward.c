@@ -183,7 +183,7 @@ static void answer(struct qbd_replica *replica, u32 peer,
 	}
 	/* Its sender waits for it, and would for ever. */
 	if (!qbd_io_answer_later(replica, peer, request, status, detail))
-		qbd_net_disconnect(replica->network, peer, "no memory for an answer");
+		qbd_net_disconnect(replica->network, peer, "no memory to say no");
 }
 
 /* The fittest to take over: connected, caught up, by priority. 0 if none. */
@@ -272,7 +272,7 @@ const char *qbd_transfer_text(u32 result)
 	case QBD_TRANSFER_UNREACHABLE:
 		return "that member has not been heard; bring it up first";
 	case QBD_TRANSFER_UNFIT:
-		return "no such member is fit to lead (being filled, damaged, or too far behind); see qbdadm status";
+		return "not fit to lead (filling, damaged or far behind); see qbdadm status";
 	}
 	return "reason unknown";
 }

@@ -47,7 +47,7 @@
  * Bytes of log under way to a member that is being filled: they lie before the
  * extents in its connection, and take memory there that only apply gives back.
  */
-#define QBD_FILL_WINDOW		(1u << 20)
+#define QBD_FILL_WINDOW		(1024u << 10)
 /* Extents that one FILL asks for at most, and pieces read ahead to answer it. */
 #define QBD_FILL_EXTENTS	8
 #define QBD_FILL_READS_MAX	4
@@ -372,6 +372,7 @@ struct qbd_recovered_run {
  * @error: result
  * @text: one line if @error
  * @argument: whatever @run needs
+ * @text_size: room in @text
  */
 struct qbd_command {
 	struct list_head list;

@@ -182,11 +182,10 @@ void qbd_read_released(struct qbd_replica *replica, u64 ticket)
 	list_for_each_entry_safe(io, next, &replica->confirming, list) {
 		if (io->ticket > ticket)
 			break;
-		if (io->data_read) {
+		if (io->data_read)
 			qbd_io_complete(io, QBD_REPLY_OK);
-		} else if (!submit(io)) {
+		else if (!submit(io))
 			qbd_io_hold(io);
-		}
 	}
 }
 

@@ -85,8 +85,8 @@ void qbd_command_done(struct qbd_command *command, int error, const char *format
  * @replica: replica
  * @command: run, argument, text are set
  *
- * Context: process; sleeps. Return: the command's error; -ENODEV when the replica
- * is going down already.
+ * Context: process; sleeps.
+ * Return: the command's error; -ENODEV when the replica is going down already.
  */
 int qbd_command_run(struct qbd_replica *replica, struct qbd_command *command)
 {

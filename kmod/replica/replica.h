@@ -57,7 +57,7 @@ struct qbd_settings {
 
 #define QBD_MEMORY_DEFAULT	(64u << 20)
 #define QBD_MEMORY_MIN		(8u << 20)
-#define QBD_MEMORY_MAX		(1u << 30)
+#define QBD_MEMORY_MAX		(1024u << 20)
 
 /**
  * struct qbd_up_parameters - how to bring a member up
@@ -110,6 +110,20 @@ int qbd_replica_leader_move(struct qbd_replica *replica, u32 member, char *error
 
 /**
  * struct qbd_member_status - one member as this one sees it
+ * @member: as configured
+ * @self: it is this one
+ * @leader: it leads
+ * @connected: both connections stand
+ * @progress_known: the fields from @progress_state to @inflight_bytes mean something
+ * @needs_extents: being filled, or about to be
+ * @progress_state: enum qbd_core_progress_state
+ * @match_index: acknowledged
+ * @next_index: sent next
+ * @behind_entries: log entries that it lacks
+ * @behind_bytes: of log, as far as it is known
+ * @inflight_bytes: sent and not acknowledged
+ * @last_heard_ms: ago; U64_MAX: never, or not known here
+ * @network: of the connections
  *
  * match_index, next_index and inflight_bytes are known at the leader only, for
  * the others they are 0 with progress_known false.
@@ -120,14 +134,14 @@ struct qbd_member_status {
 	bool leader;
 	bool connected;
 	bool progress_known;
-	bool needs_extents;		/* being filled, or about to be */
-	u8 progress_state;		/* enum qbd_core_progress_state */
+	bool needs_extents;
+	u8 progress_state;
 	u64 match_index;
 	u64 next_index;
 	u64 behind_entries;
-	u64 behind_bytes;		/* of log, as far as it is known */
+	u64 behind_bytes;
 	u64 inflight_bytes;
-	u64 last_heard_ms;		/* ago; U64_MAX: never */
+	u64 last_heard_ms;
 	struct qbd_net_peer_status network;
 };
 
@@ -137,16 +151,60 @@ struct qbd_member_status {
  * @quorum_needed of @voters must be up; @voters_up is known at the leader exactly,
  * elsewhere it is this member's connections; @may_lose more may fail before I/O
  * stops (-1: has no quorum now).
+ * @name: of the device
+ * @uuid: of the device
+ * @number: N of /dev/qbdN
+ * @member_id: this member
+ * @device_blocks: size in 4 KiB blocks
+ * @role: enum qbd_core_role
+ * @term: current term
+ * @leader: member id, 0: none known
+ * @has_quorum: there is a leader that a majority follows, as far as is known here
+ * @voters: of the configuration
+ * @quorum_needed: votes for a majority
+ * @voters_up: exact at the leader; elsewhere who is connected
+ * @may_lose: so many more may fail before I/O stops; -1: it has stopped
+ * @first_index: oldest record in the log
+ * @last_index: newest record
+ * @durable_index: on this disk up to here
+ * @commit_index: committed up to here
+ * @applied_index: in the data area up to here
+ * @failed: the disk failed: vouches for nothing
+ * @damaged: lost acknowledged records, which are sent again
+ * @filling: data is being filled from extents
+ * @fill_extents_done: of the filling, 0 if there is none
+ * @fill_extents_total: likewise
+ * @lease_valid: the leader may read without a round
+ * @suspended: requests wait for a leader
+ * @requests_waiting: not begun
+ * @requests_in_flight: begun and not completed
+ * @in_use: somebody has the block device open
+ * @reads: completed here since it came up
+ * @read_bytes: likewise
+ * @writes: likewise
+ * @write_bytes: likewise
+ * @zeroes: discards and write-zeroes, likewise
+ * @forwarded: requests sent to a leader elsewhere
+ * @resent: of these, sent more than once
+ * @errors: requests that failed
+ * @records_appended: as leader
+ * @memory_bytes: log pages
+ * @memory_free_bytes: of these, free
+ * @problem: one line if something needs a person, or ""
+ * @settings: in force
+ * @store: of the disk
+ * @member_count: used entries of @members
+ * @members: as this member sees them
  */
 struct qbd_replica_status {
 	char name[QBD_NAME_SIZE];
 	u8 uuid[QBD_UUID_SIZE];
-	unsigned int number;		/* /dev/qbdN */
+	unsigned int number;
 	u32 member_id;
 	u64 device_blocks;
-	u32 role;			/* enum qbd_core_role */
+	u32 role;
 	u64 term;
-	u32 leader;			/* member id, 0: none known */
+	u32 leader;
 	bool has_quorum;
 	u32 voters;
 	u32 quorum_needed;
@@ -157,20 +215,20 @@ struct qbd_replica_status {
 	u64 durable_index;
 	u64 commit_index;
 	u64 applied_index;
-	bool failed;			/* disk failed: vouches for nothing */
-	bool damaged;			/* lost acknowledged records, being resent */
-	bool filling;			/* data is being filled from extents */
+	bool failed;
+	bool damaged;
+	bool filling;
 	u64 fill_extents_done;
 	u64 fill_extents_total;
 	bool lease_valid;
-	bool suspended;			/* requests wait for a leader */
+	bool suspended;
 	u64 requests_waiting;
 	u64 requests_in_flight;
-	u64 in_use;			/* openers of the block device */
+	u64 in_use;
 	u64 reads, read_bytes, writes, write_bytes, zeroes, forwarded, resent, errors;
-	u64 records_appended;		/* as leader */
+	u64 records_appended;
 	u64 memory_bytes, memory_free_bytes;
-	char problem[128];		/* one line if something needs a person, or "" */
+	char problem[128];
 	struct qbd_settings settings;
 	struct qbd_store_status store;
 	u32 member_count;
@@ -202,6 +260,15 @@ enum qbd_event_kind {
  * @sequence: counts this replica's events; a gap means that some were dropped
  * @peer: member concerned, or 0
  * @text: reason or detail, may be ""
+ * @kind: what happened
+ * @name: of the device
+ * @number: N of /dev/qbdN
+ * @member_id: this member
+ * @role: enum qbd_core_role
+ * @term: current term
+ * @leader: member id or 0
+ * @done: FILL_PROGRESS: extents
+ * @total: likewise
  */
 struct qbd_event {
 	enum qbd_event_kind kind;
@@ -213,7 +280,7 @@ struct qbd_event {
 	u64 term;
 	u32 leader;
 	u32 peer;
-	u64 done;			/* FILL_PROGRESS: extents */
+	u64 done;
 	u64 total;
 	char text[96];
 };

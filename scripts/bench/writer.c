@@ -186,8 +186,8 @@ static int verify_blocks(const char *device, const char *log_path, uint64_t slot
 			die(1, "reading the block of write %" PRIu64 " of %s failed: %s",
 			    number, device, strerror(errno));
 		if (!intact(block, run))
-			die(1, "write %" PRIu64 " to %s completed, but its block is torn or "
-			    "foreign", number, device);
+			die(1, "write %" PRIu64 " to %s completed, but its block is torn or foreign",
+			    number, device);
 		if (block[1] < number || (block[1] - number) % slots)
 			die(1, "write %" PRIu64 " to %s completed, but its block holds write %"
 			    PRIu64, number, device, block[1]);
@@ -218,6 +218,5 @@ int main(int argc, char **argv)
 			die(2, "SLOTS must be at least 1");
 		return verify_blocks(argv[2], argv[3], slots);
 	}
-	die(2, "usage: writer write DEVICE LOG [COUNT [PAUSE_US [SLOTS]]] | "
-	    "writer verify DEVICE LOG [SLOTS]");
+	die(2, "usage: writer write DEVICE LOG [COUNT [PAUSE_US [SLOTS]]] | writer verify DEVICE LOG [SLOTS]");
 }

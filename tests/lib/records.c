@@ -131,7 +131,8 @@ static int fill_file(const char *path, uint64_t seed, uint64_t size)
 		size_t part = size < sizeof(block) ? size : sizeof(block);
 
 		for (i = 0; i < sizeof(block) / 8; i++)
-			block[i] = seed = mix(seed);
+			block[i] = mix(seed + i);
+		seed = block[i - 1];
 		if (write(file, block, part) != (ssize_t)part)
 			return fail("write", path);
 		size -= part;

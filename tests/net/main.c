@@ -40,7 +40,8 @@ static int judge_stream(const char *path)
 	uint8_t *bytes;
 	long size;
 
-	if (!file || fseek(file, 0, SEEK_END) || (size = ftell(file)) < 0) {
+	size = file && !fseek(file, 0, SEEK_END) ? ftell(file) : -1;
+	if (size < 0) {
 		fprintf(stderr, "frame: cannot read %s\n", path);
 		return 2;
 	}
