@@ -79,7 +79,9 @@ install: tool
 
 modules_install: module
 	$(Q)$(MAKE) --no-print-directory -C "$(KDIR)" M="$(BUILD)/$(call kernel_release,$(KDIR))/kmod" \
-		$(if $(DESTDIR),INSTALL_MOD_PATH="$(DESTDIR)") INSTALL_MOD_DIR=updates modules_install
+		$(if $(DESTDIR),INSTALL_MOD_PATH="$(DESTDIR)") INSTALL_MOD_DIR=updates \
+		CONFIG_MODULE_SIG_ALL= DEPMOD=true modules_install
+	$(Q)depmod $(if $(DESTDIR),-b "$(DESTDIR)") "$(call kernel_release,$(KDIR))"
 
 check:
 	$(Q)scripts/packages.sh build lint kernel uml qemu bench doc
@@ -89,10 +91,17 @@ lint:
 	$(Q)scripts/packages.sh build lint kernel
 	$(Q)scripts/lint.sh
 
+# In two steps: which headers there are is known after the packages are.
 demo:
-	$(Q)scripts/packages.sh build kernel uml qemu
+	$(Q)scripts/packages.sh build kernel qemu
 	$(Q)test -x scripts/demo || { echo "qbd: scripts/demo is missing: this is no complete source tree"; exit 2; }
+	$(Q)$(MAKE) --no-print-directory prepare-hosts
 	$(Q)scripts/demo
+
+# What the hosts in QEMU run: module and tool.
+.PHONY: prepare-hosts
+prepare-hosts: tool
+	$(Q)$(MAKE) --no-print-directory build-module KDIR=$(lastword $(STOCK_KDIRS))
 
 bench:
 	$(Q)scripts/packages.sh build kernel uml bench
