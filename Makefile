@@ -77,11 +77,13 @@ tool: packages
 install: tool
 	$(Q)$(MAKE) --no-print-directory -C userspace install DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)"
 
+# Kbuild runs depmod only where it finds a System.map, so it is done here; for a
+# package (DESTDIR) it is the package's business.
 modules_install: module
 	$(Q)$(MAKE) --no-print-directory -C "$(KDIR)" M="$(BUILD)/$(call kernel_release,$(KDIR))/kmod" \
 		$(if $(DESTDIR),INSTALL_MOD_PATH="$(DESTDIR)") INSTALL_MOD_DIR=updates \
 		CONFIG_MODULE_SIG_ALL= DEPMOD=true modules_install
-	$(Q)depmod $(if $(DESTDIR),-b "$(DESTDIR)") "$(call kernel_release,$(KDIR))"
+	$(Q)$(if $(DESTDIR),,depmod "$(call kernel_release,$(KDIR))")
 
 check:
 	$(Q)scripts/packages.sh build lint kernel uml qemu bench doc
