@@ -216,6 +216,9 @@ struct qbd_connection {
 	u64 queued_bytes;
 	unsigned int ring_head;		/* next to be delivered */
 	unsigned int ring_tail;		/* next to be filled */
+	unsigned int ring_marked;	/* end of what is to be delivered now; the
+					 * replica's own
+					 */
 	bool reset_waits;		/* bulk->reset is not delivered yet */
 
 	/* sending: held while a frame is being sent */
@@ -318,6 +321,7 @@ struct qbd_net {
 	struct work_struct pages_work;
 	atomic_t page_waiters;		/* connections that wait for pages */
 	bool starved;			/* a send found no memory */
+	bool marked;			/* replica's: qbd_net_mark() was called */
 
 	spinlock_t lock;		/* protects what follows */
 	bool stopping;

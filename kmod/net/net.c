@@ -345,10 +345,33 @@ static void tell_starved(struct qbd_net *net)
 			net->ops->writable(net->context, net->peers[i].id);
 }
 
+void qbd_net_mark(struct qbd_net *net)
+{
+	struct qbd_connection *connection;
+	unsigned int i, k;
+
+	spin_lock(&net->lock);
+	for (i = 0; i < QBD_NET_PEERS; i++) {
+		for (k = 0; k < 2; k++) {
+			connection = net->peers[i].connections[k];
+			if (connection)
+				connection->ring_marked =
+					READ_ONCE(connection->ring_tail);
+		}
+	}
+	spin_unlock(&net->lock);
+	/* The clock is read after the rings were looked at, not before. */
+	smp_mb();
+	net->marked = true;
+}
+
 void qbd_net_poll(struct qbd_net *net)
 {
 	unsigned int i;
 
+	if (!net->marked)
+		qbd_net_mark(net);
+	net->marked = false;
 	tell_refusals(net);
 	for (i = 0; i < QBD_NET_PEERS; i++)
 		if (net->peers[i].id)

@@ -131,7 +131,12 @@ void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout
  */
 void qbd_net_set_silence_limit(struct qbd_net *net, unsigned int milliseconds);
 
-/* Deliver what has arrived. Replica context. */
+/*
+ * What is here now is what the next qbd_net_poll() delivers: whoever reads a clock
+ * after this call knows a time at which all of it had arrived. Replica context.
+ */
+void qbd_net_mark(struct qbd_net *net);
+/* Deliver what has arrived; kicks if more came since it was marked. Replica context. */
 void qbd_net_poll(struct qbd_net *net);
 /* Pages came back to the pool: receivers that waited for some go on. Any context. */
 void qbd_net_pages_available(struct qbd_net *net);

@@ -410,7 +410,7 @@ static bool take_incoming(struct qbd_connection *connection,
 
 	spin_lock(&connection->lock);
 	taken = connection->state == QBD_OPEN &&
-		connection->ring_head != connection->ring_tail;
+		connection->ring_head != connection->ring_marked;
 	if (taken) {
 		*incoming = connection->ring[connection->ring_head++ % QBD_RING_FRAMES];
 		if (connection->receiver_waits && incoming->type != QBD_FRAME_RESET)
@@ -469,6 +469,18 @@ static void deliver_one(struct qbd_connection *connection, u32 id,
 	}
 }
 
+/* Frames came after the mark; of a connection that is new here, all of them. */
+static bool more_arrived(struct qbd_connection *connection)
+{
+	bool more;
+
+	spin_lock(&connection->lock);
+	more = connection->state == QBD_OPEN &&
+	       connection->ring_head != connection->ring_tail;
+	spin_unlock(&connection->lock);
+	return more;
+}
+
 /*
  * What the replica is told may lead it to disconnect this peer or to give its
  * slot away, so the slot is looked at anew each time.
@@ -478,21 +490,19 @@ static void deliver_from(struct qbd_net_peer *peer, unsigned int index)
 	struct qbd_connection *connection = peer->connections[index];
 	struct qbd_incoming incoming;
 	u32 id = peer->id;
-	int i;
 
 	if (!peer->up || !connection)
 		return;
 	refcount_inc(&connection->references);
-	for (i = 0; i < QBD_RING_FRAMES; i++) {
-		if (peer->id != id || !peer->up || peer->removed ||
-		    peer->connections[index] != connection ||
-		    !take_incoming(connection, &incoming))
+	while (peer->id == id && peer->up && !peer->removed &&
+	       peer->connections[index] == connection) {
+		if (!take_incoming(connection, &incoming)) {
+			if (more_arrived(connection))
+				peer->net->ops->kick(peer->net->context);
 			break;
+		}
 		deliver_one(connection, id, &incoming);
 	}
-	/* More came meanwhile: others first. */
-	if (i == QBD_RING_FRAMES)
-		peer->net->ops->kick(peer->net->context);
 	qbd_connection_put(connection);
 }
 

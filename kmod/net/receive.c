@@ -179,7 +179,8 @@ static int deliver(struct qbd_connection *connection)
 	delivered = connection->state == QBD_OPEN;
 	if (delivered) {
 		/* There was room when its header was read. */
-		connection->ring[connection->ring_tail++ % QBD_RING_FRAMES] = *incoming;
+		connection->ring[connection->ring_tail % QBD_RING_FRAMES] = *incoming;
+		WRITE_ONCE(connection->ring_tail, connection->ring_tail + 1);
 		connection->reset_waits |= incoming->type == QBD_FRAME_RESET;
 		incoming->record = NULL;
 		incoming->data = NULL;

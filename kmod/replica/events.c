@@ -448,8 +448,6 @@ static void net_message(void *context, u32 peer, const struct qbd_core_message *
 {
 	struct qbd_replica *replica = context;
 
-	/* Its own time: this pass may have begun long before it came. */
-	replica->now = ktime_get_boottime_ns();
 	qbd_reach_heard(replica, peer, message->reachable);
 	if (!qbd_core_receive(replica->core, replica->now, message))
 		qbd_net_disconnect(replica->network, peer, "malformed message");
@@ -461,7 +459,6 @@ static void net_append(void *context, u32 peer, const struct qbd_frame_append *a
 {
 	struct qbd_replica *replica = context;
 
-	replica->now = ktime_get_boottime_ns();
 	qbd_append_received(replica, peer, append, record);
 	qbd_replica_settle(replica);
 }

@@ -282,6 +282,12 @@ void qbd_replica_work(struct work_struct *work)
 	unsigned int noio = memalloc_noio_save();
 	struct blk_plug plug;
 
+	/*
+	 * In this order, so that no message of this pass is newer than @now: what
+	 * is promised to a leader for a time must begin after it asked.
+	 */
+	if (replica->phase < QBD_PHASE_STOPPING)
+		qbd_net_mark(replica->network);
 	replica->now = ktime_get_boottime_ns();
 	if (replica->later_at && replica->now >= replica->later_at)
 		replica->later_at = 0;
