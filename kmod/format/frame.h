@@ -98,6 +98,8 @@ enum qbd_connection_kind {
 #define QBD_NONCE_SIZE	32
 #define QBD_PROOF_SIZE	32
 
+#define QBD_HELLO_BLANK		(1u << 0)
+
 /**
  * struct qbd_frame_hello - HELLO and the first part of CHALLENGE
  * @version: newest wire version that the sender speaks
@@ -108,6 +110,8 @@ enum qbd_connection_kind {
  * @session: number that the dialler gave to this attempt; its control and bulk
  *	connection carry the same one, so that only two of one attempt make a pair.
  *	The listener repeats it
+ * @flags: QBD_HELLO_BLANK: the sender has no log and knows of no term
+ * @reserved: 0
  * @uuid: device
  * @incarnation: of the sender's disk
  * @nonce: random, never used again
@@ -119,6 +123,8 @@ struct qbd_frame_hello {
 	__le32 from;
 	__le32 to;
 	__le64 session;
+	__le32 flags;
+	__le32 reserved;
 	__u8 uuid[QBD_UUID_SIZE];
 	__u8 incarnation[QBD_UUID_SIZE];
 	__u8 nonce[QBD_NONCE_SIZE];
@@ -361,7 +367,7 @@ struct qbd_frame_fill_end {
 #define QBD_FILL_DONE		(1u << 0)
 
 static_assert(sizeof(struct qbd_frame_header) == 32, "frame header");
-static_assert(sizeof(struct qbd_frame_hello) == 88, "hello");
+static_assert(sizeof(struct qbd_frame_hello) == 96, "hello");
 static_assert(sizeof(struct qbd_frame_message) == 120, "message");
 static_assert(sizeof(struct qbd_frame_append) == 32, "append");
 static_assert(sizeof(struct qbd_frame_request) == 56, "request");

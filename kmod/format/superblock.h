@@ -82,6 +82,12 @@ enum qbd_state_flags {
 	QBD_STATE_CLEAN		= 1 << 1,
 	/* A flush or FUA write failed here: nothing on it is vouched for. */
 	QBD_STATE_FAILED	= 1 << 2,
+	/*
+	 * Made, and never part of the device since: it has nothing, and it does not
+	 * know what a disk that had this member's id before acknowledged or voted
+	 * (accident 34). It neither votes nor leads.
+	 */
+	QBD_STATE_NEW		= 1 << 3,
 };
 
 /**

@@ -82,6 +82,8 @@ static void make_hello(struct qbd_connection *connection)
 	hello->from = cpu_to_le32(identity->member_id);
 	hello->to = cpu_to_le32(connection->peer);
 	hello->session = cpu_to_le64(connection->session);
+	hello->flags = cpu_to_le32(READ_ONCE(connection->net->blank) ?
+				   QBD_HELLO_BLANK : 0);
 	memcpy(hello->uuid, identity->uuid, QBD_UUID_SIZE);
 	memcpy(hello->incarnation, identity->incarnation, QBD_UUID_SIZE);
 	get_random_bytes(hello->nonce, sizeof(hello->nonce));

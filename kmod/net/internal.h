@@ -321,6 +321,7 @@ struct qbd_net {
 	struct work_struct pages_work;
 	atomic_t page_waiters;		/* connections that wait for pages */
 	bool starved;			/* a send found no memory */
+	bool blank;			/* replica's: said in each hello */
 	bool marked;			/* replica's: qbd_net_mark() was called */
 
 	spinlock_t lock;		/* protects what follows */

@@ -398,6 +398,20 @@ bool qbd_net_peer_up(const struct qbd_net *net, u32 id)
 	return qbd_peer_find_up((struct qbd_net *)net, id);
 }
 
+void qbd_net_set_blank(struct qbd_net *net, bool blank)
+{
+	WRITE_ONCE(net->blank, blank);
+}
+
+bool qbd_net_peer_blank(const struct qbd_net *net, u32 id)
+{
+	const struct qbd_net_peer *peer = qbd_peer_find_up((struct qbd_net *)net, id);
+	const struct qbd_connection *connection = peer ? peer->connections[0] : NULL;
+
+	return connection &&
+	       le32_to_cpu(connection->peer_hello.flags) & QBD_HELLO_BLANK;
+}
+
 static void add_status(struct qbd_connection *connection,
 		       struct qbd_net_peer_status *status)
 {

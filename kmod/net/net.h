@@ -199,6 +199,10 @@ void qbd_net_cancel(struct qbd_net *net, u32 peer, void *cookie);
 /* Close both connections, they are dialled again: the peer sent what it must not. */
 void qbd_net_disconnect(struct qbd_net *net, u32 peer, const char *reason);
 
+/* Say, in each handshake from now on, whether this member has nothing yet. */
+void qbd_net_set_blank(struct qbd_net *net, bool blank);
+/* @peer is up, and said that of itself when it connected. */
+bool qbd_net_peer_blank(const struct qbd_net *net, u32 peer);
 bool qbd_net_peer_up(const struct qbd_net *net, u32 peer);
 
 struct qbd_net_peer_status {

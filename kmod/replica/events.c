@@ -96,6 +96,7 @@ void qbd_replica_event_work(struct work_struct *work)
  *   condition                               may vote   may lead   counts
  *   disk failed                             (the core knows: nothing at all)
  *   acknowledged records lost, not resent   no         no         yes
+ *   disk new (see join.c)                   no         no         yes
  *   data being filled from extents          yes        no         no
  *   read of disk or log failed lately       yes        no         yes
  *   a no-op of an old leadership unwritten  yes        no         yes
@@ -105,7 +106,7 @@ void qbd_replica_update_fitness(struct qbd_replica *replica)
 {
 	u32 fitness = QBD_MAY_VOTE | QBD_MAY_LEAD | QBD_COUNTS;
 
-	if (replica->damaged)
+	if (replica->damaged || replica->is_new)
 		fitness &= ~(QBD_MAY_VOTE | QBD_MAY_LEAD);
 	if (qbd_replica_filling(replica))
 		fitness &= ~(QBD_MAY_LEAD | QBD_COUNTS);
@@ -128,32 +129,6 @@ void qbd_replica_stop_vouching(struct qbd_replica *replica, const char *why)
 	qbd_core_storage_failed(replica->core, replica->now);
 	/* Nothing will be heard of these any more: the next leader is asked. */
 	qbd_write_truncated(replica, 0);
-}
-
-/*
- * Acknowledged records were lost here (accidents 27, 40). All is well again when
- * they were sent again; or when an entry is committed of a leadership that began
- * after they were acknowledged (its term is newer than what was on this disk when
- * the member came up), and everything up to that entry is durable here: what had
- * been acknowledged and counted is in that leader's log, before that entry, and what
- * is not in it never counted.
- */
-void qbd_replica_check_repaired(struct qbd_replica *replica)
-{
-	struct qbd_core_status status;
-
-	if (!replica->damaged)
-		return;
-	qbd_core_get_status(replica->core, replica->now, &status);
-	if (status.durable < replica->damaged_through &&
-	    (!status.leader || status.term <= replica->recovered_term ||
-	     status.durable < status.commit ||
-	     qbd_core_term_at(replica->core, status.commit) != status.term))
-		return;
-	replica->damaged = false;
-	qbd_store_repaired(replica->store);
-	qbd_notice(replica, "what was lost has been sent again, up to %llu", status.durable);
-	qbd_replica_update_fitness(replica);
 }
 
 /* ---- the core's output -------------------------------------------------- */
@@ -267,8 +242,7 @@ static void handle_output(struct qbd_replica *replica,
 		qbd_store_commit(replica->store, output->commit);
 		qbd_write_committed(replica, output->commit);
 		qbd_replica_trim_configs(replica, output->commit);
-		qbd_replica_check_repaired(replica);
-	}
+		}
 	if (output->flags & QBD_OUT_READS_RELEASED)
 		qbd_read_released(replica, output->read_released);
 	if (output->flags & QBD_OUT_READS_FAILED)
@@ -328,7 +302,6 @@ static void store_log_durable(void *context, u64 generation, u64 term, u64 index
 	 */
 	qbd_core_log_durable(replica->core, replica->now,
 			     qbd_core_generation(replica->core), term, index);
-	qbd_replica_check_repaired(replica);
 	qbd_replica_settle(replica);
 }
 
@@ -452,6 +425,8 @@ static void net_message(void *context, u32 peer, const struct qbd_core_message *
 	if (!qbd_core_receive(replica->core, replica->now, message))
 		qbd_net_disconnect(replica->network, peer, "malformed message");
 	qbd_replica_settle(replica);
+	if (message->type == QBD_MESSAGE_HEARTBEAT)
+		qbd_join_heard(replica, peer, message->term, message->index);
 }
 
 static void net_append(void *context, u32 peer, const struct qbd_frame_append *append,

@@ -304,7 +304,11 @@ struct qbd_replica {
 	u32 held_first;
 	u32 held_count;
 	u64 damaged_through;
-	u64 recovered_term;		/* on disk when the member came up */
+	bool is_new;			/* the disk, see join.c */
+	bool joining;			/* it is being written that it is not */
+	bool told_blank;		/* what each handshake says */
+	u64 whole_term;			/* see join.c */
+	u64 whole_index;
 	bool damaged;
 	bool store_failed;
 	bool read_failed;
@@ -400,7 +404,6 @@ void qbd_replica_recovered_entry(void *context, const struct qbd_record_header *
 /* events.c */
 void qbd_replica_settle(struct qbd_replica *replica);
 void qbd_replica_update_fitness(struct qbd_replica *replica);
-void qbd_replica_check_repaired(struct qbd_replica *replica);
 void qbd_replica_stop_vouching(struct qbd_replica *replica, const char *why);
 void qbd_replica_event(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
 		       const char *format, ...) __printf(4, 5);
@@ -476,6 +479,10 @@ void qbd_append_received(struct qbd_replica *replica, u32 peer,
 void qbd_append_go_on(struct qbd_replica *replica);
 void qbd_append_drop_held(struct qbd_replica *replica, u32 peer);
 void qbd_append_loaded(struct qbd_replica *replica, u64 index, struct qbd_record *record);
+
+/* join.c */
+void qbd_join_heard(struct qbd_replica *replica, u32 peer, u64 term, u64 last);
+void qbd_join_check(struct qbd_replica *replica);
 
 /* reach.c */
 u64 qbd_reach_own(const struct qbd_replica *replica);

@@ -278,7 +278,8 @@ static void adopt_recovered(struct qbd_replica *replica,
 
 	replica->damaged = recovered->damaged;
 	replica->damaged_through = recovered->damaged_through;
-	replica->recovered_term = max(recovered->term, recovered->last_term);
+	replica->is_new = recovered->is_new;
+	replica->told_blank = !recovered->term && !recovered->last_index;
 	if (recovered->damaged || recovered->failed)
 		strscpy(replica->damage, recovered->reason, sizeof(replica->damage));
 	if (recovered->damaged)
@@ -437,6 +438,7 @@ static int open_network(struct qbd_replica *replica, char *error_text,
 	if (IS_ERR(network))
 		return PTR_ERR(network);
 	replica->network = network;
+	qbd_net_set_blank(network, replica->told_blank);
 	qbd_net_set_silence_limit(network, max(4 * replica->settings.election_timeout_ms,
 					       1000u));
 	return 0;

@@ -423,6 +423,8 @@ struct qbd_notices {
  * @notices: not yet delivered
  * @damaged_through: until this is durable, the state block goes on saying that it
  *	was; 0: nothing is missing
+ * @is_new: the disk was never part of the device, see QBD_STATE_NEW
+ * @joined_version: state that says otherwise; 0: not asked for
  * @damaged_tail: what lies behind the log's end was not cut off yet
  * @term: for the state block
  * @vote: likewise
@@ -468,6 +470,8 @@ struct qbd_store {
 	struct list_head reads;
 	struct qbd_notices notices;
 	u64 damaged_through;
+	bool is_new;
+	u64 joined_version;
 	bool damaged_tail;
 	u64 term;
 	u32 vote;

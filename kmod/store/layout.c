@@ -205,7 +205,8 @@ enum qbd_block_verdict qbd_state_check(const void *block, u64 position,
 				       const u8 *uuid, struct qbd_state *state,
 				       const char **reason)
 {
-	const u32 known = QBD_STATE_FILLING | QBD_STATE_CLEAN | QBD_STATE_FAILED;
+	const u32 known = QBD_STATE_FILLING | QBD_STATE_CLEAN | QBD_STATE_FAILED |
+			  QBD_STATE_NEW;
 	enum qbd_block_verdict verdict;
 
 	verdict = header_check(block, QBD_STATE_MAGIC, position, uuid, reason);

@@ -333,6 +333,20 @@ void qbd_store_repaired(struct qbd_store *store)
 	qbd_state_step(store);
 }
 
+void qbd_store_joined(struct qbd_store *store)
+{
+	if (!store->is_new || store->joined_version)
+		return;
+	store->joined_version = qbd_state_request(store, false);
+	qbd_state_step(store);
+}
+
+bool qbd_store_is_new(const struct qbd_store *store)
+{
+	return store->is_new && (!store->joined_version ||
+				 store->state.durable < store->joined_version);
+}
+
 void qbd_store_commit(struct qbd_store *store, u64 index)
 {
 	struct qbd_log *log = &store->log;

@@ -232,6 +232,7 @@ static int open_state(struct qbd_store *store, struct reader *reader, char *erro
 	store->failed_written = store->failed;
 	store->status.failed = store->failed;
 	store->fill.active = disk->flags & QBD_STATE_FILLING;
+	store->is_new = disk->flags & QBD_STATE_NEW;
 	store->fill.cursor = disk->fill_cursor;
 	store->fill.through_index = disk->fill_through_index;
 	return 0;
@@ -339,6 +340,7 @@ static void fill_recovered(struct qbd_store *store, const struct qbd_scan *scan,
 		store->vote = recovered->vote;
 	}
 	recovered->damaged_through = store->damaged_through;
+	recovered->is_new = store->is_new;
 	if (store->failed)
 		snprintf(recovered->reason, sizeof(recovered->reason),
 			 "a write to this disk failed in an earlier run");

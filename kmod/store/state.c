@@ -29,7 +29,9 @@ static void compose(struct qbd_store *store)
 	disk->truncated_index = store->log.truncated_index;
 	disk->durable_index = max(store->log.durable_index, store->damaged_through);
 	disk->commit_index = store->log.commit_index;
-	disk->flags &= ~(QBD_STATE_FAILED | QBD_STATE_CLEAN);
+	disk->flags &= ~(QBD_STATE_FAILED | QBD_STATE_CLEAN | QBD_STATE_NEW);
+	if (store->is_new && !store->joined_version)
+		disk->flags |= QBD_STATE_NEW;
 	if (store->failed)
 		disk->flags |= QBD_STATE_FAILED;
 	else if (store->checkpoint.clean && !store->checkpoint.wanted &&

@@ -69,6 +69,7 @@ struct qbd_store_identity {
  * @fill_index: likewise
  * @fill_cursor: likewise
  * @fill_through_index: likewise
+ * @is_new: the disk was made and has never been part of the device since
  * @damaged: acknowledged records after @last_index are lost or unreadable
  *	(accidents 27, 40, 41): this member may neither vote nor lead until the
  *	leader has sent them again up to @damaged_through
@@ -91,6 +92,7 @@ struct qbd_store_recovered {
 	u64 fill_index;
 	u64 fill_cursor;
 	u64 fill_through_index;
+	bool is_new;
 	bool damaged;
 	u64 damaged_through;
 	bool failed;
@@ -210,6 +212,12 @@ static_assert(QBD_LOG_BLOCKS_MIN / 4 > (QBD_LOG_RESERVE_BLOCKS),
 void qbd_store_truncate(struct qbd_store *store, u64 first_removed);
 /* The records that were damaged are not needed: the log follows a leader's again. */
 void qbd_store_repaired(struct qbd_store *store);
+/*
+ * This disk is part of the device from now on. A vote that is written later says so
+ * in the same block; qbd_store_is_new() becomes false when it is durable.
+ */
+void qbd_store_joined(struct qbd_store *store);
+bool qbd_store_is_new(const struct qbd_store *store);
 u64 qbd_store_generation(const struct qbd_store *store);
 u64 qbd_store_last_index(const struct qbd_store *store);
 u64 qbd_store_first_index(const struct qbd_store *store);

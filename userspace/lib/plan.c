@@ -169,7 +169,7 @@ static void make_state(const struct qbd_format_parameters *parameters, unsigned 
 	memset(state, 0, sizeof(*state));
 	/* Writers alternate by sequence: an even one goes to slot 0. */
 	state->sequence = cpu_to_le64(2 - slot);
-	state->flags = cpu_to_le32(QBD_STATE_CLEAN);
+	state->flags = cpu_to_le32(QBD_STATE_CLEAN | QBD_STATE_NEW);
 	state->log_first_index = cpu_to_le64(1);
 	state->membership = *parameters->members;
 	state->applied_membership = *parameters->members;

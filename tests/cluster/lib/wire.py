@@ -15,7 +15,7 @@ CONTROL, BULK = 1, 2
 REASONS = {1: "version", 2: "device", 3: "member", 4: "secret", 5: "protocol"}
 
 HEADER = struct.Struct("<IHHIIIIII")
-HELLO_LAYOUT = struct.Struct("<HHIIIQ16s16s32s")
+HELLO_LAYOUT = struct.Struct("<HHIIIQII16s16s32s")
 
 
 def make_table():
@@ -109,7 +109,7 @@ class Stranger:
         return REASONS.get(struct.unpack_from("<I", fixed)[0], "unknown")
 
     def hello(self, source, target, uuid, kind=CONTROL, version=1, session=1):
-        return HELLO_LAYOUT.pack(version, version, kind, source, target, session, uuid,
+        return HELLO_LAYOUT.pack(version, version, kind, source, target, session, 0, 0, uuid,
                                  os.urandom(16), os.urandom(32))
 
     def shake_hands(self, source, target, uuid, secret, kind=CONTROL, session=1):

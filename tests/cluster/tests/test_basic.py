@@ -177,9 +177,12 @@ def events_are_told():
         events = cluster.events(first)
         cluster.member(2).up()
         events.wait("peer-up", peer=2)
-        events.wait("leader")
+        # New disks: nobody votes before all voters were there together.
+        assert "new" in str(first.status().problems), first.status().problems
+        assert not first.status().leader
         cluster.member(3).up()
         events.wait("peer-up", peer=3)
+        events.wait("leader")
         cluster.wait_leader()
         events.forget()
         cluster.network.isolate(1)

@@ -41,18 +41,18 @@ def unharmed(cluster, writer):
 @test("hostile")
 def wrong_secret():
     """A member with another secret is refused; the cause is in log and events."""
-    with Cluster(3, start=False) as cluster:
+    with Cluster(3) as cluster:
         cluster.check_equal = False
+        cluster.wait_leader()
         odd = cluster.member(3)
+        odd.down()
         other_token = cluster.token + "-other"
         text, _, secret = read_token(cluster.token)
         with open(other_token, "w") as file:
             os.fchmod(file.fileno(), 0o600)
             file.write(text.replace(secret.hex(), os.urandom(32).hex()) + "\n")
         cluster.create(odd, "--force", token=other_token)
-        cluster.member(1).up()
         events = cluster.events(cluster.member(1))
-        cluster.member(2).up()
         odd.up()
         cluster.wait_leader([cluster.member(1), cluster.member(2)])
         event = events.wait("refused")
@@ -66,12 +66,14 @@ def wrong_secret():
 @test("hostile")
 def wrong_device():
     """A member of another device is refused."""
-    with Cluster(3, start=False) as cluster:
+    with Cluster(3) as cluster:
         cluster.check_equal = False
+        cluster.wait_leader()
         odd = cluster.member(3)
+        odd.down()
         run(["qbdadm", "token", "new", "--out", cluster.token + "-foreign"])
         cluster.create(odd, "--force", token=cluster.token + "-foreign")
-        cluster.up()
+        odd.up()
         cluster.wait_leader([cluster.member(1), cluster.member(2)])
         wait_until("the kernel's log says so", lambda: cluster.log.find(
             "refus.*device|device.*refus"))

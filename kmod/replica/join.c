@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A disk that is new, and one that lost what it had acknowledged: when may they vote?
+ *
+ * A disk that was made anew under an id that another one had does not know what that
+ * one acknowledged and voted (accident 34):
+ *
+ *	alpha, gamma commit 300 writes; beta is away. gamma's disk is emptied and made
+ *	anew; alpha goes. beta and gamma elect beta: 300 writes are lost.
+ *
+ * So a new disk (QBD_STATE_NEW) neither votes nor leads, until one of these holds:
+ *
+ *   formation  it has nothing, and every voter is connected and said in its handshake
+ *              that it has nothing either (no log, no term): then there is nothing
+ *              that anybody could have forgotten. A disk that is made anew later
+ *              begins with new handshakes.
+ *   whole      it has everything that the present leader had when it was first heard
+ *              in its term. Whatever was acknowledged here before went to that leader
+ *              or to earlier ones, and what counted of that is in its log.
+ *
+ * The mark is gone from the disk before this member is fit to vote. Power may go at
+ * any moment of a formation: who is still marked has voted for nobody and knows of no
+ * term; who is not can vote. A term comes to be only when a majority was fit, and so
+ * can go on without the marked ones; without one, everybody still has nothing, and
+ * the formation begins anew.
+ *
+ * What remains: a vote that the former disk gave in a term above the leader's.
+ */
+#include "internal.h"
+
+/* This member has no log and knows of no term. */
+static bool blank(const struct qbd_core_status *status)
+{
+	return !status->term && !status->last;
+}
+
+/* Every other voter is connected and has nothing. */
+static bool others_blank(const struct qbd_replica *replica)
+{
+	const struct qbd_membership_layout *layout = qbd_replica_layout(replica);
+	u32 i;
+
+	for (i = 0; i < le32_to_cpu(layout->count); i++) {
+		u32 id = le32_to_cpu(layout->members[i].id);
+		u16 flags = le16_to_cpu(layout->members[i].flags);
+
+		if (id != replica->member_id &&
+		    flags & (QBD_MEMBER_VOTER | QBD_MEMBER_VOTER_OLD) &&
+		    !qbd_net_peer_blank(replica->network, id))
+			return false;
+	}
+	return true;
+}
+
+/* A heartbeat of the leader: @last is its last index. */
+void qbd_join_heard(struct qbd_replica *replica, u32 peer, u64 term, u64 last)
+{
+	if (peer != replica->told_leader || term != replica->told_term ||
+	    replica->whole_term == term)
+		return;
+	replica->whole_term = term;
+	replica->whole_index = last;
+}
+
+/* Does this member have everything that its leader had when it was first heard? */
+static bool whole(const struct qbd_replica *replica,
+		  const struct qbd_core_status *status)
+{
+	return status->leader && status->leader != replica->member_id &&
+	       replica->whole_term == status->term &&
+	       status->matched >= replica->whole_index &&
+	       status->durable >= replica->whole_index &&
+	       !qbd_replica_filling(replica);
+}
+
+static void check_new(struct qbd_replica *replica, const struct qbd_core_status *status)
+{
+	if (replica->joining) {
+		if (qbd_store_is_new(replica->store))
+			return;		/* being written */
+		replica->is_new = false;
+		replica->joining = false;
+		qbd_notice(replica, "this disk is part of the device now");
+		qbd_replica_update_fitness(replica);
+	} else if ((blank(status) && others_blank(replica)) || whole(replica, status)) {
+		replica->joining = true;
+		qbd_store_joined(replica->store);
+	}
+}
+
+/*
+ * Acknowledged records were lost here (accidents 27, 40). All is well again when
+ * they were sent again, or when this member has all that its leader had.
+ */
+static void check_damaged(struct qbd_replica *replica,
+			  const struct qbd_core_status *status)
+{
+	if (status->durable < replica->damaged_through && !whole(replica, status))
+		return;
+	replica->damaged = false;
+	qbd_store_repaired(replica->store);
+	qbd_notice(replica, "what was lost has been sent again, up to %llu",
+		   status->durable);
+	qbd_replica_update_fitness(replica);
+}
+
+/**
+ * qbd_join_check() - may this member vote now that could not?
+ * @replica: replica; each pass
+ */
+void qbd_join_check(struct qbd_replica *replica)
+{
+	struct qbd_core_status status;
+
+	if (replica->store_failed || !(replica->is_new || replica->damaged ||
+				       replica->told_blank))
+		return;
+	qbd_core_get_status(replica->core, replica->now, &status);
+	if (replica->told_blank && !blank(&status)) {
+		replica->told_blank = false;
+		qbd_net_set_blank(replica->network, false);
+	}
+	if (replica->is_new)
+		check_new(replica, &status);
+	if (replica->damaged)
+		check_damaged(replica, &status);
+	qbd_replica_settle(replica);
+}
