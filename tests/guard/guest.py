@@ -26,7 +26,7 @@ REST_SECONDS = 10       # all is applied then, and checkpointed
 RECORD_BYTES = 8192     # header and data of a 4 KiB write in the log
 APPEND_BYTES_MAX = 4096 + 400
 SMALL_FRAME_MAX = 200   # heartbeats, acknowledgements, pings
-LATENCY_MAX = 1.03
+LATENCY_MAX = 1.02
 
 # What is done besides, in the namespace of member 2 or to its disk, so that the
 # checks named must fail: write and idle.
