@@ -93,7 +93,7 @@ static bool skipped(const struct qbd_store *store, const struct qbd_overlay_node
 static void collect(struct qbd_store *store, u64 limit)
 {
 	struct qbd_batch *batch = &store->batch;
-	u64 index, blocks = 0;
+	u64 index, blocks = 0, zero_blocks = 0;
 
 	batch->node_count = 0;
 	batch->last_index = store->applied_index;
@@ -104,13 +104,19 @@ static void collect(struct qbd_store *store, u64 limit)
 		if (WARN_ON_ONCE(!record))
 			break;
 		if (batch->node_count + record->operation_count > QBD_BATCH_OPERATIONS ||
+		    zero_blocks >= QBD_BATCH_ZERO_BLOCKS ||
 		    (blocks && blocks + record->data_blocks > QBD_BATCH_BLOCKS))
 			break;
 		blocks += record->data_blocks;
-		for (i = 0; i < record->operation_count; i++)
-			if (!skipped(store, qbd_record_node(record, i)))
-				batch->nodes[batch->node_count++] =
-					qbd_record_node(record, i);
+		for (i = 0; i < record->operation_count; i++) {
+			struct qbd_overlay_node *node = qbd_record_node(record, i);
+
+			if (skipped(store, node))
+				continue;
+			batch->nodes[batch->node_count++] = node;
+			if (node->zero)
+				zero_blocks += node->last - node->start + 1;
+		}
 		batch->last_index = index;
 	}
 }

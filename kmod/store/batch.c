@@ -84,9 +84,13 @@ static void cover(struct qbd_store *store, struct gap *gap,
 	}
 }
 
-/* Zeroes change nothing where nothing was ever written. */
+/*
+ * Zeroes change nothing where nothing was ever written. With written and unwritten
+ * extents in turn a piece falls into many segments: the last one of its @budget takes
+ * all the rest, for zeroes do no harm there either.
+ */
 static void add_zeroes_where_written(struct qbd_store *store,
-				     const struct qbd_segment *piece)
+				     const struct qbd_segment *piece, u32 budget)
 {
 	u64 last_extent = qbd_extent_of(store, piece->last);
 	u64 extent = qbd_extent_of(store, piece->start);
@@ -96,6 +100,12 @@ static void add_zeroes_where_written(struct qbd_store *store,
 
 		while (extent <= last_extent && qbd_extent_written(store, extent))
 			extent++;
+		if (extent > first && !--budget) {
+			add_segment(&store->batch,
+				    max(piece->start, qbd_extent_start(store, first)),
+				    piece->last, NULL);
+			return;
+		}
 		if (extent > first)
 			add_segment(&store->batch,
 				    max(piece->start, qbd_extent_start(store, first)),
@@ -104,6 +114,17 @@ static void add_zeroes_where_written(struct qbd_store *store,
 		else
 			extent++;
 	}
+}
+
+/* What piece @number may take: each of those after it needs three at most. */
+static u32 segments_to_spare(const struct qbd_batch *batch, u32 number)
+{
+	u32 others = QBD_SEGMENTS_PER_PIECE * (batch->piece_count - number - 1);
+	u32 left = QBD_BATCH_SEGMENTS - QBD_BATCH_BIOS_MAX - batch->segment_count;
+
+	if (WARN_ON_ONCE(left <= others))
+		return 1;
+	return left - others;
 }
 
 void qbd_batch_begin(struct qbd_store *store, enum qbd_batch_kind kind)
@@ -122,7 +143,8 @@ void qbd_batch_begin(struct qbd_store *store, enum qbd_batch_kind kind)
 			cover(store, &gap, piece);
 			add_segment(batch, piece->start, piece->last, piece->pages);
 		} else {
-			add_zeroes_where_written(store, piece);
+			add_zeroes_where_written(store, piece,
+						 segments_to_spare(batch, i));
 		}
 	}
 	close_gap(store, &gap);

@@ -46,7 +46,12 @@
 /* Overlapping operations are cut into at most 2n - 1 pieces ... */
 #define QBD_BATCH_PIECES	(2 * QBD_BATCH_OPERATIONS)
 /* ... each of which may need zeroes on either side. */
-#define QBD_BATCH_SEGMENTS	(3 * QBD_BATCH_PIECES)
+#define QBD_SEGMENTS_PER_PIECE	3u
+/* And those that a disk refused to zero by command are zeroed by hand. */
+#define QBD_BATCH_SEGMENTS	(QBD_SEGMENTS_PER_PIECE * QBD_BATCH_PIECES + \
+				 QBD_BATCH_BIOS_MAX)
+/* Zeroes are cheap where the disk knows how to; elsewhere they are real writes. */
+#define QBD_BATCH_ZERO_BLOCKS	65536u		/* 256 MiB */
 #define QBD_ZERO_BIO_BLOCKS	256u
 #define QBD_FILL_OPERATIONS	256
 

@@ -150,7 +150,7 @@ def _():
         for position, block in zip(layout.STATE_BLOCKS, slots):
             tap.check(layout.is_sealed(block), "state at %d" % position)
             state = struct.unpack_from("<QQIIQQQQQ", block, 40)
-            tap.equal(state[1:], (0, 0, layout.CLEAN, 0, 0, 0, 1, 0), "state")
+            tap.equal(state[1:], (0, 0, layout.CLEAN | layout.NEW, 0, 0, 0, 1, 0), "state")
             count, following = struct.unpack_from("<II", block, 160 + 8)
             tap.equal((count, following), (3, 8), "members")
             ids = [struct.unpack_from("<I", block, 176 + 64 * n)[0] for n in range(3)]

@@ -16,7 +16,7 @@ SUPERBLOCK, STATE, EXTENTS, RECORD = (
     int.from_bytes(b"QBD" + kind, "little") for kind in (b"S", b"T", b"E", b"R"))
 NOOP, DATA, MEMBERSHIP = 1, 2, 3
 WRITE, ZERO = 1, 2
-FILLING, CLEAN, FAILED = 1, 2, 4
+FILLING, CLEAN, FAILED, NEW = 1, 2, 4, 8
 STATE_BLOCKS = (16, 32)
 JOURNAL = 64
 TABLE = 256
