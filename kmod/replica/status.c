@@ -142,7 +142,7 @@ void qbd_status_fill(struct qbd_replica *replica, struct qbd_replica_status *sta
 	strscpy(status->problem, replica->failure[0] ? replica->failure :
 		replica->damaged ? replica->damage :
 		replica->is_new && !replica->told_leader ?
-		"this disk is new: it votes when all voters are up together, or it was sent everything" :
+		"this disk is new: it votes when all are up together or it has everything" :
 		replica->read_problem, sizeof(status->problem));
 	qbd_store_status(replica->store, &status->store);
 	replica->status_log_used = status->store.log_used_bytes;
