@@ -46,6 +46,14 @@ static struct qbd_ctl_message *find_free(void)
 	return NULL;
 }
 
+/* Names and paths are quoted in it as they were sent: what is said back is text. */
+static void make_printable(char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
 void qbd_ctl_set_message(struct netlink_ext_ack *extack, const char *text)
 {
 	struct qbd_ctl_message *message;
@@ -56,6 +64,7 @@ void qbd_ctl_set_message(struct netlink_ext_ack *extack, const char *text)
 	message = find_free();
 	if (message) {
 		strscpy(message->text, text, sizeof(message->text));
+		make_printable(message->text);
 		message->used_at = jiffies;
 		message->used = true;
 		extack->_msg = message->text;
