@@ -111,7 +111,7 @@ enum qbd_connection_kind {
  *	connection carry the same one, so that only two of one attempt make a pair.
  *	The listener repeats it
  * @flags: QBD_HELLO_BLANK: the sender has no log and knows of no term
- * @reserved: 0
+ * @configuration: of the sender's superblock
  * @uuid: device
  * @incarnation: of the sender's disk
  * @nonce: random, never used again
@@ -124,7 +124,7 @@ struct qbd_frame_hello {
 	__le32 to;
 	__le64 session;
 	__le32 flags;
-	__le32 reserved;
+	__le32 configuration;
 	__u8 uuid[QBD_UUID_SIZE];
 	__u8 incarnation[QBD_UUID_SIZE];
 	__u8 nonce[QBD_NONCE_SIZE];
@@ -154,6 +154,7 @@ enum qbd_refusal {
 	QBD_REFUSED_MEMBER	= 3,	/* not a member, or not the one wanted */
 	QBD_REFUSED_SECRET	= 4,	/* proof does not match */
 	QBD_REFUSED_PROTOCOL	= 5,	/* malformed frame */
+	QBD_REFUSED_CONFIGURATION = 6,	/* made with other members, name or size */
 };
 
 struct qbd_frame_refused {

@@ -54,6 +54,9 @@
  * @log_blocks: its size
  * @data_block: first block of the data area (device block 0)
  * @secret: HMAC-SHA256 key of the handshake; the disk is as secret as it is
+ * @configuration: what qbd_configuration_sum() gave when the device was made: disks
+ *	that were made with other members, another name or another size belong to
+ *	no common device, and their members refuse one another
  * @unused: 0
  */
 struct qbd_superblock {
@@ -72,7 +75,8 @@ struct qbd_superblock {
 	__le64 log_blocks;
 	__le64 data_block;
 	__u8 secret[QBD_SECRET_SIZE];
-	__u8 unused[QBD_BLOCK_SIZE - 232];
+	__le32 configuration;
+	__u8 unused[QBD_BLOCK_SIZE - 236];
 } __attribute__((packed));
 
 enum qbd_state_flags {

@@ -281,6 +281,9 @@ enum qbd_refusal qbd_frame_hello_check(const struct qbd_frame_hello *hello,
 		return QBD_REFUSED_VERSION;
 	if (memcmp(hello->uuid, self->uuid, QBD_UUID_SIZE))
 		return QBD_REFUSED_DEVICE;
+	/* Before the members: if these differ it is why the lists do. */
+	if (hello->configuration != self->configuration)
+		return QBD_REFUSED_CONFIGURATION;
 	if (hello->to != self->from || !from || hello->from == self->from ||
 	    (peer && from != peer))
 		return QBD_REFUSED_MEMBER;
@@ -300,6 +303,8 @@ const char *qbd_refusal_text(u32 reason)
 		return "wrong secret";
 	case QBD_REFUSED_PROTOCOL:
 		return "malformed frame";
+	case QBD_REFUSED_CONFIGURATION:
+		return "made with another member list, name or size";
 	default:
 		return "unknown reason";
 	}

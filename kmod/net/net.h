@@ -88,6 +88,7 @@ struct qbd_net_ops {
  * @incarnation: of the member's disk, told to others
  * @secret: of the device: others must know it
  * @member_id: own
+ * @configuration: as in the superblock: others must have the same
  * @device_blocks: operations and requests must lie within
  * @listen: where; connections are dialled from its address, too
  */
@@ -97,6 +98,7 @@ struct qbd_net_identity {
 	u8 incarnation[QBD_UUID_SIZE];
 	u8 secret[QBD_SECRET_SIZE];
 	u32 member_id;
+	u32 configuration;
 	u64 device_blocks;
 	struct qbd_address listen;
 };

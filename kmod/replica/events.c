@@ -8,6 +8,7 @@
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
 
+#include "../net/frame.h"
 #include "internal.h"
 
 qbd_event_handler qbd_replica_event_handler;
@@ -480,17 +481,7 @@ static void net_writable(void *context, u32 peer)
 
 static void net_refused(void *context, u32 peer, enum qbd_refusal reason)
 {
-	static const char * const names[] = {
-		[QBD_REFUSED_VERSION] = "no common protocol version",
-		[QBD_REFUSED_DEVICE] = "another device",
-		[QBD_REFUSED_MEMBER] = "not a member",
-		[QBD_REFUSED_SECRET] = "wrong secret",
-		[QBD_REFUSED_PROTOCOL] = "malformed handshake",
-	};
-
-	qbd_replica_event(context, QBD_EVENT_REFUSED, peer, "%s",
-			  reason < ARRAY_SIZE(names) && names[reason] ?
-			  names[reason] : "unknown reason");
+	qbd_replica_event(context, QBD_EVENT_REFUSED, peer, "%s", qbd_refusal_text(reason));
 }
 
 const struct qbd_net_ops qbd_replica_net_ops = {

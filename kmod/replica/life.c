@@ -419,6 +419,7 @@ static int open_network(struct qbd_replica *replica, char *error_text,
 	struct qbd_net_identity us = {
 		.name = replica->name,
 		.member_id = replica->member_id,
+		.configuration = identity->configuration,
 		.device_blocks = identity->device_blocks,
 	};
 	struct qbd_net *network;

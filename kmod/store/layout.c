@@ -105,6 +105,7 @@ static void superblock_decode(const struct qbd_superblock *superblock,
 	memcpy(geometry->name, superblock->name, QBD_NAME_SIZE);
 	geometry->member_id = le32_to_cpu(superblock->member_id);
 	geometry->extent_shift = le32_to_cpu(superblock->extent_shift);
+	geometry->configuration = le32_to_cpu(superblock->configuration);
 	geometry->backing_blocks = le64_to_cpu(superblock->backing_blocks);
 	geometry->device_blocks = le64_to_cpu(superblock->device_blocks);
 	geometry->extent_table_blocks = le64_to_cpu(superblock->extent_table_blocks);

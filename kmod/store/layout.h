@@ -20,6 +20,7 @@ struct qbd_geometry {
 	char name[QBD_NAME_SIZE];
 	u32 member_id;
 	u32 extent_shift;
+	u32 configuration;
 	u64 backing_blocks;
 	u64 device_blocks;
 	u64 extent_table_blocks;

@@ -514,6 +514,7 @@ static void fill_identity(struct qbd_store *store)
 	memcpy(identity->name, geometry->name, QBD_NAME_SIZE);
 	identity->member_id = geometry->member_id;
 	identity->extent_shift = geometry->extent_shift;
+	identity->configuration = geometry->configuration;
 	identity->device_blocks = geometry->device_blocks;
 	identity->log_blocks = geometry->log_blocks;
 	identity->extent_count = geometry->extent_count;

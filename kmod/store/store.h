@@ -48,6 +48,7 @@ struct qbd_store_identity {
 	char name[QBD_NAME_SIZE];
 	u32 member_id;
 	u32 extent_shift;
+	u32 configuration;
 	u64 device_blocks;
 	u64 log_blocks;
 	u64 extent_count;

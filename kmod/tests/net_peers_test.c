@@ -110,6 +110,11 @@ static void other_uuid(struct qbd_frame_hello *hello)
 	hello->uuid[15] ^= 0x80;
 }
 
+static void other_configuration(struct qbd_frame_hello *hello)
+{
+	hello->configuration ^= cpu_to_le32(1);
+}
+
 static void for_another(struct qbd_frame_hello *hello)
 {
 	hello->to = cpu_to_le32(3);
@@ -133,6 +138,8 @@ static void hellos_are_refused_with_a_reason(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, try_hello(test, pair[0], newer_only), QBD_REFUSED_VERSION);
 	KUNIT_EXPECT_EQ(test, try_hello(test, pair[0], older_only), QBD_REFUSED_VERSION);
 	KUNIT_EXPECT_EQ(test, try_hello(test, pair[0], other_uuid), QBD_REFUSED_DEVICE);
+	KUNIT_EXPECT_EQ(test, try_hello(test, pair[0], other_configuration),
+			QBD_REFUSED_CONFIGURATION);
 	KUNIT_EXPECT_EQ(test, try_hello(test, pair[0], for_another), QBD_REFUSED_MEMBER);
 	KUNIT_EXPECT_EQ(test, try_hello(test, pair[0], from_a_stranger),
 			QBD_REFUSED_MEMBER);

@@ -143,6 +143,21 @@ static void fill_header(struct qbd_block_header *header, uint32_t magic, uint64_
 	header->checksum = cpu_to_le32(qbd_block_checksum(header));
 }
 
+uint32_t qbd_configuration_of(const struct qbd_format_parameters *parameters)
+{
+	const struct qbd_membership_layout *members = parameters->members;
+	__le64 size = cpu_to_le64(parameters->plan.device_blocks);
+	__le32 shift = cpu_to_le32(parameters->plan.extent_shift);
+	uint32_t crc = ~0u;
+
+	crc = qbd_crc32c(crc, parameters->token->uuid, QBD_UUID_SIZE);
+	crc = qbd_crc32c(crc, parameters->name, strlen(parameters->name) + 1);
+	crc = qbd_crc32c(crc, &size, sizeof(size));
+	crc = qbd_crc32c(crc, &shift, sizeof(shift));
+	return qbd_crc32c(crc, members->members,
+			  le32_to_cpu(members->count) * sizeof(members->members[0]));
+}
+
 static void make_superblock(const struct qbd_format_parameters *parameters,
 			    struct qbd_superblock *superblock)
 {
@@ -161,6 +176,7 @@ static void make_superblock(const struct qbd_format_parameters *parameters,
 	superblock->log_blocks = cpu_to_le64(plan->log_blocks);
 	superblock->data_block = cpu_to_le64(plan->data_block);
 	memcpy(superblock->secret, parameters->token->secret, QBD_SECRET_SIZE);
+	superblock->configuration = cpu_to_le32(qbd_configuration_of(parameters));
 }
 
 static void make_state(const struct qbd_format_parameters *parameters, unsigned int slot,
@@ -347,20 +363,8 @@ int qbd_unformat(struct qbd_disk *disk, uint64_t second_superblock,
 	return result;
 }
 
-const char *qbd_fingerprint(const uint8_t *uuid, const char *name, uint64_t device_blocks,
-			    uint32_t extent_shift,
-			    const struct qbd_membership_layout *members, char *text)
+const char *qbd_configuration_text(uint32_t sum, char *text)
 {
-	__le64 size = cpu_to_le64(device_blocks);
-	__le32 shift = cpu_to_le32(extent_shift);
-	uint32_t count = le32_to_cpu(members->count);
-	uint32_t crc = ~0u;
-
-	crc = qbd_crc32c(crc, uuid, QBD_UUID_SIZE);
-	crc = qbd_crc32c(crc, name, strlen(name) + 1);
-	crc = qbd_crc32c(crc, &size, sizeof(size));
-	crc = qbd_crc32c(crc, &shift, sizeof(shift));
-	crc = qbd_crc32c(crc, members->members, count * sizeof(members->members[0]));
-	snprintf(text, QBD_FINGERPRINT_TEXT_SIZE, "%04x-%04x", crc >> 16, crc & 0xffff);
+	snprintf(text, QBD_CONFIGURATION_TEXT_SIZE, "%04x-%04x", sum >> 16, sum & 0xffff);
 	return text;
 }

@@ -60,12 +60,12 @@ int qbd_unformat(struct qbd_disk *disk, uint64_t second_superblock,
 		 struct qbd_error *error);
 
 /*
- * Eight hexadecimal digits over what has to be the same on every member: device,
- * name, size, extent size, members.
+ * A sum over what has to be the same on every member: device, name, size, extent size,
+ * members. It is in the superblock, members with another one refuse each other, and
+ * people read it as eight hexadecimal digits.
  */
-#define QBD_FINGERPRINT_TEXT_SIZE	10
-const char *qbd_fingerprint(const uint8_t *uuid, const char *name, uint64_t device_blocks,
-			    uint32_t extent_shift,
-			    const struct qbd_membership_layout *members, char *text);
+#define QBD_CONFIGURATION_TEXT_SIZE	10
+uint32_t qbd_configuration_of(const struct qbd_format_parameters *parameters);
+const char *qbd_configuration_text(uint32_t sum, char *text);
 
 #endif

@@ -175,7 +175,7 @@ static void print_created(const struct create_arguments *arguments,
 	const struct qbd_plan *plan = &parameters->plan;
 	const struct qbd_member_layout *self =
 		qbd_member_by_id(parameters->members, parameters->member_id);
-	char fingerprint[QBD_FINGERPRINT_TEXT_SIZE], address[QBD_ADDRESS_TEXT_SIZE];
+	char configuration[QBD_CONFIGURATION_TEXT_SIZE], address[QBD_ADDRESS_TEXT_SIZE];
 	char size[QBD_SIZE_TEXT_SIZE], log[QBD_SIZE_TEXT_SIZE];
 	uint32_t count = le32_to_cpu(parameters->members->count);
 
@@ -188,9 +188,7 @@ static void print_created(const struct create_arguments *arguments,
 	       qbd_size_text(plan->log_blocks << QBD_BLOCK_SHIFT, log));
 	printf("  listens at     %s\n", qbd_address_text(&self->address, address));
 	printf("  configuration  %s (has to read the same on every member)\n",
-	       qbd_fingerprint(parameters->token->uuid, parameters->name,
-			       plan->device_blocks, plan->extent_shift,
-			       parameters->members, fingerprint));
+	       qbd_configuration_text(qbd_configuration_of(parameters), configuration));
 	if (arguments->up)
 		return;
 	if (count > 1)
@@ -205,7 +203,7 @@ static void print_created_json(const struct create_arguments *arguments,
 {
 	const struct qbd_plan *plan = &parameters->plan;
 	struct json_object *object = json_object_new_object();
-	char fingerprint[QBD_FINGERPRINT_TEXT_SIZE], uuid[37];
+	char configuration[QBD_CONFIGURATION_TEXT_SIZE], uuid[37];
 
 	uuid_unparse_lower(parameters->token->uuid, uuid);
 	qbdadm_json_string(object, "name", parameters->name);
@@ -217,9 +215,8 @@ static void print_created_json(const struct create_arguments *arguments,
 	qbdadm_json_number(object, "log_bytes", plan->log_blocks << QBD_BLOCK_SHIFT);
 	qbdadm_json_number(object, "extent_bytes", 1ULL << plan->extent_shift);
 	qbdadm_json_string(object, "configuration",
-			   qbd_fingerprint(parameters->token->uuid, parameters->name,
-					   plan->device_blocks, plan->extent_shift,
-					   parameters->members, fingerprint));
+			   qbd_configuration_text(qbd_configuration_of(parameters),
+						  configuration));
 	qbdadm_print_json(object);
 }
 

@@ -323,7 +323,7 @@ static int build(struct qbd_disk *disk, const struct qbd_inspection *inspection,
 {
 	const struct qbd_superblock *superblock = inspection->superblock;
 	struct json_object *log, *extents;
-	char fingerprint[QBD_FINGERPRINT_TEXT_SIZE];
+	char configuration[QBD_CONFIGURATION_TEXT_SIZE];
 	int result;
 
 	qbdadm_json_string(root, "disk", disk->path);
@@ -333,13 +333,9 @@ static int build(struct qbd_disk *disk, const struct qbd_inspection *inspection,
 	json_object_object_add(root, "states", states_json(inspection));
 	if (!superblock || !inspection->state)
 		return 0;
-	if (!inspection->state->membership.index)
-		qbdadm_json_string(root, "configuration",
-				   qbd_fingerprint(superblock->header.uuid, superblock->name,
-						   le64_to_cpu(superblock->device_blocks),
-						   le32_to_cpu(superblock->extent_shift),
-						   &inspection->state->membership,
-						   fingerprint));
+	qbdadm_json_string(root, "configuration",
+			   qbd_configuration_text(le32_to_cpu(superblock->configuration),
+						  configuration));
 	log = json_object_new_object();
 	json_object_object_add(root, "log", log);
 	result = log_json(disk, inspection, options->records, log, error);

@@ -7,12 +7,14 @@ import os
 import select
 import socket
 import struct
+from typing import NamedTuple
 
 MAGIC = 0x46444251
 HELLO, CHALLENGE, PROOF, WELCOME, REFUSED = 1, 2, 3, 4, 5
 MESSAGE, APPEND, REQUEST, REPLY = 16, 32, 33, 34
 CONTROL, BULK = 1, 2
-REASONS = {1: "version", 2: "device", 3: "member", 4: "secret", 5: "protocol"}
+REASONS = {1: "version", 2: "device", 3: "member", 4: "secret", 5: "protocol",
+           6: "configuration"}
 
 HEADER = struct.Struct("<IHHIIIIII")
 HELLO_LAYOUT = struct.Struct("<HHIIIQII16s16s32s")
@@ -45,6 +47,13 @@ def frame(kind, fixed, sequence, blocks=0, **wrong):
     head = HEADER.pack(*fields.values(), 0)[:-4]
     checksum = wrong.get("header_checksum", crc32c(head))
     return head + struct.pack("<I", checksum) + fixed
+
+
+class Identity(NamedTuple):
+    """What the members of a device have in common."""
+    uuid: bytes
+    secret: bytes
+    configuration: int
 
 
 class Stranger:
@@ -108,19 +117,20 @@ class Stranger:
         assert kind == REFUSED, "frame type %d and no refusal" % kind
         return REASONS.get(struct.unpack_from("<I", fixed)[0], "unknown")
 
-    def hello(self, source, target, uuid, kind=CONTROL, version=1, session=1):
-        return HELLO_LAYOUT.pack(version, version, kind, source, target, session, 0, 0, uuid,
-                                 os.urandom(16), os.urandom(32))
+    def hello(self, source, target, identity, kind=CONTROL, version=1, session=1):
+        return HELLO_LAYOUT.pack(version, version, kind, source, target, session, 0,
+                                 identity.configuration, identity.uuid, os.urandom(16),
+                                 os.urandom(32))
 
-    def shake_hands(self, source, target, uuid, secret, kind=CONTROL, session=1):
+    def shake_hands(self, source, target, identity, kind=CONTROL, session=1):
         """Become a member, with the right secret or a wrong one."""
-        mine = self.hello(source, target, uuid, kind, session=session)
+        mine = self.hello(source, target, identity, kind, session=session)
         self.frame(HELLO, mine)
         what, fixed = self.answer()
         assert what == CHALLENGE, "frame type %d and no challenge" % what
         theirs, proof = fixed[:HELLO_LAYOUT.size], fixed[HELLO_LAYOUT.size:]
-        wanted = hmac.new(secret, b"qbd listener" + mine + theirs, hashlib.sha256)
-        self.frame(PROOF, hmac.new(secret, b"qbd dialler" + mine + theirs,
+        wanted = hmac.new(identity.secret, b"qbd listener" + mine + theirs, hashlib.sha256)
+        self.frame(PROOF, hmac.new(identity.secret, b"qbd dialler" + mine + theirs,
                                    hashlib.sha256).digest())
         return proof == wanted.digest()
 

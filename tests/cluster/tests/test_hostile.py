@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Strangers, wrong secrets, rubbish: refused with one line, and nothing harmed."""
 
+import json
 import os
 import random
 import struct
@@ -10,7 +11,7 @@ from lib.cluster import PORT, Cluster
 from lib.network import address
 from lib.registry import test
 from lib.shell import namespace, run, wait_until
-from lib.wire import Stranger
+from lib.wire import Identity, Stranger
 from lib.workload import Writer
 
 
@@ -29,7 +30,10 @@ def read_token(path):
 
 
 def identity(cluster):
-    return read_token(cluster.token)[1:]
+    dump = json.loads(run(["qbdadm", "dump", cluster.member(1).disk.path,
+                           "--json"]).output)
+    return Identity(*read_token(cluster.token)[1:],
+                    int(dump["configuration"].replace("-", ""), 16))
 
 
 def unharmed(cluster, writer):
@@ -81,18 +85,46 @@ def wrong_device():
 
 
 @test("hostile")
+def members_made_differently():
+    """Disks made with another size or member list do not become one device."""
+    with Cluster(3) as cluster:
+        odd = cluster.member(3)
+        right = cluster.size, cluster.members
+        for size, members in (("48M", cluster.members),
+                              (cluster.size, [cluster.member(1), odd])):
+            odd.down()
+            cluster.size, cluster.members = size, members
+            cluster.create(odd, "--force")
+            cluster.size, cluster.members = right
+            events = cluster.events(cluster.member(1))
+            odd.up()
+            event = events.wait("refused")
+            assert "member list, name or size" in str(event), event
+            assert cluster.wait_leader([cluster.member(1), cluster.member(2)])
+            odd.wait("status says why", lambda s: not s.has_quorum and
+                     "name or size" in str(s.problems))
+        odd.down()
+        cluster.create(odd, "--force")
+        odd.up()
+        cluster.wait_caught_up()
+
+
+@test("hostile")
 def strangers_handshakes():
     """Handshakes with a wrong version, device, member, secret: each its reason."""
     with Cluster(3) as cluster:
-        uuid, secret = identity(cluster)
+        known = identity(cluster)
         victim, other = cluster.member(1), cluster.member(2)
         writer = Writer(victim.device, pause=0.001)
         for wanted, hello in (
-                ("version", lambda s: s.hello(2, 1, uuid, version=999)),
-                ("device", lambda s: s.hello(2, 1, os.urandom(16))),
-                ("member", lambda s: s.hello(77, 1, uuid)),
-                ("member", lambda s: s.hello(2, 3, uuid)),
-                ("member", lambda s: s.hello(1, 1, uuid))):
+                ("version", lambda s: s.hello(2, 1, known, version=999)),
+                ("device", lambda s: s.hello(2, 1, known._replace(
+                    uuid=os.urandom(16)))),
+                ("configuration", lambda s: s.hello(2, 1, known._replace(
+                    configuration=known.configuration ^ 1))),
+                ("member", lambda s: s.hello(77, 1, known)),
+                ("member", lambda s: s.hello(2, 3, known)),
+                ("member", lambda s: s.hello(1, 1, known))):
             stranger = stranger_at(cluster, victim, other)
             stranger.frame(wire.HELLO, hello(stranger))
             found = stranger.reason()
@@ -100,7 +132,7 @@ def strangers_handshakes():
             stranger.hung_up()
             stranger.close()
         stranger = stranger_at(cluster, victim, other)
-        assert not stranger.shake_hands(2, 1, uuid, bytes(32))
+        assert not stranger.shake_hands(2, 1, known._replace(secret=bytes(32)))
         assert stranger.reason() == "secret"
         stranger.hung_up()
         stranger.close()
@@ -110,7 +142,7 @@ def strangers_handshakes():
 
 RUBBISH = {
     "a hello of an unknown kind": lambda s, r: s.frame(
-        wire.HELLO, s.hello(2, 1, bytes(16), kind=9)),
+        wire.HELLO, s.hello(2, 1, Identity(bytes(16), b"", 0), kind=9)),
     "random bytes": lambda s, r: s.send(r.randbytes(4096)),
     "zeroes": lambda s, r: s.send(bytes(8192)),
     "an HTTP request": lambda s, r: s.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 4),
@@ -212,7 +244,7 @@ def traitor_frames(secret_source):
 def rubbish_with_the_right_secret():
     """A member that sends rubbish after its handshake is cut off, harming nothing."""
     with Cluster(3) as cluster:
-        uuid, secret = identity(cluster)
+        known = identity(cluster)
         cluster.lead(1)
         victim, traitor = cluster.member(1), cluster.member(3)
         traitor.down()
@@ -223,7 +255,7 @@ def rubbish_with_the_right_secret():
                 pair = {}
                 for kind in (wire.CONTROL, wire.BULK):
                     stranger = stranger_at(cluster, victim, traitor)
-                    assert stranger.shake_hands(3, 1, uuid, secret, kind, session)
+                    assert stranger.shake_hands(3, 1, known, kind, session)
                     assert stranger.answer()[0] == wire.WELCOME
                     pair[kind] = stranger
                 send(pair[wanted])
