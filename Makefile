@@ -31,7 +31,7 @@ Q :=
 endif
 
 .PHONY: all packages module modules stock-modules uml-module tool install \
-	modules_install check demo bench shell uml-shell lint clean help
+	modules_install check check-debug demo bench shell uml-shell lint clean help
 
 all: packages
 	$(Q)$(MAKE) --no-print-directory module tool
@@ -89,6 +89,10 @@ check:
 	$(Q)scripts/packages.sh build lint kernel uml qemu bench doc
 	$(Q)tests/run $(SUITE)
 
+check-debug:
+	$(Q)scripts/packages.sh build kernel uml
+	$(Q)tests/run kunit-debug tool-uml-debug cluster-debug
+
 lint:
 	$(Q)scripts/packages.sh build lint kernel
 	$(Q)scripts/lint.sh
@@ -131,6 +135,7 @@ help:
 	@echo '  make modules_install     install the module (DESTDIR=, KDIR=)'
 	@echo '  make demo                three hosts, a mounted file system, a power cut'
 	@echo '  make check               every test; SUITE=NAME runs a part of them'
+	@echo '  make check-debug         KUnit, tool and cluster with KASAN, lockdep and kmemleak'
 	@echo '  make bench [OUT=DIR]     latency and failover figures (default build/bench)'
 	@echo '  make shell               a shell on host 1 of three hosts in QEMU'
 	@echo '  make uml-shell           a shell in a three-member cluster in User-mode Linux'
