@@ -178,8 +178,11 @@ struct qbd_extent_entry {
  *
  * Before blocks of the table are written, the same bytes are written to the extent
  * journal and flushed, so that a write that is torn by a power cut loses nothing:
- * a damaged block is taken from the journal, where it is found by its own position
- * in its header. The journal may hold anything when a disk is made.
+ * a damaged block is taken from the journal. Block n of the table has its image in
+ * block n modulo QBD_EXTENT_JOURNAL_BLOCKS of the journal, and there only: so an
+ * image is never older than what the table was last given. It counts if its header's
+ * position is that of the table block. The journal may hold anything when a disk is
+ * made.
  */
 struct qbd_extent_block {
 	struct qbd_block_header header;

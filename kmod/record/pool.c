@@ -74,17 +74,19 @@ unsigned int qbd_pool_pages_free(const struct qbd_pool *pool)
 	return READ_ONCE(pool->free);
 }
 
+/*
+ * What the largest record takes, or the largest buffer of data with its book-keeping;
+ * at least, for pages of a record are taken in more than one step.
+ */
+#define POOL_STEP_MIN	(QBD_RECORD_DATA_BLOCKS_MAX + QBD_RECORD_NODE_PAGES + 6)
+
+static_assert(QBD_POOL_PAGES_MIN / 4 * 3 > (QBD_POOL_READ + 1) * POOL_STEP_MIN,
+	      "in the smallest pool each class gets something, see qbd_log_trim()");
+
 /* What @class has to leave for the others. */
 static unsigned int class_reserve(const struct qbd_pool *pool, enum qbd_pool_class class)
 {
-	switch (class) {
-	case QBD_POOL_PROPOSE:
-		return pool->pages / 2;
-	case QBD_POOL_REPLY:
-		return pool->pages / 4;
-	default:
-		return 0;
-	}
+	return class * max(pool->pages / 8, POOL_STEP_MIN);
 }
 
 bool qbd_pool_get_many(struct qbd_pool *pool, enum qbd_pool_class class,

@@ -37,6 +37,15 @@ static bool nodes_inline(unsigned int operation_count, unsigned int data_blocks)
 	       operation_count * sizeof(struct qbd_overlay_node) <= PAGE_SIZE;
 }
 
+unsigned int qbd_record_pages(unsigned int operation_count, unsigned int data_blocks)
+{
+	unsigned int pages = 2 + data_blocks;
+
+	if (!nodes_inline(operation_count, data_blocks))
+		pages += DIV_ROUND_UP(operation_count, QBD_RECORD_NODES_PER_PAGE);
+	return pages;
+}
+
 static void place_nodes(struct record_page *page, unsigned int operation_count,
 			unsigned int data_blocks)
 {
@@ -57,15 +66,14 @@ struct qbd_record *qbd_record_alloc(struct qbd_pool *pool, enum qbd_pool_class c
 				    unsigned int data_blocks, bool with_pages)
 {
 	struct page *fixed[2 + QBD_RECORD_NODE_PAGES];
-	unsigned int node_pages = 0;
+	unsigned int node_pages;
 	struct record_page *page;
 	struct qbd_record *record;
 
 	if (WARN_ON_ONCE(operation_count > QBD_OPERATIONS_MAX ||
 			 data_blocks > QBD_RECORD_DATA_BLOCKS_MAX))
 		return NULL;
-	if (!nodes_inline(operation_count, data_blocks))
-		node_pages = DIV_ROUND_UP(operation_count, QBD_RECORD_NODES_PER_PAGE);
+	node_pages = qbd_record_pages(operation_count, data_blocks) - 2 - data_blocks;
 	if (with_pages && !qbd_pool_expect(pool, class, 2 + node_pages + data_blocks))
 		return NULL;
 	if (!qbd_pool_get_many(pool, class, fixed, 2 + node_pages))

@@ -30,14 +30,25 @@
 struct qbd_pool;
 
 /*
- * Who may take the last pages. A follower must always be able to receive what
- * the leader sends within the window, whatever its own users asked for before:
- * otherwise pages that wait for a commit could starve the commit.
+ * Who may take the last pages: each class leaves so many steps of the pool free, and a
+ * step is an eighth of it, or what the largest record takes if that is more. So
+ * nobody who is further up waits for one who is further down:
+ *
+ *   READ      waits for a slow reader of the answer; so it leaves room for writes
+ *   WRITE     waits to be proposed; the record that does it needs pages of its own,
+ *             and may stand behind a write of this host
+ *   PROPOSE   waits for a majority; which may have to be sent, or to send, older
+ *             records and extents first
+ *   APPEND    waits for the disk; if that hangs another host's disk does not, and
+ *             this one's users go on there
+ *   FORWARD   waits for a connection only
  */
 enum qbd_pool_class {
-	QBD_POOL_PROPOSE,	/* data of others' writes, forwarding: leave half of it free */
-	QBD_POOL_REPLY,		/* read buffers, own records: leave a quarter free */
-	QBD_POOL_APPEND,	/* records from the leader, recovery: all of it */
+	QBD_POOL_FORWARD,	/* own requests, on their way to the leader and back */
+	QBD_POOL_APPEND,	/* records and extents, received or read to be sent */
+	QBD_POOL_PROPOSE,	/* a leader's new records */
+	QBD_POOL_WRITE,		/* data of other members' writes */
+	QBD_POOL_READ,		/* data of other members' reads */
 };
 
 /**
@@ -177,6 +188,9 @@ qbd_record_node(const struct qbd_record *record, unsigned int operation)
 	return &record->nodes[operation / QBD_RECORD_NODES_PER_PAGE]
 			     [operation % QBD_RECORD_NODES_PER_PAGE];
 }
+
+/* Pool pages that such a record takes, book-keeping included. */
+unsigned int qbd_record_pages(unsigned int operation_count, unsigned int data_blocks);
 
 /**
  * qbd_record_alloc() - a record with room for so many operations and blocks

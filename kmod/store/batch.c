@@ -186,13 +186,13 @@ static void submit_part(struct qbd_store *store, struct qbd_segment *segment, u6
 
 	if (!segment->pages && !by_pages) {
 		bio = qbd_bio_alloc(store, QBD_BIO_BATCH, segment,
-				    REQ_OP_WRITE_ZEROES, disk_block, 0);
+				    REQ_OP_WRITE_ZEROES | QBD_REQ_WRITE, disk_block, 0);
 		bio->bio.bi_iter.bi_size = (last - first + 1) << QBD_BLOCK_SHIFT;
 		segment->next = last + 1;
 	} else {
 		last = min(last, first + BIO_MAX_VECS - 1);
-		bio = qbd_bio_alloc(store, QBD_BIO_BATCH, segment, REQ_OP_WRITE,
-				    disk_block, last - first + 1);
+		bio = qbd_bio_alloc(store, QBD_BIO_BATCH, segment,
+				    REQ_OP_WRITE | QBD_REQ_WRITE, disk_block, last - first + 1);
 		while (segment->next <= last) {
 			struct page *page = segment->pages ?
 				segment->pages[segment->next - segment->start] :

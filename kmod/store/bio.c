@@ -1,30 +1,107 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Bios of the store: from sets with a reserve, finished onto a lock-free list.
+ *
+ * Submitting may sleep: a disk that hangs, or is only slow, runs out of tags, and
+ * submit_bio() waits for one. The replica's work must not: it is what forwards
+ * requests to another leader, answers heartbeats and takes the member down. So it
+ * submits with REQ_NOWAIT, and what is refused for that, or would have to be split,
+ * or goes to a disk that cannot refuse, is submitted by a work of its own, which
+ * may wait for as long as the disk does. Bios may overtake each other on that way;
+ * nothing relies on the order of those that are in flight together.
+ *
+ * Writes carry REQ_IDLE, too: what is neither REQ_SYNC | REQ_IDLE is held back, in
+ * submit_bio(), by the block layer's writeback throttling.
  */
+#include <linux/blk-mq.h>
 #include <linux/rcupdate.h>
+#include <linux/sched/mm.h>
 
 #include "internal.h"
 
-int qbd_bio_sets_init(struct qbd_store *store)
+/* Can this disk refuse a bio instead of waiting, wherever it would wait? */
+static bool may_refuse(struct block_device *bdev)
+{
+	const struct blk_mq_tag_set *tags = bdev_get_queue(bdev)->tag_set;
+
+	return bdev_nowait(bdev) && !(tags && tags->flags & BLK_MQ_F_BLOCKING);
+}
+
+static void bio_end_io(struct bio *bio);
+static void postponed_work(struct work_struct *work);
+
+int qbd_bio_init(struct qbd_store *store)
 {
 	int error;
 
+	init_llist_head(&store->postponed);
+	INIT_WORK(&store->postponed_work, postponed_work);
+	atomic_set(&store->postponed_count, 0);
+	store->postponed_queue = alloc_workqueue("qbd-disk", WQ_MEM_RECLAIM | WQ_HIGHPRI |
+						 WQ_UNBOUND, 1);
+	if (!store->postponed_queue)
+		return -ENOMEM;
 	error = bioset_init(&store->vital, QBD_VITAL_BIOS, offsetof(struct qbd_bio, bio),
 			    BIOSET_NEED_BVECS);
 	if (error)
-		return error;
+		goto err_queue;
 	error = bioset_init(&store->data, QBD_DATA_BIOS, offsetof(struct qbd_bio, bio),
 			    BIOSET_NEED_BVECS);
-	if (error)
-		bioset_exit(&store->vital);
+	if (!error)
+		return 0;
+	bioset_exit(&store->vital);
+err_queue:
+	destroy_workqueue(store->postponed_queue);
 	return error;
 }
 
-void qbd_bio_sets_exit(struct qbd_store *store)
+/* The disk is known. */
+void qbd_bio_attach(struct qbd_store *store, struct block_device *bdev)
 {
+	store->bdev = bdev;
+	store->may_refuse = may_refuse(bdev);
+}
+
+void qbd_bio_exit(struct qbd_store *store)
+{
+	destroy_workqueue(store->postponed_queue);
 	bioset_exit(&store->data);
 	bioset_exit(&store->vital);
+}
+
+/* Any context. */
+static void postpone(struct qbd_bio *bio)
+{
+	atomic_inc(&bio->store->postponed_count);
+	if (llist_add(&bio->completed, &bio->store->postponed))
+		queue_work(bio->store->postponed_queue, &bio->store->postponed_work);
+}
+
+/* As it was when it was made: a partition or a lower device may have moved it. */
+static void submit_again(struct qbd_bio *qbd_bio)
+{
+	struct bio *bio = &qbd_bio->bio;
+	unsigned short vectors = bio->bi_vcnt;
+
+	bio_reset(bio, qbd_bio->store->bdev, qbd_bio->operation);
+	bio->bi_iter = qbd_bio->iter;
+	bio->bi_vcnt = vectors;
+	bio->bi_end_io = bio_end_io;
+	submit_bio(bio);
+}
+
+static void postponed_work(struct work_struct *work)
+{
+	struct qbd_store *store = container_of(work, struct qbd_store, postponed_work);
+	struct llist_node *list = llist_reverse_order(llist_del_all(&store->postponed));
+	unsigned int noio = memalloc_noio_save();
+	struct qbd_bio *bio, *next;
+
+	llist_for_each_entry_safe(bio, next, list, completed) {
+		submit_again(bio);
+		atomic_dec(&store->postponed_count);
+	}
+	memalloc_noio_restore(noio);
 }
 
 /*
@@ -36,6 +113,10 @@ static void bio_end_io(struct bio *bio)
 	struct qbd_bio *qbd_bio = container_of(bio, struct qbd_bio, bio);
 	struct qbd_store *store = qbd_bio->store;
 
+	if (bio->bi_status == BLK_STS_AGAIN && bio->bi_opf & REQ_NOWAIT) {
+		postpone(qbd_bio);
+		return;
+	}
 	rcu_read_lock();
 	qbd_bio->error = blk_status_to_errno(bio->bi_status);
 	if (llist_add(&qbd_bio->completed, &store->completed)) {
@@ -68,8 +149,19 @@ struct qbd_bio *qbd_bio_alloc(struct qbd_store *store, enum qbd_bio_kind kind,
 	return qbd_bio;
 }
 
+/* Does not wait for the disk. */
 void qbd_bio_submit(struct qbd_bio *bio)
 {
+	struct qbd_store *store = bio->store;
+
+	bio->iter = bio->bio.bi_iter;
+	bio->operation = bio->bio.bi_opf;
+	/* Those that wait already are first. */
+	if (!store->may_refuse || atomic_read(&store->postponed_count)) {
+		postpone(bio);
+		return;
+	}
+	bio->bio.bi_opf |= REQ_NOWAIT;
 	submit_bio(&bio->bio);
 }
 

@@ -141,7 +141,7 @@ static void flush(struct qbd_store *store, enum qbd_checkpoint_step step)
 	checkpoint->step = step;
 	store->status.flushes++;
 	qbd_bio_submit(qbd_bio_alloc(store, QBD_BIO_FLUSH, NULL,
-				     REQ_OP_WRITE | REQ_PREFLUSH | REQ_SYNC, 0, 0));
+				     REQ_OP_WRITE | REQ_PREFLUSH | QBD_REQ_WRITE, 0, 0));
 }
 
 static void begin(struct qbd_store *store)

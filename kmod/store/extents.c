@@ -58,18 +58,26 @@ static bool take_block(struct qbd_store *store, u64 number, const void *buffer)
 	return true;
 }
 
-/* The journal has at most one image of a block that is not good at its place. */
+/*
+ * Each table block has one place in the journal, so that an image found there is the
+ * newest that was written. With images wherever there is room an old one could
+ * outlive a newer one, and be taken for a block that rotted long after:
+ *
+ *	block 2 to slot 2; block 2, changed, alone to slot 0; block 0 to slot 0:
+ *	slot 2 has a block 2 without the change, and data that it says was never
+ *	written would read as zeroes.
+ */
+static unsigned int journal_slot(u64 number)
+{
+	return number % QBD_EXTENT_JOURNAL_BLOCKS;
+}
+
 static bool take_image(struct qbd_store *store, u64 number, struct page **journal)
 {
-	unsigned int i;
-
-	for (i = 0; i < QBD_EXTENT_JOURNAL_BLOCKS; i++) {
-		if (!take_block(store, number, page_address(journal[i])))
-			continue;
-		mark_dirty(store, number * QBD_EXTENTS_PER_BLOCK);
-		return true;
-	}
-	return false;
+	if (!take_block(store, number, page_address(journal[journal_slot(number)])))
+		return false;
+	mark_dirty(store, number * QBD_EXTENTS_PER_BLOCK);
+	return true;
 }
 
 /*
@@ -189,7 +197,7 @@ static void write_block(struct qbd_store *store, u64 number, u64 disk_block,
 			cpu_to_le64(store->extents.changed[first + i]);
 	qbd_block_seal(block, QBD_EXTENTS_MAGIC, store->geometry.uuid,
 		       QBD_EXTENT_TABLE_BLOCK + number);
-	bio = qbd_bio_alloc(store, QBD_BIO_TABLE, NULL, REQ_OP_WRITE | REQ_META,
+	bio = qbd_bio_alloc(store, QBD_BIO_TABLE, NULL, REQ_OP_WRITE | QBD_REQ_WRITE | REQ_META,
 			    disk_block, 1);
 	bio->block = page;
 	__bio_add_page(&bio->bio, store->extents.pages[page], QBD_BLOCK_SIZE, 0);
@@ -200,18 +208,21 @@ static void write_block(struct qbd_store *store, u64 number, u64 disk_block,
 bool qbd_extents_begin_round(struct qbd_store *store)
 {
 	struct qbd_extents *extents = &store->extents;
+	DECLARE_BITMAP(taken, QBD_EXTENT_JOURNAL_BLOCKS) = { };
 	u64 blocks = store->geometry.extent_table_blocks;
-	u64 number = 0;
+	u64 number;
 
 	extents->block_count = 0;
 	extents->next = 0;
-	while (extents->dirty_count && extents->block_count < QBD_EXTENT_JOURNAL_BLOCKS) {
-		number = find_next_bit(extents->dirty, blocks, number);
-		if (WARN_ON_ONCE(number >= blocks))
-			break;
+	for_each_set_bit(number, extents->dirty, blocks) {
+		/* Another block of this round has its slot: with the next one. */
+		if (__test_and_set_bit(journal_slot(number), taken))
+			continue;
 		clear_bit(number, extents->dirty);
 		extents->dirty_count--;
 		extents->blocks[extents->block_count++] = number;
+		if (extents->block_count == QBD_EXTENT_JOURNAL_BLOCKS)
+			break;
 	}
 	return extents->block_count;
 }
@@ -227,7 +238,7 @@ bool qbd_extents_write(struct qbd_store *store, bool journal)
 
 		extents->free_pages &= ~(1ul << page);
 		write_block(store, number,
-			    journal ? QBD_EXTENT_JOURNAL_BLOCK + extents->next :
+			    journal ? QBD_EXTENT_JOURNAL_BLOCK + journal_slot(number) :
 				      QBD_EXTENT_TABLE_BLOCK + number, page);
 		extents->next++;
 	}

@@ -65,7 +65,12 @@ static void reset_now(struct qbd_store *store)
 	store->notices.applied = false;
 	qbd_log_restart(store, index, fill->reset_term, fill->reset_chain);
 	store->applied_index = index;
-	store->damaged_through = 0;
+	/*
+	 * A reset sends nothing that lies after its index: what was acknowledged
+	 * beyond it is missing until the log has it again, also after a restart.
+	 */
+	if (store->damaged_through <= index)
+		store->damaged_through = 0;
 	store->damaged_tail = false;
 	fill->active = true;
 	fill->cursor = 0;

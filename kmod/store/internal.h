@@ -25,9 +25,8 @@
 
 /*
  * Bios that one kind may have in flight. They are bounded so that a disk that
- * hangs blocks nobody but itself: together they stay below the queue depth of
- * common disks, so that submission does not wait for a tag, and the bio sets hold
- * a reserve of as many, so that allocation does not wait either.
+ * hangs blocks nobody but itself: the bio sets hold a reserve of as many, so that
+ * allocation does not wait. (Nor does submission, see bio.c.)
  */
 #define QBD_LOG_BIOS_MAX	24
 #define QBD_BATCH_BIOS_MAX	12
@@ -61,6 +60,9 @@
 #define QBD_IDLE_DELAY		msecs_to_jiffies(1000)
 #define QBD_CHECKPOINT_DELAY	msecs_to_jiffies(15000)
 
+/* Of every write: the block layer does not hold it back, see bio.c. */
+#define QBD_REQ_WRITE		(REQ_SYNC | REQ_IDLE)
+
 enum qbd_bio_kind {
 	QBD_BIO_LOG,
 	QBD_BIO_STATE,
@@ -81,6 +83,8 @@ enum qbd_bio_kind {
  * @error: 0 or negative errno
  * @block: BATCH: first device block; TABLE: page number
  * @count: BATCH: blocks
+ * @operation: of the bio as it was made
+ * @iter: likewise
  * @bio: last, as bio sets want it
  */
 struct qbd_bio {
@@ -91,6 +95,8 @@ struct qbd_bio {
 	int error;
 	u64 block;
 	u32 count;
+	blk_opf_t operation;
+	struct bvec_iter iter;
 	struct bio bio;
 };
 
@@ -406,6 +412,11 @@ struct qbd_notices {
  * @geometry: where things are
  * @vital: bio set of log and state: a stuck data area takes nothing from them
  * @data: bio set of everything else
+ * @may_refuse: the disk can refuse a bio instead of waiting, see bio.c
+ * @postponed: bios whose submission may wait, any context adds
+ * @postponed_count: those not given to the disk yet
+ * @postponed_work: gives them to it
+ * @postponed_queue: runs that
  * @completed: finished bios, any context adds
  * @wait: open and close sleep here
  * @timer: the only one
@@ -434,6 +445,7 @@ struct qbd_notices {
  * @term: for the state block
  * @vote: likewise
  * @failed: nothing is vouched for any more
+ * @released: and what was in memory is not any more
  * @failed_written: that it is so was attempted to be written
  * @stopping: nothing new is accepted
  * @stopped: quiet, checkpointed
@@ -454,6 +466,11 @@ struct qbd_store {
 	struct qbd_geometry geometry;
 	struct bio_set vital;
 	struct bio_set data;
+	bool may_refuse;
+	struct llist_head postponed;
+	atomic_t postponed_count;
+	struct work_struct postponed_work;
+	struct workqueue_struct *postponed_queue;
 	struct llist_head completed;
 	wait_queue_head_t wait;
 	struct timer_list timer;
@@ -481,6 +498,7 @@ struct qbd_store {
 	u64 term;
 	u32 vote;
 	bool failed;
+	bool released;
 	bool failed_written;
 	bool stopping;
 	bool stopped;
@@ -504,8 +522,9 @@ struct qbd_bio *qbd_bio_alloc(struct qbd_store *store, enum qbd_bio_kind kind,
 			      unsigned int pages);
 void qbd_bio_submit(struct qbd_bio *bio);
 void qbd_bio_free(struct qbd_bio *bio);
-int qbd_bio_sets_init(struct qbd_store *store);
-void qbd_bio_sets_exit(struct qbd_store *store);
+int qbd_bio_init(struct qbd_store *store);
+void qbd_bio_attach(struct qbd_store *store, struct block_device *bdev);
+void qbd_bio_exit(struct qbd_store *store);
 int qbd_bio_sync(struct qbd_store *store, blk_opf_t operation, u64 disk_block,
 		 struct page **pages, unsigned int count);
 
@@ -553,6 +572,7 @@ void qbd_log_submit(struct qbd_store *store);
 void qbd_log_end_io(struct qbd_store *store, struct qbd_record *record, int error);
 void qbd_log_make_resident(struct qbd_store *store, struct qbd_record *record);
 void qbd_log_trim(struct qbd_store *store);
+void qbd_log_release(struct qbd_store *store);
 void qbd_log_reclaim(struct qbd_store *store, u64 first_index);
 /* Empty it; the next entry is @index + 1. */
 void qbd_log_restart(struct qbd_store *store, u64 index, u64 term, u32 chain);

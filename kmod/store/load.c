@@ -90,7 +90,7 @@ int qbd_store_record(struct qbd_store *store, u64 index, struct qbd_record **rec
 		store->want_load = true;
 		return -EAGAIN;
 	}
-	load->record = qbd_record_alloc(store->pool, QBD_POOL_REPLY, slot->operation_count,
+	load->record = qbd_record_alloc(store->pool, QBD_POOL_APPEND, slot->operation_count,
 					slot->data_blocks, true);
 	if (!load->record) {
 		store->want_memory = true;

@@ -206,7 +206,7 @@ static void write_record(struct qbd_store *store, struct qbd_record *record)
 		struct qbd_bio *bio;
 
 		bio = qbd_bio_alloc(store, QBD_BIO_LOG, record,
-				    REQ_OP_WRITE | REQ_FUA | REQ_SYNC, disk_block, count);
+				    REQ_OP_WRITE | REQ_FUA | QBD_REQ_WRITE, disk_block, count);
 		while (count-- && bio_add_page(&bio->bio, record_page(record, done),
 					       QBD_BLOCK_SIZE, 0) == QBD_BLOCK_SIZE)
 			done++;
@@ -351,6 +351,9 @@ void qbd_store_commit(struct qbd_store *store, u64 index)
 {
 	struct qbd_log *log = &store->log;
 
+	/* Nothing is applied any more, and the records may be gone from memory. */
+	if (store->failed)
+		return;
 	if (WARN_ON_ONCE(index > log->last_index))
 		index = log->last_index;
 	if (index <= log->commit_index)
@@ -390,6 +393,16 @@ void qbd_log_trim(struct qbd_store *store)
 		if (qbd_log_slot(store, record->index)->kind != QBD_RECORD_MEMBERSHIP)
 			drop_from_memory(store, record);
 	}
+}
+
+/* Nothing is applied any more: what waits for that holds memory for nothing. */
+void qbd_log_release(struct qbd_store *store)
+{
+	struct qbd_record *record, *next;
+
+	store->overlay = RB_ROOT_CACHED;
+	list_for_each_entry_safe(record, next, &store->log.resident, link)
+		drop_from_memory(store, record);
 }
 
 /* The state block says so already: what is before @first_index is free. */

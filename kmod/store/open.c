@@ -16,8 +16,6 @@
 #include "internal.h"
 
 #define READER_BLOCKS	256u
-/* Pages that records read at open leave for what comes after. */
-#define PAGES_LEFT_FREE	(2u * QBD_RECORD_BLOCKS_MAX + 8u)
 
 /**
  * struct reader - the ring, 1 MiB at a time
@@ -99,9 +97,13 @@ static void reader_free(struct reader *reader)
 {
 	unsigned int i;
 
-	for (i = 0; i < READER_BLOCKS; i++)
+	/* The first two had the superblocks, with the secret. */
+	for (i = 0; i < READER_BLOCKS; i++) {
+		if (reader->pages[i] && i < 2)
+			memzero_explicit(page_address(reader->pages[i]), PAGE_SIZE);
 		if (reader->pages[i])
 			__free_page(reader->pages[i]);
+	}
 	kvfree(reader);
 }
 
@@ -169,6 +171,7 @@ static int open_superblock(struct qbd_store *store, struct reader *reader, bool 
 	}
 	store->geometry = choice.geometry;
 	*repair = choice.repair;
+	memzero_explicit(&choice, sizeof(choice));
 	return 0;
 }
 
@@ -196,6 +199,8 @@ static int repair_superblock(struct qbd_store *store)
 		error = qbd_bio_sync(store, REQ_OP_WRITE | REQ_FUA | REQ_SYNC,
 				     first_good ? last : 0, &page, 1);
 	}
+	memzero_explicit(block, PAGE_SIZE);
+	memzero_explicit(&geometry, sizeof(geometry));
 	__free_page(page);
 	if (!error)
 		pr_notice("%s: wrote the %s superblock copy again, it was damaged\n",
@@ -225,6 +230,8 @@ static int open_state(struct qbd_store *store, struct reader *reader, char *erro
 			 store->bdev, reason);
 		return error;
 	}
+	/* A slot that is damaged is written when there is something to be said. */
+	store->state.mirrored = true;
 	store->term = disk->term;
 	store->vote = disk->vote;
 	store->applied_index = disk->applied_index;
@@ -355,7 +362,7 @@ static struct qbd_record *load_record(struct qbd_store *store, u64 index)
 	unsigned int first;
 	int error;
 
-	record = qbd_record_alloc(store->pool, QBD_POOL_APPEND, slot->operation_count,
+	record = qbd_record_alloc(store->pool, QBD_POOL_FORWARD, slot->operation_count,
 				  slot->data_blocks, true);
 	if (!record)
 		return ERR_PTR(-ENOMEM);
@@ -430,9 +437,11 @@ static u64 pages_needed(const struct qbd_store *store, u64 index)
 {
 	u64 pages = 0;
 
-	while (++index <= store->log.last_index)
-		pages += 2 + QBD_RECORD_NODE_PAGES +
-			 qbd_log_slot(store, index)->data_blocks;
+	while (++index <= store->log.last_index) {
+		const struct qbd_slot *slot = qbd_log_slot(store, index);
+
+		pages += qbd_record_pages(slot->operation_count, slot->data_blocks);
+	}
 	return pages;
 }
 
@@ -480,11 +489,31 @@ static bool in_flight_over(struct qbd_store *store)
 	return qbd_store_quiet(store);
 }
 
-/* From here on the disk is written. */
-static int bring_up(struct qbd_store *store, u64 commit_index, bool repair)
+static bool state_durable(struct qbd_store *store)
 {
-	int error = replay(store, commit_index);
+	return store->failed || store->state.durable == store->state.wanted;
+}
 
+/*
+ * That everything has to be filled again is on the disk before the table is: a table
+ * block that is good again and says "never written" must not be believed. Behind a
+ * flush, for this is the first state block to claim the records that were found.
+ */
+static int declare_filling(struct qbd_store *store)
+{
+	qbd_state_request(store, true);
+	qbd_store_pump(store, state_durable);
+	return store->failed ? -EIO : 0;
+}
+
+/* From here on the disk is written. */
+static int bring_up(struct qbd_store *store, u64 commit_index, bool repair,
+		    bool table_lost)
+{
+	int error = table_lost ? declare_filling(store) : 0;
+
+	if (!error)
+		error = replay(store, commit_index);
 	if (!error && repair)
 		error = repair_superblock(store);
 	if (!error) {
@@ -546,7 +575,7 @@ static void extents_lost(struct qbd_store *store, u64 blocks)
 }
 
 static int read_all(struct qbd_store *store, struct reader *reader, bool *repair,
-		    char *error_text, size_t error_text_size)
+		    bool *table_lost, char *error_text, size_t error_text_size)
 {
 	u64 lost_blocks;
 	int error;
@@ -561,19 +590,25 @@ static int read_all(struct qbd_store *store, struct reader *reader, bool *repair
 	error = qbd_extents_load(store, &lost_blocks);
 	if (error)
 		return error;
+	*table_lost = lost_blocks;
 	if (lost_blocks)
 		extents_lost(store, lost_blocks);
 	return open_log(store, reader, error_text, error_text_size);
 }
 
-/* Everything after @commit_index stays in memory: is there enough of it? */
+/*
+ * Everything after @commit_index stays in memory: is there enough of it? There is if
+ * it is as much as when they came.
+ */
 static int check_memory(struct qbd_store *store, u64 commit_index, char *error_text,
 			size_t error_text_size)
 {
-	u64 needed = pages_needed(store, commit_index) + PAGES_LEFT_FREE;
+	u64 needed = pages_needed(store, commit_index);
 
-	if (needed <= qbd_pool_pages_free(store->pool))
+	if (needed <= qbd_pool_pages(store->pool) &&
+	    qbd_pool_expect(store->pool, QBD_POOL_APPEND, needed))
 		return 0;
+	needed += needed / 7 + QBD_RECORD_BLOCKS_MAX;
 	snprintf(error_text, error_text_size,
 		 "%pg: log records that are not committed need %llu MiB of memory; bring it up with that much",
 		 store->bdev, (needed >> (20 - QBD_BLOCK_SHIFT)) + 1);
@@ -585,12 +620,12 @@ int qbd_store_recover(struct qbd_store *store, struct qbd_store_recovered *recov
 {
 	struct reader *reader = reader_alloc(store);
 	struct qbd_log *log = &store->log;
-	bool repair = false;
+	bool repair = false, table_lost = false;
 	int error;
 
 	if (!reader)
 		return -ENOMEM;
-	error = read_all(store, reader, &repair, error_text, error_text_size);
+	error = read_all(store, reader, &repair, &table_lost, error_text, error_text_size);
 	if (error)
 		goto out;
 	fill_recovered(store, &reader->scan, recovered);
@@ -610,7 +645,7 @@ int qbd_store_recover(struct qbd_store *store, struct qbd_store_recovered *recov
 	store->checkpoint.begun_at = jiffies;
 	if (store->failed)
 		goto out;	/* neither trusted nor written any more */
-	error = bring_up(store, recovered->commit_index, repair);
+	error = bring_up(store, recovered->commit_index, repair, table_lost);
 	if (error && !error_text[0])
 		snprintf(error_text, error_text_size,
 			 error == -ENOMEM ? "%pg: out of memory" :

@@ -143,7 +143,7 @@ void qbd_store_read(struct qbd_store *store, struct qbd_store_read *read)
 	if (WARN_ON_ONCE(!read->count || read->block >= blocks ||
 			 read->count > blocks - read->block))
 		read->error = -EINVAL;
-	else if (store->stopping)
+	else if (store->stopping || store->released)
 		read->error = -EIO;
 	else if (!list_empty(&store->reads) || !read_advance(store, read))
 		list_add_tail(&read->list, &store->reads);
@@ -165,8 +165,8 @@ void qbd_read_step(struct qbd_store *store)
 		struct qbd_store_read *read =
 			list_first_entry(&store->reads, struct qbd_store_read, list);
 
-		if (store->internal)
-			read->error = -EIO;	/* closing: nothing begins any more */
+		if (store->internal || store->released)
+			read->error = -EIO;	/* nothing begins any more */
 		else if (!read_advance(store, read))
 			return;
 		list_del_init(&read->list);

@@ -175,6 +175,13 @@ bool qbd_recovery_local_check(const struct qbd_record_header *header, u64 positi
 	*reason = "record of another member's log";
 	if (le32_to_cpu(local->member_id) != member_id)
 		return false;
+	/*
+	 * Of a later truncation than the state block knows (its newest slot was
+	 * lost): which records that one cut off is not known any more, but this one
+	 * is not among them.
+	 */
+	if (le64_to_cpu(local->generation) > state->log_generation)
+		return true;
 	*reason = "record that was cut off";
 	if (le64_to_cpu(local->generation) != state->log_generation &&
 	    le64_to_cpu(header->shared.index) >= state->truncated_index)
@@ -318,7 +325,9 @@ static void begin_at(struct qbd_scan *scan, u64 index, u64 term, u32 chain, u64 
 static void search_proof(struct qbd_scan *scan)
 {
 	const char *reason = scan->reason;
-	bool unreadable = scan->unreadable;
+	bool alone = le32_to_cpu(scan->state->membership.count) == 1;
+	bool bad_unreadable = scan->unreadable;
+	bool unreadable = bad_unreadable;
 	u64 bad = scan->bad_index;
 	u64 durable = scan->state->durable_index;
 	u64 position;
@@ -336,7 +345,15 @@ static void search_proof(struct qbd_scan *scan)
 			durable = le64_to_cpu(local->durable_index);
 	}
 	scan->reason = reason;
-	if (durable < bad && unreadable) {
+	/*
+	 * What cannot be read may be the record, or the proof. A member that has
+	 * others lets them send it again. For one that has none that would be the
+	 * end, though most of the ring holds nothing that counts: there, what can be
+	 * read decides, unless it is the record itself that cannot.
+	 */
+	if (durable < bad && unreadable && alone && !bad_unreadable) {
+		scan->reason = "not whole; blocks behind it cannot be read";
+	} else if (durable < bad && unreadable) {
 		scan->reason = "cannot be read, or a block behind it cannot";
 		durable = bad;
 	}

@@ -43,7 +43,7 @@ static void compose(struct qbd_store *store)
 static void write_slot(struct qbd_store *store)
 {
 	struct qbd_state_writer *state = &store->state;
-	blk_opf_t operation = REQ_OP_WRITE | REQ_SYNC | REQ_META | REQ_FUA;
+	blk_opf_t operation = REQ_OP_WRITE | QBD_REQ_WRITE | REQ_META | REQ_FUA;
 	struct qbd_bio *bio;
 	u64 position;
 

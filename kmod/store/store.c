@@ -30,7 +30,7 @@ void qbd_store_wake(struct qbd_store *store)
 /*
  * A write or flush failed: what it was to make durable may be lost, now or later,
  * and trying again proves nothing (accident 43). Nothing is vouched for from here
- * on; reads go on.
+ * on; reads end well until the replica knows.
  */
 void qbd_store_fail(struct qbd_store *store, int error, const char *what)
 {
@@ -166,6 +166,21 @@ static void stop_step(struct qbd_store *store)
 		store->stopped = qbd_store_quiet(store);
 }
 
+/*
+ * The replica of a failed disk goes on forwarding what its users ask for, and needs
+ * memory for that: the records that will never be applied here have to give it back,
+ * once the replica knows (it reads no more) and the disk does not write from them.
+ */
+static void release_step(struct qbd_store *store)
+{
+	if (!store->failed || store->released || store->notices.failed ||
+	    store->batch.kind || store->inflight[QBD_BIO_LOG] ||
+	    store->inflight[QBD_BIO_BATCH])
+		return;
+	store->released = true;
+	qbd_log_release(store);
+}
+
 void qbd_store_step(struct qbd_store *store)
 {
 	struct blk_plug plug;
@@ -181,6 +196,7 @@ void qbd_store_step(struct qbd_store *store)
 	qbd_apply_step(store);
 	stop_step(store);
 	qbd_log_trim(store);
+	release_step(store);
 	blk_finish_plug(&plug);
 	timer_set(store);
 }
@@ -195,8 +211,10 @@ static bool notify(struct qbd_store *store)
 	bool told = false;
 
 	store->notices = (struct qbd_notices){ };
-	if (store->want_memory && qbd_pool_pages_free(store->pool) >
-	    qbd_pool_pages(store->pool) / 4 + QBD_RECORD_BLOCKS_MAX + 4) {
+	if (store->want_memory &&
+	    qbd_pool_expect(store->pool, QBD_POOL_APPEND,
+			    qbd_record_pages(QBD_OPERATIONS_MAX,
+					     QBD_RECORD_DATA_BLOCKS_MAX))) {
 		store->want_memory = false;
 		notices.space = true;
 	}
@@ -297,9 +315,9 @@ void qbd_store_free(struct qbd_store *store)
 	kvfree(store->fill.operations);
 	if (store->state.page)
 		__free_page(store->state.page);
+	qbd_bio_exit(store);
 	qbd_compat_bdev_close(&store->device);
-	qbd_bio_sets_exit(store);
-	kfree(store);
+	kfree_sensitive(store);		/* with the device's secret */
 }
 
 /*
@@ -343,7 +361,7 @@ static struct qbd_store *store_alloc(const struct qbd_store_ops *ops, void *cont
 	timer_setup(&store->timer, timer_function, 0);
 	INIT_LIST_HEAD(&store->log.resident);
 	INIT_LIST_HEAD(&store->reads);
-	if (qbd_bio_sets_init(store)) {
+	if (qbd_bio_init(store)) {
 		kfree(store);
 		return NULL;
 	}
@@ -398,11 +416,11 @@ struct qbd_store *qbd_store_open(const char *path, struct qbd_pool *pool,
 	error = qbd_compat_bdev_open(&store->device, path, store);
 	if (error) {
 		snprintf(error_text, error_text_size, "%s %s", path, open_problem(error));
-		qbd_bio_sets_exit(store);
+		qbd_bio_exit(store);
 		kfree(store);
 		return ERR_PTR(error);
 	}
-	store->bdev = qbd_compat_bdev_get(&store->device);
+	qbd_bio_attach(store, qbd_compat_bdev_get(&store->device));
 	store->no_write_zeroes = !bdev_write_zeroes_sectors(store->bdev);
 	error_text[0] = 0;
 	error = store_buffers(store);

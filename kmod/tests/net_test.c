@@ -163,7 +163,7 @@ static void send_simple(struct kunit *test, struct rig_member *from, u32 to,
 
 static struct qbd_buffer *filled_buffer(struct rig_member *member, u32 blocks, u32 base)
 {
-	struct qbd_buffer *buffer = qbd_buffer_alloc(member->pool, QBD_POOL_REPLY, blocks);
+	struct qbd_buffer *buffer = qbd_buffer_alloc(member->pool, QBD_POOL_FORWARD, blocks);
 	u32 i;
 
 	KUNIT_ASSERT_NOT_NULL(member->test, buffer);
@@ -610,7 +610,7 @@ static void other_data_does_not_hold_appends_up(struct kunit *test)
 	struct taken taken;
 
 	rig_pair(test, pair);
-	take_all(pair[0], QBD_POOL_REPLY, &taken);
+	take_all(pair[0], QBD_POOL_FORWARD, &taken);
 	KUNIT_EXPECT_EQ(test, send_foreign(pair[1], 1, foreign, 1000, foreign), 0);
 	record = rig_record(pair[1], 1, 1, 100);
 	KUNIT_ASSERT_NOT_NULL(test, record);

@@ -35,18 +35,20 @@ static void pool_classes(struct kunit *test)
 {
 	struct page **pages = kunit_kcalloc(test, QBD_POOL_PAGES_MIN + 3, sizeof(*pages),
 					    GFP_KERNEL);
-	unsigned int kicks = 0, taken;
+	/* The largest record, though that is more than an eighth of this pool. */
+	const int step = QBD_RECORD_DATA_BLOCKS_MAX + QBD_RECORD_NODE_PAGES + 6;
+	unsigned int kicks = 0, taken = 0;
 	struct qbd_pool *pool;
+	int class;
 
 	KUNIT_EXPECT_TRUE(test, IS_ERR(qbd_pool_create(QBD_POOL_PAGES_MIN - 1, NULL, NULL)));
 	pool = record_test_pool(test, &kicks);
 	KUNIT_EXPECT_EQ(test, qbd_pool_pages(pool), QBD_POOL_PAGES_MIN);
-	taken = record_test_take(pool, QBD_POOL_PROPOSE, pages);
-	KUNIT_EXPECT_EQ(test, taken, QBD_POOL_PAGES_MIN / 2);
-	taken += record_test_take(pool, QBD_POOL_REPLY, pages + taken);
-	KUNIT_EXPECT_EQ(test, taken, QBD_POOL_PAGES_MIN / 4 * 3);
-	taken += record_test_take(pool, QBD_POOL_APPEND, pages + taken);
-	KUNIT_EXPECT_EQ(test, taken, QBD_POOL_PAGES_MIN);
+	/* Each class leaves one step more than the one before it. */
+	for (class = QBD_POOL_READ; class >= QBD_POOL_FORWARD; class--) {
+		taken += record_test_take(pool, class, pages + taken);
+		KUNIT_EXPECT_EQ(test, taken, QBD_POOL_PAGES_MIN - class * step);
+	}
 	KUNIT_EXPECT_EQ(test, qbd_pool_pages_free(pool), 0);
 
 	/* The most modest refused request is told, once. */
@@ -55,7 +57,7 @@ static void pool_classes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kicks, 1);
 	qbd_pool_put(pool, pages[--taken]);
 	KUNIT_EXPECT_EQ(test, kicks, 1);
-	KUNIT_EXPECT_NULL(test, qbd_pool_get(pool, QBD_POOL_PROPOSE));
+	KUNIT_EXPECT_NULL(test, qbd_pool_get(pool, QBD_POOL_WRITE));
 	while (taken)
 		qbd_pool_put(pool, pages[--taken]);
 	KUNIT_EXPECT_EQ(test, kicks, 2);
@@ -70,7 +72,7 @@ static void buffers(struct kunit *test)
 	unsigned int kicks = 0;
 	struct qbd_pool *pool = record_test_pool(test, &kicks);
 
-	buffer = qbd_buffer_alloc(pool, QBD_POOL_REPLY, 256);
+	buffer = qbd_buffer_alloc(pool, QBD_POOL_READ, 256);
 	KUNIT_ASSERT_NOT_NULL(test, buffer);
 	KUNIT_EXPECT_EQ(test, buffer->blocks, 256);
 	/* A page that moved is not given back with the buffer. */
@@ -80,10 +82,10 @@ static void buffers(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, qbd_pool_pages_free(pool), QBD_POOL_PAGES_MIN - 1);
 	qbd_pool_put(pool, moved);
 	/* All or nothing. */
-	buffer = qbd_buffer_alloc(pool, QBD_POOL_PROPOSE, QBD_BUFFER_BLOCKS_MAX);
-	other = qbd_buffer_alloc(pool, QBD_POOL_PROPOSE, QBD_BUFFER_BLOCKS_MAX);
+	buffer = qbd_buffer_alloc(pool, QBD_POOL_WRITE, QBD_BUFFER_BLOCKS_MAX);
+	other = qbd_buffer_alloc(pool, QBD_POOL_WRITE, QBD_BUFFER_BLOCKS_MAX);
 	KUNIT_EXPECT_NOT_NULL(test, other);
-	KUNIT_EXPECT_NULL(test, qbd_buffer_alloc(pool, QBD_POOL_PROPOSE,
+	KUNIT_EXPECT_NULL(test, qbd_buffer_alloc(pool, QBD_POOL_WRITE,
 						 QBD_BUFFER_BLOCKS_MAX));
 	KUNIT_EXPECT_EQ(test, qbd_pool_pages_free(pool),
 			QBD_POOL_PAGES_MIN - 2 * (QBD_BUFFER_BLOCKS_MAX + 1));

@@ -325,6 +325,14 @@ static void an_unreadable_record_is_damage(struct qbd_test *test)
 	memset(header_of(18), 0, 512);
 	scan();
 	expect_log(test, QBD_LOG_DAMAGED, 17);
+	/* Nobody could send it to a member that has no other: it goes on. */
+	the_ring->state.membership.count = cpu_to_le32(1);
+	scan();
+	expect_log(test, QBD_LOG_TORN, 17);
+	/* But not over what it cannot read itself. */
+	the_ring->unreadable[the_ring->positions[18] % RING_BLOCKS] = true;
+	scan();
+	expect_log(test, QBD_LOG_DAMAGED, 17);
 	ring_end();
 }
 
@@ -461,6 +469,18 @@ static void a_truncated_tail_is_forgotten(struct qbd_test *test)
 	scan();
 	QBD_EQUAL(test, ring->scan.verdict, QBD_LOG_TORN);
 	QBD_EQUAL(test, ring->scan.last_index, 15);
+	block_at(ring->positions[16] + 1)[7] ^= 1;
+	/*
+	 * The slot that told of the cut is lost, and the one before it knows nothing of
+	 * it: what was acknowledged since is there all the same.
+	 */
+	ring->state.log_generation = 0;
+	ring->state.truncated_index = 0;
+	scan();
+	QBD_EQUAL(test, ring->scan.last_index, 16);
+	ring->state.log_generation = 1;
+	ring->state.truncated_index = 15;
+	block_at(ring->positions[16] + 1)[7] ^= 1;
 	/* And without the state block the old tail would have spoken. */
 	ring->state.log_generation = 0;
 	ring->state.truncated_index = 0;

@@ -146,7 +146,7 @@ static void write_superblock(struct store_rig *rig, u64 position, u64 disk_block
 	superblock->extent_shift = cpu_to_le32(RIG_EXTENT_SHIFT);
 	strscpy(superblock->name, "rig", sizeof(superblock->name));
 	superblock->backing_blocks = cpu_to_le64(disk_blocks);
-	superblock->device_blocks = cpu_to_le64(RIG_DEVICE_BLOCKS);
+	superblock->device_blocks = cpu_to_le64(rig->device_blocks);
 	superblock->extent_table_blocks = cpu_to_le64(table_blocks);
 	superblock->log_block = cpu_to_le64(log_block);
 	superblock->log_blocks = cpu_to_le64(RIG_LOG_BLOCKS);
@@ -155,18 +155,21 @@ static void write_superblock(struct store_rig *rig, u64 position, u64 disk_block
 	test_disk_settle(rig->disk, position);
 }
 
-static void write_membership(struct qbd_membership_layout *membership)
+static void write_membership(struct qbd_membership_layout *membership, u32 count)
 {
+	u32 i;
+
 	memset(membership, 0, sizeof(*membership));
-	membership->count = cpu_to_le32(1);
-	membership->next_member_id = cpu_to_le32(RIG_MEMBER + 1);
-	membership->members[0].id = cpu_to_le32(RIG_MEMBER);
+	membership->count = cpu_to_le32(count);
+	membership->next_member_id = cpu_to_le32(RIG_MEMBER + count);
+	for (i = 0; i < count; i++)
+		membership->members[i].id = cpu_to_le32(RIG_MEMBER + i);
 }
 
 /* As qbdadm create does; all else on the disk is rubbish. */
-static void format_disk(struct store_rig *rig)
+static void format_disk(struct store_rig *rig, u32 members)
 {
-	u64 extents = DIV_ROUND_UP(RIG_DEVICE_BLOCKS,
+	u64 extents = DIV_ROUND_UP(rig->device_blocks,
 				   1u << (RIG_EXTENT_SHIFT - QBD_BLOCK_SHIFT));
 	u64 table_blocks = DIV_ROUND_UP(extents, QBD_EXTENTS_PER_BLOCK);
 	u64 disk_blocks = rig->disk->sectors / QBD_SECTORS_PER_BLOCK;
@@ -187,7 +190,7 @@ static void format_disk(struct store_rig *rig)
 	KUNIT_ASSERT_NOT_NULL(rig->test, state);
 	state->sequence = 1;
 	state->log_first_index = 1;
-	write_membership(&state->membership);
+	write_membership(&state->membership, members);
 	qbd_state_encode(state, rig->uuid, QBD_STATE_SLOT_BLOCK(0),
 			 test_disk_block(rig->disk, QBD_STATE_SLOT_BLOCK(0)));
 	test_disk_settle(rig->disk, QBD_STATE_SLOT_BLOCK(0));
@@ -200,11 +203,18 @@ u64 store_rig_log_block(struct store_rig *rig)
 
 struct store_rig *store_rig_create(struct kunit *test, u64 seed)
 {
+	return store_rig_create_sized(test, seed, RIG_DEVICE_BLOCKS, 1);
+}
+
+struct store_rig *store_rig_create_sized(struct kunit *test, u64 seed, u32 device_blocks,
+					 u32 members)
+{
 	struct store_rig *rig = kunit_kzalloc(test, sizeof(*rig), GFP_KERNEL);
-	u64 blocks = 512 + RIG_LOG_BLOCKS + RIG_DEVICE_BLOCKS + 37;
+	u64 blocks = 512 + RIG_LOG_BLOCKS + device_blocks + 37;
 
 	KUNIT_ASSERT_NOT_NULL(test, rig);
 	rig->test = test;
+	rig->device_blocks = device_blocks;
 	init_waitqueue_head(&rig->wait);
 	prandom_seed_state(&rig->random, seed);
 	memset(rig->uuid, 0x17, sizeof(rig->uuid));
@@ -216,7 +226,7 @@ struct store_rig *store_rig_create(struct kunit *test, u64 seed)
 	KUNIT_ASSERT_NOT_NULL(test, rig->log);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(rig->disk));
 	KUNIT_ASSERT_FALSE(test, IS_ERR(rig->pool));
-	format_disk(rig);
+	format_disk(rig, members);
 	return rig;
 }
 
@@ -543,8 +553,8 @@ static void expect_page(struct store_rig *rig, u32 block, u32 entry_number, u32 
 
 void store_rig_expect(struct store_rig *rig, u32 block, u32 count, struct page **pages)
 {
-	u32 *entries = kvcalloc(RIG_DEVICE_BLOCKS, sizeof(*entries), GFP_KERNEL);
-	u8 *operations = kvcalloc(RIG_DEVICE_BLOCKS, 1, GFP_KERNEL);
+	u32 *entries = kvcalloc(rig->device_blocks, sizeof(*entries), GFP_KERNEL);
+	u8 *operations = kvcalloc(rig->device_blocks, 1, GFP_KERNEL);
 	u32 i;
 
 	expect_map(rig, entries, operations);
@@ -634,8 +644,8 @@ static bool rig_is_read(struct store_rig *rig)
 void store_rig_check_read(struct store_rig *rig, u32 block, u32 count)
 {
 	struct bio_vec *bvecs = kvcalloc(count, 3 * sizeof(*bvecs), GFP_KERNEL);
-	u32 *entries = kvcalloc(RIG_DEVICE_BLOCKS, sizeof(*entries), GFP_KERNEL);
-	u8 *operations = kvcalloc(RIG_DEVICE_BLOCKS, 1, GFP_KERNEL);
+	u32 *entries = kvcalloc(rig->device_blocks, sizeof(*entries), GFP_KERNEL);
+	u8 *operations = kvcalloc(rig->device_blocks, 1, GFP_KERNEL);
 	void *expected = (void *)__get_free_page(GFP_KERNEL);
 	struct rig_read reading = {
 		.read = {
@@ -682,5 +692,5 @@ void store_rig_check_read(struct store_rig *rig, u32 block, u32 count)
 
 void store_rig_check_all(struct store_rig *rig)
 {
-	store_rig_check_read(rig, 0, RIG_DEVICE_BLOCKS);
+	store_rig_check_read(rig, 0, rig->device_blocks);
 }

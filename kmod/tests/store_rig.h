@@ -49,6 +49,7 @@ struct rig_entry {
  * struct store_rig - see above
  * @test: the KUnit test
  * @disk: its disk
+ * @device_blocks: size of the device
  * @uuid: of the device
  * @pool: log pages
  * @store: open, or NULL
@@ -84,6 +85,7 @@ struct rig_entry {
 struct store_rig {
 	struct kunit *test;
 	struct test_disk *disk;
+	u32 device_blocks;
 	u8 uuid[QBD_UUID_SIZE];
 	struct qbd_pool *pool;
 	struct qbd_store *store;
@@ -117,6 +119,9 @@ struct store_rig {
 };
 
 struct store_rig *store_rig_create(struct kunit *test, u64 seed);
+/* With a device of another size than RIG_DEVICE_BLOCKS, or more members than one. */
+struct store_rig *store_rig_create_sized(struct kunit *test, u64 seed, u32 device_blocks,
+					 u32 members);
 void store_rig_destroy(struct store_rig *rig);
 
 /* Open; on success the model's log becomes what was recovered. */

@@ -31,14 +31,17 @@ static bool vote_durable(struct store_rig *rig)
 	return rig->vote_term_durable >= rig->term;
 }
 
-static struct store_rig *begin(struct kunit *test)
+static struct store_rig *start(struct store_rig *rig)
 {
-	struct store_rig *rig = store_rig_create(test, 4711);
-
 	store_rig_open(rig);
 	store_rig_vote(rig);
 	store_rig_wait(rig, vote_durable);
 	return rig;
+}
+
+static struct store_rig *begin(struct kunit *test)
+{
+	return start(store_rig_create(test, 4711));
 }
 
 /* @count entries of one write of @blocks, at places of their own while there are any. */
@@ -155,6 +158,11 @@ static void records_are_read_back(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+static bool all_pages_free(struct store_rig *rig)
+{
+	return qbd_pool_pages_free(rig->pool) == qbd_pool_pages(rig->pool);
+}
+
 /* Nothing is vouched for any more, the good data can be read, and it is remembered. */
 static void write_errors(struct kunit *test)
 {
@@ -183,13 +191,16 @@ static void write_errors(struct kunit *test)
 		if (!i || where[i].flushes)
 			KUNIT_EXPECT_EQ(test, rig->durable_index, durable);
 		KUNIT_EXPECT_EQ(test, append_writes(rig, 1, 1), 0);
-		store_rig_check_all(rig);
+		/* What will never be applied is not in anybody's way. */
+		store_rig_wait(rig, all_pages_free);
 		store_rig_stop(rig);
 		rig->disk->fail_writes = false;
 		rig->disk->fail_flushes = false;
 		KUNIT_EXPECT_EQ(test, store_rig_try_open(rig), 0);
 		KUNIT_EXPECT_EQ(test, rig->recovered.failed, !where[i].flushes);
 		rig->failed = rig->recovered.failed;
+		/* Others go on without it, and it hears of that. */
+		qbd_store_commit(rig->store, rig->recovered.last_index);
 		store_rig_destroy(rig);
 	}
 }
@@ -276,6 +287,42 @@ static void damaged_records(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, rig->recovered.damaged);
 	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 11);
 	kvfree(log);
+	store_rig_destroy(rig);
+}
+
+static bool is_reset(struct store_rig *rig)
+{
+	return rig->resets;
+}
+
+/* A reset brings nothing of what lies after its index: that is missing still. */
+static void damaged_records_after_a_reset(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	const struct rig_entry *entry;
+	u64 position;
+
+	append_writes(rig, 10, 2);
+	store_rig_wait(rig, rig_all_durable);
+	append_writes(rig, 1, 2);
+	store_rig_wait(rig, rig_all_durable);
+	position = qbd_log_slot(rig->store, 7)->position;
+	entry = &rig->history[rig->log[8] - 1];
+	store_rig_cut(rig);
+	memset(test_disk_block(rig->disk, store_rig_log_block(rig) + position), 0, 512);
+	test_disk_settle(rig->disk, store_rig_log_block(rig) + position);
+	store_rig_open(rig);
+	KUNIT_EXPECT_TRUE(test, rig->recovered.damaged);
+	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 10);
+	qbd_store_reset(rig->store, 8, entry->term, entry->chain,
+			&rig->recovered.base_membership);
+	store_rig_wait(rig, is_reset);
+	store_rig_cut(rig);
+	KUNIT_ASSERT_EQ(test, store_rig_try_open(rig), 0);
+	KUNIT_EXPECT_TRUE(test, rig->recovered.filling);
+	KUNIT_EXPECT_TRUE(test, rig->recovered.damaged);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 8);
+	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 10);
 	store_rig_destroy(rig);
 }
 
@@ -417,6 +464,92 @@ static void damaged_extent_table(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+/* First block of an extent whose entry is in this block of the table. */
+static u32 block_of_table(u32 number, u32 extent)
+{
+	return (number * QBD_EXTENTS_PER_BLOCK + extent) <<
+	       (RIG_EXTENT_SHIFT - QBD_BLOCK_SHIFT);
+}
+
+static void write_and_checkpoint(struct store_rig *rig, u32 block)
+{
+	struct rig_operation operation = { .block = block, .count = 2 };
+
+	KUNIT_ASSERT_TRUE(rig->test, store_rig_append(rig, &operation, 1));
+	commit_all(rig);
+	store_rig_wait(rig, is_idle_checkpointed);
+}
+
+/* The journal's image of a table block is the newest, or there is none. */
+static void journal_images_are_the_newest(struct kunit *test)
+{
+	struct store_rig *rig = start(store_rig_create_sized(test, 4712, 4 * 4048, 1));
+	u32 number;
+
+	for (number = 0; number < 3; number++) {
+		struct rig_operation operation = {
+			.block = block_of_table(number, 0), .count = 2,
+		};
+
+		store_rig_append(rig, &operation, 1);
+	}
+	commit_all(rig);
+	store_rig_wait(rig, is_idle_checkpointed);
+	/* An extent that was never written before; then another block's turn. */
+	write_and_checkpoint(rig, block_of_table(2, 1));
+	write_and_checkpoint(rig, block_of_table(0, 1));
+	store_rig_stop(rig);
+	memset(test_disk_block(rig->disk, QBD_EXTENT_TABLE_BLOCK + 2), 0x33, 512);
+	store_rig_open(rig);
+	for (number = 0; number < 3; number++)
+		store_rig_check_read(rig, block_of_table(number, 0), 32);
+	store_rig_destroy(rig);
+}
+
+/*
+ * Nothing is known of a table block, and power goes while the disk is opened: a block
+ * that is good again and says that nothing was written must not be believed.
+ */
+static void a_lost_table_is_filled_whatever_happens(struct kunit *test)
+{
+	u32 cut;
+
+	for (cut = 1; cut <= 16; cut++) {
+		struct store_rig *rig =
+			start(store_rig_create_sized(test, cut, RIG_DEVICE_BLOCKS, 2));
+
+		append_writes(rig, 20, 7);
+		commit_all(rig);
+		store_rig_stop(rig);
+		memset(test_disk_block(rig->disk, QBD_EXTENT_TABLE_BLOCK), 0x33, 512);
+		test_disk_settle(rig->disk, QBD_EXTENT_TABLE_BLOCK);
+		memset(test_disk_block(rig->disk, QBD_EXTENT_JOURNAL_BLOCK), 0x33, 512);
+		test_disk_settle(rig->disk, QBD_EXTENT_JOURNAL_BLOCK);
+		test_disk_cut_after(rig->disk, cut);
+		if (store_rig_try_open(rig))
+			test_disk_power_on(rig->disk);
+		else
+			store_rig_cut(rig);
+		KUNIT_ASSERT_EQ(test, store_rig_try_open(rig), 0);
+		KUNIT_EXPECT_TRUE_MSG(test, rig->recovered.filling, "cut after %u", cut);
+		store_rig_destroy(rig);
+	}
+}
+
+/* What was taken in with this much memory can be taken in again after a crash. */
+static void memory_suffices_to_come_back(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u32 taken = append_writes(rig, 10000, 1);
+
+	KUNIT_EXPECT_GT(test, taken, 100);
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_cut(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, taken);
+	store_rig_destroy(rig);
+}
+
 /* The disk hangs: nothing blocks, and what was cut off meanwhile stays cut off. */
 static void truncation_under_way(struct kunit *test)
 {
@@ -463,6 +596,8 @@ static void hung_disk(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, qbd_store_stopped(rig->store));
 	qbd_store_status(rig->store, &status);
 	KUNIT_EXPECT_GT(test, status.oldest_write_ns, 0);
+	/* We are here although there was no tag left for most of it. */
+	KUNIT_EXPECT_GT(test, rig->disk->refused, 0);
 	test_disk_hang(rig->disk, false);
 	store_rig_stop(rig);
 	store_rig_open(rig);
@@ -479,10 +614,14 @@ static struct kunit_case store_cases[] = {
 	KUNIT_CASE(read_errors),
 	KUNIT_CASE(damaged_records),
 	KUNIT_CASE(damaged_records_replaced),
+	KUNIT_CASE(damaged_records_after_a_reset),
 	KUNIT_CASE(damaged_last_record),
 	KUNIT_CASE(damaged_superblocks),
 	KUNIT_CASE(damaged_states),
 	KUNIT_CASE(damaged_extent_table),
+	KUNIT_CASE(journal_images_are_the_newest),
+	KUNIT_CASE(a_lost_table_is_filled_whatever_happens),
+	KUNIT_CASE(memory_suffices_to_come_back),
 	KUNIT_CASE(truncation_under_way),
 	KUNIT_CASE(hung_disk),
 	{ }

@@ -9,6 +9,9 @@
 #include "../format/format.h"
 #include "test_disk.h"
 
+/* Few, so that every test meets a disk that has none left. */
+#define TEST_DISK_TAGS	8
+
 u32 test_random(struct rnd_state *random, u32 limit)
 {
 	return prandom_u32_state(random) % limit;
@@ -171,19 +174,36 @@ static void work(struct work_struct *worker)
 		spin_unlock_irq(&disk->lock);
 		if (!bio)
 			break;
+		wake_up_all(&disk->room);
 		bio_endio(bio);
 		cond_resched();
 	}
 }
 
+static bool take(struct test_disk *disk, struct bio *bio)
+{
+	bool taken;
+
+	spin_lock_irq(&disk->lock);
+	taken = disk->dead || bio_list_size(&disk->bios) < disk->tags;
+	if (taken)
+		bio_list_add(&disk->bios, bio);
+	spin_unlock_irq(&disk->lock);
+	return taken;
+}
+
 static void submit(struct bio *bio)
 {
 	struct test_disk *disk = bio->bi_bdev->bd_disk->private_data;
-	unsigned long flags;
 
-	spin_lock_irqsave(&disk->lock, flags);
-	bio_list_add(&disk->bios, bio);
-	spin_unlock_irqrestore(&disk->lock, flags);
+	if (!take(disk, bio)) {
+		if (bio->bi_opf & REQ_NOWAIT) {
+			disk->refused++;
+			bio_wouldblock_error(bio);
+			return;
+		}
+		wait_event(disk->room, take(disk, bio));
+	}
 	queue_work(system_unbound_wq, &disk->worker);
 }
 
@@ -197,6 +217,7 @@ void test_disk_power_cut(struct test_disk *disk)
 	spin_lock_irq(&disk->lock);
 	power_cut(disk);
 	spin_unlock_irq(&disk->lock);
+	wake_up_all(&disk->room);
 	queue_work(system_unbound_wq, &disk->worker);
 }
 
@@ -253,7 +274,8 @@ static int add_gendisk(struct test_disk *disk)
 		.physical_block_size		= QBD_BLOCK_SIZE,
 		.max_hw_sectors			= UINT_MAX >> SECTOR_SHIFT,
 		.max_write_zeroes_sectors	= UINT_MAX >> SECTOR_SHIFT,
-		.features			= BLK_FEAT_WRITE_CACHE | BLK_FEAT_FUA,
+		.features			= BLK_FEAT_WRITE_CACHE | BLK_FEAT_FUA |
+						  BLK_FEAT_NOWAIT,
 	};
 	static atomic_t number;
 	struct gendisk *gendisk;
@@ -288,6 +310,8 @@ struct test_disk *test_disk_create(u64 blocks, u64 seed)
 	disk->sectors = bytes >> SECTOR_SHIFT;
 	spin_lock_init(&disk->lock);
 	bio_list_init(&disk->bios);
+	init_waitqueue_head(&disk->room);
+	disk->tags = TEST_DISK_TAGS;
 	prandom_seed_state(&disk->random, seed);
 	INIT_WORK(&disk->worker, work);
 	disk->cached = vmalloc(bytes);

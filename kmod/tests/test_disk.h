@@ -11,6 +11,7 @@
 #include <linux/list.h>
 #include <linux/prandom.h>
 #include <linux/spinlock.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 /**
@@ -24,6 +25,9 @@
  * @lock: protects all that follows, and the above against the worker
  * @bios: submitted, not done
  * @random: decides order and fate
+ * @room: woken when one of them is done
+ * @tags: so many it takes at a time; who brings another waits, or is refused
+ * @refused: because they would not wait
  * @hang: nothing completes
  * @dead: the power was cut, everything fails
  * @cut_after: the power will be cut in so many writes; 0: it will not
@@ -47,6 +51,9 @@ struct test_disk {
 	/* all below */
 	spinlock_t lock;
 	struct bio_list bios;
+	wait_queue_head_t room;
+	u32 tags;
+	u32 refused;
 	struct rnd_state random;
 	bool hang;
 	bool dead;

@@ -9,8 +9,8 @@
 
 /**
  * struct reading - the table being read
- * @journal: QBD_EXTENT_JOURNAL_BLOCKS images of table blocks, one of which may be
- *	good where the block at its place is torn
+ * @journal: QBD_EXTENT_JOURNAL_BLOCKS images of table blocks; that of block n, in
+ *	slot n modulo their number, may be good where the block itself is torn
  */
 struct reading {
 	struct qbd_disk *disk;
@@ -25,15 +25,16 @@ static const struct qbd_extent_block *
 good_image(struct reading *reading, const struct qbd_extent_block *block, uint64_t position)
 {
 	const uint8_t *uuid = reading->geometry->uuid;
+	const struct qbd_extent_block *image =
+		&reading->journal[(position - QBD_EXTENT_TABLE_BLOCK) %
+				  QBD_EXTENT_JOURNAL_BLOCKS];
 
 	if (qbd_extent_block_check(block, position, uuid) == QBD_BLOCK_GOOD)
 		return block;
-	for (unsigned int i = 0; i < QBD_EXTENT_JOURNAL_BLOCKS; i++)
-		if (qbd_extent_block_check(&reading->journal[i], position, uuid) ==
-		    QBD_BLOCK_GOOD) {
-			reading->table->from_journal++;
-			return &reading->journal[i];
-		}
+	if (qbd_extent_block_check(image, position, uuid) == QBD_BLOCK_GOOD) {
+		reading->table->from_journal++;
+		return image;
+	}
 	reading->table->bad_blocks++;
 	return NULL;
 }
