@@ -333,8 +333,11 @@ static bool claim_record(struct qbd_connection *connection)
 
 static bool claim_pages(struct qbd_connection *connection)
 {
-	enum qbd_pool_class class = connection->incoming.type == QBD_FRAME_REQUEST ?
-				    QBD_POOL_PROPOSE : QBD_POOL_REPLY;
+	/* Extents are on a par with records; a REPLY is what this host asked for. */
+	enum qbd_pool_class class =
+		connection->incoming.type == QBD_FRAME_REQUEST ? QBD_POOL_WRITE :
+		connection->incoming.type == QBD_FRAME_EXTENT ? QBD_POOL_APPEND :
+		QBD_POOL_FORWARD;
 
 	if (connection->incoming.type == QBD_FRAME_APPEND)
 		return claim_record(connection);

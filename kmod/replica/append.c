@@ -120,6 +120,13 @@ void qbd_append_send(struct qbd_replica *replica, struct qbd_replica_peer *peer)
 	}
 }
 
+/* It is not to be sent anything (now): what was read for it goes. */
+void qbd_append_forget(struct qbd_replica_peer *peer)
+{
+	qbd_record_put(peer->loaded);
+	peer->loaded = NULL;
+}
+
 /* A record was read from the ring for whoever waits for it. @record is ours. */
 void qbd_append_loaded(struct qbd_replica *replica, u64 index, struct qbd_record *record)
 {
@@ -132,7 +139,7 @@ void qbd_append_loaded(struct qbd_replica *replica, u64 index, struct qbd_record
 			continue;
 		peer->loading = false;
 		peer->pull = true;
-		if (IS_ERR(record))
+		if (IS_ERR(record) || !peer->up || replica->told_role != QBD_ROLE_LEADER)
 			continue;
 		if (peer->loaded)
 			qbd_record_put(peer->loaded);
@@ -146,14 +153,8 @@ void qbd_append_loaded(struct qbd_replica *replica, u64 index, struct qbd_record
 	if (PTR_ERR(record) != -EBADMSG && PTR_ERR(record) != -EIO)
 		return;
 	/* Others have this record; one of them has to lead. */
-	snprintf(replica->read_problem, sizeof(replica->read_problem),
-		 "log record %llu on this disk cannot be read (error %ld)", index,
-		 PTR_ERR(record));
-	qbd_err(replica, "%s; leadership is handed over", replica->read_problem);
-	replica->read_failed = true;
-	replica->step_down_until = replica->now +
-		20ull * replica->settings.election_timeout_ms * NSEC_PER_MSEC;
-	qbd_replica_update_fitness(replica);
+	qbd_replica_cannot_read(replica, "log record %llu on this disk cannot be read (error %ld)",
+				index, PTR_ERR(record));
 }
 
 /* The member list that a MEMBERSHIP record carries, or NULL with a reason. */

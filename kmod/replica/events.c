@@ -36,12 +36,11 @@ void qbd_replica_event(struct qbd_replica *replica, enum qbd_event_kind kind, u3
 	struct queued_event *queued = NULL;
 	va_list arguments;
 
-	/* Its namespace may be gone already when a disk answers at last. */
-	if (replica->silent)
-		return;
 	spin_lock(&replica->event_lock);
-	replica->event_sequence++;
-	if (replica->event_count < QBD_EVENTS_QUEUED_MAX)
+	/* Its namespace may be gone already when a disk answers at last. */
+	if (!replica->silent)
+		replica->event_sequence++;
+	if (!replica->silent && replica->event_count < QBD_EVENTS_QUEUED_MAX)
 		queued = kzalloc(sizeof(*queued), GFP_NOWAIT | __GFP_NOWARN);
 	if (queued) {
 		queued->event.kind = kind;
@@ -61,10 +60,10 @@ void qbd_replica_event(struct qbd_replica *replica, enum qbd_event_kind kind, u3
 		va_end(arguments);
 		list_add_tail(&queued->list, &replica->event_list);
 		replica->event_count++;
+		/* Under the lock: take_down() flushes what was queued before. */
+		queue_work(system_unbound_wq, &replica->event_work);
 	}
 	spin_unlock(&replica->event_lock);
-	if (queued)
-		queue_work(system_unbound_wq, &replica->event_work);
 }
 
 /* Process context: hands queued events over. */
@@ -139,6 +138,29 @@ bool qbd_replica_has_leader(const struct qbd_replica *replica)
 	return replica->told_leader != 0;
 }
 
+/* Disks and networks that are only slow take less, whatever the grace period. */
+#define QBD_STUCK_MS	10000u
+
+/*
+ * In mode error: a leader that comes and goes, or that has no majority which counts,
+ * is no quorum either. Requests fail when the oldest has waited for the grace period
+ * and nothing ended well meanwhile.
+ */
+static void check_progress(struct qbd_replica *replica)
+{
+	u64 grace = (u64)max(replica->settings.no_quorum_grace_ms, QBD_STUCK_MS) *
+		    NSEC_PER_MSEC;
+	u64 oldest = qbd_io_oldest(replica);
+	u64 since = max(oldest, replica->progress_at);
+
+	if (oldest == U64_MAX)
+		return;
+	if (replica->now < since + grace)
+		qbd_replica_later(replica, since + grace);
+	else
+		qbd_io_fail_local(replica);
+}
+
 /*
  * Quorum counts as lost when for two full elections nobody led; a change of leader
  * that goes well is no loss.
@@ -148,6 +170,8 @@ void qbd_replica_check_quorum(struct qbd_replica *replica)
 	u64 limit = 4ull * replica->settings.election_timeout_ms * NSEC_PER_MSEC;
 	u64 grace = (u64)replica->settings.no_quorum_grace_ms * NSEC_PER_MSEC;
 
+	if (replica->settings.no_quorum == QBD_NO_QUORUM_ERROR)
+		check_progress(replica);
 	if (qbd_replica_has_leader(replica)) {
 		replica->leaderless_since = 0;
 		if (!replica->told_quorum) {
@@ -196,10 +220,14 @@ static void role_changed(struct qbd_replica *replica, u32 old_role)
 	unsigned int i;
 
 	qbd_replica_event(replica, QBD_EVENT_ROLE, 0, "%s", names[replica->told_role]);
-	if (old_role == QBD_ROLE_LEADER)
+	if (old_role == QBD_ROLE_LEADER) {
 		qbd_io_refuse_remote(replica);
-	for (i = 0; i < ARRAY_SIZE(replica->peers); i++)
+		qbd_read_abandon(replica, false);
+	}
+	for (i = 0; i < ARRAY_SIZE(replica->peers); i++) {
 		qbd_fill_peer_gone(replica, &replica->peers[i]);
+		qbd_append_forget(&replica->peers[i]);
+	}
 	qbd_replica_update_fitness(replica);
 }
 
@@ -240,10 +268,11 @@ static void handle_output(struct qbd_replica *replica,
 	if (output->flags & (QBD_OUT_ROLE | QBD_OUT_TERM | QBD_OUT_LEADER))
 		handle_identity(replica, output);
 	if (output->flags & QBD_OUT_COMMIT) {
+		replica->progress_at = replica->now;
 		qbd_store_commit(replica->store, output->commit);
 		qbd_write_committed(replica, output->commit);
 		qbd_replica_trim_configs(replica, output->commit);
-		}
+	}
 	if (output->flags & QBD_OUT_READS_RELEASED)
 		qbd_read_released(replica, output->read_released);
 	if (output->flags & QBD_OUT_READS_FAILED)
@@ -406,6 +435,7 @@ static void net_peer_down(void *context, u32 id, const char *reason)
 		return;
 	peer->up = false;
 	peer->pull = false;
+	qbd_append_forget(peer);
 	qbd_fill_peer_gone(replica, peer);
 	qbd_append_drop_held(replica, id);
 	qbd_io_drop_peer(replica, id);

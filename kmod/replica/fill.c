@@ -135,14 +135,11 @@ static void piece_read(struct qbd_store_read *read)
 		return;
 	}
 	if (read->error) {
-		qbd_warn(replica, "extent %llu cannot be read for member %u (error %d)",
-			 le64_to_cpu(piece->frame.extent), piece->peer, read->error);
 		/* It asks again, whoever leads then. */
 		qbd_fill_peer_gone(replica, peer);
+		qbd_replica_cannot_read(replica, "the disk failed a read of extent %llu (error %d)",
+					le64_to_cpu(piece->frame.extent), read->error);
 		piece_free(piece);
-		replica->read_failed = true;
-		replica->step_down_until = replica->now + 3 * NSEC_PER_SEC;
-		qbd_replica_update_fitness(replica);
 		return;
 	}
 	if (all_zero(piece->data)) {
@@ -166,7 +163,7 @@ static bool piece_begin(struct qbd_replica *replica, struct qbd_replica_peer *pe
 	piece = kzalloc(sizeof(*piece), GFP_NOWAIT | __GFP_NOWARN);
 	page = mempool_alloc(replica->bvec_pages, GFP_NOWAIT | __GFP_NOWARN);
 	if (piece && page)
-		piece->data = qbd_buffer_alloc(replica->pool, QBD_POOL_REPLY, count);
+		piece->data = qbd_buffer_alloc(replica->pool, QBD_POOL_APPEND, count);
 	if (!piece || !page || !piece->data) {
 		if (page)
 			mempool_free(page, replica->bvec_pages);
@@ -496,6 +493,9 @@ void qbd_fill_reset_durable(struct qbd_replica *replica, u64 index)
 	struct qbd_fill_target *fill = &replica->fill;
 	struct qbd_config config;
 
+	/* Going down: nobody is filled, and there is no network to be told. */
+	if (replica->phase >= QBD_PHASE_STOPPING)
+		return;
 	if (WARN_ON_ONCE(fill->step != QBD_FILL_RESETTING || index != fill->start_index))
 		return;
 	qbd_config_from_layout(&config, &fill->membership);

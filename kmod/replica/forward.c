@@ -49,7 +49,7 @@ bool qbd_forward_begin(struct qbd_io *io, u32 leader)
 	if (!qbd_net_peer_up(replica->network, leader))
 		return false;
 	if (io->kind == QBD_REQUEST_WRITE) {
-		frame.buffer = qbd_buffer_alloc(replica->pool, QBD_POOL_PROPOSE,
+		frame.buffer = qbd_buffer_alloc(replica->pool, QBD_POOL_FORWARD,
 						io->count);
 		if (!frame.buffer)
 			return false;

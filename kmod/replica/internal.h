@@ -62,6 +62,8 @@
  * @state: enum qbd_request_state
  * @block: first device block
  * @count: device blocks
+ * @arrived: boottime of the pass that saw it first
+ * @local: of this host's block device, also when @request is gone
  * @origin: member on whose host it was made
  * @session: run of that member's device
  * @sequence: number in the session
@@ -69,8 +71,9 @@
  * @term: PROPOSED, FORWARDED: of the leadership
  * @ticket: CONFIRMING: of the read
  * @peer: FORWARDED: to whom
- * @request: the block request, NULL if it is another member's
- * @data: remote write: what is to be written; remote read: what was read
+ * @request: the block request, NULL if it is another member's, or was taken away
+ *	(see qbd_read_abandon())
+ * @data: remote write: what is to be written; read: what was read
  * @bvecs: one page of them, reads only
  * @read: at the store
  * @checksum: remote write: of the data
@@ -78,7 +81,7 @@
  * @detail: likewise
  * @leased: the read began under the lease, which must hold at its end too
  * @data_read: CONFIRMING: the data is there, leadership is not confirmed yet
- * @orphan: the peer is gone, nobody waits for a reply
+ * @orphan: the peer is gone, or @request: nobody waits for it
  * @attempts: reads that the disk failed
  */
 struct qbd_io {
@@ -88,6 +91,8 @@ struct qbd_io {
 	enum qbd_request_state state;
 	u64 block;
 	u32 count;
+	u64 arrived;
+	bool local;
 	u32 origin;
 	u64 session;
 	u64 sequence;
@@ -262,6 +267,7 @@ struct qbd_replica {
 
 	struct qbd_core *core;
 	struct qbd_pool *pool;
+	struct qbd_pool *read_pool;	/* what this host's reads read into */
 	struct qbd_store *store;
 	struct qbd_net *network;
 	struct qbd_disk *disk;
@@ -289,6 +295,7 @@ struct qbd_replica {
 	u32 remote_count;
 	u64 ticket;
 	u64 later_at;			/* have a pass at that time, 0: no need */
+	u64 progress_at;		/* a request ended well, or others' did */
 	u64 forward_after;		/* not before: the leader just refused some */
 	u64 read_retry_at;		/* reads that this disk failed: not before */
 	atomic_t pages_back;		/* the pool gave pages back to who was refused */
@@ -444,6 +451,7 @@ void qbd_io_fail_local(struct qbd_replica *replica);
 void qbd_io_drop_peer(struct qbd_replica *replica, u32 peer);
 void qbd_io_drop_proposed(struct qbd_replica *replica);
 void qbd_io_refuse_remote(struct qbd_replica *replica);
+u64 qbd_io_oldest(const struct qbd_replica *replica);
 u64 qbd_io_waiting(const struct qbd_replica *replica);
 u64 qbd_io_in_flight(const struct qbd_replica *replica);
 
@@ -455,6 +463,9 @@ void qbd_write_truncated(struct qbd_replica *replica, u64 first_removed);
 
 /* read.c */
 bool qbd_read_begin(struct qbd_io *io);
+void qbd_read_abandon(struct qbd_replica *replica, bool fail);
+void qbd_replica_cannot_read(struct qbd_replica *replica, const char *format, ...)
+	__printf(2, 3);
 void qbd_read_released(struct qbd_replica *replica, u64 ticket);
 void qbd_read_failed(struct qbd_replica *replica, u64 ticket);
 
@@ -477,6 +488,7 @@ void qbd_append_received(struct qbd_replica *replica, u32 peer,
 			 const struct qbd_frame_append *frame,
 			 struct qbd_record *record);
 void qbd_append_go_on(struct qbd_replica *replica);
+void qbd_append_forget(struct qbd_replica_peer *peer);
 void qbd_append_drop_held(struct qbd_replica *replica, u32 peer);
 void qbd_append_loaded(struct qbd_replica *replica, u64 index, struct qbd_record *record);
 

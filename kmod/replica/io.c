@@ -7,7 +7,8 @@
  *                reads        (leader, read), FORWARDED (local, leader elsewhere),
  *                             done (refused, failed)
  *   PROPOSED     proposed     done (committed), HELD (truncated)
- *   READING      reading      done, CONFIRMING (lease lost meanwhile), HELD
+ *   READING      reading      done, CONFIRMING (lease lost meanwhile), HELD (not the
+ *                             leader any more; what the disk reads is for nobody)
  *   CONFIRMING   confirming   READING or done (round answered), HELD (it failed)
  *   FORWARDED    forwarded    done (reply), HELD (leader changed, connection lost)
  *   REPLYING     replies      freed (reply given to the network, or peer gone)
@@ -49,6 +50,8 @@ struct qbd_io *qbd_io_from_request(struct qbd_replica *replica,
 	io->kind = request->kind;
 	io->block = request->block;
 	io->count = request->count;
+	io->arrived = replica->now;
+	io->local = true;
 	io->origin = replica->member_id;
 	io->session = replica->session;
 	io->sequence = request->sequence;
@@ -86,8 +89,12 @@ struct qbd_io *qbd_io_from_peer(struct qbd_replica *replica, u32 peer,
 bool qbd_io_answer_later(struct qbd_replica *replica, u32 peer,
 			 const struct qbd_frame_request *request, u32 status, u32 detail)
 {
-	struct qbd_io *io = io_init(replica, replica->remote_ios);
+	struct qbd_io *io;
 
+	/* Whoever asks on and on and never takes an answer gets no more of them. */
+	if (replica->remote_count >= 2 * QBD_REMOTE_IO_MAX)
+		return false;
+	io = io_init(replica, replica->remote_ios);
 	if (!io)
 		return false;
 	replica->remote_count++;
@@ -110,7 +117,7 @@ static void io_free(struct qbd_io *io)
 		qbd_buffer_free(io->data);
 	if (io->bvecs)
 		mempool_free(virt_to_page(io->bvecs), replica->bvec_pages);
-	if (io->request) {
+	if (io->local) {
 		mempool_free(io, replica->local_ios);
 	} else {
 		replica->remote_count--;
@@ -156,6 +163,8 @@ void qbd_io_complete(struct qbd_io *io, u32 status)
 
 	if (request) {
 		io_account(io, status);
+		if (status == QBD_REPLY_OK)
+			replica->progress_at = replica->now;
 		io_free(io);
 		request->data = NULL;
 		qbd_request_complete(request, status == QBD_REPLY_OK ? BLK_STS_OK :
@@ -225,7 +234,7 @@ static void fail_list(struct list_head *list, bool remote_too)
  * No quorum and the policy is to fail, or the device is taken down by force:
  * local requests fail, whatever they wait for. A write that is in the log already
  * may still be committed later, but only before anything written after this.
- * Reads at the disk end by themselves.
+ * What the disk still reads for them is for nobody.
  */
 void qbd_io_fail_local(struct qbd_replica *replica)
 {
@@ -234,6 +243,29 @@ void qbd_io_fail_local(struct qbd_replica *replica)
 	fail_list(&replica->proposed, false);
 	fail_list(&replica->confirming, false);
 	fail_list(&replica->forwarded, false);
+	qbd_read_abandon(replica, true);
+}
+
+static u64 oldest_in(const struct list_head *list, u64 oldest)
+{
+	struct qbd_io *io;
+
+	list_for_each_entry(io, list, list)
+		if (io->request)
+			oldest = min(oldest, io->arrived);
+	return oldest;
+}
+
+/* When the oldest local request came that is not at the disk; U64_MAX: none. */
+u64 qbd_io_oldest(const struct qbd_replica *replica)
+{
+	u64 oldest = U64_MAX;
+
+	oldest = oldest_in(&replica->writes, oldest);
+	oldest = oldest_in(&replica->reads, oldest);
+	oldest = oldest_in(&replica->proposed, oldest);
+	oldest = oldest_in(&replica->confirming, oldest);
+	return oldest_in(&replica->forwarded, oldest);
 }
 
 static void drop_from(struct list_head *list, u32 peer, bool free_now)

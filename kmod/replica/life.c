@@ -340,7 +340,8 @@ static int allocate_reserves(struct qbd_replica *replica, u32 memory_bytes)
 
 	replica->core = kvzalloc(sizeof(*replica->core), GFP_KERNEL);
 	replica->held = kvcalloc(QBD_HELD_APPENDS_MAX, sizeof(*replica->held), GFP_KERNEL);
-	replica->local_ios = mempool_create_kmalloc_pool(QBD_DISK_QUEUE_DEPTH,
+	/* Twice: reads that were abandoned to a disk that hangs keep theirs. */
+	replica->local_ios = mempool_create_kmalloc_pool(2 * QBD_DISK_QUEUE_DEPTH,
 							 sizeof(struct qbd_io));
 	replica->remote_ios = mempool_create_kmalloc_pool(64, sizeof(struct qbd_io));
 	replica->bvec_pages = mempool_create_page_pool(QBD_DISK_QUEUE_DEPTH, 0);
@@ -354,12 +355,20 @@ static int allocate_reserves(struct qbd_replica *replica, u32 memory_bytes)
 	if (IS_ERR(pool))
 		return PTR_ERR(pool);
 	replica->pool = pool;
+	pool = qbd_pool_create(max(QBD_POOL_PAGES_MIN,
+				   memory_bytes >> QBD_BLOCK_SHIFT >> 3),
+			       qbd_replica_kick, replica);
+	if (IS_ERR(pool))
+		return PTR_ERR(pool);
+	replica->read_pool = pool;
 	return 0;
 }
 
 /* The reverse of allocate_reserves(); copes with what is not there. */
 static void free_reserves(struct qbd_replica *replica)
 {
+	if (replica->read_pool)
+		qbd_pool_destroy(replica->read_pool);
 	if (replica->pool)
 		qbd_pool_destroy(replica->pool);
 	if (replica->queue)
@@ -574,9 +583,7 @@ static void drop_peers(struct qbd_replica *replica)
 		peer->up = false;
 		qbd_fill_peer_gone(replica, peer);
 		qbd_io_drop_peer(replica, peer->id);
-		if (peer->loaded)
-			qbd_record_put(peer->loaded);
-		peer->loaded = NULL;
+		qbd_append_forget(peer);
 		peer->loading = false;
 	}
 	qbd_append_drop_held(replica, 0);
@@ -598,6 +605,8 @@ static void stop_everything(struct qbd_replica *replica, struct qbd_command *com
 	if (replica->moving)
 		qbd_command_done(replica->moving, -ENODEV, "the device is going down");
 	replica->moving = NULL;
+	/* What the store still has to say must not reach it any more. */
+	replica->network = NULL;
 	drop_peers(replica);
 	qbd_io_drop_proposed(replica);
 	WRITE_ONCE(replica->phase, QBD_PHASE_STOPPING);
@@ -630,8 +639,7 @@ static void release_work(struct work_struct *work)
 /*
  * Down, whatever its state; the registry's reference is given up. In phases:
  *
- *   1. requests fail: those that wait or are in flight, but for reads that are at
- *      our own disk, which end when it answers
+ *   1. requests fail: those that wait or are in flight, wherever
  *   2. the network is left alone by the work, then closed: no frame comes in, the
  *      namespace may go, and the name is free
  *   3. the block device goes; nobody is left who could make a request
@@ -644,14 +652,18 @@ static void take_down(struct qbd_replica *replica)
 {
 	struct qbd_command fail = { .run = fail_requests };
 	struct qbd_command stop = { .run = stop_everything };
+	struct qbd_net *network = replica->network;
 
 	replica->removed_disk = replica->disk;
 	qbd_command_run(replica, &fail);
 	qbd_command_run(replica, &stop);
-	qbd_net_destroy(replica->network);
+	qbd_net_destroy(network);
 	qbd_notice(replica, "member %u is down", replica->member_id);
 	qbd_replica_event(replica, QBD_EVENT_DOWN, 0, "down");
-	WRITE_ONCE(replica->silent, true);
+	/* Under the lock: whoever tests it after this queues nothing any more. */
+	spin_lock(&replica->event_lock);
+	replica->silent = true;
+	spin_unlock(&replica->event_lock);
 	flush_work(&replica->event_work);
 	registry_remove(replica);
 	refcount_inc(&replica->references);

@@ -24,17 +24,23 @@ static void io_on(struct qbd_io *io, struct list_head *list, enum qbd_request_st
 	list_move_tail(&io->list, list);
 }
 
-/* Where the data goes: the request's own pages, or a buffer to be sent. */
+/*
+ * Where the data goes: pages of ours, also for this host's own requests. Those of a
+ * request belong to a disk as long as that reads into them; if it hangs the request
+ * could neither be answered by another leader nor be failed, and whoever waits for
+ * it would be unkillable until the disk answers. A copy is cheap beside a disk.
+ */
 static bool prepare(struct qbd_io *io)
 {
 	struct qbd_replica *replica = io->replica;
 	unsigned int i;
 
-	if (!io->request && !io->data) {
-		io->data = qbd_buffer_alloc(replica->pool, QBD_POOL_REPLY, io->count);
-		if (!io->data)
-			return false;
-	}
+	if (!io->data)
+		io->data = io->local ?
+			qbd_buffer_alloc(replica->read_pool, QBD_POOL_FORWARD, io->count) :
+			qbd_buffer_alloc(replica->pool, QBD_POOL_READ, io->count);
+	if (!io->data)
+		return false;
 	if (!io->bvecs) {
 		struct page *page = mempool_alloc(replica->bvec_pages,
 						  GFP_NOWAIT | __GFP_NOWARN);
@@ -43,16 +49,18 @@ static bool prepare(struct qbd_io *io)
 			return false;
 		io->bvecs = page_address(page);
 	}
-	if (io->request) {
-		io->read.bvec_count = qbd_request_bvecs(io->request, io->bvecs,
-							QBD_REQUEST_BVECS_MAX);
-	} else {
-		for (i = 0; i < io->count; i++)
-			bvec_set_page(&io->bvecs[i], io->data->pages[i],
-				      QBD_BLOCK_SIZE, 0);
-		io->read.bvec_count = io->count;
-	}
+	for (i = 0; i < io->count; i++)
+		bvec_set_page(&io->bvecs[i], io->data->pages[i], QBD_BLOCK_SIZE, 0);
+	io->read.bvec_count = io->count;
 	return true;
+}
+
+/* What was read is current: it is the answer. */
+static void answer(struct qbd_io *io)
+{
+	if (io->request)
+		qbd_request_copy_in(io->request, io->data->pages, io->count);
+	qbd_io_complete(io, QBD_REPLY_OK);
 }
 
 static bool submit(struct qbd_io *io)
@@ -102,39 +110,53 @@ bool qbd_read_begin(struct qbd_io *io)
 	return false;
 }
 
-/*
- * This disk cannot read what others may have: let another lead and ask that one.
- * Only where there is none does the error reach the user.
+/**
+ * qbd_replica_cannot_read() - this disk cannot read what others may have
+ * @replica: replica
+ * @format: one line, for people
+ *
+ * Another member has to lead; this one does for a while only if nobody else can.
  */
+void qbd_replica_cannot_read(struct qbd_replica *replica, const char *format, ...)
+{
+	u64 timeout = (u64)replica->settings.election_timeout_ms * NSEC_PER_MSEC;
+	va_list arguments;
+
+	if (!replica->read_failed) {
+		replica->read_failed = true;
+		replica->read_retry_at = replica->now + 2 * timeout;
+		va_start(arguments, format);
+		vsnprintf(replica->read_problem, sizeof(replica->read_problem), format,
+			  arguments);
+		va_end(arguments);
+		qbd_warn(replica, "%s; leadership is handed over", replica->read_problem);
+	}
+	replica->step_down_until = replica->now + 20 * timeout;
+	qbd_replica_update_fitness(replica);
+	qbd_replica_later(replica, replica->read_retry_at);
+}
+
+/* Let another lead and ask that one. Where there is none the error is the answer. */
 static void disk_failed_read(struct qbd_io *io)
 {
 	struct qbd_replica *replica = io->replica;
 	struct qbd_core_status status;
 
 	qbd_core_get_status(replica->core, replica->now, &status);
-	/* Given the time for it, nobody took over: there is nobody. */
-	if (status.voters < 2 || (replica->read_failed &&
-				  replica->now >= replica->read_retry_at)) {
+	/* Given the time for it nobody took over, so there is nobody. */
+	if (replica->told_role == QBD_ROLE_LEADER &&
+	    (status.voters < 2 || (replica->read_failed &&
+				   replica->now >= replica->read_retry_at))) {
 		qbd_io_complete(io, QBD_REPLY_IO_ERROR);
 		return;
 	}
 	io->attempts = 1;
-	if (!replica->read_failed) {
-		replica->read_failed = true;
-		replica->read_retry_at = replica->now +
-			2ull * replica->settings.election_timeout_ms * NSEC_PER_MSEC;
-		snprintf(replica->read_problem, sizeof(replica->read_problem),
-			 "the disk failed a read (error %d)", io->read.error);
-		qbd_warn(replica, "%s; leadership is handed over", replica->read_problem);
-	}
-	replica->step_down_until = replica->now +
-		20ull * replica->settings.election_timeout_ms * NSEC_PER_MSEC;
-	qbd_replica_update_fitness(replica);
+	qbd_replica_cannot_read(replica, "the disk failed a read (error %d)",
+				io->read.error);
 	if (io->request)
 		qbd_io_hold(io);
 	else
 		qbd_io_complete(io, QBD_REPLY_NOT_LEADER);
-	qbd_replica_later(replica, replica->read_retry_at);
 }
 
 static void read_done(struct qbd_store_read *read)
@@ -143,8 +165,10 @@ static void read_done(struct qbd_store_read *read)
 	struct qbd_replica *replica = io->replica;
 	u64 ticket, now;
 
-	if (replica->phase >= QBD_PHASE_FAILING) {
-		qbd_io_complete(io, QBD_REPLY_IO_ERROR);
+	if (io->orphan || replica->phase >= QBD_PHASE_FAILING) {
+		/* Others have their answer from the next leader. */
+		qbd_io_complete(io, io->request ? QBD_REPLY_IO_ERROR :
+				QBD_REPLY_NOT_LEADER);
 		return;
 	}
 	if (read->error) {
@@ -153,14 +177,14 @@ static void read_done(struct qbd_store_read *read)
 	}
 	/* The clock, not the time of this pass: that may be before the data. */
 	now = ktime_get_boottime_ns();
-	if (io->orphan || !io->leased || qbd_core_lease_valid(replica->core, now)) {
-		qbd_io_complete(io, QBD_REPLY_OK);
+	if (!io->leased || qbd_core_lease_valid(replica->core, now)) {
+		answer(io);
 		return;
 	}
 	ticket = ++replica->ticket;
 	switch (qbd_core_read(replica->core, now, ticket, QBD_CORE_READ_QUORUM)) {
 	case QBD_READ_READY:
-		qbd_io_complete(io, QBD_REPLY_OK);
+		answer(io);
 		break;
 	case QBD_READ_PENDING:
 		confirm(io, ticket, true);
@@ -174,6 +198,37 @@ static void read_done(struct qbd_store_read *read)
 	}
 }
 
+/**
+ * qbd_read_abandon() - take local requests away from reads that are at the disk
+ * @replica: replica
+ * @fail: fail them (it is going down, or nobody can serve them); else they are held,
+ *	for the next leader
+ *
+ * The disk may take its time, or for ever: what it reads into is not theirs.
+ */
+void qbd_read_abandon(struct qbd_replica *replica, bool fail)
+{
+	struct qbd_io *io, *next, *again;
+
+	list_for_each_entry_safe(io, next, &replica->reading, list) {
+		struct qbd_request *request = io->request;
+
+		if (!request)
+			continue;
+		again = qbd_io_from_request(replica, request);
+		io->request = NULL;
+		io->orphan = true;
+		if (!again)
+			continue;
+		again->arrived = io->arrived;
+		again->attempts = io->attempts;
+		if (fail)
+			qbd_io_complete(again, QBD_REPLY_IO_ERROR);
+		else
+			qbd_io_hold(again);
+	}
+}
+
 /* A quorum answered a round that began after these tickets. */
 void qbd_read_released(struct qbd_replica *replica, u64 ticket)
 {
@@ -183,7 +238,7 @@ void qbd_read_released(struct qbd_replica *replica, u64 ticket)
 		if (io->ticket > ticket)
 			break;
 		if (io->data_read)
-			qbd_io_complete(io, QBD_REPLY_OK);
+			answer(io);
 		else if (!submit(io))
 			qbd_io_hold(io);
 	}

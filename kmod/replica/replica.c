@@ -160,7 +160,11 @@ static void begin_reads(struct qbd_replica *replica)
 		/* This disk failed it once; give another leader the time to come. */
 		if (io->attempts && replica->now < replica->read_retry_at)
 			continue;
-		if (!qbd_read_begin(io))
+		/*
+		 * Others' reads wait for memory that their slow answers may hold; this
+		 * host's have their own.
+		 */
+		if (!qbd_read_begin(io) && io->local)
 			break;
 	}
 }

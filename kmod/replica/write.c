@@ -69,7 +69,7 @@ static bool batch_take_pages(struct qbd_replica *replica, struct qbd_record *rec
 			continue;
 		for (i = 0; io->request && i < io->count; i++) {
 			record->pages[block + i] = qbd_pool_get(replica->pool,
-								QBD_POOL_REPLY);
+								QBD_POOL_PROPOSE);
 			if (!record->pages[block + i])
 				return false;
 		}
@@ -149,10 +149,10 @@ static bool propose_batch(struct qbd_replica *replica)
 	 * else their requests, waiting behind the one that is next, could hold the
 	 * very pages that it needs.
 	 */
-	if (!qbd_pool_expect(replica->pool, QBD_POOL_REPLY,
+	if (!qbd_pool_expect(replica->pool, QBD_POOL_PROPOSE,
 			     batch.local_blocks + RECORD_PAGES_MAX))
 		return false;		/* the pool's kick follows */
-	record = qbd_record_alloc(replica->pool, QBD_POOL_REPLY, batch.operations,
+	record = qbd_record_alloc(replica->pool, QBD_POOL_PROPOSE, batch.operations,
 				  batch.data_blocks, false);
 	if (!record)
 		return false;		/* the pool's kick follows */
