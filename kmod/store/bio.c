@@ -19,7 +19,10 @@
 
 #include "internal.h"
 
-/* Can this disk refuse a bio instead of waiting, wherever it would wait? */
+/*
+ * Can this disk refuse a bio instead of waiting, wherever it would wait? Asked each
+ * time: a device-mapper table can be replaced while it is in use.
+ */
 static bool may_refuse(struct block_device *bdev)
 {
 	const struct blk_mq_tag_set *tags = bdev_get_queue(bdev)->tag_set;
@@ -53,13 +56,6 @@ int qbd_bio_init(struct qbd_store *store)
 err_queue:
 	destroy_workqueue(store->postponed_queue);
 	return error;
-}
-
-/* The disk is known. */
-void qbd_bio_attach(struct qbd_store *store, struct block_device *bdev)
-{
-	store->bdev = bdev;
-	store->may_refuse = may_refuse(bdev);
 }
 
 void qbd_bio_exit(struct qbd_store *store)
@@ -113,7 +109,9 @@ static void bio_end_io(struct bio *bio)
 	struct qbd_bio *qbd_bio = container_of(bio, struct qbd_bio, bio);
 	struct qbd_store *store = qbd_bio->store;
 
-	if (bio->bi_status == BLK_STS_AGAIN && bio->bi_opf & REQ_NOWAIT) {
+	/* Not supported: since it was asked it became one that cannot refuse. */
+	if (bio->bi_opf & REQ_NOWAIT && (bio->bi_status == BLK_STS_AGAIN ||
+					 bio->bi_status == BLK_STS_NOTSUPP)) {
 		postpone(qbd_bio);
 		return;
 	}
@@ -157,7 +155,7 @@ void qbd_bio_submit(struct qbd_bio *bio)
 	bio->iter = bio->bio.bi_iter;
 	bio->operation = bio->bio.bi_opf;
 	/* Those that wait already are first. */
-	if (!store->may_refuse || atomic_read(&store->postponed_count)) {
+	if (atomic_read(&store->postponed_count) || !may_refuse(store->bdev)) {
 		postpone(bio);
 		return;
 	}

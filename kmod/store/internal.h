@@ -412,7 +412,6 @@ struct qbd_notices {
  * @geometry: where things are
  * @vital: bio set of log and state: a stuck data area takes nothing from them
  * @data: bio set of everything else
- * @may_refuse: the disk can refuse a bio instead of waiting, see bio.c
  * @postponed: bios whose submission may wait, any context adds
  * @postponed_count: those not given to the disk yet
  * @postponed_work: gives them to it
@@ -466,7 +465,6 @@ struct qbd_store {
 	struct qbd_geometry geometry;
 	struct bio_set vital;
 	struct bio_set data;
-	bool may_refuse;
 	struct llist_head postponed;
 	atomic_t postponed_count;
 	struct work_struct postponed_work;
@@ -523,7 +521,6 @@ struct qbd_bio *qbd_bio_alloc(struct qbd_store *store, enum qbd_bio_kind kind,
 void qbd_bio_submit(struct qbd_bio *bio);
 void qbd_bio_free(struct qbd_bio *bio);
 int qbd_bio_init(struct qbd_store *store);
-void qbd_bio_attach(struct qbd_store *store, struct block_device *bdev);
 void qbd_bio_exit(struct qbd_store *store);
 int qbd_bio_sync(struct qbd_store *store, blk_opf_t operation, u64 disk_block,
 		 struct page **pages, unsigned int count);

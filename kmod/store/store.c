@@ -420,7 +420,7 @@ struct qbd_store *qbd_store_open(const char *path, struct qbd_pool *pool,
 		kfree(store);
 		return ERR_PTR(error);
 	}
-	qbd_bio_attach(store, qbd_compat_bdev_get(&store->device));
+	store->bdev = qbd_compat_bdev_get(&store->device);
 	store->no_write_zeroes = !bdev_write_zeroes_sectors(store->bdev);
 	error_text[0] = 0;
 	error = store_buffers(store);
