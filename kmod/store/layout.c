@@ -5,6 +5,7 @@
  * A block is bound to its device and its place, so that a foreign, stale or
  * misdirected one is not taken for a good one (accident 42).
  */
+#include "../format/check.h"
 #include "layout.h"
 
 static enum qbd_block_verdict header_check(const void *block, u32 magic, u64 position,
@@ -129,9 +130,11 @@ enum qbd_block_verdict qbd_superblock_check(const void *block, u64 position,
 		return QBD_BLOCK_NEWER;
 	}
 	superblock_decode(superblock, geometry);
+	*reason = "the device's name in it is none that a device can have";
+	if (qbd_name_check(geometry->name, QBD_NAME_SIZE) != QBD_NAME_GOOD)
+		return QBD_BLOCK_DAMAGED;
 	*reason = "its fields make no sense";
-	if (!geometry->member_id || !geometry->name[0] ||
-	    geometry->name[QBD_NAME_SIZE - 1] ||
+	if (!geometry->member_id ||
 	    geometry->extent_shift < QBD_EXTENT_SHIFT_MIN ||
 	    geometry->extent_shift > QBD_EXTENT_SHIFT_MAX)
 		return QBD_BLOCK_DAMAGED;

@@ -17,6 +17,7 @@
 #define blocks_free(memory)	free(memory)
 #endif
 
+#include "../format/check.h"
 #include "../store/recovery.h"
 
 #define DISK_BLOCKS	10000u
@@ -408,6 +409,39 @@ static void senseless_superblocks_are_refused(struct qbd_test *test)
 	blocks_free(samples);
 }
 
+static int choose_named(const char *name)
+{
+	make_superblocks();
+	for (u32 i = 0; i < 2; i++) {
+		memset(samples->superblocks[i].name, 0, QBD_NAME_SIZE);
+		memcpy(samples->superblocks[i].name, name, strlen(name));
+		seal_superblock(i);
+	}
+	return choose(true, true, DISK_BLOCKS);
+}
+
+/* A name goes into paths, the kernel's log and udev's rules as it is. */
+static void names_are_words(struct qbd_test *test)
+{
+	static const char * const good[] = { "a", "Z9", "0", "vol-0_x.y", "a..", "a-",
+					     NULL };
+	static const char * const bad[] = {
+		"", "/", "a/b", "../../etc/x", "..", ".", "-a", "_a", ".a", "a b", "a\n",
+		"a\x1b[2J", "a\"b", "a$b", "a@b", "a[b", "a`b", "a{b", "\xc3\xa9", "a\x7f",
+		NULL
+	};
+
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	for (u32 i = 0; good[i]; i++)
+		QBD_EQUAL(test, choose_named(good[i]), 0);
+	for (u32 i = 0; bad[i]; i++)
+		QBD_EQUAL(test, choose_named(bad[i]), -EUCLEAN);
+	QBD_EQUAL(test, qbd_name_check("abc", 4), QBD_NAME_GOOD);
+	QBD_EQUAL(test, qbd_name_check("abcd", 4), QBD_NAME_LONG);
+	blocks_free(samples);
+}
+
 static void every_byte_of_a_superblock_counts(struct qbd_test *test)
 {
 	struct qbd_geometry geometry;
@@ -581,6 +615,7 @@ QBD_SUITE(store_blocks,
 	  QBD_CASE(the_superblock_has_two_copies),
 	  QBD_CASE(bad_superblocks_are_told_apart),
 	  QBD_CASE(senseless_superblocks_are_refused),
+	  QBD_CASE(names_are_words),
 	  QBD_CASE(every_byte_of_a_superblock_counts),
 	  QBD_CASE(the_newest_state_counts),
 	  QBD_CASE(bad_states_are_refused),

@@ -580,6 +580,20 @@ def _():
         tap.equal(json.loads(output)["superblocks"][0]["verdict"], "invalid", "verdict")
 
 
+@tests.test("disks whose device's name is none are refused")
+def _():
+    for name in "../../etc/x\n", "a/b", "..", "-a", "a b", "a\x1b[2J":
+        disk = busy_disk()
+        disk.name = name
+        bad_image(disk, "no superblock copy is good (block 0: invalid: the device's name in "
+                        "it is none that a device can have); look with 'qbdadm dump', or "
+                        "give this replica up and make it anew under another id")
+    # A member's may be anything, but not what a terminal would obey.
+    disk = busy_disk()
+    disk.members = layout.membership([layout.member(1, "\x1b[2Jx", "192.0.2.1")])
+    tap.check("\x1b" not in done("dump", image(disk)), "the name is printed as it is")
+
+
 @tests.test("truncated disks are called that")
 def _():
     disk = busy_disk()

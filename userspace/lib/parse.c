@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/check.h"
 #include "lib/parse.h"
 
 static int size_shift(const char *suffix)
@@ -78,22 +79,23 @@ int qbd_parse_number(const char *what, const char *text, uint64_t minimum,
 int qbd_check_name(const char *what, const char *name, size_t size,
 		   struct qbd_error *error)
 {
-	static const char allowed[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-
-	if (!name[0])
+	switch (qbd_name_check(name, size)) {
+	case QBD_NAME_EMPTY:
 		return qbd_fail(error, EINVAL, "%s: is empty; give it a name", what);
-	if (strlen(name) >= size)
+	case QBD_NAME_LONG:
 		return qbd_fail(error, EINVAL, "%s '%.40s...': is too long; at most %zu characters",
 				what, name, size - 1);
-	if (name[strspn(name, allowed)])
+	case QBD_NAME_CHARACTER:
 		return qbd_fail(error, EINVAL,
 				"%s '%s': has a character that is not allowed; use letters, digits, '.', '_' and '-'",
 				what, name);
-	if (!isalnum((unsigned char)name[0]))
+	case QBD_NAME_BEGINNING:
 		return qbd_fail(error, EINVAL,
 				"%s '%s': begins with '%c'; begin with a letter or digit",
 				what, name, name[0]);
+	case QBD_NAME_GOOD:
+		break;
+	}
 	return 0;
 }
 
