@@ -442,6 +442,50 @@ static void names_are_words(struct qbd_test *test)
 	blocks_free(samples);
 }
 
+static void addresses_are_the_same_for_all(struct qbd_test *test)
+{
+	static const struct {
+		u16 family;
+		u16 port;
+		u32 scope;
+		u8 bytes[16];
+		enum qbd_address_verdict verdict;
+	} cases[] = {
+		{ 4, 1, 0, { 192, 0, 2, 1 }, QBD_ADDRESS_GOOD },
+		{ 4, 1, 0, { 169, 254, 0, 1 }, QBD_ADDRESS_GOOD },
+		{ 4, 1, 1, { 192, 0, 2, 1 }, QBD_ADDRESS_SCOPE },
+		{ 4, 0, 0, { 192, 0, 2, 1 }, QBD_ADDRESS_PORT },
+		{ 5, 1, 0, { 192, 0, 2, 1 }, QBD_ADDRESS_FAMILY },
+		{ 4, 1, 0, { 0 }, QBD_ADDRESS_UNSPECIFIED },
+		{ 4, 1, 0, { 0, 0, 0, 1 }, QBD_ADDRESS_RESERVED },
+		{ 4, 1, 0, { 224 }, QBD_ADDRESS_MULTICAST },
+		{ 4, 1, 0, { 239, 255 }, QBD_ADDRESS_MULTICAST },
+		{ 4, 1, 0, { 255, 255, 255, 255 }, QBD_ADDRESS_RESERVED },
+		{ 6, 1, 0, { 0x20, 1, 0xd, 0xb8, [15] = 1 }, QBD_ADDRESS_GOOD },
+		{ 6, 1, 0, { 0xfd, [15] = 1 }, QBD_ADDRESS_GOOD },
+		{ 6, 1, 0, { [15] = 1 }, QBD_ADDRESS_GOOD },
+		{ 6, 1, 2, { 0xfe, 0x80, [15] = 1 }, QBD_ADDRESS_SCOPE },
+		{ 6, 1, 0, { 0xfe, 0x80, [15] = 1 }, QBD_ADDRESS_LINK_LOCAL },
+		{ 6, 1, 0, { 0xfe, 0xbf, [15] = 1 }, QBD_ADDRESS_LINK_LOCAL },
+		{ 6, 1, 0, { 0xfe, 0xc0, [15] = 1 }, QBD_ADDRESS_GOOD },
+		{ 6, 1, 0, { 0xff, 2, [15] = 1 }, QBD_ADDRESS_MULTICAST },
+		{ 6, 1, 0, { 0 }, QBD_ADDRESS_UNSPECIFIED },
+		{ 6, 1, 0, { [10] = 0xff, 0xff, 192, 0, 2, 1 }, QBD_ADDRESS_MAPPED },
+		{ 0 }
+	};
+
+	for (u32 i = 0; cases[i].family; i++) {
+		struct qbd_address address = {
+			.family = cpu_to_le16(cases[i].family),
+			.port = cpu_to_le16(cases[i].port),
+			.scope = cpu_to_le32(cases[i].scope),
+		};
+
+		memcpy(address.bytes, cases[i].bytes, sizeof(address.bytes));
+		QBD_EQUAL(test, qbd_address_check(&address), cases[i].verdict);
+	}
+}
+
 static void every_byte_of_a_superblock_counts(struct qbd_test *test)
 {
 	struct qbd_geometry geometry;
@@ -616,6 +660,7 @@ QBD_SUITE(store_blocks,
 	  QBD_CASE(bad_superblocks_are_told_apart),
 	  QBD_CASE(senseless_superblocks_are_refused),
 	  QBD_CASE(names_are_words),
+	  QBD_CASE(addresses_are_the_same_for_all),
 	  QBD_CASE(every_byte_of_a_superblock_counts),
 	  QBD_CASE(the_newest_state_counts),
 	  QBD_CASE(bad_states_are_refused),

@@ -720,6 +720,42 @@ def _():
         tap.equal(found[0], code, "errno of %d %r (%s)" % (command, body[:40], found[1]))
         if text is not None:
             tap.equal(found[1], text, "text of %d %r" % (command, body[:40]))
+@tests.test("what no device can be called, and where no member can be, does not come up")
+def _():
+    def up(spoil):
+        disk = layout.Disk(device_blocks=4 * 256)
+        spoil(disk)
+        with Loop(disk.backing_blocks >> 8) as loop:
+            disk.write(loop.file)
+            links = sorted(os.listdir("/dev/qbd"))
+            # Past the tool, which refuses them, too.
+            netlink = Netlink()
+            found = netlink.error(UP, netlink.attribute(2, loop.path.encode() + b"\0"))
+            tap.equal(json.loads(done("status", "--json")), {"devices": []}, "status")
+            tap.equal(sorted(os.listdir("/dev/qbd")), links, "links")
+            return found
+
+    os.makedirs("/dev/qbd", exist_ok=True)
+    for name in "../../tmp/x", "a\nb", "..":
+        code, text = up(lambda disk: setattr(disk, "name", name))
+        tap.equal(code, 117, text)
+        tap.check("name in it is none that a device can have" in text, text)
+    for host, family, scope in [("fe80::1", 6, 1), ("fe80::1", 6, 0), ("fd00::1", 6, 1),
+                                ("::ffff:127.0.0.1", 6, 0), ("ff02::1", 6, 0),
+                                ("0.0.0.0", 4, 0), ("127.0.0.1", 4, 1)]:
+        address = struct.pack("<HHI", family, 7900, scope) + layout.pad(
+            socket.inet_pton(socket.AF_INET6 if family == 6 else socket.AF_INET, host), 16)
+        member = layout.member(1, "alpha", "127.0.0.1")
+        code, text = up(lambda disk: setattr(disk, "members", layout.membership(
+            [member[:8] + address + member[32:]])))
+        tap.equal((code, text), (117, "the member list on disk is unusable: member address "
+                                      "malformed, or not the same for all members"), host)
+    code, text = up(lambda disk: setattr(disk, "members", layout.membership(
+        [layout.member(1, "a\nb", "127.0.0.1")])))
+    tap.equal((code, text), (117, "the member list on disk is unusable: member name is none"),
+              "member's name")
+
+
 
 
 @tests.test("netlink messages at random do no harm")

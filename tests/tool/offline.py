@@ -224,6 +224,11 @@ def _():
 
 
 MEMBER = "1=alpha@192.0.2.1"
+SAME = "that all members can use, global or private (fd00::/8)"
+LINK_LOCAL = ("is link-local, which each host can reach by an interface of its own only; "
+              "give one " + SAME)
+INTERFACE = ("names the interface 'lo', which is this host's affair; give an address " +
+             SAME)
 # --member or another option, what is said of it
 BAD_MEMBERS = [
     ("alpha", "member 'alpha': is not of the form ID=NAME@ADDRESS:PORT; "
@@ -257,10 +262,13 @@ BAD_MEMBERS = [
                           "reserved address; give the address at which this member listens"),
     ("1=ff02::1", "member '1=ff02::1': address 'ff02::1': is a multicast address; give the "
                   "address at which this member listens"),
-    ("1=fe80::1", "member '1=fe80::1': address 'fe80::1': is link-local and names no "
-                  "interface (fe80::1%eth0); give the address at which this member listens"),
-    ("1=fe80::1%nowhere0", "member '1=fe80::1%nowhere0': address 'fe80::1%nowhere0': there "
-                           "is no interface 'nowhere0' here"),
+    ("1=fe80::1", "member '1=fe80::1': address 'fe80::1': " + LINK_LOCAL),
+    ("1=[febf::1]:1", "member '1=[febf::1]:1': address '[febf::1]:1': " + LINK_LOCAL),
+    ("1=fe80::1%lo", "member '1=fe80::1%lo': address 'fe80::1%lo': " + INTERFACE),
+    ("1=[fd00::1%lo]:1", "member '1=[fd00::1%lo]:1': address '[fd00::1%lo]:1': " + INTERFACE),
+    ("1=192.0.2.1%lo", "member '1=192.0.2.1%lo': address '192.0.2.1%lo': " + INTERFACE),
+    ("1=::ffff:192.0.2.1", "member '1=::ffff:192.0.2.1': address '::ffff:192.0.2.1': is an "
+                           "IPv4 address written as IPv6; write the IPv4 address"),
     ("1=[2001:db8::1", "member '1=[2001:db8::1': address '[2001:db8::1': brackets do not "
                        "match; write [ADDRESS]:PORT"),
     ("1=a b@192.0.2.1", "member '1=a b@192.0.2.1': name 'a b': has a character that is not "
