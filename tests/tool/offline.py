@@ -298,20 +298,10 @@ def _():
                  member], line + "; see 'qbdadm create --help'", 2)
 
 
-@tests.test("names, ids and sizes that cannot work are refused")
+@tests.test("ids and sizes that cannot work are refused")
 def _():
     rest = ["--token-file", "t", "--disk", "d", "--member", MEMBER]
     hint = "; see 'qbdadm create --help'"
-    long = "n" * 64
-    for name, line in [
-            ("", "device name: is empty; give it a name"),
-            ("a/b", "device name 'a/b': has a character that is not allowed; use letters, "
-                    "digits, '.', '_' and '-'"),
-            ("..", "device name '..': begins with '.'; begin with a letter or digit"),
-            ("é", "device name 'é': has a character that is not allowed; use letters, "
-                  "digits, '.', '_' and '-'"),
-            (long, "device name '%s...': is too long; at most 63 characters" % ("n" * 40))]:
-        refused(["create", name, "--id", "1", *rest], line + hint, 2)
     for number, line in [
             ("0", "--id '0': is not a number from 1 to 4294967294"),
             ("1x", "--id '1x': is not a number from 1 to 4294967294"),
@@ -325,6 +315,50 @@ def _():
                 (size, hint), 2)
     refused(["create", "v", "--id", "1", "--size", "8E", *rest],
             "size '8E': is too large; less than 8E" + hint, 2)
+BAD_NAMES = [
+    ("", "device name: is empty; give it a name"),
+    ("a/b", "device name 'a/b': has a character that is not allowed; use letters, digits, "
+            "'.', '_' and '-'"),
+    ("..", "device name '..': begins with '.'; begin with a letter or digit"),
+    ("é", "device name 'é': has a character that is not allowed; use letters, digits, '.', "
+          "'_' and '-'"),
+    ("n" * 64, "device name '%s...': is too long; at most 63 characters" % ("n" * 40)),
+    ("n" * 100000, "device name '%s...': is too long; at most 63 characters" % ("n" * 40)),
+]
+
+
+@tests.test("names that no device can have are refused everywhere")
+def _():
+    for before, after in [(["create"], ["--id", "1", "--token-file", "t", "--disk", "d",
+                                        "--member", MEMBER]),
+                          (["up"], ["--disk", "d"]), (["status"], []), (["down"], []),
+                          (["set"], ["--heartbeat", "5"]), (["events"], []),
+                          (["leader", "show"], []), (["leader", "move"], ["alpha"])]:
+        for name, line in BAD_NAMES:
+            refused([*before, name, *after],
+                    "%s; see 'qbdadm %s --help'" % (line, " ".join(before)), 2)
+
+
+def part(name, *arguments):
+    """A part of the tool by itself, where no argument leads: (status, output, errors)."""
+    result = subprocess.run([os.path.join(BUILT, "parts"), name, *arguments], text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    return result.returncode, result.stdout, result.stderr
+
+
+@tests.test("no request overflows its message, however long what it is about")
+def _():
+    tap.equal(part("requests"), (0, "", ""), "requests")
+
+
+@tests.test("no link is made for a name that is none")
+def _():
+    for name in "../../nowhere/x", "a/b", "", "a\n":
+        tap.equal(part("link", name),
+                  (0, "", "qbdadm: warning: /dev/qbd77: gets no link: its name is none that "
+                          "a device can have\n"), "link of %r" % name)
+
+
 
 
 # ---- tokens ------------------------------------------------------------------

@@ -252,8 +252,9 @@ static int run_create(const struct qbdadm_command *command, int argc, char **arg
 
 	if (parse_arguments(command, argc, argv, &arguments, &status))
 		return status;
-	if (qbd_check_name("device name", arguments.name, QBD_NAME_SIZE, &error) ||
-	    qbd_parse_number("--id", arguments.id_text, 1, UINT32_MAX - 1, &id, &error))
+	if (!qbdadm_name_good(command, arguments.name, &status))
+		return status;
+	if (qbd_parse_number("--id", arguments.id_text, 1, UINT32_MAX - 1, &id, &error))
 		return qbdadm_usage(command, "%s", error.text);
 	if (!qbd_member_by_id(&arguments.members, (uint32_t)id))
 		return qbdadm_usage(command, "create: --id %" PRIu64 " is none of the members given; name this host with --member too",

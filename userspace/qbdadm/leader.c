@@ -113,6 +113,8 @@ static int run_leader(const struct qbdadm_command *command, int argc, char **arg
 	if (to && !moves)
 		return qbdadm_usage(command, "%s: --to is for 'leader move'", command->name);
 	name = argv[optind];
+	if (!qbdadm_name_good(command, name, &status))
+		return status;
 	if (moves && !to)
 		to = argv[optind + 1];
 	if (qbd_client_open(&client, false, &error))

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "format/format.h"
+#include "lib/parse.h"
 #include "qbdadm/qbdadm.h"
 
 int qbdadm_failed(const struct qbd_error *error)
@@ -35,6 +37,16 @@ int qbdadm_usage(const struct qbdadm_command *command, const char *format, ...)
 	else
 		fputs("; see 'qbdadm --help'\n", stderr);
 	return QBDADM_USAGE;
+}
+
+bool qbdadm_name_good(const struct qbdadm_command *command, const char *name, int *status)
+{
+	struct qbd_error error;
+
+	if (!qbd_check_name("device name", name, QBD_NAME_SIZE, &error))
+		return true;
+	*status = qbdadm_usage(command, "%s", error.text);
+	return false;
 }
 
 void qbdadm_warn(const char *format, ...)
