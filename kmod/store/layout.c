@@ -79,7 +79,8 @@ static bool areas_good(const struct qbd_geometry *geometry)
 
 	if (!geometry->device_blocks || geometry->backing_blocks >= limit ||
 	    geometry->device_blocks >= limit || geometry->log_block >= limit ||
-	    geometry->log_blocks >= limit || geometry->data_block >= limit)
+	    geometry->log_blocks >= limit || geometry->data_block >= limit ||
+	    geometry->extent_count > QBD_EXTENTS_MAX)
 		return false;
 	if (geometry->extent_table_blocks !=
 	    div64_u64(geometry->extent_count + QBD_EXTENTS_PER_BLOCK - 1,
@@ -88,7 +89,8 @@ static bool areas_good(const struct qbd_geometry *geometry)
 	if (geometry->log_block % QBD_ALIGNMENT_BLOCKS ||
 	    geometry->log_block < QBD_EXTENT_TABLE_BLOCK + geometry->extent_table_blocks)
 		return false;
-	if (geometry->log_blocks < QBD_LOG_BLOCKS_MIN || geometry->log_blocks >> 32)
+	if (geometry->log_blocks < QBD_LOG_BLOCKS_MIN ||
+	    geometry->log_blocks > QBD_LOG_BLOCKS_MAX)
 		return false;
 	if (geometry->data_block % QBD_ALIGNMENT_BLOCKS ||
 	    geometry->data_block < geometry->log_block + geometry->log_blocks)

@@ -442,6 +442,44 @@ static void names_are_words(struct qbd_test *test)
 	blocks_free(samples);
 }
 
+/* Where things lie on a disk as large as it takes; which it is if it passes. */
+static int choose_large(u64 extents, u64 log_blocks)
+{
+	u64 backing = 0;
+
+	make_superblocks();
+	for (u32 i = 0; i < 2; i++) {
+		struct qbd_superblock *superblock = &samples->superblocks[i];
+		u64 table = div64_u64(extents + QBD_EXTENTS_PER_BLOCK - 1,
+				      QBD_EXTENTS_PER_BLOCK);
+		u64 log = (QBD_EXTENT_TABLE_BLOCK + table + 255) & ~255ull;
+		u64 data = (log + log_blocks + 255) & ~255ull;
+
+		backing = data + extents * 16 + 1;
+		superblock->device_blocks = cpu_to_le64(extents * 16);
+		superblock->extent_table_blocks = cpu_to_le64(table);
+		superblock->log_block = cpu_to_le64(log);
+		superblock->log_blocks = cpu_to_le64(log_blocks);
+		superblock->data_block = cpu_to_le64(data);
+		superblock->backing_blocks = cpu_to_le64(backing);
+		qbd_block_seal(superblock, QBD_SUPERBLOCK_MAGIC, uuid,
+			       i ? DISK_BLOCKS - 1 : 0);
+	}
+	return choose(true, true, backing);
+}
+
+/* A member holds the changes of all extents and an index of the log in memory. */
+static void what_no_memory_can_hold_is_refused(struct qbd_test *test)
+{
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	QBD_EQUAL(test, choose_large(QBD_EXTENTS_MAX, QBD_LOG_BLOCKS_MIN), 0);
+	QBD_EQUAL(test, choose_large(QBD_EXTENTS_MAX + 1ull, QBD_LOG_BLOCKS_MIN), -EUCLEAN);
+	QBD_EQUAL(test, choose_large(16, QBD_LOG_BLOCKS_MAX), 0);
+	QBD_EQUAL(test, choose_large(16, QBD_LOG_BLOCKS_MAX + 1ull), -EUCLEAN);
+	blocks_free(samples);
+}
+
 static void addresses_are_the_same_for_all(struct qbd_test *test)
 {
 	static const struct {
@@ -660,6 +698,7 @@ QBD_SUITE(store_blocks,
 	  QBD_CASE(bad_superblocks_are_told_apart),
 	  QBD_CASE(senseless_superblocks_are_refused),
 	  QBD_CASE(names_are_words),
+	  QBD_CASE(what_no_memory_can_hold_is_refused),
 	  QBD_CASE(addresses_are_the_same_for_all),
 	  QBD_CASE(every_byte_of_a_superblock_counts),
 	  QBD_CASE(the_newest_state_counts),

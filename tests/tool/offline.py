@@ -359,6 +359,38 @@ def _():
                           "a device can have\n"), "link of %r" % name)
 
 
+@tests.test("a plan uses the disk, and the module finds it good, whatever the size")
+def _():
+    tap.equal(part("plans"), (0, "", ""), "plans")
+
+
+@tests.test("plans of what no member can hold in memory are refused")
+def _():
+    mib = 1 << 20
+    for disk, size, log, extent, line in [
+            (1 << 49, 0, 0, 0, "a device of 512 TiB has more extents of 1.0 MiB than a member "
+                               "can keep in memory; use --extent-size 2M"),
+            (1 << 49, 1 << 48, 0, 0, "a device of 256 TiB has more extents of 1.0 MiB than a "
+                                     "member can keep in memory; use --extent-size 2M"),
+            (1 << 49, (1 << 48) - mib, 0, 0, None),
+            (1 << 49, 0, 0, 2 << 20, None),
+            (1 << 46, 1 << 45, 0, 1 << 16, "a device of 32.0 TiB has more extents of 64.0 KiB "
+                                           "than a member can keep in memory; use "
+                                           "--extent-size 256K"),
+            (1 << 46, 1 << 44, 0, 1 << 16, "a device of 16.0 TiB has more extents of 64.0 KiB "
+                                           "than a member can keep in memory; use "
+                                           "--extent-size 128K"),
+            (1 << 46, (1 << 44) - (1 << 16), 0, 1 << 16, None),
+            (1 << 55, 0, 0, 0, "a device of 32.0 PiB has more extents than a member can keep "
+                               "in memory, however large; use --extent-size 64M and --size "
+                               "17179869120M at most"),
+            (1 << 55, 17179869120 * mib, 0, 64 * mib, None),
+            (1 << 42, 0, 1 << 39, 0, "a log of 512 GiB is more than a member can index in "
+                                     "memory; use --log-size 524287M at most"),
+            (1 << 42, 0, 524287 * mib, 0, None)]:
+        found = part("plan", *map(str, (disk, size, log, extent)))
+        tap.equal(found[::2], (1, "x: %s\n" % line) if line else (0, ""),
+                  "plan %s" % [disk, size, log, extent])
 
 
 # ---- tokens ------------------------------------------------------------------

@@ -294,7 +294,7 @@ const struct qbdadm_command qbdadm_create = {
 "                      HOST is what status calls the member, port 7900 by default\n"
 "  --size SIZE         of the device, for example 10G; rounded down to 4 KiB;\n"
 "                      by default all that fits, rounded down to 1 MiB\n"
-"  --log-size SIZE     of the log, rounded down to 1 MiB, at least 8M;\n"
+"  --log-size SIZE     of the log, rounded down to 1 MiB, 8M to less than 512G;\n"
 "                      by default 1/64 of the disk, between 16M and 256M\n"
 "  --extent-size SIZE  a power of two from 64K to 64M, 1M by default\n"
 "  --force             destroy what is on the disk; never one that is in use\n"
