@@ -315,6 +315,14 @@ def _():
                 (size, hint), 2)
     refused(["create", "v", "--id", "1", "--size", "8E", *rest],
             "size '8E': is too large; less than 8E" + hint, 2)
+    for option, possible in [("--size", "at least 4K"), ("--log-size", "at least 8M"),
+                             ("--extent-size", "a power of two from 64K to 64M")]:
+        for zero in "0", "0K", "0.0001":
+            refused(["create", "v", "--id", "1", option, zero, *rest],
+                    "%s '%s': is nothing; use %s, or leave the option out%s" %
+                    (option, zero, possible, hint), 2)
+
+
 BAD_NAMES = [
     ("", "device name: is empty; give it a name"),
     ("a/b", "device name 'a/b': has a character that is not allowed; use letters, digits, "

@@ -51,6 +51,19 @@ static const struct option create_options[] = {
 	{ }
 };
 
+/* 0 would mean the default: nobody means that who writes it. */
+static int take_size(const char *option, const char *possible, uint64_t *bytes,
+		     struct qbd_error *error)
+{
+	int result = qbd_parse_size(optarg, bytes, error);
+
+	if (!result && !*bytes)
+		result = qbd_fail(error, EINVAL,
+				  "%s '%s': is nothing; use %s, or leave the option out",
+				  option, optarg, possible);
+	return result;
+}
+
 /* One option's value into @arguments. Return: 0 or -errno with the line. */
 static int take_option(struct create_arguments *arguments, int option,
 		       struct qbd_error *error)
@@ -71,11 +84,14 @@ static int take_option(struct create_arguments *arguments, int option,
 	case OPTION_MEMBER:
 		return qbd_parse_members(optarg, &arguments->members, error);
 	case OPTION_SIZE:
-		return qbd_parse_size(optarg, &arguments->wish.device_bytes, error);
+		return take_size("--size", "at least 4K", &arguments->wish.device_bytes,
+				 error);
 	case OPTION_LOG_SIZE:
-		return qbd_parse_size(optarg, &arguments->wish.log_bytes, error);
+		return take_size("--log-size", "at least 8M", &arguments->wish.log_bytes,
+				 error);
 	case OPTION_EXTENT_SIZE:
-		return qbd_parse_size(optarg, &arguments->wish.extent_bytes, error);
+		return take_size("--extent-size", "a power of two from 64K to 64M",
+				 &arguments->wish.extent_bytes, error);
 	case OPTION_FORCE:
 		arguments->force = true;
 		return 0;
