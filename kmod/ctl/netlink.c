@@ -31,10 +31,12 @@ static int require_administrator(struct netlink_ext_ack *extack)
 	return -EPERM;
 }
 
-/* The device named in the request, with a reference; or ERR_PTR. */
+/*
+ * The device named in the request, with a reference; or ERR_PTR. Anybody may ask for a
+ * status, so the text is a constant (see message.c); who asks knows the name.
+ */
 static struct qbd_replica *find_named(struct genl_info *info)
 {
-	char text[QBD_ERROR_TEXT_SIZE];
 	struct qbd_replica *replica;
 	const char *name;
 
@@ -46,9 +48,7 @@ static struct qbd_replica *find_named(struct genl_info *info)
 	replica = qbd_replica_find(genl_info_net(info), name);
 	if (replica)
 		return replica;
-	snprintf(text, sizeof(text),
-		 "%s: no such device is up in this network namespace", name);
-	qbd_ctl_set_message(info->extack, text);
+	NL_SET_ERR_MSG(info->extack, "no such device is up in this network namespace");
 	return ERR_PTR(-ENODEV);
 }
 
