@@ -23,9 +23,13 @@
 /* Requests that change the settings: read, patch, write. */
 static DEFINE_MUTEX(set_mutex);
 
-static int require_administrator(struct netlink_ext_ack *extack)
+/*
+ * As for CAP_NET_ADMIN, who opened the socket needs it, too: else a privileged program
+ * could be made to write to one that it was given.
+ */
+static int require_administrator(struct sk_buff *skb, struct netlink_ext_ack *extack)
 {
-	if (capable(CAP_SYS_ADMIN))
+	if (netlink_capable(skb, CAP_SYS_ADMIN))
 		return 0;
 	NL_SET_ERR_MSG(extack, "this opens or closes a disk: it needs CAP_SYS_ADMIN");
 	return -EPERM;
@@ -144,7 +148,7 @@ int qbd_nl_up_doit(struct sk_buff *skb, struct genl_info *info)
 	struct qbd_replica *replica;
 	int error;
 
-	error = require_administrator(info->extack);
+	error = require_administrator(skb, info->extack);
 	if (!error)
 		error = up_parameters(info, &parameters);
 	if (error)
@@ -171,7 +175,7 @@ int qbd_nl_down_doit(struct sk_buff *skb, struct genl_info *info)
 	struct qbd_replica *replica;
 	int error;
 
-	error = require_administrator(info->extack);
+	error = require_administrator(skb, info->extack);
 	if (error)
 		return error;
 	replica = find_named(info);

@@ -5,6 +5,7 @@
 usage: tests/tool/guest.py   (in User-mode Linux, see tests/tool/run-uml)
 """
 
+import ctypes
 import hashlib
 import json
 import os
@@ -777,6 +778,35 @@ def _():
     # Those of root have a text of their own still.
     found = netlink.error(UP, netlink.attribute(2, b"/nowhere\0"))
     tap.check("/nowhere" in found[1], found)
+
+
+@tests.test("a socket that was opened without CAP_SYS_ADMIN does not open disks")
+def _():
+    # As when a privileged program writes to a socket that it was handed.
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = struct.pack("<Ii", 0x20080522, 0)
+    sets = ctypes.create_string_buffer(24)
+
+    def capabilities(call):
+        tap.equal(call(header, sets), 0, "errno %d" % ctypes.get_errno())
+
+    with Up("vol0", "--wait-leader") as _:
+        capabilities(libc.capget)
+        before = sets.raw
+        effective = struct.unpack_from("<I", before)[0] & ~(1 << 21)
+        sets.raw = struct.pack("<I", effective) + before[4:24]
+        capabilities(libc.capset)
+        try:
+            netlink = Netlink()
+        finally:
+            sets.raw = before
+            capabilities(libc.capset)
+        for command, body in [(DOWN, netlink.attribute(1, b"vol0\0")),
+                              (UP, netlink.attribute(2, b"/dev/null\0"))]:
+            tap.equal(netlink.error(command, body),
+                      (1, "this opens or closes a disk: it needs CAP_SYS_ADMIN"),
+                      "request %d" % command)
+        tap.equal(status("vol0")["role"], "leader", "role")
 
 
 
