@@ -306,8 +306,8 @@ int qbd_nl_status_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 	status = kmalloc(sizeof(*status), GFP_KERNEL);
 	if (!status)
 		return -ENOMEM;
-	cb->seq = qbd_ctl_generation();
-	while (!error && (replica = qbd_replica_next(net, (int)cb->args[0] - 1))) {
+	/* Compared with that of the device before, and at the end with the last one's. */
+	while (!error && (replica = qbd_replica_next(net, (int)cb->args[0] - 1, &cb->seq))) {
 		qbd_replica_get_status(replica, status);
 		qbd_replica_put(replica);
 		error = dump_one(skb, cb, status);

@@ -96,8 +96,17 @@ int qbd_replica_down(struct qbd_replica *replica, bool force, char *error_text,
 
 /* By device name in a namespace; takes a reference. NULL if there is none. */
 struct qbd_replica *qbd_replica_find(struct net *net, const char *name);
-/* The next one after number @after (-1: the first) in a namespace; a reference. */
-struct qbd_replica *qbd_replica_next(struct net *net, int after);
+/**
+ * qbd_replica_next() - one replica after the other
+ * @net: namespace
+ * @after: number of the last one, -1 for the first
+ * @generation: another one than last time if a replica came up or went down in
+ *	between, in whatever namespace; never 0
+ *
+ * Return: the one with the next number, with a reference; NULL if there is none.
+ */
+struct qbd_replica *qbd_replica_next(struct net *net, int after,
+				     unsigned int *generation);
 void qbd_replica_put(struct qbd_replica *replica);
 
 void qbd_replica_settings(struct qbd_replica *replica, struct qbd_settings *settings);

@@ -809,6 +809,44 @@ def _():
         tap.equal(status("vol0")["role"], "leader", "role")
 
 
+@tests.test("a dump during which devices come and go says so")
+def _():
+    members = ",".join("%d=%s%d@127.0.0.%d" % (n, "n" * 29, n, n) for n in range(1, 17))
+    devices = []
+    try:
+        for number in range(1, 9):
+            token = os.path.join(WORK, "token-dump-%d" % number)
+            done("token", "new", "--out", token)
+            devices.append(Up("v%d" % number, token=token,
+                              members=members.replace("127.0.0.", "127.0.%d." % number)))
+        netlink = Netlink()
+
+        def dump(meanwhile):
+            """Devices, and whether the dump says that they may not be of one moment."""
+            netlink.socket.send(struct.pack("<IHHIIBBH", 20, netlink.family, 0x301, 1, 0,
+                                            STATUS, 1, 0))
+            # The kernel makes the next part when this one is read.
+            meanwhile()
+            count, interrupted, ended = 0, False, False
+            while not ended:
+                data = netlink.socket.recv(1 << 17)
+                while data:
+                    length, kind, flags = struct.unpack_from("<IHH", data)
+                    count += kind == netlink.family
+                    interrupted |= bool(flags & 0x10)       # NLM_F_DUMP_INTR
+                    ended |= kind == 3
+                    data = data[(length + 3) & ~3:]
+            return count, interrupted
+
+        tap.equal(dump(lambda: None), (8, False), "undisturbed")
+        last = devices[-1]
+        tap.equal(dump(lambda: done("down", last.name)), (7, True), "one went down")
+        tap.equal(dump(lambda: done("up", "--disk", last.disk.path, "--memory", "8M")),
+                  (8, True), "one came up")
+        tap.equal(dump(lambda: None), (8, False), "undisturbed again")
+    finally:
+        for device in devices:
+            device.__exit__()
 
 
 @tests.test("netlink messages at random do no harm")
