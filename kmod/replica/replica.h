@@ -112,9 +112,12 @@ void qbd_replica_put(struct qbd_replica *replica);
 void qbd_replica_settings(struct qbd_replica *replica, struct qbd_settings *settings);
 int qbd_replica_set(struct qbd_replica *replica, const struct qbd_settings *settings,
 		    char *error_text, size_t error_text_size);
-/* Hand leadership to @member (0: the fittest). Waits until it has happened or
- * failed. -EHOSTUNREACH, -EREMOTEIO, -ETIMEDOUT ... with one line of text.
+/*
+ * Hand leadership to @member (0: the fittest). Waits until it has happened or failed, but
+ * no longer than QBD_MOVE_WAIT_MS. -EHOSTUNREACH, -EREMOTEIO, -ETIMEDOUT ... with one
+ * line of text.
  */
+#define QBD_MOVE_WAIT_MS	10000
 int qbd_replica_leader_move(struct qbd_replica *replica, u32 member, char *error_text,
 			    size_t error_text_size);
 
