@@ -101,15 +101,21 @@ def _():
     with open(os.path.join(REPO, "userspace/completion/qbdadm")) as file:
         completion = file.read()
     names = commands()
+    known = set()
     tap.check(len(names) >= 13, "commands: %s" % names)
     for name in names:
         tap.check(".Cm %s" % name in man, "man page: %s" % name)
         for word in name.split():
             tap.check(re.search(r"\b%s\b" % word, completion), "completion: %s" % word)
         for option in re.findall(r"--([a-z][a-z-]+)", done(*name.split(), "--help")):
-            tap.check("Fl Fl %s" % option in man, "man page: %s --%s" % (name, option))
-            tap.check("--%s" % option in completion,
+            known.add(option)
+            # Whole words: --to is not there because --token-file is.
+            tap.check(re.search(r"Fl Fl %s(?![\w-])" % option, man),
+                      "man page: %s --%s" % (name, option))
+            tap.check(re.search(r"--%s(?![\w-])" % option, completion),
                       "completion: %s --%s" % (name, option))
+    tap.equal(set(re.findall(r"Fl Fl ([\w-]+)", man)) - known, {"help"},
+              "options that the man page has of its own")
 
 
 @tests.test("completion completes")
@@ -159,6 +165,13 @@ USAGE = [
     (["status", "--json=1"],
      "status: option '--json' takes no value or is unknown; see 'qbdadm status --help'"),
     (["status", "-x"], "status: unknown option '-x'; see 'qbdadm status --help'"),
+    (["status", "--json", "-xh"],
+     "status: unknown option '-x'; see 'qbdadm status --help'"),
+    (["status", "-jx"], "status: unknown option '-x'; see 'qbdadm status --help'"),
+    (["status", "vol0", "--json", "-x", "--watch"],
+     "status: unknown option '-x'; see 'qbdadm status --help'"),
+    (["up", "--wait-leader", "--json=1"],
+     "up: option '--json' takes no value or is unknown; see 'qbdadm up --help'"),
     (["up"], "up: needs --disk PATH; see 'qbdadm up --help'"),
     (["up", "--disk"], "up: option '--disk' needs a value; see 'qbdadm up --help'"),
     (["up", "a", "b", "--disk", "x"], "up: one NAME at most; see 'qbdadm up --help'"),
