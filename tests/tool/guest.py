@@ -174,6 +174,11 @@ def _():
             return found["device_bytes"], found["log_bytes"], found["extent_bytes"]
 
         tap.equal(size(), (81 << 20, 16 << 20, 1 << 20), "by default")
+        made = json.loads(done(*create(disk, "--force", "--json", number=2,
+                                       members="1=alpha@127.0.0.1,2=beta@[fd00::2]:8000,"
+                                               "3=gamma@127.0.0.3")))
+        tap.equal((made["member_name"], made["address"]), ("beta", "[fd00::2]:8000"),
+                  "where it listens")
         tap.equal(size("--size", "10000000"), (9998336, 16 << 20, 1 << 20), "--size")
         tap.equal(size("--size", "1.5M"), (3 << 19, 16 << 20, 1 << 20), "--size 1.5M")
         tap.equal(size("--log-size", "8M"), (89 << 20, 8 << 20, 1 << 20), "--log-size")

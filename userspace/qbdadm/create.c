@@ -219,12 +219,17 @@ static void print_created_json(const struct create_arguments *arguments,
 {
 	const struct qbd_plan *plan = &parameters->plan;
 	struct json_object *object = json_object_new_object();
-	char configuration[QBD_CONFIGURATION_TEXT_SIZE], uuid[37];
+	const struct qbd_member_layout *self =
+		qbd_member_by_id(parameters->members, parameters->member_id);
+	char configuration[QBD_CONFIGURATION_TEXT_SIZE], address[QBD_ADDRESS_TEXT_SIZE];
+	char uuid[37];
 
 	uuid_unparse_lower(parameters->token->uuid, uuid);
 	qbdadm_json_string(object, "name", parameters->name);
 	qbdadm_json_string(object, "uuid", uuid);
 	qbdadm_json_number(object, "member_id", parameters->member_id);
+	qbdadm_json_string(object, "member_name", self->name);
+	qbdadm_json_string(object, "address", qbd_address_text(&self->address, address));
 	qbdadm_json_number(object, "members", le32_to_cpu(parameters->members->count));
 	qbdadm_json_string(object, "disk", arguments->disk);
 	qbdadm_json_number(object, "device_bytes", plan->device_blocks << QBD_BLOCK_SHIFT);
