@@ -30,14 +30,18 @@ ifeq ($(V),1)
 Q :=
 endif
 
-.PHONY: all packages module modules stock-modules uml-module tool install \
+.PHONY: all packages stock-packages module modules stock-modules uml-module tool install \
 	modules_install check check-debug demo bench shell uml-shell lint clean help
 
 all: packages
 	$(Q)$(MAKE) --no-print-directory module tool
 
+# A host that has headers of its own is left with these.
 packages:
-	$(Q)scripts/packages.sh build
+	$(Q)scripts/packages.sh build $(if $(KDIR),,headers)
+
+stock-packages:
+	$(Q)scripts/packages.sh build headers
 
 # $(call kbuild,KDIR,DIRECTORY,ARGUMENTS): build the module in DIRECTORY.
 define kbuild
@@ -56,7 +60,7 @@ build-module:
 	$(Q)test -n "$(call kernel_release,$(KDIR))" || { echo "qbd: KDIR=$(KDIR) holds no configured kernel (no include/generated/utsrelease.h): install its headers or give KDIR="; exit 2; }
 	$(call kbuild,$(KDIR),$(BUILD)/$(call kernel_release,$(KDIR)),)
 
-stock-modules: packages
+stock-modules: stock-packages
 	$(Q)set -e; for kdir in $(STOCK_KDIRS); do \
 		$(MAKE) --no-print-directory build-module KDIR=$$kdir; done
 
@@ -70,7 +74,8 @@ uml-module:
 build-uml-module:
 	$(call kbuild,$(UML_KDIR),$(BUILD)/uml-$(UML),ARCH=um QBD_KUNIT=1)
 
-tool: packages
+tool:
+	$(Q)scripts/packages.sh build
 	$(Q)test -f userspace/Makefile || { echo "qbd: userspace/Makefile is missing: this is no complete source tree"; exit 2; }
 	$(Q)$(MAKE) --no-print-directory $(JOBS) -C userspace
 
@@ -86,7 +91,7 @@ modules_install: module
 	$(Q)$(if $(DESTDIR),,depmod "$(call kernel_release,$(KDIR))")
 
 check:
-	$(Q)scripts/packages.sh build lint kernel uml qemu bench doc
+	$(Q)scripts/packages.sh build headers lint kernel uml qemu bench doc
 	$(Q)tests/run $(SUITE)
 
 check-debug:
@@ -94,12 +99,12 @@ check-debug:
 	$(Q)tests/run kunit-debug tool-uml-debug cluster-debug
 
 lint:
-	$(Q)scripts/packages.sh build lint kernel
+	$(Q)scripts/packages.sh build headers lint kernel
 	$(Q)scripts/lint.sh
 
 # In two steps: which headers there are is known after the packages are.
 demo:
-	$(Q)scripts/packages.sh build kernel qemu
+	$(Q)scripts/packages.sh build headers kernel qemu
 	$(Q)test -x scripts/demo || { echo "qbd: scripts/demo is missing: this is no complete source tree"; exit 2; }
 	$(Q)$(MAKE) --no-print-directory prepare-hosts
 	$(Q)scripts/demo
@@ -115,7 +120,7 @@ bench:
 	$(Q)scripts/bench/run --out "$(OUT)"
 
 shell:
-	$(Q)scripts/packages.sh build qemu
+	$(Q)scripts/packages.sh build headers qemu
 	$(Q)scripts/qemu/shell
 
 uml-shell:

@@ -10,6 +10,7 @@
 #   docs                    Documentation/ and README.md, see scripts/check-docs.sh
 #   netlink                 the generated files are those of the specification
 #   man                     the manual page, by mandoc
+#   make                    which packages make asks for
 
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -35,7 +36,7 @@ check_build()
 
 	kdir=$(ls -d /usr/src/linux-headers-"$1".*-amd64 2>/dev/null |
 		sort -V | tail -n 1)
-	[ -n "$kdir" ] || die "no Debian headers for $1: run scripts/packages.sh build"
+	[ -n "$kdir" ] || die "no Debian headers for $1: run scripts/packages.sh headers"
 	out=$PWD/build/lint-$1
 	log=$out/log
 	mkdir -p "$out"
@@ -140,7 +141,24 @@ check_man()
 	[ -z "$remarks" ] || { say "$remarks"; problem "mandoc has remarks"; }
 }
 
-[ $# -gt 0 ] || set -- build-6.1 build-6.12 checkpatch kernel-doc scripts docs netlink man
+# The kernel's headers are asked for where there are none, and left alone elsewhere.
+check_make()
+{
+	local kdir wanted
+
+	for kdir in "" "$PWD"; do
+		wanted="scripts/packages.sh build"
+		[ -n "$kdir" ] || wanted+=" headers"
+		make -s -n packages KDIR="$kdir" | sed 's/ *$//' | grep -x "$wanted" >/dev/null ||
+			problem "make KDIR=$kdir does not run $wanted"
+	done
+	make -s -n tool | grep 'packages.sh.*headers' >/dev/null &&
+		problem "the tool asks for the kernel's headers"
+	make -s -n stock-modules | grep 'packages.sh.*headers' >/dev/null ||
+		problem "the stock modules do not ask for the kernel's headers"
+}
+
+[ $# -gt 0 ] || set -- build-6.1 build-6.12 checkpatch kernel-doc scripts docs netlink man make
 for check in "$@"; do
 	case $check in
 	build-*)	check_build "${check#build-}" ;;
@@ -150,6 +168,7 @@ for check in "$@"; do
 	docs)	check_docs ;;
 	netlink)	check_netlink ;;
 	man)	check_man ;;
+	make)	check_make ;;
 	*)	die "unknown check '$check': see the head of $0" ;;
 	esac
 done

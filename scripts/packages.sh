@@ -3,7 +3,8 @@
 # Makes sure that the Debian packages for something are installed.
 #
 # usage: scripts/packages.sh GROUP...
-#   build   the module and the tool
+#   build   the module and the tool, but for the kernel's headers
+#   headers those of Debian's kernels 6.12 and 6.1
 #   lint    sparse, checkpatch, kernel-doc
 #   kernel  a kernel from Debian's linux-source-6.12
 #   uml     clusters in User-mode Linux
@@ -19,8 +20,8 @@ set -u
 
 declare -A group=(
 	[build]="gcc make libc6-dev pkg-config libmnl-dev libblkid-dev uuid-dev
-		libjson-c-dev linux-headers-6.12-cloud-amd64
-		linux-headers-cloud-amd64 python3"
+		libjson-c-dev python3"
+	[headers]="linux-headers-6.12-cloud-amd64 linux-headers-cloud-amd64"
 	[lint]="sparse perl python3 python3-yaml python3-jsonschema mandoc"
 	[kernel]="linux-source-6.12 gcc make libc6-dev flex bison bc patch
 		libelf-dev libssl-dev xz-utils cpio kmod rsync"

@@ -41,7 +41,5 @@ void qbd_ctl_set_message(struct netlink_ext_ack *extack, const char *text);
 /* events.c */
 void qbd_ctl_events_start(void);
 void qbd_ctl_events_stop(void);
-/* Differs whenever a replica came up or went down in between. Never 0. */
-unsigned int qbd_ctl_generation(void);
 
 #endif

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What happens, told to those who listen. */
-#include <linux/atomic.h>
 #include <linux/sched/mm.h>
 #include <net/genetlink.h>
 #include <net/netlink.h>
@@ -23,15 +22,6 @@ static_assert((int)QBD_EVENT_TYPE_FILL_DONE == (int)QBD_EVENT_FILL_DONE);
 static_assert((int)QBD_EVENT_TYPE_DISK_FAILED == (int)QBD_EVENT_DISK_FAILED);
 static_assert((int)QBD_EVENT_TYPE_SETTINGS == (int)QBD_EVENT_SETTINGS);
 static_assert((int)QBD_EVENT_TYPE_REFUSED == (int)QBD_EVENT_REFUSED);
-
-static atomic_t generation = ATOMIC_INIT(1);
-
-unsigned int qbd_ctl_generation(void)
-{
-	unsigned int value = atomic_read(&generation);
-
-	return value ?: 1;
-}
 
 static size_t event_size(void)
 {
@@ -82,8 +72,6 @@ static void handle_event(struct net *net, const struct qbd_event *event)
 {
 	unsigned int noio;
 
-	if (event->kind == QBD_EVENT_UP || event->kind == QBD_EVENT_DOWN)
-		atomic_inc(&generation);
 	if (!genl_has_listeners(&qbd_nl_family, net, QBD_NLGRP_EVENTS))
 		return;
 	noio = memalloc_noio_save();

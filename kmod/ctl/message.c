@@ -9,6 +9,9 @@
  * and each is left alone for a while after use: the answer is built by
  * the same task right after the handler. Should it ever be later than that, it
  * carries the text of another error, but still a text.
+ *
+ * There are few, and who may not change anything must not use them up: what anybody
+ * can ask for answers with constant texts.
  */
 #include <linux/jiffies.h>
 #include <linux/lockdep.h>
@@ -46,7 +49,7 @@ static struct qbd_ctl_message *find_free(void)
 	return NULL;
 }
 
-/* Names and paths are quoted in it as they were sent: what is said back is text. */
+/* Paths are quoted in it as they were sent: what is said back, or logged, is text. */
 static void make_printable(char *text)
 {
 	for (; *text; text++)
@@ -56,15 +59,17 @@ static void make_printable(char *text)
 
 void qbd_ctl_set_message(struct netlink_ext_ack *extack, const char *text)
 {
+	char printable[QBD_ERROR_TEXT_SIZE];
 	struct qbd_ctl_message *message;
 
 	if (!extack || !text[0])
 		return;
+	strscpy(printable, text, sizeof(printable));
+	make_printable(printable);
 	spin_lock(&messages_lock);
 	message = find_free();
 	if (message) {
-		strscpy(message->text, text, sizeof(message->text));
-		make_printable(message->text);
+		strscpy(message->text, printable, sizeof(message->text));
 		message->used_at = jiffies;
 		message->used = true;
 		extack->_msg = message->text;
@@ -73,5 +78,5 @@ void qbd_ctl_set_message(struct netlink_ext_ack *extack, const char *text)
 	if (message)
 		return;
 	NL_SET_ERR_MSG(extack, "too many errors at once: the reason is in the kernel log");
-	pr_warn_ratelimited("request failed: %s\n", text);
+	pr_warn_ratelimited("request failed: %s\n", printable);
 }

@@ -23,18 +23,24 @@
 /* Requests that change the settings: read, patch, write. */
 static DEFINE_MUTEX(set_mutex);
 
-static int require_administrator(struct netlink_ext_ack *extack)
+/*
+ * As for CAP_NET_ADMIN, who opened the socket needs it, too: else a privileged program
+ * could be made to write to one that it was given.
+ */
+static int require_administrator(struct sk_buff *skb, struct netlink_ext_ack *extack)
 {
-	if (capable(CAP_SYS_ADMIN))
+	if (netlink_capable(skb, CAP_SYS_ADMIN))
 		return 0;
 	NL_SET_ERR_MSG(extack, "this opens or closes a disk: it needs CAP_SYS_ADMIN");
 	return -EPERM;
 }
 
-/* The device named in the request, with a reference; or ERR_PTR. */
+/*
+ * The device named in the request, with a reference; or ERR_PTR. Anybody may ask for a
+ * status, so the text is a constant (see message.c); who asks knows the name.
+ */
 static struct qbd_replica *find_named(struct genl_info *info)
 {
-	char text[QBD_ERROR_TEXT_SIZE];
 	struct qbd_replica *replica;
 	const char *name;
 
@@ -46,9 +52,7 @@ static struct qbd_replica *find_named(struct genl_info *info)
 	replica = qbd_replica_find(genl_info_net(info), name);
 	if (replica)
 		return replica;
-	snprintf(text, sizeof(text),
-		 "%s: no such device is up in this network namespace", name);
-	qbd_ctl_set_message(info->extack, text);
+	NL_SET_ERR_MSG(info->extack, "no such device is up in this network namespace");
 	return ERR_PTR(-ENODEV);
 }
 
@@ -144,7 +148,7 @@ int qbd_nl_up_doit(struct sk_buff *skb, struct genl_info *info)
 	struct qbd_replica *replica;
 	int error;
 
-	error = require_administrator(info->extack);
+	error = require_administrator(skb, info->extack);
 	if (!error)
 		error = up_parameters(info, &parameters);
 	if (error)
@@ -171,7 +175,7 @@ int qbd_nl_down_doit(struct sk_buff *skb, struct genl_info *info)
 	struct qbd_replica *replica;
 	int error;
 
-	error = require_administrator(info->extack);
+	error = require_administrator(skb, info->extack);
 	if (error)
 		return error;
 	replica = find_named(info);
@@ -302,8 +306,8 @@ int qbd_nl_status_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 	status = kmalloc(sizeof(*status), GFP_KERNEL);
 	if (!status)
 		return -ENOMEM;
-	cb->seq = qbd_ctl_generation();
-	while (!error && (replica = qbd_replica_next(net, (int)cb->args[0] - 1))) {
+	/* Compared with that of the device before, and at the end with the last one's. */
+	while (!error && (replica = qbd_replica_next(net, (int)cb->args[0] - 1, &cb->seq))) {
 		qbd_replica_get_status(replica, status);
 		qbd_replica_put(replica);
 		error = dump_one(skb, cb, status);

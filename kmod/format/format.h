@@ -48,7 +48,7 @@ uint32_t qbd_crc32c(uint32_t seed, const void *data, size_t length);
  * struct qbd_address - where a member listens
  * @family: 4 or 6
  * @port: TCP port, 1..65535
- * @scope: IPv6 scope id (interface index) for link-local addresses, else 0
+ * @scope: 0; an IPv6 scope id is an interface's index, which each host has its own of
  * @bytes: network order; IPv4 uses the first four, the rest is zero
  */
 struct qbd_address {

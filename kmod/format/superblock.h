@@ -35,6 +35,14 @@
 
 #define QBD_LOG_BLOCKS_MIN		2048u	/* 8 MiB */
 
+/*
+ * A member that is up has when each extent changed (8 bytes) and where each record of
+ * the log is (32 bytes for two blocks) in memory, each in one piece; Linux gives none
+ * of 2 GiB.
+ */
+#define QBD_EXTENTS_MAX			((1u << 28) - 1)
+#define QBD_LOG_BLOCKS_MAX		((1u << 27) - QBD_ALIGNMENT_BLOCKS)
+
 /**
  * struct qbd_superblock - who this disk is and where things are; never changes
  *	while the member is up

@@ -341,8 +341,10 @@ void qbd_leader_move_command(struct qbd_replica *replica, struct qbd_command *co
 	}
 	replica->moving = command;
 	replica->moving_from = replica->told_leader;
+	/* Others wait meanwhile: the kernel's lock of all netlink families is held. */
 	replica->moving_deadline = replica->now + NSEC_PER_MSEC *
-		max(10ull * replica->settings.election_timeout_ms, 2000ull);
+		clamp_t(u64, 10ull * replica->settings.election_timeout_ms, 2000,
+			QBD_MOVE_WAIT_MS);
 }
 
 /* A leader became known, a transfer ended (@ended), or time went by. */
@@ -362,11 +364,15 @@ void qbd_leader_move_check(struct qbd_replica *replica, bool ended)
 			qbd_command_done(command, -EREMOTEIO,
 					 "member %u was elected instead",
 					 replica->told_leader);
-	} else if (replica->now >= replica->moving_deadline ||
-		   (ended && replica->told_role == QBD_ROLE_LEADER)) {
+	} else if (ended && replica->told_role == QBD_ROLE_LEADER) {
 		replica->moving = NULL;
 		qbd_command_done(command, -ETIMEDOUT,
 				 "the new leader did not take over in time; member %u goes on leading",
+				 replica->moving_from);
+	} else if (replica->now >= replica->moving_deadline) {
+		replica->moving = NULL;
+		qbd_command_done(command, -ETIMEDOUT,
+				 "no new leader took over from member %u so far; it may still happen, see 'qbdadm leader show'",
 				 replica->moving_from);
 	}
 }

@@ -9,6 +9,7 @@
  *   STOPPING   the store only           fail at once; the network is closed
  *   STOPPED    nothing                  there is no block device any more
  */
+#include <linux/lockdep.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/random.h>
@@ -17,8 +18,11 @@
 
 #include "internal.h"
 
+/* Protects the next two, and published and going_down of every replica. */
 static DEFINE_MUTEX(registry_mutex);
 static LIST_HEAD(registry);
+/* Changes with every replica that is published, or is not any more. Never 0. */
+static unsigned int registry_generation = 1;
 static DECLARE_WAIT_QUEUE_HEAD(registry_wait);
 static struct workqueue_struct *release_queue;
 
@@ -93,7 +97,7 @@ struct qbd_replica *qbd_replica_find(struct net *net, const char *name)
 	return found;
 }
 
-struct qbd_replica *qbd_replica_next(struct net *net, int after)
+struct qbd_replica *qbd_replica_next(struct net *net, int after, unsigned int *generation)
 {
 	struct qbd_replica *replica, *found = NULL;
 
@@ -105,6 +109,7 @@ struct qbd_replica *qbd_replica_next(struct net *net, int after)
 			found = replica;
 	if (found)
 		refcount_inc(&found->references);
+	*generation = registry_generation;
 	mutex_unlock(&registry_mutex);
 	return found;
 }
@@ -145,10 +150,19 @@ static int registry_add(struct qbd_replica *replica, char *error_text,
 	return error;
 }
 
+static void set_published(struct qbd_replica *replica, bool published)
+{
+	lockdep_assert_held(&registry_mutex);
+	if (replica->published == published)
+		return;
+	replica->published = published;
+	registry_generation = registry_generation + 1 ?: 1;
+}
+
 static void registry_remove(struct qbd_replica *replica)
 {
 	mutex_lock(&registry_mutex);
-	replica->published = false;
+	set_published(replica, false);
 	list_del_init(&replica->registry);
 	mutex_unlock(&registry_mutex);
 	wake_up_all(&registry_wait);
@@ -532,7 +546,7 @@ int qbd_replica_up(struct net *net, const struct qbd_up_parameters *parameters,
 		return error;
 	}
 	mutex_lock(&registry_mutex);
-	replica->published = true;
+	set_published(replica, true);
 	refcount_inc(&replica->references);
 	mutex_unlock(&registry_mutex);
 	qbd_notice(replica, "member %u is up as /dev/qbd%d", replica->member_id,

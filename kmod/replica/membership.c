@@ -8,6 +8,7 @@
  */
 #include <linux/string.h>
 
+#include "../format/check.h"
 #include "internal.h"
 
 /**
@@ -50,13 +51,12 @@ int qbd_layout_check(const struct qbd_membership_layout *layout, const char **re
 		return -EBADMSG;
 	for (i = 0; i < count; i++) {
 		const struct qbd_member_layout *member = &layout->members[i];
-		u16 family = le16_to_cpu(member->address.family);
 
-		*reason = "member name not terminated";
-		if (!memchr(member->name, 0, sizeof(member->name)))
+		*reason = "member name is none";
+		if (qbd_name_check(member->name, sizeof(member->name)) != QBD_NAME_GOOD)
 			return -EBADMSG;
-		*reason = "member address malformed";
-		if ((family != 4 && family != 6) || !member->address.port)
+		*reason = "member address malformed, or not the same for all members";
+		if (qbd_address_check(&member->address) != QBD_ADDRESS_GOOD)
 			return -EBADMSG;
 		*reason = "member flags unknown";
 		if (le16_to_cpu(member->flags) &

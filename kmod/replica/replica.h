@@ -96,16 +96,28 @@ int qbd_replica_down(struct qbd_replica *replica, bool force, char *error_text,
 
 /* By device name in a namespace; takes a reference. NULL if there is none. */
 struct qbd_replica *qbd_replica_find(struct net *net, const char *name);
-/* The next one after number @after (-1: the first) in a namespace; a reference. */
-struct qbd_replica *qbd_replica_next(struct net *net, int after);
+/**
+ * qbd_replica_next() - one replica after the other
+ * @net: namespace
+ * @after: number of the last one, -1 for the first
+ * @generation: another one than last time if a replica came up or went down in
+ *	between, in whatever namespace; never 0
+ *
+ * Return: the one with the next number, with a reference; NULL if there is none.
+ */
+struct qbd_replica *qbd_replica_next(struct net *net, int after,
+				     unsigned int *generation);
 void qbd_replica_put(struct qbd_replica *replica);
 
 void qbd_replica_settings(struct qbd_replica *replica, struct qbd_settings *settings);
 int qbd_replica_set(struct qbd_replica *replica, const struct qbd_settings *settings,
 		    char *error_text, size_t error_text_size);
-/* Hand leadership to @member (0: the fittest). Waits until it has happened or
- * failed. -EHOSTUNREACH, -EREMOTEIO, -ETIMEDOUT ... with one line of text.
+/*
+ * Hand leadership to @member (0: the fittest). Waits until it has happened or failed, but
+ * no longer than QBD_MOVE_WAIT_MS. -EHOSTUNREACH, -EREMOTEIO, -ETIMEDOUT ... with one
+ * line of text.
  */
+#define QBD_MOVE_WAIT_MS	10000
 int qbd_replica_leader_move(struct qbd_replica *replica, u32 member, char *error_text,
 			    size_t error_text_size);
 

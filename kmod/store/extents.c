@@ -143,6 +143,7 @@ int qbd_extents_load(struct qbd_store *store, u64 *lost_blocks)
 	unsigned int i;
 	int error = -ENOMEM;
 
+	static_assert(QBD_EXTENTS_MAX * sizeof(*extents->changed) <= INT_MAX);
 	extents->changed = kvcalloc(store->geometry.extent_count,
 				    sizeof(*extents->changed), GFP_KERNEL);
 	extents->dirty = kvcalloc(BITS_TO_LONGS(blocks), sizeof(long), GFP_KERNEL);

@@ -5,6 +5,7 @@
  * A block is bound to its device and its place, so that a foreign, stale or
  * misdirected one is not taken for a good one (accident 42).
  */
+#include "../format/check.h"
 #include "layout.h"
 
 static enum qbd_block_verdict header_check(const void *block, u32 magic, u64 position,
@@ -78,7 +79,8 @@ static bool areas_good(const struct qbd_geometry *geometry)
 
 	if (!geometry->device_blocks || geometry->backing_blocks >= limit ||
 	    geometry->device_blocks >= limit || geometry->log_block >= limit ||
-	    geometry->log_blocks >= limit || geometry->data_block >= limit)
+	    geometry->log_blocks >= limit || geometry->data_block >= limit ||
+	    geometry->extent_count > QBD_EXTENTS_MAX)
 		return false;
 	if (geometry->extent_table_blocks !=
 	    div64_u64(geometry->extent_count + QBD_EXTENTS_PER_BLOCK - 1,
@@ -87,7 +89,8 @@ static bool areas_good(const struct qbd_geometry *geometry)
 	if (geometry->log_block % QBD_ALIGNMENT_BLOCKS ||
 	    geometry->log_block < QBD_EXTENT_TABLE_BLOCK + geometry->extent_table_blocks)
 		return false;
-	if (geometry->log_blocks < QBD_LOG_BLOCKS_MIN || geometry->log_blocks >> 32)
+	if (geometry->log_blocks < QBD_LOG_BLOCKS_MIN ||
+	    geometry->log_blocks > QBD_LOG_BLOCKS_MAX)
 		return false;
 	if (geometry->data_block % QBD_ALIGNMENT_BLOCKS ||
 	    geometry->data_block < geometry->log_block + geometry->log_blocks)
@@ -129,9 +132,11 @@ enum qbd_block_verdict qbd_superblock_check(const void *block, u64 position,
 		return QBD_BLOCK_NEWER;
 	}
 	superblock_decode(superblock, geometry);
+	*reason = "the device's name in it is none that a device can have";
+	if (qbd_name_check(geometry->name, QBD_NAME_SIZE) != QBD_NAME_GOOD)
+		return QBD_BLOCK_DAMAGED;
 	*reason = "its fields make no sense";
-	if (!geometry->member_id || !geometry->name[0] ||
-	    geometry->name[QBD_NAME_SIZE - 1] ||
+	if (!geometry->member_id ||
 	    geometry->extent_shift < QBD_EXTENT_SHIFT_MIN ||
 	    geometry->extent_shift > QBD_EXTENT_SHIFT_MAX)
 		return QBD_BLOCK_DAMAGED;

@@ -283,6 +283,7 @@ static int open_log(struct qbd_store *store, struct reader *reader, char *error_
 	struct qbd_scan *scan = &reader->scan;
 	struct qbd_log *log = &store->log;
 
+	static_assert(QBD_LOG_BLOCKS_MAX / 2 * sizeof(*log->slots) <= INT_MAX);
 	log->capacity = store->geometry.log_blocks / 2;
 	log->slots = kvcalloc(log->capacity, sizeof(*log->slots), GFP_KERNEL);
 	if (!log->slots)

@@ -17,6 +17,7 @@
 #define blocks_free(memory)	free(memory)
 #endif
 
+#include "../format/check.h"
 #include "../store/recovery.h"
 
 #define DISK_BLOCKS	10000u
@@ -408,6 +409,121 @@ static void senseless_superblocks_are_refused(struct qbd_test *test)
 	blocks_free(samples);
 }
 
+static int choose_named(const char *name)
+{
+	make_superblocks();
+	for (u32 i = 0; i < 2; i++) {
+		memset(samples->superblocks[i].name, 0, QBD_NAME_SIZE);
+		memcpy(samples->superblocks[i].name, name, strlen(name));
+		seal_superblock(i);
+	}
+	return choose(true, true, DISK_BLOCKS);
+}
+
+/* A name goes into paths, the kernel's log and udev's rules as it is. */
+static void names_are_words(struct qbd_test *test)
+{
+	static const char * const good[] = { "a", "Z9", "0", "vol-0_x.y", "a..", "a-",
+					     NULL };
+	static const char * const bad[] = {
+		"", "/", "a/b", "../../etc/x", "..", ".", "-a", "_a", ".a", "a b", "a\n",
+		"a\x1b[2J", "a\"b", "a$b", "a@b", "a[b", "a`b", "a{b", "\xc3\xa9", "a\x7f",
+		NULL
+	};
+
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	for (u32 i = 0; good[i]; i++)
+		QBD_EQUAL(test, choose_named(good[i]), 0);
+	for (u32 i = 0; bad[i]; i++)
+		QBD_EQUAL(test, choose_named(bad[i]), -EUCLEAN);
+	QBD_EQUAL(test, qbd_name_check("abc", 4), QBD_NAME_GOOD);
+	QBD_EQUAL(test, qbd_name_check("abcd", 4), QBD_NAME_LONG);
+	blocks_free(samples);
+}
+
+/* Where things lie on a disk as large as it takes; which it is if it passes. */
+static int choose_large(u64 extents, u64 log_blocks)
+{
+	u64 backing = 0;
+
+	make_superblocks();
+	for (u32 i = 0; i < 2; i++) {
+		struct qbd_superblock *superblock = &samples->superblocks[i];
+		u64 table = div64_u64(extents + QBD_EXTENTS_PER_BLOCK - 1,
+				      QBD_EXTENTS_PER_BLOCK);
+		u64 log = (QBD_EXTENT_TABLE_BLOCK + table + 255) & ~255ull;
+		u64 data = (log + log_blocks + 255) & ~255ull;
+
+		backing = data + extents * 16 + 1;
+		superblock->device_blocks = cpu_to_le64(extents * 16);
+		superblock->extent_table_blocks = cpu_to_le64(table);
+		superblock->log_block = cpu_to_le64(log);
+		superblock->log_blocks = cpu_to_le64(log_blocks);
+		superblock->data_block = cpu_to_le64(data);
+		superblock->backing_blocks = cpu_to_le64(backing);
+		qbd_block_seal(superblock, QBD_SUPERBLOCK_MAGIC, uuid,
+			       i ? DISK_BLOCKS - 1 : 0);
+	}
+	return choose(true, true, backing);
+}
+
+/* A member holds the changes of all extents and an index of the log in memory. */
+static void what_no_memory_can_hold_is_refused(struct qbd_test *test)
+{
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	QBD_EQUAL(test, choose_large(QBD_EXTENTS_MAX, QBD_LOG_BLOCKS_MIN), 0);
+	QBD_EQUAL(test, choose_large(QBD_EXTENTS_MAX + 1ull, QBD_LOG_BLOCKS_MIN), -EUCLEAN);
+	QBD_EQUAL(test, choose_large(16, QBD_LOG_BLOCKS_MAX), 0);
+	QBD_EQUAL(test, choose_large(16, QBD_LOG_BLOCKS_MAX + 1ull), -EUCLEAN);
+	blocks_free(samples);
+}
+
+static void addresses_are_the_same_for_all(struct qbd_test *test)
+{
+	static const struct {
+		u16 family;
+		u16 port;
+		u32 scope;
+		u8 bytes[16];
+		enum qbd_address_verdict verdict;
+	} cases[] = {
+		{ 4, 1, 0, { 192, 0, 2, 1 }, QBD_ADDRESS_GOOD },
+		{ 4, 1, 0, { 169, 254, 0, 1 }, QBD_ADDRESS_GOOD },
+		{ 4, 1, 1, { 192, 0, 2, 1 }, QBD_ADDRESS_SCOPE },
+		{ 4, 0, 0, { 192, 0, 2, 1 }, QBD_ADDRESS_PORT },
+		{ 5, 1, 0, { 192, 0, 2, 1 }, QBD_ADDRESS_FAMILY },
+		{ 4, 1, 0, { 0 }, QBD_ADDRESS_UNSPECIFIED },
+		{ 4, 1, 0, { 0, 0, 0, 1 }, QBD_ADDRESS_RESERVED },
+		{ 4, 1, 0, { 224 }, QBD_ADDRESS_MULTICAST },
+		{ 4, 1, 0, { 239, 255 }, QBD_ADDRESS_MULTICAST },
+		{ 4, 1, 0, { 255, 255, 255, 255 }, QBD_ADDRESS_RESERVED },
+		{ 6, 1, 0, { 0x20, 1, 0xd, 0xb8, [15] = 1 }, QBD_ADDRESS_GOOD },
+		{ 6, 1, 0, { 0xfd, [15] = 1 }, QBD_ADDRESS_GOOD },
+		{ 6, 1, 0, { [15] = 1 }, QBD_ADDRESS_GOOD },
+		{ 6, 1, 2, { 0xfe, 0x80, [15] = 1 }, QBD_ADDRESS_SCOPE },
+		{ 6, 1, 0, { 0xfe, 0x80, [15] = 1 }, QBD_ADDRESS_LINK_LOCAL },
+		{ 6, 1, 0, { 0xfe, 0xbf, [15] = 1 }, QBD_ADDRESS_LINK_LOCAL },
+		{ 6, 1, 0, { 0xfe, 0xc0, [15] = 1 }, QBD_ADDRESS_GOOD },
+		{ 6, 1, 0, { 0xff, 2, [15] = 1 }, QBD_ADDRESS_MULTICAST },
+		{ 6, 1, 0, { 0 }, QBD_ADDRESS_UNSPECIFIED },
+		{ 6, 1, 0, { [10] = 0xff, 0xff, 192, 0, 2, 1 }, QBD_ADDRESS_MAPPED },
+		{ 0 }
+	};
+
+	for (u32 i = 0; cases[i].family; i++) {
+		struct qbd_address address = {
+			.family = cpu_to_le16(cases[i].family),
+			.port = cpu_to_le16(cases[i].port),
+			.scope = cpu_to_le32(cases[i].scope),
+		};
+
+		memcpy(address.bytes, cases[i].bytes, sizeof(address.bytes));
+		QBD_EQUAL(test, qbd_address_check(&address), cases[i].verdict);
+	}
+}
+
 static void every_byte_of_a_superblock_counts(struct qbd_test *test)
 {
 	struct qbd_geometry geometry;
@@ -581,6 +697,9 @@ QBD_SUITE(store_blocks,
 	  QBD_CASE(the_superblock_has_two_copies),
 	  QBD_CASE(bad_superblocks_are_told_apart),
 	  QBD_CASE(senseless_superblocks_are_refused),
+	  QBD_CASE(names_are_words),
+	  QBD_CASE(what_no_memory_can_hold_is_refused),
+	  QBD_CASE(addresses_are_the_same_for_all),
 	  QBD_CASE(every_byte_of_a_superblock_counts),
 	  QBD_CASE(the_newest_state_counts),
 	  QBD_CASE(bad_states_are_refused),

@@ -20,7 +20,7 @@ esac
 
 release=$(dpkg-query -W -f '${Depends}' "$headers" 2>/dev/null |
 	grep -o "linux-headers-$series\.[^ ,]*" | sed 's/^linux-headers-//')
-[ -n "$release" ] || die "$headers is not installed: run scripts/packages.sh build"
+[ -n "$release" ] || die "$headers is not installed: run scripts/packages.sh headers"
 version=$(dpkg-query -W -f '${Version}' "linux-headers-$release")
 dir=$QBD_CACHE/stock-$release-$(tr -c 'A-Za-z0-9.-' _ <<<"$version" | sed 's/_$//')
 

@@ -101,15 +101,21 @@ def _():
     with open(os.path.join(REPO, "userspace/completion/qbdadm")) as file:
         completion = file.read()
     names = commands()
+    known = set()
     tap.check(len(names) >= 13, "commands: %s" % names)
     for name in names:
         tap.check(".Cm %s" % name in man, "man page: %s" % name)
         for word in name.split():
             tap.check(re.search(r"\b%s\b" % word, completion), "completion: %s" % word)
         for option in re.findall(r"--([a-z][a-z-]+)", done(*name.split(), "--help")):
-            tap.check("Fl Fl %s" % option in man, "man page: %s --%s" % (name, option))
-            tap.check("--%s" % option in completion,
+            known.add(option)
+            # Whole words: --to is not there because --token-file is.
+            tap.check(re.search(r"Fl Fl %s(?![\w-])" % option, man),
+                      "man page: %s --%s" % (name, option))
+            tap.check(re.search(r"--%s(?![\w-])" % option, completion),
                       "completion: %s --%s" % (name, option))
+    tap.equal(set(re.findall(r"Fl Fl ([\w-]+)", man)) - known, {"help"},
+              "options that the man page has of its own")
 
 
 @tests.test("completion completes")
@@ -159,6 +165,13 @@ USAGE = [
     (["status", "--json=1"],
      "status: option '--json' takes no value or is unknown; see 'qbdadm status --help'"),
     (["status", "-x"], "status: unknown option '-x'; see 'qbdadm status --help'"),
+    (["status", "--json", "-xh"],
+     "status: unknown option '-x'; see 'qbdadm status --help'"),
+    (["status", "-jx"], "status: unknown option '-x'; see 'qbdadm status --help'"),
+    (["status", "vol0", "--json", "-x", "--watch"],
+     "status: unknown option '-x'; see 'qbdadm status --help'"),
+    (["up", "--wait-leader", "--json=1"],
+     "up: option '--json' takes no value or is unknown; see 'qbdadm up --help'"),
     (["up"], "up: needs --disk PATH; see 'qbdadm up --help'"),
     (["up", "--disk"], "up: option '--disk' needs a value; see 'qbdadm up --help'"),
     (["up", "a", "b", "--disk", "x"], "up: one NAME at most; see 'qbdadm up --help'"),
@@ -224,6 +237,11 @@ def _():
 
 
 MEMBER = "1=alpha@192.0.2.1"
+SAME = "that all members can use, global or private (fd00::/8)"
+LINK_LOCAL = ("is link-local, which each host can reach by an interface of its own only; "
+              "give one " + SAME)
+INTERFACE = ("names the interface 'lo', which is this host's affair; give an address " +
+             SAME)
 # --member or another option, what is said of it
 BAD_MEMBERS = [
     ("alpha", "member 'alpha': is not of the form ID=NAME@ADDRESS:PORT; "
@@ -257,10 +275,13 @@ BAD_MEMBERS = [
                           "reserved address; give the address at which this member listens"),
     ("1=ff02::1", "member '1=ff02::1': address 'ff02::1': is a multicast address; give the "
                   "address at which this member listens"),
-    ("1=fe80::1", "member '1=fe80::1': address 'fe80::1': is link-local and names no "
-                  "interface (fe80::1%eth0); give the address at which this member listens"),
-    ("1=fe80::1%nowhere0", "member '1=fe80::1%nowhere0': address 'fe80::1%nowhere0': there "
-                           "is no interface 'nowhere0' here"),
+    ("1=fe80::1", "member '1=fe80::1': address 'fe80::1': " + LINK_LOCAL),
+    ("1=[febf::1]:1", "member '1=[febf::1]:1': address '[febf::1]:1': " + LINK_LOCAL),
+    ("1=fe80::1%lo", "member '1=fe80::1%lo': address 'fe80::1%lo': " + INTERFACE),
+    ("1=[fd00::1%lo]:1", "member '1=[fd00::1%lo]:1': address '[fd00::1%lo]:1': " + INTERFACE),
+    ("1=192.0.2.1%lo", "member '1=192.0.2.1%lo': address '192.0.2.1%lo': " + INTERFACE),
+    ("1=::ffff:192.0.2.1", "member '1=::ffff:192.0.2.1': address '::ffff:192.0.2.1': is an "
+                           "IPv4 address written as IPv6; write the IPv4 address"),
     ("1=[2001:db8::1", "member '1=[2001:db8::1': address '[2001:db8::1': brackets do not "
                        "match; write [ADDRESS]:PORT"),
     ("1=a b@192.0.2.1", "member '1=a b@192.0.2.1': name 'a b': has a character that is not "
@@ -290,20 +311,10 @@ def _():
                  member], line + "; see 'qbdadm create --help'", 2)
 
 
-@tests.test("names, ids and sizes that cannot work are refused")
+@tests.test("ids and sizes that cannot work are refused")
 def _():
     rest = ["--token-file", "t", "--disk", "d", "--member", MEMBER]
     hint = "; see 'qbdadm create --help'"
-    long = "n" * 64
-    for name, line in [
-            ("", "device name: is empty; give it a name"),
-            ("a/b", "device name 'a/b': has a character that is not allowed; use letters, "
-                    "digits, '.', '_' and '-'"),
-            ("..", "device name '..': begins with '.'; begin with a letter or digit"),
-            ("é", "device name 'é': has a character that is not allowed; use letters, "
-                  "digits, '.', '_' and '-'"),
-            (long, "device name '%s...': is too long; at most 63 characters" % ("n" * 40))]:
-        refused(["create", name, "--id", "1", *rest], line + hint, 2)
     for number, line in [
             ("0", "--id '0': is not a number from 1 to 4294967294"),
             ("1x", "--id '1x': is not a number from 1 to 4294967294"),
@@ -317,6 +328,90 @@ def _():
                 (size, hint), 2)
     refused(["create", "v", "--id", "1", "--size", "8E", *rest],
             "size '8E': is too large; less than 8E" + hint, 2)
+    for option, possible in [("--size", "at least 4K"), ("--log-size", "at least 8M"),
+                             ("--extent-size", "a power of two from 64K to 64M")]:
+        for zero in "0", "0K", "0.0001":
+            refused(["create", "v", "--id", "1", option, zero, *rest],
+                    "%s '%s': is nothing; use %s, or leave the option out%s" %
+                    (option, zero, possible, hint), 2)
+
+
+BAD_NAMES = [
+    ("", "device name: is empty; give it a name"),
+    ("a/b", "device name 'a/b': has a character that is not allowed; use letters, digits, "
+            "'.', '_' and '-'"),
+    ("..", "device name '..': begins with '.'; begin with a letter or digit"),
+    ("é", "device name 'é': has a character that is not allowed; use letters, digits, '.', "
+          "'_' and '-'"),
+    ("n" * 64, "device name '%s...': is too long; at most 63 characters" % ("n" * 40)),
+    ("n" * 100000, "device name '%s...': is too long; at most 63 characters" % ("n" * 40)),
+]
+
+
+@tests.test("names that no device can have are refused everywhere")
+def _():
+    for before, after in [(["create"], ["--id", "1", "--token-file", "t", "--disk", "d",
+                                        "--member", MEMBER]),
+                          (["up"], ["--disk", "d"]), (["status"], []), (["down"], []),
+                          (["set"], ["--heartbeat", "5"]), (["events"], []),
+                          (["leader", "show"], []), (["leader", "move"], ["alpha"])]:
+        for name, line in BAD_NAMES:
+            refused([*before, name, *after],
+                    "%s; see 'qbdadm %s --help'" % (line, " ".join(before)), 2)
+
+
+def part(name, *arguments):
+    """A part of the tool by itself, where no argument leads: (status, output, errors)."""
+    result = subprocess.run([os.path.join(BUILT, "parts"), name, *arguments], text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    return result.returncode, result.stdout, result.stderr
+
+
+@tests.test("no request overflows its message, however long what it is about")
+def _():
+    tap.equal(part("requests"), (0, "", ""), "requests")
+
+
+@tests.test("no link is made for a name that is none")
+def _():
+    for name in "../../nowhere/x", "a/b", "", "a\n":
+        tap.equal(part("link", name),
+                  (0, "", "qbdadm: warning: /dev/qbd77: gets no link: its name is none that "
+                          "a device can have\n"), "link of %r" % name)
+
+
+@tests.test("a plan uses the disk, and the module finds it good, whatever the size")
+def _():
+    tap.equal(part("plans"), (0, "", ""), "plans")
+
+
+@tests.test("plans of what no member can hold in memory are refused")
+def _():
+    mib = 1 << 20
+    for disk, size, log, extent, line in [
+            (1 << 49, 0, 0, 0, "a device of 512 TiB has more extents of 1.0 MiB than a member "
+                               "can keep in memory; use --extent-size 2M"),
+            (1 << 49, 1 << 48, 0, 0, "a device of 256 TiB has more extents of 1.0 MiB than a "
+                                     "member can keep in memory; use --extent-size 2M"),
+            (1 << 49, (1 << 48) - mib, 0, 0, None),
+            (1 << 49, 0, 0, 2 << 20, None),
+            (1 << 46, 1 << 45, 0, 1 << 16, "a device of 32.0 TiB has more extents of 64.0 KiB "
+                                           "than a member can keep in memory; use "
+                                           "--extent-size 256K"),
+            (1 << 46, 1 << 44, 0, 1 << 16, "a device of 16.0 TiB has more extents of 64.0 KiB "
+                                           "than a member can keep in memory; use "
+                                           "--extent-size 128K"),
+            (1 << 46, (1 << 44) - (1 << 16), 0, 1 << 16, None),
+            (1 << 55, 0, 0, 0, "a device of 32.0 PiB has more extents than a member can keep "
+                               "in memory, however large; use --extent-size 64M and --size "
+                               "17179869120M at most"),
+            (1 << 55, 17179869120 * mib, 0, 64 * mib, None),
+            (1 << 42, 0, 1 << 39, 0, "a log of 512 GiB is more than a member can index in "
+                                     "memory; use --log-size 524287M at most"),
+            (1 << 42, 0, 524287 * mib, 0, None)]:
+        found = part("plan", *map(str, (disk, size, log, extent)))
+        tap.equal(found[::2], (1, "x: %s\n" % line) if line else (0, ""),
+                  "plan %s" % [disk, size, log, extent])
 
 
 # ---- tokens ------------------------------------------------------------------
@@ -578,6 +673,20 @@ def _():
         tap.equal(status, 1, "%s %d" % (field, value))
         tap.check("no superblock copy is good (block 0: invalid: " in errors, errors)
         tap.equal(json.loads(output)["superblocks"][0]["verdict"], "invalid", "verdict")
+
+
+@tests.test("disks whose device's name is none are refused")
+def _():
+    for name in "../../etc/x\n", "a/b", "..", "-a", "a b", "a\x1b[2J":
+        disk = busy_disk()
+        disk.name = name
+        bad_image(disk, "no superblock copy is good (block 0: invalid: the device's name in "
+                        "it is none that a device can have); look with 'qbdadm dump', or "
+                        "give this replica up and make it anew under another id")
+    # A member's may be anything, but not what a terminal would obey.
+    disk = busy_disk()
+    disk.members = layout.membership([layout.member(1, "\x1b[2Jx", "192.0.2.1")])
+    tap.check("\x1b" not in done("dump", image(disk)), "the name is printed as it is")
 
 
 @tests.test("truncated disks are called that")

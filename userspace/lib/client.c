@@ -20,11 +20,13 @@
 /**
  * struct exchange - one request and what came back
  * @take: called for each data message; may be NULL
+ * @too_long: an attribute had no room in the message any more
  * @text: the module's words on an error, or ""
  */
 struct exchange {
 	int (*take)(void *context, const struct nlmsghdr *message);
 	void *context;
+	bool too_long;
 	char text[512];
 };
 
@@ -46,6 +48,30 @@ static struct nlmsghdr *begin(struct qbd_client *client, uint16_t type, uint16_t
 static struct nlmsghdr *begin_qbd(struct qbd_client *client, uint16_t flags, uint8_t command)
 {
 	return begin(client, client->family, flags, command, QBD_FAMILY_VERSION);
+}
+
+/*
+ * Attributes of a request. What has no room is left out, and transact() then sends
+ * nothing.
+ */
+static void put_text(struct exchange *exchange, struct nlmsghdr *message, uint16_t type,
+		     const char *text)
+{
+	exchange->too_long |= !mnl_attr_put_strz_check(message, QBD_CLIENT_BUFFER_SIZE, type,
+						       text);
+}
+
+static void put_u32(struct exchange *exchange, struct nlmsghdr *message, uint16_t type,
+		    uint32_t value)
+{
+	exchange->too_long |= !mnl_attr_put_u32_check(message, QBD_CLIENT_BUFFER_SIZE, type,
+						      value);
+}
+
+static void put_flag(struct exchange *exchange, struct nlmsghdr *message, uint16_t type)
+{
+	exchange->too_long |= !mnl_attr_put_check(message, QBD_CLIENT_BUFFER_SIZE, type, 0,
+						  NULL);
 }
 
 /* The text that the kernel put behind an error. */
@@ -114,6 +140,8 @@ static int transact(struct qbd_client *client, struct nlmsghdr *message,
 	int result = 1;
 
 	exchange->text[0] = '\0';
+	if (exchange->too_long)
+		return -E2BIG;
 	if (mnl_socket_sendto(client->socket, message, message->nlmsg_len) < 0)
 		return -errno;
 	while (result == 1) {
@@ -144,6 +172,9 @@ static int fail(struct qbd_error *error, const char *name, int result,
 	const char *words = exchange->text;
 	char text[128];
 
+	if (exchange->too_long)
+		return qbd_fail(error, -result, "'%.40s...': is too long, no device or disk is called so",
+				name);
 	if (words[0] && begins_with(words, name))
 		return qbd_fail(error, -result, "%s", words);
 	if (!words[0] && result == -EPERM) {
@@ -196,7 +227,7 @@ static int find_family(struct qbd_client *client)
 	struct nlmsghdr *message;
 
 	message = begin(client, GENL_ID_CTRL, NLM_F_ACK, CTRL_CMD_GETFAMILY, 1);
-	mnl_attr_put_strz(message, CTRL_ATTR_FAMILY_NAME, QBD_FAMILY_NAME);
+	put_text(&exchange, message, CTRL_ATTR_FAMILY_NAME, QBD_FAMILY_NAME);
 	return transact(client, message, &exchange);
 }
 
@@ -268,7 +299,8 @@ void qbd_client_close(struct qbd_client *client)
 
 /* ---- requests ----------------------------------------------------------- */
 
-static void put_settings(struct nlmsghdr *message, const struct qbd_settings_wish *wish)
+static void put_settings(struct exchange *exchange, struct nlmsghdr *message,
+			 const struct qbd_settings_wish *wish)
 {
 	const struct qbd_settings *settings = &wish->settings;
 	const struct {
@@ -289,10 +321,14 @@ static void put_settings(struct nlmsghdr *message, const struct qbd_settings_wis
 
 	if (!wish->given)
 		return;
-	nest = mnl_attr_nest_start(message, QBD_A_DEVICE_SETTINGS);
+	nest = mnl_attr_nest_start_check(message, QBD_CLIENT_BUFFER_SIZE,
+					 QBD_A_DEVICE_SETTINGS);
+	exchange->too_long |= !nest;
+	if (!nest)
+		return;
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
 		if (wish->given & values[i].given)
-			mnl_attr_put_u32(message, values[i].attribute, values[i].value);
+			put_u32(exchange, message, values[i].attribute, values[i].value);
 	mnl_attr_nest_end(message, nest);
 }
 
@@ -327,10 +363,10 @@ int qbd_client_up(struct qbd_client *client, const struct qbd_up_wish *wish,
 	int result;
 
 	memset(reply, 0, sizeof(*reply));
-	mnl_attr_put_strz(message, QBD_A_DEVICE_DISK, wish->disk);
+	put_text(&exchange, message, QBD_A_DEVICE_DISK, wish->disk);
 	if (wish->memory_bytes)
-		mnl_attr_put_u32(message, QBD_A_DEVICE_MEMORY_BYTES, wish->memory_bytes);
-	put_settings(message, &wish->settings);
+		put_u32(&exchange, message, QBD_A_DEVICE_MEMORY_BYTES, wish->memory_bytes);
+	put_settings(&exchange, message, &wish->settings);
 	result = transact(client, message, &exchange);
 	return result ? fail(error, wish->disk, result, &exchange) : 0;
 }
@@ -342,9 +378,9 @@ int qbd_client_down(struct qbd_client *client, const char *name, bool force,
 	struct exchange exchange = { 0 };
 	int result;
 
-	mnl_attr_put_strz(message, QBD_A_DEVICE_NAME, name);
+	put_text(&exchange, message, QBD_A_DEVICE_NAME, name);
 	if (force)
-		mnl_attr_put(message, QBD_A_DEVICE_FORCE, 0, NULL);
+		put_flag(&exchange, message, QBD_A_DEVICE_FORCE);
 	result = transact(client, message, &exchange);
 	return result ? fail(error, name, result, &exchange) : 0;
 }
@@ -356,8 +392,8 @@ int qbd_client_set(struct qbd_client *client, const char *name,
 	struct exchange exchange = { 0 };
 	int result;
 
-	mnl_attr_put_strz(message, QBD_A_DEVICE_NAME, name);
-	put_settings(message, wish);
+	put_text(&exchange, message, QBD_A_DEVICE_NAME, name);
+	put_settings(&exchange, message, wish);
 	result = transact(client, message, &exchange);
 	return result ? fail(error, name, result, &exchange) : 0;
 }
@@ -369,9 +405,9 @@ int qbd_client_leader_move(struct qbd_client *client, const char *name, uint32_t
 	struct exchange exchange = { 0 };
 	int result;
 
-	mnl_attr_put_strz(message, QBD_A_DEVICE_NAME, name);
+	put_text(&exchange, message, QBD_A_DEVICE_NAME, name);
 	if (member)
-		mnl_attr_put_u32(message, QBD_A_DEVICE_MEMBER, member);
+		put_u32(&exchange, message, QBD_A_DEVICE_MEMBER, member);
 	result = transact(client, message, &exchange);
 	return result ? fail(error, name, result, &exchange) : 0;
 }
@@ -390,7 +426,7 @@ int qbd_client_status(struct qbd_client *client, const char *name,
 	struct nlmsghdr *message = begin_qbd(client, NLM_F_ACK, QBD_CMD_STATUS);
 	int result;
 
-	mnl_attr_put_strz(message, QBD_A_DEVICE_NAME, name);
+	put_text(&exchange, message, QBD_A_DEVICE_NAME, name);
 	result = transact(client, message, &exchange);
 	return result ? fail(error, name, result, &exchange) : 0;
 }

@@ -18,6 +18,7 @@
 
 #include "format/superblock.h"
 #include "lib/disk.h"
+#include "store/layout.h"
 
 #define ZERO_CHUNK_BLOCKS	256u
 
@@ -86,14 +87,15 @@ static bool describe_member(const char *path, char *text, size_t size)
 {
 	struct qbd_superblock *superblock = qbd_disk_buffer(1);
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	struct qbd_geometry geometry;
 	bool found = false;
+	const char *why;
 
 	if (superblock && fd >= 0 &&
 	    pread(fd, superblock, sizeof(*superblock), 0) == (ssize_t)sizeof(*superblock) &&
-	    le32_to_cpu(superblock->header.magic) == QBD_SUPERBLOCK_MAGIC &&
-	    le32_to_cpu(superblock->header.checksum) == qbd_block_checksum(superblock)) {
-		snprintf(text, size, "member %u of %.63s, it seems, is up on it",
-			 le32_to_cpu(superblock->member_id), superblock->name);
+	    qbd_superblock_check(superblock, 0, &geometry, &why) == QBD_BLOCK_GOOD) {
+		snprintf(text, size, "member %u of %s, it seems, is up on it",
+			 geometry.member_id, geometry.name);
 		found = true;
 	}
 	if (fd >= 0)

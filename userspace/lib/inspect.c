@@ -90,7 +90,6 @@ static enum qbd_verdict judge_superblock(const struct qbd_superblock *superblock
 	enum qbd_block_verdict theirs;
 	struct qbd_geometry geometry;
 	enum qbd_verdict verdict;
-	struct qbd_error error;
 	const char *why;
 
 	verdict = judge_header(superblock, QBD_SUPERBLOCK_MAGIC, block, NULL, reason);
@@ -105,10 +104,6 @@ static enum qbd_verdict judge_superblock(const struct qbd_superblock *superblock
 	verdict = agree(theirs, why, reason);
 	if (verdict != QBD_VERDICT_GOOD)
 		return verdict;
-	if (qbd_check_name("name", geometry.name, QBD_NAME_SIZE, &error)) {
-		SAY(reason, "the device's name is none");
-		return QBD_VERDICT_INVALID;
-	}
 	if (backing > disk_blocks) {
 		SAY(reason, "was made for a disk of %" PRIu64 " blocks, this one has %" PRIu64,
 		    backing, disk_blocks);

@@ -3,11 +3,11 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/check.h"
 #include "lib/parse.h"
 
 static int size_shift(const char *suffix)
@@ -78,22 +78,23 @@ int qbd_parse_number(const char *what, const char *text, uint64_t minimum,
 int qbd_check_name(const char *what, const char *name, size_t size,
 		   struct qbd_error *error)
 {
-	static const char allowed[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-
-	if (!name[0])
+	switch (qbd_name_check(name, size)) {
+	case QBD_NAME_EMPTY:
 		return qbd_fail(error, EINVAL, "%s: is empty; give it a name", what);
-	if (strlen(name) >= size)
+	case QBD_NAME_LONG:
 		return qbd_fail(error, EINVAL, "%s '%.40s...': is too long; at most %zu characters",
 				what, name, size - 1);
-	if (name[strspn(name, allowed)])
+	case QBD_NAME_CHARACTER:
 		return qbd_fail(error, EINVAL,
 				"%s '%s': has a character that is not allowed; use letters, digits, '.', '_' and '-'",
 				what, name);
-	if (!isalnum((unsigned char)name[0]))
+	case QBD_NAME_BEGINNING:
 		return qbd_fail(error, EINVAL,
 				"%s '%s': begins with '%c'; begin with a letter or digit",
 				what, name, name[0]);
+	case QBD_NAME_GOOD:
+		break;
+	}
 	return 0;
 }
 
@@ -112,32 +113,38 @@ static int parse_port(const char *whole, const char *text, uint16_t *port,
 	return 0;
 }
 
-static int check_address(const char *whole, int family, const uint8_t *bytes,
-			 uint32_t scope, struct qbd_error *error)
+static int check_address(const char *whole, const struct qbd_address *address,
+			 struct qbd_error *error)
 {
-	static const uint8_t zero[16];
+	static const char listens[] = "give the address at which this member listens";
+	const char *remedy = listens;
 	const char *why = NULL;
 
-	if (family == 4) {
-		if (!memcmp(bytes, zero, 4))
-			why = "is the unspecified address";
-		else if (bytes[0] >= 224 && bytes[0] <= 239)
-			why = "is a multicast address";
-		else if (bytes[0] == 0 || bytes[0] >= 240)
-			why = "is a reserved address";
-	} else {
-		if (!memcmp(bytes, zero, 16))
-			why = "is the unspecified address";
-		else if (bytes[0] == 0xff)
-			why = "is a multicast address";
-		else if (bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80 && !scope)
-			why = "is link-local and names no interface (fe80::1%eth0)";
-	}
-	if (!why)
+	switch (qbd_address_check(address)) {
+	case QBD_ADDRESS_UNSPECIFIED:
+		why = "is the unspecified address";
+		break;
+	case QBD_ADDRESS_MULTICAST:
+		why = "is a multicast address";
+		break;
+	case QBD_ADDRESS_FAMILY:
+	case QBD_ADDRESS_PORT:
+	case QBD_ADDRESS_RESERVED:
+		why = "is a reserved address";
+		break;
+	case QBD_ADDRESS_SCOPE:
+	case QBD_ADDRESS_LINK_LOCAL:
+		why = "is link-local, which each host can reach by an interface of its own only";
+		remedy = "give one that all members can use, global or private (fd00::/8)";
+		break;
+	case QBD_ADDRESS_MAPPED:
+		why = "is an IPv4 address written as IPv6";
+		remedy = "write the IPv4 address";
+		break;
+	case QBD_ADDRESS_GOOD:
 		return 0;
-	return qbd_fail(error, EINVAL,
-			"address '%s': %s; give the address at which this member listens",
-			whole, why);
+	}
+	return qbd_fail(error, EINVAL, "address '%s': %s; %s", whole, why, remedy);
 }
 
 /* Split "host", "host:port", "[host]:port" into @host and @port_text. */
@@ -175,7 +182,6 @@ int qbd_parse_address(const char *text, struct qbd_address *address,
 {
 	uint8_t bytes[16] = { 0 };
 	uint16_t port = QBD_DEFAULT_PORT;
-	uint32_t scope = 0;
 	const char *port_text;
 	char host[72];
 	char *percent;
@@ -186,15 +192,15 @@ int qbd_parse_address(const char *text, struct qbd_address *address,
 	if (result)
 		return result;
 	percent = strchr(host, '%');
-	if (percent) {
-		*percent = '\0';
-		scope = if_nametoindex(percent + 1);
-		if (!scope)
-			return qbd_fail(error, ENODEV,
-					"address '%s': there is no interface '%s' here",
-					text, percent + 1);
-	}
-	if (!percent && inet_pton(AF_INET, host, bytes) == 1)
+	/*
+	 * An interface's number is this host's, and the list of members has to be the
+	 * same on all.
+	 */
+	if (percent)
+		return qbd_fail(error, EINVAL,
+				"address '%s': names the interface '%s', which is this host's affair; give an address that all members can use, global or private (fd00::/8)",
+				text, percent + 1);
+	if (inet_pton(AF_INET, host, bytes) == 1)
 		family = 4;
 	else if (inet_pton(AF_INET6, host, bytes) == 1)
 		family = 6;
@@ -207,15 +213,11 @@ int qbd_parse_address(const char *text, struct qbd_address *address,
 		if (result)
 			return result;
 	}
-	result = check_address(text, family, bytes, scope, error);
-	if (result)
-		return result;
 	memset(address, 0, sizeof(*address));
 	address->family = cpu_to_le16(family);
 	address->port = cpu_to_le16(port);
-	address->scope = cpu_to_le32(scope);
 	memcpy(address->bytes, bytes, family == 4 ? 4 : 16);
-	return 0;
+	return check_address(text, address, error);
 }
 
 const char *qbd_address_text(const struct qbd_address *address, char *text)

@@ -49,6 +49,9 @@ static int compute_log(const char *path, const struct qbd_plan_wish *wish,
 				path, bytes,
 				qbd_size_text((uint64_t)QBD_LOG_BLOCKS_MIN << QBD_BLOCK_SHIFT,
 					      least));
+	if (plan->log_blocks > QBD_LOG_BLOCKS_MAX)
+		return qbd_fail(error, EINVAL, "%s: a log of %s is more than a member can index in memory; use --log-size %uM at most",
+				path, qbd_size_text(bytes, least), QBD_LOG_BLOCKS_MAX >> 8);
 	return 0;
 }
 
@@ -89,6 +92,57 @@ static uint64_t data_room(const struct qbd_plan *plan)
 	return end > plan->data_block ? end - plan->data_block : 0;
 }
 
+/*
+ * The largest device, in whole MiB; placed then. A smaller device may have a smaller
+ * table, and a table that crosses a MiB takes one from the data: so the room for the
+ * table of the whole disk is found first, then that of the table for this room, and
+ * what that is too much is taken off.
+ */
+static uint64_t place_largest(struct qbd_plan *plan)
+{
+	uint64_t room;
+
+	place(plan, plan->backing_blocks);
+	room = data_room(plan);
+	place(plan, room ? room : 1);
+	room = round_down(data_room(plan), QBD_ALIGNMENT_BLOCKS);
+	place(plan, room ? room : 1);
+	while (room > data_room(plan)) {
+		room -= QBD_ALIGNMENT_BLOCKS;
+		place(plan, room ? room : 1);
+	}
+	return room;
+}
+
+/* What a member that is up has of every extent has to fit into its memory. */
+static int check_extent_count(const char *path, const struct qbd_plan *plan,
+			      struct qbd_error *error)
+{
+	char device[QBD_SIZE_TEXT_SIZE], extent[QBD_SIZE_TEXT_SIZE];
+	uint64_t most = (uint64_t)QBD_EXTENTS_MAX;
+	uint32_t shift = plan->extent_shift - QBD_BLOCK_SHIFT;
+	uint32_t least = shift;
+	char use[16];
+
+	while (plan->device_blocks > most << least)
+		least++;
+	if (least == shift)
+		return 0;
+	qbd_size_text(plan->device_blocks << QBD_BLOCK_SHIFT, device);
+	qbd_size_text(1ULL << plan->extent_shift, extent);
+	snprintf(use, sizeof(use), least < 8 ? "%uK" : "%uM",
+		 least < 8 ? 4u << least : 1u << (least - 8));
+	if (least <= QBD_EXTENT_SHIFT_MAX - QBD_BLOCK_SHIFT)
+		return qbd_fail(error, EINVAL,
+				"%s: a device of %s has more extents of %s than a member can keep in memory; use --extent-size %s",
+				path, device, extent, use);
+	return qbd_fail(error, EINVAL,
+			"%s: a device of %s has more extents than a member can keep in memory, however large; use --extent-size %uM and --size %"
+			PRIu64 "M at most",
+			path, device, 1u << (QBD_EXTENT_SHIFT_MAX - 20),
+			most << (QBD_EXTENT_SHIFT_MAX - 20));
+}
+
 int qbd_plan_compute(const char *path, uint64_t backing_blocks,
 		     const struct qbd_plan_wish *wish, struct qbd_plan *plan,
 		     struct qbd_error *error)
@@ -108,11 +162,7 @@ int qbd_plan_compute(const char *path, uint64_t backing_blocks,
 	if (wish->device_bytes && !wanted)
 		return qbd_fail(error, EINVAL, "%s: a device of %" PRIu64 " bytes is too small; at least one block of 4K",
 				path, wish->device_bytes);
-	/* The table for the whole disk is a little large; one step makes it fit. */
-	place(plan, backing_blocks);
-	room = data_room(plan);
-	place(plan, room ? room : 1);
-	room = round_down(data_room(plan), QBD_ALIGNMENT_BLOCKS);
+	room = place_largest(plan);
 	if (!room)
 		return qbd_fail(error, ENOSPC,
 				"%s: is too small: %s, of which the log takes %s; at least %" PRIu64
@@ -120,17 +170,15 @@ int qbd_plan_compute(const char *path, uint64_t backing_blocks,
 				path, qbd_size_text(backing_blocks << QBD_BLOCK_SHIFT, have),
 				qbd_size_text(plan->log_blocks << QBD_BLOCK_SHIFT, log),
 				(plan->data_block >> 8) + 2);
-	if (!wanted) {
-		place(plan, room);
-		return 0;
-	}
+	if (!wanted)
+		return check_extent_count(path, plan, error);
 	place(plan, wanted <= backing_blocks ? wanted : backing_blocks);
 	if (wanted > data_room(plan))
 		return qbd_fail(error, ENOSPC,
 				"%s: a device of %s does not fit; this disk has room for --size %"
 				PRIu64 "M at most",
 				path, qbd_size_text(wanted << QBD_BLOCK_SHIFT, most), room >> 8);
-	return 0;
+	return check_extent_count(path, plan, error);
 }
 
 static void fill_header(struct qbd_block_header *header, uint32_t magic, uint64_t block,

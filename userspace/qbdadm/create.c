@@ -51,6 +51,19 @@ static const struct option create_options[] = {
 	{ }
 };
 
+/* 0 would mean the default: nobody means that who writes it. */
+static int take_size(const char *option, const char *possible, uint64_t *bytes,
+		     struct qbd_error *error)
+{
+	int result = qbd_parse_size(optarg, bytes, error);
+
+	if (!result && !*bytes)
+		result = qbd_fail(error, EINVAL,
+				  "%s '%s': is nothing; use %s, or leave the option out",
+				  option, optarg, possible);
+	return result;
+}
+
 /* One option's value into @arguments. Return: 0 or -errno with the line. */
 static int take_option(struct create_arguments *arguments, int option,
 		       struct qbd_error *error)
@@ -71,11 +84,14 @@ static int take_option(struct create_arguments *arguments, int option,
 	case OPTION_MEMBER:
 		return qbd_parse_members(optarg, &arguments->members, error);
 	case OPTION_SIZE:
-		return qbd_parse_size(optarg, &arguments->wish.device_bytes, error);
+		return take_size("--size", "at least 4K", &arguments->wish.device_bytes,
+				 error);
 	case OPTION_LOG_SIZE:
-		return qbd_parse_size(optarg, &arguments->wish.log_bytes, error);
+		return take_size("--log-size", "at least 8M", &arguments->wish.log_bytes,
+				 error);
 	case OPTION_EXTENT_SIZE:
-		return qbd_parse_size(optarg, &arguments->wish.extent_bytes, error);
+		return take_size("--extent-size", "a power of two from 64K to 64M",
+				 &arguments->wish.extent_bytes, error);
 	case OPTION_FORCE:
 		arguments->force = true;
 		return 0;
@@ -203,12 +219,17 @@ static void print_created_json(const struct create_arguments *arguments,
 {
 	const struct qbd_plan *plan = &parameters->plan;
 	struct json_object *object = json_object_new_object();
-	char configuration[QBD_CONFIGURATION_TEXT_SIZE], uuid[37];
+	const struct qbd_member_layout *self =
+		qbd_member_by_id(parameters->members, parameters->member_id);
+	char configuration[QBD_CONFIGURATION_TEXT_SIZE], address[QBD_ADDRESS_TEXT_SIZE];
+	char uuid[37];
 
 	uuid_unparse_lower(parameters->token->uuid, uuid);
 	qbdadm_json_string(object, "name", parameters->name);
 	qbdadm_json_string(object, "uuid", uuid);
 	qbdadm_json_number(object, "member_id", parameters->member_id);
+	qbdadm_json_string(object, "member_name", self->name);
+	qbdadm_json_string(object, "address", qbd_address_text(&self->address, address));
 	qbdadm_json_number(object, "members", le32_to_cpu(parameters->members->count));
 	qbdadm_json_string(object, "disk", arguments->disk);
 	qbdadm_json_number(object, "device_bytes", plan->device_blocks << QBD_BLOCK_SHIFT);
@@ -252,8 +273,9 @@ static int run_create(const struct qbdadm_command *command, int argc, char **arg
 
 	if (parse_arguments(command, argc, argv, &arguments, &status))
 		return status;
-	if (qbd_check_name("device name", arguments.name, QBD_NAME_SIZE, &error) ||
-	    qbd_parse_number("--id", arguments.id_text, 1, UINT32_MAX - 1, &id, &error))
+	if (!qbdadm_name_good(command, arguments.name, &status))
+		return status;
+	if (qbd_parse_number("--id", arguments.id_text, 1, UINT32_MAX - 1, &id, &error))
 		return qbdadm_usage(command, "%s", error.text);
 	if (!qbd_member_by_id(&arguments.members, (uint32_t)id))
 		return qbdadm_usage(command, "create: --id %" PRIu64 " is none of the members given; name this host with --member too",
@@ -293,7 +315,7 @@ const struct qbdadm_command qbdadm_create = {
 "                      HOST is what status calls the member, port 7900 by default\n"
 "  --size SIZE         of the device, for example 10G; rounded down to 4 KiB;\n"
 "                      by default all that fits, rounded down to 1 MiB\n"
-"  --log-size SIZE     of the log, rounded down to 1 MiB, at least 8M;\n"
+"  --log-size SIZE     of the log, rounded down to 1 MiB, 8M to less than 512G;\n"
 "                      by default 1/64 of the disk, between 16M and 256M\n"
 "  --extent-size SIZE  a power of two from 64K to 64M, 1M by default\n"
 "  --force             destroy what is on the disk; never one that is in use\n"

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <uuid/uuid.h>
 
+#include "format/check.h"
 #include "lib/inspect.h"
 #include "lib/plan.h"
 #include "lib/parse.h"
@@ -58,7 +59,10 @@ static struct json_object *members_json(const struct qbd_membership_layout *memb
 		uint16_t flags = le16_to_cpu(member->flags);
 		char address[QBD_ADDRESS_TEXT_SIZE], name[QBD_MEMBER_NAME_SIZE + 1];
 
-		snprintf(name, sizeof(name), "%.*s", QBD_MEMBER_NAME_SIZE, member->name);
+		/* Whatever is on the disk: a terminal has to stand it. */
+		snprintf(name, sizeof(name), "%s",
+			 qbd_name_check(member->name, QBD_MEMBER_NAME_SIZE) ==
+			 QBD_NAME_GOOD ? member->name : "?");
 		qbdadm_json_number(object, "id", le32_to_cpu(member->id));
 		qbdadm_json_string(object, "name", name);
 		qbdadm_json_string(object, "address",

@@ -139,6 +139,8 @@ static int run_events(const struct qbdadm_command *command, int argc, char **arg
 	if (optind + 1 < argc)
 		return qbdadm_usage(command, "events: one NAME at most");
 	chosen.name = argv[optind];
+	if (chosen.name && !qbdadm_name_good(command, chosen.name, &status))
+		return status;
 	if (qbd_client_open(&client, true, &error))
 		return qbdadm_failed(&error);
 	status = follow(&client, &chosen);

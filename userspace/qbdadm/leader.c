@@ -113,6 +113,8 @@ static int run_leader(const struct qbdadm_command *command, int argc, char **arg
 	if (to && !moves)
 		return qbdadm_usage(command, "%s: --to is for 'leader move'", command->name);
 	name = argv[optind];
+	if (!qbdadm_name_good(command, name, &status))
+		return status;
 	if (moves && !to)
 		to = argv[optind + 1];
 	if (qbd_client_open(&client, false, &error))
@@ -136,7 +138,8 @@ const struct qbdadm_command qbdadm_leader_move = {
 	.synopsis = "NAME [MEMBER | --to MEMBER] [--json]",
 	.summary = "Hand leadership to a member, by name or id; by default the fittest",
 	.details =
-"Ends when it has happened or failed. I/O pauses for an instant and goes on.\n"
+"Ends when it has happened or failed, after ten seconds at most. I/O pauses for an\n"
+"instant and goes on.\n"
 "\n"
 "  --to MEMBER   name or id\n"
 "  --json        print JSON\n",

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "format/check.h"
 #include "qbdadm/links.h"
 #include "qbdadm/qbdadm.h"
 
@@ -68,6 +69,12 @@ void qbdadm_make_link(const char *name, uint32_t number)
 {
 	char path[128], fresh[160], target[32];
 
+	/* The module brings no such device up; but it is root who writes here. */
+	if (qbd_name_check(name, QBD_NAME_SIZE) != QBD_NAME_GOOD) {
+		qbdadm_warn("/dev/qbd%u: gets no link: its name is none that a device can have",
+			    number);
+		return;
+	}
 	snprintf(path, sizeof(path), LINK_DIRECTORY "/%s", name);
 	snprintf(target, sizeof(target), "../qbd%u", number);
 	if (udev_runs())
@@ -102,6 +109,8 @@ void qbdadm_remove_link(const char *name, uint32_t number)
 {
 	char path[128];
 
+	if (qbd_name_check(name, QBD_NAME_SIZE) != QBD_NAME_GOOD)
+		return;
 	snprintf(path, sizeof(path), LINK_DIRECTORY "/%s", name);
 	if (leads_to(path, number))
 		unlink(path);

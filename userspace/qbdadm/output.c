@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "format/format.h"
+#include "lib/parse.h"
 #include "qbdadm/qbdadm.h"
 
 int qbdadm_failed(const struct qbd_error *error)
@@ -35,6 +37,16 @@ int qbdadm_usage(const struct qbdadm_command *command, const char *format, ...)
 	else
 		fputs("; see 'qbdadm --help'\n", stderr);
 	return QBDADM_USAGE;
+}
+
+bool qbdadm_name_good(const struct qbdadm_command *command, const char *name, int *status)
+{
+	struct qbd_error error;
+
+	if (!qbd_check_name("device name", name, QBD_NAME_SIZE, &error))
+		return true;
+	*status = qbdadm_usage(command, "%s", error.text);
+	return false;
 }
 
 void qbdadm_warn(const char *format, ...)
@@ -73,10 +85,19 @@ int qbdadm_flush(int status)
 	return QBDADM_FAILED;
 }
 
-/* An option that getopt did not like; @word is where it stopped. */
-static int complain(const struct qbdadm_command *command, const char *word)
+/*
+ * An option that getopt did not like. It leaves a letter in optopt, and then @word,
+ * the last one that it is done with, may be another; of a long option optopt has
+ * nothing, or, if the option got a value that it does not take, its number.
+ */
+static int complain(const struct qbdadm_command *command, const struct option *options,
+		    const char *word)
 {
-	if (strncmp(word, "--", 2))
+	bool letter = optopt;
+
+	for (; options->name; options++)
+		letter &= options->val != optopt;
+	if (letter)
 		return qbdadm_usage(command, "%s: unknown option '-%c'", command->name, optopt);
 	if (strchr(word, '='))
 		return qbdadm_usage(command, "%s: option '%.*s' takes no value or is unknown",
@@ -103,7 +124,7 @@ int qbdadm_next_option(const struct qbdadm_command *command, int argc, char **ar
 		return -2;
 	}
 	if (option == '?') {
-		*status = complain(command, optind > 0 ? argv[optind - 1] : "");
+		*status = complain(command, options, optind > 0 ? argv[optind - 1] : "");
 		return -2;
 	}
 	return option;

@@ -62,6 +62,8 @@ int qbdadm_failed_for(const char *name, const char *what, const struct qbd_error
 /* A usage error: the line and a pointer to --help. Return: QBDADM_USAGE. */
 int qbdadm_usage(const struct qbdadm_command *command, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* Can a device have this name? Else the usage error, its status in @status. */
+bool qbdadm_name_good(const struct qbdadm_command *command, const char *name, int *status);
 void qbdadm_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void qbdadm_help(const struct qbdadm_command *command);
 /* Prints and frees @object. */

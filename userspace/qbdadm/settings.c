@@ -136,6 +136,8 @@ static int run_set(const struct qbdadm_command *command, int argc, char **argv)
 	}
 	if (optind + 1 != argc)
 		return qbdadm_usage(command, "set: needs one NAME");
+	if (!qbdadm_name_good(command, argv[optind], &status))
+		return status;
 	if (!wish.given)
 		return qbdadm_usage(command, "set: needs at least one setting");
 	if (qbd_client_open(&client, false, &error))

@@ -111,6 +111,8 @@ static int run_status(const struct qbdadm_command *command, int argc, char **arg
 	}
 	if (optind + 1 < argc)
 		return qbdadm_usage(command, "status: one NAME at most");
+	if (argv[optind] && !qbdadm_name_good(command, argv[optind], &status))
+		return status;
 	do {
 		if (watch && !json && isatty(STDOUT_FILENO))
 			fputs("\033[H\033[2J", stdout);

@@ -247,6 +247,8 @@ static int run_up(const struct qbdadm_command *command, int argc, char **argv)
 	if (!arguments.wish.disk)
 		return qbdadm_usage(command, "up: needs --disk PATH");
 	arguments.name = argv[optind];
+	if (arguments.name && !qbdadm_name_good(command, arguments.name, &status))
+		return status;
 	return up(&arguments);
 }
 
@@ -313,6 +315,8 @@ static int run_down(const struct qbdadm_command *command, int argc, char **argv)
 	}
 	if (optind + 1 != argc)
 		return qbdadm_usage(command, "down: needs one NAME");
+	if (!qbdadm_name_good(command, argv[optind], &status))
+		return status;
 	return down(argv[optind], force, json);
 }
 

@@ -78,7 +78,7 @@ enum qbd_member_flags {
  * enum qbd_event_type - What happened.
  * @QBD_EVENT_TYPE_UP: The member came up.
  * @QBD_EVENT_TYPE_DOWN: The member went down.
- * @QBD_EVENT_TYPE_ROLE: Its role or term changed.
+ * @QBD_EVENT_TYPE_ROLE: Its role changed.
  * @QBD_EVENT_TYPE_LEADER: A leader became known, changed, or was lost.
  * @QBD_EVENT_TYPE_PEER_UP: Both connections to a member stand.
  * @QBD_EVENT_TYPE_PEER_DOWN: A connection to a member is lost.

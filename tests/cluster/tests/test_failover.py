@@ -4,7 +4,7 @@
 import time
 
 from lib import filesystem
-from lib.cluster import Cluster
+from lib.cluster import Cluster, refused
 from lib.filesystem import Mount
 from lib.registry import test
 from lib.shell import SLOWNESS
@@ -90,6 +90,23 @@ def leader_moves_under_load():
             writer.stop()
             for member in cluster.members:
                 writer.verify(member.device)
+
+
+@test("failover", timeout=60)
+def leader_move_ends_in_time():
+    """A move of leadership that nobody answers ends after ten seconds, however long an
+    election may take."""
+    with Cluster(3) as cluster:
+        leader = cluster.leader()
+        asked, target = cluster.others(leader)
+        asked.set("--election-timeout", "60000", "--heartbeat", "10000")
+        cluster.network.isolate(asked.number)
+        begin = time.monotonic()
+        result = asked.qbdadm("leader", "move", cluster.name, target.name, check=False)
+        taken = time.monotonic() - begin
+        refused(result, "member %d so far" % leader.number, "may still happen")
+        assert 9 < taken < 10 + 5 * SLOWNESS, taken
+        asked.set("--election-timeout", "150", "--heartbeat", "50")
 
 
 @test("failover")

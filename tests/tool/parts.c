@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Parts of qbdadm by themselves, for what no argument and no disk leads to.
+ *
+ * usage: parts requests              requests about names longer than a message
+ *        parts link NAME             the link of a device of this name
+ *        parts plan DISK SIZE LOG EXTENT   where things lie, all in bytes; or why not
+ *        parts plans                 the same for many disks, judged as the module does
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/client.h"
+#include "lib/plan.h"
+#include "qbdadm/links.h"
+#include "store/layout.h"
+
+/*
+ * Nothing is sent: there is no socket. The shortest of these names fits exactly, and
+ * what follows it does not.
+ */
+static int requests(void)
+{
+	static const size_t lengths[] = {
+		QBD_CLIENT_BUFFER_SIZE - 25, QBD_CLIENT_BUFFER_SIZE - 24, QBD_CLIENT_BUFFER_SIZE,
+		100000,
+	};
+	struct qbd_settings_wish wish = { .given = ~0u };
+	struct qbd_client client = { 0 };
+	struct qbd_up_reply reply;
+	struct qbd_status status;
+	struct qbd_error error;
+
+	client.buffer = malloc(QBD_CLIENT_BUFFER_SIZE);
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		char *name = calloc(1, lengths[i] + 1);
+		struct qbd_up_wish up = { .disk = name, .memory_bytes = 1, .settings = wish };
+		int results[5] = { -E2BIG };
+
+		memset(name, 'n', lengths[i]);
+		if (i)
+			results[0] = qbd_client_status(&client, name, &status, &error);
+		results[1] = qbd_client_down(&client, name, true, &error);
+		results[2] = qbd_client_leader_move(&client, name, 1, &error);
+		results[3] = qbd_client_set(&client, name, &wish, &error);
+		results[4] = qbd_client_up(&client, &up, &reply, &error);
+		for (unsigned int j = 0; j < 5; j++)
+			if (results[j] != -E2BIG)
+				printf("request %u about %zu bytes: %d\n", j, lengths[i],
+				       results[j]);
+		free(name);
+	}
+	free(client.buffer);
+	return 0;
+}
+
+static int plan_one(char **argv)
+{
+	struct qbd_plan_wish wish = {
+		.device_bytes = strtoull(argv[1], NULL, 10),
+		.log_bytes = strtoull(argv[2], NULL, 10),
+		.extent_bytes = strtoull(argv[3], NULL, 10),
+	};
+	struct qbd_error error;
+	struct qbd_plan plan;
+
+	if (!qbd_plan_compute("x", strtoull(argv[0], NULL, 10) >> QBD_BLOCK_SHIFT, &wish, &plan,
+			      &error))
+		return 0;
+	fprintf(stderr, "%s\n", error.text);
+	return 1;
+}
+
+/* Does the module take a disk that was made so? */
+static bool is_good(const struct qbd_plan *plan)
+{
+	static struct qbd_superblock superblock;
+	static const uint8_t uuid[QBD_UUID_SIZE];
+	struct qbd_geometry geometry;
+	const char *why;
+
+	memset(&superblock, 0, sizeof(superblock));
+	superblock.member_id = cpu_to_le32(1);
+	superblock.name[0] = 'x';
+	superblock.extent_shift = cpu_to_le32(plan->extent_shift);
+	superblock.backing_blocks = cpu_to_le64(plan->backing_blocks);
+	superblock.device_blocks = cpu_to_le64(plan->device_blocks);
+	superblock.extent_table_blocks = cpu_to_le64(plan->extent_table_blocks);
+	superblock.log_block = cpu_to_le64(plan->log_block);
+	superblock.log_blocks = cpu_to_le64(plan->log_blocks);
+	superblock.data_block = cpu_to_le64(plan->data_block);
+	qbd_block_seal(&superblock, QBD_SUPERBLOCK_MAGIC, uuid, 0);
+	return qbd_superblock_check(&superblock, 0, &geometry, &why) == QBD_BLOCK_GOOD;
+}
+
+/* By default and at its largest; and one MiB more is really too much. */
+static bool plan_fits(uint64_t backing, uint64_t extent_bytes)
+{
+	struct qbd_plan_wish wish = { .extent_bytes = extent_bytes };
+	struct qbd_plan plan, other;
+	struct qbd_error error;
+	uint64_t device;
+
+	if (qbd_plan_compute("x", backing, &wish, &plan, &error) || !is_good(&plan)) {
+		printf("a disk of %" PRIu64 " blocks, extents of %" PRIu64 ": no good\n", backing,
+		       extent_bytes);
+		return false;
+	}
+	device = plan.device_blocks;
+	wish.device_bytes = device << QBD_BLOCK_SHIFT;
+	if (qbd_plan_compute("x", backing, &wish, &other, &error) ||
+	    memcmp(&plan, &other, sizeof(plan))) {
+		printf("a disk of %" PRIu64 " blocks: another plan when asked for\n", backing);
+		return false;
+	}
+	wish.device_bytes += (uint64_t)QBD_ALIGNMENT_BLOCKS << QBD_BLOCK_SHIFT;
+	if (!qbd_plan_compute("x", backing, &wish, &other, &error)) {
+		printf("a disk of %" PRIu64 " blocks: there was room for more\n", backing);
+		return false;
+	}
+	return true;
+}
+
+static int plans(void)
+{
+	static const uint64_t extents[] = { 0, 64 << 10, 256 << 10, 64 << 20 };
+	unsigned int bad = 0;
+
+	/* This one did cross a MiB. */
+	bad += !plan_fits(16646913, 0);
+	for (unsigned int i = 0; i < sizeof(extents) / sizeof(extents[0]); i++) {
+		/* Each size for a while, then steps that meet every place in a MiB. */
+		for (uint64_t backing = 8192; backing < 40000 && bad < 10; backing++)
+			bad += !plan_fits(backing, extents[i]);
+		for (uint64_t backing = 40000; backing < 1ULL << 31 && bad < 10;
+		     backing += backing / 20011 * 2 + 255)
+			bad += !plan_fits(backing, extents[i]);
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && !strcmp(argv[1], "requests"))
+		return requests();
+	if (argc == 3 && !strcmp(argv[1], "link")) {
+		qbdadm_make_link(argv[2], 77);
+		qbdadm_remove_link(argv[2], 77);
+		return 0;
+	}
+	if (argc == 6 && !strcmp(argv[1], "plan"))
+		return plan_one(argv + 2);
+	if (argc == 2 && !strcmp(argv[1], "plans"))
+		return plans();
+	return 2;
+}
