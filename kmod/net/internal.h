@@ -63,7 +63,6 @@ struct crypto_shash;
 #define QBD_HANDSHAKE_FRAMES	2
 #define QBD_BVECS		64	/* pages of one socket call */
 #define QBD_AHEAD_BYTES		512	/* a control frame, or the head of others */
-#define QBD_BOUNCE_BYTES	16384
 #define QBD_REASON_SIZE		64
 
 /* Head of an outgoing frame: header, fixed part, shared and local record part. */
@@ -81,7 +80,7 @@ struct crypto_shash;
  * @fixed_bytes: of the whole fixed part
  * @head_bytes: of what lies in @head (the rest are the record's operations)
  * @data_blocks: blocks of data
- * @data_checksum: of the data, running while bvecs are copied
+ * @data_checksum: of the data
  * @bytes: all of the frame
  * @done: bytes of it given to TCP; under send_mutex, like all that follows
  * @record: holds a reference until all of it is in TCP's own memory. There is no
@@ -89,10 +88,6 @@ struct crypto_shash;
  *	acknowledge, so that one slow peer could hold the pool's pages; and the
  *	copy is small beside the checksums
  * @buffer: likewise, owned
- * @bvecs: the caller's; see qbd_net_cancel()
- * @bvec_count: entries
- * @source: what of @bvecs is still to be copied
- * @cookie: names it
  * @large: head of a frame that does not fit into @head
  * @head: header and fixed part
  * @trailer: of a REQUEST
@@ -112,10 +107,6 @@ struct qbd_outgoing {
 	u32 done;
 	struct qbd_record *record;
 	struct qbd_buffer *buffer;
-	const struct bio_vec *bvecs;
-	unsigned int bvec_count;
-	struct iov_iter source;
-	void *cookie;
 	u8 *large;
 	u8 head[QBD_HEAD_BYTES];
 	struct qbd_frame_trailer trailer;
@@ -169,7 +160,6 @@ struct qbd_bulk_room {
 	struct bio_vec receive_bvecs[QBD_BVECS];
 	struct qbd_frame_reset reset;
 	u8 fixed[QBD_FRAME_FIXED_MAX];
-	u8 bounce[QBD_BOUNCE_BYTES];
 	u8 ahead[QBD_AHEAD_BYTES + QBD_BLOCK_SIZE];	/* a small frame, whole */
 };
 
@@ -224,8 +214,6 @@ struct qbd_connection {
 	/* sending: held while a frame is being sent */
 	struct mutex send_mutex;
 	u32 send_sequence;
-	u32 bounce_bytes;
-	u32 bounce_done;
 
 	/* the receiving work's own */
 	enum qbd_receive_step step;

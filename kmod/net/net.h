@@ -31,7 +31,6 @@
 #ifndef QBD_NET_NET_H
 #define QBD_NET_NET_H
 
-#include <linux/bvec.h>
 #include <linux/types.h>
 #include <net/net_namespace.h>
 
@@ -154,14 +153,9 @@ void qbd_net_send_message(struct qbd_net *net, const struct qbd_core_message *me
  * @record: for APPEND: the used header bytes and data follow the fixed part; a
  *	reference is taken
  * @buffer: data blocks from pool pages; becomes the network's and is freed
- * @bvecs: REQUEST only: data from elsewhere (a block request's own pages). The
- *	array and the pages must stay until qbd_net_cancel() or peer_down(). The
- *	bytes are copied when they are sent, and the checksum is that of the copy
- * @bvec_count: entries
  * @data_blocks: blocks of data
  * @data_checksum: of @buffer, if it is known already
  * @data_checksum_known: it is
- * @cookie: names the frame for qbd_net_cancel()
  */
 struct qbd_net_frame {
 	enum qbd_frame_type type;
@@ -169,12 +163,9 @@ struct qbd_net_frame {
 	unsigned int fixed_bytes;
 	struct qbd_record *record;
 	struct qbd_buffer *buffer;
-	const struct bio_vec *bvecs;
-	unsigned int bvec_count;
 	unsigned int data_blocks;
 	u32 data_checksum;
 	bool data_checksum_known;
-	void *cookie;
 };
 
 /**
@@ -190,13 +181,6 @@ struct qbd_net_frame {
 int qbd_net_send(struct qbd_net *net, u32 peer, const struct qbd_net_frame *frame);
 /* Several qbd_net_send() in a row go out as one burst: call this after the last. */
 void qbd_net_push(struct qbd_net *net, u32 peer);
-/*
- * The bvecs of the frame with this cookie (never NULL) are about to vanish. If
- * the frame is queued it is dropped; if it is half sent the connection is closed,
- * and peer_down() follows. After the call nothing of the network touches them.
- * May wait for one non-blocking send.
- */
-void qbd_net_cancel(struct qbd_net *net, u32 peer, void *cookie);
 
 /* Close both connections, they are dialled again: the peer sent what it must not. */
 void qbd_net_disconnect(struct qbd_net *net, u32 peer, const char *reason);

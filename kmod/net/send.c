@@ -13,7 +13,6 @@
 #include <linux/net.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
-#include <linux/tcp.h>
 
 #include "internal.h"
 
@@ -197,9 +196,8 @@ void qbd_net_send_message(struct qbd_net *net, const struct qbd_core_message *me
 
 static bool frame_is_sane(const struct qbd_net_frame *frame)
 {
-	unsigned int sources = !!frame->record + !!frame->buffer + !!frame->bvecs;
-
-	if (sources > 1 || frame->data_blocks > QBD_FRAME_DATA_BLOCKS_MAX)
+	if ((frame->record && frame->buffer) ||
+	    frame->data_blocks > QBD_FRAME_DATA_BLOCKS_MAX)
 		return false;
 	if (frame->fixed_bytes + sizeof(struct qbd_frame_header) > QBD_HEAD_BYTES &&
 	    (frame->type != QBD_FRAME_RESET ||
@@ -208,11 +206,9 @@ static bool frame_is_sane(const struct qbd_net_frame *frame)
 	if (frame->type == QBD_FRAME_APPEND)
 		return frame->record &&
 		       frame->fixed_bytes == sizeof(struct qbd_frame_append);
-	if (frame->record || !frame->data_blocks != !sources)
+	if (frame->record || !frame->data_blocks != !frame->buffer)
 		return false;
-	if (frame->buffer)
-		return frame->buffer->blocks >= frame->data_blocks;
-	return !frame->bvecs || (frame->type == QBD_FRAME_REQUEST && frame->cookie);
+	return !frame->buffer || frame->buffer->blocks >= frame->data_blocks;
 }
 
 /*
@@ -255,9 +251,6 @@ static struct qbd_outgoing *make_outgoing(struct qbd_net *net,
 	outgoing->head_bytes = sizeof(struct qbd_frame_header) + frame->fixed_bytes;
 	outgoing->data_blocks = frame->data_blocks;
 	outgoing->buffer = frame->buffer;
-	outgoing->bvecs = frame->bvecs;
-	outgoing->bvec_count = frame->bvec_count;
-	outgoing->cookie = frame->cookie;
 	outgoing->data_checksum = frame->data_checksum;
 	outgoing->data_checksum_known = frame->buffer && frame->data_checksum_known;
 	if (frame->type == QBD_FRAME_APPEND)
@@ -337,52 +330,6 @@ void qbd_net_push(struct qbd_net *net, u32 id)
 	qbd_connection_queue(connection, &connection->send_work);
 }
 
-static struct qbd_outgoing *find_cookie(struct qbd_connection *connection, void *cookie)
-{
-	struct qbd_outgoing *outgoing;
-
-	lockdep_assert_held(&connection->lock);
-	list_for_each_entry(outgoing, &connection->send_queue, list)
-		if (outgoing->cookie == cookie)
-			return outgoing;
-	return NULL;
-}
-
-void qbd_net_cancel(struct qbd_net *net, u32 id, void *cookie)
-{
-	struct qbd_net_peer *peer = qbd_net_peer_find(net, id);
-	struct qbd_connection *connection;
-	struct qbd_outgoing *outgoing;
-	bool started = false, last = false;
-
-	connection = peer ? peer->connections[qbd_kind_index(QBD_CONNECTION_BULK)] : NULL;
-	if (!connection || !cookie)
-		return;
-	/* The work is not sending now, and looks at the queue anew after this. */
-	mutex_lock(&connection->send_mutex);
-	spin_lock(&connection->lock);
-	outgoing = find_cookie(connection, cookie);
-	if (outgoing) {
-		started = outgoing->started;
-		unqueue(connection, outgoing);
-		last = list_empty(&connection->send_queue);
-	}
-	spin_unlock(&connection->lock);
-	if (started && outgoing->done) {
-		qbd_connection_close(connection, "a request was withdrawn half sent");
-	} else if (outgoing && outgoing->sealed) {
-		/* Nothing of it left: its number is the next frame's. */
-		connection->send_sequence--;
-	}
-	/* The frame before it was told that more follows. */
-	if (outgoing && last && connection->socket &&
-	    qbd_connection_state(connection) == QBD_OPEN)
-		tcp_sock_set_nodelay(connection->socket->sk);
-	mutex_unlock(&connection->send_mutex);
-	if (outgoing)
-		outgoing_free(net, outgoing);
-}
-
 /* ---- sending ------------------------------------------------------------ */
 
 static u32 pages_checksum(struct page **pages, u32 blocks)
@@ -409,12 +356,6 @@ static void seal(struct qbd_connection *connection, struct qbd_outgoing *outgoin
 	if (outgoing->buffer && !outgoing->data_checksum_known)
 		outgoing->data_checksum = pages_checksum(outgoing->buffer->pages,
 							 outgoing->data_blocks);
-	if (outgoing->bvecs) {
-		outgoing->data_checksum = ~0u;
-		iov_iter_bvec(&outgoing->source, ITER_SOURCE, outgoing->bvecs,
-			      outgoing->bvec_count,
-			      (size_t)outgoing->data_blocks << QBD_BLOCK_SHIFT);
-	}
 	outgoing->trailer.data_checksum = cpu_to_le32(outgoing->data_checksum);
 	if (qbd_frame_checksum_place(outgoing->type, outgoing->data_blocks) ==
 	    QBD_CHECKSUM_HEADER)
@@ -422,8 +363,6 @@ static void seal(struct qbd_connection *connection, struct qbd_outgoing *outgoin
 	qbd_frame_seal(header, outgoing->type, outgoing->fixed_bytes,
 		       outgoing->data_blocks, connection->send_sequence++,
 		       fixed_checksum, data_checksum);
-	connection->bounce_bytes = 0;
-	connection->bounce_done = 0;
 	outgoing->sealed = true;
 }
 
@@ -505,38 +444,6 @@ static int send_with_pages(struct qbd_connection *connection,
 	return sock_sendmsg(connection->socket, &message);
 }
 
-/*
- * The pages of a block request are their writer's, who may change them while we
- * look: what is checksummed and what TCP copies must be the same bytes, so both
- * are taken from a copy.
- */
-static int send_bounced(struct qbd_connection *connection, struct qbd_outgoing *outgoing,
-			u32 left, bool more)
-{
-	u8 *bounce = connection->bulk->bounce;
-	struct kvec kvec;
-	u32 bytes;
-	int sent;
-
-	if (connection->bounce_done == connection->bounce_bytes) {
-		bytes = min_t(u32, left, QBD_BOUNCE_BYTES);
-		if (copy_from_iter(bounce, bytes, &outgoing->source) != bytes)
-			return -EFAULT;
-		outgoing->data_checksum = qbd_crc32c(outgoing->data_checksum, bounce,
-						     bytes);
-		outgoing->trailer.data_checksum = cpu_to_le32(outgoing->data_checksum);
-		connection->bounce_bytes = bytes;
-		connection->bounce_done = 0;
-	}
-	kvec.iov_base = bounce + connection->bounce_done;
-	kvec.iov_len = connection->bounce_bytes - connection->bounce_done;
-	/* The trailer, at least, follows. */
-	sent = send_kvec(connection, &kvec, 1, kvec.iov_len, true);
-	if (sent > 0)
-		connection->bounce_done += sent;
-	return sent;
-}
-
 static int send_part(struct qbd_connection *connection, struct qbd_outgoing *outgoing,
 		     bool more)
 {
@@ -545,16 +452,12 @@ static int send_part(struct qbd_connection *connection, struct qbd_outgoing *out
 	u32 done = outgoing->done;
 	struct kvec kvec;
 
-	if (done < head_end + data_bytes && (outgoing->record || outgoing->buffer) &&
-	    data_bytes)
+	if (data_bytes && done < head_end + data_bytes)
 		return send_with_pages(connection, outgoing, head_end,
 				       head_end + data_bytes, more);
 	if (done < head_end)
 		return send_head(connection, outgoing, head_end, more);
-	done -= head_end;
-	if (done < data_bytes)
-		return send_bounced(connection, outgoing, data_bytes - done, more);
-	done -= data_bytes;
+	done -= head_end + data_bytes;
 	kvec.iov_base = (u8 *)&outgoing->trailer + done;
 	kvec.iov_len = sizeof(outgoing->trailer) - done;
 	return send_kvec(connection, &kvec, 1, kvec.iov_len, more);

@@ -131,8 +131,7 @@ static void rig_request(void *context, u32 peer, const struct qbd_frame_request 
 	if (checksum != le32_to_cpu(request->data_checksum) ||
 	    data->blocks != le32_to_cpu(request->count))
 		member->data_bad = true;
-	/* Sequence 0: the sender scribbles over it while it is sent. */
-	if (request->sequence && !buffer_is(data, (u32)le64_to_cpu(request->sequence)))
+	if (!buffer_is(data, (u32)le64_to_cpu(request->sequence)))
 		member->data_bad = true;
 	qbd_buffer_free(data);
 }
