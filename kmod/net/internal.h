@@ -90,7 +90,6 @@ struct crypto_shash;
  * @buffer: likewise, owned
  * @large: head of a frame that does not fit into @head
  * @head: header and fixed part
- * @trailer: of a REQUEST
  */
 struct qbd_outgoing {
 	struct list_head list;
@@ -109,7 +108,6 @@ struct qbd_outgoing {
 	struct qbd_buffer *buffer;
 	u8 *large;
 	u8 head[QBD_HEAD_BYTES];
-	struct qbd_frame_trailer trailer;
 };
 
 /**
@@ -151,7 +149,6 @@ enum qbd_receive_step {
 	QBD_RECEIVE_FIXED,
 	QBD_RECEIVE_CLAIM,		/* pages for the data */
 	QBD_RECEIVE_DATA,
-	QBD_RECEIVE_TRAILER,
 };
 
 /* What only an authenticated bulk connection needs. */
@@ -228,7 +225,6 @@ struct qbd_connection {
 	unsigned long waits_since;
 	u32 discard_checksum;
 	struct qbd_frame_header header;
-	struct qbd_frame_trailer trailer;
 	struct qbd_incoming incoming;
 
 	/* the watching work's own */

@@ -3,8 +3,8 @@
  * Sending: a queue for each connection and a work that feeds it to TCP.
  *
  * A frame is a row of bytes: head (header and fixed part), the operations of a
- * record, data, trailer. How many of them TCP has is all the state there is, so
- * that sending goes on exactly where TCP's buffer was full.
+ * record, data. How many of them TCP has is all the state there is, so that sending
+ * goes on exactly where TCP's buffer was full.
  *
  * The frame at the front of the queue stays there until all of it was copied by
  * TCP. From when the work has looked at it (@started) only the holder of
@@ -251,15 +251,13 @@ static struct qbd_outgoing *make_outgoing(struct qbd_net *net,
 	outgoing->head_bytes = sizeof(struct qbd_frame_header) + frame->fixed_bytes;
 	outgoing->data_blocks = frame->data_blocks;
 	outgoing->buffer = frame->buffer;
-	outgoing->data_checksum = frame->data_checksum;
 	outgoing->data_checksum_known = frame->buffer && frame->data_checksum_known;
+	if (outgoing->data_checksum_known)
+		outgoing->data_checksum = frame->data_checksum;
 	if (frame->type == QBD_FRAME_APPEND)
 		add_record(outgoing, frame->record);
 	outgoing->bytes = sizeof(struct qbd_frame_header) + outgoing->fixed_bytes +
 			  (outgoing->data_blocks << QBD_BLOCK_SHIFT);
-	if (qbd_frame_checksum_place(frame->type, outgoing->data_blocks) ==
-	    QBD_CHECKSUM_TRAILER)
-		outgoing->bytes += sizeof(outgoing->trailer);
 	return outgoing;
 }
 
@@ -346,7 +344,7 @@ static void seal(struct qbd_connection *connection, struct qbd_outgoing *outgoin
 {
 	struct qbd_frame_header *header = (void *)outgoing_head(outgoing);
 	u32 head_fixed = outgoing->head_bytes - sizeof(*header);
-	u32 fixed_checksum, data_checksum = 0;
+	u32 fixed_checksum;
 
 	fixed_checksum = qbd_crc32c(~0u, header + 1, head_fixed);
 	if (outgoing->record)
@@ -356,29 +354,18 @@ static void seal(struct qbd_connection *connection, struct qbd_outgoing *outgoin
 	if (outgoing->buffer && !outgoing->data_checksum_known)
 		outgoing->data_checksum = pages_checksum(outgoing->buffer->pages,
 							 outgoing->data_blocks);
-	outgoing->trailer.data_checksum = cpu_to_le32(outgoing->data_checksum);
-	if (qbd_frame_checksum_place(outgoing->type, outgoing->data_blocks) ==
-	    QBD_CHECKSUM_HEADER)
-		data_checksum = outgoing->data_checksum;
 	qbd_frame_seal(header, outgoing->type, outgoing->fixed_bytes,
 		       outgoing->data_blocks, connection->send_sequence++,
-		       fixed_checksum, data_checksum);
+		       fixed_checksum, outgoing->data_checksum);
 	outgoing->sealed = true;
 }
 
-static int send_kvec(struct qbd_connection *connection, struct kvec *kvec,
-		     unsigned int count, size_t bytes, bool more)
+static int send_head(struct qbd_connection *connection, struct qbd_outgoing *outgoing,
+		     bool more)
 {
 	struct msghdr message = {
 		.msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0),
 	};
-
-	return kernel_sendmsg(connection->socket, &message, kvec, count, bytes);
-}
-
-static int send_head(struct qbd_connection *connection, struct qbd_outgoing *outgoing,
-		     u32 end, bool more)
-{
 	struct kvec kvec[2];
 	unsigned int count = 0;
 	u32 done = outgoing->done;
@@ -390,12 +377,12 @@ static int send_head(struct qbd_connection *connection, struct qbd_outgoing *out
 	} else {
 		skip = done - outgoing->head_bytes;
 	}
-	if (end > outgoing->head_bytes) {
+	if (outgoing->bytes > outgoing->head_bytes) {
 		kvec[count].iov_base = (u8 *)outgoing->record->header->operations + skip;
-		kvec[count++].iov_len = end - outgoing->head_bytes - skip;
+		kvec[count++].iov_len = outgoing->bytes - outgoing->head_bytes - skip;
 	}
-	return send_kvec(connection, kvec, count, end - done,
-			 more || end < outgoing->bytes);
+	return kernel_sendmsg(connection->socket, &message, kvec, count,
+			      outgoing->bytes - done);
 }
 
 static void set_bytes(struct bio_vec *bvec, void *from, u32 bytes)
@@ -410,11 +397,11 @@ static void set_bytes(struct bio_vec *bvec, void *from, u32 bytes)
  * socket's lock once, and never sends a head that then waits for its data.
  */
 static int send_with_pages(struct qbd_connection *connection,
-			   struct qbd_outgoing *outgoing, u32 head_end, u32 data_end,
-			   bool more)
+			   struct qbd_outgoing *outgoing, bool more)
 {
 	struct page **pages = outgoing->record ? outgoing->record->pages :
 						 outgoing->buffer->pages;
+	u32 head_end = sizeof(struct qbd_frame_header) + outgoing->fixed_bytes;
 	struct bio_vec *bvecs = connection->bulk->send_bvecs;
 	u32 at = outgoing->done, within, count = 0;
 	struct msghdr message = {
@@ -431,7 +418,7 @@ static int send_with_pages(struct qbd_connection *connection,
 			  at - outgoing->head_bytes, head_end - at);
 		at = head_end;
 	}
-	while (at < data_end && count < QBD_BVECS) {
+	while (at < outgoing->bytes && count < QBD_BVECS) {
 		within = (at - head_end) & (QBD_BLOCK_SIZE - 1);
 		bvecs[count].bv_page = pages[(at - head_end) >> QBD_BLOCK_SHIFT];
 		bvecs[count].bv_offset = within;
@@ -444,25 +431,6 @@ static int send_with_pages(struct qbd_connection *connection,
 	return sock_sendmsg(connection->socket, &message);
 }
 
-static int send_part(struct qbd_connection *connection, struct qbd_outgoing *outgoing,
-		     bool more)
-{
-	u32 head_end = sizeof(struct qbd_frame_header) + outgoing->fixed_bytes;
-	u32 data_bytes = outgoing->data_blocks << QBD_BLOCK_SHIFT;
-	u32 done = outgoing->done;
-	struct kvec kvec;
-
-	if (data_bytes && done < head_end + data_bytes)
-		return send_with_pages(connection, outgoing, head_end,
-				       head_end + data_bytes, more);
-	if (done < head_end)
-		return send_head(connection, outgoing, head_end, more);
-	done -= head_end + data_bytes;
-	kvec.iov_base = (u8 *)&outgoing->trailer + done;
-	kvec.iov_len = sizeof(outgoing->trailer) - done;
-	return send_kvec(connection, &kvec, 1, kvec.iov_len, more);
-}
-
 /* Return: 1: all of it was sent; 0: TCP takes no more now; -errno. */
 static int send_frame(struct qbd_connection *connection, struct qbd_outgoing *outgoing,
 		      bool more)
@@ -472,7 +440,10 @@ static int send_frame(struct qbd_connection *connection, struct qbd_outgoing *ou
 	if (!outgoing->sealed)
 		seal(connection, outgoing);
 	while (outgoing->done < outgoing->bytes) {
-		sent = send_part(connection, outgoing, more);
+		if (outgoing->data_blocks)
+			sent = send_with_pages(connection, outgoing, more);
+		else
+			sent = send_head(connection, outgoing, more);
 		if (sent == -EAGAIN)
 			return 0;
 		if (sent <= 0)
