@@ -193,8 +193,7 @@ struct qbd_connection {
 	spinlock_t lock;		/* protects what follows */
 	enum qbd_connection_state state;
 	bool active;			/* its pair is up */
-	bool want_writable;
-	bool writable;			/* to be told */
+	bool wants_room;		/* a send was refused: kick when there is some */
 	bool receiver_waits;		/* for room in the ring */
 	char reason[QBD_REASON_SIZE];	/* why it was closed */
 	struct list_head send_queue;

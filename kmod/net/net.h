@@ -42,7 +42,8 @@ struct qbd_net;
 
 /**
  * struct qbd_net_ops - what the network tells its replica
- * @kick: any context: have qbd_net_poll() called soon
+ * @kick: any context: have qbd_net_poll() called soon, and after it look at all that
+ *	waits to be sent: for what qbd_net_send() refused there may be room now
  * @peer_up: both connections to @peer stand; nothing of earlier ones is left
  * @peer_down: either is gone; both are closed, all queued frames are dropped;
  *	@reason in a few words
@@ -57,7 +58,6 @@ struct qbd_net;
  * @extent: a piece of an extent; @data (NULL if zero) is the callee's to free.
  *	NULL although not zero: there was no memory, send FILL for it again
  * @fill_end: see struct qbd_frame_fill_end
- * @writable: the bulk queue to @peer fell below its low mark: more may be sent
  * @refused: a handshake failed, either side; @peer 0 if not known; rate limited
  */
 struct qbd_net_ops {
@@ -76,7 +76,6 @@ struct qbd_net_ops {
 	void (*extent)(void *context, u32 peer, const struct qbd_frame_extent *extent,
 		       struct qbd_buffer *data);
 	void (*fill_end)(void *context, u32 peer, const struct qbd_frame_fill_end *end);
-	void (*writable)(void *context, u32 peer);
 	void (*refused)(void *context, u32 peer, enum qbd_refusal reason);
 };
 
@@ -174,9 +173,9 @@ struct qbd_net_frame {
  * @peer: member id
  * @frame: read during the call only, but for what it says it points to
  *
- * Return: 0; -ENOTCONN; -EAGAIN: its queue is over the high mark, writable()
- * follows; -ENOMEM likewise; -EINVAL: the frame contradicts itself (warns). On
- * failure nothing was taken.
+ * Return: 0; -ENOTCONN; -EAGAIN: its queue is over the high mark, a kick follows
+ * when it is below the low one; -ENOMEM: a kick follows likewise; -EINVAL: the frame
+ * contradicts itself (warns). On failure nothing was taken.
  */
 int qbd_net_send(struct qbd_net *net, u32 peer, const struct qbd_net_frame *frame);
 /* Several qbd_net_send() in a row go out as one burst: call this after the last. */

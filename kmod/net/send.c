@@ -66,12 +66,6 @@ static void unqueue(struct qbd_connection *connection, struct qbd_outgoing *outg
 	connection->queued_bytes -= outgoing->bytes;
 	if (outgoing->small)
 		list_add_tail(&outgoing->list, &connection->small_free);
-	if (connection->want_writable &&
-	    (connection->queued_bytes < QBD_QUEUE_LOW ||
-	     connection->queued_frames < QBD_QUEUE_FRAMES_MIN)) {
-		connection->want_writable = false;
-		connection->writable = true;
-	}
 }
 
 static void enqueue(struct qbd_connection *connection, struct qbd_outgoing *outgoing)
@@ -271,7 +265,7 @@ static int has_room(struct qbd_connection *connection)
 	else if (connection->queued_frames >= QBD_QUEUE_FRAMES_MIN &&
 		 connection->queued_bytes >= QBD_QUEUE_HIGH)
 		error = -EAGAIN;
-	connection->want_writable |= error == -EAGAIN;
+	connection->wants_room |= error == -EAGAIN;
 	spin_unlock(&connection->lock);
 	return error;
 }
@@ -471,30 +465,42 @@ static struct qbd_outgoing *next_to_send(struct qbd_connection *connection, bool
 	return outgoing;
 }
 
-/* Returns whether the replica has to be told that there is room. */
-static bool sent_whole(struct qbd_connection *connection, struct qbd_outgoing *outgoing)
+/* Somebody was refused, and now the queue is short enough. */
+static bool room_is_news(struct qbd_connection *connection)
 {
-	bool refused, writable;
+	lockdep_assert_held(&connection->lock);
+	if (!connection->wants_room ||
+	    (connection->queued_bytes >= QBD_QUEUE_LOW &&
+	     connection->queued_frames >= QBD_QUEUE_FRAMES_MIN))
+		return false;
+	connection->wants_room = false;
+	return true;
+}
+
+static void sent_whole(struct qbd_connection *connection, struct qbd_outgoing *outgoing)
+{
+	struct qbd_net *net = connection->net;
+	bool refused, room;
 
 	connection->sent_frames++;
 	spin_lock(&connection->lock);
 	unqueue(connection, outgoing);
-	writable = connection->writable;
+	room = room_is_news(connection);
 	refused = connection->state == QBD_REFUSING &&
 		  list_empty(&connection->send_queue);
 	spin_unlock(&connection->lock);
 	if (!outgoing->small)
-		outgoing_free(connection->net, outgoing);
+		outgoing_free(net, outgoing);
+	if (room)
+		net->ops->kick(net->context);
 	/* A reset could overtake the reason: the other side shall close. */
 	if (refused)
 		kernel_sock_shutdown(connection->socket, SHUT_WR);
-	return writable;
 }
 
 /* Return: whether there is more to be done at once. */
 static bool send_frames(struct qbd_connection *connection)
 {
-	struct qbd_net *net = connection->net;
 	u64 stop = connection->sent_bytes + QBD_BUDGET_BYTES;
 	struct qbd_outgoing *outgoing;
 	bool more = false;
@@ -509,8 +515,7 @@ static bool send_frames(struct qbd_connection *connection)
 			qbd_connection_close_error(connection, result);
 		if (result <= 0)
 			return false;
-		if (sent_whole(connection, outgoing))
-			net->ops->kick(net->context);
+		sent_whole(connection, outgoing);
 	}
 	return true;
 }

@@ -255,7 +255,7 @@ static void send_end(struct qbd_replica *replica, struct qbd_replica_peer *peer,
 	};
 
 	if (qbd_net_send(replica->network, peer->id, &frame))
-		return;		/* writable() brings us back */
+		return;		/* the network kicks when there is room */
 	qbd_net_push(replica->network, peer->id);
 	fill->asked = false;
 }
