@@ -26,43 +26,22 @@ struct qbd_disk;
 /* Bio vectors that describe the pages of one request: as many as fit in a page. */
 #define QBD_REQUEST_BVECS_MAX	256
 
-enum qbd_request_state {
-	QBD_IO_NEW,		/* not yet looked at */
-	QBD_IO_HELD,		/* waits for a leader, a quorum or room */
-	QBD_IO_PROPOSED,	/* write: in a record of our own leadership */
-	QBD_IO_READING,		/* read: at our own store */
-	QBD_IO_CONFIRMING,	/* read: waits for a quorum round */
-	QBD_IO_FORWARDED,	/* at the leader */
-};
-
 /**
  * struct qbd_request - a block request in the hands of the replica
  * @queued: link of qbd_disk_take()
- * @list: the replica's lists
+ * @list: its owner's
  * @kind: enum qbd_request_kind of format/frame.h
- * @state: for status and for what a leader change has to do with it
  * @block: first device block
  * @count: device blocks
  * @sequence: number in this session, never 0
- * @index: PROPOSED: log index of the record
- * @term: PROPOSED and FORWARDED: of the leadership
- * @peer: FORWARDED: to whom
- * @arrived_ns: boottime of arrival
- * @data: whatever the replica attaches
  */
 struct qbd_request {
 	struct llist_node queued;
 	struct list_head list;
 	u32 kind;
-	enum qbd_request_state state;
 	u64 block;
 	u32 count;
 	u64 sequence;
-	u64 index;
-	u64 term;
-	u32 peer;
-	u64 arrived_ns;
-	void *data;
 };
 
 /**

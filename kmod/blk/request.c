@@ -3,7 +3,6 @@
 #include <linux/blk-mq.h>
 #include <linux/bvec.h>
 #include <linux/highmem.h>
-#include <linux/timekeeping.h>
 
 #include "../format/frame.h"
 #include "blk_internal.h"
@@ -58,10 +57,8 @@ blk_status_t qbd_request_prepare(struct qbd_request *request, struct request *rq
 	memset(request, 0, sizeof(*request));
 	INIT_LIST_HEAD(&request->list);
 	request->kind = kind;
-	request->state = QBD_IO_NEW;
 	request->block = sector / QBD_SECTORS_PER_BLOCK;
 	request->count = bytes >> QBD_BLOCK_SHIFT;
-	request->arrived_ns = ktime_get_boottime_ns();
 	return BLK_STS_OK;
 }
 

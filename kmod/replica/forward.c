@@ -69,9 +69,6 @@ bool qbd_forward_begin(struct qbd_io *io, u32 leader)
 	replica->forwarded_count++;
 	io->peer = leader;
 	io->term = term;
-	io->state = QBD_IO_FORWARDED;
-	io->request->state = QBD_IO_FORWARDED;
-	io->request->peer = leader;
 	list_move_tail(&io->list, &replica->forwarded);
 	return true;
 }
