@@ -39,6 +39,8 @@ struct crypto_shash;
 #define QBD_BACKOFF_MAX_MS	1000
 #define QBD_SILENCE_DEFAULT_MS	2000
 #define QBD_SILENCE_MIN_MS	40
+/* Nothing sent on a control connection for so long: say that we are there. */
+#define QBD_PING_MS		250
 /* Data sent on a bulk connection and not acknowledged by TCP for so long. */
 #define QBD_STALL_MS		8000
 #define QBD_WATCH_BULK_MS	1000

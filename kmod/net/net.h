@@ -127,7 +127,9 @@ void qbd_net_destroy(struct qbd_net *net);
  */
 void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout *members);
 /* How long silence on a control connection may last before it is closed and
- * dialled again (half-open connections, paused hosts), in ms.
+ * dialled again (half-open connections, paused hosts), in ms. Members may have
+ * different limits: whatever ours is we say something every 250 ms, so none should
+ * be below twice that.
  */
 void qbd_net_set_silence_limit(struct qbd_net *net, unsigned int milliseconds);
 
