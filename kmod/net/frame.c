@@ -223,7 +223,10 @@ static bool message_check(const struct qbd_frame_message *message, const char **
 	u32 type = le32_to_cpu(message->type);
 
 	*reason = "message: unknown type";
-	return type && type < QBD_MESSAGE_TYPE_END;
+	if (!type || type >= QBD_MESSAGE_TYPE_END)
+		return false;
+	*reason = "message: unknown flags";
+	return !(le32_to_cpu(message->flags) & ~QBD_MESSAGE_FLAGS);
 }
 
 bool qbd_frame_fixed_check(const struct qbd_frame_header *header, const void *fixed,

@@ -479,6 +479,13 @@ static void other_contents_are_checked(struct qbd_test *test)
 	QBD_TRUE(test, !passes(sample));
 	message->type = cpu_to_le32(QBD_MESSAGE_TYPE_END);
 	QBD_TRUE(test, !passes(sample));
+	message->type = cpu_to_le32(QBD_MESSAGE_APPEND_REPLY);
+	message->flags = cpu_to_le32(QBD_MESSAGE_FLAGS);
+	QBD_TRUE(test, passes(sample));
+	message->flags = cpu_to_le32(QBD_MESSAGE_FLAGS + 1);
+	QBD_TRUE(test, !passes(sample));
+	message->flags = cpu_to_le32(1u << 31);
+	QBD_TRUE(test, !passes(sample));
 
 	memset(sample, 0, sizeof(*sample));
 	make_reply(sample);
