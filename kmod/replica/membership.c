@@ -8,6 +8,7 @@
  */
 #include <linux/string.h>
 
+#include "../store/layout.h"
 #include "internal.h"
 
 /**
@@ -37,6 +38,8 @@ void qbd_config_from_layout(struct qbd_config *config,
  * @layout: as it came
  * @reason: set on failure
  *
+ * To the store's rule is added what core and network need.
+ *
  * Return: 0 or -EBADMSG.
  */
 int qbd_layout_check(const struct qbd_membership_layout *layout, const char **reason)
@@ -45,16 +48,12 @@ int qbd_layout_check(const struct qbd_membership_layout *layout, const char **re
 	struct qbd_config config;
 	u32 i;
 
-	*reason = "member count out of range";
-	if (!count || count > QBD_MEMBERS_MAX)
+	if (!qbd_membership_good(layout, reason))
 		return -EBADMSG;
 	for (i = 0; i < count; i++) {
 		const struct qbd_member_layout *member = &layout->members[i];
 		u16 family = le16_to_cpu(member->address.family);
 
-		*reason = "member name not terminated";
-		if (!memchr(member->name, 0, sizeof(member->name)))
-			return -EBADMSG;
 		*reason = "member address malformed";
 		if ((family != 4 && family != 6) || !member->address.port)
 			return -EBADMSG;
