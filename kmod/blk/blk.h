@@ -14,7 +14,6 @@
 #define QBD_BLK_BLK_H
 
 #include <linux/blkdev.h>
-#include <linux/bvec.h>
 #include <linux/list.h>
 #include <linux/llist.h>
 
@@ -23,46 +22,25 @@
 struct qbd_disk;
 
 #define QBD_DISK_QUEUE_DEPTH	128
-/* Bio vectors that describe the pages of one request: as many as fit in a page. */
-#define QBD_REQUEST_BVECS_MAX	256
-
-enum qbd_request_state {
-	QBD_IO_NEW,		/* not yet looked at */
-	QBD_IO_HELD,		/* waits for a leader, a quorum or room */
-	QBD_IO_PROPOSED,	/* write: in a record of our own leadership */
-	QBD_IO_READING,		/* read: at our own store */
-	QBD_IO_CONFIRMING,	/* read: waits for a quorum round */
-	QBD_IO_FORWARDED,	/* at the leader */
-};
+/* Pieces of memory that one request may consist of: one for each block of it. */
+#define QBD_REQUEST_SEGMENTS_MAX	256
 
 /**
  * struct qbd_request - a block request in the hands of the replica
  * @queued: link of qbd_disk_take()
- * @list: the replica's lists
+ * @list: its owner's
  * @kind: enum qbd_request_kind of format/frame.h
- * @state: for status and for what a leader change has to do with it
  * @block: first device block
  * @count: device blocks
  * @sequence: number in this session, never 0
- * @index: PROPOSED: log index of the record
- * @term: PROPOSED and FORWARDED: of the leadership
- * @peer: FORWARDED: to whom
- * @arrived_ns: boottime of arrival
- * @data: whatever the replica attaches
  */
 struct qbd_request {
 	struct llist_node queued;
 	struct list_head list;
 	u32 kind;
-	enum qbd_request_state state;
 	u64 block;
 	u32 count;
 	u64 sequence;
-	u64 index;
-	u64 term;
-	u32 peer;
-	u64 arrived_ns;
-	void *data;
 };
 
 /**
@@ -96,9 +74,6 @@ struct llist_node *qbd_disk_take(struct qbd_disk *disk);
 /* Give a request back; BLK_STS_OK or why not. Any context; once per request. */
 void qbd_request_complete(struct qbd_request *request, blk_status_t status);
 
-/* Describe the pages of @request in place; at most @max entries. Return: entries. */
-unsigned int qbd_request_bvecs(struct qbd_request *request, struct bio_vec *bvecs,
-			       unsigned int max);
 /* Copy one write's data into log pages, computing its checksum; and back. */
 u32 qbd_request_copy_out(struct qbd_request *request, struct page **pages,
 			 unsigned int count);

@@ -148,7 +148,7 @@ static const struct qbd_compat_disk_limits qbd_disk_limits = {
 	.block_size		= QBD_BLOCK_SIZE,
 	.max_sectors		= QBD_RECORD_DATA_BLOCKS_MAX * QBD_SECTORS_PER_BLOCK,
 	.max_zero_sectors	= QBD_ZERO_BLOCKS_MAX * QBD_SECTORS_PER_BLOCK,
-	.max_segments		= QBD_REQUEST_BVECS_MAX,
+	.max_segments		= QBD_REQUEST_SEGMENTS_MAX,
 	.max_segment_size	= QBD_RECORD_DATA_BLOCKS_MAX * QBD_BLOCK_SIZE,
 	.io_opt			= QBD_RECORD_DATA_BLOCKS_MAX * QBD_BLOCK_SIZE,
 };

@@ -3,7 +3,6 @@
 #include <linux/blk-mq.h>
 #include <linux/bvec.h>
 #include <linux/highmem.h>
-#include <linux/timekeeping.h>
 
 #include "../format/frame.h"
 #include "blk_internal.h"
@@ -58,10 +57,8 @@ blk_status_t qbd_request_prepare(struct qbd_request *request, struct request *rq
 	memset(request, 0, sizeof(*request));
 	INIT_LIST_HEAD(&request->list);
 	request->kind = kind;
-	request->state = QBD_IO_NEW;
 	request->block = sector / QBD_SECTORS_PER_BLOCK;
 	request->count = bytes >> QBD_BLOCK_SHIFT;
-	request->arrived_ns = ktime_get_boottime_ns();
 	return BLK_STS_OK;
 }
 
@@ -73,24 +70,6 @@ void qbd_request_complete(struct qbd_request *request, blk_status_t status)
 	 * would pay for.
 	 */
 	blk_mq_end_request(qbd_request_rq(request), status);
-}
-
-unsigned int qbd_request_bvecs(struct qbd_request *request, struct bio_vec *bvecs,
-			       unsigned int max)
-{
-	struct request *rq = qbd_request_rq(request);
-	struct req_iterator iterator;
-	unsigned int count = 0;
-	struct bio_vec bvec;
-
-	if (request->kind == QBD_REQUEST_ZERO)
-		return 0;
-	rq_for_each_bvec(bvec, rq, iterator) {
-		if (WARN_ON_ONCE(count == max))
-			return 0;
-		bvecs[count++] = bvec;
-	}
-	return count;
 }
 
 /* One contiguous piece of a request and its place in the log pages. */

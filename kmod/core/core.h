@@ -181,6 +181,7 @@ enum qbd_message_type {
 #define QBD_MESSAGE_FIT		0x10	/* replies: I may lead */
 #define QBD_MESSAGE_FAILED	0x20	/* replies: my storage failed, I vouch for nothing */
 #define QBD_MESSAGE_LOST	0x40	/* append reply: acknowledged entries are gone, resend */
+#define QBD_MESSAGE_FLAGS	0x7f	/* all of them */
 
 /**
  * struct qbd_core_message - one control message, every field on the wire 1:1

@@ -51,20 +51,6 @@ enum qbd_frame_type {
 #define QBD_FRAME_FIXED_MAX		QBD_BLOCK_SIZE
 
 /**
- * struct qbd_frame_trailer - after the data of a REQUEST
- * @data_checksum: CRC-32C of the data blocks, seed ~0
- * @reserved: zero
- *
- * The pages of a forwarded write still belong to whoever wrote, and may change
- * at any time. Its checksum can only be that of the bytes as they were copied
- * for sending, so it follows them.
- */
-struct qbd_frame_trailer {
-	__le32 data_checksum;
-	__le32 reserved;
-} __attribute__((packed));
-
-/**
  * struct qbd_frame_header - before every frame
  * @magic: QBD_FRAME_MAGIC
  * @type: enum qbd_frame_type
@@ -74,7 +60,7 @@ struct qbd_frame_trailer {
  * @sequence: frames sent before on this connection; a gap is rubbish
  * @fixed_checksum: CRC-32C of the fixed part, seed ~0
  * @data_checksum: CRC-32C of the data blocks, seed ~0; 0 where they are checked
- *	by something else (APPEND: operations of the record; REQUEST: trailer)
+ *	by something else (APPEND: operations of the record)
  * @header_checksum: CRC-32C of the fields before it, seed ~0
  * @reserved: zero
  */
@@ -241,7 +227,7 @@ enum qbd_request_kind {
  *	refuses it, so that one that was delayed past an election never lands
  * @epoch: see struct qbd_operation
  * @data_checksum: CRC-32C of the data of a write, seed ~0: becomes the
- *	operation's. 0 on the wire, where it comes in the trailer
+ *	operation's. 0 on the wire, where it is in the frame's header
  * @reserved: zero
  */
 struct qbd_frame_request {
@@ -373,7 +359,6 @@ static_assert(sizeof(struct qbd_frame_message) == 120, "message");
 static_assert(sizeof(struct qbd_frame_append) == 32, "append");
 static_assert(sizeof(struct qbd_frame_request) == 56, "request");
 static_assert(sizeof(struct qbd_frame_reply) == 32, "reply");
-static_assert(sizeof(struct qbd_frame_trailer) == 8, "trailer");
 /* The header of a full record and the append part share the fixed part. */
 static_assert(sizeof(struct qbd_frame_append) + 128 +
 	      sizeof(struct qbd_operation) * QBD_OPERATIONS_MAX <=

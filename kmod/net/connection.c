@@ -430,11 +430,22 @@ static unsigned long connection_deadline(struct qbd_connection *connection,
 						      QBD_CONNECT_MS : QBD_HANDSHAKE_MS);
 }
 
+/*
+ * How long this side may bear silence is its own affair, and follows its election
+ * timeout. The other side's limit may be shorter, and nobody tells: so a long limit
+ * here must not mean few pings.
+ */
+static unsigned long ping_interval(struct qbd_connection *connection)
+{
+	unsigned int limit = READ_ONCE(connection->net->silence_ms);
+
+	return max(msecs_to_jiffies(min(limit / 4, QBD_PING_MS + 0u)), 1ul);
+}
+
 static unsigned long watch_interval(struct qbd_connection *connection)
 {
-	struct qbd_net *net = connection->net;
 	enum qbd_connection_state state;
-	unsigned long interval, deadline;
+	unsigned long deadline;
 	bool active;
 
 	spin_lock(&connection->lock);
@@ -448,8 +459,7 @@ static unsigned long watch_interval(struct qbd_connection *connection)
 	if (connection->kind == QBD_CONNECTION_BULK)
 		return msecs_to_jiffies(READ_ONCE(connection->waits_briefly) ?
 					QBD_PAGES_WAIT_MS : QBD_WATCH_BULK_MS);
-	interval = msecs_to_jiffies(READ_ONCE(net->silence_ms)) / 4;
-	return max(interval, 1ul);
+	return ping_interval(connection);
 }
 
 /* Look at it after the interval that its state asks for. */
@@ -492,7 +502,8 @@ static void watch_silence(struct qbd_connection *connection)
 				     jiffies_to_msecs(now - connection->last_received));
 		return;
 	}
-	if (time_after_eq(now, READ_ONCE(connection->last_sent) + limit / 4))
+	if (time_after_eq(now, READ_ONCE(connection->last_sent) +
+			       ping_interval(connection)))
 		qbd_send_small(connection, QBD_FRAME_PING, NULL, 0);
 }
 

@@ -16,7 +16,6 @@
 struct frame_rule {
 	u16 type;
 	u8 phase;
-	u8 checksum;
 	u16 fixed_min;
 	u16 fixed_max;
 	u32 data_max;
@@ -24,32 +23,25 @@ struct frame_rule {
 
 static const struct frame_rule frame_rules[] = {
 	/* A later version may have more to say, and shall be told that it is one. */
-	{ QBD_FRAME_HELLO, QBD_PHASE_HANDSHAKE, QBD_CHECKSUM_NONE,
-	  FIXED(hello), FIXED(challenge), 0 },
-	{ QBD_FRAME_CHALLENGE, QBD_PHASE_HANDSHAKE, QBD_CHECKSUM_NONE,
+	{ QBD_FRAME_HELLO, QBD_PHASE_HANDSHAKE, FIXED(hello), FIXED(challenge), 0 },
+	{ QBD_FRAME_CHALLENGE, QBD_PHASE_HANDSHAKE,
 	  FIXED(challenge), FIXED(challenge), 0 },
-	{ QBD_FRAME_PROOF, QBD_PHASE_HANDSHAKE, QBD_CHECKSUM_NONE,
-	  FIXED(proof), FIXED(proof), 0 },
-	{ QBD_FRAME_WELCOME, QBD_PHASE_HANDSHAKE, QBD_CHECKSUM_NONE, 0, 0, 0 },
-	{ QBD_FRAME_REFUSED, QBD_PHASE_HANDSHAKE, QBD_CHECKSUM_NONE,
-	  FIXED(refused), FIXED(refused), 0 },
-	{ QBD_FRAME_MESSAGE, QBD_PHASE_CONTROL, QBD_CHECKSUM_NONE,
-	  FIXED(message), FIXED(message), 0 },
-	{ QBD_FRAME_PING, QBD_PHASE_CONTROL, QBD_CHECKSUM_NONE, 0, 0, 0 },
-	{ QBD_FRAME_APPEND, QBD_PHASE_BULK, QBD_CHECKSUM_RECORD,
+	{ QBD_FRAME_PROOF, QBD_PHASE_HANDSHAKE, FIXED(proof), FIXED(proof), 0 },
+	{ QBD_FRAME_WELCOME, QBD_PHASE_HANDSHAKE, 0, 0, 0 },
+	{ QBD_FRAME_REFUSED, QBD_PHASE_HANDSHAKE, FIXED(refused), FIXED(refused), 0 },
+	{ QBD_FRAME_MESSAGE, QBD_PHASE_CONTROL, FIXED(message), FIXED(message), 0 },
+	{ QBD_FRAME_PING, QBD_PHASE_CONTROL, 0, 0, 0 },
+	{ QBD_FRAME_APPEND, QBD_PHASE_BULK,
 	  APPEND_FIXED_MIN, APPEND_FIXED_MAX, QBD_FRAME_DATA_BLOCKS_MAX },
-	{ QBD_FRAME_REQUEST, QBD_PHASE_BULK, QBD_CHECKSUM_TRAILER,
+	{ QBD_FRAME_REQUEST, QBD_PHASE_BULK,
 	  FIXED(request), FIXED(request), QBD_FRAME_DATA_BLOCKS_MAX },
-	{ QBD_FRAME_REPLY, QBD_PHASE_BULK, QBD_CHECKSUM_HEADER,
+	{ QBD_FRAME_REPLY, QBD_PHASE_BULK,
 	  FIXED(reply), FIXED(reply), QBD_FRAME_DATA_BLOCKS_MAX },
-	{ QBD_FRAME_RESET, QBD_PHASE_BULK, QBD_CHECKSUM_NONE,
-	  FIXED(reset), FIXED(reset), 0 },
-	{ QBD_FRAME_FILL, QBD_PHASE_BULK, QBD_CHECKSUM_NONE,
-	  FIXED(fill), FIXED(fill), 0 },
-	{ QBD_FRAME_EXTENT, QBD_PHASE_BULK, QBD_CHECKSUM_HEADER,
+	{ QBD_FRAME_RESET, QBD_PHASE_BULK, FIXED(reset), FIXED(reset), 0 },
+	{ QBD_FRAME_FILL, QBD_PHASE_BULK, FIXED(fill), FIXED(fill), 0 },
+	{ QBD_FRAME_EXTENT, QBD_PHASE_BULK,
 	  FIXED(extent), FIXED(extent), QBD_FRAME_DATA_BLOCKS_MAX },
-	{ QBD_FRAME_FILL_END, QBD_PHASE_BULK, QBD_CHECKSUM_NONE,
-	  FIXED(fill_end), FIXED(fill_end), 0 },
+	{ QBD_FRAME_FILL_END, QBD_PHASE_BULK, FIXED(fill_end), FIXED(fill_end), 0 },
 	{}
 };
 
@@ -61,13 +53,6 @@ static const struct frame_rule *find_rule(u16 type)
 		if (rule->type == type)
 			return rule;
 	return NULL;
-}
-
-enum qbd_frame_checksum qbd_frame_checksum_place(u16 type, u32 data_blocks)
-{
-	const struct frame_rule *rule = find_rule(type);
-
-	return rule && data_blocks ? rule->checksum : QBD_CHECKSUM_NONE;
 }
 
 static u32 header_checksum(const struct qbd_frame_header *header)
@@ -238,7 +223,10 @@ static bool message_check(const struct qbd_frame_message *message, const char **
 	u32 type = le32_to_cpu(message->type);
 
 	*reason = "message: unknown type";
-	return type && type < QBD_MESSAGE_TYPE_END;
+	if (!type || type >= QBD_MESSAGE_TYPE_END)
+		return false;
+	*reason = "message: unknown flags";
+	return !(le32_to_cpu(message->flags) & ~QBD_MESSAGE_FLAGS);
 }
 
 bool qbd_frame_fixed_check(const struct qbd_frame_header *header, const void *fixed,
@@ -353,34 +341,11 @@ void qbd_frame_message_decode(struct qbd_core_message *message,
 	message->reachable = le64_to_cpu(frame->reachable);
 }
 
-/* Returns the data's length with its trailer, or 0 if it is wrong or cut short. */
-static size_t stream_data_check(const struct qbd_frame_header *header, const u8 *data,
-				size_t size, bool *good)
+static bool stream_data_good(const struct qbd_frame_header *header, const u8 *data,
+			     size_t bytes)
 {
-	u32 blocks = le32_to_cpu(header->data_blocks);
-	size_t bytes = (size_t)blocks << QBD_BLOCK_SHIFT;
-	struct qbd_frame_trailer trailer;
-	u32 checksum;
-
-	*good = true;
-	if (size < bytes)
-		return 0;
-	checksum = qbd_crc32c(~0u, data, bytes);
-	switch (qbd_frame_checksum_place(le16_to_cpu(header->type), blocks)) {
-	case QBD_CHECKSUM_HEADER:
-		*good = le32_to_cpu(header->data_checksum) == checksum;
-		break;
-	case QBD_CHECKSUM_TRAILER:
-		if (size - bytes < sizeof(trailer))
-			return 0;
-		memcpy(&trailer, data + bytes, sizeof(trailer));
-		*good = le32_to_cpu(trailer.data_checksum) == checksum;
-		bytes += sizeof(trailer);
-		break;
-	default:
-		break;
-	}
-	return bytes;
+	return !bytes || !qbd_frame_checks_data(le16_to_cpu(header->type)) ||
+	       qbd_crc32c(~0u, data, bytes) == le32_to_cpu(header->data_checksum);
 }
 
 bool qbd_frame_stream_check(const void *bytes, size_t size, enum qbd_frame_phase phase,
@@ -390,7 +355,6 @@ bool qbd_frame_stream_check(const void *bytes, size_t size, enum qbd_frame_phase
 	struct qbd_frame_header header;
 	const char *reason;
 	size_t length;
-	bool good;
 
 	*frames = 0;
 	while (size >= sizeof(header)) {
@@ -406,11 +370,11 @@ bool qbd_frame_stream_check(const void *bytes, size_t size, enum qbd_frame_phase
 			return false;
 		at += length;
 		size -= length;
-		length = stream_data_check(&header, at, size, &good);
-		if (!good)
-			return false;
-		if (!length && header.data_blocks)
+		length = (size_t)le32_to_cpu(header.data_blocks) << QBD_BLOCK_SHIFT;
+		if (size < length)
 			return true;
+		if (!stream_data_good(&header, at, length))
+			return false;
 		at += length;
 		size -= length;
 		(*frames)++;

@@ -19,14 +19,6 @@ enum qbd_frame_phase {
 	QBD_PHASE_BULK,
 };
 
-/* Where the data of a frame is checksummed. */
-enum qbd_frame_checksum {
-	QBD_CHECKSUM_NONE,		/* it has no data */
-	QBD_CHECKSUM_HEADER,		/* in the frame header */
-	QBD_CHECKSUM_TRAILER,		/* in a trailer */
-	QBD_CHECKSUM_RECORD,		/* in the record's operations */
-};
-
 /**
  * qbd_frame_seal() - fill in a frame header
  * @header: all of it is written
@@ -72,7 +64,11 @@ bool qbd_frame_header_check(const struct qbd_frame_header *header,
 bool qbd_frame_fixed_check(const struct qbd_frame_header *header, const void *fixed,
 			   u64 device_blocks, const char **reason);
 
-enum qbd_frame_checksum qbd_frame_checksum_place(u16 type, u32 data_blocks);
+/* Is the data's checksum in the frame's header? A record has its own. */
+static inline bool qbd_frame_checks_data(u16 type)
+{
+	return type != QBD_FRAME_APPEND;
+}
 
 /**
  * qbd_frame_hello_check() - is the other side who it should be?

@@ -39,6 +39,8 @@ struct crypto_shash;
 #define QBD_BACKOFF_MAX_MS	1000
 #define QBD_SILENCE_DEFAULT_MS	2000
 #define QBD_SILENCE_MIN_MS	40
+/* Nothing sent on a control connection for so long: say that we are there. */
+#define QBD_PING_MS		250
 /* Data sent on a bulk connection and not acknowledged by TCP for so long. */
 #define QBD_STALL_MS		8000
 #define QBD_WATCH_BULK_MS	1000
@@ -63,7 +65,6 @@ struct crypto_shash;
 #define QBD_HANDSHAKE_FRAMES	2
 #define QBD_BVECS		64	/* pages of one socket call */
 #define QBD_AHEAD_BYTES		512	/* a control frame, or the head of others */
-#define QBD_BOUNCE_BYTES	16384
 #define QBD_REASON_SIZE		64
 
 /* Head of an outgoing frame: header, fixed part, shared and local record part. */
@@ -81,7 +82,7 @@ struct crypto_shash;
  * @fixed_bytes: of the whole fixed part
  * @head_bytes: of what lies in @head (the rest are the record's operations)
  * @data_blocks: blocks of data
- * @data_checksum: of the data, running while bvecs are copied
+ * @data_checksum: of the data
  * @bytes: all of the frame
  * @done: bytes of it given to TCP; under send_mutex, like all that follows
  * @record: holds a reference until all of it is in TCP's own memory. There is no
@@ -89,13 +90,8 @@ struct crypto_shash;
  *	acknowledge, so that one slow peer could hold the pool's pages; and the
  *	copy is small beside the checksums
  * @buffer: likewise, owned
- * @bvecs: the caller's; see qbd_net_cancel()
- * @bvec_count: entries
- * @source: what of @bvecs is still to be copied
- * @cookie: names it
  * @large: head of a frame that does not fit into @head
  * @head: header and fixed part
- * @trailer: of a REQUEST
  */
 struct qbd_outgoing {
 	struct list_head list;
@@ -112,13 +108,8 @@ struct qbd_outgoing {
 	u32 done;
 	struct qbd_record *record;
 	struct qbd_buffer *buffer;
-	const struct bio_vec *bvecs;
-	unsigned int bvec_count;
-	struct iov_iter source;
-	void *cookie;
 	u8 *large;
 	u8 head[QBD_HEAD_BYTES];
-	struct qbd_frame_trailer trailer;
 };
 
 /**
@@ -160,7 +151,6 @@ enum qbd_receive_step {
 	QBD_RECEIVE_FIXED,
 	QBD_RECEIVE_CLAIM,		/* pages for the data */
 	QBD_RECEIVE_DATA,
-	QBD_RECEIVE_TRAILER,
 };
 
 /* What only an authenticated bulk connection needs. */
@@ -169,7 +159,6 @@ struct qbd_bulk_room {
 	struct bio_vec receive_bvecs[QBD_BVECS];
 	struct qbd_frame_reset reset;
 	u8 fixed[QBD_FRAME_FIXED_MAX];
-	u8 bounce[QBD_BOUNCE_BYTES];
 	u8 ahead[QBD_AHEAD_BYTES + QBD_BLOCK_SIZE];	/* a small frame, whole */
 };
 
@@ -206,8 +195,7 @@ struct qbd_connection {
 	spinlock_t lock;		/* protects what follows */
 	enum qbd_connection_state state;
 	bool active;			/* its pair is up */
-	bool want_writable;
-	bool writable;			/* to be told */
+	bool wants_room;		/* a send was refused: kick when there is some */
 	bool receiver_waits;		/* for room in the ring */
 	char reason[QBD_REASON_SIZE];	/* why it was closed */
 	struct list_head send_queue;
@@ -224,8 +212,6 @@ struct qbd_connection {
 	/* sending: held while a frame is being sent */
 	struct mutex send_mutex;
 	u32 send_sequence;
-	u32 bounce_bytes;
-	u32 bounce_done;
 
 	/* the receiving work's own */
 	enum qbd_receive_step step;
@@ -240,7 +226,6 @@ struct qbd_connection {
 	unsigned long waits_since;
 	u32 discard_checksum;
 	struct qbd_frame_header header;
-	struct qbd_frame_trailer trailer;
 	struct qbd_incoming incoming;
 
 	/* the watching work's own */

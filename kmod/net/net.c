@@ -332,19 +332,6 @@ static void tell_refusals(struct qbd_net *net)
 		net->ops->refused(net->context, refusals[i].peer, refusals[i].reason);
 }
 
-/* Sends that found no memory may be tried again; whose they were is not known. */
-static void tell_starved(struct qbd_net *net)
-{
-	unsigned int i;
-
-	if (!READ_ONCE(net->starved))
-		return;
-	WRITE_ONCE(net->starved, false);
-	for (i = 0; i < QBD_NET_PEERS; i++)
-		if (net->peers[i].up && !net->peers[i].removed)
-			net->ops->writable(net->context, net->peers[i].id);
-}
-
 void qbd_net_mark(struct qbd_net *net)
 {
 	struct qbd_connection *connection;
@@ -372,11 +359,12 @@ void qbd_net_poll(struct qbd_net *net)
 	if (!net->marked)
 		qbd_net_mark(net);
 	net->marked = false;
+	/* What found no memory is tried again after this; what fails again says so. */
+	WRITE_ONCE(net->starved, false);
 	tell_refusals(net);
 	for (i = 0; i < QBD_NET_PEERS; i++)
 		if (net->peers[i].id)
 			qbd_peer_step(&net->peers[i]);
-	tell_starved(net);
 }
 
 void qbd_net_pages_available(struct qbd_net *net)

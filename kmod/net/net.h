@@ -31,7 +31,6 @@
 #ifndef QBD_NET_NET_H
 #define QBD_NET_NET_H
 
-#include <linux/bvec.h>
 #include <linux/types.h>
 #include <net/net_namespace.h>
 
@@ -43,7 +42,8 @@ struct qbd_net;
 
 /**
  * struct qbd_net_ops - what the network tells its replica
- * @kick: any context: have qbd_net_poll() called soon
+ * @kick: any context: have qbd_net_poll() called soon, and after it look at all that
+ *	waits to be sent: for what qbd_net_send() refused there may be room now
  * @peer_up: both connections to @peer stand; nothing of earlier ones is left
  * @peer_down: either is gone; both are closed, all queued frames are dropped;
  *	@reason in a few words
@@ -58,7 +58,6 @@ struct qbd_net;
  * @extent: a piece of an extent; @data (NULL if zero) is the callee's to free.
  *	NULL although not zero: there was no memory, send FILL for it again
  * @fill_end: see struct qbd_frame_fill_end
- * @writable: the bulk queue to @peer fell below its low mark: more may be sent
  * @refused: a handshake failed, either side; @peer 0 if not known; rate limited
  */
 struct qbd_net_ops {
@@ -77,7 +76,6 @@ struct qbd_net_ops {
 	void (*extent)(void *context, u32 peer, const struct qbd_frame_extent *extent,
 		       struct qbd_buffer *data);
 	void (*fill_end)(void *context, u32 peer, const struct qbd_frame_fill_end *end);
-	void (*writable)(void *context, u32 peer);
 	void (*refused)(void *context, u32 peer, enum qbd_refusal reason);
 };
 
@@ -129,7 +127,9 @@ void qbd_net_destroy(struct qbd_net *net);
  */
 void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout *members);
 /* How long silence on a control connection may last before it is closed and
- * dialled again (half-open connections, paused hosts), in ms.
+ * dialled again (half-open connections, paused hosts), in ms. Members may have
+ * different limits: whatever ours is we say something every 250 ms, so none should
+ * be below twice that.
  */
 void qbd_net_set_silence_limit(struct qbd_net *net, unsigned int milliseconds);
 
@@ -154,14 +154,9 @@ void qbd_net_send_message(struct qbd_net *net, const struct qbd_core_message *me
  * @record: for APPEND: the used header bytes and data follow the fixed part; a
  *	reference is taken
  * @buffer: data blocks from pool pages; becomes the network's and is freed
- * @bvecs: REQUEST only: data from elsewhere (a block request's own pages). The
- *	array and the pages must stay until qbd_net_cancel() or peer_down(). The
- *	bytes are copied when they are sent, and the checksum is that of the copy
- * @bvec_count: entries
  * @data_blocks: blocks of data
  * @data_checksum: of @buffer, if it is known already
  * @data_checksum_known: it is
- * @cookie: names the frame for qbd_net_cancel()
  */
 struct qbd_net_frame {
 	enum qbd_frame_type type;
@@ -169,12 +164,9 @@ struct qbd_net_frame {
 	unsigned int fixed_bytes;
 	struct qbd_record *record;
 	struct qbd_buffer *buffer;
-	const struct bio_vec *bvecs;
-	unsigned int bvec_count;
 	unsigned int data_blocks;
 	u32 data_checksum;
 	bool data_checksum_known;
-	void *cookie;
 };
 
 /**
@@ -183,20 +175,13 @@ struct qbd_net_frame {
  * @peer: member id
  * @frame: read during the call only, but for what it says it points to
  *
- * Return: 0; -ENOTCONN; -EAGAIN: its queue is over the high mark, writable()
- * follows; -ENOMEM likewise; -EINVAL: the frame contradicts itself (warns). On
- * failure nothing was taken.
+ * Return: 0; -ENOTCONN; -EAGAIN: its queue is over the high mark, a kick follows
+ * when it is below the low one; -ENOMEM: a kick follows likewise; -EINVAL: the frame
+ * contradicts itself (warns). On failure nothing was taken.
  */
 int qbd_net_send(struct qbd_net *net, u32 peer, const struct qbd_net_frame *frame);
 /* Several qbd_net_send() in a row go out as one burst: call this after the last. */
 void qbd_net_push(struct qbd_net *net, u32 peer);
-/*
- * The bvecs of the frame with this cookie (never NULL) are about to vanish. If
- * the frame is queued it is dropped; if it is half sent the connection is closed,
- * and peer_down() follows. After the call nothing of the network touches them.
- * May wait for one non-blocking send.
- */
-void qbd_net_cancel(struct qbd_net *net, u32 peer, void *cookie);
 
 /* Close both connections, they are dialled again: the peer sent what it must not. */
 void qbd_net_disconnect(struct qbd_net *net, u32 peer, const char *reason);

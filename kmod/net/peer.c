@@ -506,22 +506,6 @@ static void deliver_from(struct qbd_net_peer *peer, unsigned int index)
 	qbd_connection_put(connection);
 }
 
-static void tell_writable(struct qbd_net_peer *peer)
-{
-	struct qbd_connection *connection =
-		peer->connections[qbd_kind_index(QBD_CONNECTION_BULK)];
-	bool writable;
-
-	if (!peer->up || !connection)
-		return;
-	spin_lock(&connection->lock);
-	writable = connection->writable && connection->state == QBD_OPEN;
-	connection->writable = false;
-	spin_unlock(&connection->lock);
-	if (writable)
-		peer->net->ops->writable(peer->net->context, peer->id);
-}
-
 /* Bring one slot up to date; see the table above. Replica context. */
 void qbd_peer_step(struct qbd_net_peer *peer)
 {
@@ -544,5 +528,4 @@ void qbd_peer_step(struct qbd_net_peer *peer)
 		bring_up(peer);
 	deliver_from(peer, qbd_kind_index(QBD_CONNECTION_CONTROL));
 	deliver_from(peer, qbd_kind_index(QBD_CONNECTION_BULK));
-	tell_writable(peer);
 }

@@ -6,7 +6,6 @@
  *   FIXED   into memory that the connection has; checked
  *   CLAIM   pages for the data (see net.h for who waits and who does not)
  *   DATA    into those pages; checked
- *   TRAILER of a REQUEST
  *
  * then the frame waits in the connection's ring for qbd_net_poll(). What has
  * come so far is in @step and @received, so that reading goes on where the
@@ -424,35 +423,17 @@ static int receive_data(struct qbd_connection *connection)
 	if (result != GO_ON)
 		return result;
 	WRITE_ONCE(connection->last_received, jiffies);
-	switch (qbd_frame_checksum_place(incoming->type, blocks)) {
-	case QBD_CHECKSUM_TRAILER:
-		connection->step = QBD_RECEIVE_TRAILER;
-		return GO_ON;
-	case QBD_CHECKSUM_HEADER:
-		if (data_checksum(connection) !=
-		    le32_to_cpu(connection->header.data_checksum))
-			return malformed(connection, "data checksum");
-		return deliver(connection);
-	default:
-		if (incoming->record && qbd_record_data_check(incoming->record))
+	if (!qbd_frame_checks_data(incoming->type)) {
+		if (qbd_record_data_check(incoming->record))
 			return malformed(connection, "append: data checksum");
-		if (incoming->record)
-			incoming->record->verified = true;
-		return deliver(connection);
-	}
-}
-
-static int receive_trailer(struct qbd_connection *connection)
-{
-	struct qbd_frame_trailer *trailer = &connection->trailer;
-	int result;
-
-	result = receive_bytes(connection, trailer, sizeof(*trailer));
-	if (result != GO_ON)
-		return result;
-	if (data_checksum(connection) != le32_to_cpu(trailer->data_checksum))
+		incoming->record->verified = true;
+	} else if (data_checksum(connection) !=
+		   le32_to_cpu(connection->header.data_checksum)) {
 		return malformed(connection, "data checksum");
-	connection->incoming.fixed.request.data_checksum = trailer->data_checksum;
+	}
+	/* It becomes that of the record's operation. */
+	if (incoming->type == QBD_FRAME_REQUEST)
+		incoming->fixed.request.data_checksum = connection->header.data_checksum;
 	return deliver(connection);
 }
 
@@ -511,8 +492,6 @@ static int receive_step(struct qbd_connection *connection)
 		return receive_claim(connection);
 	case QBD_RECEIVE_DATA:
 		return receive_data(connection);
-	case QBD_RECEIVE_TRAILER:
-		return receive_trailer(connection);
 	}
 	return -EINVAL;
 }

@@ -3,8 +3,8 @@
  * Sending: a queue for each connection and a work that feeds it to TCP.
  *
  * A frame is a row of bytes: head (header and fixed part), the operations of a
- * record, data, trailer. How many of them TCP has is all the state there is, so
- * that sending goes on exactly where TCP's buffer was full.
+ * record, data. How many of them TCP has is all the state there is, so that sending
+ * goes on exactly where TCP's buffer was full.
  *
  * The frame at the front of the queue stays there until all of it was copied by
  * TCP. From when the work has looked at it (@started) only the holder of
@@ -13,7 +13,6 @@
 #include <linux/net.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
-#include <linux/tcp.h>
 
 #include "internal.h"
 
@@ -67,12 +66,6 @@ static void unqueue(struct qbd_connection *connection, struct qbd_outgoing *outg
 	connection->queued_bytes -= outgoing->bytes;
 	if (outgoing->small)
 		list_add_tail(&outgoing->list, &connection->small_free);
-	if (connection->want_writable &&
-	    (connection->queued_bytes < QBD_QUEUE_LOW ||
-	     connection->queued_frames < QBD_QUEUE_FRAMES_MIN)) {
-		connection->want_writable = false;
-		connection->writable = true;
-	}
 }
 
 static void enqueue(struct qbd_connection *connection, struct qbd_outgoing *outgoing)
@@ -197,9 +190,8 @@ void qbd_net_send_message(struct qbd_net *net, const struct qbd_core_message *me
 
 static bool frame_is_sane(const struct qbd_net_frame *frame)
 {
-	unsigned int sources = !!frame->record + !!frame->buffer + !!frame->bvecs;
-
-	if (sources > 1 || frame->data_blocks > QBD_FRAME_DATA_BLOCKS_MAX)
+	if ((frame->record && frame->buffer) ||
+	    frame->data_blocks > QBD_FRAME_DATA_BLOCKS_MAX)
 		return false;
 	if (frame->fixed_bytes + sizeof(struct qbd_frame_header) > QBD_HEAD_BYTES &&
 	    (frame->type != QBD_FRAME_RESET ||
@@ -208,11 +200,9 @@ static bool frame_is_sane(const struct qbd_net_frame *frame)
 	if (frame->type == QBD_FRAME_APPEND)
 		return frame->record &&
 		       frame->fixed_bytes == sizeof(struct qbd_frame_append);
-	if (frame->record || !frame->data_blocks != !sources)
+	if (frame->record || !frame->data_blocks != !frame->buffer)
 		return false;
-	if (frame->buffer)
-		return frame->buffer->blocks >= frame->data_blocks;
-	return !frame->bvecs || (frame->type == QBD_FRAME_REQUEST && frame->cookie);
+	return !frame->buffer || frame->buffer->blocks >= frame->data_blocks;
 }
 
 /*
@@ -255,18 +245,13 @@ static struct qbd_outgoing *make_outgoing(struct qbd_net *net,
 	outgoing->head_bytes = sizeof(struct qbd_frame_header) + frame->fixed_bytes;
 	outgoing->data_blocks = frame->data_blocks;
 	outgoing->buffer = frame->buffer;
-	outgoing->bvecs = frame->bvecs;
-	outgoing->bvec_count = frame->bvec_count;
-	outgoing->cookie = frame->cookie;
-	outgoing->data_checksum = frame->data_checksum;
 	outgoing->data_checksum_known = frame->buffer && frame->data_checksum_known;
+	if (outgoing->data_checksum_known)
+		outgoing->data_checksum = frame->data_checksum;
 	if (frame->type == QBD_FRAME_APPEND)
 		add_record(outgoing, frame->record);
 	outgoing->bytes = sizeof(struct qbd_frame_header) + outgoing->fixed_bytes +
 			  (outgoing->data_blocks << QBD_BLOCK_SHIFT);
-	if (qbd_frame_checksum_place(frame->type, outgoing->data_blocks) ==
-	    QBD_CHECKSUM_TRAILER)
-		outgoing->bytes += sizeof(outgoing->trailer);
 	return outgoing;
 }
 
@@ -280,7 +265,7 @@ static int has_room(struct qbd_connection *connection)
 	else if (connection->queued_frames >= QBD_QUEUE_FRAMES_MIN &&
 		 connection->queued_bytes >= QBD_QUEUE_HIGH)
 		error = -EAGAIN;
-	connection->want_writable |= error == -EAGAIN;
+	connection->wants_room |= error == -EAGAIN;
 	spin_unlock(&connection->lock);
 	return error;
 }
@@ -337,52 +322,6 @@ void qbd_net_push(struct qbd_net *net, u32 id)
 	qbd_connection_queue(connection, &connection->send_work);
 }
 
-static struct qbd_outgoing *find_cookie(struct qbd_connection *connection, void *cookie)
-{
-	struct qbd_outgoing *outgoing;
-
-	lockdep_assert_held(&connection->lock);
-	list_for_each_entry(outgoing, &connection->send_queue, list)
-		if (outgoing->cookie == cookie)
-			return outgoing;
-	return NULL;
-}
-
-void qbd_net_cancel(struct qbd_net *net, u32 id, void *cookie)
-{
-	struct qbd_net_peer *peer = qbd_net_peer_find(net, id);
-	struct qbd_connection *connection;
-	struct qbd_outgoing *outgoing;
-	bool started = false, last = false;
-
-	connection = peer ? peer->connections[qbd_kind_index(QBD_CONNECTION_BULK)] : NULL;
-	if (!connection || !cookie)
-		return;
-	/* The work is not sending now, and looks at the queue anew after this. */
-	mutex_lock(&connection->send_mutex);
-	spin_lock(&connection->lock);
-	outgoing = find_cookie(connection, cookie);
-	if (outgoing) {
-		started = outgoing->started;
-		unqueue(connection, outgoing);
-		last = list_empty(&connection->send_queue);
-	}
-	spin_unlock(&connection->lock);
-	if (started && outgoing->done) {
-		qbd_connection_close(connection, "a request was withdrawn half sent");
-	} else if (outgoing && outgoing->sealed) {
-		/* Nothing of it left: its number is the next frame's. */
-		connection->send_sequence--;
-	}
-	/* The frame before it was told that more follows. */
-	if (outgoing && last && connection->socket &&
-	    qbd_connection_state(connection) == QBD_OPEN)
-		tcp_sock_set_nodelay(connection->socket->sk);
-	mutex_unlock(&connection->send_mutex);
-	if (outgoing)
-		outgoing_free(net, outgoing);
-}
-
 /* ---- sending ------------------------------------------------------------ */
 
 static u32 pages_checksum(struct page **pages, u32 blocks)
@@ -399,7 +338,7 @@ static void seal(struct qbd_connection *connection, struct qbd_outgoing *outgoin
 {
 	struct qbd_frame_header *header = (void *)outgoing_head(outgoing);
 	u32 head_fixed = outgoing->head_bytes - sizeof(*header);
-	u32 fixed_checksum, data_checksum = 0;
+	u32 fixed_checksum;
 
 	fixed_checksum = qbd_crc32c(~0u, header + 1, head_fixed);
 	if (outgoing->record)
@@ -409,37 +348,18 @@ static void seal(struct qbd_connection *connection, struct qbd_outgoing *outgoin
 	if (outgoing->buffer && !outgoing->data_checksum_known)
 		outgoing->data_checksum = pages_checksum(outgoing->buffer->pages,
 							 outgoing->data_blocks);
-	if (outgoing->bvecs) {
-		outgoing->data_checksum = ~0u;
-		iov_iter_bvec(&outgoing->source, ITER_SOURCE, outgoing->bvecs,
-			      outgoing->bvec_count,
-			      (size_t)outgoing->data_blocks << QBD_BLOCK_SHIFT);
-	}
-	outgoing->trailer.data_checksum = cpu_to_le32(outgoing->data_checksum);
-	if (qbd_frame_checksum_place(outgoing->type, outgoing->data_blocks) ==
-	    QBD_CHECKSUM_HEADER)
-		data_checksum = outgoing->data_checksum;
 	qbd_frame_seal(header, outgoing->type, outgoing->fixed_bytes,
 		       outgoing->data_blocks, connection->send_sequence++,
-		       fixed_checksum, data_checksum);
-	connection->bounce_bytes = 0;
-	connection->bounce_done = 0;
+		       fixed_checksum, outgoing->data_checksum);
 	outgoing->sealed = true;
 }
 
-static int send_kvec(struct qbd_connection *connection, struct kvec *kvec,
-		     unsigned int count, size_t bytes, bool more)
+static int send_head(struct qbd_connection *connection, struct qbd_outgoing *outgoing,
+		     bool more)
 {
 	struct msghdr message = {
 		.msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0),
 	};
-
-	return kernel_sendmsg(connection->socket, &message, kvec, count, bytes);
-}
-
-static int send_head(struct qbd_connection *connection, struct qbd_outgoing *outgoing,
-		     u32 end, bool more)
-{
 	struct kvec kvec[2];
 	unsigned int count = 0;
 	u32 done = outgoing->done;
@@ -451,12 +371,12 @@ static int send_head(struct qbd_connection *connection, struct qbd_outgoing *out
 	} else {
 		skip = done - outgoing->head_bytes;
 	}
-	if (end > outgoing->head_bytes) {
+	if (outgoing->bytes > outgoing->head_bytes) {
 		kvec[count].iov_base = (u8 *)outgoing->record->header->operations + skip;
-		kvec[count++].iov_len = end - outgoing->head_bytes - skip;
+		kvec[count++].iov_len = outgoing->bytes - outgoing->head_bytes - skip;
 	}
-	return send_kvec(connection, kvec, count, end - done,
-			 more || end < outgoing->bytes);
+	return kernel_sendmsg(connection->socket, &message, kvec, count,
+			      outgoing->bytes - done);
 }
 
 static void set_bytes(struct bio_vec *bvec, void *from, u32 bytes)
@@ -471,11 +391,11 @@ static void set_bytes(struct bio_vec *bvec, void *from, u32 bytes)
  * socket's lock once, and never sends a head that then waits for its data.
  */
 static int send_with_pages(struct qbd_connection *connection,
-			   struct qbd_outgoing *outgoing, u32 head_end, u32 data_end,
-			   bool more)
+			   struct qbd_outgoing *outgoing, bool more)
 {
 	struct page **pages = outgoing->record ? outgoing->record->pages :
 						 outgoing->buffer->pages;
+	u32 head_end = sizeof(struct qbd_frame_header) + outgoing->fixed_bytes;
 	struct bio_vec *bvecs = connection->bulk->send_bvecs;
 	u32 at = outgoing->done, within, count = 0;
 	struct msghdr message = {
@@ -492,7 +412,7 @@ static int send_with_pages(struct qbd_connection *connection,
 			  at - outgoing->head_bytes, head_end - at);
 		at = head_end;
 	}
-	while (at < data_end && count < QBD_BVECS) {
+	while (at < outgoing->bytes && count < QBD_BVECS) {
 		within = (at - head_end) & (QBD_BLOCK_SIZE - 1);
 		bvecs[count].bv_page = pages[(at - head_end) >> QBD_BLOCK_SHIFT];
 		bvecs[count].bv_offset = within;
@@ -505,61 +425,6 @@ static int send_with_pages(struct qbd_connection *connection,
 	return sock_sendmsg(connection->socket, &message);
 }
 
-/*
- * The pages of a block request are their writer's, who may change them while we
- * look: what is checksummed and what TCP copies must be the same bytes, so both
- * are taken from a copy.
- */
-static int send_bounced(struct qbd_connection *connection, struct qbd_outgoing *outgoing,
-			u32 left, bool more)
-{
-	u8 *bounce = connection->bulk->bounce;
-	struct kvec kvec;
-	u32 bytes;
-	int sent;
-
-	if (connection->bounce_done == connection->bounce_bytes) {
-		bytes = min_t(u32, left, QBD_BOUNCE_BYTES);
-		if (copy_from_iter(bounce, bytes, &outgoing->source) != bytes)
-			return -EFAULT;
-		outgoing->data_checksum = qbd_crc32c(outgoing->data_checksum, bounce,
-						     bytes);
-		outgoing->trailer.data_checksum = cpu_to_le32(outgoing->data_checksum);
-		connection->bounce_bytes = bytes;
-		connection->bounce_done = 0;
-	}
-	kvec.iov_base = bounce + connection->bounce_done;
-	kvec.iov_len = connection->bounce_bytes - connection->bounce_done;
-	/* The trailer, at least, follows. */
-	sent = send_kvec(connection, &kvec, 1, kvec.iov_len, true);
-	if (sent > 0)
-		connection->bounce_done += sent;
-	return sent;
-}
-
-static int send_part(struct qbd_connection *connection, struct qbd_outgoing *outgoing,
-		     bool more)
-{
-	u32 head_end = sizeof(struct qbd_frame_header) + outgoing->fixed_bytes;
-	u32 data_bytes = outgoing->data_blocks << QBD_BLOCK_SHIFT;
-	u32 done = outgoing->done;
-	struct kvec kvec;
-
-	if (done < head_end + data_bytes && (outgoing->record || outgoing->buffer) &&
-	    data_bytes)
-		return send_with_pages(connection, outgoing, head_end,
-				       head_end + data_bytes, more);
-	if (done < head_end)
-		return send_head(connection, outgoing, head_end, more);
-	done -= head_end;
-	if (done < data_bytes)
-		return send_bounced(connection, outgoing, data_bytes - done, more);
-	done -= data_bytes;
-	kvec.iov_base = (u8 *)&outgoing->trailer + done;
-	kvec.iov_len = sizeof(outgoing->trailer) - done;
-	return send_kvec(connection, &kvec, 1, kvec.iov_len, more);
-}
-
 /* Return: 1: all of it was sent; 0: TCP takes no more now; -errno. */
 static int send_frame(struct qbd_connection *connection, struct qbd_outgoing *outgoing,
 		      bool more)
@@ -569,7 +434,10 @@ static int send_frame(struct qbd_connection *connection, struct qbd_outgoing *ou
 	if (!outgoing->sealed)
 		seal(connection, outgoing);
 	while (outgoing->done < outgoing->bytes) {
-		sent = send_part(connection, outgoing, more);
+		if (outgoing->data_blocks)
+			sent = send_with_pages(connection, outgoing, more);
+		else
+			sent = send_head(connection, outgoing, more);
 		if (sent == -EAGAIN)
 			return 0;
 		if (sent <= 0)
@@ -597,30 +465,42 @@ static struct qbd_outgoing *next_to_send(struct qbd_connection *connection, bool
 	return outgoing;
 }
 
-/* Returns whether the replica has to be told that there is room. */
-static bool sent_whole(struct qbd_connection *connection, struct qbd_outgoing *outgoing)
+/* Somebody was refused, and now the queue is short enough. */
+static bool room_is_news(struct qbd_connection *connection)
 {
-	bool refused, writable;
+	lockdep_assert_held(&connection->lock);
+	if (!connection->wants_room ||
+	    (connection->queued_bytes >= QBD_QUEUE_LOW &&
+	     connection->queued_frames >= QBD_QUEUE_FRAMES_MIN))
+		return false;
+	connection->wants_room = false;
+	return true;
+}
+
+static void sent_whole(struct qbd_connection *connection, struct qbd_outgoing *outgoing)
+{
+	struct qbd_net *net = connection->net;
+	bool refused, room;
 
 	connection->sent_frames++;
 	spin_lock(&connection->lock);
 	unqueue(connection, outgoing);
-	writable = connection->writable;
+	room = room_is_news(connection);
 	refused = connection->state == QBD_REFUSING &&
 		  list_empty(&connection->send_queue);
 	spin_unlock(&connection->lock);
 	if (!outgoing->small)
-		outgoing_free(connection->net, outgoing);
+		outgoing_free(net, outgoing);
+	if (room)
+		net->ops->kick(net->context);
 	/* A reset could overtake the reason: the other side shall close. */
 	if (refused)
 		kernel_sock_shutdown(connection->socket, SHUT_WR);
-	return writable;
 }
 
 /* Return: whether there is more to be done at once. */
 static bool send_frames(struct qbd_connection *connection)
 {
-	struct qbd_net *net = connection->net;
 	u64 stop = connection->sent_bytes + QBD_BUDGET_BYTES;
 	struct qbd_outgoing *outgoing;
 	bool more = false;
@@ -635,8 +515,7 @@ static bool send_frames(struct qbd_connection *connection)
 			qbd_connection_close_error(connection, result);
 		if (result <= 0)
 			return false;
-		if (sent_whole(connection, outgoing))
-			net->ops->kick(net->context);
+		sent_whole(connection, outgoing);
 	}
 	return true;
 }

@@ -504,11 +504,6 @@ static void net_fill_end(void *context, u32 peer, const struct qbd_frame_fill_en
 	qbd_fill_end(context, peer, end);
 }
 
-static void net_writable(void *context, u32 peer)
-{
-	/* The pass that polls the network looks at everything that may go on. */
-}
-
 static void net_refused(void *context, u32 peer, enum qbd_refusal reason)
 {
 	qbd_replica_event(context, QBD_EVENT_REFUSED, peer, "%s", qbd_refusal_text(reason));
@@ -526,6 +521,5 @@ const struct qbd_net_ops qbd_replica_net_ops = {
 	.fill = net_fill,
 	.extent = net_extent,
 	.fill_end = net_fill_end,
-	.writable = net_writable,
 	.refused = net_refused,
 };

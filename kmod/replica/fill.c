@@ -252,7 +252,7 @@ static void send_end(struct qbd_replica *replica, struct qbd_replica_peer *peer,
 	};
 
 	if (qbd_net_send(replica->network, peer->id, &frame))
-		return;		/* writable() brings us back */
+		return;		/* the network kicks when there is room */
 	qbd_net_push(replica->network, peer->id);
 	fill->asked = false;
 }
@@ -397,7 +397,7 @@ void qbd_fill_peer_gone(struct qbd_replica *replica, struct qbd_replica_peer *pe
 /* Pieces come one after the other: silence for so long means that none will. */
 #define QBD_FILL_ANSWER_NS	(60ull * NSEC_PER_SEC)
 
-/* Extents in one round: a few, fewer if they are large (the store holds 256 pieces). */
+/* Extents in one round: a few, fewer if they are large, for all pieces may wait at once. */
 static u32 fill_count_max(const struct qbd_replica *replica)
 {
 	u32 shift = qbd_store_identity(replica->store)->extent_shift;
@@ -561,6 +561,12 @@ void qbd_fill_extent(struct qbd_replica *replica, u32 peer,
 	/* Older than what is applied here: the one thing that must never land. */
 	if (index < qbd_store_applied_index(replica->store) || (!zero && !data)) {
 		abort_round(replica);
+		goto drop;
+	}
+	/* All that a FILL asks for fits: this is no answer to one. */
+	if (fill->writes == QBD_STORE_FILL_WRITES_MAX) {
+		qbd_net_disconnect(replica->network, peer,
+				   "more extents than were asked for");
 		goto drop;
 	}
 	fill->through_index = max(fill->through_index, index);

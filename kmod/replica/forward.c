@@ -54,7 +54,6 @@ bool qbd_forward_begin(struct qbd_io *io, u32 leader)
 		if (!frame.buffer)
 			return false;
 		frame.data_blocks = io->count;
-		/* Goes into the frame's trailer; the receiver puts it in here. */
 		frame.data_checksum = qbd_request_copy_out(io->request,
 							   frame.buffer->pages,
 							   io->count);
@@ -70,9 +69,6 @@ bool qbd_forward_begin(struct qbd_io *io, u32 leader)
 	replica->forwarded_count++;
 	io->peer = leader;
 	io->term = term;
-	io->state = QBD_IO_FORWARDED;
-	io->request->state = QBD_IO_FORWARDED;
-	io->request->peer = leader;
 	list_move_tail(&io->list, &replica->forwarded);
 	return true;
 }

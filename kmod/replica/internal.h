@@ -59,7 +59,6 @@
  * @list: on exactly one of the replica's lists
  * @replica: whose
  * @kind: enum qbd_request_kind
- * @state: enum qbd_request_state
  * @block: first device block
  * @count: device blocks
  * @arrived: boottime of the pass that saw it first
@@ -88,7 +87,6 @@ struct qbd_io {
 	struct list_head list;
 	struct qbd_replica *replica;
 	u32 kind;
-	enum qbd_request_state state;
 	u64 block;
 	u32 count;
 	u64 arrived;

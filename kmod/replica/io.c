@@ -13,12 +13,11 @@
  *   FORWARDED    forwarded    done (reply), HELD (leader changed, connection lost)
  *   REPLYING     replies      freed (reply given to the network, or peer gone)
  *
- * A request is on exactly one list and is completed exactly once, by
- * qbd_io_complete().
+ * A request is on exactly one list, which is its state, and is completed exactly
+ * once, by qbd_io_complete().
  */
 #include <linux/blk-mq.h>
 #include <linux/slab.h>
-#include <linux/timekeeping.h>
 
 #include "internal.h"
 
@@ -56,7 +55,6 @@ struct qbd_io *qbd_io_from_request(struct qbd_replica *replica,
 	io->session = replica->session;
 	io->sequence = request->sequence;
 	io->request = request;
-	request->data = io;
 	return io;
 }
 
@@ -130,9 +128,6 @@ void qbd_io_hold(struct qbd_io *io)
 {
 	struct qbd_replica *replica = io->replica;
 
-	io->state = QBD_IO_HELD;
-	if (io->request)
-		io->request->state = QBD_IO_HELD;
 	list_move_tail(&io->list, io->kind == QBD_REQUEST_READ ? &replica->reads :
 		       &replica->writes);
 }
@@ -166,7 +161,6 @@ void qbd_io_complete(struct qbd_io *io, u32 status)
 		if (status == QBD_REPLY_OK)
 			replica->progress_at = replica->now;
 		io_free(io);
-		request->data = NULL;
 		qbd_request_complete(request, status == QBD_REPLY_OK ? BLK_STS_OK :
 				     BLK_STS_IOERR);
 		return;

@@ -9,6 +9,7 @@
 #include <linux/string.h>
 
 #include "../format/check.h"
+#include "../store/layout.h"
 #include "internal.h"
 
 /**
@@ -38,6 +39,8 @@ void qbd_config_from_layout(struct qbd_config *config,
  * @layout: as it came
  * @reason: set on failure
  *
+ * To the store's rule is added what core and network need.
+ *
  * Return: 0 or -EBADMSG.
  */
 int qbd_layout_check(const struct qbd_membership_layout *layout, const char **reason)
@@ -46,8 +49,7 @@ int qbd_layout_check(const struct qbd_membership_layout *layout, const char **re
 	struct qbd_config config;
 	u32 i;
 
-	*reason = "member count out of range";
-	if (!count || count > QBD_MEMBERS_MAX)
+	if (!qbd_membership_good(layout, reason))
 		return -EBADMSG;
 	for (i = 0; i < count; i++) {
 		const struct qbd_member_layout *member = &layout->members[i];

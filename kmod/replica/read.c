@@ -16,14 +16,6 @@
 
 static void read_done(struct qbd_store_read *read);
 
-static void io_on(struct qbd_io *io, struct list_head *list, enum qbd_request_state state)
-{
-	io->state = state;
-	if (io->request)
-		io->request->state = state;
-	list_move_tail(&io->list, list);
-}
-
 /*
  * Where the data goes: pages of ours, also for this host's own requests. Those of a
  * request belong to a disk as long as that reads into them; if it hangs the request
@@ -71,7 +63,7 @@ static bool submit(struct qbd_io *io)
 	io->read.count = io->count;
 	io->read.bvecs = io->bvecs;
 	io->read.done = read_done;
-	io_on(io, &io->replica->reading, QBD_IO_READING);
+	list_move_tail(&io->list, &io->replica->reading);
 	qbd_store_read(io->replica->store, &io->read);
 	return true;
 }
@@ -81,7 +73,7 @@ static void confirm(struct qbd_io *io, u64 ticket, bool data_read)
 {
 	io->ticket = ticket;
 	io->data_read = data_read;
-	io_on(io, &io->replica->confirming, QBD_IO_CONFIRMING);
+	list_move_tail(&io->list, &io->replica->confirming);
 }
 
 /**

@@ -119,14 +119,8 @@ static void batch_proposed(struct qbd_replica *replica, const struct write_batch
 	list_for_each_entry_safe(io, next, &replica->writes, list) {
 		if (number++ == batch->operations)
 			break;
-		io->state = QBD_IO_PROPOSED;
 		io->index = index;
 		io->term = term;
-		if (io->request) {
-			io->request->state = QBD_IO_PROPOSED;
-			io->request->index = index;
-			io->request->term = term;
-		}
 		list_move_tail(&io->list, &replica->proposed);
 	}
 }

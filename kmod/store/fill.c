@@ -24,11 +24,11 @@ int qbd_fill_init(struct qbd_store *store)
 	INIT_LIST_HEAD(&fill->queue);
 	INIT_LIST_HEAD(&fill->running);
 	INIT_LIST_HEAD(&fill->finished);
-	fill->operations = kvcalloc(QBD_FILL_OPERATIONS, sizeof(*fill->operations),
-				    GFP_KERNEL);
+	fill->operations = kvcalloc(QBD_STORE_FILL_WRITES_MAX,
+				    sizeof(*fill->operations), GFP_KERNEL);
 	if (!fill->operations)
 		return -ENOMEM;
-	for (i = 0; i < QBD_FILL_OPERATIONS; i++)
+	for (i = 0; i < QBD_STORE_FILL_WRITES_MAX; i++)
 		list_add_tail(&fill->operations[i].list, &fill->free);
 	return 0;
 }
@@ -114,7 +114,7 @@ void qbd_store_fill_write(struct qbd_store *store, u64 block, u32 count,
 	operation = list_first_entry_or_null(&fill->free, struct qbd_fill_operation,
 					     list);
 	if (WARN_ON_ONCE(!operation)) {
-		/* More at once than any FILL asks for: it will be asked for again. */
+		/* It will be asked for again. */
 		store->ops->fill_written(store->context, cookie, -ENOBUFS);
 		return;
 	}

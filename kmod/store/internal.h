@@ -52,7 +52,6 @@
 /* Zeroes are cheap where the disk knows how to; elsewhere they are real writes. */
 #define QBD_BATCH_ZERO_BLOCKS	65536u		/* 256 MiB */
 #define QBD_ZERO_BIO_BLOCKS	256u
-#define QBD_FILL_OPERATIONS	256
 
 /* Delays; all run on one timer. */
 #define QBD_APPLY_DELAY		msecs_to_jiffies(10)

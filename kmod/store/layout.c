@@ -50,21 +50,28 @@ void qbd_block_seal(void *block, u32 magic, const u8 *uuid, u64 position)
 	header->checksum = cpu_to_le32(qbd_block_checksum(block));
 }
 
-bool qbd_membership_good(const struct qbd_membership_layout *membership)
+bool qbd_membership_good(const struct qbd_membership_layout *membership,
+			 const char **reason)
 {
 	u32 count = le32_to_cpu(membership->count);
 	u32 next = le32_to_cpu(membership->next_member_id);
 	u32 previous = 0;
 	u32 i;
 
+	*reason = "member count out of range";
 	if (!count || count > QBD_MEMBERS_MAX)
 		return false;
 	for (i = 0; i < count; i++) {
 		const struct qbd_member_layout *member = &membership->members[i];
 		u32 id = le32_to_cpu(member->id);
 
-		if (id <= previous || id >= next)
+		*reason = "member ids not in order";
+		if (id <= previous)
 			return false;
+		*reason = "member id that was never given";
+		if (id >= next)
+			return false;
+		*reason = "member name not terminated";
 		if (member->name[QBD_MEMBER_NAME_SIZE - 1])
 			return false;
 		previous = id;
@@ -214,6 +221,7 @@ enum qbd_block_verdict qbd_state_check(const void *block, u64 position,
 	const u32 known = QBD_STATE_FILLING | QBD_STATE_CLEAN | QBD_STATE_FAILED |
 			  QBD_STATE_NEW;
 	enum qbd_block_verdict verdict;
+	const char *membership;
 
 	verdict = header_check(block, QBD_STATE_MAGIC, position, uuid, reason);
 	if (verdict != QBD_BLOCK_GOOD)
@@ -223,13 +231,13 @@ enum qbd_block_verdict qbd_state_check(const void *block, u64 position,
 	if (state->flags & ~known || !state->log_first_index ||
 	    state->applied_index < state->log_first_index - 1 ||
 	    state->log_first_position >> 63 ||
-	    !qbd_membership_good(&state->membership))
+	    !qbd_membership_good(&state->membership, &membership))
 		return QBD_BLOCK_DAMAGED;
 	/* A disk that was just made has applied nothing and needs none of these. */
 	if (state->applied_index &&
 	    (state->applied_position < state->log_first_position ||
 	     state->applied_position >> 63 ||
-	     !qbd_membership_good(&state->applied_membership)))
+	     !qbd_membership_good(&state->applied_membership, &membership)))
 		return QBD_BLOCK_DAMAGED;
 	return QBD_BLOCK_GOOD;
 }

@@ -90,7 +90,17 @@ void qbd_state_encode(const struct qbd_state *state, const u8 *uuid, u64 positio
 /* Write header and checksum of a metadata block whose body is there already. */
 void qbd_block_seal(void *block, u32 magic, const u8 *uuid, u64 position);
 
-/* Is this configuration well formed? */
-bool qbd_membership_good(const struct qbd_membership_layout *membership);
+/**
+ * qbd_membership_good() - is this configuration well formed?
+ * @membership: from a disk or another member
+ * @reason: on failure a few words
+ *
+ * What does not pass is refused wherever it turns up: a list that came from another
+ * member and was written to the disk must be readable from there again.
+ *
+ * Return: true if it is.
+ */
+bool qbd_membership_good(const struct qbd_membership_layout *membership,
+			 const char **reason);
 
 #endif

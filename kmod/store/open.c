@@ -403,6 +403,7 @@ static int load_resident(struct qbd_store *store, u64 index)
 static int report_entries(struct qbd_store *store, struct reader *reader)
 {
 	struct qbd_record_header *header = &reader->scan.header;
+	const char *reason;
 	u64 index;
 
 	for (index = store->log.first_index; index <= store->log.last_index; index++) {
@@ -425,7 +426,7 @@ static int report_entries(struct qbd_store *store, struct reader *reader)
 			membership = reader_block(reader, place);
 			if (!membership)
 				return -EIO;
-			if (!qbd_membership_good(membership))
+			if (!qbd_membership_good(membership, &reason))
 				return -EUCLEAN;
 		}
 		store->ops->recovered_entry(store->context, header, membership);

@@ -291,6 +291,8 @@ u64 qbd_store_fill_base(const struct qbd_store *store);
 void qbd_store_apply_pause(struct qbd_store *store, bool pause);
 /* True once no apply write is in flight after a pause; kick() when it becomes so. */
 bool qbd_store_apply_idle(const struct qbd_store *store);
+/* So many qbd_store_fill_write() may be under way: the caller sees to it. */
+#define QBD_STORE_FILL_WRITES_MAX	256
 /*
  * @pages NULL: zero. @index is what the extent's changed_index becomes at least:
  * the leader's commit index when it read the data, so that this member, should it

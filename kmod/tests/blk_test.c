@@ -30,7 +30,6 @@
  * @last_sequence: of the request served last
  * @out_of_order: a sequence number was not the next one
  * @bad_checksum: copy_out said something else than the data says
- * @bvecs: for qbd_request_bvecs()
  */
 struct blk_test {
 	struct work_struct kicked;
@@ -44,7 +43,6 @@ struct blk_test {
 	u64 last_sequence;
 	bool out_of_order;
 	bool bad_checksum;
-	struct bio_vec bvecs[QBD_REQUEST_BVECS_MAX];
 };
 
 static void blk_test_write(struct blk_test *test, struct qbd_request *request)
@@ -260,34 +258,6 @@ static void blk_test_zero(struct kunit *kunit)
 	KUNIT_EXPECT_EQ(kunit, test->served, 2u);
 }
 
-/* The bio vectors describe every byte once. */
-static void blk_test_bvecs(struct kunit *kunit)
-{
-	struct blk_test *test = kunit->priv;
-	struct qbd_request *request;
-	unsigned int count, i, bytes = 0;
-	struct bio *bio;
-
-	blk_test_open(kunit);
-	test->hold = true;
-	bio = bio_alloc(qbd_compat_bdev_get(&test->bdev), 8, REQ_OP_READ, GFP_KERNEL);
-	for (i = 0; i < 8; i++)
-		__bio_add_page(bio, test->memory[2 * i], PAGE_SIZE, 0);
-	bio->bi_end_io = bio_put;
-	submit_bio(bio);
-	flush_work(&test->kicked);
-	KUNIT_ASSERT_FALSE(kunit, list_empty(&test->held));
-	request = list_first_entry(&test->held, struct qbd_request, list);
-	KUNIT_EXPECT_EQ(kunit, request->kind, (u32)QBD_REQUEST_READ);
-	KUNIT_EXPECT_EQ(kunit, request->count, 8u);
-	count = qbd_request_bvecs(request, test->bvecs, ARRAY_SIZE(test->bvecs));
-	for (i = 0; i < count; i++)
-		bytes += test->bvecs[i].bv_len;
-	KUNIT_EXPECT_EQ(kunit, bytes, 8u * QBD_BLOCK_SIZE);
-	list_del(&request->list);
-	qbd_request_complete(request, BLK_STS_OK);
-}
-
 /* What the device does not offer is refused, not passed on. */
 static void blk_test_unsupported(struct kunit *kunit)
 {
@@ -380,7 +350,6 @@ static void blk_test_numbers(struct kunit *kunit)
 static struct kunit_case blk_test_cases[] = {
 	KUNIT_CASE(blk_test_data),
 	KUNIT_CASE(blk_test_zero),
-	KUNIT_CASE(blk_test_bvecs),
 	KUNIT_CASE(blk_test_unsupported),
 	KUNIT_CASE(blk_test_removal_refused),
 	KUNIT_CASE(blk_test_removal_forced),

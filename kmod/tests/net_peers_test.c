@@ -415,7 +415,7 @@ static void malformed_frames_cut_the_member_off(struct kunit *test)
 	rig_raw_send(&trio.bulk, block, QBD_BLOCK_SIZE);
 	expect_cut_off(test, &trio, "malformed: data checksum");
 
-	/* Nor where the checksum comes after it. */
+	/* Nor that of a request. */
 	trio_connect(test, &trio, session++);
 	request.kind = cpu_to_le32(QBD_REQUEST_WRITE);
 	request.block = 0;
@@ -424,7 +424,6 @@ static void malformed_frames_cut_the_member_off(struct kunit *test)
 	rig_raw_send(&trio.bulk, &header, sizeof(header));
 	rig_raw_send(&trio.bulk, &request, sizeof(request));
 	rig_raw_send(&trio.bulk, block, QBD_BLOCK_SIZE);
-	rig_raw_send(&trio.bulk, block, sizeof(struct qbd_frame_trailer));
 	expect_cut_off(test, &trio, "malformed: data checksum");
 
 	/* And a handshake frame when that is over. */
@@ -535,6 +534,40 @@ static void silence_is_noticed(struct kunit *test)
 	trio_destroy(test, &trio);
 }
 
+static u64 frames_from(struct rig_member *member, u32 peer)
+{
+	struct qbd_net_peer_status status;
+
+	mutex_lock(&member->context);
+	qbd_net_peer_status(member->net, peer, &status);
+	mutex_unlock(&member->context);
+	return status.received_frames;
+}
+
+/* Who bears long silence himself must not try the patience of who does not. */
+static void silence_limits_may_differ(struct kunit *test)
+{
+	unsigned long deadline = jiffies + RIG_SECONDS * HZ;
+	struct rig_member *pair[2];
+	u64 before;
+	int i;
+
+	rig_pair(test, pair);
+	for (i = 0; i < 2; i++) {
+		mutex_lock(&pair[i]->context);
+		qbd_net_set_silence_limit(pair[i]->net, i ? 40000 : 1000);
+		mutex_unlock(&pair[i]->context);
+	}
+	/* More pings than one limit has room for, were they a quarter of it apart. */
+	before = frames_from(pair[0], 2);
+	while (frames_from(pair[0], 2) < before + 8 && !pair[0]->downs &&
+	       time_before(jiffies, deadline))
+		msleep(20);
+	KUNIT_EXPECT_GE(test, frames_from(pair[0], 2), before + 8);
+	KUNIT_EXPECT_EQ(test, pair[0]->downs + pair[1]->downs, 0);
+	rig_pair_destroy(pair);
+}
+
 /* The same member again, while its old pair stands: the new one counts. */
 static void a_new_pair_takes_the_old_ones_place(struct kunit *test)
 {
@@ -588,6 +621,7 @@ static struct kunit_case net_peers_cases[] = {
 	KUNIT_CASE(bad_records_cut_the_member_off),
 	KUNIT_CASE(a_frame_cut_short_costs_nothing),
 	KUNIT_CASE(silence_is_noticed),
+	KUNIT_CASE(silence_limits_may_differ),
 	KUNIT_CASE(a_new_pair_takes_the_old_ones_place),
 	KUNIT_CASE(only_one_attempt_makes_a_pair),
 	{}

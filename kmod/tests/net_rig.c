@@ -52,6 +52,7 @@ static void rig_kick(void *context)
 {
 	struct rig_member *member = context;
 
+	atomic_inc(&member->kicks);
 	queue_work(system_unbound_wq, &member->poll);
 }
 
@@ -60,7 +61,7 @@ static void rig_pages_came(void *context)
 	struct rig_member *member = context;
 
 	atomic_set(&member->pages_came, 1);
-	rig_kick(member);
+	queue_work(system_unbound_wq, &member->poll);
 }
 
 static void rig_peer_up(void *context, u32 peer)
@@ -131,8 +132,7 @@ static void rig_request(void *context, u32 peer, const struct qbd_frame_request 
 	if (checksum != le32_to_cpu(request->data_checksum) ||
 	    data->blocks != le32_to_cpu(request->count))
 		member->data_bad = true;
-	/* Sequence 0: the sender scribbles over it while it is sent. */
-	if (request->sequence && !buffer_is(data, (u32)le64_to_cpu(request->sequence)))
+	if (!buffer_is(data, (u32)le64_to_cpu(request->sequence)))
 		member->data_bad = true;
 	qbd_buffer_free(data);
 }
@@ -189,13 +189,6 @@ static void rig_fill_end(void *context, u32 peer, const struct qbd_frame_fill_en
 	member->fill_ends++;
 }
 
-static void rig_writable(void *context, u32 peer)
-{
-	struct rig_member *member = context;
-
-	member->writables++;
-}
-
 static void rig_refused(void *context, u32 peer, enum qbd_refusal reason)
 {
 	struct rig_member *member = context;
@@ -217,7 +210,6 @@ static const struct qbd_net_ops rig_ops = {
 	.fill = rig_fill,
 	.extent = rig_extent,
 	.fill_end = rig_fill_end,
-	.writable = rig_writable,
 	.refused = rig_refused,
 };
 

@@ -25,6 +25,7 @@
 /*
  * struct rig_member - one member
  * @context: replica context: held while polling and by tests that call the net
+ * @kicks: by the network
  * @hold: do not poll
  * @keep: keep records instead of putting them
  * @up: by member id: is up
@@ -37,6 +38,7 @@ struct rig_member {
 	struct mutex context;		/* see above */
 	struct work_struct poll;
 	atomic_t pages_came;
+	atomic_t kicks;
 	bool hold;
 	bool keep;
 
@@ -60,7 +62,6 @@ struct rig_member {
 	struct qbd_frame_reset reset;
 	struct qbd_frame_fill fill;
 	struct qbd_frame_fill_end fill_end;
-	unsigned int writables;
 	unsigned int refusals;
 	u32 refused_peer;
 	enum qbd_refusal refused;

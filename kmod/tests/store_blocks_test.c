@@ -647,6 +647,48 @@ static void bad_states_are_refused(struct qbd_test *test)
 	blocks_free(samples);
 }
 
+static const char *membership_reason(const struct qbd_membership_layout *membership)
+{
+	const char *reason = NULL;
+
+	return qbd_membership_good(membership, &reason) ? "" : reason;
+}
+
+/* One rule for what comes from a disk and what comes from another member. */
+static void member_lists_are_told_apart(struct qbd_test *test)
+{
+	struct qbd_membership_layout *membership;
+
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	membership = &samples->state.membership;
+	make_state(0, 5);
+	QBD_TRUE(test, !strcmp(membership_reason(membership), ""));
+	membership->next_member_id = 0;
+	QBD_TRUE(test, !strcmp(membership_reason(membership),
+			       "member id that was never given"));
+	make_state(0, 5);
+	membership->members[0].id = cpu_to_le32(2);
+	membership->members[1].id = cpu_to_le32(1);
+	QBD_TRUE(test, !strcmp(membership_reason(membership), "member ids not in order"));
+	make_state(0, 5);
+	membership->members[0].id = 0;
+	QBD_TRUE(test, !strcmp(membership_reason(membership), "member ids not in order"));
+	make_state(0, 5);
+	memset(membership->members[1].name, 'x', QBD_MEMBER_NAME_SIZE);
+	QBD_TRUE(test, !strcmp(membership_reason(membership),
+			       "member name not terminated"));
+	/* The last byte is looked at, whatever is before it. */
+	membership->members[1].name[0] = 0;
+	QBD_TRUE(test, !strcmp(membership_reason(membership),
+			       "member name not terminated"));
+	make_state(0, 5);
+	membership->count = cpu_to_le32(QBD_MEMBERS_MAX + 1);
+	QBD_TRUE(test, !strcmp(membership_reason(membership),
+			       "member count out of range"));
+	blocks_free(samples);
+}
+
 static void every_byte_of_a_state_counts(struct qbd_test *test)
 {
 	const char *reason;
@@ -703,5 +745,6 @@ QBD_SUITE(store_blocks,
 	  QBD_CASE(every_byte_of_a_superblock_counts),
 	  QBD_CASE(the_newest_state_counts),
 	  QBD_CASE(bad_states_are_refused),
+	  QBD_CASE(member_lists_are_told_apart),
 	  QBD_CASE(every_byte_of_a_state_counts),
 	  QBD_CASE(extent_blocks_are_checked));

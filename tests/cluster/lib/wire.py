@@ -11,13 +11,23 @@ from typing import NamedTuple
 
 MAGIC = 0x46444251
 HELLO, CHALLENGE, PROOF, WELCOME, REFUSED = 1, 2, 3, 4, 5
-MESSAGE, APPEND, REQUEST, REPLY = 16, 32, 33, 34
+MESSAGE, APPEND, REQUEST, REPLY, RESET, FILL, EXTENT = 16, 32, 33, 34, 35, 36, 37
+HEARTBEAT = 5           # a type of MESSAGE
 CONTROL, BULK = 1, 2
 REASONS = {1: "version", 2: "device", 3: "member", 4: "secret", 5: "protocol",
            6: "configuration"}
 
 HEADER = struct.Struct("<IHHIIIIII")
 HELLO_LAYOUT = struct.Struct("<HHIIIQII16s16s32s")
+MESSAGE_LAYOUT = struct.Struct("<IIII13Q")
+APPEND_LAYOUT = struct.Struct("<QQQQ")
+REQUEST_LAYOUT = struct.Struct("<IIQQQQQII")
+REPLY_LAYOUT = struct.Struct("<QQIIII")
+RESET_LAYOUT = struct.Struct("<QQQII")          # and a member list
+MEMBERS_LAYOUT = struct.Struct("<QII")          # and MEMBERS_MAX members
+MEMBER_LAYOUT = struct.Struct("<IHBBHHI16s32s")
+MEMBERS_MAX = 16
+EXTENT_LAYOUT = struct.Struct("<QQQQII")
 
 
 def make_table():
@@ -64,6 +74,7 @@ class Stranger:
         self.socket = socket.socket(family)
         self.socket.settimeout(timeout)
         self.socket.connect((host, port))
+        self.port = self.socket.getsockname()[1]
         self.sequence = 0
 
     def send(self, data):

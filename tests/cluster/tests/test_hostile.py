@@ -4,6 +4,8 @@
 import json
 import os
 import random
+import re
+import socket
 import struct
 
 from lib import wire
@@ -34,6 +36,25 @@ def identity(cluster):
                            "--json"]).output)
     return Identity(*read_token(cluster.token)[1:],
                     int(dump["configuration"].replace("-", ""), 16))
+
+
+def complaints(cluster, stranger):
+    """Why the member closed this connection, in the words of the kernel's log."""
+    pattern = (r":%d (?:does not speak as a member does|sent a malformed frame) \((.*)\):"
+               % stranger.port)
+    return [re.search(pattern, line).group(1) for line in cluster.log.find(pattern)]
+
+
+def cut_off(cluster, name, stranger, reason, pair=()):
+    """The stranger, or the pair that it is of, is hung up on for just this reason."""
+    try:
+        for one in pair or (stranger,):
+            one.hung_up()
+    except AssertionError as error:
+        raise AssertionError("%s: %s" % (name, error)) from None
+    found = wait_until("the kernel's log says what is wrong with %s" % name,
+                       lambda: complaints(cluster, stranger))
+    assert found == [reason], "%s: %s instead of %s" % (name, found, reason)
 
 
 def unharmed(cluster, writer):
@@ -140,25 +161,45 @@ def strangers_handshakes():
         writer.stop()
 
 
+NO_HELLO = bytes(wire.HELLO_LAYOUT.size)
+NO_MESSAGE = bytes(wire.MESSAGE_LAYOUT.size)
+NO_RECORD = bytes(128)
+NO_REQUEST = bytes(wire.REQUEST_LAYOUT.size)
+NO_REPLY = bytes(wire.REPLY_LAYOUT.size)
+WRONG_PLACE = "frame type that does not belong on this connection"
+
+# What a member says of it, and how it is sent.
 RUBBISH = {
-    "a hello of an unknown kind": lambda s, r: s.frame(
-        wire.HELLO, s.hello(2, 1, Identity(bytes(16), b"", 0), kind=9)),
-    "random bytes": lambda s, r: s.send(r.randbytes(4096)),
-    "zeroes": lambda s, r: s.send(bytes(8192)),
-    "an HTTP request": lambda s, r: s.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 4),
-    "a wrong header checksum": lambda s, r: s.frame(
-        wire.HELLO, bytes(88), header_checksum=1),
-    "a wrong checksum of the fixed part": lambda s, r: s.frame(
-        wire.HELLO, bytes(88), fixed_checksum=1),
-    "a huge fixed part": lambda s, r: s.frame(wire.HELLO, bytes(88), fixed_bytes=65535),
-    "a short fixed part": lambda s, r: s.frame(wire.HELLO, bytes(8)),
-    "a long fixed part": lambda s, r: s.frame(wire.HELLO, bytes(4000)),
-    "huge data": lambda s, r: s.frame(wire.HELLO, bytes(88), blocks=0xffffffff),
-    "data where none may be": lambda s, r: s.frame(wire.HELLO, bytes(88), blocks=1),
-    "an unknown type": lambda s, r: s.frame(4711, bytes(88)),
-    "a message before the handshake": lambda s, r: s.frame(wire.MESSAGE, bytes(120)),
-    "a record before the handshake": lambda s, r: s.frame(wire.APPEND, bytes(160)),
-    "a wrong sequence": lambda s, r: s.frame(wire.HELLO, bytes(88), sequence=5),
+    "a hello of an unknown kind": ("hello of an unknown kind", lambda s, r: s.frame(
+        wire.HELLO, s.hello(2, 1, Identity(bytes(16), b"", 0), kind=9))),
+    "a hello without a session": ("hello of an unknown kind", lambda s, r: s.frame(
+        wire.HELLO, s.hello(2, 1, Identity(bytes(16), b"", 0), session=0))),
+    "random bytes": ("not a qbd frame", lambda s, r: s.send(r.randbytes(4096))),
+    "zeroes": ("not a qbd frame", lambda s, r: s.send(bytes(8192))),
+    "an HTTP request": ("not a qbd frame", lambda s, r: s.send(
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 4)),
+    "a wrong header checksum": ("frame header checksum", lambda s, r: s.frame(
+        wire.HELLO, NO_HELLO, header_checksum=1)),
+    "a wrong checksum of the fixed part": ("frame checksum", lambda s, r: s.frame(
+        wire.HELLO, NO_HELLO, fixed_checksum=1)),
+    "a huge fixed part": ("frame length", lambda s, r: s.frame(
+        wire.HELLO, NO_HELLO, fixed_bytes=65535)),
+    "a short fixed part": ("frame length", lambda s, r: s.frame(
+        wire.HELLO, NO_HELLO[1:])),
+    "a long fixed part": ("frame length", lambda s, r: s.frame(wire.HELLO, bytes(4000))),
+    "huge data": ("frame length", lambda s, r: s.frame(
+        wire.HELLO, NO_HELLO, blocks=0xffffffff)),
+    "data where none may be": ("frame length", lambda s, r: s.frame(
+        wire.HELLO, NO_HELLO, blocks=1)),
+    "something reserved": ("reserved frame field", lambda s, r: s.frame(
+        wire.HELLO, NO_HELLO, reserved=1)),
+    "an unknown type": ("unknown frame type", lambda s, r: s.frame(4711, NO_HELLO)),
+    "a message before the handshake": (WRONG_PLACE, lambda s, r: s.frame(
+        wire.MESSAGE, NO_MESSAGE)),
+    "a record before the handshake": (WRONG_PLACE, lambda s, r: s.frame(
+        wire.APPEND, bytes(wire.APPEND_LAYOUT.size) + NO_RECORD)),
+    "a wrong sequence": ("frame out of sequence", lambda s, r: s.frame(
+        wire.HELLO, NO_HELLO, sequence=5)),
 }
 
 
@@ -167,15 +208,13 @@ def rubbish_before_the_handshake():
     """Rubbish on the port is cut off and harms nothing."""
     with Cluster(3) as cluster:
         source = random.Random(1)
-        victim, other = cluster.member(1), cluster.member(2)
-        writer = Writer(victim.device, pause=0.001)
-        for name, send in RUBBISH.items():
-            stranger = stranger_at(cluster, victim, other)
+        writer = Writer(cluster.member(1).device, pause=0.001)
+        for number, (name, (reason, send)) in enumerate(RUBBISH.items()):
+            # In turn: each says ten such things in five seconds at most.
+            victim = cluster.members[number % 3]
+            stranger = stranger_at(cluster, victim, cluster.members[(number + 1) % 3])
             send(stranger, source)
-            try:
-                stranger.hung_up()
-            except AssertionError as error:
-                raise AssertionError("%s: %s" % (name, error)) from None
+            cut_off(cluster, name, stranger, reason)
             stranger.close()
         unharmed(cluster, writer)
         writer.stop()
@@ -190,11 +229,12 @@ def silent_and_slow_strangers():
         writer = Writer(victim.device, pause=0.001)
         silent = [stranger_at(cluster, victim, other) for _ in range(40)]
         half = stranger_at(cluster, victim, other)
-        half.send(wire.frame(wire.HELLO, bytes(88), 0)[:50])
+        half.send(wire.frame(wire.HELLO, NO_HELLO, 0)[:50])
         unharmed(cluster, writer)
         for stranger in silent + [half]:
             stranger.hung_up(30)
             stranger.close()
+        assert not complaints(cluster, half), "cut off for what it said"
         unharmed(cluster, writer)
         writer.stop()
 
@@ -213,29 +253,59 @@ def many_strangers_do_not_keep_members_out():
             stranger.close()
 
 
-def traitor_frames(secret_source):
-    """Frames that a member with the right secret should not send."""
-    append = struct.pack("<QQQQ", 1, 0, 0, 0)
+def admitted(cluster, victim, traitor, known, kind, session):
+    """A connection of somebody who knows the secret and speaks for the traitor."""
+    stranger = stranger_at(cluster, victim, traitor)
+    assert stranger.shake_hands(traitor.number, victim.number, known, kind, session)
+    assert stranger.answer()[0] == wire.WELCOME
+    return stranger
+
+
+def wrong_data(stranger):
+    """A reply whose data is not that of its checksum."""
+    stranger.frame(wire.REPLY, wire.REPLY_LAYOUT.pack(0, 0, 0, 1, 0, 0), blocks=1,
+                   data_checksum=wire.crc32c(bytes(4096)))
+    stranger.send(bytes(4095) + b"x")
+
+
+def traitor_frames(source):
+    """Frames that a member with the right secret should not send.
+
+    For each what the other member says of it, and how it is sent.
+    """
+    append = wire.APPEND_LAYOUT.pack(1, 0, 0, 0)
     return {
         wire.CONTROL: {
-            "an unknown type": lambda s: s.frame(99, bytes(8)),
-            "a record": lambda s: s.frame(wire.APPEND, append + bytes(128)),
-            "a short message": lambda s: s.frame(wire.MESSAGE, bytes(20)),
-            "an empty message": lambda s: s.frame(wire.MESSAGE, bytes(120)),
-            "a gap in the sequence": lambda s: s.frame(wire.MESSAGE, bytes(120),
-                                                       sequence=1000),
-            "random bytes": lambda s: s.send(secret_source.randbytes(5000)),
+            "an unknown type": ("unknown frame type", lambda s: s.frame(99, bytes(8))),
+            "a record": (WRONG_PLACE, lambda s: s.frame(wire.APPEND, append + NO_RECORD)),
+            "a short message": ("frame length", lambda s: s.frame(
+                wire.MESSAGE, NO_MESSAGE[1:])),
+            "an empty message": ("message: unknown type", lambda s: s.frame(
+                wire.MESSAGE, NO_MESSAGE)),
+            "a message in another's name": ("message: another member's",
+                                            lambda s: s.frame(
+                wire.MESSAGE, wire.MESSAGE_LAYOUT.pack(wire.HEARTBEAT, 0, 9, *[0] * 14))),
+            "a message with unknown flags": ("message: unknown flags", lambda s: s.frame(
+                wire.MESSAGE, wire.MESSAGE_LAYOUT.pack(wire.HEARTBEAT, 0x80, 3, *[0] * 14))),
+            "a gap in the sequence": ("frame out of sequence", lambda s: s.frame(
+                wire.MESSAGE, NO_MESSAGE, sequence=1000)),
+            "random bytes": ("not a qbd frame", lambda s: s.send(source.randbytes(5000))),
         },
         wire.BULK: {
-            "a message": lambda s: s.frame(wire.MESSAGE, bytes(120)),
-            "a record of zeroes": lambda s: s.frame(wire.APPEND, append + bytes(128)),
-            "a record cut short": lambda s: s.frame(wire.APPEND, append + bytes(10)),
-            "a request of no kind": lambda s: s.frame(wire.REQUEST, bytes(56)),
-            "a request with too much data": lambda s: s.frame(
-                wire.REQUEST, bytes(56), blocks=257),
-            "huge data": lambda s: s.frame(wire.REQUEST, bytes(56), blocks=0x7fffffff),
-            "a wrong checksum": lambda s: s.frame(wire.REPLY, bytes(24),
-                                                  fixed_checksum=7),
+            "a message": (WRONG_PLACE, lambda s: s.frame(wire.MESSAGE, NO_MESSAGE)),
+            "a record of zeroes": ("append: index", lambda s: s.frame(
+                wire.APPEND, append + NO_RECORD)),
+            "a record cut short": ("frame length", lambda s: s.frame(
+                wire.APPEND, append + NO_RECORD[1:])),
+            "a request of no kind": ("request: unknown kind", lambda s: s.frame(
+                wire.REQUEST, NO_REQUEST)),
+            "a request with too much data": ("frame length", lambda s: s.frame(
+                wire.REQUEST, NO_REQUEST, blocks=257)),
+            "huge data": ("frame length", lambda s: s.frame(
+                wire.REQUEST, NO_REQUEST, blocks=0x7fffffff)),
+            "a wrong checksum": ("frame checksum", lambda s: s.frame(
+                wire.REPLY, NO_REPLY, fixed_checksum=7)),
+            "wrong data": ("data checksum", wrong_data),
         },
     }
 
@@ -246,26 +316,108 @@ def rubbish_with_the_right_secret():
     with Cluster(3) as cluster:
         known = identity(cluster)
         cluster.lead(1)
-        victim, traitor = cluster.member(1), cluster.member(3)
+        traitor = cluster.member(3)
         traitor.down()
-        writer = Writer(victim.device, pause=0.001)
+        writer = Writer(cluster.member(1).device, pause=0.001)
         source = random.Random(2)
         for wanted, frames in traitor_frames(source).items():
-            for session, (name, send) in enumerate(frames.items(), 100 * wanted):
+            for session, (name, (reason, send)) in enumerate(frames.items(), 100 * wanted):
+                # In turn, as above.
+                victim = cluster.members[session % 2]
                 pair = {}
                 for kind in (wire.CONTROL, wire.BULK):
-                    stranger = stranger_at(cluster, victim, traitor)
-                    assert stranger.shake_hands(3, 1, known, kind, session)
-                    assert stranger.answer()[0] == wire.WELCOME
-                    pair[kind] = stranger
+                    pair[kind] = admitted(cluster, victim, traitor, known, kind, session)
                 send(pair[wanted])
-                try:
-                    for stranger in pair.values():
-                        stranger.hung_up()
-                except AssertionError as error:
-                    raise AssertionError("%s: %s" % (name, error)) from None
+                cut_off(cluster, name, pair[wanted], reason, pair.values())
                 for stranger in pair.values():
                     stranger.close()
         unharmed(cluster, writer)
         writer.stop()
         traitor.up()
+
+
+def member_list(cluster, ids=(1, 2, 3), next_id=4, name=b"x"):
+    """A member list as a leader sends it, or one that it must not send."""
+    members = [wire.MEMBER_LAYOUT.pack(
+        number, 1, 100, 0, 4, PORT, 0, socket.inet_aton(address(number, cluster.family)),
+        name) for number in ids]
+    return wire.MEMBERS_LAYOUT.pack(0, len(ids), next_id) + b"".join(members).ljust(
+        wire.MEMBERS_MAX * wire.MEMBER_LAYOUT.size, b"\0")
+
+
+class FalseLeader:
+    """A member that says it leads, and does as it likes."""
+
+    def __init__(self, cluster, victim, traitor):
+        self.cluster, self.victim, self.traitor = cluster, victim, traitor
+        self.known = identity(cluster)
+        self.term = victim.status().term + 1000
+        self.session = 0
+        self.pair = []
+
+    def connect(self):
+        self.session += 1
+        self.pair = [admitted(self.cluster, self.victim, self.traitor, self.known, kind,
+                              self.session) for kind in (wire.CONTROL, wire.BULK)]
+        # Its election timeout is long: this one will do.
+        self.pair[0].frame(wire.MESSAGE, wire.MESSAGE_LAYOUT.pack(
+            wire.HEARTBEAT, 0, self.traitor.number, self.victim.number, self.term,
+            0, 0, 0, self.session, *[0] * 5, 10 ** 10, 0, 0))
+        self.victim.wait("it follows", lambda s: s.leader == self.traitor.number and
+                         s.term == self.term)
+
+    def reset(self, index, members):
+        self.pair[1].frame(wire.RESET, wire.RESET_LAYOUT.pack(
+            self.term, index, self.term, 0, 0) + members)
+
+    def asked(self):
+        """The number of the request for extents that comes."""
+        while True:
+            kind, fixed = self.pair[1].answer()
+            if kind == wire.FILL:
+                return int.from_bytes(fixed[:8], "little")
+
+    def cut_off(self, reason):
+        for stranger in self.pair:
+            stranger.hung_up()
+            stranger.close()
+        wait_until("the kernel's log says why", lambda: self.cluster.log.find(
+            "member %d is gone: %s$" % (self.traitor.number, reason)))
+
+
+@test("hostile", timeout=60)
+def a_leader_that_must_not_be_believed():
+    """Member lists that make no sense, more extents than asked for: it is cut off."""
+    with Cluster(3, start=False) as cluster:
+        cluster.check_equal = False
+        victim = cluster.member(1)
+        victim.up("--memory", "16M")
+        victim.set("--election-timeout", "10000")
+        false = FalseLeader(cluster, victim, cluster.member(3))
+        for reason, members in (
+                ("member id that was never given", member_list(cluster, next_id=0)),
+                ("member ids not in order", member_list(cluster, ids=(2, 1, 3))),
+                ("member name not terminated", member_list(cluster, name=b"x" * 32)),
+                ("member address malformed", member_list(cluster).replace(
+                    struct.pack("<HH", 4, PORT), struct.pack("<HH", 5, PORT)))):
+            false.connect()
+            false.reset(1000, members)
+            false.cut_off(reason)
+        assert not victim.status().filling
+        false.connect()
+        false.reset(1000, member_list(cluster))
+        request = false.asked()
+        # All to the same block, so that one waits for the other.
+        victim.disk.slow(50)
+        block = os.urandom(4096)
+        checksum = wire.crc32c(block)
+        piece = wire.EXTENT_LAYOUT.pack(request, 0, 1000, 0, 1, 0)
+        false.pair[1].send(b"".join(
+            wire.frame(wire.EXTENT, piece, false.pair[1].sequence + number, 1,
+                       data_checksum=checksum) + block for number in range(400)))
+        false.cut_off("more extents than were asked for")
+        victim.disk.heal()
+        # What was written to its disk can be read again.
+        victim.down()
+        victim.up()
+        assert victim.status().filling
