@@ -140,7 +140,7 @@ enum qbd_refusal {
 	QBD_REFUSED_MEMBER	= 3,	/* not a member, or not the one wanted */
 	QBD_REFUSED_SECRET	= 4,	/* proof does not match */
 	QBD_REFUSED_PROTOCOL	= 5,	/* malformed frame */
-	QBD_REFUSED_CONFIGURATION = 6,	/* made with other members, name or size */
+	QBD_REFUSED_CONFIGURATION = 6,	/* made with other members, name or sizes */
 };
 
 struct qbd_frame_refused {

@@ -292,7 +292,7 @@ const char *qbd_refusal_text(u32 reason)
 	case QBD_REFUSED_PROTOCOL:
 		return "malformed frame";
 	case QBD_REFUSED_CONFIGURATION:
-		return "made with another member list, name or size";
+		return "made with other members, name or sizes";
 	default:
 		return "unknown reason";
 	}

@@ -30,19 +30,32 @@ static uint64_t extent_table_blocks(uint64_t device_blocks, uint32_t extent_shif
 	return round_up(extents, QBD_EXTENTS_PER_BLOCK) / QBD_EXTENTS_PER_BLOCK;
 }
 
+/* As asked for; else what goes with a device of this size, on whatever disk it is. */
+static uint64_t log_bytes_for(const struct qbd_plan_wish *wish, uint64_t device_blocks)
+{
+	uint64_t bytes = (device_blocks << QBD_BLOCK_SHIFT) / 64;
+
+	if (wish->log_bytes)
+		return wish->log_bytes;
+	if (bytes < QBD_LOG_BYTES_DEFAULT_MIN)
+		return QBD_LOG_BYTES_DEFAULT_MIN;
+	return bytes < QBD_LOG_BYTES_DEFAULT_MAX ? bytes : QBD_LOG_BYTES_DEFAULT_MAX;
+}
+
+static uint64_t log_blocks_for(const struct qbd_plan_wish *wish, uint64_t device_blocks)
+{
+	return round_down(log_bytes_for(wish, device_blocks) >> QBD_BLOCK_SHIFT,
+			  QBD_ALIGNMENT_BLOCKS);
+}
+
 static int compute_log(const char *path, const struct qbd_plan_wish *wish,
 		       struct qbd_plan *plan, struct qbd_error *error)
 {
-	uint64_t bytes = wish->log_bytes;
+	uint64_t bytes = log_bytes_for(wish, wish->device_bytes ?
+				       wish->device_bytes >> QBD_BLOCK_SHIFT :
+				       plan->backing_blocks);
 	char least[QBD_SIZE_TEXT_SIZE];
 
-	if (!bytes) {
-		bytes = (plan->backing_blocks << QBD_BLOCK_SHIFT) / 64;
-		if (bytes < QBD_LOG_BYTES_DEFAULT_MIN)
-			bytes = QBD_LOG_BYTES_DEFAULT_MIN;
-		if (bytes > QBD_LOG_BYTES_DEFAULT_MAX)
-			bytes = QBD_LOG_BYTES_DEFAULT_MAX;
-	}
 	plan->log_blocks = round_down(bytes >> QBD_BLOCK_SHIFT, QBD_ALIGNMENT_BLOCKS);
 	if (plan->log_blocks < QBD_LOG_BLOCKS_MIN)
 		return qbd_fail(error, EINVAL, "%s: a log of %" PRIu64 " bytes is too small; at least %s",
@@ -92,26 +105,41 @@ static uint64_t data_room(const struct qbd_plan *plan)
 	return end > plan->data_block ? end - plan->data_block : 0;
 }
 
+/* A device of this size with the log that goes with it: is there room? */
+static bool place_whole(struct qbd_plan *plan, const struct qbd_plan_wish *wish,
+			uint64_t device_blocks)
+{
+	plan->log_blocks = log_blocks_for(wish, device_blocks);
+	place(plan, device_blocks);
+	return device_blocks <= data_room(plan);
+}
+
 /*
- * The largest device, in whole MiB; placed then. A smaller device may have a smaller
- * table, and a table that crosses a MiB takes one from the data: so the room for the
- * table of the whole disk is found first, then that of the table for this room, and
- * what that is too much is taken off.
+ * The largest device, in whole MiB; placed then, and 0 if there is none. A smaller
+ * device may have a smaller table and a smaller log: it is looked for from below,
+ * beginning with what is left by those for the whole disk.
  */
-static uint64_t place_largest(struct qbd_plan *plan)
+static uint64_t place_largest(struct qbd_plan *plan, const struct qbd_plan_wish *wish)
 {
 	uint64_t room;
 
-	place(plan, plan->backing_blocks);
-	room = data_room(plan);
-	place(plan, room ? room : 1);
+	place_whole(plan, wish, plan->backing_blocks);
 	room = round_down(data_room(plan), QBD_ALIGNMENT_BLOCKS);
-	place(plan, room ? room : 1);
-	while (room > data_room(plan)) {
-		room -= QBD_ALIGNMENT_BLOCKS;
-		place(plan, room ? room : 1);
-	}
+	while (place_whole(plan, wish, room + QBD_ALIGNMENT_BLOCKS))
+		room += QBD_ALIGNMENT_BLOCKS;
+	if (room)
+		place_whole(plan, wish, room);
 	return room;
+}
+
+/*
+ * So many extents of this size may there be. A member keeps 8 bytes of each in memory:
+ * of extents of 512K and more that is no more than 16 MiB for each TiB, and of smaller
+ * ones it is at most 4 MiB in all.
+ */
+static uint64_t extents_max(uint32_t block_shift)
+{
+	return block_shift >= 7 ? (uint64_t)QBD_EXTENTS_MAX : 1ULL << 19;
 }
 
 /* What a member that is up has of every extent has to fit into its memory. */
@@ -124,7 +152,7 @@ static int check_extent_count(const char *path, const struct qbd_plan *plan,
 	uint32_t least = shift;
 	char use[16];
 
-	while (plan->device_blocks > most << least)
+	while (plan->device_blocks > extents_max(least) << least)
 		least++;
 	if (least == shift)
 		return 0;
@@ -162,7 +190,7 @@ int qbd_plan_compute(const char *path, uint64_t backing_blocks,
 	if (wish->device_bytes && !wanted)
 		return qbd_fail(error, EINVAL, "%s: a device of %" PRIu64 " bytes is too small; at least one block of 4K",
 				path, wish->device_bytes);
-	room = place_largest(plan);
+	room = place_largest(plan, wish);
 	if (!room)
 		return qbd_fail(error, ENOSPC,
 				"%s: is too small: %s, of which the log takes %s; at least %" PRIu64
@@ -172,8 +200,7 @@ int qbd_plan_compute(const char *path, uint64_t backing_blocks,
 				(plan->data_block >> 8) + 2);
 	if (!wanted)
 		return check_extent_count(path, plan, error);
-	place(plan, wanted <= backing_blocks ? wanted : backing_blocks);
-	if (wanted > data_room(plan))
+	if (!place_whole(plan, wish, wanted <= backing_blocks ? wanted : backing_blocks))
 		return qbd_fail(error, ENOSPC,
 				"%s: a device of %s does not fit; this disk has room for --size %"
 				PRIu64 "M at most",
@@ -196,11 +223,14 @@ uint32_t qbd_configuration_of(const struct qbd_format_parameters *parameters)
 	const struct qbd_membership_layout *members = parameters->members;
 	__le64 size = cpu_to_le64(parameters->plan.device_blocks);
 	__le32 shift = cpu_to_le32(parameters->plan.extent_shift);
+	__le64 log = cpu_to_le64(parameters->plan.log_blocks);
 	uint32_t crc = ~0u;
 
 	crc = qbd_crc32c(crc, parameters->token->uuid, QBD_UUID_SIZE);
 	crc = qbd_crc32c(crc, parameters->name, strlen(parameters->name) + 1);
 	crc = qbd_crc32c(crc, &size, sizeof(size));
+	/* A leader could have more that is not committed than a shorter log takes. */
+	crc = qbd_crc32c(crc, &log, sizeof(log));
 	crc = qbd_crc32c(crc, &shift, sizeof(shift));
 	return qbd_crc32c(crc, members->members,
 			  le32_to_cpu(members->count) * sizeof(members->members[0]));

@@ -24,7 +24,7 @@ struct qbd_plan {
 /**
  * struct qbd_plan_wish - what was asked for
  * @device_bytes: 0: as much as fits
- * @log_bytes: 0: 1/64 of the disk, 16 MiB to 256 MiB
+ * @log_bytes: 0: 1/64 of @device_bytes, or of the disk; 16 MiB to 256 MiB
  * @extent_bytes: 0: 1 MiB
  */
 struct qbd_plan_wish {
@@ -60,8 +60,8 @@ int qbd_unformat(struct qbd_disk *disk, uint64_t second_superblock,
 		 struct qbd_error *error);
 
 /*
- * A sum over what has to be the same on every member: device, name, size, extent size,
- * members. It is in the superblock, members with another one refuse each other, and
+ * A sum over what has to be the same on every member: device, name, size, size of the
+ * log, extent size, members. It is in the superblock, members with another one refuse each other, and
  * people read it as eight hexadecimal digits.
  */
 #define QBD_CONFIGURATION_TEXT_SIZE	10

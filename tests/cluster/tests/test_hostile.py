@@ -107,23 +107,23 @@ def wrong_device():
 
 @test("hostile")
 def members_made_differently():
-    """Disks made with another size or member list do not become one device."""
+    """Disks made with other sizes or another member list do not become one device."""
     with Cluster(3) as cluster:
         odd = cluster.member(3)
-        right = cluster.size, cluster.members
-        for size, members in (("48M", cluster.members),
-                              (cluster.size, [cluster.member(1), odd])):
+        right = cluster.size, cluster.log_size, cluster.members
+        for wrong in (("48M", None, cluster.members), (cluster.size, "9M", cluster.members),
+                      (cluster.size, None, [cluster.member(1), odd])):
             odd.down()
-            cluster.size, cluster.members = size, members
+            cluster.size, cluster.log_size, cluster.members = wrong
             cluster.create(odd, "--force")
-            cluster.size, cluster.members = right
+            cluster.size, cluster.log_size, cluster.members = right
             events = cluster.events(cluster.member(1))
             odd.up()
             event = events.wait("refused")
-            assert "member list, name or size" in str(event), event
+            assert "members, name or sizes" in str(event), event
             assert cluster.wait_leader([cluster.member(1), cluster.member(2)])
             odd.wait("status says why", lambda s: not s.has_quorum and
-                     "name or size" in str(s.problems))
+                     "name or sizes" in str(s.problems))
         odd.down()
         cluster.create(odd, "--force")
         odd.up()
