@@ -6,6 +6,7 @@
 #   build-6.1, build-6.12   the module with W=1 -Werror and sparse, no word allowed
 #   checkpatch              checkpatch.pl --strict over all C
 #   kernel-doc              the comments for other rooms
+#   versions                no kernel version is asked for outside of kmod/compat
 #   scripts                 syntax of the shell and Python programs
 #   docs                    Documentation/ and README.md, see scripts/check-docs.sh
 #   netlink                 the generated files are those of the specification
@@ -108,6 +109,18 @@ check_kernel_doc()
 		problem "kernel-doc has remarks"
 }
 
+# Versions lie (kernels get things from later ones), so features are asked for; what
+# the answers need is in one place.
+check_versions()
+{
+	local found
+
+	[ -d kmod/compat ] || problem "there is no kmod/compat"
+	found=$(grep -rnE 'LINUX_VERSION_(CODE|MAJOR)|KERNEL_VERSION|linux/version\.h' kmod |
+		grep -v '^kmod/compat/')
+	[ -z "$found" ] || { say "$found"; problem "kernel versions outside of kmod/compat"; }
+}
+
 check_scripts()
 {
 	local file
@@ -158,12 +171,13 @@ check_make()
 		problem "the stock modules do not ask for the kernel's headers"
 }
 
-[ $# -gt 0 ] || set -- build-6.1 build-6.12 checkpatch kernel-doc scripts docs netlink man make
+[ $# -gt 0 ] || set -- build-6.1 build-6.12 checkpatch kernel-doc versions scripts docs netlink man make
 for check in "$@"; do
 	case $check in
 	build-*)	check_build "${check#build-}" ;;
 	checkpatch)	check_checkpatch ;;
 	kernel-doc)	check_kernel_doc ;;
+	versions)	check_versions ;;
 	scripts)	check_scripts ;;
 	docs)	check_docs ;;
 	netlink)	check_netlink ;;

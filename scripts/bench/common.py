@@ -71,9 +71,10 @@ class Writer:
                         self.slots]).output)
 
 
-def bench_cluster(count):
+def bench_cluster(count, log_size=None):
     """Members with the disks and the network of the benchmark."""
-    cluster = Cluster(count, size="16M", disk_mib=96, disk_ns=DISK_US * 1000, up=())
+    cluster = Cluster(count, size="16M", disk_mib=96, log_size=log_size,
+                      disk_ns=DISK_US * 1000, up=())
     try:
         for member in cluster.members:
             cluster.network.shape(member.number, "delay", "%dus" % (RTT_US / LEGS))

@@ -4,7 +4,7 @@
 
 usage: guest.py WRITER latency REPLICAS SAMPLES none|slow|forwarded
        guest.py WRITER failover ROUNDS SEED
-       guest.py WRITER follower REPLICAS killed|cut|paused|disk-frozen
+       guest.py WRITER follower REPLICAS killed|cut|paused|disk-frozen WRITES
 
 Leaves in $QBD_RESULT what was measured, raw: for writes the log of writer.c, for
 failovers one line each.  Verifies all data and that all replicas are equal; the
@@ -24,7 +24,7 @@ from common import (DISK_US, RTT_US, Writer, bench_cluster, run, settle,  # noqa
 from lib.disks import Disk  # noqa: E402
 
 WARM_UP = 20
-LOST_WRITES = 6000
+SLOW_PAUSE_US = 70000
 RESULT = os.environ["QBD_RESULT"]
 
 
@@ -109,7 +109,9 @@ def failover(program, rounds, seed):
 
 def lose(cluster, member, how):
     if how == "killed":
-        member.down("--force")
+        # Silence, as of a host without power: taken down in any other way its kernel
+        # would say to the others that the connections are gone.
+        member.power_cut()
     elif how == "cut":
         cluster.network.isolate(member.number)
     elif how == "paused":
@@ -128,8 +130,10 @@ def bring_back(cluster, member, how):
         member.up()
 
 
-def follower(program, count, how):
-    """Writes at the leader while a minority is lost for a minute and comes back."""
+def follower(program, count, how, writes):
+    """Writes at the leader while a minority is lost and comes back: as many as told at
+    full speed, then some more, slowly. 6000 take a minute, which is more than the log
+    keeps in memory, and more than the log itself."""
     marks = {}
     with bench_cluster(count) as cluster:
         leader = cluster.lead(1)
@@ -137,21 +141,20 @@ def follower(program, count, how):
         victims = cluster.members[-(count // 2):]
         log = os.path.join(RESULT, "writes")
         writer = Writer(program, leader.device, log).start()
-        writer.wait_for(200)
+        writer.wait_for(min(200, writes))
         marks["lost"] = time.monotonic_ns()
         for victim in victims:
             lose(cluster, victim, how)
-        # More than the log keeps in memory, and more than the log itself.
-        writer.wait_for(LOST_WRITES, marks["lost"], interval=0.5)
+        writer.wait_for(writes, marks["lost"], interval=0.5)
         writer.stop()
-        Writer(program, leader.device, log, 800, 70000).run()
+        Writer(program, leader.device, log, writes * 2 // 15, SLOW_PAUSE_US).run()
         writer = Writer(program, leader.device, log, None, 2000).start()
         writer.wait_for(10, time.monotonic_ns())
         marks["back"] = time.monotonic_ns()
         for victim in victims:
             bring_back(cluster, victim, how)
         wait_until("all follow again", lambda: all(
-            status.commit_index > LOST_WRITES and not status.filling
+            status.commit_index > writes and not status.filling
             for status in (victim.status() for victim in victims)), interval=0.2)
         writer.wait_for(100, time.monotonic_ns())
         writer.stop()
@@ -167,7 +170,7 @@ def main():
     elif scenario == "failover":
         failover(program, int(arguments[0]), int(arguments[1]))
     else:
-        follower(program, int(arguments[0]), arguments[1])
+        follower(program, int(arguments[0]), arguments[1], int(arguments[2]))
     return 0
 
 

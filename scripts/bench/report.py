@@ -20,7 +20,7 @@ TITLES = {
     "write-4k-qd1-slow-replica": "the same, one replica ten times as far away",
     "write-4k-qd1-forwarded": "write at a follower, forwarded",
     "failover": "leader cut off, until the next write is done",
-    "follower-killed": "writes without a follower: taken down by force",
+    "follower-killed": "writes without a follower: it loses its power",
     "follower-cut": "writes without a follower: cut off",
     "follower-paused": "writes without a follower: stopped, disk and all",
     "follower-disk-frozen": "writes without a follower: its disk hangs",
@@ -39,7 +39,7 @@ def read_writes(directory):
     return [(int(begin), int(end)) for _, begin, end in lines]
 
 
-def result(scenario, replicas, took_us, floor_us=None, **more):
+def result(scenario, replicas, took_us, floor_us, **more):
     took_us = sorted(took_us)
     mean = sum(took_us) / len(took_us)
     entry = {"scenario": scenario, "replicas": replicas, "rtt_us": RTT_US,
@@ -47,7 +47,7 @@ def result(scenario, replicas, took_us, floor_us=None, **more):
              "p50_us": round(quantile(took_us, 0.5), 3),
              "p99_us": round(quantile(took_us, 0.99), 3),
              "max_us": round(took_us[-1], 3), "floor_us": floor_us,
-             "ratio": round(mean / floor_us, 5) if floor_us else None,
+             "ratio": round(mean / floor_us, 5),
              "samples": len(took_us)}
     entry.update(more)
     return entry
@@ -83,7 +83,8 @@ def failover_results(runs):
     for run in runs:
         with open(os.path.join(run.directory, "failovers")) as file:
             took += [json.loads(line)["took_us"] for line in file]
-    return [result("failover", 3, took, all_us=sorted(took))] if took else []
+    # What the write would have taken had nothing happened.
+    return [result("failover", 3, took, floor(3), all_us=sorted(took))] if took else []
 
 
 def results(runs):
@@ -135,12 +136,18 @@ def targets(entries):
     return judged
 
 
+def exit_status(entries, failed):
+    """Of the benchmark: see run."""
+    if failed or not entries:
+        return 1
+    return 0 if all(reached for _, reached in targets(entries)) else 3
+
+
 def cells(entry):
-    ratio = "%.4f" % entry["ratio"] if entry["ratio"] else ""
-    floor_us = "%.1f" % entry["floor_us"] if entry["floor_us"] else ""
-    return [entry["scenario"], "%d" % entry["replicas"], "%d" % entry["samples"], floor_us,
-            *("%.1f" % entry[key] for key in ("mean_us", "p50_us", "p99_us", "max_us")),
-            ratio]
+    return [entry["scenario"], "%d" % entry["replicas"], "%d" % entry["samples"],
+            *("%.1f" % entry[key] for key in ("floor_us", "mean_us", "p50_us", "p99_us",
+                                              "max_us")),
+            "%.4f" % entry["ratio"]]
 
 
 HEAD = ["scenario", "N", "samples", "floor", "mean", "p50", "p99", "max", "ratio"]
@@ -178,10 +185,9 @@ def section(entries, names, unit=1.0):
             continue
         title = TITLES[base] if name == base else "… and when it comes back"
         rows.append([title, str(entry["replicas"]), str(entry["samples"]),
-                     "%.0f" % (entry["floor_us"] / unit) if entry["floor_us"] else "–",
                      *("%.1f" % (entry[key] / unit)
-                       for key in ("mean_us", "p50_us", "p99_us", "max_us")),
-                     "**%.4f**" % entry["ratio"] if entry["ratio"] else "–"])
+                       for key in ("floor_us", "mean_us", "p50_us", "p99_us", "max_us")),
+                     "**%.4f**" % entry["ratio"]])
     return table(head, rows) if rows else "Not measured in this run."
 
 
@@ -218,7 +224,8 @@ crosses the network twice; its floor is two round trips and one durable write.
 In milliseconds: the leader of three members is cut off the network, silently; a writer
 on another member goes on as soon as a new leader is elected and has taken its write
 over. Default timeouts (election 150 to 300 ms, heartbeat 50 ms). The time runs from
-the cut to the end of the first write after it.
+the cut to the end of the first write after it; the floor is what that write would have
+taken with a leader, were it made there.
 
 %(failover)s
 
@@ -226,9 +233,11 @@ the cut to the end of the first write after it.
 
 ## A follower is lost
 
-In microseconds: the writer is on the leader; for a minute one of three members is gone,
-or four of nine. The longest write is the longest time that writes stood still. The second
-line is the time in which they come back and catch up.
+In microseconds: the writer is on the leader; one of three members is gone, or four of
+nine, for a minute unless `--lost-writes` was given. The longest write is the longest time
+that writes stood still. The second line is the time in which they come back and catch up.
+A member that loses its power is silent and forgets what its disk had not flushed; one
+that is stopped goes on where it was.
 
 %(loss)s
 

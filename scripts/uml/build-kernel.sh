@@ -18,6 +18,10 @@ set -u -o pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../cache.sh"
 
+# A make that called this has its own ideas: with its -s the log, and the progress that
+# is read from it, would stand still.
+unset MAKEFLAGS MFLAGS GNUMAKEFLAGS
+
 tarball=/usr/src/linux-source-6.12.tar.xz
 package=linux-source-6.12
 

@@ -398,8 +398,9 @@ def a_leader_that_must_not_be_believed():
                 ("member id that was never given", member_list(cluster, next_id=0)),
                 ("member ids not in order", member_list(cluster, ids=(2, 1, 3))),
                 ("member name not terminated", member_list(cluster, name=b"x" * 32)),
-                ("member address malformed, or not the same for all members", member_list(cluster).replace(
-                    struct.pack("<HH", 4, PORT), struct.pack("<HH", 5, PORT)))):
+                ("member address malformed, or not the same for all members",
+                 member_list(cluster).replace(struct.pack("<HH", 4, PORT),
+                                              struct.pack("<HH", 5, PORT)))):
             false.connect()
             false.reset(1000, members)
             false.cut_off(reason)

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A device on the hosts of a cluster, as its administrator sees it."""
+
+import json
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+REPO = os.path.dirname(os.path.dirname(HERE))
+sys.path[:0] = [os.path.join(REPO, "tests/lib"), os.path.join(REPO, "scripts/qemu")]
+
+import hosts  # noqa: E402
+import tap  # noqa: E402
+
+__all__ = ["Device", "Hosts", "hosts", "tap", "REPO"]
+
+LINES = 60
+
+
+class Hosts(hosts.Cluster):
+    """Hosts whose kernels have the last word when a test fails."""
+
+    def __exit__(self, kind, *more):
+        try:
+            if kind is not None:
+                self.tell()
+        finally:
+            super().__exit__(kind, *more)
+
+    def tell(self):
+        for host in self.hosts:
+            tap.comment("---- the kernel of %s" % host.name)
+            try:
+                tap.comment(host.run("dmesg | tail -n %d" % LINES, timeout=20))
+            except (hosts.HostError, OSError, EOFError) as error:
+                tap.comment(error)
+
+
+class Device:
+    """The device `name`, with a member on each host, on the disk /dev/vda."""
+
+    def __init__(self, cluster, name, names):
+        self.cluster = cluster
+        self.hosts = cluster.hosts
+        self.name = name
+        self.names = names          # {number of a host: name of its member}
+
+    def make(self):
+        """Create all members and bring them up."""
+        members = " ".join("--member %d=%s@%s" % (host.number, self.names[host.number],
+                                                  host.address4) for host in self.hosts)
+        first, *others = self.hosts
+        first.run("qbdadm token new --out token")
+        for host in others:
+            self.copy(first, host, "token")
+        for host in self.hosts:
+            host.run("qbdadm create %s --token-file token --id %d --disk /dev/vda %s" %
+                     (self.name, host.number, members))
+        for host in self.hosts:
+            self.up(host)
+
+    def copy(self, source, target, path):
+        """What scp -p does."""
+        kept = os.path.join(self.cluster.directory, "copied")
+        mode = source.run("stat -c %%a '%s'" % path).strip()
+        source.pull("/root/" + path, kept)
+        target.push(kept, "/root/" + path)
+        target.run("chmod %s '%s'" % (mode, path))
+        os.unlink(kept)
+
+    def up(self, host):
+        host.run("qbdadm up %s --disk /dev/vda" % self.name)
+
+    def status(self, host):
+        answer = json.loads(host.run("qbdadm status %s --json" % self.name))
+        return answer[0] if isinstance(answer, list) else answer.get("devices", [answer])[0]
+
+    def leader(self, among=None, seconds=60):
+        """The host that all of these call the leader, which has a quorum."""
+        found = []
+
+        def agreed():
+            views = [self.status(host) for host in among or self.hosts]
+            leaders = {(view["leader"], view["term"]) for view in views}
+            found[:] = [leader for leader, _ in leaders]
+            return len(leaders) == 1 and found[0] and all(view["has_quorum"]
+                                                          for view in views)
+        tap.wait_until(agreed, seconds, "a leader that all agree on")
+        return self.cluster.host(found[0])
+
+    def move(self, to, among=None):
+        """Hand leadership to a host.
+
+        It did lead afterwards, says the answer. That it still does is not asked: more
+        processors than there are on this machine may stand still for longer than an
+        election takes.
+        """
+        if self.leader(among) is not to:
+            answer = json.loads(to.run("qbdadm leader move %s %s --json" % (
+                self.name, self.names[to.number])))
+            tap.equal(answer["leader"], to.number, "the leader after the move")
+        leader = self.leader(among)
+        if leader is not to:
+            tap.comment("%s leads, not %s any more" % (leader.name, to.name))
+
+    def wait_caught_up(self, seconds=90):
+        """All members have applied all that the leader has."""
+        def same():
+            views = [self.status(host) for host in self.hosts]
+            return len({view["applied_index"] for view in views}) == 1 and all(
+                view["applied_index"] == view["last_index"] for view in views)
+        tap.wait_until(same, seconds, "all members have applied everything")
+
+    def check_equal(self):
+        """Down everywhere, then the sums of the replicas; they are one."""
+        self.wait_caught_up()
+        for host in self.hosts:
+            host.run("qbdadm down " + self.name)
+        sums = {}
+        for host in self.hosts:
+            answer = json.loads(host.run("qbdadm checksum /dev/vda --json", timeout=120))
+            sums[host.name] = answer["sha256"]
+        tap.comment(json.dumps(sums))
+        tap.equal(len(set(sums.values())), 1, "different replicas")
