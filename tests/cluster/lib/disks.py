@@ -79,6 +79,10 @@ class Disk:
     def resume_quietly(self):
         run(["dmsetup", "resume", self.name], check=False)
 
+    def truncate(self, mib):
+        """The disk has lost its last so many MiB."""
+        self.table("0 %d linear %s 0" % (self.sectors - mib * 2048, self.base))
+
     def heal(self):
         self.table(self.linear())
 
