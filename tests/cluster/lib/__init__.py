@@ -3,6 +3,7 @@
 
 shell.py     commands, in a network namespace or not; waiting with deadlines
 network.py   one namespace per member, a bridge between them, cuts and delays
+damage.py    blocks of a member's disk that hold something else
 disks.py     memory disks under device-mapper: errors, delays, hanging, rollback
 cluster.py   members and devices, status, events
 workload.py  writers and readers that know what has been acknowledged

@@ -6,6 +6,8 @@ holds the bridge and its ports p1, p2, ...  Cuts are made in the bridge, so that
 neither side notices a lost link.
 """
 
+import os
+
 from .shell import run
 
 HUB = "hub"
@@ -24,23 +26,11 @@ class Network:
 
     def __init__(self, count):
         self.numbers = list(range(1, count + 1))
-        lines = ["netns add " + HUB]
-        for number in self.numbers:
-            lines.append("netns add " + member_namespace(number))
-        run(["ip", "-batch", "-"], data="\n".join(lines) + "\n")
+        run(["ip", "netns", "add", HUB])
         lines = ["link add br0 type bridge forward_delay 0 mcast_snooping 0",
                  "link set br0 up"]
-        for number in self.numbers:
-            lines += ["link add p%d type veth peer name eth0 netns %s" %
-                      (number, member_namespace(number)),
-                      "link set p%d master br0 up" % number]
         run(["ip", "-n", HUB, "-batch", "-"], data="\n".join(lines) + "\n")
-        for number in self.numbers:
-            lines = ["link set lo up", "link set eth0 up",
-                     "address add %s/24 dev eth0" % address(number),
-                     "address add %s/64 dev eth0 nodad" % address(number, 6)]
-            run(["ip", "-n", member_namespace(number), "-batch", "-"],
-                data="\n".join(lines) + "\n")
+        self.add(*self.numbers)
         self.nft("add table bridge cut; "
                  "add set bridge cut blocked "
                  "{ typeof meta iifname . meta oifname; }; "
@@ -84,6 +74,40 @@ class Network:
                 run(["tc", "-n", netns, "qdisc", "del", "dev", device, "root"],
                     check=False)
 
+    def add(self, *numbers):
+        """Namespaces of these members, connected to the bridge."""
+        run(["ip", "-batch", "-"], data="".join(
+            "netns add %s\n" % member_namespace(number) for number in numbers))
+        lines = []
+        for number in numbers:
+            # The same each time: others remember it as long as it takes.
+            lines += ["link add p%d type veth peer name eth0 address 02:00:00:00:00:%02x"
+                      " netns %s" % (number, number, member_namespace(number)),
+                      "link set p%d master br0 up" % number]
+        run(["ip", "-n", HUB, "-batch", "-"], data="\n".join(lines) + "\n")
+        for number in numbers:
+            lines = ["link set lo up", "link set eth0 up",
+                     "address add %s/24 dev eth0" % address(number),
+                     "address add %s/64 dev eth0 nodad" % address(number, 6)]
+            run(["ip", "-n", member_namespace(number), "-batch", "-"],
+                data="\n".join(lines) + "\n")
+
+    def delete(self, number):
+        """Delete a member's namespace; add() makes another one.
+
+        The kernel takes it apart when ip has ended. Its end of the link goes last of
+        all, and the other end with it: see exists().
+        """
+        run(["ip", "netns", "del", member_namespace(number)])
+
+    def exists(self, number):
+        """Is there still something of the member's namespace?"""
+        return run(["ip", "-n", HUB, "link", "show", "p%d" % number],
+                   check=False).status == 0
+
     def close(self):
-        lines = ["netns del " + member_namespace(number) for number in self.numbers]
-        run(["ip", "-batch", "-"], data="\n".join(lines + ["netns del " + HUB]) + "\n")
+        # A test that failed may have deleted one of them.
+        names = [name for name in map(member_namespace, self.numbers)
+                 if os.path.exists("/run/netns/" + name)]
+        lines = ["netns del " + name for name in names + [HUB]]
+        run(["ip", "-batch", "-"], data="\n".join(lines) + "\n")
