@@ -22,7 +22,7 @@ struct qbd_pool *qbd_pool_create(unsigned int pages, void (*kick)(void *context)
 {
 	struct qbd_pool *pool;
 
-	if (pages < QBD_POOL_PAGES_MIN)
+	if (WARN_ON_ONCE(!pages))
 		return ERR_PTR(-EINVAL);
 	pool = kzalloc(sizeof(*pool), GFP_KERNEL);
 	if (!pool)

@@ -53,7 +53,8 @@ enum qbd_pool_class {
 
 /**
  * qbd_pool_create() - allocate a device's log pages
- * @pages: 4 KiB pages, at least QBD_POOL_PAGES_MIN
+ * @pages: 4 KiB pages, at least QBD_POOL_PAGES_MIN where more classes than FORWARD
+ *	are asked for
  * @kick: called, in any context with interrupts off, when pages came back after
  *	an allocation had failed; must only queue work
  * @context: for @kick

@@ -43,6 +43,8 @@
 
 /* Requests of other members that one leader holds at once, all peers together. */
 #define QBD_REMOTE_IO_MAX	1024
+/* Pages for this host's reads: two of the largest, with their book-keeping. */
+#define QBD_READ_PAGES_MIN	(2u * (QBD_RECORD_DATA_BLOCKS_MAX + 1))
 /*
  * Bytes of log under way to a member that is being filled: they lie before the
  * extents in its connection, and take memory there that only apply gives back.

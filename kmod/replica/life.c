@@ -369,7 +369,7 @@ static int allocate_reserves(struct qbd_replica *replica, u32 memory_bytes)
 	if (IS_ERR(pool))
 		return PTR_ERR(pool);
 	replica->pool = pool;
-	pool = qbd_pool_create(max(QBD_POOL_PAGES_MIN,
+	pool = qbd_pool_create(max(QBD_READ_PAGES_MIN,
 				   memory_bytes >> QBD_BLOCK_SHIFT >> 3),
 			       qbd_replica_kick, replica);
 	if (IS_ERR(pool))

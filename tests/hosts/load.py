@@ -93,3 +93,27 @@ def on_several_processors():
             tap.check(writer.rounds(), "nothing was verified")
         device.check_equal()
         cluster.check_logs()
+
+
+def the_leaders_disk_hangs():
+    """The leader's disk answers nothing: users go on, on that host as well.
+
+    A real queue has so many tags and no more, and the block layer holds writes back
+    that take too long: neither may hold up what has to go on without the disk.
+    """
+    with Hosts(3, disks=["96M"]) as cluster:
+        one, two, _ = cluster.hosts
+        device = Device(cluster, "vol0", NAMES)
+        device.make()
+        device.move(one)
+        writers = [Writer(one, 0), Writer(two, 1)]
+        go_on(writers, "nothing yet")
+        one.freeze_disk()
+        tap.wait_until(lambda: device.leader() is not one, 60, "another leader")
+        go_on(writers, "the disk of the leader hangs")
+        one.thaw_disk()
+        go_on(writers, "it answers again")
+        for writer in writers:
+            writer.stop()
+        device.check_equal()
+        cluster.check_logs()

@@ -61,8 +61,8 @@ int qbd_unformat(struct qbd_disk *disk, uint64_t second_superblock,
 
 /*
  * A sum over what has to be the same on every member: device, name, size, size of the
- * log, extent size, members. It is in the superblock, members with another one refuse each other, and
- * people read it as eight hexadecimal digits.
+ * log, extent size, members. It is in the superblock, members with another one refuse
+ * each other, and people read it as eight hexadecimal digits.
  */
 #define QBD_CONFIGURATION_TEXT_SIZE	10
 uint32_t qbd_configuration_of(const struct qbd_format_parameters *parameters);

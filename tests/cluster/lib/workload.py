@@ -150,6 +150,17 @@ def direct_read(path, offset, length):
         buffer.close()
 
 
+def direct_write(path, offset, data):
+    fd = os.open(path, os.O_WRONLY | os.O_DIRECT)
+    buffer = direct_buffer(data)
+    try:
+        done = os.pwritev(fd, [buffer], offset)
+        assert done == len(data), "short write to %s: %d" % (path, done)
+    finally:
+        os.close(fd)
+        buffer.close()
+
+
 class Writer:
     """Writes numbered blocks in a ring until stopped, one at a time, each durable.
 

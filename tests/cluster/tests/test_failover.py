@@ -8,7 +8,7 @@ from lib.cluster import Cluster, refused
 from lib.filesystem import Mount
 from lib.registry import test
 from lib.shell import SLOWNESS
-from lib.workload import Reader, Writer
+from lib.workload import Child, Reader, Writer, direct_read, direct_write
 
 
 @test("failover")
@@ -239,19 +239,32 @@ def leader_disk_fails():
 
 @test("failover")
 def leader_disk_hangs():
-    """The leader's disk hangs: writes go on, and another member leads."""
-    with Cluster(3) as cluster:
+    """The leader's disk hangs: another member leads, and users go on, there as well.
+
+    A read that is at the hanging disk is answered by the next leader.
+    """
+    with Cluster(3, up=("--memory", "8M")) as cluster:
         leader = cluster.leader()
         others = cluster.others(leader)
-        writer = Writer(others[0].device)
-        writer.wait_for(20)
+        device = leader.device
+        writers = [Writer(member.device, slots=32, first_block=32 * member.number)
+                   for member in (leader, others[0])]
+        # Block 1000 is in the data area only: to read it takes the disk.
+        direct_write(device, 1000 * 4096, b"x" * 4096)
+        written = leader.status().last_index
+        leader.wait("it is applied", lambda s: s.applied_index >= written)
         leader.disk.hang()
-        writer.wait_for(50)
+        reader = Child(lambda report: direct_read(device, 1000 * 4096, 4096))
+        reader.wait()
+        for writer in writers:
+            writer.wait_for(50)
+        cluster.wait_leader(others, not_member=leader)
         leader.disk.resume()
         cluster.wait_leader()
-        writer.wait_for(20)
-        writer.stop()
-        writer.verify(leader.device)
+        for writer in writers:
+            writer.wait_for(20)
+            writer.stop()
+            writer.verify(device)
 
 
 @test("failover")

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 """No quorum: I/O waits or fails, as set, and nothing hangs for ever."""
 
+import errno
+import os
+
 from lib import filesystem, kernel
 from lib.cluster import Cluster
 from lib.filesystem import Mount
 from lib.registry import test
 from lib.shell import Hung, never, run, wait_until
-from lib.workload import Child, Writer, direct_read
+from lib.workload import Child, Writer, direct_read, direct_write
 
 
 def lose_quorum(cluster, member):
@@ -175,21 +178,40 @@ def up_without_quorum_does_not_hang():
         reader.wait()
 
 
+def is_free(path):
+    """Nobody holds this disk."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_EXCL))
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
+
+
 @test("quorum", timeout=60)
 def hanging_disk_and_forced_down():
-    """down --force with a hanging disk frees the writers; the disk returns later."""
+    """down --force with a hanging disk ends, and frees who writes and who reads."""
     with Cluster(3) as cluster:
         member = cluster.leader()
         writer = Writer(member.device)
         writer.wait_for(20)
-        member.disk.hang()
+        # Block 100 is in the data area only: to read it takes the disk.
+        direct_write(member.device, 100 * 4096, b"x" * 4096)
+        member.wait("it is applied", lambda s: s.applied_index > writer.acknowledged())
+        device = member.device
         for other in cluster.others(member):
-            other.down()
-        child = Child(lambda report: run(
-            ["qbdadm", "down", cluster.name, "--force"], netns=member.netns, timeout=40))
+            other.disk.hang()
+        member.disk.hang()
+        reader = Child(lambda report: direct_read(device, 100 * 4096, 4096))
+        member.wait("requests wait", lambda s: s.requests_in_flight +
+                    s.requests_waiting > 1)
+        member.down("--force", timeout=40)
         writer.kill()
-        member.disk.resume()
-        child.wait(40)
-        member.is_up = False
+        wait_until("the reader got its answer", reader.ended)
+        wait_until("no process is in state D", lambda: not kernel.uninterruptible())
+        for one in cluster.members:
+            one.disk.resume()
+        wait_until("the disk is free", lambda: is_free(member.disk.path))
         regain_quorum(cluster)
         writer.verify(member.device)

@@ -44,7 +44,8 @@ def rejoin_by_log():
 @test("rejoin")
 def rejoin_by_log_under_load():
     """The same while writes go on."""
-    with Cluster(3) as cluster:
+    # A log that they do not fill while the member is away.
+    with Cluster(3, disk_mib=300, log_size="128M") as cluster:
         leader = cluster.leader()
         lost = cluster.others(leader)[0]
         writer = Writer(leader.device)
@@ -257,8 +258,8 @@ def log_full_slows_and_recovers():
 def memory_is_bounded():
     """A follower that is cut off and much to write: memory stays within bounds.
 
-    Of each member: log pages as set; for its connections, its tables, and what is under
-    way, as much again is more than enough.
+    Of each member: log pages as set; for its connections, its tables, pages to read into,
+    and what is under way, as much again is more than enough.
     """
     pages = 8 << 20
     bound = 3 * pages * 2
