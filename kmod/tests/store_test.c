@@ -335,6 +335,21 @@ static void damaged_last_record(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+/* Opening fails with one line, and it has these words. */
+static void expect_refused(struct store_rig *rig, int error, const char *what,
+			   const char *why, const char *remedy)
+{
+	struct kunit *test = rig->test;
+	const char *text = rig->error_text;
+
+	KUNIT_EXPECT_EQ(test, store_rig_try_open(rig), error);
+	KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(text, what), "no '%s' in: %s", what, text);
+	KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(text, why), "no '%s' in: %s", why, text);
+	KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(text, remedy), "no '%s' in: %s", remedy,
+				  text);
+	KUNIT_EXPECT_NULL(test, strchr(text, '\n'));
+}
+
 static void damaged_superblocks(struct kunit *test)
 {
 	struct store_rig *rig = begin(test);
@@ -357,10 +372,20 @@ static void damaged_superblocks(struct kunit *test)
 	}
 	for (i = 0; i < 2; i++)
 		((u8 *)test_disk_block(rig->disk, copies[i]))[200] ^= 1;
-	KUNIT_EXPECT_EQ(test, store_rig_try_open(rig), -EUCLEAN);
-	KUNIT_EXPECT_GT(test, strlen(rig->error_text), 20);
+	expect_refused(rig, -EUCLEAN, "the superblock of", "checksum does not match",
+		       "make the member anew");
 	for (i = 0; i < 2; i++)
 		((u8 *)test_disk_block(rig->disk, copies[i]))[200] ^= 1;
+	/* A newer one is refused, whatever the other says, and not repaired. */
+	for (i = 0; i < 2; i++) {
+		struct qbd_block_header *header = test_disk_block(rig->disk, copies[i]);
+
+		header->version = cpu_to_le32(QBD_FORMAT_VERSION + 1);
+		expect_refused(rig, -EPROTONOSUPPORT, "cannot be used",
+			       "its format is newer than this module",
+			       "use a newer module");
+		header->version = cpu_to_le32(QBD_FORMAT_VERSION);
+	}
 	store_rig_open(rig);
 	store_rig_destroy(rig);
 }
@@ -385,9 +410,20 @@ static void damaged_states(struct kunit *test)
 	}
 	for (i = 0; i < 2; i++)
 		((u8 *)test_disk_block(rig->disk, QBD_STATE_SLOT_BLOCK(i)))[99] ^= 1;
-	KUNIT_EXPECT_EQ(test, store_rig_try_open(rig), -EUCLEAN);
+	expect_refused(rig, -EUCLEAN, "both state blocks of", "checksum does not match",
+		       "its vote is lost: make the member anew under a new id");
 	for (i = 0; i < 2; i++)
 		((u8 *)test_disk_block(rig->disk, QBD_STATE_SLOT_BLOCK(i)))[99] ^= 1;
+	for (i = 0; i < 2; i++) {
+		struct qbd_block_header *header =
+			test_disk_block(rig->disk, QBD_STATE_SLOT_BLOCK(i));
+
+		header->version = cpu_to_le32(QBD_FORMAT_VERSION + 1);
+		expect_refused(rig, -EPROTONOSUPPORT, "cannot be used",
+			       "its format is newer than this module",
+			       "use a newer module");
+		header->version = cpu_to_le32(QBD_FORMAT_VERSION);
+	}
 	store_rig_open(rig);
 	store_rig_destroy(rig);
 }
