@@ -495,6 +495,51 @@ static void accident_23_acks_wait_for_their_term(struct qbd_test *test)
 	QBD_EQUAL(test, core->vote, 0);
 }
 
+/*
+ * A leader's entries are on its own disk and on that of one follower of four, and what
+ * that one answered is here: no majority, and nothing may be told to clients.
+ *
+ *	1 leads term 2: entries 3 4 to 2, which acknowledges them; all else is lost
+ *	3 leads term 3, has neither, and overwrites them
+ *
+ * What clients are told follows from commit, and commit says 2 until the end.
+ */
+static void accident_24_success_follows_from_commit(struct qbd_test *test)
+{
+	static const u64 threes[] = { 3, 3 };
+	struct qbd_core *core = lead(5, 1);
+	struct qbd_core_message late;
+
+	solo_log_durable(2);
+	solo_ack(2, 2);
+	solo_ack(3, 2);
+	QBD_EQUAL(test, core->commit, 2);
+	QBD_TRUE(test, solo->output.commit == 2);
+	QBD_EQUAL(test, propose(2), 4);
+	solo_forget();
+	solo_log_durable(4);
+	solo_ack(2, 4);
+	QBD_EQUAL(test, core->commit, 2);
+	QBD_TRUE(test, !(solo->flags & QBD_OUT_COMMIT));
+	/* The new leader's entries 3 4, and the answer of 2 that comes too late. */
+	solo_append(3, 3, 2, 2, 2, threes, 2);
+	QBD_EQUAL(test, solo->result.truncate_from, 3);
+	solo_hard_durable();
+	solo_log_durable(4);
+	late = solo_message(QBD_MESSAGE_APPEND_REPLY, 4, 2);
+	late.index = 4;
+	late.matched = 4;
+	late.flags = QBD_MESSAGE_FIT;
+	solo_send(&late);
+	QBD_EQUAL(test, core->commit, 2);
+	QBD_TRUE(test, !(solo->flags & QBD_OUT_COMMIT));
+	/* Commit comes with the entries that it is about. */
+	solo_append(3, 3, 4, 3, 4, NULL, 0);
+	QBD_EQUAL(test, core->commit, 4);
+	QBD_EQUAL(test, solo->output.commit, 4);
+	QBD_EQUAL(test, qbd_core_term_at(core, 4), 3);
+}
+
 static void accident_25_a_failed_write_is_the_end(struct qbd_test *test)
 {
 	struct qbd_core *core = lead(3, 0);
@@ -683,6 +728,7 @@ QBD_SUITE(core_log,
 	  QBD_CASE(accident_22_an_ack_of_another_term_is_void),
 	  QBD_CASE(accident_22_own_write_done_after_losing),
 	  QBD_CASE(accident_23_acks_wait_for_their_term),
+	  QBD_CASE(accident_24_success_follows_from_commit),
 	  QBD_CASE(accident_25_a_failed_write_is_the_end),
 	  QBD_CASE(accident_26_a_singleton_commits_when_durable),
 	  QBD_CASE(accident_27_lost_entries_are_asked_for),
