@@ -72,6 +72,12 @@ class Events:
                             [event.get("event") for event in self.seen]))
             select.select([self.process.stdout], [], [], left)
 
+    def told(self, *kinds):
+        """The events of these kinds so far, of which none was missed."""
+        seen = self.read()
+        assert not [event for event in seen if event["event"] == "lost"], seen
+        return [event for event in seen if event["event"] in kinds]
+
     def forget(self):
         self.read()
         self.seen = []
@@ -160,7 +166,7 @@ class Cluster:
 
     def __init__(self, count=3, size="64M", disk_mib=160, log_size=None, name="vol",
                  up=("--memory", "16M"), family=4, start=True, block=512,
-                 disk_ns=0):
+                 disk_ns=0, disk_solid=False):
         self.name = name
         self.family = family
         self.network = Network(count)
@@ -174,7 +180,8 @@ class Cluster:
         try:
             run(["qbdadm", "token", "new", "--out", self.token])
             for number in range(1, count + 1):
-                member = Member(self, number, Disk(disk_mib, block, disk_ns))
+                member = Member(self, number, Disk(disk_mib, block, disk_ns,
+                                                     disk_solid))
                 member.options = list(up)
                 self.members.append(member)
             for member in self.members:

@@ -22,9 +22,10 @@ class Disk:
     """One disk, size in MiB; block is its logical block size.
 
     completion_ns: what each write, read and flush takes, 0 for no time at all
+    solid: it has all the memory that it will ever use, and no cache
     """
 
-    def __init__(self, size=256, block=512, completion_ns=0):
+    def __init__(self, size=256, block=512, completion_ns=0, solid=False):
         self.number = next(NUMBERS)
         self.name = "disk%d" % self.number
         self.sectors = size * 2048
@@ -34,10 +35,14 @@ class Disk:
                             ("irqmode", 2 if completion_ns else 0),
                             ("completion_nsec", completion_ns),
                             ("memory_backed", 1), ("discard", 1),
-                            ("submit_queues", 1), ("cache_size", CACHE), ("fua", 1)):
+                            ("submit_queues", 1), ("fua", 1),
+                            ("cache_size", 0 if solid else CACHE)):
             write_file(os.path.join(self.config, name), value)
         self.path = "/dev/mapper/" + self.name
         self.power_on()
+        if solid:
+            run(["dd", "if=/dev/zero", "of=" + self.path, "bs=1M", "oflag=direct",
+                 "count=%d" % size, "status=none"])
 
     def power_on(self):
         write_file(os.path.join(self.config, "power"), 1)
@@ -68,6 +73,16 @@ class Disk:
 
     def slow(self, milliseconds):
         self.table("0 %d delay %s 0 %d" % (self.sectors, self.base, milliseconds))
+
+    def slow_between(self, first, end, milliseconds):
+        """Only what is at these blocks of 4 KiB is slow."""
+        rows = []
+        for start, stop, row in ((0, first, "linear %s %d"),
+                                 (first, end, "delay %%s %%d %d" % milliseconds),
+                                 (end, self.sectors // 8, "linear %s %d")):
+            rows.append("%d %d %s" % (start * 8, (stop - start) * 8,
+                                      row % (self.base, start * 8)))
+        self.table("\n".join(rows))
 
     def hang(self):
         """What is submitted from now on waits until resume()."""

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """The kernel's log, and processes that nothing can end."""
 
+import contextlib
 import os
 import re
+import time
+
+from .shell import read_file, run
 
 # What must never be there, whatever a test does to the members.
 BAD = re.compile(
@@ -69,17 +73,42 @@ def uninterruptible():
     return found
 
 
-def cpu_seconds(pattern):
-    """CPU time that kernel threads with such a name have used."""
-    total = 0
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open("/proc/%s/stat" % pid) as file:
-                text = file.read()
-        except OSError:
-            continue
-        name, rest = text[text.index("(") + 1:text.rindex(")")], text[text.rindex(")") + 2:]
-        if re.search(pattern, name):
-            fields = rest.split()
-            total += int(fields[11]) + int(fields[12])
-    return total / os.sysconf("SC_CLK_TCK")
+@contextlib.contextmanager
+def host_proc():
+    """The /proc of the host of this User-mode Linux; "self" is its kernel."""
+    point = "/tmp/host-proc"
+    os.makedirs(point, exist_ok=True)
+    run(["mount", "-t", "hostfs", "-o", "ro,/proc", "none", point])
+    try:
+        yield point
+    finally:
+        run(["umount", point])
+
+
+def machine_seconds():
+    """CPU time that this kernel has used, as its host has it.
+
+    Its own accounting is by ticks. What a timer begins with a tick and ends before the
+    next one is not seen there at all, and that is what an idle member does.
+    """
+    with host_proc() as point:
+        return int(read_file(point + "/self/schedstat").split()[0]) / 1e9
+
+
+def disk_writes_within(seconds):
+    """Do the disks of members get writes in so many seconds?"""
+    def writes():
+        with open("/proc/diskstats") as file:
+            return {fields[2]: fields[7] for fields in map(str.split, file)
+                    if fields[2].startswith("dm-")}
+    before = writes()
+    time.sleep(seconds)
+    return writes() != before
+
+
+def memory_in_use():
+    """Bytes of memory that neither is free nor belongs to a file or a process."""
+    with open("/proc/meminfo") as file:
+        found = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in file}
+    return found["MemTotal"] - sum(found[name] for name in (
+        "MemFree", "Buffers", "Cached", "AnonPages", "PageTables", "SReclaimable"))

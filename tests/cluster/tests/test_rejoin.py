@@ -1,18 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0
 """A member returns: by the log, by extents, while writes go on."""
 
+from lib import kernel
 from lib.cluster import Cluster
+from lib.damage import dump
 from lib.registry import test
-from lib.shell import never, run
-from lib.workload import Writer
+from lib.shell import never, run, wait_until
+from lib.workload import Child, Writer
+
+FILL = ("fill-progress", "fill-done")
 
 
-def fill_log(cluster, leader, mib):
+def fill_log(cluster, leader, mib, where="48M", order="randwrite"):
     """Write so much that a log of a few MiB is reclaimed."""
     run(["fio", "--name=fill", "--filename=" + leader.device, "--thread", "--direct=1",
          "--clocksource=clock_gettime", "--ioengine=io_uring", "--iodepth=8",
-         "--rw=randwrite", "--bs=64k", "--size=48M", "--io_size=%dM" % mib,
+         "--rw=" + order, "--bs=64k", "--size=" + where, "--io_size=%dM" % mib,
          "--output-format=terse"], timeout=60)
+
+
+def received(member):
+    """Bytes that this member got from the others since it came up."""
+    return sum(peer["network"]["received_bytes"] for peer in member.status().members
+               if "network" in peer)
 
 
 @test("rejoin")
@@ -24,9 +34,10 @@ def rejoin_by_log():
         lost.down()
         writer = Writer(leader.device, limit=300)
         writer.child.wait()
+        events = cluster.events(lost)
         lost.up()
         cluster.wait_caught_up()
-        assert not lost.status().fill_extents_done
+        assert not events.told(*FILL), events.told(*FILL)
         writer.verify(lost.device)
 
 
@@ -40,26 +51,39 @@ def rejoin_by_log_under_load():
         writer.wait_for(20)
         lost.down()
         writer.wait_for(200)
+        events = cluster.events(lost)
         lost.up()
         writer.wait_for(100)
         writer.stop()
         cluster.wait_caught_up()
+        assert not events.told(*FILL), events.told(*FILL)
         writer.verify(lost.device)
 
 
 @test("rejoin", timeout=90)
 def rejoin_by_extents():
-    """A member behind the log's tail gets the extents that changed."""
+    """A member behind the log's tail gets the extents that changed, and only those."""
+    changed = 4
     with Cluster(3, log_size="8M") as cluster:
         leader = cluster.leader()
         lost = cluster.others(leader)[0]
+        fill_log(cluster, leader, 48, order="write")
+        cluster.wait_caught_up()
         lost.down()
-        fill_log(cluster, leader, 40)
-        assert leader.status().first_index > 1, "the log was not reclaimed"
+        last = leader.status().last_index
+        # Again and again in one place: much log, few extents.
+        fill_log(cluster, leader, 40, where="%dM" % changed)
+        assert leader.status().first_index > last + 1, "the log was not reclaimed"
         events = cluster.events(lost)
         lost.up()
         events.wait("fill-done", 60)
         cluster.wait_caught_up()
+        got = received(lost) >> 20
+        progress = events.told("fill-progress")
+        assert progress[0]["text"] == "begins" and progress[0]["done"] == 0, progress
+        assert progress[-1]["done"] == progress[-1]["total"] == 64, progress
+        # 48 MiB hold something.
+        assert changed <= got < 2 * changed, "%d MiB of %d MiB that changed" % (got, changed)
 
 
 @test("rejoin", timeout=90)
@@ -85,6 +109,12 @@ def rejoin_by_extents_under_load():
             writer.verify(lost.device)
 
 
+def half_filled(member):
+    """Some of it is there, and some is not."""
+    member.wait("it is being filled", lambda s: s.filling and
+                0 < s.fill_extents_done < s.fill_extents_total / 2)
+
+
 @test("rejoin", timeout=90)
 def fill_interrupted_by_leader_change():
     """The leader goes while a member is being filled: the next one goes on."""
@@ -94,10 +124,17 @@ def fill_interrupted_by_leader_change():
         lost.down()
         fill_log(cluster, leader, 40)
         cluster.network.shape(lost.number, "rate", "100mbit")
+        events = cluster.events(lost)
         lost.up()
-        lost.wait("it is being filled", lambda s: s.filling)
+        half_filled(lost)
         leader.qbdadm("leader", "move", cluster.name, "--to", other.number)
+        before = lost.wait("it is still being filled, under the other one",
+                           lambda s: s.leader == other.number).fill_extents_done
+        assert before, "it was filled already, or anew"
         cluster.network.shape(lost.number)
+        events.wait("fill-done", 60)
+        told = [event["done"] for event in events.told("fill-progress")]
+        assert told == sorted(told) and told[-1] > before, "%s, %d" % (told, before)
         cluster.wait_caught_up(60)
 
 
@@ -111,10 +148,18 @@ def fill_interrupted_by_restart():
         fill_log(cluster, leader, 40)
         cluster.network.shape(lost.number, "rate", "100mbit")
         lost.up()
-        lost.wait("it is being filled", lambda s: s.filling)
+        half_filled(lost)
         lost.down()
+        state = next(slot for slot in dump(lost.disk)["states"] if slot["current"])
+        assert state["filling"], "it was filled already"
+        assert state["fill_cursor"] > 0, "it forgot how far it was"
+        events = cluster.events(lost)
         lost.up()
+        assert lost.status().fill_extents_done >= state["fill_cursor"]
         cluster.network.shape(lost.number)
+        events.wait("fill-done", 60)
+        told = [event["done"] for event in events.told("fill-progress")]
+        assert told and min(told) > state["fill_cursor"], "%s, %s" % (told, state)
         cluster.wait_caught_up(60)
 
 
@@ -176,18 +221,33 @@ def all_restart_with_small_log():
         writer.verify()
 
 
+def log_stands_full(member):
+    """The log has no room for what waits, and that stays so for a while."""
+    first = member.status()
+    share = first.store["log_used_bytes"] / first.store["log_bytes"]
+    # The largest record and what leaders need for themselves are kept free.
+    if not first.requests_waiting or share < 0.7:
+        return False
+    second = member.status()
+    return second.requests_waiting and second.last_index == first.last_index
+
+
 @test("rejoin", timeout=90)
 def log_full_slows_and_recovers():
     """Disks that apply slowly fill a small log: writers slow down, nothing is lost."""
-    with Cluster(3, log_size="8M") as cluster:
+    with Cluster(3, log_size="8M", up=("--memory", "64M")) as cluster:
         leader = cluster.leader()
-        slow = cluster.others(leader)
-        for member in slow:
-            member.disk.slow(50)
+        layout = dump(leader.disk)["superblocks"][0]
+        data = layout["data_block"]
+        for member in cluster.members:
+            # The log is as quick as ever.
+            member.disk.slow_between(data, data + layout["device_blocks"], 500)
         writer = Writer(leader.device, first_block=13000)
-        fill_log(cluster, leader, 24)
-        for member in slow:
+        child = Child(lambda report: fill_log(cluster, leader, 24))
+        wait_until("the log is full and writers wait", lambda: log_stands_full(leader), 60)
+        for member in cluster.members:
             member.disk.heal()
+        child.wait(60)
         writer.wait_for(50)
         writer.stop()
         writer.verify()
@@ -195,15 +255,34 @@ def log_full_slows_and_recovers():
 
 @test("rejoin", timeout=90)
 def memory_is_bounded():
-    """A hanging follower and much to write: log pages stay within the bound."""
-    with Cluster(3, up=("--memory", "8M")) as cluster:
+    """A follower that is cut off and much to write: memory stays within bounds.
+
+    Of each member: log pages as set; for its connections, its tables, and what is under
+    way, half as much again is more than enough.
+    """
+    pages = 8 << 20
+    bound = 3 * pages * 3 // 2
+    with Cluster(3, up=("--memory", str(pages)), start=False, log_size="8M", disk_mib=96,
+                 disk_solid=True) as cluster:
+        before = kernel.memory_in_use()
+        cluster.up()
         leader = cluster.leader()
         lost = cluster.others(leader)[0]
         cluster.network.isolate(lost.number)
-        fill_log(cluster, leader, 60)
+        # Several times what the bound is.
+        child = Child(lambda report: fill_log(cluster, leader, 160))
+        most = []
+
+        def written():
+            most.append(kernel.memory_in_use() - before)
+            return child.ended()
+        wait_until("all is written", written, 60)
+        child.wait()
+        kernel.say("memory: %d KiB at most, bound %d KiB" % (max(most) >> 10, bound >> 10))
+        assert max(most) < bound, "%d MiB of %d MiB" % (max(most) >> 20, bound >> 20)
         for member in cluster.members:
             status = member.status()
-            assert status.memory_bytes <= 8 << 20, status.memory_bytes
+            assert status.memory_bytes == pages, status.memory_bytes
         cluster.network.heal()
         cluster.wait_caught_up(60)
         for member in cluster.members:
