@@ -181,7 +181,7 @@ class Writer:
                 if sync:
                     os.fsync(fd)
             except OSError as error:
-                report("error %d %s" % (number, error.strerror))
+                report("error %.6f %d %s" % (time.monotonic(), number, error.strerror))
                 sys.exit(1)
             now = time.monotonic()
             report("%d %.6f %.6f" % (number, now, now - start))
@@ -210,6 +210,12 @@ class Writer:
                 raise AssertionError("the writer ended: %s" % self.child.lines[-1:])
             return self.acknowledged() >= target
         wait_until("%d more writes to %s" % (count, self.path), there, timeout)
+
+    def failed_at(self):
+        """When it got the error that ended it (monotonic)."""
+        words = self.child.read()[-1].split()
+        assert words[0] == "error", words
+        return float(words[1])
 
     def longest(self, since=0.0):
         """The longest write that ended after a time (monotonic)."""

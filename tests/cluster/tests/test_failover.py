@@ -207,8 +207,12 @@ def leader_disk_fails():
         others = cluster.others(leader)
         writer = Writer(others[0].device)
         writer.wait_for(20)
+        events = cluster.events(leader)
         leader.disk.fail()
         cluster.wait_leader(others, not_member=leader)
+        event = events.wait("disk-failed")
+        assert event["member_id"] == leader.number and "disk failed" in event["text"], event
+        assert events.wait("role", role="follower")
         writer.wait_for(50)
         writer.stop()
         writer.verify(others[1].device)
@@ -242,8 +246,11 @@ def follower_disk_hangs():
         writer.wait_for(50)
         start = time.monotonic()
         cluster.others(leader)[0].disk.hang()
-        writer.wait_for(200)
-        assert writer.longest(start) < 0.5 * SLOWNESS, writer.longest(start)
+        writer.wait_for(400)
+        hung = time.monotonic() - start
+        # Whatever the machine's speed: no write waited for the disk, or for a timeout.
+        assert writer.longest(start) < hung / 2, "%.2f s of %.2f s" % (
+            writer.longest(start), hung)
         cluster.others(leader)[0].disk.resume()
         writer.stop()
         writer.verify()
@@ -256,14 +263,17 @@ def slow_follower_slows_nothing():
     with Cluster(3) as cluster:
         leader = cluster.leader()
         slow = cluster.others(leader)[0]
-        cluster.network.shape(slow.number, "delay", "40ms")
+        # In both directions. So much that it shows on a machine that is slow itself.
+        delay = 0.2
+        cluster.network.shape(slow.number, "delay", "%dms" % (delay * 1000))
         writer = Writer(leader.device)
         writer.wait_for(100)
-        start = time.monotonic()
+        leader.wait("the other one follows, behind", lambda s: s.member(
+            slow.number).connected and s.member(slow.number)["behind_entries"])
         writer.wait_for(200)
-        took = time.monotonic() - start
         writer.stop()
-        assert took / 200 < 0.02 * SLOWNESS, "%.1f ms per write" % (took * 5)
+        median = sorted(took for _, _, took in writer.records())[writer.acknowledged() // 2]
+        assert median < delay, "%.3f s per write" % median
         cluster.network.shape(slow.number)
         writer.verify(slow.device)
 
