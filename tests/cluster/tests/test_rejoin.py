@@ -258,10 +258,10 @@ def memory_is_bounded():
     """A follower that is cut off and much to write: memory stays within bounds.
 
     Of each member: log pages as set; for its connections, its tables, and what is under
-    way, half as much again is more than enough.
+    way, as much again is more than enough.
     """
     pages = 8 << 20
-    bound = 3 * pages * 3 // 2
+    bound = 3 * pages * 2
     with Cluster(3, up=("--memory", str(pages)), start=False, log_size="8M", disk_mib=96,
                  disk_solid=True) as cluster:
         before = kernel.memory_in_use()
