@@ -183,7 +183,15 @@ def events_are_told():
         cluster.member(3).up()
         events.wait("peer-up", peer=3)
         events.wait("leader")
-        cluster.wait_leader()
+        leader = cluster.wait_leader()
+        event = events.wait("leader", leader=leader.number)
+        assert event["text"] == leader.name, event
+        events.forget()
+        # Wherever it leads: who loses the lead says so, and who gets it.
+        cluster.lead(2 if leader is first else 1)
+        role = "follower" if leader is first else "leader"
+        event = events.wait("role", role=role)
+        assert event["text"] == role and event["member_id"] == 1, event
         events.forget()
         cluster.network.isolate(1)
         events.wait("peer-down", peer=2)
