@@ -429,7 +429,8 @@ static void damaged_superblocks(struct kunit *test)
 
 		header->version = cpu_to_le32(QBD_FORMAT_VERSION + 1);
 		expect_refused(rig, -EPROTONOSUPPORT, "cannot be used",
-			       "its format is newer than this module", "use a newer module");
+			       "its format is newer than this module",
+			       "use a newer module");
 		header->version = cpu_to_le32(QBD_FORMAT_VERSION);
 	}
 	store_rig_open(rig);
@@ -466,7 +467,8 @@ static void damaged_states(struct kunit *test)
 
 		header->version = cpu_to_le32(QBD_FORMAT_VERSION + 1);
 		expect_refused(rig, -EPROTONOSUPPORT, "cannot be used",
-			       "its format is newer than this module", "use a newer module");
+			       "its format is newer than this module",
+			       "use a newer module");
 		header->version = cpu_to_le32(QBD_FORMAT_VERSION);
 	}
 	store_rig_open(rig);
