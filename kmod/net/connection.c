@@ -442,6 +442,12 @@ static unsigned long ping_interval(struct qbd_connection *connection)
 	return max(msecs_to_jiffies(min(limit / 4, QBD_PING_MS + 0u)), 1ul);
 }
 
+/* At most @interval from now, and all at the same time: an idle host wakes once. */
+static unsigned long together(unsigned long interval)
+{
+	return interval - jiffies % interval;
+}
+
 static unsigned long watch_interval(struct qbd_connection *connection)
 {
 	enum qbd_connection_state state;
@@ -456,10 +462,10 @@ static unsigned long watch_interval(struct qbd_connection *connection)
 		deadline = connection_deadline(connection, state);
 		return time_before(jiffies, deadline) ? deadline - jiffies : 1;
 	}
-	if (connection->kind == QBD_CONNECTION_BULK)
-		return msecs_to_jiffies(READ_ONCE(connection->waits_briefly) ?
-					QBD_PAGES_WAIT_MS : QBD_WATCH_BULK_MS);
-	return ping_interval(connection);
+	if (connection->kind == QBD_CONNECTION_BULK && READ_ONCE(connection->waits_briefly))
+		return msecs_to_jiffies(QBD_PAGES_WAIT_MS);
+	return together(connection->kind == QBD_CONNECTION_BULK ?
+			msecs_to_jiffies(QBD_WATCH_BULK_MS) : ping_interval(connection));
 }
 
 /* Look at it after the interval that its state asks for. */

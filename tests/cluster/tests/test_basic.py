@@ -226,10 +226,16 @@ def disk_with_4096_byte_sectors():
 
 
 def rest(seconds):
-    """What share of a core the whole machine uses while nobody does anything."""
-    start, used = time.monotonic(), kernel.machine_seconds()
-    time.sleep(seconds)
-    return (kernel.machine_seconds() - used) / (time.monotonic() - start)
+    """What share of a core the whole machine uses while nobody does anything.
+
+    The least of several: whoever else runs on the host can only make the same take longer.
+    """
+    found = []
+    for _ in range(4):
+        start, used = time.monotonic(), kernel.machine_seconds()
+        time.sleep(seconds)
+        found.append((kernel.machine_seconds() - used) / (time.monotonic() - start))
+    return min(found)
 
 
 @test("basic", timeout=120)
@@ -238,7 +244,7 @@ def idle_cost():
 
     More than without members: the machine itself is never quite idle.
     """
-    seconds = 10
+    seconds = 3
     with Cluster(3) as cluster:
         cluster.wait_caught_up()
         # One second after the last write the last checkpoint begins.
