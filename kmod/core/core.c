@@ -210,7 +210,7 @@ static void leader_tick(struct qbd_core *core)
 	 * CheckQuorum (thesis 6.2): a leader cut off from a majority gives up,
 	 * so that those who can still reach it look for another (accident 6).
 	 */
-	if (!qbd_leader_in_touch(core, 2 * core->options.election_timeout)) {
+	if (qbd_leader_cut_off(core)) {
 		qbd_become_follower(core, core->term, 0);
 		return;
 	}
@@ -419,12 +419,17 @@ enum qbd_propose_result qbd_core_propose(struct qbd_core *core, u64 now,
 
 void qbd_core_hard_state_durable(struct qbd_core *core, u64 now, u64 seq)
 {
+	bool vote_was_durable;
+
 	qbd_event_begin(core, now);
 	if (!qbd_core_require(core, seq <= core->hard_seq))
 		return;
 	if (!qbd_core_vouches(core) || seq <= core->hard_durable)
 		return;
+	vote_was_durable = qbd_core_vote_durable(core);
 	core->hard_durable = seq;
+	if (!vote_was_durable && qbd_core_vote_durable(core))
+		qbd_election_vote_durable(core);
 	qbd_campaign_tally(core);
 	qbd_event_done(core);
 }

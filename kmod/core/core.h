@@ -573,7 +573,7 @@ struct qbd_peer {
 	u32 resend_shift;
 	u64 heard_at;		/* last answer in this leadership, 0: none */
 	u64 acked_round;	/* highest round answered */
-	u64 acked_at;		/* when that round was opened */
+	u64 acked_at;		/* when that answer came */
 	u64 support_until;	/* it refuses other candidates until then */
 	u32 marks_first;	/* ring */
 	u32 marks_count;
@@ -619,6 +619,7 @@ struct qbd_core {
 	u64 heard_round;
 	u64 election_deadline;
 	bool forced;		/* campaign was asked for by TIMEOUT_NOW */
+	u32 campaign_shift;	/* doublings of a candidate's wait, until one led */
 	u32 votes_granted;	/* bitmaps of slots */
 	u32 votes_refused;
 	bool append_rejected;	/* the answer owed to the leader is a refusal */
@@ -629,6 +630,7 @@ struct qbd_core {
 	u64 own_first;		/* the no-op of this leadership */
 	u64 heartbeat_at;
 	u64 leader_since;
+	u64 own_round;		/* the first round of this leadership */
 	u64 round;
 	u64 round_sent[QBD_ROUNDS_MAX];
 

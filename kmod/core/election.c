@@ -42,14 +42,37 @@ static u32 election_rank(const struct qbd_core *core)
  *
  * [T, 2T] (thesis 3.4, 9.3), and one T more for each voter of higher priority,
  * at most three, so that those come first when they can.
+ *
+ * A candidate waits twice as long for each campaign that ran out of time since
+ * there was a leader, up to eight times:
+ *
+ *	T is 150 ms, a round trip and a voter's write of its vote take 350 ms. The
+ *	answers come when the candidate has given up after 300 ms and is asking in
+ *	the next term; so it went on, and nobody ever led.
  */
 void qbd_election_arm(struct qbd_core *core)
 {
 	u64 timeout = core->options.election_timeout;
 	u64 wait = timeout + (timeout >> 16) * (random_next(core) & 0xffff);
 
-	core->election_deadline = core->now + wait +
-				  timeout * qbd_min(election_rank(core), 3);
+	wait += timeout * qbd_min(election_rank(core), 3);
+	if (core->role == QBD_ROLE_CANDIDATE)
+		wait <<= core->campaign_shift;
+	core->election_deadline = core->now + wait;
+}
+
+/**
+ * qbd_election_vote_durable() - the vote has reached the disk
+ * @core: core
+ *
+ * Only now do requests, or the answer, leave. So from here on it is waited for
+ * what they lead to; a slow disk takes none of that time.
+ */
+void qbd_election_vote_durable(struct qbd_core *core)
+{
+	if (core->role == QBD_ROLE_CANDIDATE ||
+	    (core->role == QBD_ROLE_FOLLOWER && !core->leader))
+		qbd_election_arm(core);
 }
 
 /**
@@ -172,6 +195,7 @@ bool qbd_follow(struct qbd_core *core, u32 from, u64 term)
 		qbd_become_follower(core, term, from);
 	else
 		qbd_election_arm(core);
+	core->campaign_shift = 0;
 	/*
 	 * Thesis 6.4.1: the leader may hold a lease that rests on this member
 	 * not electing another one within T. An absolute time, so that changing
@@ -191,6 +215,7 @@ static void become_leader(struct qbd_core *core)
 	set_role(core, QBD_ROLE_LEADER);
 	qbd_core_set_leader(core, core->self);
 	core->leader_since = core->now;
+	core->own_round = core->round + 1;
 	core->read_round = 0;
 	core->barrier_peer = 0;
 	core->own_first = core->trail.last + 1;
@@ -338,13 +363,25 @@ void qbd_election_timeout(struct qbd_core *core)
 {
 	if (!qbd_core_require(core, !qbd_core_leads(core)))
 		return;
-	if (qbd_election_fit(core)) {
+	if (!qbd_election_fit(core)) {
+		/* Who led is not heard any more; this member cannot help it. */
+		qbd_become_follower(core, core->term, 0);
+		core->election_deadline = QBD_NEVER;
+	} else if (core->vote && !qbd_core_vote_durable(core)) {
+		/*
+		 * A campaign, its own or another's, waits for this disk, and
+		 * another term would be one more write for it.
+		 */
+		if (core->role == QBD_ROLE_FOLLOWER)
+			qbd_become_follower(core, core->term, 0);
+		else
+			qbd_election_arm(core);
+	} else {
+		if (core->role == QBD_ROLE_CANDIDATE &&
+		    core->campaign_shift < QBD_CAMPAIGN_SHIFT_MAX)
+			core->campaign_shift++;
 		precampaign(core);
-		return;
 	}
-	/* Whoever led is not heard any more; this member cannot help it. */
-	qbd_become_follower(core, core->term, 0);
-	core->election_deadline = QBD_NEVER;
 }
 
 /* ---- voting ------------------------------------------------------------- */
@@ -391,7 +428,14 @@ static bool may_vote(const struct qbd_core *core)
 void qbd_prevote_request(struct qbd_core *core, struct qbd_peer *peer,
 			 const struct qbd_core_message *message)
 {
+	/*
+	 * No while a term or a vote is on its way to this disk: another campaign
+	 * waits for that, or its own does, and the vote in yet another term could
+	 * not be given sooner. (Where the disks took longer than an election
+	 * timeout, everybody raised the term before anybody had been elected.)
+	 */
 	peer->prevote_granted = may_vote(core) &&
+				core->hard_durable == core->hard_seq &&
 				message->term > core->term &&
 				!leader_is_alive(core) &&
 				log_up_to_date(core, message->index,

@@ -146,7 +146,11 @@ bool qbd_membership_may_follow(const struct qbd_core *core,
 			       const struct qbd_config *next);
 
 /* election.c */
+/* A candidate waits up to 8 times as long, see qbd_election_arm(). */
+#define QBD_CAMPAIGN_SHIFT_MAX 3
+
 void qbd_election_arm(struct qbd_core *core);
+void qbd_election_vote_durable(struct qbd_core *core);
 bool qbd_election_fit(const struct qbd_core *core);
 bool qbd_core_disk_stalled(const struct qbd_core *core, u64 now);
 void qbd_core_set_leader(struct qbd_core *core, u32 leader);
@@ -193,6 +197,7 @@ void qbd_follower_durable(struct qbd_core *core);
 void qbd_round_open(struct qbd_core *core);
 u64 qbd_round_quorum_at(const struct qbd_core *core);
 bool qbd_leader_in_touch(const struct qbd_core *core, u64 limit);
+bool qbd_leader_cut_off(const struct qbd_core *core);
 void qbd_heartbeat_reply(struct qbd_core *core, struct qbd_peer *peer,
 			 const struct qbd_core_message *message);
 void qbd_reads_kick(struct qbd_core *core);
