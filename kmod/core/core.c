@@ -184,6 +184,7 @@ void qbd_core_start(struct qbd_core *core, u64 now)
 	core->commit = qbd_max(core->commit, core->trail.base_index);
 	core->durable = core->trail.last;
 	core->matched = core->commit;
+	core->uncounted = !(core->fitness & QBD_COUNTS);
 	/*
 	 * Entries may have reached the disk before the hard state of their term
 	 * (accident 23); nothing was said in that term then. It is entered now.
@@ -479,6 +480,8 @@ void qbd_core_set_fitness(struct qbd_core *core, u64 now, u32 fitness)
 
 	qbd_event_begin(core, now);
 	core->fitness = fitness;
+	if (fitness & QBD_COUNTS)
+		core->uncounted = false;
 	if (!core->started)
 		return;
 	if (qbd_core_leads(core)) {
@@ -546,6 +549,7 @@ bool qbd_core_log_reset(struct qbd_core *core, u64 now, u64 index, u64 term,
 	qbd_trail_reset(&core->trail, index, term);
 	core->generation++;
 	core->durable = index;
+	core->uncounted = !(core->fitness & QBD_COUNTS);
 	core->append_rejected = false;
 	if (index > core->commit) {
 		core->commit = index;

@@ -565,6 +565,7 @@ struct qbd_peer {
 	bool bulk_up;
 	u32 flags;		/* QBD_MESSAGE_FILLING, FIT, FAILED of its last reply */
 	u64 match;		/* durable there and the same as here */
+	u64 counted;		/* the same, as far as it said that it counts */
 	u64 received;		/* the same, perhaps not durable there */
 	u64 next;		/* next entry to send, or to probe before */
 	u64 window;		/* 0: as in the options */
@@ -606,6 +607,7 @@ struct qbd_core {
 	u64 generation;
 	u64 stall_since;	/* the log has undurable entries without progress */
 	u64 lost_until;		/* acknowledged entries are missing up to here */
+	bool uncounted;		/* no ack after the base counted: it is being filled */
 
 	/* membership: levels[0] is committed, the others are stacked above it */
 	u32 levels_count;
@@ -814,6 +816,11 @@ void qbd_core_storage_failed(struct qbd_core *core, u64 now);
  *
  * A leader that loses MAY_LEAD hands over if anyone can take over.
  * May be called between init and start.
+ *
+ * COUNTS is taken away before the log is emptied to be filled, so that nothing
+ * which leaves afterwards counts, and comes back when the data is whole, durably.
+ * A member that starts without it must have such a log. The core relies on this
+ * when it votes: see Documentation/consensus.rst.
  */
 void qbd_core_set_fitness(struct qbd_core *core, u64 now, u32 fitness);
 

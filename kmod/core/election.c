@@ -386,12 +386,22 @@ void qbd_election_timeout(struct qbd_core *core)
 
 /* ---- voting ------------------------------------------------------------- */
 
-/* Thesis 3.6.1: is the candidate's log at least as good as the own one? */
+/*
+ * Thesis 3.6.1: is the candidate's log at least as good as the own one?
+ *
+ * Of a log that was emptied to be filled only what is committed: nothing after
+ * that ever counted (see Documentation/consensus.rst for why).
+ *
+ *	1 sends 21 and 22 to 3, which is being filled; 2 has all up to 20, which is
+ *	all that is committed. 1 is lost. 3 may not lead, refused 2 its vote because
+ *	of 22, and could not be filled without a leader.
+ */
 static bool log_up_to_date(const struct qbd_core *core, u64 index, u64 term)
 {
-	u64 own = qbd_trail_last_term(&core->trail);
+	u64 last = core->uncounted ? core->commit : core->trail.last;
+	u64 own = qbd_trail_term(&core->trail, last);
 
-	return term > own || (term == own && index >= core->trail.last);
+	return term > own || (term == own && index >= last);
 }
 
 /*

@@ -113,6 +113,28 @@ static void a_member_being_filled_does_not_count(struct qbd_test *test)
 	QBD_EQUAL(test, core->commit, 1);
 }
 
+/*
+ * An acknowledgement from before its log was emptied came late, and those of the
+ * records that it was sent while it was filled counted.
+ */
+static void a_late_ack_counts_for_itself_only(struct qbd_test *test)
+{
+	struct qbd_core *core = lead(3, 0);
+	struct qbd_core_message message;
+
+	solo_log_durable(propose(4));
+	message = solo_message(QBD_MESSAGE_APPEND_REPLY, 2, core->term);
+	message.index = 5;
+	message.matched = 5;
+	message.flags = QBD_MESSAGE_FILLING;
+	solo_send(&message);
+	solo_ack(2, 2);
+	QBD_EQUAL(test, qbd_peer_find(core, 2)->match, 5);
+	QBD_EQUAL(test, core->commit, 2);
+	solo_ack(2, 5);
+	QBD_EQUAL(test, core->commit, 5);
+}
+
 /* Figure 3.7 of the thesis. */
 static void accident_12_an_old_term_is_not_committed_by_counting(struct qbd_test *test)
 {
@@ -667,6 +689,7 @@ QBD_SUITE(core_log,
 	  QBD_CASE(entries_are_acknowledged_when_durable),
 	  QBD_CASE(commit_needs_a_majority_of_disks),
 	  QBD_CASE(a_member_being_filled_does_not_count),
+	  QBD_CASE(a_late_ack_counts_for_itself_only),
 	  QBD_CASE(accident_12_an_old_term_is_not_committed_by_counting),
 	  QBD_CASE(accident_13_heartbeat_commit_is_limited_to_match),
 	  QBD_CASE(accident_14_a_late_short_append_truncates_nothing),
