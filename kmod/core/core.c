@@ -503,10 +503,16 @@ void qbd_core_set_options(struct qbd_core *core, u64 now,
 	core->options = *options;
 	if (!core->started)
 		return;
-	if (qbd_core_leads(core))
+	if (qbd_core_leads(core)) {
 		core->heartbeat_at = core->now;
-	else if (core->election_deadline != QBD_NEVER)
-		qbd_election_arm(core);
+	} else {
+		/* An answer that is owed will promise the new timeout. */
+		if (core->leader)
+			core->guard_until = qbd_max(core->guard_until, core->now +
+						    options->election_timeout);
+		if (core->election_deadline != QBD_NEVER)
+			qbd_election_arm(core);
+	}
 	qbd_event_done(core);
 }
 

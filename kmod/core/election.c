@@ -58,7 +58,12 @@ void qbd_election_arm(struct qbd_core *core)
 	wait += timeout * qbd_min(election_rank(core), 3);
 	if (core->role == QBD_ROLE_CANDIDATE)
 		wait <<= core->campaign_shift;
-	core->election_deadline = core->now + wait;
+	/*
+	 * Its own vote is one, too. (T was lowered from 5 s to 150 ms: a member that
+	 * had just answered its leader elected itself, and the leader went on reading
+	 * under the lease that it supported.) Who was told to campaign need not wait.
+	 */
+	core->election_deadline = qbd_max(core->now + wait, core->guard_until);
 }
 
 /**
