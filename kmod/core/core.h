@@ -576,6 +576,8 @@ struct qbd_peer {
 	u64 acked_round;	/* highest round answered */
 	u64 acked_at;		/* when that answer came */
 	u64 support_until;	/* it refuses other candidates until then */
+	bool barrier;		/* no lease until it answers a later round than */
+	u64 barrier_round;	/* this, the last before it was sent TIMEOUT_NOW */
 	u32 marks_first;	/* ring */
 	u32 marks_count;
 	struct qbd_mark marks[QBD_MARKS_MAX];
@@ -648,8 +650,6 @@ struct qbd_core {
 	bool transfer_sent;
 	u64 transfer_deadline;
 	u64 timeout_now_term;	/* of the TIMEOUT_NOW last sent */
-	u64 timeout_now_round;
-	u32 barrier_peer;	/* no lease until it answers a later round */
 
 	/* output */
 	u32 out_flags;

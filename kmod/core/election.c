@@ -173,7 +173,6 @@ void qbd_become_follower(struct qbd_core *core, u64 term, u32 leader)
 		core->matched = core->commit;
 		qbd_reads_fail(core);
 		qbd_transfer_end(core);
-		core->barrier_peer = 0;
 	}
 	qbd_election_arm(core);
 }
@@ -222,11 +221,13 @@ static void become_leader(struct qbd_core *core)
 	core->leader_since = core->now;
 	core->own_round = core->round + 1;
 	core->read_round = 0;
-	core->barrier_peer = 0;
 	core->own_first = core->trail.last + 1;
-	for (u32 slot = 0; slot < QBD_PEERS_MAX; slot++)
+	for (u32 slot = 0; slot < QBD_PEERS_MAX; slot++) {
+		/* TIMEOUT_NOW of an earlier term makes nobody campaign. */
+		core->peers[slot].barrier = false;
 		if (core->peers[slot].member)
 			qbd_leader_start_peer(core, &core->peers[slot]);
+	}
 	/*
 	 * Thesis 6.4: an entry of the own term, so that everything before it can
 	 * be committed (accident 12) and reads can begin (accident 36).

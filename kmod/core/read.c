@@ -144,9 +144,8 @@ void qbd_heartbeat_reply(struct qbd_core *core, struct qbd_peer *peer,
 		 * later time if it is slow. Only when its receiver has answered
 		 * a later round, after which it ignores it, is it harmless.
 		 */
-		if (core->barrier_peer == peer->id &&
-		    round > core->timeout_now_round)
-			core->barrier_peer = 0;
+		if (round > peer->barrier_round)
+			peer->barrier = false;
 	}
 	/* In order it also tells when entries are gone that it had received. */
 	if (round == peer->acked_round)
@@ -219,9 +218,12 @@ bool qbd_core_lease_valid(const struct qbd_core *core, u64 now)
 
 	if (!qbd_core_leads(core) || !qbd_core_vouches(core))
 		return false;
-	if (core->commit < core->own_first || core->barrier_peer)
+	if (core->commit < core->own_first)
 		return false;
-	for (u32 slot = 0; slot < QBD_PEERS_MAX; slot++)
+	for (u32 slot = 0; slot < QBD_PEERS_MAX; slot++) {
+		if (core->peers[slot].barrier)
+			return false;
 		values[slot] = core->peers[slot].support_until;
+	}
 	return now < qbd_quorum_value(core, values, QBD_NEVER);
 }
