@@ -48,6 +48,11 @@ const char *qbd_core_options_check(const struct qbd_core_options *options)
  * @core: core
  * @file: where
  * @line: where
+ *
+ * From here on it is as if the storage had failed: this member follows whoever
+ * leads, in whatever term, and says that it failed. (It kept the leader it had,
+ * for ever, and its users' I/O went to that one and never came back, also where it
+ * was to fail when there is no quorum.)
  */
 void qbd_core_stop(struct qbd_core *core, const char *file, u32 line)
 {
@@ -59,7 +64,6 @@ void qbd_core_stop(struct qbd_core *core, const char *file, u32 line)
 	core->stopped_line = line;
 	core->stopped_file = file;
 	core->out_flags |= QBD_OUT_STOPPED;
-	core->election_deadline = QBD_NEVER;
 	if (core->role != QBD_ROLE_FOLLOWER) {
 		core->role = QBD_ROLE_FOLLOWER;
 		core->out_flags |= QBD_OUT_ROLE;
@@ -86,7 +90,8 @@ void qbd_event_done(struct qbd_core *core)
 {
 	if (!core->started)
 		return;
-	check_invariants(core);
+	if (!core->stopped_line)
+		check_invariants(core);
 	if (core->lost_until && core->lost_until <= core->commit &&
 	    core->lost_until <= core->durable)
 		core->lost_until = 0;
@@ -236,7 +241,7 @@ static void leader_tick(struct qbd_core *core)
 void qbd_core_tick(struct qbd_core *core, u64 now)
 {
 	qbd_event_begin(core, now);
-	if (!core->started || core->stopped_line)
+	if (!core->started)
 		return;
 	if (qbd_core_leads(core))
 		leader_tick(core);
@@ -249,7 +254,7 @@ u64 qbd_core_deadline(const struct qbd_core *core)
 {
 	u64 deadline;
 
-	if (!core->started || core->stopped_line)
+	if (!core->started)
 		return QBD_NEVER;
 	if (!qbd_core_leads(core))
 		return core->election_deadline;
@@ -358,7 +363,7 @@ bool qbd_core_receive(struct qbd_core *core, u64 now,
 		core->rubbish++;
 		return false;
 	}
-	if (!core->started || core->stopped_line)
+	if (!core->started)
 		return true;
 	peer = qbd_peer_get(core, message->from);
 	if (!peer)

@@ -419,7 +419,7 @@ enum qbd_core_role {
 #define QBD_OUT_CONFIG		0x0400	/* the configuration in force changed */
 #define QBD_OUT_TRANSFER	0x0800	/* a transfer began, ended or was given up */
 #define QBD_OUT_TIMER		0x1000	/* deadline changed */
-#define QBD_OUT_STOPPED		0x2000	/* an invariant failed: see stopped_line */
+#define QBD_OUT_STOPPED		0x2000	/* an invariant failed: as if storage had */
 
 /**
  * struct qbd_core_output - what the last events ask for

@@ -178,8 +178,6 @@ enum qbd_append_verdict qbd_core_append(struct qbd_core *core, u64 now,
 		core->rubbish++;
 		return QBD_APPEND_INVALID;
 	}
-	if (core->stopped_line)
-		return QBD_APPEND_IGNORED;
 	verdict = follower_append(core, append, result);
 	qbd_event_done(core);
 	result->generation = core->generation;

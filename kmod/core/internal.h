@@ -21,8 +21,8 @@
 
 /*
  * An invariant. If it does not hold this member stops vouching for anything
- * (it takes no part any more), with the place noted; it never brings the host
- * down. Userspace tests abort instead, where they do not expect it.
+ * (it only follows, see qbd_core_stop()), with the place noted; it never brings the
+ * host down. Userspace tests abort instead, where they do not expect it.
  */
 #define qbd_core_require(core, condition) \
 	qbd_core_require_at((core), !!(condition), __FILE__, __LINE__)

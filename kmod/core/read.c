@@ -120,6 +120,13 @@ void qbd_heartbeat_reply(struct qbd_core *core, struct qbd_peer *peer,
 	if (!qbd_core_require(core, round <= core->round))
 		return;
 	peer->heard_at = core->now;
+	/*
+	 * Accident 11: TIMEOUT_NOW makes voters ignore the lease, at any later
+	 * time if it is slow. Only when its receiver has answered a later round,
+	 * after which it ignores it, is it harmless.
+	 */
+	if (round > peer->barrier_round)
+		peer->barrier = false;
 	if (message->flags & QBD_MESSAGE_FAILED) {
 		/* It follows, but vouches for nothing. */
 		peer->flags = message->flags & QBD_MESSAGE_FAILED;
@@ -139,13 +146,6 @@ void qbd_heartbeat_reply(struct qbd_core *core, struct qbd_peer *peer,
 		peer->acked_at = core->now;
 		peer->support_until = qbd_max(peer->support_until,
 					      sent + promised);
-		/*
-		 * Accident 11: TIMEOUT_NOW makes voters ignore the lease, at any
-		 * later time if it is slow. Only when its receiver has answered
-		 * a later round, after which it ignores it, is it harmless.
-		 */
-		if (round > peer->barrier_round)
-			peer->barrier = false;
 	}
 	/* In order it also tells when entries are gone that it had received. */
 	if (round == peer->acked_round)

@@ -46,6 +46,42 @@ static void a_failed_member_vouches_for_nothing(struct qbd_test *test)
 	QBD_EQUAL(test, qbd_core_deadline(core), QBD_NEVER);
 }
 
+/* It went on following the leader it had, and its users waited for that for ever. */
+static void a_stopped_member_follows_who_leads(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+	struct qbd_core_message message;
+	const u64 term = 9;
+
+	solo_heartbeat(2, 5, 1, 0);
+	lab_stop_expected = true;
+	qbd_core_require(core, false);
+	solo_drain();
+	QBD_TRUE(test, solo->flags & QBD_OUT_STOPPED);
+	QBD_EQUAL(test, core->leader, 2);
+	/* Silence makes it forget the leader, not campaign. */
+	solo_tick_after(qbd_core_deadline(core) - solo->now);
+	QBD_EQUAL(test, core->leader, 0);
+	QBD_EQUAL(test, qbd_core_deadline(core), QBD_NEVER);
+	/* The next one it follows, into its term, vouching for nothing. */
+	solo_forget();
+	message = solo_message(QBD_MESSAGE_VOTE_REQUEST, 3, 9);
+	solo_send(&message);
+	QBD_EQUAL(test, core->vote, 0);
+	QBD_EQUAL(test, solo->count, 0);
+	solo_heartbeat(3, 9, 4, 7);
+	QBD_EQUAL(test, core->leader, 3);
+	QBD_EQUAL(test, core->term, 9);
+	QBD_TRUE(test, !(solo->output.flags & QBD_OUT_PERSIST));
+	QBD_EQUAL(test, solo->count, 1);
+	QBD_EQUAL(test, solo_sent(QBD_MESSAGE_HEARTBEAT_REPLY, 3)->flags,
+		  QBD_MESSAGE_FAILED);
+	QBD_EQUAL(test, solo_append(3, 9, 0, 0, 0, &term, 1),
+		  QBD_APPEND_IGNORED);
+	QBD_EQUAL(test, core->trail.last, 0);
+	QBD_EQUAL(test, lab_stops, 1);
+}
+
 static void a_leader_whose_disk_fails_hands_over(struct qbd_test *test)
 {
 	u32 leader;
@@ -323,6 +359,7 @@ static void crash_at_every_step(struct qbd_test *test)
 
 QBD_SUITE(core_storage,
 	  QBD_CASE(a_failed_member_vouches_for_nothing),
+	  QBD_CASE(a_stopped_member_follows_who_leads),
 	  QBD_CASE(a_leader_whose_disk_fails_hands_over),
 	  QBD_CASE(accident_28_a_leader_with_a_hung_disk_is_replaced),
 	  QBD_CASE(accident_28_a_slow_disk_that_moves_is_no_reason),
