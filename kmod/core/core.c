@@ -340,12 +340,14 @@ static void receive_reply(struct qbd_core *core, struct qbd_peer *peer,
 		qbd_vote_reply(core, peer, message);
 		break;
 	case QBD_MESSAGE_HEARTBEAT_REPLY:
-		if (message->term == core->term)
-			qbd_heartbeat_reply(core, peer, message);
-		break;
 	case QBD_MESSAGE_APPEND_REPLY:
 		/* Accident 22: an acknowledgment of another term is void. */
-		if (message->term == core->term)
+		if (message->term != core->term ||
+		    qbd_leader_lost(core, peer, message))
+			break;
+		if (message->type == QBD_MESSAGE_HEARTBEAT_REPLY)
+			qbd_heartbeat_reply(core, peer, message);
+		else
 			qbd_append_reply(core, peer, message);
 		break;
 	default:
@@ -365,6 +367,10 @@ bool qbd_core_receive(struct qbd_core *core, u64 now,
 	}
 	if (!core->started)
 		return true;
+	if (!qbd_message_possible(core, message)) {
+		core->rubbish++;
+		return false;
+	}
 	peer = qbd_peer_get(core, message->from);
 	if (!peer)
 		return false;
@@ -537,7 +543,15 @@ void qbd_core_log_compacted(struct qbd_core *core, u64 first_index)
 
 bool qbd_core_may_reset(const struct qbd_core *core, u64 index, u64 term)
 {
-	if (qbd_core_leads(core) || index < core->commit || term > core->term)
+	/* The entry at the commit index is here, and the same as the leader's. */
+	if (qbd_core_leads(core) || index <= core->commit)
+		return false;
+	/*
+	 * No entry has term 0, and terms do not go back. With a wrong one the
+	 * probes of every honest leader would contradict what is committed here.
+	 */
+	if (!term || term > core->term ||
+	    term < qbd_trail_term(&core->trail, core->commit))
 		return false;
 	/*
 	 * With this entry in the log, what follows it may have been acknowledged
@@ -547,6 +561,12 @@ bool qbd_core_may_reset(const struct qbd_core *core, u64 index, u64 term)
 	 */
 	return index < core->trail.base_index || index > core->trail.last ||
 	       qbd_trail_term(&core->trail, index) != term;
+}
+
+bool qbd_core_may_reset_config(const struct qbd_core *core, u64 index,
+			       u64 config_index)
+{
+	return config_index <= qbd_max(index, core->leader_last);
 }
 
 bool qbd_core_log_reset(struct qbd_core *core, u64 now, u64 index, u64 term,

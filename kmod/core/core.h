@@ -290,7 +290,7 @@ struct qbd_append {
  * @QBD_APPEND_REJECTED: no match; drop the frame (a reply is on its way)
  * @QBD_APPEND_STALE: from an older term; drop the frame
  * @QBD_APPEND_IGNORED: this member does not take entries (storage failed)
- * @QBD_APPEND_INVALID: malformed; cut the peer off
+ * @QBD_APPEND_INVALID: malformed, or it cannot be; cut the peer off
  */
 enum qbd_append_verdict {
 	QBD_APPEND_ACCEPTED,
@@ -621,6 +621,7 @@ struct qbd_core {
 	u64 matched;		/* follower: same as the leader's log up to here */
 	u64 guard_until;	/* no votes before: a leader may hold a lease */
 	u64 heard_round;
+	u64 leader_last;	/* end of the leader's log, as it said in this term */
 	u64 election_deadline;
 	bool forced;		/* campaign was asked for by TIMEOUT_NOW */
 	u32 campaign_shift;	/* doublings of a candidate's wait, until one led */
@@ -657,7 +658,7 @@ struct qbd_core {
 	u64 out_released;
 	u64 out_failed;
 	u64 out_deadline;
-	u64 rubbish;		/* malformed messages dropped */
+	u64 rubbish;		/* messages that were malformed or cannot be */
 
 	struct qbd_peer peers[QBD_PEERS_MAX];
 };
@@ -742,7 +743,8 @@ void qbd_core_tick(struct qbd_core *core, u64 now);
  * this member before it was restarted must not arrive afterwards (connections
  * see to that).
  *
- * Return: false if the message is malformed; the peer should be cut off.
+ * Return: false if the message is malformed, or says what cannot be; nothing of it
+ * was taken over, and the peer should be cut off.
  */
 bool qbd_core_receive(struct qbd_core *core, u64 now,
 		      const struct qbd_core_message *message);
@@ -849,11 +851,23 @@ void qbd_core_log_compacted(struct qbd_core *core, u64 first_index);
  * To be asked before anything is dropped from the disk; what the log's last
  * index is does not tell, since a tail that is not the leader's may be long.
  *
- * Return: false if this member leads, if it knows a later entry to be committed,
- * or if its log has the entry: then the log needs no reset, and the rest of it
- * may have been acknowledged.
+ * Return: false if this member leads, if it knows the entry or a later one to be
+ * committed, if its term cannot be, or if the log has the entry: then the log needs
+ * no reset, and the rest of it may have been acknowledged.
  */
 bool qbd_core_may_reset(const struct qbd_core *core, u64 index, u64 term);
+
+/**
+ * qbd_core_may_reset_config() - may the member list that comes with it be so new?
+ * @core: core
+ * @index: as for qbd_core_may_reset()
+ * @config_index: index of the entry that brought the list
+ *
+ * A committed entry is in the leader's log, the end of which it tells with each
+ * heartbeat. What is beyond may only be late: the leader offers it again.
+ */
+bool qbd_core_may_reset_config(const struct qbd_core *core, u64 index,
+			       u64 config_index);
 
 /**
  * qbd_core_log_reset() - the log was emptied, to be filled from extents
@@ -1042,7 +1056,7 @@ const struct qbd_config *qbd_core_config_at(const struct qbd_core *core,
  * @lost: acknowledged entries were found missing
  * @transfer_to: leader: under way to this member
  * @stopped_line: where an invariant failed
- * @rubbish: malformed messages so far
+ * @rubbish: messages so far that were malformed or cannot be
  */
 struct qbd_core_status {
 	u32 role;

@@ -115,6 +115,7 @@ static void hard_set_term(struct qbd_core *core, u64 term)
 	core->vote = 0;
 	core->term_seq = ++core->hard_seq;
 	core->heard_round = 0;
+	core->leader_last = 0;
 	/* All leaders have what is committed (leader completeness). */
 	core->matched = core->commit;
 	core->append_rejected = false;
@@ -276,7 +277,7 @@ void qbd_campaign(struct qbd_core *core, bool forced)
 {
 	if (!qbd_core_require(core, qbd_election_fit(core)))
 		return;
-	if (!qbd_core_require(core, core->term < QBD_INDEX_MAX))
+	if (!qbd_core_require(core, core->term + 1 < QBD_INDEX_MAX))
 		return;
 	/* Even if it was a candidate: old votes must not count in the new term. */
 	core->votes_granted = 0;

@@ -174,7 +174,8 @@ enum qbd_append_verdict qbd_core_append(struct qbd_core *core, u64 now,
 
 	memset(result, 0, sizeof(*result));
 	qbd_event_begin(core, now);
-	if (!core->started || !append_well_formed(core, append)) {
+	if (!core->started || !append_well_formed(core, append) ||
+	    !qbd_append_possible(core, append)) {
 		core->rubbish++;
 		return QBD_APPEND_INVALID;
 	}
@@ -216,6 +217,7 @@ void qbd_heartbeat(struct qbd_core *core, struct qbd_peer *peer,
 	if (!qbd_follow(core, peer->id, message->term))
 		return;
 	core->heard_round = qbd_max(core->heard_round, message->round);
+	core->leader_last = qbd_max(core->leader_last, message->index);
 	qbd_peer_owe(peer, QBD_MESSAGE_HEARTBEAT_REPLY);
 	if (!qbd_core_vouches(core))
 		return;

@@ -12,6 +12,7 @@
  * read.c	rounds, lease, reads
  * transfer.c	leadership moves
  * message.c	what may leave now
+ * check.c	what a peer cannot say
  * core.c	events, start, output, status
  */
 #ifndef QBD_CORE_INTERNAL_H
@@ -170,6 +171,12 @@ void qbd_vote_request(struct qbd_core *core, struct qbd_peer *peer,
 void qbd_vote_reply(struct qbd_core *core, struct qbd_peer *peer,
 		    const struct qbd_core_message *message);
 
+/* check.c */
+bool qbd_message_possible(const struct qbd_core *core,
+			  const struct qbd_core_message *message);
+bool qbd_append_possible(const struct qbd_core *core,
+			 const struct qbd_append *append);
+
 /* replication.c */
 bool qbd_log_append(struct qbd_core *core, u64 term,
 		    const struct qbd_config *config);
@@ -177,6 +184,8 @@ void qbd_commit_advance(struct qbd_core *core, u64 index);
 void qbd_leader_commit(struct qbd_core *core);
 void qbd_leader_start_peer(struct qbd_core *core, struct qbd_peer *peer);
 void qbd_leader_probe(struct qbd_core *core, struct qbd_peer *peer, u64 next);
+bool qbd_leader_lost(struct qbd_core *core, const struct qbd_peer *peer,
+		     const struct qbd_core_message *message);
 void qbd_leader_base_moved(struct qbd_core *core);
 void qbd_leader_check_peers(struct qbd_core *core);
 bool qbd_leader_can_pull(const struct qbd_core *core,

@@ -296,6 +296,29 @@ void qbd_leader_progress(struct qbd_core *core, struct qbd_peer *peer,
 		qbd_transfer_poll(core);
 }
 
+/**
+ * qbd_leader_lost() - does a follower know more to be committed than is here?
+ * @core: core, leader of the answer's term
+ * @peer: who answered
+ * @message: the answer
+ *
+ * What is committed is in the log of every later leader. So it is this member that
+ * lost something (accident 27). The follower is honest, and others must lead until
+ * this member has been sent all of it again.
+ *
+ * Return: true if so; then it leads no more.
+ */
+bool qbd_leader_lost(struct qbd_core *core, const struct qbd_peer *peer,
+		     const struct qbd_core_message *message)
+{
+	if (!qbd_core_leads(core) || !peer->member ||
+	    message->commit <= core->trail.last)
+		return false;
+	core->lost_until = qbd_max(core->lost_until, message->commit);
+	qbd_become_follower(core, core->term, 0);
+	return true;
+}
+
 /* The peer refused @message->reject_index, and says what it has instead. */
 static void peer_refused(struct qbd_core *core, struct qbd_peer *peer,
 			 const struct qbd_core_message *message)

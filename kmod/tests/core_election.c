@@ -664,21 +664,48 @@ static void a_witness_votes_but_never_leads(struct qbd_test *test)
 	QBD_TRUE(test, granted(QBD_MESSAGE_VOTE_REPLY, 3));
 }
 
-static void two_leaders_in_a_term_stop_this_member(struct qbd_test *test)
+/* The one that is heard first stays; whoever says the same is cut off. */
+static void a_second_leader_in_a_term_is_refused(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+	static const u32 types[] = { QBD_MESSAGE_HEARTBEAT, QBD_MESSAGE_PROBE,
+				     QBD_MESSAGE_TIMEOUT_NOW };
+	struct qbd_core_message message;
 
-	lab_stop_expected = true;
+	solo_heartbeat(2, 5, 1, 0);
+	for (u32 i = 0; i < 3; i++) {
+		message = solo_message(types[i], 3, 5);
+		QBD_TRUE(test, !solo_send(&message));
+	}
+	QBD_EQUAL(test, solo_append(3, 5, 0, 0, 0, NULL, 0),
+		  QBD_APPEND_INVALID);
+	QBD_EQUAL(test, core->leader, 2);
 	solo_lead(1);
+	for (u32 i = 0; i < 3; i++) {
+		message = solo_message(types[i], 3, core->term);
+		QBD_TRUE(test, !solo_send(&message));
+	}
+	QBD_EQUAL(test, solo_append(3, core->term, 0, 0, 0, NULL, 0),
+		  QBD_APPEND_INVALID);
 	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
-	solo_heartbeat(2, core->term, 1, 0);
-	QBD_TRUE(test, core->stopped_line);
-	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
-	QBD_TRUE(test, solo->flags & QBD_OUT_STOPPED);
-	solo_forget();
-	solo_tick_after(LAB_S);
-	QBD_EQUAL(test, solo->count, 0);
-	QBD_EQUAL(test, qbd_core_deadline(core), QBD_NEVER);
+}
+
+static void a_term_far_ahead_is_refused(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+	u64 most = 5 + ((u64)1 << 32);
+	struct qbd_core_message message;
+
+	for (u32 type = 1; type < QBD_MESSAGE_TYPE_END; type++) {
+		message = solo_message(type, 2, most + 1);
+		QBD_TRUE(test, !solo_send(&message));
+	}
+	QBD_EQUAL(test, solo_append(2, most + 1, 0, 0, 0, NULL, 0),
+		  QBD_APPEND_INVALID);
+	QBD_EQUAL(test, core->term, 5);
+	message = solo_message(QBD_MESSAGE_TERM, 2, most);
+	QBD_TRUE(test, solo_send(&message));
+	QBD_EQUAL(test, core->term, most);
 }
 
 QBD_SUITE(core_election,
@@ -708,4 +735,5 @@ QBD_SUITE(core_election,
 	  QBD_CASE(a_campaign_begins_when_the_vote_is_durable),
 	  QBD_CASE(a_leader_that_slept_asks_before_it_gives_up),
 	  QBD_CASE(a_witness_votes_but_never_leads),
-	  QBD_CASE(two_leaders_in_a_term_stop_this_member));
+	  QBD_CASE(a_second_leader_in_a_term_is_refused),
+	  QBD_CASE(a_term_far_ahead_is_refused));

@@ -421,6 +421,9 @@ static void node_append_frame(struct lab *lab, struct lab_node *node,
 	frame->append.entries = entries;
 	verdict = qbd_core_append(&node->core, lab_node_now(lab, node),
 				  &frame->append, &result);
+	if (verdict == QBD_APPEND_INVALID)
+		lab_fail(lab, node->id, frame->append.prev_index,
+			 "refused an append of a core");
 	if (verdict != QBD_APPEND_ACCEPTED)
 		return;
 	if (result.truncate_from) {
