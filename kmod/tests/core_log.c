@@ -114,7 +114,7 @@ static void a_member_being_filled_does_not_count(struct qbd_test *test)
 }
 
 /*
- * An acknowledgement from before its log was emptied came late, and those of the
+ * An acknowledgment from before its log was emptied came late, and those of the
  * records that it was sent while it was filled counted.
  */
 static void a_late_ack_counts_for_itself_only(struct qbd_test *test)
