@@ -48,6 +48,11 @@ const char *qbd_core_options_check(const struct qbd_core_options *options)
  * @core: core
  * @file: where
  * @line: where
+ *
+ * From here on it is as if the storage had failed: this member follows whoever
+ * leads, in whatever term, and says that it failed. (It kept the leader it had,
+ * for ever, and its users' I/O went to that one and never came back, also where it
+ * was to fail when there is no quorum.)
  */
 void qbd_core_stop(struct qbd_core *core, const char *file, u32 line)
 {
@@ -59,7 +64,6 @@ void qbd_core_stop(struct qbd_core *core, const char *file, u32 line)
 	core->stopped_line = line;
 	core->stopped_file = file;
 	core->out_flags |= QBD_OUT_STOPPED;
-	core->election_deadline = QBD_NEVER;
 	if (core->role != QBD_ROLE_FOLLOWER) {
 		core->role = QBD_ROLE_FOLLOWER;
 		core->out_flags |= QBD_OUT_ROLE;
@@ -86,7 +90,8 @@ void qbd_event_done(struct qbd_core *core)
 {
 	if (!core->started)
 		return;
-	check_invariants(core);
+	if (!core->stopped_line)
+		check_invariants(core);
 	if (core->lost_until && core->lost_until <= core->commit &&
 	    core->lost_until <= core->durable)
 		core->lost_until = 0;
@@ -184,6 +189,7 @@ void qbd_core_start(struct qbd_core *core, u64 now)
 	core->commit = qbd_max(core->commit, core->trail.base_index);
 	core->durable = core->trail.last;
 	core->matched = core->commit;
+	core->uncounted = !(core->fitness & QBD_COUNTS);
 	/*
 	 * Entries may have reached the disk before the hard state of their term
 	 * (accident 23); nothing was said in that term then. It is entered now.
@@ -210,7 +216,7 @@ static void leader_tick(struct qbd_core *core)
 	 * CheckQuorum (thesis 6.2): a leader cut off from a majority gives up,
 	 * so that those who can still reach it look for another (accident 6).
 	 */
-	if (!qbd_leader_in_touch(core, 2 * core->options.election_timeout)) {
+	if (qbd_leader_cut_off(core)) {
 		qbd_become_follower(core, core->term, 0);
 		return;
 	}
@@ -235,7 +241,7 @@ static void leader_tick(struct qbd_core *core)
 void qbd_core_tick(struct qbd_core *core, u64 now)
 {
 	qbd_event_begin(core, now);
-	if (!core->started || core->stopped_line)
+	if (!core->started)
 		return;
 	if (qbd_core_leads(core))
 		leader_tick(core);
@@ -248,7 +254,7 @@ u64 qbd_core_deadline(const struct qbd_core *core)
 {
 	u64 deadline;
 
-	if (!core->started || core->stopped_line)
+	if (!core->started)
 		return QBD_NEVER;
 	if (!qbd_core_leads(core))
 		return core->election_deadline;
@@ -334,12 +340,14 @@ static void receive_reply(struct qbd_core *core, struct qbd_peer *peer,
 		qbd_vote_reply(core, peer, message);
 		break;
 	case QBD_MESSAGE_HEARTBEAT_REPLY:
-		if (message->term == core->term)
-			qbd_heartbeat_reply(core, peer, message);
-		break;
 	case QBD_MESSAGE_APPEND_REPLY:
 		/* Accident 22: an acknowledgment of another term is void. */
-		if (message->term == core->term)
+		if (message->term != core->term ||
+		    qbd_leader_lost(core, peer, message))
+			break;
+		if (message->type == QBD_MESSAGE_HEARTBEAT_REPLY)
+			qbd_heartbeat_reply(core, peer, message);
+		else
 			qbd_append_reply(core, peer, message);
 		break;
 	default:
@@ -357,8 +365,12 @@ bool qbd_core_receive(struct qbd_core *core, u64 now,
 		core->rubbish++;
 		return false;
 	}
-	if (!core->started || core->stopped_line)
+	if (!core->started)
 		return true;
+	if (!qbd_message_possible(core, message)) {
+		core->rubbish++;
+		return false;
+	}
 	peer = qbd_peer_get(core, message->from);
 	if (!peer)
 		return false;
@@ -419,12 +431,17 @@ enum qbd_propose_result qbd_core_propose(struct qbd_core *core, u64 now,
 
 void qbd_core_hard_state_durable(struct qbd_core *core, u64 now, u64 seq)
 {
+	bool vote_was_durable;
+
 	qbd_event_begin(core, now);
 	if (!qbd_core_require(core, seq <= core->hard_seq))
 		return;
 	if (!qbd_core_vouches(core) || seq <= core->hard_durable)
 		return;
+	vote_was_durable = qbd_core_vote_durable(core);
 	core->hard_durable = seq;
+	if (!vote_was_durable && qbd_core_vote_durable(core))
+		qbd_election_vote_durable(core);
 	qbd_campaign_tally(core);
 	qbd_event_done(core);
 }
@@ -474,6 +491,8 @@ void qbd_core_set_fitness(struct qbd_core *core, u64 now, u32 fitness)
 
 	qbd_event_begin(core, now);
 	core->fitness = fitness;
+	if (fitness & QBD_COUNTS)
+		core->uncounted = false;
 	if (!core->started)
 		return;
 	if (qbd_core_leads(core)) {
@@ -495,10 +514,16 @@ void qbd_core_set_options(struct qbd_core *core, u64 now,
 	core->options = *options;
 	if (!core->started)
 		return;
-	if (qbd_core_leads(core))
+	if (qbd_core_leads(core)) {
 		core->heartbeat_at = core->now;
-	else if (core->election_deadline != QBD_NEVER)
-		qbd_election_arm(core);
+	} else {
+		/* An answer that is owed will promise the new timeout. */
+		if (core->leader)
+			core->guard_until = qbd_max(core->guard_until, core->now +
+						    options->election_timeout);
+		if (core->election_deadline != QBD_NEVER)
+			qbd_election_arm(core);
+	}
 	qbd_event_done(core);
 }
 
@@ -518,7 +543,15 @@ void qbd_core_log_compacted(struct qbd_core *core, u64 first_index)
 
 bool qbd_core_may_reset(const struct qbd_core *core, u64 index, u64 term)
 {
-	if (qbd_core_leads(core) || index < core->commit || term > core->term)
+	/* The entry at the commit index is here, and the same as the leader's. */
+	if (qbd_core_leads(core) || index <= core->commit)
+		return false;
+	/*
+	 * No entry has term 0, and terms do not go back. With a wrong one the
+	 * probes of every honest leader would contradict what is committed here.
+	 */
+	if (!term || term > core->term ||
+	    term < qbd_trail_term(&core->trail, core->commit))
 		return false;
 	/*
 	 * With this entry in the log, what follows it may have been acknowledged
@@ -528,6 +561,12 @@ bool qbd_core_may_reset(const struct qbd_core *core, u64 index, u64 term)
 	 */
 	return index < core->trail.base_index || index > core->trail.last ||
 	       qbd_trail_term(&core->trail, index) != term;
+}
+
+bool qbd_core_may_reset_config(const struct qbd_core *core, u64 index,
+			       u64 config_index)
+{
+	return config_index <= qbd_max(index, core->leader_last);
 }
 
 bool qbd_core_log_reset(struct qbd_core *core, u64 now, u64 index, u64 term,
@@ -541,6 +580,7 @@ bool qbd_core_log_reset(struct qbd_core *core, u64 now, u64 index, u64 term,
 	qbd_trail_reset(&core->trail, index, term);
 	core->generation++;
 	core->durable = index;
+	core->uncounted = !(core->fitness & QBD_COUNTS);
 	core->append_rejected = false;
 	if (index > core->commit) {
 		core->commit = index;

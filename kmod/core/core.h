@@ -291,7 +291,7 @@ struct qbd_append {
  * @QBD_APPEND_REJECTED: no match; drop the frame (a reply is on its way)
  * @QBD_APPEND_STALE: from an older term; drop the frame
  * @QBD_APPEND_IGNORED: this member does not take entries (storage failed)
- * @QBD_APPEND_INVALID: malformed; cut the peer off
+ * @QBD_APPEND_INVALID: malformed, or it cannot be; cut the peer off
  */
 enum qbd_append_verdict {
 	QBD_APPEND_ACCEPTED,
@@ -420,7 +420,7 @@ enum qbd_core_role {
 #define QBD_OUT_CONFIG		0x0400	/* the configuration in force changed */
 #define QBD_OUT_TRANSFER	0x0800	/* a transfer began, ended or was given up */
 #define QBD_OUT_TIMER		0x1000	/* deadline changed */
-#define QBD_OUT_STOPPED		0x2000	/* an invariant failed: see stopped_line */
+#define QBD_OUT_STOPPED		0x2000	/* an invariant failed: as if storage had */
 
 /**
  * struct qbd_core_output - what the last events ask for
@@ -566,6 +566,7 @@ struct qbd_peer {
 	bool bulk_up;
 	u32 flags;		/* QBD_MESSAGE_FILLING, FIT, FAILED of its last reply */
 	u64 match;		/* durable there and the same as here */
+	u64 counted;		/* the same, as far as it said that it counts */
 	u64 received;		/* the same, perhaps not durable there */
 	u64 next;		/* next entry to send, or to probe before */
 	u64 window;		/* 0: as in the options */
@@ -574,8 +575,10 @@ struct qbd_peer {
 	u32 resend_shift;
 	u64 heard_at;		/* last answer in this leadership, 0: none */
 	u64 acked_round;	/* highest round answered */
-	u64 acked_at;		/* when that round was opened */
+	u64 acked_at;		/* when that answer came */
 	u64 support_until;	/* it refuses other candidates until then */
+	bool barrier;		/* no lease until it answers a later round than */
+	u64 barrier_round;	/* this, the last before it was sent TIMEOUT_NOW */
 	u32 marks_first;	/* ring */
 	u32 marks_count;
 	struct qbd_mark marks[QBD_MARKS_MAX];
@@ -607,6 +610,7 @@ struct qbd_core {
 	u64 generation;
 	u64 stall_since;	/* the log has undurable entries without progress */
 	u64 lost_until;		/* acknowledged entries are missing up to here */
+	bool uncounted;		/* no ack after the base counted: it is being filled */
 
 	/* membership: levels[0] is committed, the others are stacked above it */
 	u32 levels_count;
@@ -618,8 +622,10 @@ struct qbd_core {
 	u64 matched;		/* follower: same as the leader's log up to here */
 	u64 guard_until;	/* no votes before: a leader may hold a lease */
 	u64 heard_round;
+	u64 leader_last;	/* end of the leader's log, as it said in this term */
 	u64 election_deadline;
 	bool forced;		/* campaign was asked for by TIMEOUT_NOW */
+	u32 campaign_shift;	/* doublings of a candidate's wait, until one led */
 	u32 votes_granted;	/* bitmaps of slots */
 	u32 votes_refused;
 	bool append_rejected;	/* the answer owed to the leader is a refusal */
@@ -630,6 +636,7 @@ struct qbd_core {
 	u64 own_first;		/* the no-op of this leadership */
 	u64 heartbeat_at;
 	u64 leader_since;
+	u64 own_round;		/* the first round of this leadership */
 	u64 round;
 	u64 round_sent[QBD_ROUNDS_MAX];
 
@@ -645,8 +652,6 @@ struct qbd_core {
 	bool transfer_sent;
 	u64 transfer_deadline;
 	u64 timeout_now_term;	/* of the TIMEOUT_NOW last sent */
-	u64 timeout_now_round;
-	u32 barrier_peer;	/* no lease until it answers a later round */
 
 	/* output */
 	u32 out_flags;
@@ -654,7 +659,7 @@ struct qbd_core {
 	u64 out_released;
 	u64 out_failed;
 	u64 out_deadline;
-	u64 rubbish;		/* malformed messages dropped */
+	u64 rubbish;		/* messages that were malformed or cannot be */
 
 	struct qbd_peer peers[QBD_PEERS_MAX];
 };
@@ -739,7 +744,8 @@ void qbd_core_tick(struct qbd_core *core, u64 now);
  * this member before it was restarted must not arrive afterwards (connections
  * see to that).
  *
- * Return: false if the message is malformed; the peer should be cut off.
+ * Return: false if the message is malformed, or says what cannot be; nothing of it
+ * was taken over, and the peer should be cut off.
  */
 bool qbd_core_receive(struct qbd_core *core, u64 now,
 		      const struct qbd_core_message *message);
@@ -813,6 +819,11 @@ void qbd_core_storage_failed(struct qbd_core *core, u64 now);
  *
  * A leader that loses MAY_LEAD hands over if anyone can take over.
  * May be called between init and start.
+ *
+ * COUNTS is taken away before the log is emptied to be filled, so that nothing
+ * which leaves afterwards counts, and comes back when the data is whole, durably.
+ * A member that starts without it must have such a log. The core relies on this
+ * when it votes: see Documentation/consensus.rst.
  */
 void qbd_core_set_fitness(struct qbd_core *core, u64 now, u32 fitness);
 
@@ -841,11 +852,23 @@ void qbd_core_log_compacted(struct qbd_core *core, u64 first_index);
  * To be asked before anything is dropped from the disk; what the log's last
  * index is does not tell, since a tail that is not the leader's may be long.
  *
- * Return: false if this member leads, if it knows a later entry to be committed,
- * or if its log has the entry: then the log needs no reset, and the rest of it
- * may have been acknowledged.
+ * Return: false if this member leads, if it knows the entry or a later one to be
+ * committed, if its term cannot be, or if the log has the entry: then the log needs
+ * no reset, and the rest of it may have been acknowledged.
  */
 bool qbd_core_may_reset(const struct qbd_core *core, u64 index, u64 term);
+
+/**
+ * qbd_core_may_reset_config() - may the member list that comes with it be so new?
+ * @core: core
+ * @index: as for qbd_core_may_reset()
+ * @config_index: index of the entry that brought the list
+ *
+ * A committed entry is in the leader's log, the end of which it tells with each
+ * heartbeat. What is beyond may only be late: the leader offers it again.
+ */
+bool qbd_core_may_reset_config(const struct qbd_core *core, u64 index,
+			       u64 config_index);
 
 /**
  * qbd_core_log_reset() - the log was emptied, to be filled from extents
@@ -1034,7 +1057,7 @@ const struct qbd_config *qbd_core_config_at(const struct qbd_core *core,
  * @lost: acknowledged entries were found missing
  * @transfer_to: leader: under way to this member
  * @stopped_line: where an invariant failed
- * @rubbish: malformed messages so far
+ * @rubbish: messages so far that were malformed or cannot be
  */
 struct qbd_core_status {
 	u32 role;

@@ -42,14 +42,42 @@ static u32 election_rank(const struct qbd_core *core)
  *
  * [T, 2T] (thesis 3.4, 9.3), and one T more for each voter of higher priority,
  * at most three, so that those come first when they can.
+ *
+ * A candidate waits twice as long for each campaign that ran out of time since
+ * there was a leader, up to eight times:
+ *
+ *	T is 150 ms, a round trip and a voter's write of its vote take 350 ms. The
+ *	answers come when the candidate has given up after 300 ms and is asking in
+ *	the next term; so it went on, and nobody ever led.
  */
 void qbd_election_arm(struct qbd_core *core)
 {
 	u64 timeout = core->options.election_timeout;
 	u64 wait = timeout + (timeout >> 16) * (random_next(core) & 0xffff);
 
-	core->election_deadline = core->now + wait +
-				  timeout * qbd_min(election_rank(core), 3);
+	wait += timeout * qbd_min(election_rank(core), 3);
+	if (core->role == QBD_ROLE_CANDIDATE)
+		wait <<= core->campaign_shift;
+	/*
+	 * Its own vote is one, too. (T was lowered from 5 s to 150 ms: a member that
+	 * had just answered its leader elected itself, and the leader went on reading
+	 * under the lease that it supported.) Who was told to campaign need not wait.
+	 */
+	core->election_deadline = qbd_max(core->now + wait, core->guard_until);
+}
+
+/**
+ * qbd_election_vote_durable() - the vote has reached the disk
+ * @core: core
+ *
+ * Only now do requests, or the answer, leave. So from here on it is waited for
+ * what they lead to; a slow disk takes none of that time.
+ */
+void qbd_election_vote_durable(struct qbd_core *core)
+{
+	if (core->role == QBD_ROLE_CANDIDATE ||
+	    (core->role == QBD_ROLE_FOLLOWER && !core->leader))
+		qbd_election_arm(core);
 }
 
 /**
@@ -87,6 +115,7 @@ static void hard_set_term(struct qbd_core *core, u64 term)
 	core->vote = 0;
 	core->term_seq = ++core->hard_seq;
 	core->heard_round = 0;
+	core->leader_last = 0;
 	/* All leaders have what is committed (leader completeness). */
 	core->matched = core->commit;
 	core->append_rejected = false;
@@ -145,7 +174,6 @@ void qbd_become_follower(struct qbd_core *core, u64 term, u32 leader)
 		core->matched = core->commit;
 		qbd_reads_fail(core);
 		qbd_transfer_end(core);
-		core->barrier_peer = 0;
 	}
 	qbd_election_arm(core);
 }
@@ -172,6 +200,7 @@ bool qbd_follow(struct qbd_core *core, u32 from, u64 term)
 		qbd_become_follower(core, term, from);
 	else
 		qbd_election_arm(core);
+	core->campaign_shift = 0;
 	/*
 	 * Thesis 6.4.1: the leader may hold a lease that rests on this member
 	 * not electing another one within T. An absolute time, so that changing
@@ -191,12 +220,15 @@ static void become_leader(struct qbd_core *core)
 	set_role(core, QBD_ROLE_LEADER);
 	qbd_core_set_leader(core, core->self);
 	core->leader_since = core->now;
+	core->own_round = core->round + 1;
 	core->read_round = 0;
-	core->barrier_peer = 0;
 	core->own_first = core->trail.last + 1;
-	for (u32 slot = 0; slot < QBD_PEERS_MAX; slot++)
+	for (u32 slot = 0; slot < QBD_PEERS_MAX; slot++) {
+		/* TIMEOUT_NOW of an earlier term makes nobody campaign. */
+		core->peers[slot].barrier = false;
 		if (core->peers[slot].member)
 			qbd_leader_start_peer(core, &core->peers[slot]);
+	}
 	/*
 	 * Thesis 6.4: an entry of the own term, so that everything before it can
 	 * be committed (accident 12) and reads can begin (accident 36).
@@ -245,7 +277,7 @@ void qbd_campaign(struct qbd_core *core, bool forced)
 {
 	if (!qbd_core_require(core, qbd_election_fit(core)))
 		return;
-	if (!qbd_core_require(core, core->term < QBD_INDEX_MAX))
+	if (!qbd_core_require(core, core->term + 1 < QBD_INDEX_MAX))
 		return;
 	/* Even if it was a candidate: old votes must not count in the new term. */
 	core->votes_granted = 0;
@@ -338,23 +370,45 @@ void qbd_election_timeout(struct qbd_core *core)
 {
 	if (!qbd_core_require(core, !qbd_core_leads(core)))
 		return;
-	if (qbd_election_fit(core)) {
+	if (!qbd_election_fit(core)) {
+		/* Who led is not heard any more; this member cannot help it. */
+		qbd_become_follower(core, core->term, 0);
+		core->election_deadline = QBD_NEVER;
+	} else if (core->vote && !qbd_core_vote_durable(core)) {
+		/*
+		 * A campaign, its own or another's, waits for this disk, and
+		 * another term would be one more write for it.
+		 */
+		if (core->role == QBD_ROLE_FOLLOWER)
+			qbd_become_follower(core, core->term, 0);
+		else
+			qbd_election_arm(core);
+	} else {
+		if (core->role == QBD_ROLE_CANDIDATE &&
+		    core->campaign_shift < QBD_CAMPAIGN_SHIFT_MAX)
+			core->campaign_shift++;
 		precampaign(core);
-		return;
 	}
-	/* Whoever led is not heard any more; this member cannot help it. */
-	qbd_become_follower(core, core->term, 0);
-	core->election_deadline = QBD_NEVER;
 }
 
 /* ---- voting ------------------------------------------------------------- */
 
-/* Thesis 3.6.1: is the candidate's log at least as good as the own one? */
+/*
+ * Thesis 3.6.1: is the candidate's log at least as good as the own one?
+ *
+ * Of a log that was emptied to be filled only what is committed: nothing after
+ * that ever counted (see Documentation/consensus.rst for why).
+ *
+ *	1 sends 21 and 22 to 3, which is being filled; 2 has all up to 20, which is
+ *	all that is committed. 1 is lost. 3 may not lead, refused 2 its vote because
+ *	of 22, and could not be filled without a leader.
+ */
 static bool log_up_to_date(const struct qbd_core *core, u64 index, u64 term)
 {
-	u64 own = qbd_trail_last_term(&core->trail);
+	u64 last = core->uncounted ? core->commit : core->trail.last;
+	u64 own = qbd_trail_term(&core->trail, last);
 
-	return term > own || (term == own && index >= core->trail.last);
+	return term > own || (term == own && index >= last);
 }
 
 /*
@@ -391,7 +445,14 @@ static bool may_vote(const struct qbd_core *core)
 void qbd_prevote_request(struct qbd_core *core, struct qbd_peer *peer,
 			 const struct qbd_core_message *message)
 {
+	/*
+	 * No while a term or a vote is on its way to this disk: another campaign
+	 * waits for that, or its own does, and the vote in yet another term could
+	 * not be given sooner. (Where the disks took longer than an election
+	 * timeout, everybody raised the term before anybody had been elected.)
+	 */
 	peer->prevote_granted = may_vote(core) &&
+				core->hard_durable == core->hard_seq &&
 				message->term > core->term &&
 				!leader_is_alive(core) &&
 				log_up_to_date(core, message->index,

@@ -174,12 +174,11 @@ enum qbd_append_verdict qbd_core_append(struct qbd_core *core, u64 now,
 
 	memset(result, 0, sizeof(*result));
 	qbd_event_begin(core, now);
-	if (!core->started || !append_well_formed(core, append)) {
+	if (!core->started || !append_well_formed(core, append) ||
+	    !qbd_append_possible(core, append)) {
 		core->rubbish++;
 		return QBD_APPEND_INVALID;
 	}
-	if (core->stopped_line)
-		return QBD_APPEND_IGNORED;
 	verdict = follower_append(core, append, result);
 	qbd_event_done(core);
 	result->generation = core->generation;
@@ -218,6 +217,7 @@ void qbd_heartbeat(struct qbd_core *core, struct qbd_peer *peer,
 	if (!qbd_follow(core, peer->id, message->term))
 		return;
 	core->heard_round = qbd_max(core->heard_round, message->round);
+	core->leader_last = qbd_max(core->leader_last, message->index);
 	qbd_peer_owe(peer, QBD_MESSAGE_HEARTBEAT_REPLY);
 	if (!qbd_core_vouches(core))
 		return;

@@ -12,6 +12,7 @@
  * read.c	rounds, lease, reads
  * transfer.c	leadership moves
  * message.c	what may leave now
+ * check.c	what a peer cannot say
  * core.c	events, start, output, status
  */
 #ifndef QBD_CORE_INTERNAL_H
@@ -21,8 +22,8 @@
 
 /*
  * An invariant. If it does not hold this member stops vouching for anything
- * (it takes no part any more), with the place noted; it never brings the host
- * down. Userspace tests abort instead, where they do not expect it.
+ * (it only follows, see qbd_core_stop()), with the place noted; it never brings the
+ * host down. Userspace tests abort instead, where they do not expect it.
  */
 #define qbd_core_require(core, condition) \
 	qbd_core_require_at((core), !!(condition), __FILE__, __LINE__)
@@ -146,7 +147,11 @@ bool qbd_membership_may_follow(const struct qbd_core *core,
 			       const struct qbd_config *next);
 
 /* election.c */
+/* A candidate waits up to 8 times as long, see qbd_election_arm(). */
+#define QBD_CAMPAIGN_SHIFT_MAX 3
+
 void qbd_election_arm(struct qbd_core *core);
+void qbd_election_vote_durable(struct qbd_core *core);
 bool qbd_election_fit(const struct qbd_core *core);
 bool qbd_core_disk_stalled(const struct qbd_core *core, u64 now);
 void qbd_core_set_leader(struct qbd_core *core, u32 leader);
@@ -166,6 +171,12 @@ void qbd_vote_request(struct qbd_core *core, struct qbd_peer *peer,
 void qbd_vote_reply(struct qbd_core *core, struct qbd_peer *peer,
 		    const struct qbd_core_message *message);
 
+/* check.c */
+bool qbd_message_possible(const struct qbd_core *core,
+			  const struct qbd_core_message *message);
+bool qbd_append_possible(const struct qbd_core *core,
+			 const struct qbd_append *append);
+
 /* replication.c */
 bool qbd_log_append(struct qbd_core *core, u64 term,
 		    const struct qbd_config *config);
@@ -173,6 +184,8 @@ void qbd_commit_advance(struct qbd_core *core, u64 index);
 void qbd_leader_commit(struct qbd_core *core);
 void qbd_leader_start_peer(struct qbd_core *core, struct qbd_peer *peer);
 void qbd_leader_probe(struct qbd_core *core, struct qbd_peer *peer, u64 next);
+bool qbd_leader_lost(struct qbd_core *core, const struct qbd_peer *peer,
+		     const struct qbd_core_message *message);
 void qbd_leader_base_moved(struct qbd_core *core);
 void qbd_leader_check_peers(struct qbd_core *core);
 bool qbd_leader_can_pull(const struct qbd_core *core,
@@ -193,6 +206,7 @@ void qbd_follower_durable(struct qbd_core *core);
 void qbd_round_open(struct qbd_core *core);
 u64 qbd_round_quorum_at(const struct qbd_core *core);
 bool qbd_leader_in_touch(const struct qbd_core *core, u64 limit);
+bool qbd_leader_cut_off(const struct qbd_core *core);
 void qbd_heartbeat_reply(struct qbd_core *core, struct qbd_peer *peer,
 			 const struct qbd_core_message *message);
 void qbd_reads_kick(struct qbd_core *core);

@@ -152,8 +152,8 @@ struct qbd_peer *qbd_peer_get(struct qbd_core *core, u32 id)
 
 		if (!other->id)
 			peer = other;
-		else if (!other->member && (!oldest ||
-					    other->touched < oldest->touched))
+		else if (!other->member && !other->barrier &&
+			 (!oldest || other->touched < oldest->touched))
 			oldest = other;
 	}
 	if (!peer)

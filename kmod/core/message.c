@@ -107,7 +107,7 @@ static void fill_from_leader(const struct qbd_core *core,
 {
 	message->index = core->trail.last;
 	if (message->type == QBD_MESSAGE_TIMEOUT_NOW) {
-		message->round = core->timeout_now_round;
+		message->round = peer->barrier_round;
 		return;
 	}
 	message->durable = core->durable;

@@ -31,9 +31,12 @@ void qbd_round_open(struct qbd_core *core)
 }
 
 /**
- * qbd_round_quorum_at() - when was the newest round opened that a quorum
- *	answered?
+ * qbd_round_quorum_at() - since when has no quorum answered any more?
  * @core: core, leader
+ *
+ * The time of the answers, not of the round: with a round trip of 2T there are
+ * answers all the time, of rounds that are old. Only the lease has to count from
+ * when a round was sent (accident 38).
  *
  * Return: time, not before the leadership began; QBD_NEVER if it is a quorum
  *	alone.
@@ -70,6 +73,25 @@ static u64 round_quorum(const struct qbd_core *core)
 	return qbd_quorum_value(core, values, QBD_NEVER);
 }
 
+/**
+ * qbd_leader_cut_off() - have the others been silent for too long?
+ * @core: core, leader
+ *
+ * For 2T, in which six rounds or more go out. But a leader that was not run for
+ * all that time has asked nobody, and what it took for the others' silence was its
+ * own; on busy hosts nobody led for long. So four rounds must have been in vain.
+ *
+ * The first answer takes as long as the votes did, so a leader that was elected at
+ * the third attempt is as patient as it was then.
+ */
+bool qbd_leader_cut_off(const struct qbd_core *core)
+{
+	u64 limit = (2 * core->options.election_timeout) << core->campaign_shift;
+	u64 answered = qbd_max(core->own_round - 1, round_quorum(core));
+
+	return !qbd_leader_in_touch(core, limit) && core->round >= answered + 4;
+}
+
 static void reads_check(struct qbd_core *core)
 {
 	if (!core->read_round || round_quorum(core) < core->read_round)
@@ -98,6 +120,13 @@ void qbd_heartbeat_reply(struct qbd_core *core, struct qbd_peer *peer,
 	if (!qbd_core_require(core, round <= core->round))
 		return;
 	peer->heard_at = core->now;
+	/*
+	 * Accident 11: TIMEOUT_NOW makes voters ignore the lease, at any later
+	 * time if it is slow. Only when its receiver has answered a later round,
+	 * after which it ignores it, is it harmless.
+	 */
+	if (round > peer->barrier_round)
+		peer->barrier = false;
 	if (message->flags & QBD_MESSAGE_FAILED) {
 		/* It follows, but vouches for nothing. */
 		peer->flags = message->flags & QBD_MESSAGE_FAILED;
@@ -114,23 +143,17 @@ void qbd_heartbeat_reply(struct qbd_core *core, struct qbd_peer *peer,
 		promised = lease_of(qbd_min(core->options.election_timeout,
 					    message->timeout));
 		peer->acked_round = round;
-		peer->acked_at = sent;
+		peer->acked_at = core->now;
 		peer->support_until = qbd_max(peer->support_until,
 					      sent + promised);
-		/*
-		 * Accident 11: TIMEOUT_NOW makes voters ignore the lease, at any
-		 * later time if it is slow. Only when its receiver has answered
-		 * a later round, after which it ignores it, is it harmless.
-		 */
-		if (core->barrier_peer == peer->id &&
-		    round > core->timeout_now_round)
-			core->barrier_peer = 0;
 	}
 	/* In order it also tells when entries are gone that it had received. */
 	if (round == peer->acked_round)
 		peer->received = qbd_min(peer->received,
 					 qbd_max(message->matched,
 						 peer->match));
+	if (core->campaign_shift && round_quorum(core) >= core->own_round)
+		core->campaign_shift = 0;
 	reads_check(core);
 	qbd_leader_progress(core, peer, message);
 }
@@ -195,9 +218,12 @@ bool qbd_core_lease_valid(const struct qbd_core *core, u64 now)
 
 	if (!qbd_core_leads(core) || !qbd_core_vouches(core))
 		return false;
-	if (core->commit < core->own_first || core->barrier_peer)
+	if (core->commit < core->own_first)
 		return false;
-	for (u32 slot = 0; slot < QBD_PEERS_MAX; slot++)
+	for (u32 slot = 0; slot < QBD_PEERS_MAX; slot++) {
+		if (core->peers[slot].barrier)
+			return false;
 		values[slot] = core->peers[slot].support_until;
+	}
 	return now < qbd_quorum_value(core, values, QBD_NEVER);
 }

@@ -53,12 +53,16 @@ void qbd_commit_advance(struct qbd_core *core, u64 index)
 
 /* ---- commit ------------------------------------------------------------- */
 
-/* May @peer's acknowledgments count? Not while its data is incomplete. */
+/*
+ * May @peer's acknowledgments count? Not while its data is incomplete. And each
+ * only if it said so itself: one from before the log was emptied, that came late,
+ * made those count that came after.
+ */
 static u64 peer_commit_match(const struct qbd_peer *peer)
 {
 	if (peer->flags & (QBD_MESSAGE_FILLING | QBD_MESSAGE_FAILED))
 		return 0;
-	return peer->match;
+	return peer->counted;
 }
 
 /**
@@ -147,6 +151,7 @@ void qbd_leader_probe(struct qbd_core *core, struct qbd_peer *peer, u64 next)
 void qbd_leader_start_peer(struct qbd_core *core, struct qbd_peer *peer)
 {
 	peer->match = 0;
+	peer->counted = 0;
 	peer->received = 0;
 	peer->flags = 0;
 	peer->heard_at = 0;
@@ -255,6 +260,8 @@ void qbd_leader_progress(struct qbd_core *core, struct qbd_peer *peer,
 					QBD_MESSAGE_FAILED);
 	if (message->index > peer->match)
 		peer_set_match(core, peer, message->index);
+	if (!(peer->flags & (QBD_MESSAGE_FILLING | QBD_MESSAGE_FAILED)))
+		peer->counted = qbd_max(peer->counted, message->index);
 	if (received > peer->received) {
 		peer->received = received;
 		peer->progress_at = core->now;
@@ -289,6 +296,29 @@ void qbd_leader_progress(struct qbd_core *core, struct qbd_peer *peer,
 		qbd_transfer_poll(core);
 }
 
+/**
+ * qbd_leader_lost() - does a follower know more to be committed than is here?
+ * @core: core, leader of the answer's term
+ * @peer: who answered
+ * @message: the answer
+ *
+ * What is committed is in the log of every later leader. So it is this member that
+ * lost something (accident 27). The follower is honest, and others must lead until
+ * this member has been sent all of it again.
+ *
+ * Return: true if so; then it leads no more.
+ */
+bool qbd_leader_lost(struct qbd_core *core, const struct qbd_peer *peer,
+		     const struct qbd_core_message *message)
+{
+	if (!qbd_core_leads(core) || !peer->member ||
+	    message->commit <= core->trail.last)
+		return false;
+	core->lost_until = qbd_max(core->lost_until, message->commit);
+	qbd_become_follower(core, core->term, 0);
+	return true;
+}
+
 /* The peer refused @message->reject_index, and says what it has instead. */
 static void peer_refused(struct qbd_core *core, struct qbd_peer *peer,
 			 const struct qbd_core_message *message)
@@ -315,6 +345,7 @@ static void peer_refused(struct qbd_core *core, struct qbd_peer *peer,
 		 */
 		if (refused <= peer->match) {
 			peer->match = qbd_min(peer->match, next - 1);
+			peer->counted = qbd_min(peer->counted, peer->match);
 			peer->received = peer->match;
 		}
 	} else if (refused <= peer->match) {
@@ -331,6 +362,7 @@ static void peer_lost(struct qbd_core *core, struct qbd_peer *peer,
 	if (message->hint_index >= peer->match)
 		return;
 	peer->match = message->hint_index;
+	peer->counted = qbd_min(peer->counted, peer->match);
 	peer->received = message->hint_index;
 	qbd_leader_probe(core, peer, message->hint_index + 1);
 }

@@ -21,13 +21,17 @@ void qbd_transfer_end(struct qbd_core *core)
 
 /*
  * From here on the lease is void (accident 11): the target's campaign does not
- * wait for it. See qbd_heartbeat_reply() for when it is trusted again.
+ * wait for it. See qbd_heartbeat_reply() for when it is trusted again. Each target
+ * has a barrier of its own:
+ *
+ *	A transfer to 2 was given up, one to 3 begun. The answer of 3 gave the lease
+ *	back, then the first TIMEOUT_NOW arrived at 2 after all.
  */
 static void send_timeout_now(struct qbd_core *core, struct qbd_peer *peer)
 {
 	core->timeout_now_term = core->term;
-	core->timeout_now_round = core->round;
-	core->barrier_peer = peer->id;
+	peer->barrier = true;
+	peer->barrier_round = core->round;
 	qbd_peer_owe(peer, QBD_MESSAGE_TIMEOUT_NOW);
 }
 

@@ -174,6 +174,28 @@ static const struct qbd_membership_layout *membership_of(struct qbd_record *reco
 	return layout;
 }
 
+static bool chain_follows(const struct qbd_replica *replica,
+			  const struct qbd_record *record)
+{
+	return le32_to_cpu(record->header->shared.chain_previous) ==
+	       qbd_store_chain(replica->store, record->index - 1);
+}
+
+/*
+ * Where index and term of the entry before are the same, the histories up to there
+ * are (log matching), and so are the chains. Asked before the core takes the record:
+ * it is the sender who is wrong, and nothing of it may stay.
+ */
+static bool history_differs(const struct qbd_replica *replica,
+			    const struct qbd_append *append,
+			    const struct qbd_record *record)
+{
+	return append->prev_index + 1 >= qbd_store_first_index(replica->store) &&
+	       append->prev_index <= qbd_store_last_index(replica->store) &&
+	       qbd_core_term_at(replica->core, append->prev_index) ==
+	       append->prev_term && !chain_follows(replica, record);
+}
+
 static void write_accepted(struct qbd_replica *replica, struct qbd_record *record,
 			   const struct qbd_append_result *result,
 			   const struct qbd_membership_layout *layout)
@@ -185,12 +207,8 @@ static void write_accepted(struct qbd_replica *replica, struct qbd_record *recor
 	}
 	if (!result->count_new)
 		return;
-	/*
-	 * Same index and term at the entry before, says the core; then the
-	 * histories up to there are the same (log matching), and so are the chains.
-	 */
-	if (le32_to_cpu(record->header->shared.chain_previous) !=
-	    qbd_store_chain(replica->store, record->index - 1)) {
+	/* What the core takes follows what is here; process() looked at the chain. */
+	if (WARN_ON_ONCE(!chain_follows(replica, record))) {
 		qbd_replica_stop_vouching(replica, "history differs from the leader's");
 		return;
 	}
@@ -242,6 +260,9 @@ static bool process(struct qbd_replica *replica, u32 peer,
 			goto invalid;
 		entry.config = &config;
 	}
+	reason = "history differs from this member's";
+	if (history_differs(replica, &append, record))
+		goto invalid;
 	switch (qbd_core_append(replica->core, replica->now, &append, &result)) {
 	case QBD_APPEND_ACCEPTED:
 		write_accepted(replica, record, &result, layout);

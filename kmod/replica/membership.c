@@ -83,10 +83,14 @@ void qbd_replica_push_config(struct qbd_replica *replica, u64 index,
 {
 	struct qbd_replica_config *config;
 
-	/* The core refuses what does not fit its own stack of the same size. */
-	if (WARN_ON_ONCE(replica->config_count >= QBD_CONFIGS_MAX)) {
-		qbd_replica_stop_vouching(replica, "too many unfinished member changes");
-		return;
+	/*
+	 * As the core does with its own: a leader has at most one change that is not
+	 * committed, so the one above the oldest is, known or not.
+	 */
+	if (replica->config_count == QBD_CONFIGS_MAX) {
+		memmove(replica->configs, replica->configs + 1,
+			(QBD_CONFIGS_MAX - 1) * sizeof(replica->configs[0]));
+		replica->config_count--;
 	}
 	config = &replica->configs[replica->config_count++];
 	config->index = index;

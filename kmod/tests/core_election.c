@@ -509,6 +509,144 @@ static void accident_39_the_last_one_may_have_supported_another(struct qbd_test 
 	QBD_EQUAL(test, core->role, QBD_ROLE_CANDIDATE);
 }
 
+/*
+ * The wait of a campaign was fixed: where a write of the vote, or a round trip,
+ * took longer nobody ever led. Also with one of three away.
+ */
+static void slow_disks_and_long_ways_elect_a_leader(struct qbd_test *test)
+{
+	static const struct {
+		u32 write;		/* ms */
+		u32 way;
+	} slow[] = { { 150, 1 }, { 300, 1 }, { 600, 1 }, { 1, 150 },
+		     { 1, 200 }, { 150, 100 } };
+
+	for (u32 run = 0; run < 60; run++) {
+		u32 leader;
+		u64 term;
+
+		lab_setup(lab, 3 + run % 3, 3 + run % 3, 400 + run);
+		lab->weather.hard = slow[run % 6].write * LAB_MS;
+		lab->weather.delay = slow[run % 6].way * LAB_MS;
+		lab_boot(lab, 1);
+		lab_boot(lab, 2);
+		if (run & 1)
+			lab_boot_all(lab);
+		else if (run % 3)
+			lab_boot(lab, 3);
+		leader = lab_run_to_leader(lab, 0);
+		if (!leader)
+			leader = lab_run_to_leader(lab, 0);
+		QBD_TRUE(test, leader);
+		/* And then it is quiet. */
+		lab_run(lab, LAB_S);
+		leader = lab_leader(lab);
+		QBD_TRUE(test, leader);
+		term = lab_core(lab, leader)->term;
+		lab_run(lab, 10 * LAB_S);
+		QBD_EQUAL(test, lab_leader(lab), leader);
+		QBD_EQUAL(test, lab_core(lab, leader)->term, term);
+		QBD_TRUE(test, !lab->error);
+	}
+}
+
+/* Let the campaign under way run out of time, and begin the next one. */
+static void campaign_again(struct qbd_core *core)
+{
+	struct qbd_core_message reply;
+
+	if (core->role != QBD_ROLE_PRECANDIDATE)
+		solo_tick_after(core->election_deadline - solo->now);
+	reply = solo_message(QBD_MESSAGE_PREVOTE_REPLY, 2, core->term + 1);
+	reply.flags = QBD_MESSAGE_GRANTED;
+	solo_send(&reply);
+	solo_hard_durable();
+}
+
+static void a_candidate_waits_longer_each_time(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+	u64 timeout = core->options.election_timeout;
+	struct qbd_core_message reply;
+
+	for (u32 i = 0; i < 6; i++) {
+		u64 wait, least = timeout << qbd_min(i, 3);
+
+		campaign_again(core);
+		QBD_EQUAL(test, core->role, QBD_ROLE_CANDIDATE);
+		wait = core->election_deadline - solo->now;
+		QBD_TRUE(test, wait >= least && wait <= 2 * least);
+	}
+	/* A vote that comes late, but in time, is one. */
+	solo->now = core->election_deadline - 1;
+	reply = solo_message(QBD_MESSAGE_VOTE_REPLY, 3, core->term);
+	reply.flags = QBD_MESSAGE_GRANTED;
+	solo_send(&reply);
+	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
+	/* It leads, and is answered: the next time it begins anew. */
+	QBD_EQUAL(test, core->campaign_shift, QBD_CAMPAIGN_SHIFT_MAX);
+	solo_round_ack(3, core->round, 0);
+	QBD_EQUAL(test, core->campaign_shift, 0);
+	/* So does who hears another. */
+	core = solo_start(3, 5, 0, NULL, 0);
+	for (u32 i = 0; i < 3; i++)
+		campaign_again(core);
+	QBD_EQUAL(test, core->campaign_shift, 2);
+	solo_heartbeat(2, core->term, 1, 0);
+	QBD_EQUAL(test, core->campaign_shift, 0);
+}
+
+/* Whoever waits for its own disk neither gives up nor goes on to another term. */
+static void a_campaign_begins_when_the_vote_is_durable(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+	struct qbd_core_message vote =
+		request(QBD_MESSAGE_VOTE_REQUEST, 2, 6, 0, 0);
+
+	solo_send(&vote);
+	for (u32 i = 0; i < 5; i++)
+		solo_tick_after(core->election_deadline - solo->now);
+	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
+	QBD_EQUAL(test, core->vote, 2);
+	solo->now = core->election_deadline - 1;
+	solo_hard_durable();
+	QBD_TRUE(test, granted(QBD_MESSAGE_VOTE_REPLY, 2));
+	QBD_TRUE(test, core->election_deadline >=
+		       solo->now + core->options.election_timeout);
+	core = solo_start(3, 5, 0, NULL, 0);
+	qbd_campaign(core, false);
+	for (u32 i = 0; i < 5; i++)
+		solo_tick_after(core->election_deadline - solo->now);
+	QBD_EQUAL(test, core->role, QBD_ROLE_CANDIDATE);
+	QBD_EQUAL(test, core->term, 6);
+	QBD_EQUAL(test, core->campaign_shift, 0);
+}
+
+/* It took its own sleep for the others' silence. */
+static void a_leader_that_slept_asks_before_it_gives_up(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+	u32 ticks = 0;
+
+	solo_lead(1);
+	solo_log_durable(1);
+	solo_round_ack(2, core->round, 1);
+	QBD_TRUE(test, qbd_core_lease_valid(core, solo->now));
+	solo_forget();
+	solo_tick_after(LAB_S);
+	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
+	QBD_TRUE(test, solo_sent(QBD_MESSAGE_HEARTBEAT, 2));
+	/* The lease is another matter. */
+	QBD_TRUE(test, !qbd_core_lease_valid(core, solo->now));
+	solo_round_ack(2, core->round, 1);
+	/* Not for ever, however long it sleeps. */
+	while (core->role == QBD_ROLE_LEADER && ticks < 100) {
+		solo_tick_after(LAB_S);
+		ticks++;
+	}
+	QBD_EQUAL(test, ticks, 5);
+}
+
 static void a_witness_votes_but_never_leads(struct qbd_test *test)
 {
 	struct qbd_config config;
@@ -526,22 +664,48 @@ static void a_witness_votes_but_never_leads(struct qbd_test *test)
 	QBD_TRUE(test, granted(QBD_MESSAGE_VOTE_REPLY, 3));
 }
 
-static void two_leaders_in_a_term_stop_this_member(struct qbd_test *test)
+/* The one that is heard first stays; whoever says the same is cut off. */
+static void a_second_leader_in_a_term_is_refused(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+	static const u32 types[] = { QBD_MESSAGE_HEARTBEAT, QBD_MESSAGE_PROBE,
+				     QBD_MESSAGE_TIMEOUT_NOW };
+	struct qbd_core_message message;
 
-	lab_stop_expected = true;
+	solo_heartbeat(2, 5, 1, 0);
+	for (u32 i = 0; i < 3; i++) {
+		message = solo_message(types[i], 3, 5);
+		QBD_TRUE(test, !solo_send(&message));
+	}
+	QBD_EQUAL(test, solo_append(3, 5, 0, 0, 0, NULL, 0),
+		  QBD_APPEND_INVALID);
+	QBD_EQUAL(test, core->leader, 2);
 	solo_lead(1);
+	for (u32 i = 0; i < 3; i++) {
+		message = solo_message(types[i], 3, core->term);
+		QBD_TRUE(test, !solo_send(&message));
+	}
+	QBD_EQUAL(test, solo_append(3, core->term, 0, 0, 0, NULL, 0),
+		  QBD_APPEND_INVALID);
 	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
-	solo_heartbeat(2, core->term, 1, 0);
-	QBD_TRUE(test, core->stopped_line);
-	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
-	QBD_TRUE(test, solo->flags & QBD_OUT_STOPPED);
-	solo_forget();
-	solo_tick_after(LAB_S);
-	solo_heartbeat(2, core->term + 1, 1, 0);
-	QBD_EQUAL(test, solo->count, 0);
-	QBD_EQUAL(test, qbd_core_deadline(core), QBD_NEVER);
+}
+
+static void a_term_far_ahead_is_refused(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+	u64 most = 5 + ((u64)1 << 32);
+	struct qbd_core_message message;
+
+	for (u32 type = 1; type < QBD_MESSAGE_TYPE_END; type++) {
+		message = solo_message(type, 2, most + 1);
+		QBD_TRUE(test, !solo_send(&message));
+	}
+	QBD_EQUAL(test, solo_append(2, most + 1, 0, 0, 0, NULL, 0),
+		  QBD_APPEND_INVALID);
+	QBD_EQUAL(test, core->term, 5);
+	message = solo_message(QBD_MESSAGE_TERM, 2, most);
+	QBD_TRUE(test, solo_send(&message));
+	QBD_EQUAL(test, core->term, most);
 }
 
 QBD_SUITE(core_election,
@@ -566,5 +730,10 @@ QBD_SUITE(core_election,
 	  QBD_CASE(accident_39_no_votes_right_after_a_start),
 	  QBD_CASE(the_only_voter_leads_at_once),
 	  QBD_CASE(accident_39_the_last_one_may_have_supported_another),
+	  QBD_CASE(slow_disks_and_long_ways_elect_a_leader),
+	  QBD_CASE(a_candidate_waits_longer_each_time),
+	  QBD_CASE(a_campaign_begins_when_the_vote_is_durable),
+	  QBD_CASE(a_leader_that_slept_asks_before_it_gives_up),
 	  QBD_CASE(a_witness_votes_but_never_leads),
-	  QBD_CASE(two_leaders_in_a_term_stop_this_member));
+	  QBD_CASE(a_second_leader_in_a_term_is_refused),
+	  QBD_CASE(a_term_far_ahead_is_refused));

@@ -247,6 +247,9 @@ static bool on_quorum(struct lab *lab, const struct qbd_config *config, u8 flag,
 		if (!(member->flags & flag))
 			continue;
 		voters++;
+		/* What is being filled does not count, whatever its log has. */
+		if (lab->nodes[member->id].disk.filling)
+			continue;
 		have += lab_world_on_disk(&lab->nodes[member->id].disk, index,
 					  id);
 	}
@@ -418,6 +421,9 @@ static void node_append_frame(struct lab *lab, struct lab_node *node,
 	frame->append.entries = entries;
 	verdict = qbd_core_append(&node->core, lab_node_now(lab, node),
 				  &frame->append, &result);
+	if (verdict == QBD_APPEND_INVALID)
+		lab_fail(lab, node->id, frame->append.prev_index,
+			 "refused an append of a core");
 	if (verdict != QBD_APPEND_ACCEPTED)
 		return;
 	if (result.truncate_from) {
@@ -503,6 +509,15 @@ static void node_fill(struct lab *lab, struct lab_node *node,
 
 static void node_filled(struct lab *lab, struct lab_node *node)
 {
+	u32 leader = node->core.leader;
+
+	/* Only a leader has the extents. */
+	if (!leader || leader > lab->count || !lab->nodes[leader].up ||
+	    lab->nodes[leader].core.role != QBD_ROLE_LEADER ||
+	    lab->cut_bulk[leader][node->id]) {
+		lab_world_later(lab, node, LAB_FILLED);
+		return;
+	}
 	node->disk.filling = false;
 	qbd_core_set_fitness(&node->core, lab_node_now(lab, node),
 			     QBD_MAY_VOTE | QBD_MAY_LEAD | QBD_COUNTS);

@@ -137,6 +137,7 @@ struct lab_weather {
 	u32 duplicate;		/* of 1024 */
 	u64 disk;
 	u64 disk_spread;
+	u64 hard;		/* more for the hard state than for the log */
 };
 
 struct lab {

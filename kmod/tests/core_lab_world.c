@@ -273,7 +273,7 @@ void lab_world_persist(struct lab *lab, struct lab_node *node)
 	event->hard.term = node->core.term;
 	event->hard.vote = node->core.vote;
 	node->hard_pending = event->hard.seq;
-	heap_push(lab, event, disk_time(lab, node));
+	heap_push(lab, event, disk_time(lab, node) + lab->weather.hard);
 }
 
 void lab_world_to_disk(struct lab_node *node, const struct lab_entry *entry,

@@ -113,6 +113,28 @@ static void a_member_being_filled_does_not_count(struct qbd_test *test)
 	QBD_EQUAL(test, core->commit, 1);
 }
 
+/*
+ * An acknowledgment from before its log was emptied came late, and those of the
+ * records that it was sent while it was filled counted.
+ */
+static void a_late_ack_counts_for_itself_only(struct qbd_test *test)
+{
+	struct qbd_core *core = lead(3, 0);
+	struct qbd_core_message message;
+
+	solo_log_durable(propose(4));
+	message = solo_message(QBD_MESSAGE_APPEND_REPLY, 2, core->term);
+	message.index = 5;
+	message.matched = 5;
+	message.flags = QBD_MESSAGE_FILLING;
+	solo_send(&message);
+	solo_ack(2, 2);
+	QBD_EQUAL(test, qbd_peer_find(core, 2)->match, 5);
+	QBD_EQUAL(test, core->commit, 2);
+	solo_ack(2, 5);
+	QBD_EQUAL(test, core->commit, 5);
+}
+
 /* Figure 3.7 of the thesis. */
 static void accident_12_an_old_term_is_not_committed_by_counting(struct qbd_test *test)
 {
@@ -708,10 +730,160 @@ static void an_append_across_the_base_is_taken(struct qbd_test *test)
 	QBD_EQUAL(test, core->trail.last, 8);
 }
 
+/* What contradicts what is committed is the sender's fault, not this member's. */
+static void what_contradicts_this_log_is_refused(struct qbd_test *test)
+{
+	static const u64 one_two[] = { 1, 2, 2, 2 };
+	struct qbd_core *core = solo_start(3, 2, 0, ones, 6);
+	struct qbd_core_message probe;
+
+	solo_append(2, 2, 4, 1, 3, NULL, 0);
+	QBD_EQUAL(test, core->commit, 3);
+	QBD_EQUAL(test, core->matched, 4);
+	/* The entry before, which is committed. */
+	probe = solo_message(QBD_MESSAGE_PROBE, 3, 9);
+	probe.index = 3;
+	probe.log_term = 2;
+	QBD_TRUE(test, !solo_send(&probe));
+	QBD_EQUAL(test, solo_append(3, 9, 3, 2, 0, twos, 1),
+		  QBD_APPEND_INVALID);
+	/* An entry that is committed, or known to be this leader's. */
+	QBD_EQUAL(test, solo_append(3, 9, 1, 1, 0, one_two, 4),
+		  QBD_APPEND_INVALID);
+	QBD_EQUAL(test, solo_append(2, 2, 3, 1, 0, twos, 1),
+		  QBD_APPEND_INVALID);
+	/* One that goes back, across a base of a higher term. */
+	QBD_EQUAL(test, core->term, 2);
+	QBD_EQUAL(test, core->leader, 2);
+	QBD_EQUAL(test, core->trail.last, 6);
+	core = solo_start(3, 9, 0, ones, 2);
+	solo_append(2, 9, 2, 1, 4, (const u64[]){ 3, 3 }, 2);
+	solo_log_durable(4);
+	qbd_core_log_compacted(core, 5);
+	QBD_EQUAL(test, solo_append(2, 9, 2, 1, 4, ones, 4),
+		  QBD_APPEND_INVALID);
+	QBD_EQUAL(test, solo_append(2, 9, 2, 1, 4, (const u64[]){ 3, 3, 4 }, 3),
+		  QBD_APPEND_ACCEPTED);
+	QBD_EQUAL(test, core->trail.last, 5);
+	/* What is not committed may differ, and an old leader may be wrong. */
+	QBD_EQUAL(test, solo_append(3, 10, 4, 3, 4, (const u64[]){ 7 }, 1),
+		  QBD_APPEND_ACCEPTED);
+	QBD_EQUAL(test, solo_append(2, 9, 4, 7, 4, (const u64[]){ 8 }, 1),
+		  QBD_APPEND_STALE);
+}
+
+static void more_terms_than_fit_are_refused(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 1000, 0, NULL, 0);
+	static const u64 more[] = { 300, 301, 302, 303 };
+
+	for (u64 term = 1; term < QBD_TRAIL_MAX; term++)
+		QBD_EQUAL(test, solo_append(2, 1000, term - 1, term - 1, 0,
+					    &term, 1), QBD_APPEND_ACCEPTED);
+	QBD_EQUAL(test, solo_append(2, 1000, 255, 255, 0, more, 2),
+		  QBD_APPEND_INVALID);
+	/* The first new one is appended before the commit index moves. */
+	QBD_EQUAL(test, solo_append(2, 1000, 255, 255, 2, more, 4),
+		  QBD_APPEND_INVALID);
+	QBD_EQUAL(test, core->trail.last, 255);
+	QBD_EQUAL(test, solo_append(2, 1000, 255, 255, 3, more, 4),
+		  QBD_APPEND_ACCEPTED);
+	QBD_EQUAL(test, core->trail.last, 259);
+	QBD_EQUAL(test, core->trail.count, QBD_TRAIL_MAX);
+}
+
+static void answers_that_cannot_be_are_refused(struct qbd_test *test)
+{
+	struct qbd_core *core = lead(3, 4);
+	struct qbd_core_message good, bad;
+
+	good = solo_message(QBD_MESSAGE_HEARTBEAT_REPLY, 2, core->term);
+	good.round = core->round;
+	good.index = 4;
+	good.matched = 5;
+	good.commit = 4;
+	bad = good;
+	bad.round++;
+	QBD_TRUE(test, !solo_send(&bad));
+	bad = good;
+	bad.matched = 6;
+	QBD_TRUE(test, !solo_send(&bad));
+	bad = good;
+	bad.index = 6;
+	QBD_TRUE(test, !solo_send(&bad));
+	bad.type = QBD_MESSAGE_APPEND_REPLY;
+	QBD_TRUE(test, !solo_send(&bad));
+	/* Committed, but not known to be the leader's? */
+	bad = good;
+	bad.commit = 5;
+	bad.matched = 4;
+	QBD_TRUE(test, !solo_send(&bad));
+	QBD_EQUAL(test, core->commit, 0);
+	QBD_EQUAL(test, qbd_peer_find(core, 2)->heard_at, 0);
+	QBD_TRUE(test, solo_send(&good));
+	QBD_EQUAL(test, core->commit, 4);
+}
+
+/* A follower that knows more to be committed than its leader has is honest. */
+static void accident_27_a_leader_that_lost_entries_steps_down(struct qbd_test *test)
+{
+	struct qbd_core *core = lead(3, 4);
+	struct qbd_core_message reply;
+
+	reply = solo_message(QBD_MESSAGE_APPEND_REPLY, 2, core->term);
+	reply.index = 9;
+	reply.matched = 9;
+	reply.commit = 9;
+	QBD_TRUE(test, solo_send(&reply));
+	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
+	QBD_EQUAL(test, core->commit, 0);
+	QBD_TRUE(test, !qbd_election_fit(core));
+	solo_tick_after(LAB_S);
+	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
+	/* It is sent them by the next leader, and is well again. */
+	solo_append(2, 9, 4, 1, 9, twos, 5);
+	solo_hard_durable();
+	solo_log_durable(9);
+	QBD_TRUE(test, qbd_election_fit(core));
+}
+
+static void a_reset_that_cannot_be_is_refused(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 4, 0, twos, 5);
+	struct qbd_core_message heartbeat;
+	struct qbd_config config;
+
+	lab_config(&config, 3, 3);
+	solo_append(2, 4, 5, 2, 3, NULL, 0);
+	QBD_EQUAL(test, core->commit, 3);
+	QBD_TRUE(test, qbd_core_may_reset(core, 100, 2));
+	QBD_TRUE(test, !qbd_core_may_reset(core, 100, 0));
+	QBD_TRUE(test, !qbd_core_may_reset(core, 100, 1));
+	QBD_TRUE(test, !qbd_core_may_reset(core, 100, 5));
+	QBD_TRUE(test, !qbd_core_may_reset(core, 3, 3));
+	QBD_TRUE(test, !qbd_core_may_reset(core, 0, 0));
+	/* No configuration is newer than the end of the leader's log. */
+	heartbeat = solo_message(QBD_MESSAGE_HEARTBEAT, 2, 4);
+	heartbeat.index = 120;
+	QBD_TRUE(test, qbd_core_may_reset_config(core, 100, 100));
+	QBD_TRUE(test, !qbd_core_may_reset_config(core, 100, 110));
+	solo_send(&heartbeat);
+	QBD_TRUE(test, qbd_core_may_reset_config(core, 100, 110));
+	QBD_TRUE(test, !qbd_core_may_reset_config(core, 100, 121));
+	/* And then nobody may take it back. */
+	QBD_TRUE(test, qbd_core_log_reset(core, solo->now, 100, 2, &config,
+					  110));
+	QBD_EQUAL(test, solo_append(2, 4, 100, 2, 100, twos, 1),
+		  QBD_APPEND_ACCEPTED);
+	QBD_EQUAL(test, solo_append(3, 5, 100, 2, 100, (const u64[]){ 3 }, 1),
+		  QBD_APPEND_INVALID);
+}
+
 QBD_SUITE(core_log,
 	  QBD_CASE(entries_are_acknowledged_when_durable),
 	  QBD_CASE(commit_needs_a_majority_of_disks),
 	  QBD_CASE(a_member_being_filled_does_not_count),
+	  QBD_CASE(a_late_ack_counts_for_itself_only),
 	  QBD_CASE(accident_12_an_old_term_is_not_committed_by_counting),
 	  QBD_CASE(accident_13_heartbeat_commit_is_limited_to_match),
 	  QBD_CASE(accident_14_a_late_short_append_truncates_nothing),
@@ -735,4 +907,9 @@ QBD_SUITE(core_log,
 	  QBD_CASE(accident_27_refusal_of_acknowledged_entries),
 	  QBD_CASE(a_log_that_does_not_reach_back_needs_extents),
 	  QBD_CASE(a_reset_log_goes_on_after_the_fill),
-	  QBD_CASE(an_append_across_the_base_is_taken));
+	  QBD_CASE(an_append_across_the_base_is_taken),
+	  QBD_CASE(what_contradicts_this_log_is_refused),
+	  QBD_CASE(more_terms_than_fit_are_refused),
+	  QBD_CASE(answers_that_cannot_be_are_refused),
+	  QBD_CASE(accident_27_a_leader_that_lost_entries_steps_down),
+	  QBD_CASE(a_reset_that_cannot_be_is_refused));

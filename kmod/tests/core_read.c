@@ -181,6 +181,90 @@ static void accident_39_a_paused_leader_serves_nothing_stale(struct qbd_test *te
 	QBD_TRUE(test, !lab->error);
 }
 
+static void set_timeout(u64 timeout)
+{
+	struct qbd_core_options options = solo->core.options;
+
+	options.election_timeout = timeout;
+	options.disk_stall = 4 * timeout;
+	options.resend = 4 * timeout;
+	qbd_core_set_options(&solo->core, solo->now, &options);
+	solo_drain();
+}
+
+static void a_promise_outlives_a_change_of_the_timeout(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+	u64 promised;
+
+	set_timeout(5 * LAB_S);
+	solo_heartbeat(2, 5, 1, 0);
+	promised = solo->now + 5 * LAB_S;
+	/* Lowered: its own campaign waits, too. */
+	set_timeout(150 * LAB_MS);
+	QBD_TRUE(test, qbd_core_deadline(core) >= promised);
+	while (solo->now + 100 * LAB_MS < promised) {
+		solo_tick_after(100 * LAB_MS);
+		QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
+	}
+	/* Told to by the leader itself it does not. */
+	qbd_campaign(core, true);
+	QBD_EQUAL(test, core->role, QBD_ROLE_CANDIDATE);
+	/* Raised before the answer leaves: that promises the longer time. */
+	core = solo_start(3, 5, 0, NULL, 0);
+	qbd_core_receive(core, solo->now, &(struct qbd_core_message){
+			 .from = 2, .to = 1, .type = QBD_MESSAGE_HEARTBEAT,
+			 .term = 6, .round = 1 });
+	solo_drain();
+	set_timeout(5 * LAB_S);
+	solo_hard_durable();
+	QBD_EQUAL(test, solo_sent(QBD_MESSAGE_HEARTBEAT_REPLY, 2)->timeout,
+		  5 * LAB_S);
+	QBD_TRUE(test, core->guard_until >= solo->now + 5 * LAB_S);
+}
+
+/*
+ * The timeout is lowered at two followers, one of which has not heard the leader for
+ * long, and then nobody hears it. Its reads must not be stale.
+ */
+static void the_timeout_is_lowered_under_a_lease(struct qbd_test *test)
+{
+	struct qbd_core_options options;
+	u32 leader;
+
+	lab_setup(lab, 3, 3, 40);
+	lab->options.election_timeout = 5 * LAB_S;
+	lab->options.disk_stall = 20 * LAB_S;
+	lab->options.resend = 20 * LAB_S;
+	lab_boot_all(lab);
+	leader = lab_run_to_leader(lab, 0);
+	QBD_TRUE(test, leader);
+	lab_run(lab, LAB_S);
+	lab_cut(lab, leader, leader % 3 + 1, true);
+	lab_run(lab, 4900 * LAB_MS);
+	qbd_core_options_default(&options);
+	for (u32 id = 1; id <= 3; id++) {
+		if (id == leader)
+			continue;
+		qbd_core_set_options(lab_core(lab, id),
+				     lab_node_now(lab, &lab->nodes[id]),
+				     &options);
+		lab_drain(lab, &lab->nodes[id]);
+	}
+	QBD_TRUE(test, lab_lease(lab, leader));
+	lab_isolate(lab, leader, true);
+	for (u32 i = 0; i < 800; i++) {
+		u32 now = lab_leader(lab);
+
+		if (now && now != leader)
+			lab_propose(lab, now);
+		lab_read(lab, leader, QBD_CORE_READ_LEASE);
+		lab_run(lab, 10 * LAB_MS);
+	}
+	QBD_TRUE(test, lab_leader(lab) && lab_leader(lab) != leader);
+	QBD_TRUE(test, !lab->error);
+}
+
 static void a_single_voter_reads_at_once(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(1, 1, 1, NULL, 0);
@@ -218,5 +302,7 @@ QBD_SUITE(core_read,
 	  QBD_CASE(accident_38_the_lease_begins_when_the_round_was_sent),
 	  QBD_CASE(the_shorter_timeout_of_both_sets_the_lease),
 	  QBD_CASE(accident_39_a_paused_leader_serves_nothing_stale),
+	  QBD_CASE(a_promise_outlives_a_change_of_the_timeout),
+	  QBD_CASE(the_timeout_is_lowered_under_a_lease),
 	  QBD_CASE(a_single_voter_reads_at_once),
 	  QBD_CASE(rounds_answered_too_late_do_not_count));

@@ -71,6 +71,9 @@ static void draw(struct simulation *simulation, u64 seed)
 	simulation->fault_rate = 1 + lab_below(lab, 30);
 	simulation->propose_rate = lab_below(lab, 400);
 	simulation->read_rate = lab_below(lab, 100);
+	/* A write of term and vote that takes longer than an election timeout. */
+	if (lab_chance(lab, 128))
+		lab->weather.hard = lab_below(lab, 400) * LAB_MS;
 }
 
 /* The next step of a change of voters, or the first one of a new change. */

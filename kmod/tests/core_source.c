@@ -5,6 +5,7 @@
  */
 #define QBD_CORE_TEST
 
+#include "../core/check.c"
 #include "../core/core.c"
 #include "../core/election.c"
 #include "../core/follower.c"

@@ -46,6 +46,42 @@ static void a_failed_member_vouches_for_nothing(struct qbd_test *test)
 	QBD_EQUAL(test, qbd_core_deadline(core), QBD_NEVER);
 }
 
+/* It went on following the leader it had, and its users waited for that for ever. */
+static void a_stopped_member_follows_who_leads(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+	struct qbd_core_message message;
+	const u64 term = 9;
+
+	solo_heartbeat(2, 5, 1, 0);
+	lab_stop_expected = true;
+	qbd_core_require(core, false);
+	solo_drain();
+	QBD_TRUE(test, solo->flags & QBD_OUT_STOPPED);
+	QBD_EQUAL(test, core->leader, 2);
+	/* Silence makes it forget the leader, not campaign. */
+	solo_tick_after(qbd_core_deadline(core) - solo->now);
+	QBD_EQUAL(test, core->leader, 0);
+	QBD_EQUAL(test, qbd_core_deadline(core), QBD_NEVER);
+	/* The next one it follows, into its term, vouching for nothing. */
+	solo_forget();
+	message = solo_message(QBD_MESSAGE_VOTE_REQUEST, 3, 9);
+	solo_send(&message);
+	QBD_EQUAL(test, core->vote, 0);
+	QBD_EQUAL(test, solo->count, 0);
+	solo_heartbeat(3, 9, 4, 7);
+	QBD_EQUAL(test, core->leader, 3);
+	QBD_EQUAL(test, core->term, 9);
+	QBD_TRUE(test, !(solo->output.flags & QBD_OUT_PERSIST));
+	QBD_EQUAL(test, solo->count, 1);
+	QBD_EQUAL(test, solo_sent(QBD_MESSAGE_HEARTBEAT_REPLY, 3)->flags,
+		  QBD_MESSAGE_FAILED);
+	QBD_EQUAL(test, solo_append(3, 9, 0, 0, 0, &term, 1),
+		  QBD_APPEND_IGNORED);
+	QBD_EQUAL(test, core->trail.last, 0);
+	QBD_EQUAL(test, lab_stops, 1);
+}
+
 static void a_leader_whose_disk_fails_hands_over(struct qbd_test *test)
 {
 	u32 leader;
@@ -185,6 +221,96 @@ static void acks_of_a_filled_member_say_so(struct qbd_test *test)
 		  QBD_MESSAGE_FIT);
 }
 
+static bool would_vote(u32 from, u64 term, u64 index, u64 log_term)
+{
+	struct qbd_core_message message =
+		solo_message(QBD_MESSAGE_PREVOTE_REQUEST, from, term);
+
+	message.index = index;
+	message.log_term = log_term;
+	solo_send(&message);
+	return solo_sent(QBD_MESSAGE_PREVOTE_REPLY, from)->flags &
+	       QBD_MESSAGE_GRANTED;
+}
+
+/*
+ * It refused the only one that could lead because of records that had not counted;
+ * and could not lead itself, nor be filled without a leader.
+ */
+static void a_filled_member_votes_by_what_counted(struct qbd_test *test)
+{
+	static const u64 ones[] = { 1, 1, 1 }, fours[] = { 4, 4 };
+	struct qbd_core *core = solo_start(3, 4, 0, ones, 3);
+	struct qbd_config config;
+
+	lab_config(&config, 3, 3);
+	solo_heartbeat(2, 4, 1, 0);
+	/* The log is still the old one, all of which may have counted. */
+	set_fitness(QBD_MAY_VOTE);
+	solo->now += core->options.election_timeout;
+	QBD_TRUE(test, !would_vote(3, 5, 2, 1));
+	QBD_TRUE(test, would_vote(3, 5, 3, 1));
+	/* It is emptied, and goes on after entry 100 of term 3. */
+	QBD_TRUE(test, qbd_core_log_reset(core, solo->now, 100, 3, &config, 0));
+	solo_append(2, 4, 100, 3, 100, fours, 2);
+	solo_log_durable(102);
+	QBD_TRUE(test, solo_sent(QBD_MESSAGE_APPEND_REPLY, 2)->flags &
+		       QBD_MESSAGE_FILLING);
+	solo->now += core->options.election_timeout;
+	QBD_TRUE(test, !would_vote(3, 5, 99, 3));
+	QBD_TRUE(test, !would_vote(3, 5, 500, 2));
+	QBD_TRUE(test, would_vote(3, 5, 100, 3));
+	/* What it knows to be committed counts, whoever made it so. */
+	solo_append(2, 4, 102, 4, 101, NULL, 0);
+	solo->now += core->options.election_timeout;
+	QBD_TRUE(test, !would_vote(3, 5, 100, 3));
+	QBD_TRUE(test, would_vote(3, 5, 101, 4));
+	/* Filled, all of it does; also if it was to be filled again now. */
+	set_fitness(QBD_MAY_VOTE | QBD_MAY_LEAD | QBD_COUNTS);
+	QBD_TRUE(test, !would_vote(3, 5, 101, 4));
+	set_fitness(QBD_MAY_VOTE);
+	QBD_TRUE(test, !would_vote(3, 5, 101, 4));
+	QBD_TRUE(test, would_vote(3, 5, 102, 4));
+}
+
+/* The same with disks: 1 streams to 3, which is being filled; 2 is cut off. */
+static void a_filled_member_helps_to_elect(struct qbd_test *test)
+{
+	for (u32 run = 0; run < 20; run++) {
+		u32 leader, whole, filled;
+
+		lab_setup(lab, 3, 3, 4000 + run);
+		lab_boot_all(lab);
+		leader = lab_run_to_leader(lab, 0);
+		whole = leader % 3 + 1;
+		filled = 6 - leader - whole;
+		lab_run(lab, 200 * LAB_MS);
+		lab_crash(lab, filled);
+		for (u32 i = 0; i < 100; i++)
+			lab_propose(lab, leader);
+		lab_run(lab, LAB_S);
+		lab_compact(lab, leader, 90);
+		lab_boot(lab, filled);
+		while (!lab->nodes[filled].disk.filling)
+			QBD_TRUE(test, lab_step(lab));
+		lab_cut(lab, leader, whole, true);
+		lab_propose(lab, leader);
+		lab_propose(lab, leader);
+		lab_run(lab, 10 * LAB_MS);
+		QBD_TRUE(test, lab->nodes[filled].written >
+			       lab->nodes[whole].last);
+		/* And also after a restart. */
+		if (run & 1)
+			lab_crash(lab, filled);
+		lab_crash(lab, leader);
+		if (run & 1)
+			lab_boot(lab, filled);
+		QBD_TRUE(test, lab->nodes[filled].disk.filling);
+		QBD_EQUAL(test, lab_run_to_leader(lab, 0), whole);
+		QBD_TRUE(test, !lab->error);
+	}
+}
+
 static void a_leader_that_may_not_lead_hands_over(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
@@ -233,6 +359,7 @@ static void crash_at_every_step(struct qbd_test *test)
 
 QBD_SUITE(core_storage,
 	  QBD_CASE(a_failed_member_vouches_for_nothing),
+	  QBD_CASE(a_stopped_member_follows_who_leads),
 	  QBD_CASE(a_leader_whose_disk_fails_hands_over),
 	  QBD_CASE(accident_28_a_leader_with_a_hung_disk_is_replaced),
 	  QBD_CASE(accident_28_a_slow_disk_that_moves_is_no_reason),
@@ -240,5 +367,7 @@ QBD_SUITE(core_storage,
 	  QBD_CASE(a_hung_hard_state_elects_nobody),
 	  QBD_CASE(accident_41_a_damaged_log_does_not_vote),
 	  QBD_CASE(acks_of_a_filled_member_say_so),
+	  QBD_CASE(a_filled_member_votes_by_what_counted),
+	  QBD_CASE(a_filled_member_helps_to_elect),
 	  QBD_CASE(a_leader_that_may_not_lead_hands_over),
 	  QBD_CASE(crash_at_every_step));

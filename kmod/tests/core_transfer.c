@@ -148,6 +148,35 @@ static void accident_11_no_lease_after_timeout_now(struct qbd_test *test)
 	QBD_TRUE(test, qbd_core_lease_valid(core, solo->now));
 }
 
+/*
+ * The transfer to 2 is given up, one to 3 begun. The answer of 3 gave the lease back
+ * while the first TIMEOUT_NOW could still reach 2.
+ */
+static void accident_11_each_target_has_its_barrier(struct qbd_test *test)
+{
+	struct qbd_core *core = lead();
+	u64 first, second;
+
+	QBD_EQUAL(test, transfer(2), QBD_TRANSFER_STARTED);
+	first = solo_sent(QBD_MESSAGE_TIMEOUT_NOW, 2)->round;
+	for (u32 i = 0; i < 4; i++) {
+		solo_tick_after(core->options.heartbeat);
+		solo_round_ack(3, core->round, 1);
+	}
+	QBD_EQUAL(test, core->transfer_to, 0);
+	/* That 2 may be dead does not keep leadership from moving elsewhere. */
+	QBD_EQUAL(test, transfer(3), QBD_TRANSFER_STARTED);
+	second = solo_sent(QBD_MESSAGE_TIMEOUT_NOW, 3)->round;
+	QBD_TRUE(test, second > first);
+	solo_tick_after(core->options.heartbeat);
+	solo_round_ack(3, second + 1, 1);
+	QBD_TRUE(test, !qbd_core_lease_valid(core, solo->now));
+	solo_round_ack(2, first, 1);
+	QBD_TRUE(test, !qbd_core_lease_valid(core, solo->now));
+	solo_round_ack(2, first + 1, 1);
+	QBD_TRUE(test, qbd_core_lease_valid(core, solo->now));
+}
+
 static struct qbd_core_message timeout_now(u32 from, u64 term, u64 round)
 {
 	struct qbd_core_message message =
@@ -244,6 +273,7 @@ QBD_SUITE(core_transfer,
 	  QBD_CASE(a_transfer_that_cannot_be_is_refused),
 	  QBD_CASE(proposals_stop_for_the_last_round_trip_only),
 	  QBD_CASE(accident_11_no_lease_after_timeout_now),
+	  QBD_CASE(accident_11_each_target_has_its_barrier),
 	  QBD_CASE(accident_11_a_late_timeout_now_is_void),
 	  QBD_CASE(a_forced_request_overrides_the_leader),
 	  QBD_CASE(an_unfit_member_ignores_timeout_now),
