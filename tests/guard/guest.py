@@ -82,7 +82,7 @@ def disturb(cluster, kind):
              "status=none"])
     if kind == "packets":
         # No faster: below 10 ms ping spins until it is time, which virtual time never is.
-        run(["ping", "-q", "-c", "200", "-i", "0.02", "10.0.0.1"], netns="m2")
+        run(["ping", "-q", "-c", "100", "-i", "0.02", "10.0.0.1"], netns="m2")
 
 
 def write_deep(cluster, leader, depth):
