@@ -189,7 +189,7 @@ void qbd_core_start(struct qbd_core *core, u64 now)
 	core->commit = qbd_max(core->commit, core->trail.base_index);
 	core->durable = core->trail.last;
 	core->matched = core->commit;
-	core->uncounted = !(core->fitness & QBD_COUNTS);
+	core->uncounted = !(core->fitness & (QBD_COUNTS | QBD_LOG_COUNTED));
 	/*
 	 * Entries may have reached the disk before the hard state of their term
 	 * (accident 23); nothing was said in that term then. It is entered now.
@@ -491,7 +491,7 @@ void qbd_core_set_fitness(struct qbd_core *core, u64 now, u32 fitness)
 
 	qbd_event_begin(core, now);
 	core->fitness = fitness;
-	if (fitness & QBD_COUNTS)
+	if (fitness & (QBD_COUNTS | QBD_LOG_COUNTED))
 		core->uncounted = false;
 	if (!core->started)
 		return;

@@ -404,6 +404,7 @@ enum qbd_core_role {
 #define QBD_MAY_VOTE	0x01	/* clear: the end of the log is unknown (damaged) */
 #define QBD_MAY_LEAD	0x02	/* clear: damaged, being filled, disk too slow */
 #define QBD_COUNTS	0x04	/* clear: being filled; acks do not count for commit */
+#define QBD_LOG_COUNTED	0x08	/* set, with COUNTS clear: what is in the log counted */
 
 /* ---- output ------------------------------------------------------------- */
 
@@ -815,15 +816,15 @@ void qbd_core_storage_failed(struct qbd_core *core, u64 now);
  * qbd_core_set_fitness() - what this member is allowed
  * @core: core
  * @now: current time
- * @fitness: QBD_MAY_VOTE, QBD_MAY_LEAD, QBD_COUNTS
+ * @fitness: QBD_MAY_VOTE, QBD_MAY_LEAD, QBD_COUNTS, QBD_LOG_COUNTED
  *
  * A leader that loses MAY_LEAD hands over if anyone can take over.
  * May be called between init and start.
  *
  * COUNTS is taken away before the log is emptied to be filled, so that nothing
  * which leaves afterwards counts, and comes back when the data is whole, durably.
- * A member that starts without it must have such a log. The core relies on this
- * when it votes: see Documentation/consensus.rst.
+ * A member that starts without it must have such a log, or say LOG_COUNTED until it
+ * is emptied. The core relies on this when it votes: see Documentation/consensus.rst.
  */
 void qbd_core_set_fitness(struct qbd_core *core, u64 now, u32 fitness);
 

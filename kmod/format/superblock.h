@@ -100,6 +100,11 @@ enum qbd_state_flags {
 	 * (accident 34). It neither votes nor leads.
 	 */
 	QBD_STATE_NEW		= 1 << 3,
+	/*
+	 * With FILLING: it is filled because its extent table was lost. Its log is
+	 * what it was, and what is in it was acknowledged and counted.
+	 */
+	QBD_STATE_LOG_KEPT	= 1 << 4,
 };
 
 /**

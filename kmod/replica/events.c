@@ -110,6 +110,8 @@ void qbd_replica_update_fitness(struct qbd_replica *replica)
 		fitness &= ~(QBD_MAY_VOTE | QBD_MAY_LEAD);
 	if (qbd_replica_filling(replica))
 		fitness &= ~(QBD_MAY_LEAD | QBD_COUNTS);
+	if (replica->fill.log_kept)
+		fitness |= QBD_LOG_COUNTED;
 	if (replica->read_failed)
 		fitness &= ~QBD_MAY_LEAD;
 	if (replica->noop_index && replica->told_role != QBD_ROLE_LEADER)

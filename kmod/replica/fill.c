@@ -462,6 +462,10 @@ void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 		qbd_net_disconnect(replica->network, peer, reason);
 		return;
 	}
+	/* Newer than what this leader said it has: it is said again in a second. */
+	if (!qbd_core_may_reset_config(replica->core, le64_to_cpu(reset->index),
+				       le64_to_cpu(reset->membership.index)))
+		return;
 	abort_round(replica);
 	/*
 	 * Nothing of the filling is under way in these. While it catches up the
@@ -498,6 +502,7 @@ void qbd_fill_reset_durable(struct qbd_replica *replica, u64 index)
 		return;
 	if (WARN_ON_ONCE(fill->step != QBD_FILL_RESETTING || index != fill->start_index))
 		return;
+	fill->log_kept = false;
 	qbd_config_from_layout(&config, &fill->membership);
 	if (!qbd_core_log_reset(replica->core, replica->now, index, fill->start_term,
 				&config, le64_to_cpu(fill->membership.index))) {
@@ -633,6 +638,7 @@ void qbd_fill_durable(struct qbd_replica *replica)
 		}
 	} else if (fill->step == QBD_FILL_FINISHING) {
 		fill->step = QBD_FILL_NONE;
+		fill->log_kept = false;
 		fill->event_at = 0;
 		qbd_notice(replica, "filled: the data is complete up to %llu",
 			   qbd_store_applied_index(replica->store));

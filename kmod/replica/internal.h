@@ -153,6 +153,7 @@ enum qbd_fill_step {
 /**
  * struct qbd_fill_target - this member being filled
  * @step: see there
+ * @log_kept: the log was not emptied (yet): what is in it counted
  * @base_index: the data not yet filled is that of this index
  * @start_index: the log goes on after it
  * @start_term: its term
@@ -175,6 +176,7 @@ enum qbd_fill_step {
  */
 struct qbd_fill_target {
 	enum qbd_fill_step step;
+	bool log_kept;
 	u64 base_index;
 	u64 start_index;
 	u64 start_term;

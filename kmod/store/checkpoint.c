@@ -129,7 +129,7 @@ static void compose_next(struct qbd_store *store)
 		next->fill_cursor = store->fill.cursor;
 		next->fill_through_index = store->fill.through_index;
 		if (store->fill.finish)
-			next->flags &= ~QBD_STATE_FILLING;
+			next->flags &= ~(QBD_STATE_FILLING | QBD_STATE_LOG_KEPT);
 	}
 }
 

@@ -79,6 +79,7 @@ static void reset_now(struct qbd_store *store)
 	fill->changed = false;
 
 	disk->flags |= QBD_STATE_FILLING;
+	disk->flags &= ~QBD_STATE_LOG_KEPT;
 	disk->fill_index = index;
 	disk->fill_term = fill->reset_term;
 	disk->fill_cursor = 0;

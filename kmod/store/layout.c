@@ -219,7 +219,7 @@ enum qbd_block_verdict qbd_state_check(const void *block, u64 position,
 				       const char **reason)
 {
 	const u32 known = QBD_STATE_FILLING | QBD_STATE_CLEAN | QBD_STATE_FAILED |
-			  QBD_STATE_NEW;
+			  QBD_STATE_NEW | QBD_STATE_LOG_KEPT;
 	enum qbd_block_verdict verdict;
 	const char *membership;
 

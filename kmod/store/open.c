@@ -324,6 +324,7 @@ static void fill_recovered(struct qbd_store *store, const struct qbd_scan *scan,
 		.commit_index = min(scan->commit_index, scan->last_index),
 		.applied_index = disk->applied_index,
 		.filling = store->fill.active,
+		.log_kept = disk->flags & QBD_STATE_LOG_KEPT,
 		.fill_base_index = disk->fill_base_index,
 		.fill_index = disk->fill_index,
 		.fill_cursor = disk->fill_cursor,
@@ -565,7 +566,9 @@ static void extents_lost(struct qbd_store *store, u64 blocks)
 		"the data will be copied from another member");
 	if (qbd_store_alone(store))
 		return;
-	disk->flags |= QBD_STATE_FILLING;
+	/* What it is filled for anyhow leaves the log as it is, emptied or not. */
+	if (!(disk->flags & QBD_STATE_FILLING))
+		disk->flags |= QBD_STATE_FILLING | QBD_STATE_LOG_KEPT;
 	disk->fill_base_index = 0;
 	disk->fill_index = disk->applied_index;
 	disk->fill_term = disk->applied_term;

@@ -66,6 +66,7 @@ struct qbd_store_identity {
  * @commit_index: highest index known committed, <= @last_index unless @damaged
  * @applied_index: data area holds everything up to it
  * @filling: data was being filled when the member went down: may not lead
+ * @log_kept: @filling, and the log was not emptied for it: what is in it counted
  * @fill_base_index: see struct qbd_state_block
  * @fill_index: likewise
  * @fill_cursor: likewise
@@ -89,6 +90,7 @@ struct qbd_store_recovered {
 	u64 commit_index;
 	u64 applied_index;
 	bool filling;
+	bool log_kept;
 	u64 fill_base_index;
 	u64 fill_index;
 	u64 fill_cursor;

@@ -8,6 +8,8 @@ struct solo the_solo;
 
 static struct solo *const solo = &the_solo;
 
+u32 solo_fitness = QBD_MAY_VOTE | QBD_MAY_LEAD | QBD_COUNTS;
+
 struct qbd_core *solo_start_config(const struct qbd_config *config, u64 term,
 				   u32 vote, const u64 *terms, u32 count)
 {
@@ -29,6 +31,7 @@ struct qbd_core *solo_start_config(const struct qbd_config *config, u64 term,
 
 		qbd_core_restore_entry(&solo->core, &entry);
 	}
+	qbd_core_set_fitness(&solo->core, solo->now, solo_fitness);
 	qbd_core_start(&solo->core, solo->now);
 	solo_drain();
 	return &solo->core;

@@ -23,6 +23,9 @@ struct solo {
 
 extern struct solo the_solo;
 
+/* What solo_start() starts with; put back what was there. */
+extern u32 solo_fitness;
+
 /*
  * Member 1 of @voters with hard state and a log of one entry per term given, all
  * durable; the guard after the start is over. Returns the core.

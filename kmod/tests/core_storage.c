@@ -273,6 +273,24 @@ static void a_filled_member_votes_by_what_counted(struct qbd_test *test)
 	QBD_TRUE(test, would_vote(3, 5, 102, 4));
 }
 
+/* Filled because it lost its extent table, not its log: all of that may have counted. */
+static void a_filled_member_votes_by_the_log_it_kept(struct qbd_test *test)
+{
+	static const u64 ones[] = { 1, 1, 1 };
+	const u32 ordinary = solo_fitness;
+	struct qbd_core *core;
+
+	for (u32 kept = 0; kept < 2; kept++) {
+		solo_fitness = QBD_MAY_VOTE | (kept ? QBD_LOG_COUNTED : 0);
+		core = solo_start(3, 4, 0, ones, 3);
+		solo_fitness = ordinary;
+		solo_heartbeat(2, 4, 1, 0);
+		solo->now += core->options.election_timeout;
+		QBD_EQUAL(test, !!would_vote(3, 5, 2, 1), !kept);
+		QBD_TRUE(test, would_vote(3, 5, 3, 1));
+	}
+}
+
 /* The same with disks: 1 streams to 3, which is being filled; 2 is cut off. */
 static void a_filled_member_helps_to_elect(struct qbd_test *test)
 {
@@ -368,6 +386,7 @@ QBD_SUITE(core_storage,
 	  QBD_CASE(accident_41_a_damaged_log_does_not_vote),
 	  QBD_CASE(acks_of_a_filled_member_say_so),
 	  QBD_CASE(a_filled_member_votes_by_what_counted),
+	  QBD_CASE(a_filled_member_votes_by_the_log_it_kept),
 	  QBD_CASE(a_filled_member_helps_to_elect),
 	  QBD_CASE(a_leader_that_may_not_lead_hands_over),
 	  QBD_CASE(crash_at_every_step));

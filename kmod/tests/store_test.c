@@ -320,6 +320,7 @@ static void damaged_records_after_a_reset(struct kunit *test)
 	store_rig_cut(rig);
 	KUNIT_ASSERT_EQ(test, store_rig_try_open(rig), 0);
 	KUNIT_EXPECT_TRUE(test, rig->recovered.filling);
+	KUNIT_EXPECT_FALSE(test, rig->recovered.log_kept);
 	KUNIT_EXPECT_TRUE(test, rig->recovered.damaged);
 	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 8);
 	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 10);
@@ -568,6 +569,7 @@ static void a_lost_table_is_filled_whatever_happens(struct kunit *test)
 			store_rig_cut(rig);
 		KUNIT_ASSERT_EQ(test, store_rig_try_open(rig), 0);
 		KUNIT_EXPECT_TRUE_MSG(test, rig->recovered.filling, "cut after %u", cut);
+		KUNIT_EXPECT_TRUE_MSG(test, rig->recovered.log_kept, "cut after %u", cut);
 		store_rig_destroy(rig);
 	}
 }

@@ -135,6 +135,7 @@ static void state_fields(struct json_object *object, const struct qbd_state_bloc
 	qbdadm_json_bool(object, "clean", flags & QBD_STATE_CLEAN);
 	qbdadm_json_bool(object, "new", flags & QBD_STATE_NEW);
 	qbdadm_json_bool(object, "filling", flags & QBD_STATE_FILLING);
+	qbdadm_json_bool(object, "log_kept", flags & QBD_STATE_LOG_KEPT);
 	qbdadm_json_bool(object, "failed", flags & QBD_STATE_FAILED);
 	qbdadm_json_number(object, "durable_index", le64_to_cpu(state->durable_index));
 	qbdadm_json_number(object, "commit_index", le64_to_cpu(state->commit_index));
