@@ -50,13 +50,14 @@ static void arm_timer(struct qbd_replica *replica)
 		when = min(when, replica->later_at);
 	if (replica->moving)
 		when = min(when, replica->moving_deadline);
-	if (when == replica->timer_armed)
+	/*
+	 * One that fires too early costs a pass that finds nothing. Each heartbeat puts
+	 * the end of a follower's patience off, and to set the timer anew costs more.
+	 */
+	if (when == QBD_NEVER || (replica->timer_armed && replica->timer_armed <= when))
 		return;
 	replica->timer_armed = when;
-	if (when == QBD_NEVER)
-		hrtimer_try_to_cancel(&replica->timer);
-	else
-		hrtimer_start(&replica->timer, ns_to_ktime(when), HRTIMER_MODE_ABS_SOFT);
+	hrtimer_start(&replica->timer, ns_to_ktime(when), HRTIMER_MODE_ABS_SOFT);
 }
 
 /* ---- commands ----------------------------------------------------------- */

@@ -29,6 +29,7 @@ REST_SECONDS = 10       # all is applied then, and checkpointed
 RECORD_BYTES = 8192     # header and data of a 4 KiB write in the log
 APPEND_BYTES_MAX = 4096 + 400
 SMALL_FRAME_MAX = 200   # heartbeats, acknowledgements, pings
+SWITCHES_PER_HEARTBEAT = 32    # of three members together, to and fro
 LATENCY_MAX = 1.01
 DEPTH = 32              # writes under way at once
 DEEP_WRITES = 640
@@ -47,9 +48,15 @@ def read_link(member):
     return {"packets": json.loads(output)[0]["stats64"]["tx"]["packets"]}
 
 
+def switches():
+    """Times that this kernel, with all members, ran something else than before."""
+    with open("/proc/stat") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("ctxt "))
+
+
 def snapshot(cluster):
     """All counters of all members, and the time."""
-    found = {"ns": time.monotonic_ns()}
+    found = {"ns": time.monotonic_ns(), "switches": switches()}
     for member in cluster.members:
         status = member.status()
         found[member.number] = {
@@ -254,8 +261,15 @@ def idle_wire(idle, heartbeat, **_):
                                           (sent, one, other, IDLE_SECONDS))
 
 
+def idle_switches(idle, heartbeat, **_):
+    """idle: little is run for each heartbeat"""
+    most = SWITCHES_PER_HEARTBEAT * heartbeats(idle, heartbeat)[1]
+    assert idle["switches"] <= most, ("%d switches in %d s, at most %d" %
+                                      (idle["switches"], IDLE_SECONDS, most))
+
+
 CHECKS = (latency, log_writes, group_commit, flushes, data_writes, disk_bytes, wire,
-          packets, idle_disk, idle_wire)
+          packets, idle_disk, idle_wire, idle_switches)
 
 # What is done besides, in the namespace of member 2 or to its disk, and who must notice.
 PERTURBATIONS = {
@@ -264,7 +278,7 @@ PERTURBATIONS = {
     "one by one": ("no two writes at once", {group_commit}),
     "flush": ("somebody flushes the disk", {flushes, idle_disk}),
     "disk": ("somebody writes to the disk", {disk_bytes, idle_disk}),
-    "heartbeat": ("five times as many heartbeats", {wire, idle_wire}),
+    "heartbeat": ("five times as many heartbeats", {wire, idle_wire, idle_switches}),
     "packets": ("a flood of pings", {packets}),
 }
 
