@@ -28,7 +28,8 @@ declare -A group=(
 	[uml]="python3 busybox-static kmod iproute2 nftables ethtool dmsetup fio iputils-ping
 		e2fsprogs xfsprogs btrfs-progs procps"
 	[qemu]="python3 qemu-system-x86 nbdkit busybox-static cpio xz-utils kmod procps
-		iproute2 nftables fio e2fsprogs xfsprogs btrfs-progs"
+		iproute2 nftables iputils-ping ethtool dmsetup fio e2fsprogs xfsprogs
+		btrfs-progs"
 	[bench]="gnuplot-nox python3"
 	[doc]="mandoc python3-docutils python3-yaml"
 )
