@@ -97,20 +97,28 @@ static void full_log(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+static bool room_for_200(struct store_rig *rig)
+{
+	return qbd_store_has_room(rig->store, 200);
+}
+
 /* Only large records: the ring is full of blocks, not of records. */
 static void full_ring(struct kunit *test)
 {
 	struct store_rig *rig = begin(test);
 	struct qbd_store_status status;
-	u32 i;
+	u32 full = 0;
 
-	for (i = 0; i < 40; i++) {
+	while (rig->last_index < 60 && test->status != KUNIT_FAILURE) {
 		append_writes(rig, 3, 200);
 		qbd_store_status(rig->store, &status);
 		KUNIT_EXPECT_LE(test, status.log_used_bytes, status.log_bytes);
+		full += !room_for_200(rig);
 		commit_all(rig);
+		/* Applied is not reclaimed yet: that takes a checkpoint. */
+		store_rig_wait(rig, room_for_200);
 	}
-	KUNIT_EXPECT_GE(test, rig->last_index, 60);
+	KUNIT_EXPECT_GT(test, full, 0);
 	store_rig_check_all(rig);
 	store_rig_stop(rig);
 	store_rig_open(rig);
