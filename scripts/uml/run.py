@@ -212,6 +212,7 @@ class Console:
         self.judging = True
         self.bad = []
         self.ended = None
+        self.powered_down = False
 
     def console(self, data):
         self.log.write(data)
@@ -226,6 +227,8 @@ class Console:
         match = re.search(r"qbd-uml: command ended with status (\d+)$", line)
         if match:
             self.ended = int(match.group(1))
+        if line.endswith("reboot: Power down"):
+            self.powered_down = True
         if self.judging and BAD_LINES.search(line) and not any(e.search(line) for e in self.expect):
             self.bad.append(line)
 
@@ -282,6 +285,17 @@ def stream(uml, pipes, console, deadline, work):
     return not asked
 
 
+def ended_by_itself(console, uml):
+    """It powered off, and did not crash before.
+
+    When the kernel has said so as its last word it still has to take down its signal
+    handlers and timers, as a program of the host. A signal that comes in between, on a
+    busy host, aborts that program: no matter, it is over.
+    """
+    return uml.returncode == 0 or \
+        console.powered_down and uml.returncode == -signal.SIGABRT
+
+
 def judge_run(console, uml, in_time, timeout, result):
     status_path = os.path.join(result, "status")
     try:
@@ -298,7 +312,7 @@ def judge_run(console, uml, in_time, timeout, result):
         say("the kernel log holds %d bad lines; log: %s" % (len(console.bad),
                                                            console.path))
         return EXIT_LOG
-    if status is None or console.ended != status or uml.returncode != 0:
+    if status is None or console.ended != status or not ended_by_itself(console, uml):
         say("the guest died (status %s) without saying how the command ended; log: %s"
             % (uml.returncode, console.path))
         return EXIT_DIED
