@@ -44,7 +44,8 @@
  *                         it has everything up to D again (accidents 27, 40, 41)
  *   b > A      D < b      cannot be read, or a block behind it cannot: DAMAGED up
  *                         to b: a power cut leaves a block old, new or mixed, but
- *                         readable; the fault may hide an acknowledged record
+ *                         readable; the fault may hide an acknowledged record.
+ *                         (A member without others: only if it is b itself)
  *   b > A      D < b      otherwise: a torn tail, never acknowledged: dropped
  *
  * D is about this disk's own acknowledgment. Commit indexes prove nothing here: a
