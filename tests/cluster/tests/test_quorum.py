@@ -127,6 +127,8 @@ def forced_down_frees_everybody():
         member.wait("requests wait", waits)
         reader = Child(lambda report: direct_read(device, 0, 4096))
         syncer = Child(lambda report: run(["sync"]))
+        for writer in writers:
+            writer.believe_until_now()
         member.down("--force")
         for child in (reader, syncer, *[writer.child for writer in writers]):
             child.kill()
