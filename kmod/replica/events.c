@@ -153,7 +153,12 @@ static void check_progress(struct qbd_replica *replica)
 	u64 grace = (u64)max(replica->settings.no_quorum_grace_ms, QBD_STUCK_MS) *
 		    NSEC_PER_MSEC;
 	u64 oldest = qbd_io_oldest(replica);
-	u64 since = max(oldest, replica->progress_at);
+	u64 since;
+
+	/* This host slept, or had no time for us: nobody else is to blame for that. */
+	if (replica->now - replica->passed_at > grace / 2)
+		replica->progress_at = replica->now;
+	since = max(oldest, replica->progress_at);
 
 	if (oldest == U64_MAX)
 		return;

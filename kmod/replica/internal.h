@@ -279,6 +279,7 @@ struct qbd_replica {
 
 	struct qbd_settings settings;
 	u64 now;			/* boottime, at the start of the pass */
+	u64 passed_at;			/* of the pass before */
 
 	/* membership: configs[0] is at or before the log's base */
 	u32 config_count;

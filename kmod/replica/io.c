@@ -128,6 +128,14 @@ void qbd_io_hold(struct qbd_io *io)
 {
 	struct qbd_replica *replica = io->replica;
 
+	/*
+	 * Whoever waits before it may wait for these pages. (The pages of others' reads
+	 * and writes are no hindrance: nobody's reads wait behind others'.)
+	 */
+	if (io->local && io->data) {
+		qbd_buffer_free(io->data);
+		io->data = NULL;
+	}
 	list_move_tail(&io->list, io->kind == QBD_REQUEST_READ ? &replica->reads :
 		       &replica->writes);
 }

@@ -294,6 +294,7 @@ void qbd_replica_work(struct work_struct *work)
 	 */
 	if (replica->phase < QBD_PHASE_STOPPING)
 		qbd_net_mark(replica->network);
+	replica->passed_at = replica->now;
 	replica->now = ktime_get_boottime_ns();
 	if (replica->later_at && replica->now >= replica->later_at)
 		replica->later_at = 0;

@@ -199,7 +199,11 @@ void qbd_write_noop(struct qbd_replica *replica)
 		return;
 	if (!qbd_store_has_room_at(replica->store, index, 0, 0))
 		return;
-	record = qbd_record_alloc(replica->pool, QBD_POOL_APPEND, 0, 0, false);
+	/*
+	 * Whatever there is: all that is not committed waits for it, and holds all the
+	 * memory there is.
+	 */
+	record = qbd_record_alloc(replica->pool, QBD_POOL_FORWARD, 0, 0, false);
 	if (!record)
 		return;
 	qbd_record_seal(record, replica->uuid, QBD_RECORD_NOOP, index, replica->noop_term,

@@ -22,12 +22,20 @@
 /*
  * Can this disk refuse a bio instead of waiting, wherever it would wait? Asked each
  * time: a device-mapper table can be replaced while it is in use.
+ *
+ * A disk without tags of its own is made of others. One of them may refuse its part of
+ * a flush when another has failed, and what is reported may be either; submitted again
+ * the flush succeeds, and nobody hears of what was lost (accident 43). So a flush is not
+ * offered to be refused there.
  */
-static bool may_refuse(struct block_device *bdev)
+static bool may_refuse(struct block_device *bdev, blk_opf_t operation)
 {
 	const struct blk_mq_tag_set *tags = bdev_get_queue(bdev)->tag_set;
 
-	return bdev_nowait(bdev) && !(tags && tags->flags & BLK_MQ_F_BLOCKING);
+	if (!bdev_nowait(bdev))
+		return false;
+	return tags ? !(tags->flags & BLK_MQ_F_BLOCKING) :
+		      !(operation & (REQ_PREFLUSH | REQ_FUA));
 }
 
 static void bio_end_io(struct bio *bio);
@@ -155,7 +163,7 @@ void qbd_bio_submit(struct qbd_bio *bio)
 	bio->iter = bio->bio.bi_iter;
 	bio->operation = bio->bio.bi_opf;
 	/* Those that wait already are first. */
-	if (atomic_read(&store->postponed_count) || !may_refuse(store->bdev)) {
+	if (atomic_read(&store->postponed_count) || !may_refuse(store->bdev, bio->operation)) {
 		postpone(bio);
 		return;
 	}

@@ -262,6 +262,15 @@ static void adopt_scan(struct qbd_store *store, const struct qbd_scan *scan)
 	log->commit_index = store->applied_index;
 	log->generation = disk->log_generation;
 	log->truncated_index = disk->truncated_index;
+	/*
+	 * Where the truncations cut that the state block does not know of is not known
+	 * either. It is as if the log was cut at its end once more: all of it stays, and
+	 * what the next one cuts off is older than that.
+	 */
+	if (scan->generation > disk->log_generation) {
+		log->generation = scan->generation + 1;
+		log->truncated_index = scan->last_index + 1;
+	}
 	if (scan->from_applied) {
 		disk->log_first_index = log->first_index;
 		disk->log_first_position = log->first_position;

@@ -298,6 +298,10 @@ static void take_record(struct qbd_scan *scan)
 	u64 commit = le64_to_cpu(header->local.commit_index);
 
 	scan->ops->found(scan->context, header, scan->next_position);
+	scan->members_changed |= le16_to_cpu(header->shared.kind) ==
+				 QBD_RECORD_MEMBERSHIP;
+	if (scan->generation < le64_to_cpu(header->local.generation))
+		scan->generation = le64_to_cpu(header->local.generation);
 	if (scan->commit_index < commit)
 		scan->commit_index = commit;
 	scan->last_index++;
@@ -326,7 +330,8 @@ static void begin_at(struct qbd_scan *scan, u64 index, u64 term, u32 chain, u64 
 static void search_proof(struct qbd_scan *scan)
 {
 	const char *reason = scan->reason;
-	bool alone = le32_to_cpu(scan->state->membership.count) == 1;
+	bool alone = le32_to_cpu(scan->state->membership.count) == 1 &&
+		     !scan->members_changed;
 	bool bad_unreadable = scan->unreadable;
 	bool unreadable = bad_unreadable;
 	u64 bad = scan->bad_index;
@@ -370,6 +375,8 @@ void qbd_recovery_scan(struct qbd_scan *scan)
 	bool clean = state->flags & QBD_STATE_CLEAN;
 
 	scan->from_applied = false;
+	scan->members_changed = false;
+	scan->generation = state->log_generation;
 	scan->damaged_through = 0;
 	scan->commit_index = state->commit_index;
 	begin_at(scan, state->log_first_index - 1, state->log_previous_term,

@@ -93,6 +93,8 @@ enum qbd_log_verdict {
  * @commit_index: highest index known committed, not capped
  * @bad_index: the record at which the log was found to end
  * @damaged_through: highest index known to have been acknowledged, if damaged
+ * @generation: newest truncation that is known of: the state block's, or a record's
+ * @members_changed: there are configurations in the log
  * @reason: what is wrong with the record at @bad_index
  * @unreadable: the block looked at last could not be read
  * @header: copy of the header being looked at
@@ -120,6 +122,8 @@ struct qbd_scan {
 	u64 commit_index;
 	u64 bad_index;
 	u64 damaged_through;
+	u64 generation;
+	bool members_changed;
 	const char *reason;
 	/* its own */
 	bool unreadable;

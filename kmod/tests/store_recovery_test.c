@@ -478,6 +478,7 @@ static void a_truncated_tail_is_forgotten(struct qbd_test *test)
 	ring->state.truncated_index = 0;
 	scan();
 	QBD_EQUAL(test, ring->scan.last_index, 16);
+	QBD_EQUAL(test, ring->scan.generation, 1);
 	ring->state.log_generation = 1;
 	ring->state.truncated_index = 15;
 	block_at(ring->positions[16] + 1)[7] ^= 1;

@@ -7,7 +7,7 @@ from lib import filesystem
 from lib.cluster import Cluster, refused
 from lib.filesystem import Mount
 from lib.registry import test
-from lib.shell import SLOWNESS
+from lib.shell import SLOWNESS, run
 from lib.workload import Child, Reader, Writer, direct_read, direct_write
 
 
@@ -265,6 +265,26 @@ def leader_disk_hangs():
             writer.wait_for(20)
             writer.stop()
             writer.verify(device)
+
+
+@test("failover", timeout=90)
+def deep_reads_while_leadership_comes_and_goes():
+    """Reads that wait for memory, for the disk and for leadership: all of them end."""
+    with Cluster(3, up=("--memory", "8M"), disk_ns=2000000) as cluster:
+        leader = cluster.leader()
+        reads = Child(lambda report: run(
+            ["fio", "--name=reads", "--filename=" + leader.device, "--thread",
+             "--direct=1", "--clocksource=clock_gettime", "--ioengine=io_uring",
+             "--iodepth=64", "--rw=randrw", "--rwmixwrite=10", "--bs=256k",
+             "--size=32M", "--io_size=96M", "--output-format=terse"], timeout=80))
+        for _ in range(8):
+            done = leader.status().reads
+            leader.wait("some are done", lambda s: s.reads > done + 5 or reads.ended())
+            cluster.network.isolate(leader.number)
+            leader.wait("it has lost its leadership", lambda s: s.role != "leader")
+            cluster.network.heal()
+            cluster.wait_leader()
+        reads.wait(80)
 
 
 @test("failover")
