@@ -643,11 +643,64 @@ static void hung_disk(struct kunit *test)
 	qbd_store_status(rig->store, &status);
 	KUNIT_EXPECT_GT(test, status.oldest_write_ns, 0);
 	/* We are here although there was no tag left for most of it. */
-	KUNIT_EXPECT_GT(test, rig->disk->refused, 0);
+	KUNIT_EXPECT_GT(test, atomic_read(&rig->store->postponed_count), 0);
 	test_disk_hang(rig->disk, false);
 	store_rig_stop(rig);
 	store_rig_open(rig);
 	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 203);
+	store_rig_check_all(rig);
+	store_rig_destroy(rig);
+}
+
+#define READS	16
+
+static u32 reads_done;
+
+static void one_read_done(struct qbd_store_read *read)
+{
+	reads_done += !read->error;
+}
+
+static bool all_are_read(struct store_rig *rig)
+{
+	return reads_done == READS;
+}
+
+/* More reads than a disk that hangs has tags: nobody waits, and all are answered. */
+static void reads_without_tags(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	struct qbd_store_read *reads;
+	struct bio_vec *bvecs;
+	u32 i;
+
+	reads = kunit_kcalloc(test, READS, sizeof(*reads), GFP_KERNEL);
+	bvecs = kunit_kcalloc(test, READS, sizeof(*bvecs), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, reads);
+	KUNIT_ASSERT_NOT_NULL(test, bvecs);
+	append_writes(rig, READS, 1);
+	commit_all(rig);
+	store_rig_wait(rig, is_idle_checkpointed);
+	test_disk_hang(rig->disk, true);
+	rig->disk->refused = 0;
+	reads_done = 0;
+	for (i = 0; i < READS; i++) {
+		bvec_set_page(&bvecs[i], alloc_page(GFP_KERNEL), QBD_BLOCK_SIZE, 0);
+		reads[i] = (struct qbd_store_read){
+			.block = i, .count = 1, .bvecs = &bvecs[i], .bvec_count = 1,
+			.done = one_read_done,
+		};
+		qbd_store_read(rig->store, &reads[i]);
+	}
+	KUNIT_EXPECT_GT(test, rig->disk->refused, 0);
+	KUNIT_EXPECT_EQ(test, reads_done, 0);
+	test_disk_hang(rig->disk, false);
+	store_rig_wait(rig, all_are_read);
+	for (i = 0; i < READS; i++) {
+		KUNIT_EXPECT_TRUE(test, memchr_inv(page_address(bvecs[i].bv_page), 0,
+						   QBD_BLOCK_SIZE));
+		__free_page(bvecs[i].bv_page);
+	}
 	store_rig_check_all(rig);
 	store_rig_destroy(rig);
 }
@@ -670,6 +723,7 @@ static struct kunit_case store_cases[] = {
 	KUNIT_CASE(memory_suffices_to_come_back),
 	KUNIT_CASE(truncation_under_way),
 	KUNIT_CASE(hung_disk),
+	KUNIT_CASE(reads_without_tags),
 	{ }
 };
 
