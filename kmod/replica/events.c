@@ -158,10 +158,9 @@ static void check_progress(struct qbd_replica *replica)
 	/* This host slept, or had no time for us: nobody else is to blame for that. */
 	if (replica->now - replica->passed_at > grace / 2)
 		replica->progress_at = replica->now;
-	since = max(oldest, replica->progress_at);
-
 	if (oldest == U64_MAX)
 		return;
+	since = max(oldest, replica->progress_at);
 	if (replica->now < since + grace)
 		qbd_replica_later(replica, since + grace);
 	else

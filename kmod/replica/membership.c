@@ -162,8 +162,7 @@ void qbd_replica_forget_peer(struct qbd_replica_peer *peer)
 {
 	u64 generation = peer->fill.generation + 1;
 
-	if (peer->loaded)
-		qbd_record_put(peer->loaded);
+	qbd_append_forget(peer);
 	memset(peer, 0, sizeof(*peer));
 	/* A piece that is being read for it must not fit its successor. */
 	peer->fill.generation = generation;
