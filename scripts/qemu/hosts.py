@@ -318,9 +318,11 @@ class Host:
         settings = cluster.settings
         append = ["console=ttyS0", "quiet", "panic=-1", "oops=panic", "no_timer_check",
                   "random.trust_cpu=on", "mitigations=off", settings["append"]]
+        clock = (["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]
+                 if settings["counted"] else ["-accel", "tcg,thread=multi"])
         command = ["qemu-system-x86_64", "-name", self.name, "-nodefaults",
                    "-no-user-config", "-display", "none", "-no-reboot",
-                   "-machine", "q35,usb=off", "-accel", "tcg,thread=multi",
+                   "-machine", "q35,usb=off", *clock,
                    "-cpu", "max", "-smp", str(settings["smp"]),
                    "-m", str(settings["mem"]),
                    "-kernel", os.path.join(settings["kernel_directory"], "vmlinuz"),
@@ -536,13 +538,17 @@ class Cluster:
     read_only_disks   files which every host sees as a read-only disk, named
                       /dev/disk/by-id/virtio-extraN
     append            more kernel arguments
+    counted           the clock of a host is the count of its instructions, one each
+                      nanosecond, and leaps to the next timer when the host idles:
+                      what it measures there is the same on any machine.  What it
+                      waits for from outside, its disks for one, takes any time
     directory         where everything is (default: temporary, removed at the end)
     lasting           the hosts outlive this process
     """
 
     def __init__(self, count=3, kernel="6.12", disks=("256M",), mem=512, smp=1,
                  modules=None, files=None, read_only_disks=(), append="",
-                 directory=None, lasting=False):
+                 counted=False, directory=None, lasting=False):
         kernel_directory, release = image.stock_kernel(kernel)
         self.temporary = directory is None
         # Short: the path of a unix socket must fit into 107 bytes.
@@ -560,7 +566,7 @@ class Cluster:
         self.settings = {
             "count": count, "kernel": kernel, "release": release,
             "kernel_directory": kernel_directory, "disks": list(disks), "mem": mem,
-            "smp": smp, "append": append, "modules": list(modules),
+            "smp": smp, "append": append, "counted": counted, "modules": list(modules),
             "files": dict(files or {}),
             "read_only_disks": [os.path.abspath(disk) for disk in read_only_disks],
             "root": image.root_image(kernel_directory, release),

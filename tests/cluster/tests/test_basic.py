@@ -243,9 +243,9 @@ def idle_cost():
     """An idle device costs next to nothing, for all members together.
 
     More than without members: the machine itself is never quite idle. In User-mode
-    Linux each wake-up and each timer is several system calls of the host, and whoever
-    else runs there makes all of it dearer: half a percent of a core when it is quiet,
-    more when it is not. What is counted exactly is in tests/guard.
+    Linux each wake-up and each timer is several system calls of the host, so this is
+    twice what a kernel of its own would need (tests/hosts/idle.py counts that, in
+    instructions); it is here to see it grow.
     """
     seconds = 3
     with Cluster(3) as cluster:
