@@ -29,11 +29,21 @@
  * does not read any more then). An acknowledgement comes at once, which is the worst
  * case: the more is acknowledged, the more has to be read.
  *
+ * A round reaches one of the two peers (see open_round()), and only 1 campaigns: the
+ * members are alike.
+ *
  * Clocks: T is 3 ticks, the lease 2; member 0's clock may stand still at one of three
  * ticks, so that 2 of its ticks take at most 3. The code leaves 10 % of T; here it has
  * to be a third, for whole numbers. The other clocks are right.
  *
  * Bounds: see the definitions.
+ *
+ * Searched whole:
+ *
+ *   base                  reads at the old leader; clocks, rounds, an election
+ *   RESTART               a follower restarts
+ *   TRANSFER              leadership is handed over on request
+ *   SUCCESSOR             reads at the new leader
  *
  * Bugs that have to be found:
  *
@@ -47,34 +57,48 @@
  *   BUG_BEFORE_NOOP       reads begin before an entry of the own term is committed
  *   BUG_CLOCK_STOPS       the assumption on clocks: the leader's may stand still
  */
+#ifdef BUG_FORGETS
+#define RESTART
+#endif
+#if defined(BUG_NO_BARRIER) || defined(BUG_LATE_TIMEOUT_NOW)
+#define TRANSFER
+#endif
+#ifdef BUG_BEFORE_NOOP
+#define SUCCESSOR
+#endif
+
+#ifdef LARGE
+#define MORE		1
+#else
+#define MORE		0
+#endif
 #define N		3
 #define T		3
-#ifdef LARGE
-#define TIME_MAX	7
-#define TERM_MAX	3
-#define ROUND_MAX	3	/* of one leadership */
-#define INDEX_MAX	4
+#if defined(TRANSFER)
+#define TIME_MAX	(1 + MORE)	/* nobody has to wait for the end of a lease */
+#elif defined(RESTART) || defined(SUCCESSOR)
+#define TIME_MAX	(3 + MORE)
 #else
-#ifdef TRANSFER
-#define TIME_MAX	1	/* nobody has to wait for the end of a lease */
-#else
-#define TIME_MAX	4
+#define TIME_MAX	(4 + MORE)
 #endif
 #define TERM_MAX	2
-#define ROUND_MAX	2
+#define ROUND_MAX	2	/* of one leadership */
 #define INDEX_MAX	3
-/* 1 and 2 are alike, and the second term is the last: it is 1 that wins it, if any. */
-#define ONE_CANDIDATE
-/*
- * A round goes to one peer, the other one's is lost: a lease that holds with both
- * answers holds with one of them, and who hears nothing is free to campaign and vote.
- */
-#define ONE_HEARS
-#endif
 #ifdef RESTART
 #define RESTARTS_MAX	1
 #else
 #define RESTARTS_MAX	0
+#endif
+/* 1 and 2 are alike, and the second term is the last: it is 1 that wins it, if any. */
+#define may_campaign(m)	((m) == 1 && term[m] < TERM_MAX)
+#ifdef SUCCESSOR
+#define round_max(m)	1
+#define write_max	2
+#define reads_at(m)	((m) == 1)
+#else
+#define round_max(m)	(term[m] == TERM_MAX -> 0 : ROUND_MAX)
+#define write_max	1
+#define reads_at(m)	((m) == 0)
 #endif
 #ifdef BUG_NO_MARGIN
 #define LEASE		T
@@ -138,28 +162,6 @@ byte read_value;
 byte read_round;		/* released by an answer to this one */
 bool read_has_data;
 
-#ifdef ONE_CANDIDATE
-#define may_campaign(m)	((m) == 1 && term[m] < TERM_MAX)
-#ifdef SUCCESSOR
-#define round_max(m)	1
-#define write_max	2
-#define reads_at(m)	((m) == 1)
-#else
-#define round_max(m)	(term[m] == TERM_MAX -> 0 : ROUND_MAX)
-#define write_max	1
-#define reads_at(m)	((m) == 0)
-#endif
-#else
-#define reads_at(m)	true
-#define may_campaign(m)	(term[m] < TERM_MAX)
-#define round_max(m)	ROUND_MAX
-#define write_max	INDEX_MAX
-#endif
-#ifdef ONE_HEARS
-#define one_hears	true
-#else
-#define one_hears	false
-#endif
 #define P1		((me + 1) % N)
 #define P2		((me + 2) % N)
 #define barred(m)	(barrier[AT(m, 0)] || barrier[AT(m, 1)] || barrier[AT(m, 2)])
@@ -282,25 +284,24 @@ inline choose()
 {
 	if
 	:: spare = P1
-	:: one_hears -> spare = P2
+	:: spare = P2
 	fi
 }
 
-/* It does not reach @spared, where only one is reached. */
+/*
+ * A round reaches one peer, for @spared it is lost: a lease that holds with the answers
+ * of both holds with one of them, and who hears nothing is free to campaign and vote.
+ */
 inline open_round(m, spared)
 {
 	for (k : 0 .. N - 1) {
-		if
-		:: one_hears && heartbeat[AT(m, k)] ->
-			sent_at[ROUND(m, heartbeat[AT(m, k)])] = 0
-		:: else
-		fi
+		sent_at[ROUND(m, heartbeat[AT(m, k)])] = 0
 	}
 	round[m]++;
 	sent_at[ROUND(m, round[m])] = CLOCK(m);
 	for (k : 0 .. N - 1) {
 		if
-		:: k == m || (one_hears && k == spared) -> heartbeat[AT(m, k)] = 0
+		:: k == m || k == spared -> heartbeat[AT(m, k)] = 0
 		:: else -> heartbeat[AT(m, k)] = round[m]
 		fi
 	}
@@ -338,10 +339,7 @@ inline with_peer(m, p)
 			support[AT(m, p)] = begins(m, answer[AT(m, p)]) + LEASE
 		:: else
 		fi;
-		if
-		:: one_hears -> sent_at[ROUND(m, answer[AT(m, p)])] = 0
-		:: else
-		fi;
+		sent_at[ROUND(m, answer[AT(m, p)])] = 0;
 		answer[AT(m, p)] = 0
 	:: leads[m] && term[p] <= term[m] &&
 	   (last[p] != last[m] ||

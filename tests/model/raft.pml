@@ -8,8 +8,8 @@
  * campaign, may do so at any moment, for that is what no clock keeps anybody from.
  *
  * Property: a committed entry never changes, and whoever leads has all that are
- * committed in terms before its own (leader completeness). The leader of the last term
- * does nothing: all that is asked of it is known when it is elected.
+ * committed in terms before its own (leader completeness). Leaders of terms after
+ * TERM_ACTS do nothing: whether they have all is known when they are elected.
  *
  * The including file says, of a member:
  *
@@ -20,6 +20,7 @@
  *                                              core/election.c log_up_to_date()
  *   listens(m)     takes records               replica/append.c process()
  *   heard(m, l)    what else it does when it hears leader l
+ *   voted(m, c)    what else it does when it voted for c
  *   left(m)        what else it does when it leaves a term or restarts
  */
 #define AT(a, b)	((a) * N + (b))
@@ -58,6 +59,7 @@ bool ack_filling[N * ACKS];
 /* What is committed, as nobody in the model knows it. */
 byte committed;
 byte committed_term[INDEX_MAX + 1];
+byte committed_in[INDEX_MAX + 1];	/* the term of the leader that committed it */
 
 #define term_at(m, i)	((i) <= base[m] -> committed_term[i] : LOG(m, i))
 #define up_to_date(c, m) \
@@ -65,7 +67,7 @@ byte committed_term[INDEX_MAX + 1];
 	 (term_at(c, last[c]) == term_at(m, compared(m)) && last[c] >= compared(m)))
 #define has(m, i)	((i) <= base[m] || ((i) <= last[m] && LOG(m, i) == committed_term[i]))
 #define may_send(l, m) \
-	(leads[l] && term[l] < TERM_MAX && term[m] <= term[l] && listens(m) && \
+	(leads[l] && term[l] <= TERM_ACTS && term[m] <= term[l] && listens(m) && \
 	 last[m] >= base[l] && \
 	 (matched[m] < last[l] || leader[m] != l + 1 || \
 	  commit[m] < smaller(commit[l], last[m])))
@@ -191,6 +193,8 @@ inline commits(m, p)
 	do
 	:: k > base[m] ->
 		assert(!committed_term[k] || committed_term[k] == LOG(m, k));
+		committed_in[k] = (committed_term[k] ->
+				   smaller(committed_in[k], term[m]) : term[m]);
 		committed_term[k] = LOG(m, k);
 		k--
 	:: else -> break
@@ -210,10 +214,7 @@ inline vote_for(m, c)
 		printf("member %d votes for member %d in term %d\n", m, c, term[c]);
 		vote[m] = c + 1;
 		votes[c] = votes[c] | BIT(m);
-		if
-		:: last[c] < last[m] -> printf("reached: a vote for a shorter log\n")
-		:: else
-		fi
+		voted(m, c)
 	:: else -> printf("member %d does not vote for member %d in term %d\n", m, c, term[c])
 	fi
 }
@@ -233,7 +234,7 @@ inline lead(m)
 	k = 1;
 	do
 	:: k <= committed ->
-		assert(has(m, k));
+		assert(has(m, k) || committed_in[k] >= term[m]);
 		k++
 	:: else -> break
 	od;
@@ -274,4 +275,4 @@ inline restart(m)
 		   may_campaign(me) -> campaign(me) } \
 	:: atomic { candidate[me] && votes[me] != 1 && votes[me] != 2 && votes[me] != 4 && \
 		   last[me] < INDEX_MAX -> lead(me) } \
-	:: atomic { leads[me] && term[me] < TERM_MAX && last[me] < WRITE_MAX -> append(me) }
+	:: atomic { leads[me] && term[me] <= TERM_ACTS && last[me] < WRITE_MAX -> append(me) }

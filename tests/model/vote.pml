@@ -22,6 +22,11 @@
  *
  * Bounds: see the definitions.
  *
+ * Searched whole:
+ *
+ *   base                  1 is sent RESET, is emptied, becomes whole
+ *   TABLE                 a member restarts and has lost its extent table
+ *
  * Bugs that have to be found:
  *
  *   BUG_COUNTS            who is being filled counts
@@ -31,19 +36,18 @@
  */
 #define N		3
 #define ACKS		2
+#ifdef BUG_KEPT_FORGOTTEN
+#define TABLE
+#endif
 #ifdef LARGE
 #define INDEX_MAX	4
-#define TERM_MAX	3
 #define WRITE_MAX	3
-#define RESTARTS_MAX	2
-#define TABLES_MAX	1
-#define may_campaign(m)	true
-#define may_compact	true
-#define can_be_reset(m)	true
 #else
 #define INDEX_MAX	3
-#define TERM_MAX	2
 #define WRITE_MAX	2
+#endif
+#define TERM_MAX	2
+#define TERM_ACTS	1
 #ifdef TABLE
 /* Logs reach back to the beginning. Any follower may lose its table. */
 #define RESTARTS_MAX	1
@@ -57,7 +61,6 @@
 #define can_be_reset(m)	((m) == 1)
 /* The second term is the last, and 1 is behind. */
 #define may_campaign(m)	((m) == 2)
-#endif
 
 bool filling[N];
 bool kept[N];
@@ -89,6 +92,11 @@ byte reset_index[N * RESETS], reset_term[N * RESETS], reset_from[N * RESETS];
 	counted[AT(m, p)] = (f -> counted[AT(m, p)] : larger(counted[AT(m, p)], i))
 #endif
 #endif
+#define voted(m, c) \
+	if \
+	:: last[c] < last[m] -> printf("reached: a vote for a shorter log\n") \
+	:: else \
+	fi
 #include "raft.pml"
 
 #ifdef BUG_RESET_ANYWAY
@@ -108,7 +116,7 @@ byte reset_index[N * RESETS], reset_term[N * RESETS], reset_from[N * RESETS];
 	 reset_index[m * RESETS] != commit[l] && reset_index[m * RESETS + 1] != commit[l])
 /* A member that has to be filled hears its leader's heartbeats, too. */
 #define only_hears(l, m) \
-	(leads[l] && term[l] < TERM_MAX && term[m] <= term[l] && last[m] < base[l] && \
+	(leads[l] && term[l] <= TERM_ACTS && term[m] <= term[l] && last[m] < base[l] && \
 	 leader[m] != (l) + 1)
 
 inline only_hear(m, l)
@@ -188,7 +196,7 @@ proctype member(byte me)
 	:: atomic { only_hears(P2, me) -> only_hear(me, P2) }
 	:: atomic { needs_extents(me, P1) -> tell_reset(me, P1) }
 	:: atomic { needs_extents(me, P2) -> tell_reset(me, P2) }
-	:: atomic { may_compact && leads[me] && term[me] < TERM_MAX && base[me] < commit[me] ->
+	:: atomic { may_compact && leads[me] && term[me] <= TERM_ACTS && base[me] < commit[me] ->
 		printf("leader %d: the log begins after %d\n", me, commit[me]);
 		do
 		:: base[me] < commit[me] -> base[me]++; LOG(me, base[me]) = 0
@@ -236,6 +244,7 @@ init
 		commit[0] = 1;
 		committed = 1;
 		committed_term[1] = 1;
+		committed_in[1] = 1;
 		m = 0;
 		run member(0);
 		run member(1);
