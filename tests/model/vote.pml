@@ -39,13 +39,8 @@
 #ifdef BUG_KEPT_FORGOTTEN
 #define TABLE
 #endif
-#ifdef LARGE
-#define INDEX_MAX	4
-#define WRITE_MAX	3
-#else
 #define INDEX_MAX	3
 #define WRITE_MAX	2
-#endif
 #define TERM_MAX	2
 #define TERM_ACTS	1
 #ifdef TABLE
@@ -58,7 +53,11 @@
 #define TABLES_MAX	0
 #define may_compact	true
 #endif
+#ifdef LARGE
+#define can_be_reset(m)	true
+#else
 #define can_be_reset(m)	((m) == 1)
+#endif
 /* The second term is the last, and 1 is behind. */
 #define may_campaign(m)	((m) == 2)
 
