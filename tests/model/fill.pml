@@ -96,11 +96,7 @@
 #define makes_checkpoints(m)	((m) == 1)
 #define few_extents	0	/* any number */
 #endif
-#ifdef LARGE
-#define may_ask_for(n)	true
-#else
 #define may_ask_for(n)	(few_extents == 0 || (n) == few_extents)
-#endif
 /* Blocks 0 and 1 are alike, and the first write is to 0. */
 #ifdef LARGE
 #define may_be_second(b)	true
