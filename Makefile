@@ -21,6 +21,7 @@ JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 UML ?= plain
 SUITE ?=
+BOUND ?= small
 OUT ?= $(BUILD)/bench
 DESTDIR ?=
 PREFIX ?= /usr
@@ -31,7 +32,7 @@ Q :=
 endif
 
 .PHONY: all packages stock-packages module modules stock-modules uml-module tool install \
-	modules_install check check-debug demo bench shell uml-shell lint clean help
+	modules_install check check-debug demo bench model shell uml-shell lint clean help
 
 all: packages
 	$(Q)$(MAKE) --no-print-directory module tool
@@ -91,7 +92,7 @@ modules_install: module
 	$(Q)$(if $(DESTDIR),,depmod "$(call kernel_release,$(KDIR))")
 
 check:
-	$(Q)scripts/packages.sh build headers lint kernel uml qemu bench doc
+	$(Q)scripts/packages.sh build headers lint kernel uml qemu bench doc model
 	$(Q)tests/run $(SUITE)
 
 check-debug:
@@ -119,6 +120,10 @@ bench:
 	$(Q)test -x scripts/bench/run || { echo "qbd: scripts/bench/run is missing: this is no complete source tree"; exit 2; }
 	$(Q)scripts/bench/run --out "$(OUT)"
 
+model:
+	$(Q)scripts/packages.sh model
+	$(Q)tests/model/run --bound "$(BOUND)"
+
 shell:
 	$(Q)scripts/packages.sh build headers qemu
 	$(Q)scripts/qemu/shell
@@ -142,6 +147,7 @@ help:
 	@echo '  make check               every test; SUITE=NAME runs a part of them'
 	@echo '  make check-debug         KUnit, tool and cluster with KASAN, lockdep and kmemleak'
 	@echo '  make bench [OUT=DIR]     latency and failover figures (default build/bench)'
+	@echo '  make model [BOUND=large] search models of the protocol with spin'
 	@echo '  make shell               a shell on host 1 of three hosts in QEMU'
 	@echo '  make uml-shell           a shell in a three-member cluster in User-mode Linux'
 	@echo '  make uml-module          the module for User-mode Linux (UML=debug: the debug kernel)'

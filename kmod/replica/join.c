@@ -24,7 +24,12 @@
  * can go on without the marked ones; without one, everybody still has nothing, and
  * the formation begins anew.
  *
- * What remains: a vote that the former disk gave in a term above the leader's.
+ * What remains: what the former disk voted, or acknowledged, in a term above the
+ * leader's:
+ *
+ *	alpha leads and is stopped; beta and gamma elect beta and commit. gamma's disk is
+ *	made anew, beta goes. alpha goes on: gamma, which knows of no term, answers, and
+ *	both commit other entries in alpha's term.
  */
 #include "internal.h"
 
