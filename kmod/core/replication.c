@@ -355,15 +355,27 @@ static void peer_refused(struct qbd_core *core, struct qbd_peer *peer,
 	qbd_leader_probe(core, peer, qbd_max(next, peer->match + 1));
 }
 
-/* It cannot show what it acknowledged, and asks for it again (accident 27). */
+/*
+ * It cannot show what it acknowledged, and asks for it again (accident 27).
+ *
+ * Also of a leader to whom it never acknowledged it, and who takes it for one that has
+ * the whole log:
+ *
+ *	3 acknowledged 157 entries to 1 and lost them with its disk; with the new one it
+ *	had 15 again when 2 was elected. 2 asked for its 178th, and each time it answered
+ *	that it had lost some: that said nothing new to 2, and 3 was never sent the 16th.
+ */
 static void peer_lost(struct qbd_core *core, struct qbd_peer *peer,
 		      const struct qbd_core_message *message)
 {
-	if (message->hint_index >= peer->match)
+	if (message->hint_index < peer->match) {
+		peer->match = message->hint_index;
+		peer->counted = qbd_min(peer->counted, peer->match);
+		peer->received = message->hint_index;
+	} else if (peer->state != QBD_PEER_PROBE ||
+		   peer->next <= message->hint_index + 1) {
 		return;
-	peer->match = message->hint_index;
-	peer->counted = qbd_min(peer->counted, peer->match);
-	peer->received = message->hint_index;
+	}
 	qbd_leader_probe(core, peer, message->hint_index + 1);
 }
 

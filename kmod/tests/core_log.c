@@ -630,6 +630,33 @@ static void accident_27_lost_entries_are_asked_for(struct qbd_test *test)
 	QBD_EQUAL(test, pull(2, 100), 6);
 }
 
+/* To a leader that it never acknowledged them to it is the same. */
+static void accident_27_lost_entries_under_a_new_leader(struct qbd_test *test)
+{
+	struct qbd_core *core = lead(3, 8);
+	struct qbd_peer *peer = qbd_peer_find(core, 2);
+	struct qbd_core_message message;
+
+	QBD_EQUAL(test, peer->state, QBD_PEER_PROBE);
+	QBD_EQUAL(test, peer->next, 9);
+	message = solo_message(QBD_MESSAGE_APPEND_REPLY, 2, core->term);
+	message.flags = QBD_MESSAGE_LOST;
+	message.index = 3;
+	message.matched = 3;
+	message.hint_index = 3;
+	message.hint_term = 1;
+	solo_send(&message);
+	QBD_EQUAL(test, peer->next, 4);
+	/* The answer to the probe says so again, and that it has the 3rd. */
+	solo_send(&message);
+	QBD_EQUAL(test, peer->state, QBD_PEER_REPLICATE);
+	QBD_EQUAL(test, pull(2, 100), 6);
+	/* A late one changes nothing. */
+	solo_send(&message);
+	QBD_EQUAL(test, peer->state, QBD_PEER_REPLICATE);
+	QBD_EQUAL(test, peer->next, 10);
+}
+
 /* Likewise if the loss shows by a refusal of what was acknowledged. */
 static void accident_27_refusal_of_acknowledged_entries(struct qbd_test *test)
 {
@@ -904,6 +931,7 @@ QBD_SUITE(core_log,
 	  QBD_CASE(accident_25_a_failed_write_is_the_end),
 	  QBD_CASE(accident_26_a_singleton_commits_when_durable),
 	  QBD_CASE(accident_27_lost_entries_are_asked_for),
+	  QBD_CASE(accident_27_lost_entries_under_a_new_leader),
 	  QBD_CASE(accident_27_refusal_of_acknowledged_entries),
 	  QBD_CASE(a_log_that_does_not_reach_back_needs_extents),
 	  QBD_CASE(a_reset_log_goes_on_after_the_fill),
