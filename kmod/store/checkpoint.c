@@ -2,15 +2,20 @@
 /*
  * Checkpoints: what is applied becomes durable, and log space becomes free.
  *
- *   no batch under way -> write the changed extent table blocks to the journal ->
- *   flush them and the data -> write them to their places -> flush them and write
+ *   no batch under way -> flush the data -> write the changed extent table blocks to
+ *   the journal -> flush them -> write them to their places -> flush them and write
  *   the state block -> reclaim
  *
  * The extent table is written only behind the flush of the data: an extent that
  * counts as written on disk must have its zeroes there (see batch.c). While that
  * goes on no batch begins, so that the table says nothing newer than the flush.
  * The journal is there because a power cut may tear a block of the table, and
- * neither zeroes nor data may be guessed.
+ * neither zeroes nor data may be guessed. It is taken for the table whenever a block
+ * of that is damaged, so it, too, is written behind the flush of the data:
+ *
+ *	journal: extent 6 is written; power cut, its zeroes had not been flushed and are
+ *	lost; the block of the table rots. Taken from the journal it said that extent 6
+ *	is written, and what the disk had there before was read for zeroes.
  *
  * Records that are applied stay in the ring for members that come back, until it
  * is three quarters full.
@@ -153,7 +158,8 @@ static void begin(struct qbd_store *store)
 	checkpoint->step = QBD_CHECKPOINT_JOURNAL;
 	store->status.checkpoints++;
 	compose_next(store);
-	qbd_extents_begin_round(store);
+	if (qbd_extents_begin_round(store) && checkpoint->data_dirty)
+		flush(store, QBD_CHECKPOINT_DATA);
 }
 
 /* Everything that @next claims is on the disk, or will be by the state's flush. */
@@ -198,6 +204,8 @@ void qbd_checkpoint_flushed(struct qbd_store *store, int error)
 
 	if (error) {
 		qbd_store_fail(store, error, "flushing the disk");
+	} else if (checkpoint->step == QBD_CHECKPOINT_DATA) {
+		checkpoint->step = QBD_CHECKPOINT_JOURNAL;
 	} else if (checkpoint->step == QBD_CHECKPOINT_FLUSH) {
 		checkpoint->step = QBD_CHECKPOINT_TABLE;
 	} else if (checkpoint->step == QBD_CHECKPOINT_REFLUSH) {

@@ -278,8 +278,9 @@ struct qbd_extents {
 enum qbd_checkpoint_step {
 	QBD_CHECKPOINT_NONE,
 	QBD_CHECKPOINT_QUIESCE,	/* wait for the batch under way, start no other */
+	QBD_CHECKPOINT_DATA,	/* flush the data */
 	QBD_CHECKPOINT_JOURNAL,	/* write what changed in the extent table aside */
-	QBD_CHECKPOINT_FLUSH,	/* flush that, and the data */
+	QBD_CHECKPOINT_FLUSH,	/* flush that; where nothing changed, the data */
 	QBD_CHECKPOINT_TABLE,	/* write what changed in the extent table */
 	QBD_CHECKPOINT_REFLUSH,	/* there is more than the journal takes: flush, again */
 	QBD_CHECKPOINT_STATE,	/* flush that, write the state block */
