@@ -159,6 +159,12 @@ static int open_superblock(struct qbd_store *store, struct reader *reader, bool 
 	if (!read_block(store, positions[1], reader->pages[1]))
 		copies[1] = page_address(reader->pages[1]);
 	error = qbd_recovery_superblock(copies, positions, disk_blocks, &choice, &reason);
+	if (error == -EUCLEAN && (!copies[0] || !copies[1])) {
+		snprintf(error_text, error_text_size,
+			 "the superblock of %pg cannot be read: try again; if it stays so replace the disk and make the member anew",
+			 store->bdev);
+		return -EIO;
+	}
 	if (error) {
 		snprintf(error_text, error_text_size,
 			 error == -EMEDIUMTYPE ?
@@ -213,22 +219,39 @@ static int open_state(struct qbd_store *store, struct reader *reader, char *erro
 {
 	const void *slots[QBD_STATE_SLOTS] = { };
 	struct qbd_state *disk = &store->state.disk;
+	unsigned int i, unreadable = 0;
 	const char *reason;
-	unsigned int i;
 	int error;
 
-	for (i = 0; i < QBD_STATE_SLOTS; i++)
-		if (!read_block(store, QBD_STATE_SLOT_BLOCK(i), reader->pages[i]))
+	for (i = 0; i < QBD_STATE_SLOTS; i++) {
+		if (read_block(store, QBD_STATE_SLOT_BLOCK(i), reader->pages[i]))
+			unreadable++;
+		else
 			slots[i] = page_address(reader->pages[i]);
+	}
 	error = qbd_recovery_state(slots, store->geometry.uuid, disk, &store->state.slot,
 				   &reason);
 	if (error) {
 		snprintf(error_text, error_text_size,
 			 error == -EPROTONOSUPPORT ?
 			 "%pg cannot be used: %s; use a newer module" :
+			 unreadable ?
+			 "the state blocks of %pg cannot be used: %s: try again; if it stays so replace the disk and make the member anew under a new id" :
 			 "both state blocks of %pg are unusable: %s; its vote is lost: make the member anew under a new id",
 			 store->bdev, reason);
-		return error;
+		return unreadable ? -EIO : error;
+	}
+	/*
+	 * A write that was cut off leaves a bad checksum. What cannot be read at all may
+	 * be the newer one, with a vote that is on no other disk: to go on without it
+	 * could be to vote twice. The next try may be able to read it. (A member that has
+	 * no others has nobody to deceive.)
+	 */
+	if (unreadable && !qbd_store_alone(store)) {
+		snprintf(error_text, error_text_size,
+			 "a state block of %pg cannot be read, and may hold the last vote: try again; if it stays so replace the disk and make the member anew",
+			 store->bdev);
+		return -EIO;
 	}
 	/* A slot that is damaged is written when there is something to be said. */
 	store->state.mirrored = true;

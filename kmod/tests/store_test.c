@@ -446,6 +446,56 @@ static void damaged_superblocks(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+static void fail_reads_of(struct store_rig *rig, u64 first, u64 last)
+{
+	rig->disk->fail_reads = true;
+	rig->disk->fail_first = first * QBD_SECTORS_PER_BLOCK;
+	rig->disk->fail_last = (last + 1) * QBD_SECTORS_PER_BLOCK - 1;
+}
+
+/* What cannot be read now is not lost: nobody is told to make the member anew for it. */
+static void unreadable_states(struct kunit *test)
+{
+	struct store_rig *rig = start(store_rig_create_sized(test, 47, RIG_DEVICE_BLOCKS, 3));
+	u64 last = rig->disk->sectors / QBD_SECTORS_PER_BLOCK - 1;
+	u32 i;
+
+	append_writes(rig, 3, 2);
+	commit_all(rig);
+	store_rig_stop(rig);
+	for (i = 0; i < QBD_STATE_SLOTS; i++) {
+		u64 block = QBD_STATE_SLOT_BLOCK(i);
+
+		fail_reads_of(rig, block, block);
+		expect_refused(rig, -EIO, "a state block of", "may hold the last vote",
+			       "try again");
+	}
+	fail_reads_of(rig, QBD_STATE_SLOT_BLOCK(0), QBD_STATE_SLOT_BLOCK(1));
+	expect_refused(rig, -EIO, "the state blocks of", "cannot be used", "try again");
+	fail_reads_of(rig, 0, last);
+	expect_refused(rig, -EIO, "the superblock of", "cannot be read", "try again");
+	rig->disk->fail_reads = false;
+	store_rig_open(rig);
+	store_rig_destroy(rig);
+}
+
+/* A member without others votes for itself only. */
+static void unreadable_state_of_one(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u64 term;
+
+	append_writes(rig, 3, 2);
+	commit_all(rig);
+	store_rig_stop(rig);
+	term = rig->term;
+	fail_reads_of(rig, QBD_STATE_SLOT_BLOCK(0), QBD_STATE_SLOT_BLOCK(0));
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, rig->recovered.term, term);
+	rig->disk->fail_reads = false;
+	store_rig_destroy(rig);
+}
+
 static void damaged_states(struct kunit *test)
 {
 	struct store_rig *rig = begin(test);
@@ -716,6 +766,8 @@ static struct kunit_case store_cases[] = {
 	KUNIT_CASE(damaged_records_after_a_reset),
 	KUNIT_CASE(damaged_last_record),
 	KUNIT_CASE(damaged_superblocks),
+	KUNIT_CASE(unreadable_states),
+	KUNIT_CASE(unreadable_state_of_one),
 	KUNIT_CASE(damaged_states),
 	KUNIT_CASE(damaged_extent_table),
 	KUNIT_CASE(journal_images_are_the_newest),
