@@ -32,7 +32,8 @@ Q :=
 endif
 
 .PHONY: all packages stock-packages module modules stock-modules uml-module tool install \
-	modules_install check check-debug demo bench model shell uml-shell lint clean help
+	modules_install check check-debug demo bench model sim sim-bugs coverage shell \
+	uml-shell lint clean help
 
 all: packages
 	$(Q)$(MAKE) --no-print-directory module tool
@@ -124,6 +125,26 @@ model:
 	$(Q)scripts/packages.sh model
 	$(Q)tests/model/run --bound "$(BOUND)"
 
+# Fresh seeds for a minute, or as many or as long as was asked for; or one again.
+SEED ?=
+SEEDS ?=
+MINUTES ?= 1
+STEPS ?=
+TRACE ?=
+
+sim:
+	$(Q)scripts/packages.sh build kernel
+	$(Q)tests/sim/run $(if $(STEPS),--steps $(STEPS)) $(if $(TRACE),--trace) \
+		$(if $(SEED),--seed $(SEED),$(if $(SEEDS),--seeds $(SEEDS),--minutes $(MINUTES)))
+
+sim-bugs:
+	$(Q)scripts/packages.sh build kernel
+	$(Q)tests/sim/bugs $(if $(SEEDS),--seeds $(SEEDS))
+
+coverage:
+	$(Q)scripts/packages.sh build kernel coverage
+	$(Q)tests/coverage/run $(SEEDS)
+
 shell:
 	$(Q)scripts/packages.sh build headers qemu
 	$(Q)scripts/qemu/shell
@@ -148,6 +169,10 @@ help:
 	@echo '  make check-debug         KUnit, tool and cluster with KASAN, lockdep and kmemleak'
 	@echo '  make bench [OUT=DIR]     latency and failover figures (default build/bench)'
 	@echo '  make model [BOUND=large] search models of the protocol with spin'
+	@echo '  make sim                 the module in simulated worlds: MINUTES=M or SEEDS=N of'
+	@echo '                           fresh seeds, or SEED=S once more (TRACE=1: with a trace)'
+	@echo '  make sim-bugs            does the simulator find each of many deliberate bugs?'
+	@echo '  make coverage            which lines and branches the tests in userspace reach'
 	@echo '  make shell               a shell on host 1 of three hosts in QEMU'
 	@echo '  make uml-shell           a shell in a three-member cluster in User-mode Linux'
 	@echo '  make uml-module          the module for User-mode Linux (UML=debug: the debug kernel)'

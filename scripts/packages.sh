@@ -10,6 +10,7 @@
 #   uml     clusters in User-mode Linux
 #   qemu    hosts in QEMU
 #   bench   plots
+#   coverage  which lines are reached
 #   doc     man page and documentation checks
 #   model   the model checker
 #
@@ -32,6 +33,7 @@ declare -A group=(
 		iproute2 nftables iputils-ping ethtool dmsetup fio e2fsprogs xfsprogs
 		btrfs-progs"
 	[bench]="gnuplot-nox python3"
+	[coverage]="gcovr"
 	[doc]="mandoc python3-docutils python3-yaml"
 	[model]="spin gcc libc6-dev python3"
 )

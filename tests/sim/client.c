@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * kmod/blk/blk.h without a block layer, and its users: readers of everything, and for
+ * each block one host that writes it, one write after another.
+ *
+ * So what a reader may see is known: the writes of a block have an order, and a read
+ * gives what one of them wrote that is not older than the last one that had completed
+ * when the read was made, nor than what any read had given by then, nor newer than the
+ * last one that was begun. Writes whose host lost its power, or that failed, may have
+ * come to pass or not, or do so later, but not after the next one completed.
+ */
+#include "sim.h"
+
+#define STRIPE		32u	/* consecutive blocks of one writer */
+#define REQUESTS_MAX	24u
+#define VALUES_MAX	(1u << 20)
+
+struct sim_request {
+	struct qbd_request request;
+	struct list_head list;
+	struct sim_host *host;
+	u64 id;
+	bool probe;
+	u32 floors[QBD_REQUEST_SEGMENTS_MAX];
+};
+
+struct qbd_disk {
+	struct sim_host *host;
+	void (*kick)(void *context);
+	void *context;
+	struct llist_head queue;
+	bool removing;
+};
+
+/* The writes of a block, the oldest first; the first is that it was made. */
+struct history {
+	u64 *values;
+	u32 count, room;
+	u32 completed;		/* the newest write that had */
+	u32 seen;		/* by a read that had completed */
+	bool pending;		/* the newest is under way */
+};
+
+static struct history *histories;
+static u64 histories_count;
+static struct list_head requests[SIM_HOSTS_MAX + 1];
+static u32 outstanding[SIM_HOSTS_MAX + 1];
+static bool probed[SIM_HOSTS_MAX + 1];
+static bool probe_waits[SIM_HOSTS_MAX + 1];
+static u64 ids, operations;
+static u32 spread_of_blocks, reads_of_1024, zeroes_of_1024, most_blocks;
+
+/* ---- blocks of data ----------------------------------------------------- */
+
+void sim_value_fill(void *block, u64 value)
+{
+	u64 *words = block;
+
+	for (u32 i = 0; i < QBD_BLOCK_SIZE / sizeof(u64); i++)
+		words[i] = value;
+}
+
+bool sim_value_of(const void *block, u64 *value)
+{
+	const u64 *words = block;
+	u64 differ = 0;
+
+	*value = words[0];
+	for (u32 i = 1; i < QBD_BLOCK_SIZE / sizeof(u64); i++)
+		differ |= words[i] ^ words[0];
+	return !differ;
+}
+
+static u64 value_for(const struct sim_request *request, u32 number)
+{
+	return request->request.kind == QBD_REQUEST_ZERO ? 0 :
+	       request->id << 16 | (number + 1);
+}
+
+/* ---- what a reader may see ---------------------------------------------- */
+
+static void begin_write(struct sim_request *request)
+{
+	for (u32 i = 0; i < request->request.count; i++) {
+		struct history *history = &histories[request->request.block + i];
+
+		if (history->count == history->room) {
+			history->room = history->room ? 2 * history->room : 16;
+			history->values = realloc(history->values, history->room *
+						  sizeof(*history->values));
+			if (!history->values)
+				abort();
+		}
+		history->values[history->count++] = value_for(request, i);
+		history->pending = true;
+	}
+}
+
+static void end_write(struct sim_request *request, bool completed)
+{
+	for (u32 i = 0; i < request->request.count; i++) {
+		struct history *history = &histories[request->request.block + i];
+
+		history->pending = false;
+		if (completed)
+			history->completed = history->count - 1;
+	}
+}
+
+static void begin_read(struct sim_request *request)
+{
+	for (u32 i = 0; i < request->request.count; i++) {
+		struct history *history = &histories[request->request.block + i];
+
+		request->floors[i] = max(history->completed, history->seen);
+	}
+}
+
+static void end_read(struct sim_request *request, u32 number, u64 value)
+{
+	u64 block = request->request.block + number;
+	struct history *history = &histories[block];
+	u32 at = request->floors[number];
+
+	while (at < history->count && history->values[at] != value)
+		at++;
+	if (at < history->count) {
+		history->seen = max(history->seen, at);
+		return;
+	}
+	for (at = 0; at < history->count && history->values[at] != value; at++)
+		;
+	sim_fail("host %u read %#llx from block %llu, %s: not older than number %u of %u was due",
+		 request->host->number, value, block,
+		 at < history->count ? "an old value" : "which nobody ever wrote there",
+		 request->floors[number], history->count);
+}
+
+/* ---- what the replica calls --------------------------------------------- */
+
+struct qbd_disk *qbd_disk_create(const char *name, u64 device_blocks,
+				 void (*kick)(void *context), void *context)
+{
+	struct qbd_disk *disk = kzalloc(sizeof(*disk), GFP_KERNEL);
+
+	disk->host = sim_host;
+	disk->kick = kick;
+	disk->context = context;
+	sim_host->blk = disk;
+	return disk;
+}
+
+unsigned int qbd_disk_number(const struct qbd_disk *disk)
+{
+	return disk->host->number;
+}
+
+bool qbd_disk_in_use(struct qbd_disk *disk)
+{
+	return outstanding[disk->host->number];
+}
+
+int qbd_disk_begin_removal(struct qbd_disk *disk, bool force)
+{
+	disk->removing = true;
+	return 0;
+}
+
+void qbd_disk_destroy(struct qbd_disk *disk)
+{
+	if (outstanding[disk->host->number] || !llist_empty(&disk->queue))
+		sim_fail("host %u: requests are left when the block device goes",
+			 disk->host->number);
+	disk->host->blk = NULL;
+	kfree(disk);
+}
+
+struct llist_node *qbd_disk_take(struct qbd_disk *disk)
+{
+	return llist_reverse_order(llist_del_all(&disk->queue));
+}
+
+u32 qbd_request_copy_out(struct qbd_request *request, struct page **pages,
+			 unsigned int count)
+{
+	struct sim_request *ours = container_of(request, struct sim_request, request);
+	u32 crc = ~0u;
+
+	for (u32 i = 0; i < count; i++) {
+		sim_value_fill(page_address(pages[i]), value_for(ours, i));
+		crc = crc32c(crc, page_address(pages[i]), QBD_BLOCK_SIZE);
+	}
+	return crc;
+}
+
+void qbd_request_copy_in(struct qbd_request *request, struct page **pages,
+			 unsigned int count)
+{
+	struct sim_request *ours = container_of(request, struct sim_request, request);
+	u64 value;
+
+	for (u32 i = 0; i < count; i++) {
+		if (!sim_value_of(page_address(pages[i]), &value))
+			sim_fail("host %u read a block %llu that nobody wrote whole",
+				 ours->host->number, request->block + i);
+		else
+			end_read(ours, i, value);
+	}
+}
+
+static void request_end(struct sim_request *request)
+{
+	outstanding[request->host->number]--;
+	list_del(&request->list);
+	free(request);
+}
+
+void qbd_request_complete(struct qbd_request *request, blk_status_t status)
+{
+	struct sim_request *ours = container_of(request, struct sim_request, request);
+	struct sim_host *host = ours->host;
+
+	operations++;
+	if (status != BLK_STS_OK && !host->going_down && !world.errors)
+		sim_fail("host %u: a request of kind %u of block %llu failed", host->number,
+			 request->kind, request->block);
+	if (request->kind != QBD_REQUEST_READ)
+		end_write(ours, status == BLK_STS_OK);
+	if (ours->probe) {
+		probed[host->number] = status == BLK_STS_OK;
+		probe_waits[host->number] = false;
+	}
+	request_end(ours);
+}
+
+/* ---- users -------------------------------------------------------------- */
+
+void sim_client_begin(void)
+{
+	static const u32 spreads[] = { 8, 64, 256, 1024 };
+
+	for (u64 i = 0; i < histories_count; i++)
+		free(histories[i].values);
+	free(histories);
+	histories_count = sim_device_blocks;
+	histories = calloc(histories_count, sizeof(*histories));
+	if (!histories)
+		abort();
+	for (u64 i = 0; i < histories_count; i++) {
+		histories[i].room = 16;
+		histories[i].values = calloc(16, sizeof(u64));
+		histories[i].count = 1;
+	}
+	for (u32 i = 0; i <= SIM_HOSTS_MAX; i++) {
+		struct sim_request *request, *next;
+
+		if (requests[i].next)
+			list_for_each_entry_safe(request, next, &requests[i], list)
+				free(request);
+		INIT_LIST_HEAD(&requests[i]);
+		outstanding[i] = 0;
+		probed[i] = false;
+		probe_waits[i] = false;
+	}
+	ids = 0;
+	operations = 0;
+	spread_of_blocks = spreads[sim_below(ARRAY_SIZE(spreads))];
+	reads_of_1024 = sim_below(900);
+	zeroes_of_1024 = sim_chance(512) ? sim_below(200) : 0;
+	most_blocks = 1 + sim_below(sim_chance(512) ? 4 : STRIPE);
+}
+
+void sim_client_power_cut(struct sim_host *host)
+{
+	struct sim_request *request, *next;
+
+	list_for_each_entry_safe(request, next, &requests[host->number], list) {
+		if (request->request.kind != QBD_REQUEST_READ)
+			end_write(request, false);
+		request_end(request);
+	}
+	probe_waits[host->number] = false;
+	host->blk = NULL;
+}
+
+static u32 writer_of(u64 block)
+{
+	return 1 + block / STRIPE % world.count;
+}
+
+static bool may_write(const struct sim_request *request)
+{
+	for (u32 i = 0; i < request->request.count; i++) {
+		u64 block = request->request.block + i;
+
+		if (histories[block].pending || writer_of(block) != request->host->number)
+			return false;
+	}
+	return true;
+}
+
+static void submit(struct sim_request *request)
+{
+	struct sim_host *host = request->host, *before = sim_host;
+
+	request->id = ++ids;
+	request->request.sequence = ids;
+	if (request->request.kind == QBD_REQUEST_READ)
+		begin_read(request);
+	else
+		begin_write(request);
+	list_add_tail(&request->list, &requests[host->number]);
+	outstanding[host->number]++;
+	sim_host = host;
+	if (llist_add(&request->request.queued, &host->blk->queue))
+		host->blk->kick(host->blk->context);
+	sim_host = before;
+}
+
+static bool ready(const struct sim_host *host)
+{
+	return host->blk && !host->blk->removing && host->paused_until <= world.now &&
+	       outstanding[host->number] < REQUESTS_MAX;
+}
+
+void sim_client_work(struct sim_host *host)
+{
+	struct sim_request *request;
+	u32 spread = min(spread_of_blocks * world.count, (u32)sim_device_blocks);
+
+	if (!ready(host))
+		return;
+	request = calloc(1, sizeof(*request));
+	if (!request)
+		abort();
+	request->host = host;
+	request->request.block = sim_chance(32) ? sim_below(sim_device_blocks) :
+						  sim_below(spread);
+	request->request.count = 1 + sim_below(most_blocks);
+	request->request.count = min((u64)request->request.count,
+				     sim_device_blocks - request->request.block);
+	request->request.kind = sim_chance(reads_of_1024) ? QBD_REQUEST_READ :
+				sim_chance(zeroes_of_1024) ? QBD_REQUEST_ZERO :
+				QBD_REQUEST_WRITE;
+	if (request->request.kind != QBD_REQUEST_READ && !may_write(request))
+		free(request);
+	else
+		submit(request);
+}
+
+/* One write at each host has to complete; true when they all did. */
+bool sim_client_probe(void)
+{
+	bool all = true;
+
+	for (u32 number = 1; number <= world.count; number++) {
+		struct sim_host *host = &world.hosts[number];
+		struct sim_request *request;
+
+		if (probed[number])
+			continue;
+		all = false;
+		if (!ready(host) || probe_waits[number])
+			continue;
+		request = calloc(1, sizeof(*request));
+		if (!request)
+			abort();
+		request->host = host;
+		request->probe = true;
+		request->request.kind = QBD_REQUEST_WRITE;
+		request->request.count = 1;
+		request->request.block = (u64)(number - 1) * STRIPE + sim_below(STRIPE);
+		if (!may_write(request)) {
+			free(request);
+			continue;
+		}
+		probe_waits[number] = true;
+		submit(request);
+	}
+	return all;
+}
+
+bool sim_client_idle(void)
+{
+	for (u32 number = 1; number <= world.count; number++)
+		if (outstanding[number])
+			return false;
+	return true;
+}
+
+u64 sim_client_operations(void)
+{
+	return operations;
+}
+
+/* Of the newest write of a block that completed, and what came after it. */
+bool sim_client_may_hold(u64 block, u64 value)
+{
+	const struct history *history = &histories[block];
+
+	for (u32 i = max(history->completed, history->seen); i < history->count; i++)
+		if (history->values[i] == value)
+			return true;
+	return false;
+}

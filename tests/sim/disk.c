@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A disk with a volatile cache.
+ *
+ * What a write brings is there for readers when it ends, and there for good when it was
+ * forced (FUA) or a flush that began after its end has ended. A power cut leaves, of each
+ * sector, any version since the last one that is there for good; of writes that are
+ * under way any sectors. Requests that are under way together are done in any order.
+ */
+#include <sys/mman.h>
+
+#include "sim.h"
+
+#define SECTORS		8u
+#define SECTOR_BYTES	512u
+
+/* What a block held, or was to hold, since it was there for good. */
+struct version {
+	struct version *next;	/* the newer one */
+	u64 ended;		/* number of the write that brought it; 0: for good */
+	u8 data[QBD_BLOCK_SIZE];
+};
+
+struct flight {
+	struct list_head list;
+	struct sim_disk *disk;
+	struct bio *bio;
+	u64 began;		/* writes that had ended when it came */
+	bool flushed;		/* at a power cut: the flush before it had ended */
+	u64 event;
+};
+
+struct sim_disk {
+	struct sim_host *host;
+	u8 *image;			/* what readers find */
+	struct version **versions;	/* of blocks that are not there for good */
+	u32 *dirty;			/* their numbers */
+	u32 *dirty_place;		/* 1 + place in @dirty; 0: not in it */
+	u32 dirty_count;
+	u64 blocks;
+	u64 ended;
+	struct list_head flights;
+	u64 stalled_until;
+	u32 read_errors, write_errors;
+};
+
+static struct sim_disk disks[SIM_HOSTS_MAX + 1];
+static struct version *spare;
+
+static struct version *version_alloc(void)
+{
+	struct version *version = spare;
+
+	if (version)
+		spare = version->next;
+	else
+		version = malloc(sizeof(*version));
+	if (!version)
+		abort();
+	version->next = NULL;
+	return version;
+}
+
+static void version_free(struct version *version)
+{
+	version->next = spare;
+	spare = version;
+}
+
+static u8 *block_of(struct sim_disk *disk, u64 block)
+{
+	return disk->image + block * QBD_BLOCK_SIZE;
+}
+
+static void settle(struct sim_disk *disk, u64 block)
+{
+	struct version *version;
+	u32 place = disk->dirty_place[block];
+
+	if (!place)
+		return;
+	while ((version = disk->versions[block])) {
+		disk->versions[block] = version->next;
+		version_free(version);
+	}
+	disk->dirty_place[block] = 0;
+	disk->dirty[place - 1] = disk->dirty[--disk->dirty_count];
+	if (place - 1 < disk->dirty_count)
+		disk->dirty_place[disk->dirty[place - 1]] = place;
+}
+
+void sim_disk_make(struct sim_host *host, u64 blocks)
+{
+	struct sim_disk *disk = &disks[host->number];
+
+	if (!disk->image) {
+		disk->image = mmap(NULL, SIM_DISK_BLOCKS_MAX * QBD_BLOCK_SIZE,
+				   PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		disk->versions = calloc(SIM_DISK_BLOCKS_MAX, sizeof(*disk->versions));
+		disk->dirty = calloc(SIM_DISK_BLOCKS_MAX, sizeof(*disk->dirty));
+		disk->dirty_place = calloc(SIM_DISK_BLOCKS_MAX, sizeof(*disk->dirty_place));
+		if (disk->image == MAP_FAILED || !disk->versions || !disk->dirty ||
+		    !disk->dirty_place)
+			abort();
+		INIT_LIST_HEAD(&disk->flights);
+	}
+	if (blocks > SIM_DISK_BLOCKS_MAX)
+		abort();
+	while (disk->dirty_count)
+		settle(disk, disk->dirty[0]);
+	madvise(disk->image, SIM_DISK_BLOCKS_MAX * QBD_BLOCK_SIZE, MADV_DONTNEED);
+	disk->host = host;
+	disk->blocks = blocks;
+	disk->ended = 0;
+	disk->stalled_until = 0;
+	disk->read_errors = 0;
+	disk->write_errors = 0;
+	host->bdev.disk = disk;
+	host->bdev.blocks = blocks;
+	host->bdev.queue.tag_set = &host->bdev.tags;
+}
+
+u8 *sim_disk_block(struct sim_host *host, u64 block)
+{
+	struct sim_disk *disk = &disks[host->number];
+
+	settle(disk, block);
+	return block_of(disk, block);
+}
+
+void sim_disk_stall(struct sim_host *host, u64 until)
+{
+	disks[host->number].stalled_until = until;
+}
+
+void sim_disk_errors(struct sim_host *host, u32 reads, u32 writes)
+{
+	disks[host->number].read_errors = reads;
+	disks[host->number].write_errors = writes;
+}
+
+bool sim_disk_fails_writes(const struct sim_host *host)
+{
+	return disks[host->number].write_errors;
+}
+
+/* ---- requests ----------------------------------------------------------- */
+
+static bool is_write(const struct bio *bio)
+{
+	return bio_op(bio) != REQ_OP_READ;
+}
+
+static u64 first_block(const struct bio *bio)
+{
+	return bio->bi_iter.bi_sector / SECTORS;
+}
+
+static u64 block_count(const struct bio *bio)
+{
+	return bio->bi_iter.bi_size / QBD_BLOCK_SIZE;
+}
+
+/* The data of the bio's block number @number; NULL: zeroes. */
+static u8 *bio_block(struct bio *bio, u64 number)
+{
+	const struct bio_vec *bvec;
+
+	if (bio_op(bio) == REQ_OP_WRITE_ZEROES)
+		return NULL;
+	bvec = &bio->bi_io_vec[number];
+	return (u8 *)page_address(bvec->bv_page) + bvec->bv_offset;
+}
+
+/* A reader's bio may have pieces of any size. */
+static void read_data(struct sim_disk *disk, struct bio *bio)
+{
+	u8 *from = block_of(disk, first_block(bio));
+	u64 left = bio->bi_iter.bi_size;
+
+	for (u32 i = 0; i < bio->bi_vcnt && left; i++) {
+		const struct bio_vec *bvec = &bio->bi_io_vec[i];
+		u64 bytes = min(left, (u64)bvec->bv_len);
+
+		memcpy((u8 *)page_address(bvec->bv_page) + bvec->bv_offset, from, bytes);
+		from += bytes;
+		left -= bytes;
+	}
+}
+
+static void write_block(struct sim_disk *disk, u64 block, const u8 *data, bool for_good)
+{
+	struct version *version, **last;
+	u8 *at = block_of(disk, block);
+
+	if (for_good) {
+		settle(disk, block);
+	} else if (!disk->versions[block]) {
+		version = version_alloc();
+		version->ended = 0;
+		memcpy(version->data, at, QBD_BLOCK_SIZE);
+		disk->versions[block] = version;
+		disk->dirty[disk->dirty_count++] = block;
+		disk->dirty_place[block] = disk->dirty_count;
+	}
+	if (data)
+		memcpy(at, data, QBD_BLOCK_SIZE);
+	else
+		memset(at, 0, QBD_BLOCK_SIZE);
+	if (for_good)
+		return;
+	version = version_alloc();
+	version->ended = disk->ended;
+	memcpy(version->data, at, QBD_BLOCK_SIZE);
+	for (last = &disk->versions[block]; *last; last = &(*last)->next)
+		;
+	*last = version;
+}
+
+static void write_data(struct sim_disk *disk, struct bio *bio)
+{
+	bool for_good = bio->bi_opf & REQ_FUA;
+	u64 count = block_count(bio);
+
+	if (count)
+		disk->ended++;
+	for (u64 i = 0; i < count; i++)
+		write_block(disk, first_block(bio) + i, bio_block(bio, i), for_good);
+}
+
+/* Everything that had ended when the flush came is there for good. */
+static void flush(struct sim_disk *disk, u64 began)
+{
+	for (u32 i = disk->dirty_count; i-- > 0;) {
+		u32 block = disk->dirty[i];
+		struct version *version = disk->versions[block];
+
+		while (version->next && version->next->ended <= began) {
+			disk->versions[block] = version->next;
+			version_free(version);
+			version = disk->versions[block];
+		}
+		if (!version->next)
+			settle(disk, block);
+	}
+}
+
+static bool overlap(const struct bio *a, const struct bio *b)
+{
+	return first_block(a) < first_block(b) + block_count(b) &&
+	       first_block(b) < first_block(a) + block_count(a);
+}
+
+static void complete_flight(void *object, u64 argument)
+{
+	struct flight *flight = object;
+	struct sim_disk *disk = flight->disk;
+	struct bio *bio = flight->bio;
+	u64 began = flight->began;
+
+	if (disk->stalled_until > world.now) {
+		flight->event = sim_event(disk->host, disk->stalled_until +
+					  sim_below(1000), complete_flight, flight, 0);
+		return;
+	}
+	list_del(&flight->list);
+	free(flight);
+	bio->bi_status = BLK_STS_OK;
+	if (is_write(bio)) {
+		if (sim_chance(disk->write_errors)) {
+			bio->bi_status = BLK_STS_IOERR;
+			/* What became of it is anybody's guess. */
+			if (sim_chance(512))
+				write_data(disk, bio);
+		} else {
+			if (bio->bi_opf & REQ_PREFLUSH)
+				flush(disk, began);
+			write_data(disk, bio);
+		}
+	} else if (sim_chance(disk->read_errors)) {
+		bio->bi_status = BLK_STS_IOERR;
+	} else {
+		read_data(disk, bio);
+	}
+	/* It is consumed, as by a driver. */
+	bio->bi_iter.bi_sector += bio->bi_iter.bi_size >> 9;
+	bio->bi_iter.bi_size = 0;
+	bio->bi_end_io(bio);
+}
+
+void sim_disk_submit(struct bio *bio)
+{
+	struct sim_disk *disk = bio->bi_bdev->disk;
+	struct flight *flight, *other;
+
+	if (bio->bi_opf & REQ_NOWAIT && sim_chance(world.weather.refuse_nowait)) {
+		bio->bi_status = BLK_STS_AGAIN;
+		bio->bi_end_io(bio);
+		return;
+	}
+	if (first_block(bio) + block_count(bio) > disk->blocks) {
+		sim_fail("a request beyond the end of the disk");
+		bio->bi_status = BLK_STS_IOERR;
+		bio->bi_end_io(bio);
+		return;
+	}
+	/* The disk may do them in any order: nobody could know which one stays. */
+	list_for_each_entry(other, &disk->flights, list)
+		if (is_write(bio) && is_write(other->bio) && overlap(bio, other->bio))
+			sim_fail("two writes of block %llu are under way at once",
+				 max(first_block(bio), first_block(other->bio)));
+	flight = malloc(sizeof(*flight));
+	if (!flight)
+		abort();
+	flight->disk = disk;
+	flight->bio = bio;
+	flight->began = disk->ended;
+	list_add_tail(&flight->list, &disk->flights);
+	flight->event = sim_event(disk->host, world.now + sim_spread(world.weather.disk,
+								  world.weather.disk_spread),
+				  complete_flight, flight, 0);
+}
+
+/* ---- faults ------------------------------------------------------------- */
+
+/* Some of the sectors of @from, as they come from a head that stops anywhere. */
+static void tear(u8 *to, const u8 *from)
+{
+	u32 first = sim_below(SECTORS + 1), last = sim_below(SECTORS + 1);
+
+	for (u32 i = min(first, last); i < max(first, last); i++) {
+		if (from)
+			memcpy(to + i * SECTOR_BYTES, from + i * SECTOR_BYTES, SECTOR_BYTES);
+		else
+			memset(to + i * SECTOR_BYTES, 0, SECTOR_BYTES);
+	}
+}
+
+static void forget(struct sim_disk *disk, u64 block)
+{
+	struct version *version = disk->versions[block];
+	u8 *at = block_of(disk, block);
+
+	memcpy(at, version->data, QBD_BLOCK_SIZE);
+	while ((version = version->next)) {
+		if (sim_chance(512))
+			memcpy(at, version->data, QBD_BLOCK_SIZE);
+		else if (sim_chance(256))
+			tear(at, version->data);
+	}
+	settle(disk, block);
+}
+
+static void tear_flight(struct sim_disk *disk, struct bio *bio)
+{
+	u64 first = first_block(bio), count = block_count(bio);
+	u32 kind = sim_below(4);
+
+	for (u64 i = 0; i < count; i++) {
+		u8 *at = block_of(disk, first + i), *data = bio_block(bio, i);
+
+		/* Nothing of it, all of it, or any part. */
+		if (kind == 0)
+			break;
+		if (kind == 1 || sim_chance(400)) {
+			if (data)
+				memcpy(at, data, QBD_BLOCK_SIZE);
+			else
+				memset(at, 0, QBD_BLOCK_SIZE);
+		} else if (sim_chance(400)) {
+			tear(at, data);
+		}
+	}
+}
+
+void sim_disk_power_cut(struct sim_host *host)
+{
+	struct sim_disk *disk = &disks[host->number];
+	struct flight *flight, *next;
+
+	/* A write behind a flush begins when that has ended. */
+	list_for_each_entry(flight, &disk->flights, list) {
+		flight->flushed = !(flight->bio->bi_opf & REQ_PREFLUSH) || sim_chance(512);
+		if (flight->bio->bi_opf & REQ_PREFLUSH && flight->flushed)
+			flush(disk, flight->began);
+	}
+	while (disk->dirty_count)
+		forget(disk, disk->dirty[0]);
+	list_for_each_entry_safe(flight, next, &disk->flights, list) {
+		if (is_write(flight->bio) && flight->flushed)
+			tear_flight(disk, flight->bio);
+		list_del(&flight->list);
+		free(flight);
+	}
+	disk->stalled_until = 0;
+}
+
+void sim_disk_rot(struct sim_host *host, u64 block)
+{
+	u8 *at = sim_disk_block(host, block);
+
+	if (sim_chance(512))
+		at[sim_below(QBD_BLOCK_SIZE)] ^= 1 << sim_below(8);
+	else if (sim_chance(512))
+		memset(at + sim_below(SECTORS) * SECTOR_BYTES, 0, SECTOR_BYTES);
+	else
+		/* One that was meant for another place. */
+		memcpy(at, sim_disk_block(host, sim_below(disks[host->number].blocks)),
+		       QBD_BLOCK_SIZE);
+}

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Runs worlds. Prints KTAP.
+ *
+ *   --seeds N [FIRST]    so many seeds, from FIRST on (default: fresh ones)
+ *   --minutes M [FIRST]  as many as there is processor time for
+ *   --seed S             one again; if it fails, as few faults as will do are looked for
+ *   --again S            one twice: is it the same?
+ *   --hunt N [FIRST]     succeeds if one of so many finds something
+ *   --crash-states S     a quiet run of seed S, cut off at every step in turn: all
+ *                        power goes, what was not flushed is lost or torn, all recover
+ *   --regressions FILE   the seeds in it
+ *   --steps N            before these: steps of a run before it is healed
+ *   --trace [STEP]       likewise: what happens, from that step on
+ */
+#include <unistd.h>
+
+#include "sim.h"
+
+#define STEPS_DEFAULT	20000
+
+bool sim_list_faults;
+
+static u64 steps_wanted = STEPS_DEFAULT;
+static u64 outage_at;		/* step; 0: faults come as the seed says */
+static u64 trail;		/* of everything that happened */
+static u64 all_steps, all_operations, all_faults;
+
+void sim_after_event(struct sim_host *host)
+{
+	if (host->powered)
+		sim_invariants_check(host);
+	trail = (trail ^ world.now ^ (u64)host->number << 56) * 0x100000001b3ull;
+}
+
+static void end_of_world(void)
+{
+	for (u32 number = 1; number <= world.count; number++) {
+		sim_host = &world.hosts[number];
+		sim_member_vanish(&world.hosts[number]);
+	}
+	sim_host = NULL;
+	sim_world_end();
+}
+
+static bool run(u64 seed)
+{
+	sim_world_begin(seed);
+	world.quiet = outage_at;
+	sim_module_begin();
+	sim_network_begin();
+	sim_faults_begin();
+	sim_client_begin();
+	sim_invariants_begin();
+	trail = seed;
+	while (world.steps < (outage_at ? outage_at : steps_wanted) && !world.error) {
+		if (!sim_step())
+			sim_pass_time();
+		sim_faults_step();
+	}
+	if (outage_at)
+		sim_faults_outage();
+	if (!world.error)
+		sim_faults_heal();
+	all_steps += world.steps;
+	all_operations += sim_client_operations();
+	all_faults += sim_faults_made();
+	end_of_world();
+	return !world.error;
+}
+
+/* ---- as few faults as will do ------------------------------------------- */
+
+static bool fails_without(u64 seed, u32 first, u32 count)
+{
+	u8 before[SIM_FAULTS_MAX];
+
+	memcpy(before, sim_left_out, sizeof(before));
+	memset(sim_left_out + first, 1, count);
+	if (!run(seed))
+		return true;
+	memcpy(sim_left_out, before, sizeof(before));
+	return false;
+}
+
+static void shrink(u64 seed)
+{
+	u32 faults = min(sim_faults_made(), (u32)SIM_FAULTS_MAX), size, at;
+	bool trace = world.trace;
+
+	world.trace = false;
+	for (size = faults; size; size /= 2)
+		for (at = 0; at < faults; at += size)
+			fails_without(seed, at, min(size, faults - at));
+	printf("# with these faults it fails as well:\n");
+	sim_list_faults = true;
+	run(seed);
+	sim_list_faults = false;
+	printf("# then: step %llu, %.3f s: %s\n", world.steps, world.now / 1e9,
+	       world.error ? world.error : "nothing");
+	memset(sim_left_out, 0, sizeof(sim_left_out));
+	world.trace = trace;
+}
+
+/* ---- orders ------------------------------------------------------------- */
+
+static void complain(u64 seed)
+{
+	printf("# seed %llu, step %llu, %.3f s, %u hosts: %s\n", seed, world.steps,
+	       world.now / 1e9, world.count, world.error);
+	printf("# once more: make sim SEED=%llu STEPS=%llu\n", seed, steps_wanted);
+	fflush(stdout);
+}
+
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	return now.tv_sec + now.tv_nsec / 1e9;
+}
+
+static void sum_up(u64 seeds, u64 failed)
+{
+	double spent = seconds();
+
+	printf("# %llu seeds, %llu failed; %.1f million steps, %.1f million requests, %llu faults; %.0f steps a second of processor time\n",
+	       seeds, failed, all_steps / 1e6, all_operations / 1e6, all_faults,
+	       all_steps / spent);
+}
+
+static u64 run_seeds(u64 first, u64 count, double limit)
+{
+	u64 failed = 0, done = 0;
+
+	printf("# seeds from %llu on\n", first);
+
+	while (done < count && seconds() < limit && failed < 10) {
+		if (!run(first + done)) {
+			complain(first + done);
+			failed++;
+		}
+		done++;
+		if (isatty(2) && done % 16 == 0)
+			fprintf(stderr, "\r%llu seeds, %.1f million steps, %llu failed ",
+				done, all_steps / 1e6, failed);
+	}
+	if (isatty(2))
+		fprintf(stderr, "\n");
+	sum_up(done, failed);
+	return failed;
+}
+
+static u64 run_one(u64 seed)
+{
+	if (run(seed)) {
+		sum_up(1, 0);
+		return 0;
+	}
+	complain(seed);
+	shrink(seed);
+	return 1;
+}
+
+static u64 run_again(u64 seed)
+{
+	u64 first, steps;
+
+	run(seed);
+	first = trail;
+	steps = world.steps;
+	/* After another run, and with other rubbish in fresh memory. */
+	run(seed + 1);
+	sim_poison ^= 0xff;
+	run(seed);
+	sim_poison ^= 0xff;
+	if (first == trail && steps == world.steps)
+		return 0;
+	printf("# seed %llu took %llu steps, and then %llu others\n", seed, steps,
+	       world.steps);
+	return 1;
+}
+
+/* Is there a moment at which the power must not go? */
+static u64 crash_states(u64 seed)
+{
+	u64 failed = 0, done = 0;
+
+	for (outage_at = 1; outage_at <= steps_wanted && failed < 10; outage_at++, done++) {
+		if (run(seed))
+			continue;
+		printf("# power cut after step %llu: %s\n", outage_at, world.error);
+		failed++;
+	}
+	outage_at = 0;
+	printf("# %llu moments, %llu failed\n", done, failed);
+	return failed;
+}
+
+/* Seeds that failed once, one a line; what follows # says why. */
+static u64 run_regressions(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	char line[256];
+	u64 failed = 0, done = 0;
+
+	if (!file) {
+		fprintf(stderr, "qbd-sim: cannot open %s\n", path);
+		exit(2);
+	}
+	while (fgets(line, sizeof(line), file)) {
+		char *end;
+		u64 seed = strtoull(line, &end, 10);
+
+		if (end == line)
+			continue;
+		done++;
+		if (run(seed))
+			continue;
+		complain(seed);
+		failed++;
+	}
+	fclose(file);
+	printf("# %llu seeds\n", done);
+	return failed + !done;
+}
+
+/* How many seeds does it take to find something wrong? */
+static u64 hunt(u64 first, u64 count)
+{
+	for (u64 done = 0; done < count; done++) {
+		if (run(first + done))
+			continue;
+		printf("# found with seed number %llu: %s\n", done + 1, world.error);
+		return 0;
+	}
+	printf("# not found with %llu seeds, %.1f million steps\n", count, all_steps / 1e6);
+	return 1;
+}
+
+/* ---- the command line --------------------------------------------------- */
+
+enum order_kind {
+	ORDER_SEEDS,
+	ORDER_MINUTES,
+	ORDER_SEED,
+	ORDER_AGAIN,
+	ORDER_HUNT,
+	ORDER_CRASH_STATES,
+	ORDER_REGRESSIONS,
+	ORDERS
+};
+
+static const struct {
+	const char *word;
+	bool first_follows;
+	const char *text;
+} order_table[] = {
+	[ORDER_SEEDS] = { "--seeds", true, "fresh seeds" },
+	[ORDER_MINUTES] = { "--minutes", true, "minutes of fresh seeds" },
+	[ORDER_SEED] = { "--seed", false, "is the seed" },
+	[ORDER_AGAIN] = { "--again", false, "is the seed of two runs that are one" },
+	[ORDER_HUNT] = { "--hunt", true, "seeds find something" },
+	[ORDER_CRASH_STATES] = { "--crash-states", false,
+				 "is the seed of a run cut off at every step" },
+	[ORDER_REGRESSIONS] = { "--regressions", false, "seeds that failed once" },
+};
+
+struct order {
+	enum order_kind kind;
+	u64 value;
+	u64 first;
+	const char *path;
+};
+
+static void usage(const char *word)
+{
+	fprintf(stderr, "qbd-sim: %s%s; --seeds N [FIRST], --minutes M [FIRST], --hunt N [FIRST], --seed S, --again S, --crash-states S, --regressions FILE, before them --steps N, --trace [STEP]\n",
+		word ? word : "what is to be done?", word ? " is not understood" : "");
+	exit(2);
+}
+
+static u64 number(char **words, int at)
+{
+	char *end;
+	u64 value;
+
+	if (!words[at] || !*words[at])
+		usage(words[at - 1]);
+	errno = 0;
+	value = strtoull(words[at], &end, 10);
+	if (errno || *end || words[at][0] == '-')
+		usage(words[at]);
+	return value;
+}
+
+static u64 obey(const struct order *order)
+{
+	switch (order->kind) {
+	case ORDER_SEEDS:
+		return run_seeds(order->first, order->value, 1e9);
+	case ORDER_MINUTES:
+		return run_seeds(order->first, U64_MAX, seconds() + order->value * 60.0);
+	case ORDER_SEED:
+		return run_one(order->value);
+	case ORDER_AGAIN:
+		return run_again(order->value);
+	case ORDER_HUNT:
+		return hunt(order->first, order->value);
+	case ORDER_CRASH_STATES:
+		return crash_states(order->value);
+	case ORDER_REGRESSIONS:
+		return run_regressions(order->path);
+	default:
+		return 1;
+	}
+}
+
+int main(int count, char **words)
+{
+	u64 fresh = (time(NULL) * 1000003ull + getpid() * 7919ull) % 1000000000000ull;
+	struct order orders[8] = { };
+	u32 many = 0, failed = 0;
+
+	for (int i = 1; i < count; i++) {
+		struct order *order = &orders[many];
+		u32 kind = 0;
+
+		if (!strcmp(words[i], "--steps")) {
+			steps_wanted = number(words, ++i);
+			continue;
+		}
+		if (!strcmp(words[i], "--trace")) {
+			world.trace = true;
+			if (words[i + 1] && words[i + 1][0] != '-')
+				world.trace_from = number(words, ++i);
+			continue;
+		}
+		while (kind < ORDERS && strcmp(words[i], order_table[kind].word))
+			kind++;
+		if (kind == ORDERS || many == ARRAY_SIZE(orders))
+			usage(words[i]);
+		order->kind = kind;
+		order->first = fresh;
+		if (kind == ORDER_REGRESSIONS)
+			order->path = words[++i];
+		else
+			order->value = number(words, ++i);
+		if (kind == ORDER_REGRESSIONS && !order->path)
+			usage(words[i - 1]);
+		if (order_table[kind].first_follows && words[i + 1] && words[i + 1][0] != '-')
+			order->first = number(words, ++i);
+		many++;
+	}
+	if (!many)
+		usage(NULL);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("KTAP version 1\n1..%u\n", many);
+	for (u32 i = 0; i < many; i++) {
+		bool good = !obey(&orders[i]);
+
+		failed += !good;
+		printf("%s %u - ", good ? "ok" : "not ok", i + 1);
+		if (orders[i].kind != ORDER_REGRESSIONS)
+			printf("%llu ", orders[i].value);
+		printf("%s\n", order_table[orders[i].kind].text);
+	}
+	return failed ? 1 : 0;
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The life of a member on a host: its disk is made, it comes up, goes down in order, or
+ * loses its power at any moment.
+ */
+#include "sim.h"
+
+/* What recovery says is looked at before anything else happens. */
+static struct qbd_store *sim_store_open(const char *path, struct qbd_pool *pool,
+					const struct qbd_store_ops *ops, void *context,
+					struct qbd_store_recovered *recovered,
+					char *error_text, size_t error_text_size)
+{
+	struct qbd_store *store = qbd_store_open(path, pool, ops, context, recovered,
+						 error_text, error_text_size);
+
+	if (!IS_ERR(store))
+		sim_invariants_host_up(sim_host, recovered);
+	return store;
+}
+
+#define qbd_store_open sim_store_open
+/* For the registry, which a host that loses its power has to leave. */
+#include "../../kmod/replica/life.c"
+#undef qbd_store_open
+
+#define LOG_BLOCK	512u
+#define DEVICE_BLOCKS	1024u
+#define EXTENT_SHIFT	QBD_EXTENT_SHIFT_MIN
+
+u64 sim_device_blocks = DEVICE_BLOCKS;
+const u8 sim_uuid[QBD_UUID_SIZE] = "one world of qbd";
+
+void sim_module_begin(void)
+{
+	static bool loaded;
+
+	if (!loaded)
+		qbd_replica_init();
+	loaded = true;
+}
+
+/* ---- disks -------------------------------------------------------------- */
+
+static void write_superblock(struct sim_host *host, u64 position, u64 blocks,
+			     u64 incarnation)
+{
+	struct qbd_superblock *superblock = (void *)sim_disk_block(host, position);
+
+	memset(superblock, 0, sizeof(*superblock));
+	superblock->member_id = cpu_to_le32(host->number);
+	superblock->extent_shift = cpu_to_le32(EXTENT_SHIFT);
+	memcpy(superblock->incarnation, &incarnation, sizeof(incarnation));
+	strscpy(superblock->name, "sim", sizeof(superblock->name));
+	superblock->backing_blocks = cpu_to_le64(blocks);
+	superblock->device_blocks = cpu_to_le64(DEVICE_BLOCKS);
+	superblock->extent_table_blocks = cpu_to_le64(1);
+	superblock->log_block = cpu_to_le64(LOG_BLOCK);
+	superblock->log_blocks = cpu_to_le64(QBD_LOG_BLOCKS_MIN);
+	superblock->data_block = cpu_to_le64(LOG_BLOCK + QBD_LOG_BLOCKS_MIN);
+	qbd_block_seal(superblock, QBD_SUPERBLOCK_MAGIC, sim_uuid, position);
+}
+
+static void write_members(struct qbd_membership_layout *members)
+{
+	members->count = cpu_to_le32(world.count);
+	members->next_member_id = cpu_to_le32(world.count + 1);
+	for (u32 i = 0; i < world.count; i++) {
+		struct qbd_member_layout *member = &members->members[i];
+
+		member->id = cpu_to_le32(i + 1);
+		member->flags = cpu_to_le16(QBD_MEMBER_VOTER);
+		member->priority = 100;
+		snprintf(member->name, sizeof(member->name), "host%u", i + 1);
+		member->address.family = cpu_to_le16(4);
+		member->address.port = cpu_to_le16(QBD_DEFAULT_PORT);
+		member->address.bytes[0] = 192;
+		member->address.bytes[2] = 2;
+		member->address.bytes[3] = i + 1;
+	}
+}
+
+/* As qbdadm create does. */
+void sim_member_format(struct sim_host *host)
+{
+	u64 blocks = LOG_BLOCK + QBD_LOG_BLOCKS_MIN + DEVICE_BLOCKS + 1;
+	struct qbd_state state = {
+		.flags = QBD_STATE_CLEAN | QBD_STATE_NEW,
+		.log_first_index = 1,
+	};
+	u64 incarnation = sim_random();
+	u8 *table;
+
+	host->bdev.write_zeroes = sim_chance(512);
+	sim_disk_make(host, blocks);
+	write_members(&state.membership);
+	state.applied_membership = state.membership;
+	table = sim_disk_block(host, QBD_EXTENT_TABLE_BLOCK);
+	memset(table, 0, QBD_BLOCK_SIZE);
+	qbd_block_seal(table, QBD_EXTENTS_MAGIC, sim_uuid, QBD_EXTENT_TABLE_BLOCK);
+	/* Where nothing was ever written there is rubbish, which nobody may see. */
+	memset(sim_disk_block(host, LOG_BLOCK + QBD_LOG_BLOCKS_MIN), 0xdb,
+	       DEVICE_BLOCKS * QBD_BLOCK_SIZE);
+	for (u32 slot = 0; slot < QBD_STATE_SLOTS; slot++) {
+		u64 position = QBD_STATE_SLOT_BLOCK(slot);
+
+		state.sequence = QBD_STATE_SLOTS - slot;
+		qbd_state_encode(&state, sim_uuid, position,
+				 sim_disk_block(host, position));
+	}
+	write_superblock(host, 0, blocks, incarnation);
+	write_superblock(host, blocks - 1, blocks, incarnation);
+}
+
+/* ---- up ----------------------------------------------------------------- */
+
+static void up_thread(void *object)
+{
+	struct qbd_up_parameters parameters = {
+		.disk = "/dev/disk",
+		.memory_bytes = QBD_MEMORY_MIN,
+	};
+	struct sim_host *host = object;
+	char text[QBD_ERROR_TEXT_SIZE];
+	struct qbd_replica *replica;
+	int error;
+
+	qbd_settings_default(&parameters.settings);
+	parameters.settings.window_bytes = 2u << 20;
+	error = qbd_replica_up(&host->net, &parameters, &replica, text, sizeof(text));
+	host->going_up = false;
+	if (error) {
+		sim_trace("does not come up: %s", text);
+		sim_invariants_not_up(host, error, text);
+		return;
+	}
+	host->replica = replica;
+	sim_trace("is up: term %llu, log %llu to %llu, committed %llu, applied %llu%s%s%s",
+		  replica->core->term, qbd_store_first_index(replica->store),
+		  qbd_store_last_index(replica->store), replica->core->commit,
+		  qbd_store_applied_index(replica->store),
+		  replica->is_new ? ", new" : "", replica->damaged ? ", damaged" : "",
+		  qbd_replica_filling(replica) ? ", filling" : "");
+}
+
+static void in_thread(struct sim_host *host, void (*run)(void *object))
+{
+	struct sim_host *before = sim_host;
+
+	sim_host = host;
+	sim_thread(run, host);
+	sim_host = before;
+}
+
+void sim_member_power_on(struct sim_host *host)
+{
+	if (host->powered)
+		return;
+	sim_trace("power on: host %u", host->number);
+	host->powered = true;
+	host->going_up = true;
+	host->clock_base = sim_below(1000) * SIM_S;
+	host->clock_at = world.now;
+	in_thread(host, up_thread);
+}
+
+/* ---- down --------------------------------------------------------------- */
+
+static void forget_in_registry(struct sim_host *host)
+{
+	struct qbd_replica *replica, *next;
+
+	list_for_each_entry_safe(replica, next, &registry, registry)
+		if (replica->net == &host->net)
+			list_del(&replica->registry);
+}
+
+static void power_off(struct sim_host *host)
+{
+	forget_in_registry(host);
+	sim_client_power_cut(host);
+	sim_network_power_cut(host);
+	sim_disk_power_cut(host);
+	/* What all of that brought about is void, too. */
+	sim_host_void(host);
+	sim_memory_drop(host);
+	host->powered = false;
+	host->going_up = false;
+	host->going_down = false;
+	host->replica = NULL;
+	host->paused_until = 0;
+}
+
+void sim_member_power_cut(struct sim_host *host)
+{
+	if (!host->powered)
+		return;
+	sim_invariants_power_cut(host);
+	sim_trace("power cut: host %u", host->number);
+	/* A thread of its own that held it is gone. */
+	registry_mutex.held = false;
+	power_off(host);
+}
+
+void sim_member_vanish(struct sim_host *host)
+{
+	registry_mutex.held = false;
+	power_off(host);
+}
+
+static void off(void *object, u64 argument)
+{
+	struct sim_host *host = object;
+
+	if (host->allocated)
+		sim_fail("host %u went down in order, and %llu pieces of memory are left",
+			 host->number, host->allocated);
+	power_off(host);
+}
+
+static bool released(struct sim_host *host)
+{
+	return !host->allocated;
+}
+
+static void down_thread(void *object)
+{
+	struct sim_host *host = object;
+	char text[QBD_ERROR_TEXT_SIZE];
+	struct qbd_replica *replica = host->replica;
+	int error;
+
+	sim_invariants_power_cut(host);
+	error = qbd_replica_down(replica, true, text, sizeof(text));
+	if (error)
+		sim_fail("host %u does not go down: %s", host->number, text);
+	host->replica = NULL;
+	qbd_replica_put(replica);
+	/* A disk that stands still is released when it goes on. */
+	while (!released(host))
+		sim_sleep(0);
+	sim_event(NULL, world.now + 1, off, host, 0);
+}
+
+void sim_member_down(struct sim_host *host)
+{
+	if (!host->powered || !host->replica || host->going_down)
+		return;
+	sim_trace("taken down: host %u", host->number);
+	host->going_down = true;
+	in_thread(host, down_thread);
+}
+
+static void move_thread(void *object)
+{
+	struct sim_host *host = object;
+	char text[QBD_ERROR_TEXT_SIZE];
+	u32 target = 1 + sim_below(world.count);
+
+	if (!host->replica || host->going_down)
+		return;
+	host->moving = true;
+	qbd_replica_leader_move(host->replica, target, text, sizeof(text));
+	host->moving = false;
+}
+
+void sim_member_move_leader(struct sim_host *host)
+{
+	if (host->powered && host->replica && !host->going_down && !host->moving)
+		in_thread(host, move_thread);
+}

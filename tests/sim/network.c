@@ -1,0 +1,994 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * kmod/net/net.h without sockets: what TCP lets the module see, and no more.
+ *
+ * A pair of hosts has a connection of two streams, control and bulk. Each keeps the order
+ * of what is sent; either may be late, or stand still while a way is cut. A connection
+ * ends when one side closes it (the other hears of it, unless the way is cut), when
+ * nothing was heard for the silence limit, or when a host lost its power, of which
+ * nobody hears until it sends something to whoever was there before. So one side may
+ * take a connection for good that the other has forgotten.
+ *
+ * Frames pass the module's own checks on the way, and bulk data waits for pages as in
+ * kmod/net/receive.c. Loss, repetition and another order of messages do not occur on
+ * TCP; the core alone is tried against those by kmod/tests/core_simulation.c.
+ */
+#include "../../kmod/net/frame.h"
+#include "../../kmod/record/header.h"
+#include "sim.h"
+
+#define QUEUE_HIGH	(512u << 10)
+#define QUEUE_LOW	(256u << 10)
+#define RING_FRAMES	128
+#define PAGES_WAIT	(100 * SIM_MS)
+
+enum stream {
+	CONTROL,
+	BULK,
+	STREAMS
+};
+
+struct frame {
+	struct list_head list;
+	enum stream stream;
+	u64 connection;
+	u64 ready_at;
+	struct qbd_frame_header header;
+	u8 fixed[QBD_FRAME_FIXED_MAX];
+	/* the sender's, while it has power; else @copy */
+	struct sim_host *sender;
+	struct qbd_record *record;
+	struct qbd_buffer *buffer;
+	u8 *copy;
+};
+
+/* A frame that was received. */
+struct arrived {
+	struct list_head list;
+	u64 number;
+	u16 type;
+	u8 fixed[sizeof(struct qbd_frame_reset)];
+	struct qbd_core_message message;
+	struct qbd_record *record;
+	struct qbd_buffer *data;
+};
+
+/* What is on the way from one host to another, in order. */
+struct path {
+	struct list_head frames;
+	u64 last_ready;
+	u64 event;
+};
+
+struct side {
+	u32 peer;		/* 0: the slot is free */
+	bool removed;
+	bool connected;		/* @connection is this side's */
+	bool up;		/* and the replica knows */
+	u64 connection;
+	u64 fresh;		/* takes its place */
+	bool blank, fresh_blank;
+	const char *lost;	/* why it is over, NULL: it is not */
+	u64 heard_at;
+	u64 silence_event;
+	struct list_head ring[STREAMS];
+	u32 ring_count[STREAMS];
+	u64 marked;
+	bool reset_waits;
+	bool wants_pages;
+	u64 waits_since;
+	u64 queued_bytes;
+	bool refused;		/* something: it is to hear when there is room */
+};
+
+struct qbd_net {
+	struct sim_host *host;
+	struct qbd_net_identity identity;
+	struct qbd_pool *pool;
+	const struct qbd_net_ops *ops;
+	void *context;
+	bool blank;
+	bool was_marked;
+	u64 silence;
+	struct side sides[QBD_MEMBERS_MAX];
+};
+
+static struct path paths[SIM_HOSTS_MAX + 1][SIM_HOSTS_MAX + 1][STREAMS];
+static bool cuts[SIM_HOSTS_MAX + 1][SIM_HOSTS_MAX + 1];
+static bool dial_waits[SIM_HOSTS_MAX + 1][SIM_HOSTS_MAX + 1];
+static u64 connections;
+static u64 arrivals;
+static struct frame *spare_frames;
+
+static void deliver(void *object, u64 argument);
+static void dial_later(u32 a, u32 b, u64 delay);
+
+static struct side *side_of(struct sim_host *host, u32 peer)
+{
+	struct qbd_net *net = host->network;
+
+	if (!net || !peer)
+		return NULL;
+	for (u32 i = 0; i < QBD_MEMBERS_MAX; i++)
+		if (net->sides[i].peer == peer)
+			return &net->sides[i];
+	return NULL;
+}
+
+static struct side *side_here(const struct qbd_net *net, u32 peer)
+{
+	return side_of(net->host, peer);
+}
+
+/* ---- frames ------------------------------------------------------------- */
+
+static struct frame *frame_alloc(void)
+{
+	struct frame *frame = spare_frames;
+
+	if (frame)
+		spare_frames = (struct frame *)frame->list.next;
+	else
+		frame = malloc(sizeof(*frame));
+	if (!frame)
+		abort();
+	memset(&frame->header, 0, sizeof(frame->header));
+	frame->record = NULL;
+	frame->buffer = NULL;
+	frame->copy = NULL;
+	return frame;
+}
+
+static u64 frame_bytes(const struct frame *frame)
+{
+	return sizeof(frame->header) + frame->header.fixed_bytes +
+	       ((u64)frame->header.data_blocks << QBD_BLOCK_SHIFT);
+}
+
+/* What it held of its sender's goes back there. */
+static void frame_let_go(struct frame *frame)
+{
+	struct sim_host *before = sim_host;
+
+	sim_host = frame->sender;
+	qbd_record_put(frame->record);
+	qbd_buffer_free(frame->buffer);
+	frame->record = NULL;
+	frame->buffer = NULL;
+	sim_host = before;
+}
+
+static void frame_free(struct frame *frame)
+{
+	frame_let_go(frame);
+	free(frame->copy);
+	frame->list.next = (struct list_head *)spare_frames;
+	spare_frames = frame;
+}
+
+static const void *frame_block(const struct frame *frame, u32 block)
+{
+	if (frame->copy)
+		return frame->copy + (size_t)block * QBD_BLOCK_SIZE;
+	return page_address(frame->record ? frame->record->pages[block] :
+			    frame->buffer->pages[block]);
+}
+
+/* It is on the way, whatever becomes of its sender. */
+static void frame_detach(struct frame *frame)
+{
+	u32 blocks = frame->header.data_blocks;
+	u8 *copy;
+
+	if (blocks && !frame->copy) {
+		copy = malloc((size_t)blocks * QBD_BLOCK_SIZE);
+		if (!copy)
+			abort();
+		for (u32 i = 0; i < blocks; i++)
+			memcpy(copy + (size_t)i * QBD_BLOCK_SIZE, frame_block(frame, i),
+			       QBD_BLOCK_SIZE);
+		frame->copy = copy;
+	}
+	frame_let_go(frame);
+}
+
+static void path_schedule(u32 from, u32 to, enum stream stream, u64 at)
+{
+	struct path *path = &paths[from][to][stream];
+
+	if (path->event || list_empty(&path->frames))
+		return;
+	path->event = sim_event(&world.hosts[to], at, deliver, path,
+				from << 8 | to << 4 | stream);
+}
+
+static void path_first(u32 from, u32 to, enum stream stream)
+{
+	struct path *path = &paths[from][to][stream];
+
+	if (!list_empty(&path->frames))
+		path_schedule(from, to, stream,
+			      list_first_entry(&path->frames, struct frame, list)->ready_at);
+}
+
+static void path_stop(struct path *path)
+{
+	if (path->event)
+		sim_event_cancel(path->event);
+	path->event = 0;
+}
+
+/* The sender's queue is shorter: it may hear. */
+static void note_sent(struct sim_host *sender, u32 to, u64 connection, u64 bytes)
+{
+	struct side *side = side_of(sender, to);
+	struct sim_host *before = sim_host;
+
+	if (!side || side->connection != connection)
+		return;
+	side->queued_bytes -= bytes;
+	if (!side->refused || side->queued_bytes >= QUEUE_LOW)
+		return;
+	side->refused = false;
+	sim_host = sender;
+	sender->network->ops->kick(sender->network->context);
+	sim_host = before;
+}
+
+static void path_purge(u32 from, u32 to)
+{
+	struct frame *frame, *next;
+
+	for (u32 stream = 0; stream < STREAMS; stream++) {
+		struct path *path = &paths[from][to][stream];
+
+		path_stop(path);
+		list_for_each_entry_safe(frame, next, &path->frames, list) {
+			list_del(&frame->list);
+			frame_free(frame);
+		}
+	}
+}
+
+/* The sender is gone: some of what it sent is on the way already. */
+static void path_abandon(u32 from, u32 to)
+{
+	struct frame *frame, *next;
+
+	for (u32 stream = 0; stream < STREAMS; stream++) {
+		struct path *path = &paths[from][to][stream];
+		bool lost = sim_chance(400);
+
+		list_for_each_entry_safe(frame, next, &path->frames, list) {
+			lost = lost || sim_chance(100);
+			if (lost) {
+				list_del(&frame->list);
+				frame_free(frame);
+			} else {
+				frame_detach(frame);
+			}
+		}
+		if (list_empty(&path->frames))
+			path_stop(path);
+	}
+}
+
+static void path_send(struct qbd_net *net, struct side *side, struct frame *frame,
+		      enum stream stream)
+{
+	u32 from = net->host->number, to = side->peer;
+	struct path *path = &paths[from][to][stream];
+	u64 ready = world.now + sim_spread(world.weather.delay,
+					   world.weather.delay_spread);
+
+	frame->stream = stream;
+	frame->sender = net->host;
+	frame->connection = side->connection;
+	frame->ready_at = max(ready, path->last_ready);
+	path->last_ready = frame->ready_at;
+	list_add_tail(&frame->list, &path->frames);
+	side->queued_bytes += frame_bytes(frame);
+	path_schedule(from, to, stream, frame->ready_at);
+}
+
+/* ---- the end of a connection -------------------------------------------- */
+
+static void arrived_free(struct side *side, struct arrived *arrived)
+{
+	list_del(&arrived->list);
+	qbd_record_put(arrived->record);
+	qbd_buffer_free(arrived->data);
+	free(arrived);
+}
+
+static void ring_purge(struct side *side)
+{
+	struct arrived *arrived, *next;
+
+	for (u32 stream = 0; stream < STREAMS; stream++) {
+		list_for_each_entry_safe(arrived, next, &side->ring[stream], list)
+			arrived_free(side, arrived);
+		side->ring_count[stream] = 0;
+	}
+	side->reset_waits = false;
+}
+
+static void lose(struct sim_host *host, struct side *side, const char *reason)
+{
+	struct sim_host *before = sim_host;
+
+	if (!side->connected || side->lost)
+		return;
+	side->lost = reason;
+	sim_host = host;
+	host->network->ops->kick(host->network->context);
+	sim_host = before;
+}
+
+/* The other side has closed, or knows of no such connection. */
+static void notice(void *object, u64 argument)
+{
+	struct sim_host *host = object;
+	struct side *side = side_of(host, argument >> 48);
+
+	if (side && side->connected && side->connection == (argument & 0xffffffffffffull))
+		lose(host, side, "closed by the other side");
+}
+
+static void send_notice(u32 from, u32 to, u64 connection)
+{
+	if (cuts[from][to])
+		return;
+	sim_event(&world.hosts[to], world.now + sim_spread(world.weather.delay,
+							world.weather.delay_spread),
+		  notice, &world.hosts[to], (u64)from << 48 | connection);
+}
+
+static void side_close(struct qbd_net *net, struct side *side)
+{
+	u32 self = net->host->number;
+
+	if (side->silence_event)
+		sim_event_cancel(side->silence_event);
+	side->silence_event = 0;
+	ring_purge(side);
+	if (!side->connected)
+		return;
+	path_abandon(self, side->peer);
+	send_notice(self, side->peer, side->connection);
+	side->connected = false;
+	side->lost = NULL;
+	side->queued_bytes = 0;
+	side->refused = false;
+	side->wants_pages = false;
+	dial_later(self, side->peer, sim_spread(SIM_MS, 60 * SIM_MS));
+}
+
+static void side_disconnect(struct qbd_net *net, struct side *side, const char *reason)
+{
+	bool was_up = side->up;
+	u32 peer = side->peer;
+
+	side->up = false;
+	side_close(net, side);
+	sim_trace("member %u is gone: %s", peer, reason);
+	if (was_up)
+		net->ops->peer_down(net->context, peer, reason);
+}
+
+/* Nothing was heard for the limit: not even the pings that there are every 250 ms. */
+static void silence(void *object, u64 argument)
+{
+	struct sim_host *host = object;
+	struct side *side = side_of(host, argument);
+	struct sim_host *peer = &world.hosts[argument];
+	struct side *other;
+	u64 limit;
+
+	if (!side || !side->connected)
+		return;
+	limit = host->network->silence;
+	other = side_of(peer, host->number);
+	if (peer->powered && peer->paused_until <= world.now &&
+	    !cuts[peer->number][host->number] && other && other->connected &&
+	    other->connection == side->connection)
+		side->heard_at = world.now;
+	side->silence_event = 0;
+	if (world.now - side->heard_at >= limit) {
+		lose(host, side, "silent");
+		return;
+	}
+	side->silence_event = sim_event(host, world.now + limit / 2, silence, host, argument);
+}
+
+/* ---- the beginning ------------------------------------------------------ */
+
+static bool knows(const struct qbd_net *net, u32 peer)
+{
+	const struct side *side = side_here(net, peer);
+
+	return side && !side->removed;
+}
+
+static void offer(struct sim_host *host, u32 peer, u64 connection, bool blank)
+{
+	struct side *side = side_of(host, peer);
+	struct sim_host *before = sim_host;
+
+	side->fresh = connection;
+	side->fresh_blank = blank;
+	sim_host = host;
+	host->network->ops->kick(host->network->context);
+	sim_host = before;
+}
+
+/* The one with the higher id dials, while it has no connection. */
+static void dial(void *object, u64 argument)
+{
+	struct sim_host *dialler = &world.hosts[argument >> 8];
+	struct sim_host *listener = &world.hosts[argument & 0xff];
+	u32 a = dialler->number, b = listener->number;
+	struct side *side = side_of(dialler, b);
+	bool reached;
+
+	dial_waits[a][b] = false;
+	if (!side || side->removed || (side->connected && !side->lost) || side->fresh)
+		return;
+	reached = dialler->network && listener->network && listener->powered &&
+		  dialler->paused_until <= world.now &&
+		  listener->paused_until <= world.now && !cuts[a][b] && !cuts[b][a] &&
+		  knows(listener->network, a);
+	if (!reached) {
+		dial_later(a, b, sim_spread(10 * SIM_MS, 200 * SIM_MS));
+		return;
+	}
+	connections++;
+	offer(dialler, b, connections, listener->network->blank);
+	offer(listener, a, connections, dialler->network->blank);
+}
+
+static void dial_later(u32 a, u32 b, u64 delay)
+{
+	u32 dialler = max(a, b), listener = min(a, b);
+
+	if (dial_waits[dialler][listener] || dialler == listener)
+		return;
+	dial_waits[dialler][listener] = true;
+	sim_event(NULL, world.now + delay, dial, NULL, dialler << 8 | listener);
+}
+
+static void side_join(struct qbd_net *net, struct side *side)
+{
+	u64 connection = side->fresh;
+
+	side->fresh = 0;
+	if (side->connected)
+		side_disconnect(net, side, "it connected anew");
+	side->connected = true;
+	side->connection = connection;
+	side->blank = side->fresh_blank;
+	side->lost = NULL;
+	side->heard_at = world.now;
+	side->queued_bytes = 0;
+	side->up = true;
+	side->silence_event = sim_event(net->host, world.now + net->silence / 2, silence,
+					net->host, side->peer);
+	for (u32 stream = 0; stream < STREAMS; stream++)
+		path_first(side->peer, net->host->number, stream);
+	net->ops->peer_up(net->context, side->peer);
+}
+
+/* ---- receiving ---------------------------------------------------------- */
+
+static bool frame_good(struct qbd_net *net, struct frame *frame, const char **reason)
+{
+	enum qbd_frame_phase phase = frame->stream == BULK ? QBD_PHASE_BULK :
+							    QBD_PHASE_CONTROL;
+	const struct qbd_frame_append *append = (const void *)frame->fixed;
+
+	return qbd_frame_header_check(&frame->header, phase, 0, reason) &&
+	       qbd_frame_fixed_check(&frame->header, frame->fixed,
+				     net->identity.device_blocks, reason) &&
+	       (frame->header.type != QBD_FRAME_APPEND ||
+		!qbd_record_header_check((const void *)(append + 1),
+					 frame->header.fixed_bytes - sizeof(*append),
+					 net->identity.uuid, net->identity.device_blocks,
+					 reason));
+}
+
+static bool claim_record(struct qbd_net *net, struct frame *frame, struct arrived *arrived)
+{
+	const u8 *header = frame->fixed + sizeof(struct qbd_frame_append);
+	const struct qbd_record_shared *shared = (const void *)header;
+	u32 operations = le16_to_cpu(shared->operation_count);
+	struct qbd_record *record;
+
+	record = qbd_record_alloc(net->pool, QBD_POOL_APPEND, operations,
+				  frame->header.data_blocks, true);
+	if (!record)
+		return false;
+	memcpy(record->header, header, qbd_record_header_bytes(operations));
+	memset(&record->header->local, 0, sizeof(record->header->local));
+	qbd_record_adopt(record);
+	arrived->record = record;
+	return true;
+}
+
+static bool claim(struct qbd_net *net, struct frame *frame, struct arrived *arrived)
+{
+	enum qbd_pool_class class =
+		frame->header.type == QBD_FRAME_REQUEST ? QBD_POOL_WRITE :
+		frame->header.type == QBD_FRAME_EXTENT ? QBD_POOL_APPEND :
+		QBD_POOL_FORWARD;
+
+	if (frame->header.type == QBD_FRAME_APPEND)
+		return claim_record(net, frame, arrived);
+	if (!frame->header.data_blocks)
+		return true;
+	arrived->data = qbd_buffer_alloc(net->pool, class, frame->header.data_blocks);
+	return arrived->data;
+}
+
+static bool take_data(struct frame *frame, struct arrived *arrived)
+{
+	struct page **to = arrived->record ? arrived->record->pages :
+			   arrived->data ? arrived->data->pages : NULL;
+	struct qbd_frame_request *request = (void *)arrived->fixed;
+	u32 crc = ~0u;
+
+	for (u32 i = 0; i < frame->header.data_blocks; i++) {
+		const void *block = frame_block(frame, i);
+
+		if (to)
+			memcpy(page_address(to[i]), block, QBD_BLOCK_SIZE);
+		if (!arrived->record)
+			crc = crc32c(crc, block, QBD_BLOCK_SIZE);
+	}
+	if (arrived->record) {
+		arrived->record->verified = true;
+		return !qbd_record_data_check(arrived->record);
+	}
+	if (frame->header.type == QBD_FRAME_REQUEST)
+		request->data_checksum = frame->header.data_checksum;
+	return !frame->header.data_blocks || crc == frame->header.data_checksum;
+}
+
+/* Return: when to try again, 0: it was taken. */
+static u64 receive(struct qbd_net *net, struct side *side, struct frame *frame)
+{
+	bool brief = frame->header.type != QBD_FRAME_APPEND;
+	struct arrived *arrived;
+	const char *reason = "";
+
+	if (side->ring_count[frame->stream] >= RING_FRAMES ||
+	    (frame->stream == BULK && side->reset_waits))
+		return world.now + 100 * SIM_US;
+	if (!frame_good(net, frame, &reason)) {
+		sim_fail("host %u refuses a frame of type %u of host %u: %s",
+			 net->host->number, frame->header.type, side->peer, reason);
+		return 0;
+	}
+	arrived = calloc(1, sizeof(*arrived));
+	if (!arrived)
+		abort();
+	if (!claim(net, frame, arrived)) {
+		if (!side->wants_pages)
+			side->waits_since = world.now;
+		side->wants_pages = true;
+		if (!brief || world.now - side->waits_since < PAGES_WAIT) {
+			free(arrived);
+			return world.now + 10 * SIM_MS;
+		}
+	}
+	side->wants_pages = false;
+	arrived->type = frame->header.type;
+	if (arrived->type == QBD_FRAME_MESSAGE)
+		qbd_frame_message_decode(&arrived->message, (const void *)frame->fixed);
+	else
+		memcpy(arrived->fixed, frame->fixed,
+		       min((size_t)frame->header.fixed_bytes, sizeof(arrived->fixed)));
+	if (!take_data(frame, arrived))
+		sim_fail("data of a frame of type %u from host %u changed on the way",
+			 frame->header.type, side->peer);
+	arrived->number = ++arrivals;
+	side->reset_waits |= arrived->type == QBD_FRAME_RESET;
+	list_add_tail(&arrived->list, &side->ring[frame->stream]);
+	side->ring_count[frame->stream]++;
+	side->heard_at = world.now;
+	net->ops->kick(net->context);
+	return 0;
+}
+
+static void deliver(void *object, u64 argument)
+{
+	u32 from = argument >> 8, to = argument >> 4 & 15, stream = argument & 15;
+	struct path *path = object;
+	struct sim_host *host = &world.hosts[to];
+	struct side *side = side_of(host, from);
+	struct frame *frame = list_first_entry_or_null(&path->frames, struct frame, list);
+	u64 again = 0;
+
+	path->event = 0;
+	if (!frame)
+		return;
+	if (frame->ready_at > world.now) {
+		path_first(from, to, stream);
+		return;
+	}
+	if (cuts[from][to] || !host->powered)
+		again = world.now + sim_spread(10 * SIM_MS, 100 * SIM_MS);
+	else if (side && side->fresh == frame->connection)
+		return;			/* goes on when the replica knows of it */
+	else if (side && side->connected && !side->lost &&
+		 side->connection == frame->connection)
+		again = receive(host->network, side, frame);
+	else
+		send_notice(to, from, frame->connection);
+	if (again) {
+		path_schedule(from, to, stream, again);
+		return;
+	}
+	list_del(&frame->list);
+	note_sent(frame->sender, to, frame->connection, frame_bytes(frame));
+	frame_free(frame);
+	path_first(from, to, stream);
+}
+
+/* ---- what the replica calls --------------------------------------------- */
+
+struct qbd_net *qbd_net_create(struct net *namespace,
+			       const struct qbd_net_identity *identity,
+			       struct qbd_pool *pool, const struct qbd_net_ops *ops,
+			       void *context, char *error_text, size_t error_text_size)
+{
+	struct qbd_net *net = kzalloc(sizeof(*net), GFP_KERNEL);
+
+	net->host = sim_host;
+	net->identity = *identity;
+	net->pool = pool;
+	net->ops = ops;
+	net->context = context;
+	net->silence = SIM_S;
+	for (u32 i = 0; i < QBD_MEMBERS_MAX; i++)
+		for (u32 stream = 0; stream < STREAMS; stream++)
+			INIT_LIST_HEAD(&net->sides[i].ring[stream]);
+	sim_host->network = net;
+	return net;
+}
+
+void qbd_net_destroy(struct qbd_net *net)
+{
+	for (u32 i = 0; i < QBD_MEMBERS_MAX; i++) {
+		struct side *side = &net->sides[i];
+
+		if (!side->peer)
+			continue;
+		side->up = false;
+		side_close(net, side);
+		path_abandon(net->host->number, side->peer);
+	}
+	net->host->network = NULL;
+	kfree(net);
+}
+
+void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout *members)
+{
+	u32 count = le32_to_cpu(members->count);
+
+	for (u32 i = 0; i < QBD_MEMBERS_MAX; i++) {
+		struct side *side = &net->sides[i];
+		bool found = false;
+
+		for (u32 k = 0; side->peer && k < count; k++)
+			found |= le32_to_cpu(members->members[k].id) == side->peer;
+		side->removed = side->peer && !found;
+	}
+	for (u32 k = 0; k < count; k++) {
+		u32 id = le32_to_cpu(members->members[k].id);
+		struct side *side;
+
+		if (id == net->identity.member_id || side_here(net, id))
+			continue;
+		for (side = net->sides; side->peer; side++)
+			;
+		side->peer = id;
+		dial_later(id, net->identity.member_id, sim_spread(SIM_MS, 20 * SIM_MS));
+	}
+}
+
+void qbd_net_set_silence_limit(struct qbd_net *net, unsigned int milliseconds)
+{
+	net->silence = milliseconds * SIM_MS;
+}
+
+void qbd_net_mark(struct qbd_net *net)
+{
+	net->was_marked = true;
+	for (u32 i = 0; i < QBD_MEMBERS_MAX; i++)
+		net->sides[i].marked = arrivals;
+}
+
+static void hand_over(struct qbd_net *net, struct side *side, enum stream stream,
+		      struct arrived *arrived)
+{
+	const struct qbd_net_ops *ops = net->ops;
+	void *context = net->context;
+	u32 peer = side->peer;
+
+	list_del(&arrived->list);
+	side->ring_count[stream]--;
+	switch (arrived->type) {
+	case QBD_FRAME_MESSAGE:
+		ops->message(context, peer, &arrived->message);
+		break;
+	case QBD_FRAME_APPEND:
+		ops->append(context, peer, (void *)arrived->fixed, arrived->record);
+		break;
+	case QBD_FRAME_REQUEST:
+		ops->request(context, peer, (void *)arrived->fixed, arrived->data);
+		break;
+	case QBD_FRAME_REPLY:
+		ops->reply(context, peer, (void *)arrived->fixed, arrived->data);
+		break;
+	case QBD_FRAME_RESET:
+		ops->reset(context, peer, (void *)arrived->fixed);
+		side->reset_waits = false;
+		break;
+	case QBD_FRAME_FILL:
+		ops->fill(context, peer, (void *)arrived->fixed);
+		break;
+	case QBD_FRAME_EXTENT:
+		ops->extent(context, peer, (void *)arrived->fixed, arrived->data);
+		break;
+	case QBD_FRAME_FILL_END:
+		ops->fill_end(context, peer, (void *)arrived->fixed);
+		break;
+	default:
+		sim_fail("a frame of type %u", arrived->type);
+	}
+	free(arrived);
+}
+
+static void side_poll(struct qbd_net *net, struct side *side)
+{
+	u64 connection;
+	u32 peer;
+
+	if (side->fresh && !side->removed)
+		side_join(net, side);
+	if (side->connected && (side->lost || side->removed))
+		side_disconnect(net, side, side->removed ? "no longer a member" : side->lost);
+	if (side->removed) {
+		side->peer = 0;
+		side->removed = false;
+		side->fresh = 0;
+		return;
+	}
+	connection = side->connection;
+	peer = side->peer;
+	for (u32 stream = 0; stream < STREAMS; stream++) {
+		while (side->up && side->peer == peer && side->connection == connection &&
+		       !side->lost && !list_empty(&side->ring[stream])) {
+			struct arrived *first = list_first_entry(&side->ring[stream],
+								 struct arrived, list);
+
+			if (first->number > side->marked) {
+				net->ops->kick(net->context);
+				break;
+			}
+			hand_over(net, side, stream, first);
+		}
+	}
+}
+
+void qbd_net_poll(struct qbd_net *net)
+{
+	if (!net->was_marked)
+		qbd_net_mark(net);
+	net->was_marked = false;
+	for (u32 i = 0; i < QBD_MEMBERS_MAX; i++)
+		if (net->sides[i].peer)
+			side_poll(net, &net->sides[i]);
+}
+
+void qbd_net_pages_available(struct qbd_net *net)
+{
+	for (u32 i = 0; i < QBD_MEMBERS_MAX; i++) {
+		struct side *side = &net->sides[i];
+		u32 self = net->host->number;
+
+		if (!side->peer || !side->wants_pages)
+			continue;
+		path_stop(&paths[side->peer][self][BULK]);
+		path_schedule(side->peer, self, BULK, world.now + 1);
+	}
+}
+
+static void fill_frame(struct frame *frame, u16 type, const void *fixed, u32 fixed_bytes,
+		       u32 blocks, u32 data_checksum)
+{
+	if (fixed)
+		memcpy(frame->fixed, fixed, fixed_bytes);
+	qbd_frame_seal(&frame->header, type, fixed_bytes, blocks, 0,
+		       crc32c(~0u, frame->fixed, fixed_bytes), data_checksum);
+}
+
+void qbd_net_send_message(struct qbd_net *net, const struct qbd_core_message *message)
+{
+	struct side *side = side_here(net, message->to);
+	struct qbd_frame_message fixed;
+	struct frame *frame;
+
+	if (!side || !side->up || side->lost || side->removed)
+		return;
+	qbd_frame_message_encode(&fixed, message);
+	frame = frame_alloc();
+	fill_frame(frame, QBD_FRAME_MESSAGE, &fixed, sizeof(fixed), 0, 0);
+	path_send(net, side, frame, CONTROL);
+}
+
+static void kick_again(void *object, u64 argument)
+{
+	struct sim_host *host = object;
+
+	if (host->network)
+		host->network->ops->kick(host->network->context);
+}
+
+static u32 buffer_checksum(const struct qbd_net_frame *from)
+{
+	u32 crc = ~0u;
+
+	if (from->data_checksum_known)
+		return from->data_checksum;
+	for (u32 i = 0; i < from->data_blocks; i++)
+		crc = crc32c(crc, page_address(from->buffer->pages[i]), QBD_BLOCK_SIZE);
+	return crc;
+}
+
+int qbd_net_send(struct qbd_net *net, u32 peer, const struct qbd_net_frame *from)
+{
+	struct side *side = side_here(net, peer);
+	u32 bytes = from->fixed_bytes;
+	struct frame *frame;
+
+	if (!side || !side->up || side->lost || side->removed)
+		return -ENOTCONN;
+	if (side->queued_bytes >= QUEUE_HIGH) {
+		side->refused = true;
+		return -EAGAIN;
+	}
+	if (sim_chance(world.weather.refuse_memory)) {
+		sim_event(net->host, world.now + 200 * SIM_US, kick_again, net->host, 0);
+		return -ENOMEM;
+	}
+	frame = frame_alloc();
+	memcpy(frame->fixed, from->fixed, bytes);
+	if (from->record) {
+		u32 header = qbd_record_header_bytes(from->record->operation_count);
+
+		memcpy(frame->fixed + bytes, from->record->header, header);
+		bytes += header;
+		frame->record = qbd_record_get(from->record);
+	}
+	frame->buffer = from->buffer;
+	fill_frame(frame, from->type, NULL, bytes, from->data_blocks,
+		   from->buffer && from->data_blocks ? buffer_checksum(from) : 0);
+	path_send(net, side, frame, BULK);
+	return 0;
+}
+
+void qbd_net_push(struct qbd_net *net, u32 peer)
+{
+}
+
+void qbd_net_disconnect(struct qbd_net *net, u32 peer, const char *reason)
+{
+	struct side *side = side_here(net, peer);
+
+	sim_trace("cuts member %u off: %s", peer, reason);
+	if (side)
+		lose(net->host, side, reason);
+}
+
+void qbd_net_set_blank(struct qbd_net *net, bool blank)
+{
+	net->blank = blank;
+}
+
+bool qbd_net_peer_blank(const struct qbd_net *net, u32 peer)
+{
+	const struct side *side = side_here(net, peer);
+
+	return side && side->up && !side->removed && side->blank;
+}
+
+bool qbd_net_peer_up(const struct qbd_net *net, u32 peer)
+{
+	const struct side *side = side_here(net, peer);
+
+	return side && side->up && !side->removed;
+}
+
+void qbd_net_peer_status(const struct qbd_net *net, u32 peer,
+			 struct qbd_net_peer_status *status)
+{
+	const struct side *side = side_here(net, peer);
+
+	memset(status, 0, sizeof(*status));
+	status->control_up = side && side->up;
+	status->bulk_up = status->control_up;
+}
+
+/* ---- what happens to it ------------------------------------------------- */
+
+void sim_network_begin(void)
+{
+	memset(cuts, 0, sizeof(cuts));
+	memset(dial_waits, 0, sizeof(dial_waits));
+	connections = 0;
+	arrivals = 0;
+	for (u32 a = 1; a <= SIM_HOSTS_MAX; a++) {
+		for (u32 b = 1; b <= SIM_HOSTS_MAX; b++) {
+			for (u32 stream = 0; stream < STREAMS; stream++) {
+				struct path *path = &paths[a][b][stream];
+
+				if (!path->frames.next)
+					INIT_LIST_HEAD(&path->frames);
+				path->event = 0;
+				path->last_ready = 0;
+			}
+		}
+	}
+}
+
+void sim_network_cut(u32 from, u32 to, bool cut)
+{
+	cuts[from][to] = cut;
+}
+
+bool sim_network_is_cut(u32 from, u32 to)
+{
+	return cuts[from][to];
+}
+
+void sim_network_heal(void)
+{
+	memset(cuts, 0, sizeof(cuts));
+}
+
+void sim_network_reset(u32 a, u32 b)
+{
+	struct side *side = side_of(&world.hosts[a], b);
+
+	if (side && side->connected)
+		lose(&world.hosts[a], side, "reset");
+}
+
+/* Before its memory goes. */
+void sim_network_power_cut(struct sim_host *host)
+{
+	struct qbd_net *net = host->network;
+
+	for (u32 i = 0; net && i < QBD_MEMBERS_MAX; i++) {
+		struct arrived *arrived, *next;
+		struct side *side = &net->sides[i];
+
+		for (u32 stream = 0; stream < STREAMS; stream++)
+			list_for_each_entry_safe(arrived, next, &side->ring[stream], list)
+				free(arrived);
+	}
+	for (u32 other = 1; other <= world.count; other++) {
+		if (other == host->number)
+			continue;
+		path_abandon(host->number, other);
+		/* What it would have received is lost, and its sender's again. */
+		path_purge(other, host->number);
+	}
+	host->network = NULL;
+}
+
+void *sim_network_context(const struct sim_host *host)
+{
+	return host->network ? host->network->context : NULL;
+}

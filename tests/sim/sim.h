@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A world of hosts, each with the module's own code, decided by a seed.
+ *
+ *   world.c     time, events, random numbers, threads; what went wrong
+ *   kernel/     the kernel of each host
+ *   disk.c      disks that forget, tear, stall, fail and rot
+ *   network.c   kmod/net/net.h: connections that are late, stuck, half open
+ *   client.c    kmod/blk/blk.h: readers and writers, and what they may see
+ *   module.c    the life of a member: format, up, down, power cut
+ *   invariants.c what has to hold after every step
+ *   faults.c    what happens to a world, drawn from the seed; healing
+ *   main.c      seeds, traces, shrinking
+ *
+ * One event is one step. All that is random comes from sim_random(), so a seed is a
+ * run; world.schedule says which of the faults happen, so that a run can be shrunk
+ * without changing what else is drawn.
+ */
+#ifndef QBD_SIM_H
+#define QBD_SIM_H
+
+#include "kernel/kernel.h"
+
+#include "../../kmod/replica/internal.h"
+#include "../../kmod/store/internal.h"
+
+#define SIM_HOSTS_MAX	9
+#define SIM_US		1000ull
+#define SIM_MS		1000000ull
+#define SIM_S		1000000000ull
+
+/* ---- world.c ------------------------------------------------------------ */
+
+struct sim_event {
+	u64 at;
+	u64 order;		/* of equal times */
+	u32 host;		/* number, 0: the world's own */
+	u32 life;		/* of the host; void in another one */
+	u32 generation;		/* of the slot */
+	bool used;
+	void (*run)(void *object, u64 argument);
+	void *object;
+	u64 argument;
+};
+
+struct sim_host {
+	u32 number;			/* member id, from 1 on */
+	u32 life;			/* counts boots and power cuts */
+	bool powered;
+	bool going_up, going_down, moving;	/* a thread is at it */
+	u64 paused_until;
+	/* its clock: @clock_base at @clock_at, @drift ppm faster than the world's */
+	u64 clock_base, clock_at;
+	s32 drift;
+	struct net net;
+	struct block_device bdev;
+	struct qbd_replica *replica;	/* NULL: not up */
+	struct qbd_disk *blk;		/* NULL: there is none */
+	struct qbd_net *network;	/* NULL: there is none */
+	struct list_head memory;
+	u32 pages;			/* first one of its list, 0: none */
+	u64 allocated;			/* pieces of memory and pages */
+	/* what was last known of it, see invariants.c */
+	u32 role;
+	u64 term;
+	u64 commit;
+	u64 checked;			/* entries up to it were compared */
+	u64 durable;			/* when its power went */
+	bool spoiled;			/* its disk was, or was made anew, since */
+	bool unsound;			/* no full member: new, filling, damaged, failed */
+	bool failed;			/* its disk has to be replaced */
+};
+
+struct sim_weather {
+	u64 delay, delay_spread;	/* of the network, one way */
+	u64 disk, disk_spread;
+	u64 run_spread;			/* until a work runs */
+	u32 refuse_nowait;		/* of 1024: the disk has no tag left */
+	u32 refuse_memory;		/* of 1024: of allocations that may fail */
+};
+
+struct sim_world {
+	u64 seed;
+	u64 random;
+	u64 now;
+	u64 steps;
+	u32 count;			/* hosts */
+	struct sim_host hosts[SIM_HOSTS_MAX + 1];	/* from 1 on */
+	struct sim_weather weather;
+	bool errors;		/* disks may fail reads and writes in this run */
+	bool quiet;		/* no faults but the one that main.c makes */
+	bool healing;
+	bool trace;
+	u64 trace_from;
+	const char *error;
+	char error_text[512];
+};
+
+extern struct sim_world world;
+/* Whose code runs; NULL: nobody's. */
+extern struct sim_host *sim_host;
+
+u64 sim_random(void);
+u32 sim_below(u32 bound);		/* 0..bound-1; 0 if @bound is 0 */
+bool sim_chance(u32 of_1024);
+u64 sim_spread(u64 base, u64 spread);	/* base..base+spread, rarely much more */
+
+/* Handle; @at is world time. */
+u64 sim_event(struct sim_host *host, u64 at, void (*run)(void *object, u64 argument),
+	      void *object, u64 argument);
+void sim_event_cancel(u64 handle);
+/* Run the next event; false if there is none. */
+bool sim_step(void);
+void sim_pass_time(void);
+/* After each event of a host that is up; set by main. */
+void sim_after_event(struct sim_host *host);
+
+void sim_world_begin(u64 seed);
+void sim_world_end(void);
+/* The first one counts. */
+void sim_fail(const char *format, ...) __printf(1, 2);
+void sim_trace(const char *format, ...) __printf(1, 2);
+
+u64 sim_host_time(const struct sim_host *host);
+u64 sim_world_time(const struct sim_host *host, u64 host_time);
+/* A thread of the current host. */
+void sim_thread(void (*run)(void *object), void *object);
+/* Everything of this life is void: events, threads. */
+void sim_host_void(struct sim_host *host);
+
+/* memory.c: what memory holds that nobody has written yet. */
+extern u8 sim_poison;
+void sim_memory_drop(struct sim_host *host);
+
+/* ---- disk.c ------------------------------------------------------------- */
+
+struct sim_disk;
+
+#define SIM_DISK_BLOCKS_MAX	4096u
+
+void sim_disk_make(struct sim_host *host, u64 blocks);
+void sim_disk_submit(struct bio *bio);
+void sim_disk_power_cut(struct sim_host *host);
+/* What a reader finds there now. Written by the caller: durable at once. */
+u8 *sim_disk_block(struct sim_host *host, u64 block);
+void sim_disk_stall(struct sim_host *host, u64 until);
+/* Of 1024 of reads and writes from now on. */
+void sim_disk_errors(struct sim_host *host, u32 reads, u32 writes);
+bool sim_disk_fails_writes(const struct sim_host *host);
+/* Spoil what is on it while its host is off. */
+void sim_disk_rot(struct sim_host *host, u64 block);
+
+/* ---- network.c ---------------------------------------------------------- */
+
+void sim_network_begin(void);
+void sim_network_cut(u32 from, u32 to, bool cut);
+bool sim_network_is_cut(u32 from, u32 to);
+void sim_network_heal(void);
+void sim_network_power_cut(struct sim_host *host);
+/* What its operations are called with; NULL: the host has no network. */
+void *sim_network_context(const struct sim_host *host);
+/* Close the connections between two hosts. */
+void sim_network_reset(u32 a, u32 b);
+
+/* ---- client.c ----------------------------------------------------------- */
+
+void sim_client_begin(void);
+void sim_client_power_cut(struct sim_host *host);
+/* Ask for something, if there may be more. */
+void sim_client_work(struct sim_host *host);
+/* One write at each host has to complete; true when they all did. */
+bool sim_client_probe(void);
+bool sim_client_idle(void);
+u64 sim_client_operations(void);
+/* Could a reader find that there? */
+bool sim_client_may_hold(u64 block, u64 value);
+
+/* ---- module.c ----------------------------------------------------------- */
+
+void sim_module_begin(void);
+/* A member disk: new, or as if another had been put in its place. */
+void sim_member_format(struct sim_host *host);
+void sim_member_power_on(struct sim_host *host);
+void sim_member_power_cut(struct sim_host *host);
+/* In order. */
+void sim_member_down(struct sim_host *host);
+/* The world ends. */
+void sim_member_vanish(struct sim_host *host);
+/* Somebody there asks for leadership to be moved to anybody. */
+void sim_member_move_leader(struct sim_host *host);
+
+extern u64 sim_device_blocks;
+extern const u8 sim_uuid[QBD_UUID_SIZE];
+
+/* ---- invariants.c ------------------------------------------------------- */
+
+void sim_invariants_begin(void);
+void sim_invariants_host_up(struct sim_host *host,
+			    const struct qbd_store_recovered *recovered);
+void sim_invariants_not_up(struct sim_host *host, int error, const char *text);
+void sim_invariants_check(struct sim_host *host);
+void sim_invariants_power_cut(struct sim_host *host);
+u64 sim_committed(void);
+/* The replica of a host that has a network; else NULL. */
+struct qbd_replica *sim_replica(const struct sim_host *host);
+/* All members have applied all that is committed. */
+bool sim_invariants_settled(void);
+/* All members hold the same, and it is what the history says. */
+void sim_invariants_replicas(void);
+
+/* The value that a block of data carries, in each of its words; false: torn. */
+bool sim_value_of(const void *block, u64 *value);
+void sim_value_fill(void *block, u64 value);
+
+/* ---- faults.c ----------------------------------------------------------- */
+
+#define SIM_FAULTS_MAX	4096
+
+void sim_faults_begin(void);
+/* After each step, while there are faults. */
+void sim_faults_step(void);
+u32 sim_faults_made(void);
+/* The power of all hosts goes, and comes back. */
+void sim_faults_outage(void);
+/* Those that shall not happen, by number. */
+extern u8 sim_left_out[SIM_FAULTS_MAX];
+/* Print them as they come; main.c's. */
+extern bool sim_list_faults;
+/* Everything is made good, and has to be as it should be within a bound. */
+void sim_faults_heal(void);
+
+#endif
