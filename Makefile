@@ -30,8 +30,12 @@ ifeq ($(V),1)
 Q :=
 endif
 
+TIME ?= 60
+TARGET ?=
+
 .PHONY: all packages stock-packages module modules stock-modules uml-module tool install \
-	modules_install check check-debug demo bench shell uml-shell lint clean help
+	modules_install check check-debug demo bench fuzz fuzz-self-test shell uml-shell lint \
+	clean help
 
 all: packages
 	$(Q)$(MAKE) --no-print-directory module tool
@@ -91,7 +95,7 @@ modules_install: module
 	$(Q)$(if $(DESTDIR),,depmod "$(call kernel_release,$(KDIR))")
 
 check:
-	$(Q)scripts/packages.sh build headers lint kernel uml qemu bench doc
+	$(Q)scripts/packages.sh build headers lint kernel uml qemu bench doc fuzz
 	$(Q)tests/run $(SUITE)
 
 check-debug:
@@ -119,6 +123,14 @@ bench:
 	$(Q)test -x scripts/bench/run || { echo "qbd: scripts/bench/run is missing: this is no complete source tree"; exit 2; }
 	$(Q)scripts/bench/run --out "$(OUT)"
 
+fuzz:
+	$(Q)scripts/packages.sh build fuzz
+	$(Q)tests/fuzz/run --time "$(TIME)" $(TARGET)
+
+fuzz-self-test:
+	$(Q)scripts/packages.sh build fuzz
+	$(Q)tests/fuzz/run --self-test $(TARGET)
+
 shell:
 	$(Q)scripts/packages.sh build headers qemu
 	$(Q)scripts/qemu/shell
@@ -142,6 +154,8 @@ help:
 	@echo '  make check               every test; SUITE=NAME runs a part of them'
 	@echo '  make check-debug         KUnit, tool and cluster with KASAN, lockdep and kmemleak'
 	@echo '  make bench [OUT=DIR]     latency and failover figures (default build/bench)'
+	@echo '  make fuzz                fuzz what parses bytes of others (TIME=60 for each TARGET=NAME)'
+	@echo '  make fuzz-self-test      does fuzzing find deliberate bugs?'
 	@echo '  make shell               a shell on host 1 of three hosts in QEMU'
 	@echo '  make uml-shell           a shell in a three-member cluster in User-mode Linux'
 	@echo '  make uml-module          the module for User-mode Linux (UML=debug: the debug kernel)'

@@ -11,6 +11,7 @@
 #   qemu    hosts in QEMU
 #   bench   plots
 #   doc     man page and documentation checks
+#   fuzz    clang with libFuzzer and the sanitizers
 #
 # Says nothing when nothing is missing.  Otherwise installs what is missing, as
 # root, with one line of progress; the log is in the cache.
@@ -32,6 +33,7 @@ declare -A group=(
 		btrfs-progs"
 	[bench]="gnuplot-nox python3"
 	[doc]="mandoc python3-docutils python3-yaml"
+	[fuzz]="clang libclang-rt-dev llvm pkg-config libblkid-dev uuid-dev libjson-c-dev python3"
 )
 
 [ $# -gt 0 ] || die "usage: packages.sh GROUP... (${!group[*]})"
