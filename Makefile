@@ -32,8 +32,8 @@ Q :=
 endif
 
 .PHONY: all packages stock-packages module modules stock-modules uml-module tool install \
-	modules_install check check-debug demo bench model sim sim-bugs coverage shell \
-	uml-shell lint clean help
+	modules_install check check-debug demo bench model sim sim-bugs coverage fuzz \
+	fuzz-self-test shell uml-shell lint clean help
 
 all: packages
 	$(Q)$(MAKE) --no-print-directory module tool
@@ -93,7 +93,7 @@ modules_install: module
 	$(Q)$(if $(DESTDIR),,depmod "$(call kernel_release,$(KDIR))")
 
 check:
-	$(Q)scripts/packages.sh build headers lint kernel uml qemu bench doc model
+	$(Q)scripts/packages.sh build headers lint kernel uml qemu bench doc model fuzz
 	$(Q)tests/run $(SUITE)
 
 check-debug:
@@ -145,6 +145,18 @@ coverage:
 	$(Q)scripts/packages.sh build kernel coverage
 	$(Q)tests/coverage/run $(SEEDS)
 
+# Seconds for each target; one target, or all.
+TIME ?= 60
+TARGET ?=
+
+fuzz:
+	$(Q)scripts/packages.sh build fuzz
+	$(Q)tests/fuzz/run --time "$(TIME)" $(TARGET)
+
+fuzz-self-test:
+	$(Q)scripts/packages.sh build fuzz
+	$(Q)tests/fuzz/run --self-test $(TARGET)
+
 shell:
 	$(Q)scripts/packages.sh build headers qemu
 	$(Q)scripts/qemu/shell
@@ -173,6 +185,8 @@ help:
 	@echo '                           fresh seeds, or SEED=S once more (TRACE=1: with a trace)'
 	@echo '  make sim-bugs            does the simulator find each of many deliberate bugs?'
 	@echo '  make coverage            which lines and branches the tests in userspace reach'
+	@echo '  make fuzz                fuzz what parses bytes of others (TIME=60 for each TARGET=NAME)'
+	@echo '  make fuzz-self-test      does fuzzing find deliberate bugs?'
 	@echo '  make shell               a shell on host 1 of three hosts in QEMU'
 	@echo '  make uml-shell           a shell in a three-member cluster in User-mode Linux'
 	@echo '  make uml-module          the module for User-mode Linux (UML=debug: the debug kernel)'

@@ -13,6 +13,7 @@
 #   coverage  which lines are reached
 #   doc     man page and documentation checks
 #   model   the model checker
+#   fuzz    clang with libFuzzer and the sanitizers
 #
 # Says nothing when nothing is missing.  Otherwise installs what is missing, as
 # root, with one line of progress; the log is in the cache.
@@ -36,6 +37,7 @@ declare -A group=(
 	[coverage]="gcovr"
 	[doc]="mandoc python3-docutils python3-yaml"
 	[model]="spin gcc libc6-dev python3"
+	[fuzz]="clang libclang-rt-dev llvm pkg-config libblkid-dev uuid-dev libjson-c-dev python3"
 )
 
 [ $# -gt 0 ] || die "usage: packages.sh GROUP... (${!group[*]})"

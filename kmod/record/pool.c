@@ -35,7 +35,12 @@ struct qbd_pool *qbd_pool_create(unsigned int pages, void (*kick)(void *context)
 	if (!pool->free_pages)
 		goto err_pool;
 	while (pool->pages < pages) {
-		struct page *page = alloc_page(GFP_KERNEL | __GFP_NOWARN);
+		/*
+		 * Of a single page the kernel says no only if it is asked to: it kills
+		 * processes instead, and a setting is no reason for that.
+		 */
+		struct page *page = alloc_page(GFP_KERNEL | __GFP_RETRY_MAYFAIL |
+					       __GFP_NOWARN);
 
 		if (!page)
 			goto err_pages;

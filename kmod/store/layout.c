@@ -182,6 +182,21 @@ static void state_decode(const struct qbd_state_block *block, struct qbd_state *
 	state->applied_membership = block->applied_membership;
 }
 
+/*
+ * No index gets so far (QBD_INDEX_MAX of the core), and one more can be counted. Of a
+ * log that ends at the durable index, what is applied is part.
+ */
+static bool indexes_good(const struct qbd_state *state)
+{
+	if (state->applied_index >> 62 || state->durable_index >> 62 ||
+	    state->commit_index >> 62)
+		return false;
+	if (!state->log_first_index || state->applied_index < state->log_first_index - 1)
+		return false;
+	return !(state->flags & QBD_STATE_CLEAN) ||
+	       state->applied_index <= state->durable_index;
+}
+
 void qbd_state_encode(const struct qbd_state *state, const u8 *uuid, u64 position,
 		      void *buffer)
 {
@@ -228,8 +243,7 @@ enum qbd_block_verdict qbd_state_check(const void *block, u64 position,
 		return verdict;
 	state_decode(block, state);
 	*reason = "its fields make no sense";
-	if (state->flags & ~known || !state->log_first_index ||
-	    state->applied_index < state->log_first_index - 1 ||
+	if (state->flags & ~known || !indexes_good(state) ||
 	    state->log_first_position >> 63 ||
 	    !qbd_membership_good(&state->membership, &membership))
 		return QBD_BLOCK_DAMAGED;

@@ -639,11 +639,45 @@ static void bad_states_are_refused(struct qbd_test *test)
 				 &samples->states[0]);
 		QBD_EQUAL(test, choose_state(true, false, &slot), -EUCLEAN);
 	}
+	blocks_free(samples);
+}
+
+static bool is_refused(const struct qbd_state *state)
+{
+	unsigned int slot;
+
+	qbd_state_encode(state, uuid, QBD_STATE_SLOT_BLOCK(0), &samples->states[0]);
+	return choose_state(true, false, &slot) == -EUCLEAN;
+}
+
+static void indexes_that_cannot_be_are_refused(struct qbd_test *test)
+{
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
 	make_state(0, 5);
 	samples->state.log_first_index = 6;
-	qbd_state_encode(&samples->state, uuid, QBD_STATE_SLOT_BLOCK(0),
-			 &samples->states[0]);
-	QBD_EQUAL(test, choose_state(true, false, &slot), -EUCLEAN);
+	QBD_TRUE(test, is_refused(&samples->state));
+	/* With these nothing could follow any more. */
+	for (u32 what = 0; what < 3; what++) {
+		make_state(0, 5);
+		*(what == 0 ? &samples->state.applied_index :
+		  what == 1 ? &samples->state.durable_index :
+			      &samples->state.commit_index) = 1ULL << 62;
+		QBD_TRUE(test, is_refused(&samples->state));
+	}
+	/* A log that was closed at 3 has no entry 4 that could be applied. */
+	make_state(0, 5);
+	samples->state.flags = QBD_STATE_CLEAN;
+	samples->state.durable_index = 3;
+	QBD_TRUE(test, is_refused(&samples->state));
+	make_state(0, 5);
+	samples->state.flags = QBD_STATE_CLEAN;
+	samples->state.durable_index = 4;
+	QBD_TRUE(test, !is_refused(&samples->state));
+	/* Of one that was not, the state block need not know of all that is durable. */
+	make_state(0, 5);
+	samples->state.durable_index = 3;
+	QBD_TRUE(test, !is_refused(&samples->state));
 	blocks_free(samples);
 }
 
@@ -745,6 +779,7 @@ QBD_SUITE(store_blocks,
 	  QBD_CASE(every_byte_of_a_superblock_counts),
 	  QBD_CASE(the_newest_state_counts),
 	  QBD_CASE(bad_states_are_refused),
+	  QBD_CASE(indexes_that_cannot_be_are_refused),
 	  QBD_CASE(member_lists_are_told_apart),
 	  QBD_CASE(every_byte_of_a_state_counts),
 	  QBD_CASE(extent_blocks_are_checked));

@@ -24,6 +24,7 @@ sys.path[:0] = [HERE, os.path.join(REPO, "tests", "lib")]
 sys.dont_write_bytecode = True
 
 import layout                   # noqa: E402
+import mutate                   # noqa: E402
 import tap                      # noqa: E402
 from layout import BLOCK        # noqa: E402
 
@@ -350,6 +351,22 @@ def _():
         tap.check(errors.endswith("--force destroys it all the same\n"), errors)
         done("destroy", "--yes", "--force", "--disk", disk.path)
         refused(["dump", disk.path], foreign)
+
+
+@tests.test("memory that the host does not have is refused, and nothing is killed for it")
+def _():
+    with open("/proc/meminfo") as file:
+        (total,) = re.findall(r"^MemTotal: +(\d+) kB$", file.read(), re.M)
+    if int(total) > 1100 << 10:
+        raise tap.Skip("this host has enough for the largest setting")
+    with Loop(100) as disk:
+        done(*create(disk), warnings=ALONE)
+        status_, output, errors = qbdadm("up", "--disk", disk.path, "--memory", "1024M")
+        tap.equal((status_, output), (1, ""), "up")
+        tap.check("not enough memory; try a smaller memory setting" in errors, errors)
+        tap.check("oom-kill" not in run("dmesg"), "the kernel killed somebody")
+        done("up", "--disk", disk.path, "--memory", "8M")
+        done("down", "vol0")
 
 
 @tests.test("even numbers of members are warned of")
@@ -854,29 +871,92 @@ def _():
             device.__exit__()
 
 
-@tests.test("netlink messages at random do no harm")
+def send(netlink, command, body, flags, length=None):
+    netlink.sequence += 1
+    message = struct.pack("<BBH", command, 1, 0) + body
+    netlink.socket.send(struct.pack(
+        "<IHHII", 16 + len(message) if length is None else length, netlink.family, flags,
+        netlink.sequence, 0) + message)
+    return netlink.sequence
+
+
+def answer(netlink, sequence):
+    """errno with which a request ended; what else comes is read past."""
+    while True:
+        data = netlink.socket.recv(1 << 17)
+        while len(data) >= 16:
+            length, kind, _, number, _ = struct.unpack_from("<IHHII", data)
+            if number == sequence and kind in (2, 3):       # error or done
+                return -struct.unpack_from("<i", data, 16)[0]
+            data = data[(length + 3) & ~3:]
+
+
+def bombard(seed, rounds):
+    """Requests that are nearly right. Return: how often each errno was the answer."""
+    mutator = mutate.Mutator(mutate.Policy(REPO), random.Random(seed),
+                             [b"vol0", b"vol1", b"", b"/dev/null", b"/dev/loop77", b"/proc",
+                              b"a/../b", b"\x1b[2J", b"%s%n", b"/nowhere/" + b"x" * 300])
+    privileged = mutator.policy.privileged
+    stranger = os.geteuid() != 0
+    netlink = Netlink()
+    answers = {}
+    for number in range(rounds):
+        command, body, flags = mutator.request()
+        # Going down by luck is not tried.
+        if command == DOWN and not stranger and b"vol0\0" in body:
+            continue
+        where = "seed %d, request %d: command %d, flags %#x, %s" % (
+            seed, number, command, flags, body[:200].hex())
+        if mutator.chance(0.05):
+            # Of a header that says another length there may be no answer at all.
+            send(netlink, command, body, flags, mutator.rng.choice([0, 15, 16, 19, 20, 1 << 20]))
+        elif flags & 0x300 == 0x300 and mutator.chance(0.5):
+            other = Netlink()       # a dump that nobody reads to its end
+            send(other, command, body, flags)
+            other.socket.close()
+        else:
+            try:
+                code = answer(netlink, send(netlink, command, body, flags))
+            except TimeoutError:
+                raise tap.Failure("no answer; " + where) from None
+            answers[code] = answers.get(code, 0) + 1
+            # What no request can have is found out before who it is from.
+            dump = 0x300 if flags & 0x300 == 0x300 else 0
+            if stranger and command in privileged and not flags & ~dump & ~0xd:
+                tap.check(code in (1, 95), "errno %d for who may not; %s" % (code, where))
+        # Whatever that was, the next one is answered.
+        tap.equal(answer(netlink, send(netlink, STATUS, netlink.attribute(1, b"nobody\0"), 5)),
+                  19, "after " + where)
+    return answers
+
+
+@tests.test("netlink messages that are nearly right do no harm")
 def _():
     seed = int(os.environ.get("QBD_TEST_SEED") or time.time())
     tap.comment("QBD_TEST_SEED=%d" % seed)
-    rng = random.Random(seed)
-    netlink = Netlink()
-    values = [b"", b"vol0\0", b"/dev/null\0", struct.pack("<I", 1), bytes(8), b"\xff" * 4]
-
-    def attributes(depth=0):
-        body = b""
-        for _ in range(rng.randrange(5)):
-            data = rng.choice(values + [rng.randbytes(rng.randrange(40))])
-            if depth < 2 and rng.random() < 0.3:
-                data = attributes(depth + 1)
-            kind = rng.randrange(10) | (0x8000 if rng.random() < 0.3 else 0)
-            body += netlink.attribute(kind, data)
-        return body
-
     with Up("vol0", "--wait-leader") as _:
-        for _ in range(2000):
-            # Whatever it is, it is answered; going down by such luck is not tried.
-            netlink.error(rng.choice([UP, STATUS, SET, MOVE, 6, 7, 255]), attributes())
-        tap.equal(status("vol0")["role"], "leader", "role")
+        answers = bombard(seed, 3000)
+        tap.comment("errno: times, of root: %s" % answers)
+        # Far enough in to succeed, and turned away for each reason that there is.
+        for code in 0, 19, 22, 34, 95:
+            tap.check(answers.get(code), "never errno %d: the requests are no good" % code)
+        user = os.fork()
+        if not user:
+            os.setresuid(65534, 65534, 65534)
+            try:
+                answers = bombard(seed + 1, 1500)
+                tap.comment("errno: times, of nobody: %s" % answers)
+                os._exit(not answers.get(1) or not answers.get(22) or not answers.get(0))
+            except tap.Failure as why:
+                tap.comment(why)
+            os._exit(1)
+        tap.equal(os.waitpid(user, 0)[1], 0, "what a user was answered")
+        # Settings that were taken may be odd ones; a leader it is again all the same.
+        done("set", "vol0", "--election-timeout", "150", "--heartbeat", "50")
+        tap.wait_until(lambda: status("vol0")["role"] == "leader", 20, "leads")
+        with open("/dev/qbd/vol0", "r+b", buffering=0) as device:
+            device.write(b"k" * BLOCK)
+            os.fsync(device.fileno())
 
 
 @tests.test("a hundred errors at once all have a text, and the log gets text only")

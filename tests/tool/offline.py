@@ -385,6 +385,14 @@ def _():
     tap.equal(part("plans"), (0, "", ""), "plans")
 
 
+@tests.test("a disk of next to nothing, or of nothing, is too small")
+def _():
+    for disk, have in (0, "0 B"), (4095, "0 B"), (4096, "4.0 KiB"), (8 << 20, "8.0 MiB"):
+        tap.equal(part("plan", str(disk), "0", "0", "0"),
+                  (1, "", "x: is too small: %s, of which the log takes 16.0 MiB; at least 20 "
+                          "MiB are needed with this log\n" % have), "disk of %d bytes" % disk)
+
+
 @tests.test("plans of what no member can hold in memory are refused")
 def _():
     mib = 1 << 20

@@ -97,12 +97,12 @@ static void place(struct qbd_plan *plan, uint64_t device_blocks)
 				    QBD_ALIGNMENT_BLOCKS);
 }
 
-/* The last block is the second superblock's. */
+/* The last block is the second superblock's. A disk may have no block at all. */
 static uint64_t data_room(const struct qbd_plan *plan)
 {
-	uint64_t end = plan->backing_blocks - 1;
+	uint64_t taken = plan->data_block + 1;
 
-	return end > plan->data_block ? end - plan->data_block : 0;
+	return plan->backing_blocks > taken ? plan->backing_blocks - taken : 0;
 }
 
 /* A device of this size with the log that goes with it: is there room? */
