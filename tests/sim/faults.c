@@ -91,8 +91,8 @@ void sim_faults_begin(void)
 		/* Leaders come and go as fast as they are elected. */
 		faults.enabled = 1u << FAULT_POWER_ON | 1u << FAULT_HEAL |
 				 1u << FAULT_LEADER_POWER_CUT | 1u << FAULT_LEADER_ISOLATE |
-				 1u << FAULT_SPLIT | 1u << FAULT_WHOLE_OUTAGE;
-		faults.rate = 5 + sim_below(40);
+				 1u << FAULT_SPLIT;
+		faults.rate = 10 + sim_below(40);
 	}
 	faults.work_of_1024 = 1 + sim_below(sim_chance(512) ? 60 : 400);
 	faults.next = 200 + sim_below(4 * faults.rate);
