@@ -231,15 +231,19 @@ static int open_state(struct qbd_store *store, struct reader *reader, char *erro
 	}
 	error = qbd_recovery_state(slots, store->geometry.uuid, disk, &store->state.slot,
 				   &reason);
+	if (error == -EUCLEAN && unreadable) {
+		snprintf(error_text, error_text_size,
+			 "the state blocks of %pg cannot be used: %s: try again; if it stays so replace the disk and make the member anew under a new id",
+			 store->bdev, reason);
+		return -EIO;
+	}
 	if (error) {
 		snprintf(error_text, error_text_size,
 			 error == -EPROTONOSUPPORT ?
 			 "%pg cannot be used: %s; use a newer module" :
-			 unreadable ?
-			 "the state blocks of %pg cannot be used: %s: try again; if it stays so replace the disk and make the member anew under a new id" :
 			 "both state blocks of %pg are unusable: %s; its vote is lost: make the member anew under a new id",
 			 store->bdev, reason);
-		return unreadable ? -EIO : error;
+		return error;
 	}
 	/*
 	 * A write that was cut off leaves a bad checksum. What cannot be read at all may

@@ -181,7 +181,7 @@ static void read_data(struct sim_disk *disk, struct bio *bio)
 
 	for (u32 i = 0; i < bio->bi_vcnt && left; i++) {
 		const struct bio_vec *bvec = &bio->bi_io_vec[i];
-		u64 bytes = min(left, (u64)bvec->bv_len);
+		u64 bytes = min_t(u64, left, bvec->bv_len);
 
 		memcpy((u8 *)page_address(bvec->bv_page) + bvec->bv_offset, from, bytes);
 		from += bytes;
@@ -293,6 +293,7 @@ void sim_disk_submit(struct bio *bio)
 {
 	struct sim_disk *disk = bio->bi_bdev->disk;
 	struct flight *flight, *other;
+	u64 latency;
 
 	if (bio->bi_opf & REQ_NOWAIT && sim_chance(world.weather.refuse_nowait)) {
 		bio->bi_status = BLK_STS_AGAIN;
@@ -317,9 +318,8 @@ void sim_disk_submit(struct bio *bio)
 	flight->bio = bio;
 	flight->began = disk->ended;
 	list_add_tail(&flight->list, &disk->flights);
-	flight->event = sim_event(disk->host, world.now + sim_spread(world.weather.disk,
-								  world.weather.disk_spread),
-				  complete_flight, flight, 0);
+	latency = sim_spread(world.weather.disk, world.weather.disk_spread);
+	flight->event = sim_event(disk->host, world.now + latency, complete_flight, flight, 0);
 }
 
 /* ---- faults ------------------------------------------------------------- */

@@ -85,7 +85,7 @@ static bool fails_without(u64 seed, u32 first, u32 count)
 
 static void shrink(u64 seed)
 {
-	u32 faults = min(sim_faults_made(), (u32)SIM_FAULTS_MAX), size, at;
+	u32 faults = min_t(u32, sim_faults_made(), SIM_FAULTS_MAX), size, at;
 	bool trace = world.trace;
 
 	world.trace = false;

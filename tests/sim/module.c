@@ -29,7 +29,7 @@ static struct qbd_store *sim_store_open(const char *path, struct qbd_pool *pool,
 #define EXTENT_SHIFT	QBD_EXTENT_SHIFT_MIN
 
 u64 sim_device_blocks = DEVICE_BLOCKS;
-const u8 sim_uuid[QBD_UUID_SIZE] = "one world of qbd";
+const u8 sim_uuid[QBD_UUID_SIZE] = { 0x71, 0x62, 0x64, 0x17, 0x42 };
 
 void sim_module_begin(void)
 {

@@ -337,11 +337,11 @@ static void notice(void *object, u64 argument)
 
 static void send_notice(u32 from, u32 to, u64 connection)
 {
-	if (cuts[from][to])
-		return;
-	sim_event(&world.hosts[to], world.now + sim_spread(world.weather.delay,
-							world.weather.delay_spread),
-		  notice, &world.hosts[to], (u64)from << 48 | connection);
+	u64 delay = sim_spread(world.weather.delay, world.weather.delay_spread);
+
+	if (!cuts[from][to])
+		sim_event(&world.hosts[to], world.now + delay, notice, &world.hosts[to],
+			  (u64)from << 48 | connection);
 }
 
 static void side_close(struct qbd_net *net, struct side *side)

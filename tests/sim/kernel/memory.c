@@ -190,11 +190,10 @@ void *mempool_alloc(mempool_t *pool, gfp_t flags)
 	/* What is within the reserve is always there. */
 	if (pool->taken < pool->reserve)
 		flags &= ~GFP_NOWAIT;
-	if (pool->size) {
+	if (pool->size)
 		element = sim_alloc(pool->size, flags);
-	} else {
+	else
 		element = alloc_page(flags);
-	}
 	if (element)
 		pool->taken++;
 	return element;
