@@ -252,6 +252,41 @@ static bool overlap(const struct bio *a, const struct bio *b)
 	       first_block(b) < first_block(a) + block_count(a);
 }
 
+/* Some of the sectors of @from, as they come from a head that stops anywhere. */
+static void tear(u8 *to, const u8 *from)
+{
+	u32 first = sim_below(SECTORS + 1), last = sim_below(SECTORS + 1);
+
+	for (u32 i = min(first, last); i < max(first, last); i++) {
+		if (from)
+			memcpy(to + i * SECTOR_BYTES, from + i * SECTOR_BYTES, SECTOR_BYTES);
+		else
+			memset(to + i * SECTOR_BYTES, 0, SECTOR_BYTES);
+	}
+}
+
+static void forget(struct sim_disk *disk, u64 block)
+{
+	struct version *version = disk->versions[block];
+	u8 *at = block_of(disk, block);
+
+	memcpy(at, version->data, QBD_BLOCK_SIZE);
+	while ((version = version->next)) {
+		if (sim_chance(512))
+			memcpy(at, version->data, QBD_BLOCK_SIZE);
+		else if (sim_chance(256))
+			tear(at, version->data);
+	}
+	settle(disk, block);
+}
+
+static void lose_some(struct sim_disk *disk)
+{
+	for (u32 i = disk->dirty_count; i-- > 0;)
+		if (sim_chance(200))
+			forget(disk, disk->dirty[i]);
+}
+
 static void complete_flight(void *object, u64 argument)
 {
 	struct flight *flight = object;
@@ -270,7 +305,12 @@ static void complete_flight(void *object, u64 argument)
 	if (is_write(bio)) {
 		if (sim_chance(disk->write_errors)) {
 			bio->bi_status = BLK_STS_IOERR;
-			/* What became of it is anybody's guess. */
+			/*
+			 * What became of it is anybody's guess; what a flush did not
+			 * make good a later one need not either (accident 43).
+			 */
+			if (bio->bi_opf & REQ_PREFLUSH)
+				lose_some(disk);
 			if (sim_chance(512))
 				write_data(disk, bio);
 		} else {
@@ -282,6 +322,10 @@ static void complete_flight(void *object, u64 argument)
 		bio->bi_status = BLK_STS_IOERR;
 	} else {
 		read_data(disk, bio);
+	}
+	if (bio->bi_status != BLK_STS_OK) {
+		disk->host->disk_erred = true;
+		world.errors = true;
 	}
 	/* It is consumed, as by a driver. */
 	bio->bi_iter.bi_sector += bio->bi_iter.bi_size >> 9;
@@ -323,34 +367,6 @@ void sim_disk_submit(struct bio *bio)
 }
 
 /* ---- faults ------------------------------------------------------------- */
-
-/* Some of the sectors of @from, as they come from a head that stops anywhere. */
-static void tear(u8 *to, const u8 *from)
-{
-	u32 first = sim_below(SECTORS + 1), last = sim_below(SECTORS + 1);
-
-	for (u32 i = min(first, last); i < max(first, last); i++) {
-		if (from)
-			memcpy(to + i * SECTOR_BYTES, from + i * SECTOR_BYTES, SECTOR_BYTES);
-		else
-			memset(to + i * SECTOR_BYTES, 0, SECTOR_BYTES);
-	}
-}
-
-static void forget(struct sim_disk *disk, u64 block)
-{
-	struct version *version = disk->versions[block];
-	u8 *at = block_of(disk, block);
-
-	memcpy(at, version->data, QBD_BLOCK_SIZE);
-	while ((version = version->next)) {
-		if (sim_chance(512))
-			memcpy(at, version->data, QBD_BLOCK_SIZE);
-		else if (sim_chance(256))
-			tear(at, version->data);
-	}
-	settle(disk, block);
-}
 
 static void tear_flight(struct sim_disk *disk, struct bio *bio)
 {

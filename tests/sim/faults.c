@@ -48,6 +48,7 @@ static struct {
 	u32 number;		/* of it */
 	u64 healed_at;
 	u64 random;		/* of the fault being made */
+	u32 failing;		/* host whose disk fails writes in this run; 0: none yet */
 } faults;
 
 u8 sim_left_out[SIM_FAULTS_MAX];
@@ -97,7 +98,7 @@ void sim_faults_begin(void)
 	faults.work_of_1024 = 1 + sim_below(sim_chance(512) ? 60 : 400);
 	faults.next = 200 + sim_below(4 * faults.rate);
 	faults.number = 0;
-	world.errors = faults.enabled & (1u << FAULT_READ_ERRORS | 1u << FAULT_WRITE_ERRORS);
+	faults.failing = 0;
 	for (u32 number = 1; number <= world.count; number++) {
 		struct sim_host *host = &world.hosts[number];
 
@@ -293,11 +294,12 @@ static void inject(enum fault fault, u32 a, u32 b)
 		sim_disk_errors(host, below(3) ? 0 : below(100), 0);
 		break;
 	case FAULT_WRITE_ERRORS:
-		/* One disk at a time: the first may not have noticed yet. */
-		for (u32 number = 1; number <= world.count; number++)
-			sim_disk_errors(&world.hosts[number], 0, 0);
-		if (others_whole(host) && !host->unsound)
-			sim_disk_errors(host, 0, below(200));
+		/* One disk in a run: whoever has it may not have noticed yet. */
+		if ((faults.failing && faults.failing != a) || !others_whole(host) ||
+		    host->unsound)
+			break;
+		faults.failing = a;
+		sim_disk_errors(host, 0, below(200));
 		break;
 	case FAULT_ROT:
 		rot(host);

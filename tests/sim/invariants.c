@@ -68,13 +68,20 @@ void sim_invariants_host_up(struct sim_host *host,
 		  recovered->filling ? ", filling" : "", recovered->is_new ? ", new" : "");
 	if (host->spoiled)
 		return;
-	/* What cannot be read now may be read the next time. */
-	if (recovered->damaged && world.errors)
+	/* What cannot be read now may be read the next time: nothing is forgotten of it. */
+	if (recovered->damaged && host->disk_erred) {
+		if (recovered->damaged_through < host->durable)
+			sim_fail("host %u had %llu durable, and misses only up to %llu",
+				 host->number, host->durable, recovered->damaged_through);
 		return;
+	}
 	if (recovered->damaged)
 		sim_fail("host %u finds its disk damaged, and nobody touched it: %s",
 			 host->number, recovered->reason);
-	if (recovered->failed && !world.errors)
+	if (recovered->filling && !host->was_filling && !host->disk_erred)
+		sim_fail("host %u wants to be filled, and nobody touched its disk",
+			 host->number);
+	if (recovered->failed && !host->disk_erred)
 		sim_fail("host %u finds its disk failed, and it did not", host->number);
 	if (recovered->last_index < host->durable && !recovered->filling)
 		sim_fail("host %u said that %llu was durable and has %llu", host->number,
@@ -83,7 +90,9 @@ void sim_invariants_host_up(struct sim_host *host,
 
 void sim_invariants_not_up(struct sim_host *host, int error, const char *text)
 {
-	if (!host->spoiled && (error != -EIO || !world.errors))
+	/* One of each pair of blocks may rot; but what rots may look like a newer version. */
+	if ((error != -EIO || !host->disk_erred) &&
+	    (!host->spoiled || error != -EPROTONOSUPPORT))
 		sim_fail("host %u does not come up: %s (%d)", host->number, text, error);
 	/* An error of a read may pass; what is not readable by its content stays so. */
 	if (error != -EIO)
@@ -98,7 +107,8 @@ void sim_invariants_power_cut(struct sim_host *host)
 	/* While it comes up nothing new is promised. */
 	if (!replica || replica->phase == QBD_PHASE_STARTING)
 		return;
-	host->durable = replica->core->failed || qbd_replica_filling(replica) ? 0 :
+	host->was_filling = qbd_replica_filling(replica);
+	host->durable = replica->core->failed || host->was_filling ? 0 :
 			replica->core->durable;
 	host->spoiled = replica->damaged || replica->core->failed;
 }
@@ -154,16 +164,36 @@ static void apply_to_model(const struct qbd_record *record)
 	}
 }
 
+/* That entry, in the memory of a host that has it. */
+static const struct qbd_record *record_somewhere(u64 index, u32 chain)
+{
+	for (u32 number = 1; number <= world.count; number++) {
+		const struct qbd_replica *replica = sim_replica(&world.hosts[number]);
+		const struct qbd_record *record;
+
+		if (!replica || replica->phase == QBD_PHASE_STARTING ||
+		    !qbd_log_in_ring(replica->store, index) ||
+		    qbd_store_chain(replica->store, index) != chain)
+			continue;
+		record = qbd_log_slot(replica->store, index)->record;
+		if (record)
+			return record;
+	}
+	return NULL;
+}
+
 static void commit_one(struct sim_host *host, const struct qbd_store *store, u64 index)
 {
-	const struct qbd_record *record = qbd_log_slot(store, index)->record;
+	u32 chain = qbd_store_chain(store, index);
+	const struct qbd_record *record = record_somewhere(index, chain);
 
+	/* The first itself may have let go of it: its disk failed at this very moment. */
 	if (!record) {
-		sim_fail("host %u commits %llu first and does not have it", host->number,
+		sim_fail("host %u commits %llu first, and nobody has it", host->number,
 			 index);
 		return;
 	}
-	chains[index] = qbd_store_chain(store, index);
+	chains[index] = chain;
 	committed = index;
 	committed_in = sim_replica(host)->core->term;
 	apply_to_model(record);

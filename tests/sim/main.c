@@ -148,7 +148,7 @@ static u64 run_seeds(u64 first, u64 count, double limit)
 	if (isatty(2))
 		fprintf(stderr, "\n");
 	sum_up(done, failed);
-	return failed;
+	return failed + !done;
 }
 
 static u64 run_one(u64 seed)
@@ -174,6 +174,10 @@ static u64 run_again(u64 seed)
 	sim_poison ^= 0xff;
 	run(seed);
 	sim_poison ^= 0xff;
+	if (world.error) {
+		complain(seed);
+		return 1;
+	}
 	if (first == trail && steps == world.steps)
 		return 0;
 	printf("# seed %llu took %llu steps, and then %llu others\n", seed, steps,

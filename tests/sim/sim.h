@@ -66,6 +66,8 @@ struct sim_host {
 	u64 commit;
 	u64 checked;			/* entries up to it were compared */
 	u64 durable;			/* when its power went */
+	bool was_filling;		/* likewise */
+	bool disk_erred;		/* it failed a read or a write, ever */
 	bool spoiled;			/* its disk was, or was made anew, since */
 	bool unsound;			/* no full member: new, filling, damaged, failed */
 	bool failed;			/* its disk has to be replaced */
@@ -87,7 +89,7 @@ struct sim_world {
 	u32 count;			/* hosts */
 	struct sim_host hosts[SIM_HOSTS_MAX + 1];	/* from 1 on */
 	struct sim_weather weather;
-	bool errors;		/* disks may fail reads and writes in this run */
+	bool errors;		/* a disk failed a read or a write in this run */
 	bool quiet;		/* no faults but the one that main.c makes */
 	bool healing;
 	bool trace;
