@@ -159,10 +159,11 @@ static int open_superblock(struct qbd_store *store, struct reader *reader, bool 
 	if (!read_block(store, positions[1], reader->pages[1]))
 		copies[1] = page_address(reader->pages[1]);
 	error = qbd_recovery_superblock(copies, positions, disk_blocks, &choice, &reason);
-	if (error == -EUCLEAN && (!copies[0] || !copies[1])) {
+	/* The other copy could have told more: neither is it damaged nor no qbd disk. */
+	if ((error == -EUCLEAN || error == -EMEDIUMTYPE) && (!copies[0] || !copies[1])) {
 		snprintf(error_text, error_text_size,
-			 "the superblock of %pg cannot be read: try again; if it stays so replace the disk and make the member anew",
-			 store->bdev);
+			 "a superblock of %pg cannot be read, and the other: %s: try again; if it stays so replace the disk and make the member anew",
+			 store->bdev, reason);
 		return -EIO;
 	}
 	if (error) {
@@ -455,9 +456,13 @@ static int report_entries(struct qbd_store *store, struct reader *reader)
 			return -EIO;
 		memcpy(header, block, sizeof(*header));
 		if (slot->kind == QBD_RECORD_MEMBERSHIP) {
+			int error = 0;
+
 			store->log.memberships++;
-			if (index <= store->applied_index && load_resident(store, index))
-				return -EUCLEAN;
+			if (index <= store->applied_index)
+				error = load_resident(store, index);
+			if (error)
+				return error == -EBADMSG ? -EUCLEAN : error;
 			div64_u64_rem(slot->position + 1, store->geometry.log_blocks,
 				      &place);
 			membership = reader_block(reader, place);
@@ -675,9 +680,14 @@ int qbd_store_recover(struct qbd_store *store, struct qbd_store_recovered *recov
 		goto out;
 	error = report_entries(store, reader);
 	if (error) {
-		snprintf(error_text, error_text_size,
-			 "the log of %pg cannot be read, or a configuration in it is damaged; make the member anew",
-			 store->bdev);
+		if (error == -EUCLEAN)
+			snprintf(error_text, error_text_size,
+				 "a configuration in the log of %pg is damaged; make the member anew",
+				 store->bdev);
+		else if (error != -ENOMEM)
+			snprintf(error_text, error_text_size,
+				 "the log of %pg cannot be read: try again; if it stays so replace the disk and make the member anew",
+				 store->bdev);
 		goto out;
 	}
 	pr_info("%s: log %llu to %llu, committed %llu, applied %llu, end: %s\n",

@@ -473,7 +473,11 @@ static void unreadable_states(struct kunit *test)
 	fail_reads_of(rig, QBD_STATE_SLOT_BLOCK(0), QBD_STATE_SLOT_BLOCK(1));
 	expect_refused(rig, -EIO, "the state blocks of", "cannot be used", "try again");
 	fail_reads_of(rig, 0, last);
-	expect_refused(rig, -EIO, "the superblock of", "cannot be read", "try again");
+	expect_refused(rig, -EIO, "a superblock of", "cannot be read", "try again");
+	/* The first is no superblock: that does not mean that this is no qbd disk. */
+	fail_reads_of(rig, last, last);
+	memset(test_disk_block(rig->disk, 0), 0, 512);
+	expect_refused(rig, -EIO, "a superblock of", "cannot be read", "try again");
 	rig->disk->fail_reads = false;
 	store_rig_open(rig);
 	store_rig_destroy(rig);

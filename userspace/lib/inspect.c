@@ -254,6 +254,11 @@ static int fail_superblock(const struct qbd_disk *disk,
 		return qbd_fail(error, EPROTONOSUPPORT,
 				"%s: the superblock is newer than this program: %s; use a newer qbdadm and module",
 				disk->path, copy->reason);
+	for (unsigned int i = 0; i < 2; i++)
+		if (copies[i].verdict == QBD_VERDICT_UNREADABLE)
+			return qbd_fail(error, EIO,
+					"%s; the disk or the way to it is broken: try again",
+					copies[i].reason);
 	if (inspection->superblock_result == -EMEDIUMTYPE)
 		return qbd_fail(error, EMEDIUMTYPE,
 				"%s: is no qbd disk; make it one with 'qbdadm create'", disk->path);
@@ -261,12 +266,25 @@ static int fail_superblock(const struct qbd_disk *disk,
 		return qbd_fail(error, EUCLEAN,
 				"%s: the two superblock copies belong to different members: disks were mixed; look with 'qbdadm dump'",
 				disk->path);
-	if (copy->verdict == QBD_VERDICT_UNREADABLE)
-		return qbd_fail(error, EIO, "%s; the disk or the way to it is broken",
-				copy->reason);
 	return qbd_fail(error, EUCLEAN,
 			"%s: no superblock copy is good (block %" PRIu64 ": %s: %s); look with 'qbdadm dump', or give this replica up and make it anew under another id",
 			disk->path, copy->block, qbd_verdict_text(copy->verdict), copy->reason);
+}
+
+/* It may be the newer one, with a vote that is nowhere else. */
+static int fail_unreadable_state(const struct qbd_state_slot *slot, struct qbd_error *error)
+{
+	return qbd_fail(error, EIO,
+			"%s, and may hold the last vote: try again; if it stays so replace the disk and make the member anew under another id",
+			slot->reason);
+}
+
+static const struct qbd_state_slot *unreadable_slot(const struct qbd_inspection *inspection)
+{
+	for (unsigned int i = 0; i < QBD_STATE_SLOTS; i++)
+		if (inspection->slots[i].verdict == QBD_VERDICT_UNREADABLE)
+			return &inspection->slots[i];
+	return NULL;
 }
 
 static int fail_state(const struct qbd_disk *disk, const struct qbd_inspection *inspection,
@@ -278,6 +296,8 @@ static int fail_state(const struct qbd_disk *disk, const struct qbd_inspection *
 		return qbd_fail(error, EPROTONOSUPPORT,
 				"%s: the state block is newer than this program; use a newer qbdadm and module",
 				disk->path);
+	if (unreadable_slot(inspection))
+		return fail_unreadable_state(unreadable_slot(inspection), error);
 	return qbd_fail(error, EUCLEAN,
 			"%s: both state blocks are bad (%s: %s; %s: %s): its vote is lost, give this replica up and make it anew under another id",
 			disk->path, qbd_verdict_text(slots[0].verdict), slots[0].reason,
@@ -292,5 +312,8 @@ int qbd_inspection_check(const struct qbd_disk *disk,
 		return fail_superblock(disk, inspection, error);
 	if (inspection->state_result)
 		return fail_state(disk, inspection, error);
+	/* As the module judges: who has no others deceives nobody with an older block. */
+	if (unreadable_slot(inspection) && le32_to_cpu(inspection->current.membership.count) != 1)
+		return fail_unreadable_state(unreadable_slot(inspection), error);
 	return 0;
 }
