@@ -50,7 +50,7 @@ static bool log_filling_up(const struct qbd_store *store)
 	       min(log->capacity / 4 * 3, log->capacity - QBD_LOG_RESERVE_BLOCKS - 1);
 }
 
-/* Space is wanted: is there enough of it to be had to be worth two flushes? */
+/* Space is wanted: is there enough of it to be had to be worth the flushes? */
 static bool space_due(const struct qbd_store *store)
 {
 	if (!log_filling_up(store) || store->applied_index < store->log.first_index)

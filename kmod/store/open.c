@@ -254,7 +254,7 @@ static int open_state(struct qbd_store *store, struct reader *reader, char *erro
 	 */
 	if (unreadable && !qbd_store_alone(store)) {
 		snprintf(error_text, error_text_size,
-			 "a state block of %pg cannot be read, and may hold the last vote: try again; if it stays so replace the disk and make the member anew",
+			 "a state block of %pg cannot be read, and may hold the last vote: try again; if it stays so replace the disk and make the member anew under a new id",
 			 store->bdev);
 		return -EIO;
 	}
