@@ -384,6 +384,19 @@ static void heal_host(struct sim_host *host)
 	sim_disk_errors(host, 0, 0);
 }
 
+/*
+ * What could not be read when it came up can be read now; and nobody is there who could
+ * send it. Restarting it is what its log asks for.
+ */
+static bool unreadable_for_nothing(const struct sim_host *host)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+
+	return replica && replica->damaged && host->disk_erred && !replica->told_leader &&
+	       replica->leaderless_since &&
+	       replica->now > replica->leaderless_since + 2 * SIM_S;
+}
+
 /* One that cannot go on with its disk gets another, when nobody else lacks anything. */
 static void mend_host(struct sim_host *host)
 {
@@ -391,6 +404,8 @@ static void mend_host(struct sim_host *host)
 		return;
 	if (host->powered && !host->network && !host->failed)
 		sim_member_power_cut(host);	/* it did not come up: once more */
+	else if (unreadable_for_nothing(host))
+		sim_member_power_cut(host);
 	if (host->failed)
 		new_disk(host);
 	else if (!host->powered)
