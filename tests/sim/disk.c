@@ -318,7 +318,8 @@ static void complete_flight(void *object, u64 argument)
 				flush(disk, began);
 			write_data(disk, bio);
 		}
-	} else if (sim_chance(disk->read_errors)) {
+	} else if (sim_chance(disk->read_errors) &&
+		   (disk->host->replica || disk->host->number == world.worst_disk)) {
 		bio->bi_status = BLK_STS_IOERR;
 	} else {
 		read_data(disk, bio);

@@ -10,7 +10,8 @@
  *
  * Disks are spoiled, replaced or made to fail only as long as everything that was
  * acknowledged is safe elsewhere, by what promises.rst assumes: one member at a time,
- * while all others are whole; and no disk is replaced whose host voted in a term that
+ * while all others are whole (so one disk of a run fails writes, and may fail reads when
+ * its member comes up, for that can make it a damaged one); and no disk is replaced whose host voted in a term that
  * nobody is known to lead.
  */
 #include "sim.h"
@@ -48,7 +49,6 @@ static struct {
 	u32 number;		/* of it */
 	u64 healed_at;
 	u64 random;		/* of the fault being made */
-	u32 failing;		/* host whose disk fails writes in this run; 0: none yet */
 } faults;
 
 u8 sim_left_out[SIM_FAULTS_MAX];
@@ -98,7 +98,6 @@ void sim_faults_begin(void)
 	faults.work_of_1024 = 1 + sim_below(sim_chance(512) ? 60 : 400);
 	faults.next = 200 + sim_below(4 * faults.rate);
 	faults.number = 0;
-	faults.failing = 0;
 	for (u32 number = 1; number <= world.count; number++) {
 		struct sim_host *host = &world.hosts[number];
 
@@ -291,14 +290,17 @@ static void inject(enum fault fault, u32 a, u32 b)
 		host->drift = (s32)below(400) - 200;
 		break;
 	case FAULT_READ_ERRORS:
+		/* When a log is read to come up, an error can make a member damaged. */
+		if (!world.worst_disk)
+			world.worst_disk = a;
 		sim_disk_errors(host, below(3) ? 0 : below(100), 0);
 		break;
 	case FAULT_WRITE_ERRORS:
 		/* One disk in a run: whoever has it may not have noticed yet. */
-		if ((faults.failing && faults.failing != a) || !others_whole(host) ||
+		if ((world.worst_disk && world.worst_disk != a) || !others_whole(host) ||
 		    host->unsound)
 			break;
-		faults.failing = a;
+		world.worst_disk = a;
 		sim_disk_errors(host, 0, below(200));
 		break;
 	case FAULT_ROT:
@@ -384,19 +386,6 @@ static void heal_host(struct sim_host *host)
 	sim_disk_errors(host, 0, 0);
 }
 
-/*
- * What could not be read when it came up can be read now; and nobody is there who could
- * send it. Restarting it is what its log asks for.
- */
-static bool unreadable_for_nothing(const struct sim_host *host)
-{
-	const struct qbd_replica *replica = sim_replica(host);
-
-	return replica && replica->damaged && host->disk_erred && !replica->told_leader &&
-	       replica->leaderless_since &&
-	       replica->now > replica->leaderless_since + 2 * SIM_S;
-}
-
 /* One that cannot go on with its disk gets another, when nobody else lacks anything. */
 static void mend_host(struct sim_host *host)
 {
@@ -404,8 +393,6 @@ static void mend_host(struct sim_host *host)
 		return;
 	if (host->powered && !host->network && !host->failed)
 		sim_member_power_cut(host);	/* it did not come up: once more */
-	else if (unreadable_for_nothing(host))
-		sim_member_power_cut(host);
 	if (host->failed)
 		new_disk(host);
 	else if (!host->powered)
