@@ -11,8 +11,8 @@
  * Disks are spoiled, replaced or made to fail only as long as everything that was
  * acknowledged is safe elsewhere, by what promises.rst assumes: one member at a time,
  * while all others are whole (so one disk of a run fails writes, and may fail reads when
- * its member comes up, for that can make it a damaged one); and no disk is replaced whose host voted in a term that
- * nobody is known to lead.
+ * its member comes up, for that can make it a damaged one); and no disk is replaced whose
+ * host voted in a term that nobody is known to lead.
  */
 #include "sim.h"
 
