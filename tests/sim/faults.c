@@ -154,8 +154,10 @@ static void new_disk(struct sim_host *host)
 }
 
 /* A block of the kinds that have checksums; of those that are there twice, one. */
-static u64 block_to_rot(u32 slot)
+static u64 block_to_rot(u32 slot, const struct qbd_log *log)
 {
+	u64 used = log->next_position - log->first_position;
+
 	switch (below(6)) {
 	case 0:
 		return 0;
@@ -164,6 +166,10 @@ static u64 block_to_rot(u32 slot)
 	case 2:
 		return QBD_EXTENT_TABLE_BLOCK;
 	default:
+		/* Rather where something is. */
+		if (used && below(4))
+			return 512 + (log->first_position + below(used)) %
+				     QBD_LOG_BLOCKS_MIN;
 		return 512 + below(QBD_LOG_BLOCKS_MIN);
 	}
 }
@@ -172,15 +178,17 @@ static void rot(struct sim_host *host)
 {
 	u32 count = 1 + below(8), slot = below(QBD_STATE_SLOTS);
 	const struct qbd_replica *replica = sim_replica(host);
+	struct qbd_log log;
 
 	/* Both slots of the state block say the same: losing either loses nothing. */
 	if (!others_whole(host) || host->unsound || !term_is_led(host) || !replica ||
 	    !replica->store->state.mirrored || replica->store->state.writing)
 		return;
+	log = replica->store->log;
 	sim_member_power_cut(host);
 	sim_trace("rot: host %u", host->number);
 	while (count--)
-		sim_disk_rot(host, block_to_rot(slot));
+		sim_disk_rot(host, block_to_rot(slot, &log));
 	host->spoiled = true;
 	host->unsound = true;
 	sim_member_power_on(host);
@@ -239,6 +247,16 @@ void sim_faults_outage(void)
 		sim_member_power_cut(&world.hosts[number]);
 	for (u32 number = 1; number <= world.count; number++)
 		sim_member_power_on(&world.hosts[number]);
+}
+
+/* What it reads meanwhile may come when others have led for long. */
+static void isolate_leader(struct sim_host *leader)
+{
+	if (!leader)
+		return;
+	isolate(leader->number);
+	if (below(2))
+		sim_disk_stall(leader, world.now + below(1500) * SIM_MS);
 }
 
 static void inject(enum fault fault, u32 a, u32 b)
@@ -317,8 +335,7 @@ static void inject(enum fault fault, u32 a, u32 b)
 			power_cut(some_leader());
 		break;
 	case FAULT_LEADER_ISOLATE:
-		if (some_leader())
-			isolate(some_leader()->number);
+		isolate_leader(some_leader());
 		break;
 	case FAULT_SPLIT:
 		split();
