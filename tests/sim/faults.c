@@ -10,9 +10,9 @@
  *
  * Disks are spoiled, replaced or made to fail only as long as everything that was
  * acknowledged is safe elsewhere, by what promises.rst assumes: one member at a time,
- * while all others are whole (so one disk of a run fails writes, and may fail reads when
- * its member comes up, for that can make it a damaged one); and no disk is replaced whose
- * host voted in a term that nobody is known to lead.
+ * while all others are whole (so one disk of a run rots, fails writes, and may fail reads
+ * when its member comes up, for that can make it a damaged one); and no disk is replaced
+ * whose host voted in a term that nobody is known to lead.
  */
 #include "sim.h"
 
@@ -182,8 +182,11 @@ static void rot(struct sim_host *host)
 
 	/* Both slots of the state block say the same: losing either loses nothing. */
 	if (!others_whole(host) || host->unsound || !term_is_led(host) || !replica ||
-	    !replica->store->state.mirrored || replica->store->state.writing)
+	    !replica->store->state.mirrored || replica->store->state.writing ||
+	    (world.worst_disk && world.worst_disk != host->number))
 		return;
+	/* One good copy of everything survives, also for who is made anew later. */
+	world.worst_disk = host->number;
 	log = replica->store->log;
 	sim_member_power_cut(host);
 	sim_trace("rot: host %u", host->number);

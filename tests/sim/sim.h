@@ -89,7 +89,7 @@ struct sim_world {
 	u32 count;			/* hosts */
 	struct sim_host hosts[SIM_HOSTS_MAX + 1];	/* from 1 on */
 	struct sim_weather weather;
-	u32 worst_disk;		/* host whose disk fails writes, and reads when it comes up */
+	u32 worst_disk;		/* host whose disk rots, fails writes, and reads when it comes up */
 	bool errors;		/* a disk failed a read or a write in this run */
 	bool quiet;		/* no faults but the one that main.c makes */
 	bool healing;
