@@ -44,11 +44,6 @@ void sim_invariants_begin(void)
 	terms = 0;
 }
 
-u64 sim_committed(void)
-{
-	return committed;
-}
-
 struct qbd_replica *sim_replica(const struct sim_host *host)
 {
 	return host->powered ? sim_network_context(host) : NULL;

@@ -947,11 +947,6 @@ void sim_network_cut(u32 from, u32 to, bool cut)
 	cuts[from][to] = cut;
 }
 
-bool sim_network_is_cut(u32 from, u32 to)
-{
-	return cuts[from][to];
-}
-
 void sim_network_heal(void)
 {
 	memset(cuts, 0, sizeof(cuts));

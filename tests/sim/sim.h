@@ -157,7 +157,6 @@ void sim_disk_rot(struct sim_host *host, u64 block);
 
 void sim_network_begin(void);
 void sim_network_cut(u32 from, u32 to, bool cut);
-bool sim_network_is_cut(u32 from, u32 to);
 void sim_network_heal(void);
 void sim_network_power_cut(struct sim_host *host);
 /* What its operations are called with; NULL: the host has no network. */
@@ -203,7 +202,6 @@ void sim_invariants_host_up(struct sim_host *host,
 void sim_invariants_not_up(struct sim_host *host, int error, const char *text);
 void sim_invariants_check(struct sim_host *host);
 void sim_invariants_power_cut(struct sim_host *host);
-u64 sim_committed(void);
 /* The replica of a host that has a network; else NULL. */
 struct qbd_replica *sim_replica(const struct sim_host *host);
 /* All members have applied all that is committed. */

@@ -60,7 +60,6 @@ struct hlist_head {
 	struct hlist_node *first;
 };
 
-#define U16_MAX		UINT16_MAX
 #define U32_MAX		UINT32_MAX
 #define U64_MAX		((u64)~0ull)
 
@@ -86,8 +85,6 @@ struct hlist_head {
 #define unlikely(x)	__builtin_expect(!!(x), 0)
 #define READ_ONCE(x)	(x)
 #define WRITE_ONCE(x, value)	((x) = (value))
-#define smp_load_acquire(p)	(*(p))
-#define smp_store_release(p, value)	(*(p) = (value))
 #ifndef container_of
 #define fallthrough	__attribute__((__fallthrough__))
 #define container_of(pointer, type, member) \
@@ -224,8 +221,6 @@ static inline void spin_lock_init(spinlock_t *lock)
 
 #define spin_lock(lock)			sim_lock(lock)
 #define spin_unlock(lock)		sim_unlock(lock)
-#define spin_lock_bh(lock)		sim_lock(lock)
-#define spin_unlock_bh(lock)		sim_unlock(lock)
 #define spin_lock_irqsave(lock, flags)	({ (flags) = 0; sim_lock(lock); })
 #define spin_unlock_irqrestore(lock, flags) ({ (void)(flags); sim_unlock(lock); })
 
@@ -609,14 +604,10 @@ unsigned long find_next_bit(const unsigned long *map, unsigned long size,
 			    unsigned long from);
 #define find_first_bit(map, size)	find_next_bit(map, size, 0)
 #define __ffs(word)			((unsigned long)__builtin_ctzl(word))
-#define hweight_long(word)		__builtin_popcountl(word)
-#define hweight64(word)			__builtin_popcountll(word)
 #define for_each_set_bit(bit, map, size) \
 	for ((bit) = find_first_bit(map, size); (bit) < (size); \
 	     (bit) = find_next_bit(map, size, (bit) + 1))
 #define BITS_TO_LONGS(bits)		DIV_ROUND_UP(bits, BITS_PER_LONG)
-#define bitmap_zalloc(bits, flags)	kvcalloc(BITS_TO_LONGS(bits), sizeof(long), flags)
-#define bitmap_free(map)		kvfree(map)
 
 /* ---- block layer -------------------------------------------------------- */
 
@@ -636,7 +627,6 @@ unsigned long find_next_bit(const unsigned long *map, unsigned long size,
 #define REQ_FUA			(1u << 11)
 #define REQ_PREFLUSH		(1u << 12)
 #define REQ_NOWAIT		(1u << 13)
-#define REQ_NOUNMAP		(1u << 14)
 
 #define BIO_MAX_VECS		256u
 #define BIOSET_NEED_BVECS	0
