@@ -436,9 +436,13 @@ struct qbd_store *qbd_store_open(const char *path, struct qbd_pool *pool,
 		qbd_store_free(store);
 		return ERR_PTR(error);
 	}
-	store->notices = (struct qbd_notices){ .failed = store->notices.failed,
+	/* @recovered says the rest; the log in it is the one before what was replayed. */
+	store->notices = (struct qbd_notices){
+		.failed = store->notices.failed,
 		.failed_what = store->notices.failed_what,
-		.failed_error = store->notices.failed_error };
+		.failed_error = store->notices.failed_error,
+		.log_reclaimed = store->notices.log_reclaimed,
+	};
 	WRITE_ONCE(store->internal, false);
 	qbd_store_wake(store);
 	return store;
