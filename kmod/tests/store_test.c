@@ -126,6 +126,49 @@ static void full_ring(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+static bool failed_or_reclaimed(struct store_rig *rig)
+{
+	return rig->failed || qbd_store_first_index(rig->store) > 1;
+}
+
+static bool reclaim_reported(struct store_rig *rig)
+{
+	return rig->base_index + 1 == qbd_store_first_index(rig->store);
+}
+
+/*
+ * Coming up applies what is committed, and may give log space back: that has to be
+ * said like any reclaim, or a leader believes in records that are gone.
+ */
+static void recovery_reports_what_it_reclaims(struct kunit *test)
+{
+	u32 cut, reclaimed = 0;
+
+	for (cut = 1; cut <= 16 && test->status != KUNIT_FAILURE; cut++) {
+		struct store_rig *rig = store_rig_create(test, cut);
+		u64 recovered_base;
+
+		/* All of the log fits into memory: nothing has to be applied early. */
+		qbd_pool_destroy(rig->pool);
+		rig->pool = qbd_pool_create(4 * RIG_LOG_BLOCKS, NULL, NULL);
+		KUNIT_ASSERT_FALSE(test, IS_ERR(rig->pool));
+		start(rig);
+		append_writes(rig, RIG_LOG_BLOCKS * 4 / 5 / 201, 200);
+		store_rig_wait(rig, rig_all_durable);
+		test_disk_cut_after(rig->disk, cut);
+		store_rig_commit(rig, rig->last_index);
+		append_writes(rig, 1, 1);
+		store_rig_wait(rig, failed_or_reclaimed);
+		store_rig_cut(rig);
+		store_rig_open(rig);
+		recovered_base = rig->recovered.base_index;
+		reclaimed += qbd_store_first_index(rig->store) > recovered_base + 1;
+		store_rig_wait(rig, reclaim_reported);
+		store_rig_destroy(rig);
+	}
+	KUNIT_EXPECT_GT(test, reclaimed, 0);
+}
+
 /* A record that memory has let go is read back from the ring. */
 static void records_are_read_back(struct kunit *test)
 {
@@ -762,6 +805,7 @@ static void reads_without_tags(struct kunit *test)
 static struct kunit_case store_cases[] = {
 	KUNIT_CASE(full_log),
 	KUNIT_CASE(full_ring),
+	KUNIT_CASE(recovery_reports_what_it_reclaims),
 	KUNIT_CASE(records_are_read_back),
 	KUNIT_CASE(write_errors),
 	KUNIT_CASE(read_errors),
