@@ -96,12 +96,16 @@ static int send_range(struct qbd_replica *replica, struct qbd_replica_peer *peer
  * @peer: one that is up and marked for a pull
  *
  * The mark stays if something stopped it that comes back by itself: room in the
- * connection's queue, a record that is being read, memory.
+ * connection's queue, a record that is being read or could not be, memory.
  */
 void qbd_append_send(struct qbd_replica *replica, struct qbd_replica_peer *peer)
 {
 	struct qbd_range range;
 
+	if (replica->now < peer->pull_after) {
+		qbd_replica_later(replica, peer->pull_after);
+		return;
+	}
 	while (peer->up && peer->pull) {
 		switch (qbd_core_next_append(replica->core, replica->now, peer->id,
 					     replica->settings.window_bytes, &range)) {
@@ -127,9 +131,42 @@ void qbd_append_forget(struct qbd_replica_peer *peer)
 	peer->loaded = NULL;
 }
 
+/* How long a record that could not be read is left alone. */
+#define READ_AGAIN_NS	(100 * NSEC_PER_MSEC)
+
+/*
+ * The record at @index is damaged, or the disk fails to read it. What it did is in the
+ * data area if it was applied: the log may as well begin behind it, and who has less is
+ * filled by extents. If it was not, others have it, and one of them has to lead.
+ *
+ *	The records that 3 had missed were damaged at 1 and at 2: each handed leadership
+ *	to the other, 3 got neither the records nor extents, and a leader without anybody
+ *	to hand over to read the record again and again.
+ */
+static void record_unreadable(struct qbd_replica *replica, u64 index, int error)
+{
+	if (index > qbd_store_applied_index(replica->store)) {
+		qbd_replica_cannot_read(replica, "log record %llu on this disk cannot be read (error %d)",
+					index, error);
+		return;
+	}
+	qbd_warn(replica, "log record %llu on this disk cannot be read (error %d): members that lack it are filled by extents",
+		 index, error);
+	qbd_core_log_compacted(replica->core, index + 1);
+	qbd_replica_settle(replica);
+}
+
+/* Reclaimed or cut off meanwhile, or no memory: it is no fault of the disk. */
+static bool passes(int error)
+{
+	return error == -ENOENT || error == -EAGAIN || error == -ENOMEM;
+}
+
 /* A record was read from the ring for whoever waits for it. @record is ours. */
 void qbd_append_loaded(struct qbd_replica *replica, u64 index, struct qbd_record *record)
 {
+	/* A disk has many words for it: EIO, ENODATA, EILSEQ, ETIMEDOUT ... */
+	bool unreadable = IS_ERR(record) && !passes(PTR_ERR(record));
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(replica->peers); i++) {
@@ -139,22 +176,18 @@ void qbd_append_loaded(struct qbd_replica *replica, u64 index, struct qbd_record
 			continue;
 		peer->loading = false;
 		peer->pull = true;
+		if (unreadable)
+			peer->pull_after = replica->now + READ_AGAIN_NS;
 		if (IS_ERR(record) || !peer->up || replica->told_role != QBD_ROLE_LEADER)
 			continue;
 		if (peer->loaded)
 			qbd_record_put(peer->loaded);
 		peer->loaded = qbd_record_get(record);
 	}
-	if (!IS_ERR(record)) {
+	if (!IS_ERR(record))
 		qbd_record_put(record);
-		return;
-	}
-	/* Reclaimed or cut off meanwhile, or no memory: the peer is looked at anew. */
-	if (PTR_ERR(record) != -EBADMSG && PTR_ERR(record) != -EIO)
-		return;
-	/* Others have this record; one of them has to lead. */
-	qbd_replica_cannot_read(replica, "log record %llu on this disk cannot be read (error %ld)",
-				index, PTR_ERR(record));
+	else if (unreadable)
+		record_unreadable(replica, index, PTR_ERR(record));
 }
 
 /* The member list that a MEMBERSHIP record carries, or NULL with a reason. */

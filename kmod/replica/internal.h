@@ -203,6 +203,7 @@ struct qbd_fill_target {
  * @id: member id; 0: the slot is free
  * @up: both connections stand
  * @pull: there may be records to send
+ * @pull_after: not before; a record could not be read
  * @loading: a record is being read from the ring for it
  * @loading_index: its index
  * @loaded: that record, or NULL
@@ -216,6 +217,7 @@ struct qbd_replica_peer {
 	u32 id;
 	bool up;
 	bool pull;
+	u64 pull_after;
 	bool loading;
 	u64 loading_index;
 	struct qbd_record *loaded;

@@ -141,6 +141,41 @@ def damaged_records_at_two_of_three():
             writer.verify(member.device)
 
 
+@test("damage", timeout=60)
+def damaged_records_that_somebody_needs():
+    """All who have the records that a member missed have them damaged: extents do.
+
+    They applied them long ago, and what the records did is in their data areas. (They
+    handed leadership to each other, or read the record again without an end.)
+    """
+    with Cluster(3) as cluster:
+        alpha, beta, gamma = cluster.members
+        cluster.lead(1)
+        writer = Writer(alpha.device)
+        writer.wait_for(20)
+        gamma.down()
+        writer.wait_for(100)
+        writer.stop()
+        cluster.wait_caught_up()
+        # Records that were applied before a member came up are not in its memory.
+        for member in (alpha, beta):
+            member.down()
+        missed = Log(gamma.disk).last_index + 2
+        logs = {member: Log(member.disk) for member in (alpha, beta)}
+        for member in (alpha, beta):
+            member.up()
+        cluster.wait_leader([alpha, beta])
+        for member, log in logs.items():
+            assert missed <= log.state["applied_index"]
+            Damage(member.disk).flip(log.block(missed, log.records[missed]["data_blocks"]))
+        gamma.up()
+        cluster.wait_caught_up()
+        assert len(cluster.log.find("log record %d on this disk cannot be read" % missed)) == 1
+        assert cluster.log.find("filled: the data is complete")
+        for member in cluster.members:
+            writer.verify(member.device)
+
+
 def refused_with(member, words):
     """up is refused with just this line; in words, * is for numbers."""
     line = refused(member.up(check=False))
