@@ -72,6 +72,7 @@ static void reset_now(struct qbd_store *store)
 	if (store->damaged_through <= index)
 		store->damaged_through = 0;
 	store->damaged_tail = false;
+	store->damage_suspected = false;
 	fill->active = true;
 	fill->cursor = 0;
 	fill->through_index = index;

@@ -441,6 +441,8 @@ struct qbd_notices {
  * @is_new: the disk was never part of the device, see QBD_STATE_NEW
  * @joined_version: state that says otherwise; 0: not asked for
  * @damaged_tail: what lies behind the log's end was not cut off yet
+ * @damage_suspected: until it is cut off the disk shows by itself what is missing, or
+ *	that nothing is; so @damaged_through is not written to it before
  * @term: for the state block
  * @vote: likewise
  * @failed: nothing is vouched for any more
@@ -493,6 +495,7 @@ struct qbd_store {
 	bool is_new;
 	u64 joined_version;
 	bool damaged_tail;
+	bool damage_suspected;
 	u64 term;
 	u32 vote;
 	bool failed;

@@ -311,6 +311,9 @@ static void adopt_scan(struct qbd_store *store, const struct qbd_scan *scan)
 	if (scan->verdict == QBD_LOG_DAMAGED) {
 		store->damaged_through = scan->damaged_through;
 		store->damaged_tail = true;
+		/* Not where it was just decided that the tail is cut off. */
+		store->damage_suspected = scan->suspected &&
+					  log->generation == disk->log_generation;
 	}
 }
 
@@ -370,7 +373,8 @@ static void fill_recovered(struct qbd_store *store, const struct qbd_scan *scan,
 	};
 	if (scan->verdict == QBD_LOG_DAMAGED) {
 		recovered->damaged = true;
-		snprintf(recovered->reason, sizeof(recovered->reason),
+		snprintf(recovered->reason, sizeof(recovered->reason), scan->suspected ?
+			 "log record %llu may be lost (%s), up to %llu could have been acknowledged" :
 			 "log record %llu is lost (%s), up to %llu were acknowledged",
 			 scan->bad_index, scan->reason, scan->damaged_through);
 	}

@@ -43,9 +43,12 @@
  *                         it anew, and the member may neither vote nor lead until
  *                         it has everything up to D again, and up to the last
  *                         record behind b (accidents 27, 40, 41)
- *   b > A      D < b      cannot be read, or a block behind it cannot: DAMAGED up
- *                         to b: a power cut leaves a block old, new or mixed, but
- *                         readable; the fault may hide an acknowledged record.
+ *   b > A      D < b      b cannot be read, or a block in which the record behind it
+ *                         may begin: DAMAGED up to b, for as long as it is so: a
+ *                         power cut leaves a block old, new or mixed, but readable;
+ *                         the fault may hide an acknowledged record. What is only
+ *                         suspected is written to the disk when the log is written
+ *                         on, which may be what makes the block readable again.
  *                         (A member without others: only if it is b itself)
  *   b > A      D < b      otherwise: a torn tail, never acknowledged: dropped
  *
@@ -339,16 +342,20 @@ static void search_proof(struct qbd_scan *scan)
 	u64 durable = scan->state->durable_index;
 	u64 behind = 0;
 	u64 position;
+	/* Up to here the header of the record behind the last one may be. */
+	u64 reach = scan->next_position + QBD_RECORD_BLOCKS_MAX;
 
 	for (position = scan->next_position; position < ring_end(scan); position++) {
 		const struct qbd_record_local *local = &scan->header.local;
 
 		if (!header_at(scan, position)) {
-			unreadable |= scan->unreadable;
+			unreadable |= scan->unreadable && position <= reach;
 			continue;
 		}
 		if (le64_to_cpu(scan->header.shared.index) <= bad)
 			continue;
+		reach = position + 1 + le32_to_cpu(scan->header.shared.data_blocks) +
+			QBD_RECORD_BLOCKS_MAX;
 		if (le64_to_cpu(scan->header.shared.index) > behind)
 			behind = le64_to_cpu(scan->header.shared.index);
 		if (le64_to_cpu(local->durable_index) > durable)
@@ -365,6 +372,7 @@ static void search_proof(struct qbd_scan *scan)
 		scan->reason = "not whole; blocks behind it cannot be read";
 	} else if (durable < bad && unreadable) {
 		scan->reason = "cannot be read, or a block behind it cannot";
+		scan->suspected = true;
 		durable = bad;
 	}
 	if (durable >= bad) {
@@ -380,6 +388,7 @@ void qbd_recovery_scan(struct qbd_scan *scan)
 	bool clean = state->flags & QBD_STATE_CLEAN;
 
 	scan->from_applied = false;
+	scan->suspected = false;
 	scan->members_changed = false;
 	scan->generation = state->log_generation;
 	scan->damaged_through = 0;

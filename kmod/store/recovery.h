@@ -93,6 +93,7 @@ enum qbd_log_verdict {
  * @commit_index: highest index known committed, not capped
  * @bad_index: the record at which the log was found to end
  * @damaged_through: highest index known to have been acknowledged, if damaged
+ * @suspected: nothing is known, but what cannot be read may have been acknowledged
  * @generation: newest truncation that is known of: the state block's, or a record's
  * @members_changed: there are configurations in the log
  * @reason: what is wrong with the record at @bad_index
@@ -122,6 +123,7 @@ struct qbd_scan {
 	u64 commit_index;
 	u64 bad_index;
 	u64 damaged_through;
+	bool suspected;
 	u64 generation;
 	bool members_changed;
 	const char *reason;

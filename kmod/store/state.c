@@ -27,7 +27,9 @@ static void compose(struct qbd_store *store)
 	disk->vote = store->vote;
 	disk->log_generation = store->log.generation;
 	disk->truncated_index = store->log.truncated_index;
-	disk->durable_index = max(store->log.durable_index, store->damaged_through);
+	disk->durable_index = store->log.durable_index;
+	if (!store->damage_suspected || !store->damaged_tail)
+		disk->durable_index = max(disk->durable_index, store->damaged_through);
 	disk->commit_index = store->log.commit_index;
 	disk->flags &= ~(QBD_STATE_FAILED | QBD_STATE_CLEAN | QBD_STATE_NEW);
 	if (store->is_new && !store->joined_version)
@@ -35,8 +37,8 @@ static void compose(struct qbd_store *store)
 	if (store->failed)
 		disk->flags |= QBD_STATE_FAILED;
 	else if (store->checkpoint.clean && !store->checkpoint.wanted &&
-		 store->log.durable_index == store->log.last_index &&
-		 disk->durable_index == store->log.last_index)
+		 !store->damaged_through &&
+		 store->log.durable_index == store->log.last_index)
 		disk->flags |= QBD_STATE_CLEAN;
 }
 

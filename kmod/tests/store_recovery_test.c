@@ -18,10 +18,10 @@
 
 #include "../store/recovery.h"
 
-#define RING_BLOCKS	64u
-#define DEVICE_BLOCKS	1000u
+#define RING_BLOCKS	322u	/* more than the largest record */
+#define DEVICE_BLOCKS	2000u
 #define MEMBER		7u
-#define FIRST_POSITION	(5 * RING_BLOCKS + 40)	/* it wraps soon */
+#define FIRST_POSITION	(6 * RING_BLOCKS - 24)	/* it wraps soon */
 
 static const u8 uuid[QBD_UUID_SIZE] = "0123456789abcde";
 static const u8 other_uuid[QBD_UUID_SIZE] = "other device   ";
@@ -50,7 +50,7 @@ struct ring {
 	u64 term;
 	u32 chain;
 	u64 generation;
-	u64 positions[64];
+	u64 positions[128];
 	u64 found;
 	u32 restarts;
 	struct qbd_scan scan;
@@ -317,6 +317,7 @@ static void an_unreadable_record_is_damage(struct qbd_test *test)
 	scan();
 	expect_log(test, QBD_LOG_DAMAGED, 17);
 	QBD_EQUAL(test, the_ring->scan.damaged_through, 18);
+	QBD_TRUE(test, the_ring->scan.suspected);
 	make_ring();
 	the_ring->unreadable[(the_ring->positions[18] + 1) % RING_BLOCKS] = true;
 	scan();
@@ -328,6 +329,30 @@ static void an_unreadable_record_is_damage(struct qbd_test *test)
 	memset(header_of(18), 0, 512);
 	scan();
 	expect_log(test, QBD_LOG_DAMAGED, 17);
+	QBD_TRUE(test, the_ring->scan.suspected);
+	/* Nor does it hide one where no record can begin that follows. */
+	the_ring->unreadable[beyond % RING_BLOCKS] = false;
+	beyond = the_ring->positions[18] + QBD_RECORD_BLOCKS_MAX;
+	the_ring->unreadable[beyond % RING_BLOCKS] = true;
+	scan();
+	expect_log(test, QBD_LOG_DAMAGED, 17);
+	the_ring->unreadable[beyond % RING_BLOCKS] = false;
+	the_ring->unreadable[(beyond + 1) % RING_BLOCKS] = true;
+	scan();
+	expect_log(test, QBD_LOG_TORN, 17);
+	QBD_TRUE(test, !the_ring->scan.suspected);
+	/* But behind a record that is good the next one may be, and know more. */
+	make_ring();
+	memset(header_of(17), 0, 512);
+	beyond = the_ring->positions[18] + 3 + QBD_RECORD_BLOCKS_MAX;
+	the_ring->unreadable[beyond % RING_BLOCKS] = true;
+	scan();
+	expect_log(test, QBD_LOG_DAMAGED, 16);
+	QBD_EQUAL(test, the_ring->scan.damaged_through, 18);
+	make_ring();
+	memset(header_of(18), 0, 512);
+	beyond = the_ring->position + 9;
+	the_ring->unreadable[beyond % RING_BLOCKS] = true;
 	/* Nobody could send it to a member that has no other: it goes on. */
 	the_ring->state.membership.count = cpu_to_le32(1);
 	scan();

@@ -341,6 +341,73 @@ static void damaged_records(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+static void fail_reads_of(struct store_rig *rig, u64 first, u64 last)
+{
+	rig->disk->fail_reads = true;
+	rig->disk->fail_first = first * QBD_SECTORS_PER_BLOCK;
+	rig->disk->fail_last = (last + 1) * QBD_SECTORS_PER_BLOCK - 1;
+}
+
+/*
+ * A block that cannot be read may hide an acknowledged record. That is no more than a
+ * suspicion, and goes when the block can be read again; unless the log was written on
+ * meanwhile, and that is why it can.
+ */
+static void suspected_records(struct kunit *test)
+{
+	struct store_rig *rig = start(store_rig_create_sized(test, 4711, RIG_DEVICE_BLOCKS, 3));
+	u64 position, place;
+
+	append_writes(rig, 4, 2);
+	commit_all(rig);
+	append_writes(rig, 3, 2);
+	store_rig_wait(rig, rig_all_durable);
+	position = qbd_log_slot(rig->store, 6)->position;
+	store_rig_cut(rig);
+	rig->durable_index = 4;
+
+	/* Behind the end: up and down, and up again, in order and not. */
+	place = store_rig_log_block(rig) + position + 6 + 20;
+	fail_reads_of(rig, place, place);
+	store_rig_open(rig);
+	KUNIT_EXPECT_TRUE(test, rig->recovered.damaged);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 7);
+	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 8);
+	store_rig_stop(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_TRUE(test, rig->recovered.damaged);
+	store_rig_cut(rig);
+	rig->disk->fail_reads = false;
+	store_rig_open(rig);
+	KUNIT_EXPECT_FALSE(test, rig->recovered.damaged);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 7);
+	store_rig_cut(rig);
+
+	/* A record itself, and one behind it. Sent again one at a time. */
+	place = store_rig_log_block(rig) + position;
+	fail_reads_of(rig, place, place);
+	rig->durable_index = 4;
+	store_rig_open(rig);
+	KUNIT_EXPECT_TRUE(test, rig->recovered.damaged);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 5);
+	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 7);
+	append_writes(rig, 1, 2);
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_cut(rig);
+	rig->disk->fail_reads = false;
+	store_rig_open(rig);
+	KUNIT_EXPECT_TRUE(test, rig->recovered.damaged);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 6);
+	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 7);
+	append_writes(rig, 1, 2);
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_cut(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_FALSE(test, rig->recovered.damaged);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 7);
+	store_rig_destroy(rig);
+}
+
 static bool is_reset(struct store_rig *rig)
 {
 	return rig->resets;
@@ -487,13 +554,6 @@ static void damaged_superblocks(struct kunit *test)
 	}
 	store_rig_open(rig);
 	store_rig_destroy(rig);
-}
-
-static void fail_reads_of(struct store_rig *rig, u64 first, u64 last)
-{
-	rig->disk->fail_reads = true;
-	rig->disk->fail_first = first * QBD_SECTORS_PER_BLOCK;
-	rig->disk->fail_last = (last + 1) * QBD_SECTORS_PER_BLOCK - 1;
 }
 
 /* What cannot be read now is not lost: nobody is told to make the member anew for it. */
@@ -810,6 +870,7 @@ static struct kunit_case store_cases[] = {
 	KUNIT_CASE(write_errors),
 	KUNIT_CASE(read_errors),
 	KUNIT_CASE(damaged_records),
+	KUNIT_CASE(suspected_records),
 	KUNIT_CASE(damaged_records_replaced),
 	KUNIT_CASE(damaged_records_after_a_reset),
 	KUNIT_CASE(damaged_last_record),
