@@ -374,7 +374,7 @@ static void fill_recovered(struct qbd_store *store, const struct qbd_scan *scan,
 	if (scan->verdict == QBD_LOG_DAMAGED) {
 		recovered->damaged = true;
 		snprintf(recovered->reason, sizeof(recovered->reason), scan->suspected ?
-			 "log record %llu may be lost (%s), up to %llu could have been acknowledged" :
+			 "log record %llu may be lost (%s), perhaps all up to %llu" :
 			 "log record %llu is lost (%s), up to %llu were acknowledged",
 			 scan->bad_index, scan->reason, scan->damaged_through);
 	}

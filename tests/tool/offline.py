@@ -755,13 +755,13 @@ def _():
     refused(["checksum", file],
             "%s: acknowledged log records from index 4 to 4 are damaged (data checksum does "
             "not match); bring it up, the other members send them again" % file)
-    # A later record proves that an earlier one was acknowledged.
+    # A later record proves that an earlier one was acknowledged; it is cut off with it.
     disk = busy_disk()
     open_log(disk, 1)
     disk.blocks[disk.log_block + 4] = spoil(disk.blocks[disk.log_block + 4])
     log = log_of(disk, "--records")
     tap.equal((log["verdict"], log["last_index"], log["damaged_through"]),
-              ("damaged", 2, 3), "proven by a later one")
+              ("damaged", 2, 4), "proven by a later one")
     tap.equal([record["verdict"] for record in log["record_list"]],
               ["good", "good", "damaged"], "records")
 
