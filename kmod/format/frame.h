@@ -35,14 +35,14 @@ enum qbd_frame_type {
 	/* control connection */
 	QBD_FRAME_MESSAGE	= 16,	/* struct qbd_frame_message */
 	QBD_FRAME_PING		= 17,	/* nothing: sent when nothing else was */
+	QBD_FRAME_FILL		= 18,	/* struct qbd_frame_fill */
 	/* bulk connection */
 	QBD_FRAME_APPEND	= 32,	/* struct qbd_frame_append, one record */
 	QBD_FRAME_REQUEST	= 33,	/* struct qbd_frame_request, data if a write */
 	QBD_FRAME_REPLY		= 34,	/* struct qbd_frame_reply, data if a read */
 	QBD_FRAME_RESET		= 35,	/* struct qbd_frame_reset */
-	QBD_FRAME_FILL		= 36,	/* struct qbd_frame_fill */
-	QBD_FRAME_EXTENT	= 37,	/* struct qbd_frame_extent, data */
-	QBD_FRAME_FILL_END	= 38,	/* struct qbd_frame_fill_end */
+	QBD_FRAME_EXTENT	= 36,	/* struct qbd_frame_extent, data */
+	QBD_FRAME_FILL_END	= 37,	/* struct qbd_frame_fill_end */
 };
 
 /* Data blocks that one frame may carry after its fixed part. */

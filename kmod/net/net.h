@@ -145,6 +145,12 @@ void qbd_net_pages_available(struct qbd_net *net);
 
 /* A consensus message; dropped silently if the peer is not up. */
 void qbd_net_send_message(struct qbd_net *net, const struct qbd_core_message *message);
+/*
+ * On the control connection as well: a leader whose memory is full of what it proposed
+ * reads no requests, and perhaps commits only when who asks here is filled. Return: false
+ * if it was not taken.
+ */
+bool qbd_net_send_fill(struct qbd_net *net, u32 peer, const struct qbd_frame_fill *fill);
 
 /**
  * struct qbd_net_frame - one frame for the bulk connection of a peer

@@ -186,6 +186,15 @@ void qbd_net_send_message(struct qbd_net *net, const struct qbd_core_message *me
 		       QBD_FRAME_MESSAGE, &frame, sizeof(frame));
 }
 
+bool qbd_net_send_fill(struct qbd_net *net, u32 id, const struct qbd_frame_fill *fill)
+{
+	struct qbd_net_peer *peer = qbd_peer_find_up(net, id);
+
+	return peer &&
+	       qbd_send_small(peer->connections[qbd_kind_index(QBD_CONNECTION_CONTROL)],
+			      QBD_FRAME_FILL, fill, sizeof(*fill));
+}
+
 /* ---- bulk frames -------------------------------------------------------- */
 
 static bool frame_is_sane(const struct qbd_net_frame *frame)

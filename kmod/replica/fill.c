@@ -421,15 +421,30 @@ static void abort_round(struct qbd_replica *replica)
 	fill->step = QBD_FILL_ABORTING;
 }
 
+/* Would anything be given back if apply went on? */
+static bool something_to_apply(struct qbd_replica *replica)
+{
+	struct qbd_core_status status;
+
+	qbd_core_get_status(replica->core, replica->now, &status);
+	return qbd_store_applied_index(replica->store) < min(status.commit, status.durable);
+}
+
 /*
  * While apply is paused nothing gives memory or log space back, and records keep
  * coming. If they took the last of it the extents behind them in the connection
  * would never be read.
+ *
+ * But what is not committed is given back by nobody here, and may be committed only
+ * when this member is filled: then the rest has to do.
+ *
+ *	1 led, 2 had failed, 3 was to be filled. What 1 had proposed took more than half
+ *	of 3's memory, and 3 waited for that to become less.
  */
 static bool running_short(struct qbd_replica *replica)
 {
-	return qbd_pool_pages_free(replica->pool) < qbd_pool_pages(replica->pool) / 4 ||
-	       replica->held_count;
+	return (qbd_pool_pages_free(replica->pool) < qbd_pool_pages(replica->pool) / 4 ||
+		replica->held_count) && something_to_apply(replica);
 }
 
 /* Rested, and applied enough to pause again? */
@@ -439,8 +454,8 @@ static bool may_begin_round(struct qbd_replica *replica)
 		qbd_replica_later(replica, replica->fill.not_before);
 		return false;
 	}
-	return qbd_pool_pages_free(replica->pool) >= qbd_pool_pages(replica->pool) / 2 &&
-	       !replica->held_count;
+	return (qbd_pool_pages_free(replica->pool) >= qbd_pool_pages(replica->pool) / 2 &&
+		!replica->held_count) || !something_to_apply(replica);
 }
 
 /* The leader's log does not reach this member. */
@@ -534,11 +549,6 @@ static void ask(struct qbd_replica *replica)
 		.first_extent = cpu_to_le64(fill->cursor),
 		.count = cpu_to_le32(fill->count),
 	};
-	struct qbd_net_frame frame = {
-		.type = QBD_FRAME_FILL,
-		.fixed = &request,
-		.fixed_bytes = sizeof(request),
-	};
 
 	fill->leader = replica->told_leader;
 	fill->leader_term = replica->told_term;
@@ -546,10 +556,8 @@ static void ask(struct qbd_replica *replica)
 	fill->last = false;
 	fill->step = QBD_FILL_ASKING;
 	fill->answer_by = replica->now + QBD_FILL_ANSWER_NS;
-	if (qbd_net_send(replica->network, fill->leader, &frame))
+	if (!qbd_net_send_fill(replica->network, fill->leader, &request))
 		abort_round(replica);
-	else
-		qbd_net_push(replica->network, fill->leader);
 }
 
 /* A piece has come. @data is ours until it is written. */

@@ -122,7 +122,7 @@ static void make_fill(struct sample *sample)
 	struct qbd_frame_fill *fill = (void *)sample->fixed;
 
 	sample->type = QBD_FRAME_FILL;
-	sample->phase = QBD_PHASE_BULK;
+	sample->phase = QBD_PHASE_CONTROL;
 	sample->fixed_bytes = sizeof(*fill);
 	fill->count = cpu_to_le32(64);
 }

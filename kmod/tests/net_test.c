@@ -229,10 +229,7 @@ static void every_other_frame_arrives(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, rig_until(pair[1]->resets == 3));
 	KUNIT_EXPECT_EQ(test, memcmp(reset, &pair[1]->reset, sizeof(*reset)), 0);
 
-	frame = (struct qbd_net_frame){
-		.type = QBD_FRAME_FILL, .fixed = &fill, .fixed_bytes = sizeof(fill),
-	};
-	send_simple(test, pair[1], 1, &frame);
+	KUNIT_EXPECT_TRUE(test, qbd_net_send_fill(pair[1]->net, 1, &fill));
 	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->fills == 1));
 	KUNIT_EXPECT_EQ(test, memcmp(&fill, &pair[0]->fill, sizeof(fill)), 0);
 

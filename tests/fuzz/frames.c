@@ -31,7 +31,7 @@ static const struct {
 	{ QBD_FRAME_REQUEST, QBD_PHASE_BULK, sizeof(struct qbd_frame_request) },
 	{ QBD_FRAME_REPLY, QBD_PHASE_BULK, sizeof(struct qbd_frame_reply) },
 	{ QBD_FRAME_RESET, QBD_PHASE_BULK, sizeof(struct qbd_frame_reset) },
-	{ QBD_FRAME_FILL, QBD_PHASE_BULK, sizeof(struct qbd_frame_fill) },
+	{ QBD_FRAME_FILL, QBD_PHASE_CONTROL, sizeof(struct qbd_frame_fill) },
 	{ QBD_FRAME_EXTENT, QBD_PHASE_BULK, sizeof(struct qbd_frame_extent) },
 	{ QBD_FRAME_FILL_END, QBD_PHASE_BULK, sizeof(struct qbd_frame_fill_end) },
 };

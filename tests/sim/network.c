@@ -813,18 +813,31 @@ static void fill_frame(struct frame *frame, u16 type, const void *fixed, u32 fix
 		       crc32c(~0u, frame->fixed, fixed_bytes), data_checksum);
 }
 
-void qbd_net_send_message(struct qbd_net *net, const struct qbd_core_message *message)
+static bool send_control(struct qbd_net *net, u32 peer, u16 type, const void *fixed,
+			 u32 bytes)
 {
-	struct side *side = side_here(net, message->to);
-	struct qbd_frame_message fixed;
+	struct side *side = side_here(net, peer);
 	struct frame *frame;
 
 	if (!side || !side->up || side->lost || side->removed)
-		return;
-	qbd_frame_message_encode(&fixed, message);
+		return false;
 	frame = frame_alloc();
-	fill_frame(frame, QBD_FRAME_MESSAGE, &fixed, sizeof(fixed), 0, 0);
+	fill_frame(frame, type, fixed, bytes, 0, 0);
 	path_send(net, side, frame, CONTROL);
+	return true;
+}
+
+void qbd_net_send_message(struct qbd_net *net, const struct qbd_core_message *message)
+{
+	struct qbd_frame_message fixed;
+
+	qbd_frame_message_encode(&fixed, message);
+	send_control(net, message->to, QBD_FRAME_MESSAGE, &fixed, sizeof(fixed));
+}
+
+bool qbd_net_send_fill(struct qbd_net *net, u32 peer, const struct qbd_frame_fill *fill)
+{
+	return send_control(net, peer, QBD_FRAME_FILL, fill, sizeof(*fill));
 }
 
 static void kick_again(void *object, u64 argument)

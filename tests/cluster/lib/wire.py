@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 MAGIC = 0x46444251
 HELLO, CHALLENGE, PROOF, WELCOME, REFUSED = 1, 2, 3, 4, 5
-MESSAGE, APPEND, REQUEST, REPLY, RESET, FILL, EXTENT = 16, 32, 33, 34, 35, 36, 37
+MESSAGE, FILL, APPEND, REQUEST, REPLY, RESET, EXTENT = 16, 18, 32, 33, 34, 35, 36
 HEARTBEAT = 5           # a type of MESSAGE
 CONTROL, BULK = 1, 2
 REASONS = {1: "version", 2: "device", 3: "member", 4: "secret", 5: "protocol",

@@ -373,7 +373,7 @@ class FalseLeader:
     def asked(self):
         """The number of the request for extents that comes."""
         while True:
-            kind, fixed = self.pair[1].answer()
+            kind, fixed = self.pair[0].answer()
             if kind == wire.FILL:
                 return int.from_bytes(fixed[:8], "little")
 
