@@ -527,6 +527,16 @@ void qbd_core_set_options(struct qbd_core *core, u64 now,
 	qbd_event_done(core);
 }
 
+void qbd_core_term_told(struct qbd_core *core, u64 now, u64 term)
+{
+	qbd_event_begin(core, now);
+	if (term <= core->term || !qbd_core_vouches(core) ||
+	    !qbd_core_require(core, term < QBD_INDEX_MAX))
+		return;
+	qbd_become_follower(core, term, 0);
+	qbd_event_done(core);
+}
+
 void qbd_core_log_compacted(struct qbd_core *core, u64 first_index)
 {
 	if (!first_index || first_index - 1 <= core->trail.base_index ||

@@ -838,6 +838,17 @@ void qbd_core_set_options(struct qbd_core *core, u64 now,
 			  const struct qbd_core_options *options);
 
 /**
+ * qbd_core_term_told() - somebody has been in @term
+ * @core: core
+ * @now: current time
+ * @term: below QBD_INDEX_MAX; may be an old one
+ *
+ * A member that has forgotten what it did before enters it, and helps no leader of an
+ * earlier one: see replica/join.c.
+ */
+void qbd_core_term_told(struct qbd_core *core, u64 now, u64 term);
+
+/**
  * qbd_core_log_compacted() - the log now begins later
  * @core: core
  * @first_index: first entry kept; everything before is committed and applied

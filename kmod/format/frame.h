@@ -98,6 +98,7 @@ enum qbd_connection_kind {
  *	The listener repeats it
  * @flags: QBD_HELLO_BLANK: the sender has no log and knows of no term
  * @configuration: of the sender's superblock
+ * @term: the sender has not been in a later one, nor asked for votes in one
  * @uuid: device
  * @incarnation: of the sender's disk
  * @nonce: random, never used again
@@ -111,6 +112,7 @@ struct qbd_frame_hello {
 	__le64 session;
 	__le32 flags;
 	__le32 configuration;
+	__le64 term;
 	__u8 uuid[QBD_UUID_SIZE];
 	__u8 incarnation[QBD_UUID_SIZE];
 	__u8 nonce[QBD_NONCE_SIZE];
@@ -354,7 +356,7 @@ struct qbd_frame_fill_end {
 #define QBD_FILL_DONE		(1u << 0)
 
 static_assert(sizeof(struct qbd_frame_header) == 32, "frame header");
-static_assert(sizeof(struct qbd_frame_hello) == 96, "hello");
+static_assert(sizeof(struct qbd_frame_hello) == 104, "hello");
 static_assert(sizeof(struct qbd_frame_message) == 120, "message");
 static_assert(sizeof(struct qbd_frame_append) == 32, "append");
 static_assert(sizeof(struct qbd_frame_request) == 56, "request");

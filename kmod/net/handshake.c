@@ -85,6 +85,7 @@ static void make_hello(struct qbd_connection *connection)
 	hello->flags = cpu_to_le32(READ_ONCE(connection->net->blank) ?
 				   QBD_HELLO_BLANK : 0);
 	hello->configuration = cpu_to_le32(identity->configuration);
+	hello->term = cpu_to_le64(READ_ONCE(connection->net->term));
 	memcpy(hello->uuid, identity->uuid, QBD_UUID_SIZE);
 	memcpy(hello->incarnation, identity->incarnation, QBD_UUID_SIZE);
 	get_random_bytes(hello->nonce, sizeof(hello->nonce));

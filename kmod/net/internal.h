@@ -307,6 +307,7 @@ struct qbd_net {
 	atomic_t page_waiters;		/* connections that wait for pages */
 	bool starved;			/* a send found no memory */
 	bool blank;			/* replica's: said in each hello */
+	u64 term;			/* likewise */
 	bool marked;			/* replica's: qbd_net_mark() was called */
 
 	spinlock_t lock;		/* protects what follows */

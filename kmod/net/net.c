@@ -391,13 +391,32 @@ void qbd_net_set_blank(struct qbd_net *net, bool blank)
 	WRITE_ONCE(net->blank, blank);
 }
 
-bool qbd_net_peer_blank(const struct qbd_net *net, u32 id)
+void qbd_net_set_term(struct qbd_net *net, u64 term)
+{
+	WRITE_ONCE(net->term, term);
+}
+
+/* What a peer said of itself; NULL if it is not up. */
+static const struct qbd_frame_hello *hello_of(const struct qbd_net *net, u32 id)
 {
 	const struct qbd_net_peer *peer = qbd_peer_find_up((struct qbd_net *)net, id);
-	const struct qbd_connection *connection = peer ? peer->connections[0] : NULL;
 
-	return connection &&
-	       le32_to_cpu(connection->peer_hello.flags) & QBD_HELLO_BLANK;
+	return peer && peer->connections[0] ? &peer->connections[0]->peer_hello : NULL;
+}
+
+bool qbd_net_peer_blank(const struct qbd_net *net, u32 id)
+{
+	const struct qbd_frame_hello *hello = hello_of(net, id);
+
+	return hello && le32_to_cpu(hello->flags) & QBD_HELLO_BLANK;
+}
+
+bool qbd_net_peer_term(const struct qbd_net *net, u32 id, u64 *term)
+{
+	const struct qbd_frame_hello *hello = hello_of(net, id);
+
+	*term = hello ? le64_to_cpu(hello->term) : 0;
+	return hello && *term < QBD_INDEX_MAX;
 }
 
 static void add_status(struct qbd_connection *connection,

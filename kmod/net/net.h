@@ -196,6 +196,13 @@ void qbd_net_disconnect(struct qbd_net *net, u32 peer, const char *reason);
 void qbd_net_set_blank(struct qbd_net *net, bool blank);
 /* @peer is up, and said that of itself when it connected. */
 bool qbd_net_peer_blank(const struct qbd_net *net, u32 peer);
+/* And the highest term that it was in. */
+void qbd_net_set_term(struct qbd_net *net, u64 term);
+/*
+ * Which one did a peer that is up say, in the handshake of this connection? Return: false
+ * if it is not up, or said nonsense.
+ */
+bool qbd_net_peer_term(const struct qbd_net *net, u32 peer, u64 *term);
 bool qbd_net_peer_up(const struct qbd_net *net, u32 peer);
 
 struct qbd_net_peer_status {

@@ -108,7 +108,7 @@ void qbd_replica_update_fitness(struct qbd_replica *replica)
 
 	if (replica->damaged || replica->is_new)
 		fitness &= ~(QBD_MAY_VOTE | QBD_MAY_LEAD);
-	if (qbd_replica_filling(replica))
+	if (replica->is_new || qbd_replica_filling(replica))
 		fitness &= ~(QBD_MAY_LEAD | QBD_COUNTS);
 	if (replica->fill.log_kept)
 		fitness |= QBD_LOG_COUNTED;
@@ -248,6 +248,7 @@ static void handle_identity(struct qbd_replica *replica,
 	replica->told_role = output->role;
 	replica->told_term = output->term;
 	replica->told_leader = output->leader;
+	qbd_net_set_term(replica->network, output->term);
 	if (old_role != output->role)
 		role_changed(replica, old_role);
 	if (old_leader != output->leader ||
@@ -421,11 +422,16 @@ static void net_peer_up(void *context, u32 id)
 {
 	struct qbd_replica *replica = context;
 	struct qbd_replica_peer *peer = qbd_replica_peer(replica, id);
+	u64 term;
 
 	if (!peer)
 		return;
 	peer->up = true;
 	peer->reset_sent = false;
+	if (qbd_net_peer_term(replica->network, id, &term)) {
+		peer->told = true;
+		peer->told_term = max(peer->told_term, term);
+	}
 	qbd_core_peer_connected(replica->core, replica->now, id, QBD_LINK_CONTROL);
 	qbd_core_peer_connected(replica->core, replica->now, id, QBD_LINK_BULK);
 	qbd_replica_event(replica, QBD_EVENT_PEER_UP, id, "connected");

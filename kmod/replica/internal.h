@@ -204,6 +204,8 @@ struct qbd_fill_target {
  * @up: both connections stand
  * @pull: there may be records to send
  * @pull_after: not before; a record could not be read
+ * @told: it said in a handshake, since this member came up, in what term it was
+ * @told_term: the highest one that it said
  * @loading: a record is being read from the ring for it
  * @loading_index: its index
  * @loaded: that record, or NULL
@@ -218,6 +220,8 @@ struct qbd_replica_peer {
 	bool up;
 	bool pull;
 	u64 pull_after;
+	bool told;
+	u64 told_term;
 	bool loading;
 	u64 loading_index;
 	struct qbd_record *loaded;

@@ -8,15 +8,19 @@
  *	alpha, gamma commit 300 writes; beta is away. gamma's disk is emptied and made
  *	anew; alpha goes. beta and gamma elect beta: 300 writes are lost.
  *
- * So a new disk (QBD_STATE_NEW) neither votes nor leads, until one of these holds:
+ * So a new disk (QBD_STATE_NEW) neither votes nor leads nor counts as a copy, until one
+ * of these holds:
  *
  *   formation  it has nothing, and every voter is connected and said in its handshake
  *              that it has nothing either (no log, no term): then there is nothing
  *              that anybody could have forgotten. A disk that is made anew later
  *              begins with new handshakes.
- *   whole      it has everything that the present leader had when it was first heard
- *              in its term. Whatever was acknowledged here before went to that leader
- *              or to earlier ones, and what counted of that is in its log.
+ *   whole      every other voter told in a handshake in what term it was, this member
+ *              is in the highest of these or a later one, and it has everything that
+ *              the leader of its term had when it was first heard. Whoever got votes
+ *              or acknowledgements of the former disk was in that term, and told it:
+ *              so those were for this leader or for earlier ones, and what counted of
+ *              them is in its log.
  *
  * The mark is gone from the disk before this member is fit to vote. Power may go at
  * any moment of a formation: who is still marked has voted for nobody and knows of no
@@ -24,12 +28,14 @@
  * can go on without the marked ones; without one, everybody still has nothing, and
  * the formation begins anew.
  *
- * What remains: what the former disk voted, or acknowledged, in a term above the
- * leader's:
+ * All others, not just a majority of them: whoever is missing may be the leader of a
+ * later term, elected with the former disk's vote, or may become it.
  *
  *	alpha leads and is stopped; beta and gamma elect beta and commit. gamma's disk is
- *	made anew, beta goes. alpha goes on: gamma, which knows of no term, answers, and
- *	both commit other entries in alpha's term.
+ *	made anew, beta goes. alpha goes on: gamma, which knew of no term, answered, and
+ *	both committed other entries in alpha's term.
+ *
+ * (tests/model/join.pml searches this whole.)
  */
 #include "internal.h"
 
@@ -57,6 +63,29 @@ static bool others_blank(const struct qbd_replica *replica)
 	return true;
 }
 
+/* Did every other voter say in what term it was? The highest is @highest. */
+static bool others_told(struct qbd_replica *replica, u64 *highest)
+{
+	const struct qbd_membership_layout *layout = qbd_replica_layout(replica);
+	u32 i;
+
+	*highest = 0;
+	for (i = 0; i < le32_to_cpu(layout->count); i++) {
+		u32 id = le32_to_cpu(layout->members[i].id);
+		u16 flags = le16_to_cpu(layout->members[i].flags);
+		const struct qbd_replica_peer *peer;
+
+		if (id == replica->member_id ||
+		    !(flags & (QBD_MEMBER_VOTER | QBD_MEMBER_VOTER_OLD)))
+			continue;
+		peer = qbd_replica_peer(replica, id);
+		if (!peer || !peer->told)
+			return false;
+		*highest = max(*highest, peer->told_term);
+	}
+	return true;
+}
+
 /* A heartbeat of the leader: @last is its last index. */
 void qbd_join_heard(struct qbd_replica *replica, u32 peer, u64 term, u64 last)
 {
@@ -78,8 +107,16 @@ static bool whole(const struct qbd_replica *replica,
 	       !qbd_replica_filling(replica);
 }
 
+static void begin_joining(struct qbd_replica *replica)
+{
+	replica->joining = true;
+	qbd_store_joined(replica->store);
+}
+
 static void check_new(struct qbd_replica *replica, const struct qbd_core_status *status)
 {
+	u64 highest;
+
 	if (replica->joining) {
 		if (qbd_store_is_new(replica->store))
 			return;		/* being written */
@@ -87,9 +124,14 @@ static void check_new(struct qbd_replica *replica, const struct qbd_core_status 
 		replica->joining = false;
 		qbd_notice(replica, "this disk is part of the device now");
 		qbd_replica_update_fitness(replica);
-	} else if ((blank(status) && others_blank(replica)) || whole(replica, status)) {
-		replica->joining = true;
-		qbd_store_joined(replica->store);
+	} else if (blank(status) && others_blank(replica)) {
+		begin_joining(replica);
+	} else if (!others_told(replica, &highest)) {
+		return;
+	} else if (highest > status->term) {
+		qbd_core_term_told(replica->core, replica->now, highest);
+	} else if (whole(replica, status)) {
+		begin_joining(replica);
 	}
 }
 

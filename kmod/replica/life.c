@@ -464,6 +464,7 @@ static int open_network(struct qbd_replica *replica, char *error_text,
 		return PTR_ERR(network);
 	replica->network = network;
 	qbd_net_set_blank(network, replica->told_blank);
+	qbd_net_set_term(network, replica->core->term);
 	qbd_net_set_silence_limit(network, max(4 * replica->settings.election_timeout_ms,
 					       1000u));
 	return 0;

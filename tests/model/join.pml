@@ -11,27 +11,30 @@
  * What is behind it, besides that of raft.pml, in kmod/replica/join.c unless said
  * otherwise:
  *
- *   said[]             net/peer.c qbd_net_peer_blank(): what a peer said in its last
- *                      handshake
+ *   said[], told[]     net/net.c qbd_net_peer_blank(), qbd_net_peer_term(): what a peer
+ *                      said in its last handshake
  *   "is part of it"    check_new(), blank(), others_blank()
  *   heard()            qbd_join_heard(): the leader's last entry when it was first
  *                      heard in its term
  *   "is whole"         whole()
- *   may_vote, fit      replica/events.c qbd_replica_update_fitness(); who is new counts
- *                      nevertheless
+ *   "takes term"       check_new(): who is new takes the highest term that any other
+ *                      voter told it, once all did
+ *   may_vote, fit, counts   replica/events.c qbd_replica_update_fitness()
  *
  * Left out: filling by extents (logs reach back to the beginning). The mark on the
  * disk is written at once. What the former disk had acknowledged may still arrive.
  *
- * The assumption: when the disk is replaced a member leads in the highest term, and the
- * third one neither takes itself for the leader nor campaigns. It may be away and behind.
- * (ASSUME_LEADER and ASSUME_NOTHING show that less is not enough.)
+ * Nothing is assumed of the moment at which the disk is replaced: a former leader may not
+ * know yet that there is another one, and an election may be under way. Whether the former
+ * disk voted in the term in which the new one becomes part of the device does not matter:
+ * the new one has an entry of that term then, which no other candidate of it has.
  *
  * Bounds: see the definitions.
  *
  * Searched whole:
  *
  *   base                  the device is formed, one disk is replaced
+ *   RESTART               and then a member that does not lead starts anew
  *
  * Bugs that have to be found:
  *
@@ -39,8 +42,9 @@
  *   BUG_FORMS_EARLY       one other member that has nothing is enough to form
  *   BUG_OLD_HANDSHAKE     what a peer said before the disk was replaced is believed
  *   BUG_WHOLE_BY_COMMIT   whole is who has what the leader had committed, not logged
- *   ASSUME_LEADER         the assumption is needed: a former leader may not know it yet
- *   ASSUME_NOTHING        the assumption is needed: there may be an election under way
+ *   BUG_ONE_TELLS         it is enough that the leader told its term
+ *   BUG_TERM_NOT_TAKEN    all have to tell their terms, but the highest is not taken
+ *   BUG_COUNTS            a new disk's acknowledgements count at once
  */
 #define N		3
 #define ACKS		1
@@ -55,13 +59,18 @@
 /* All are alike until one leads: 0 is the first. */
 #define may_campaign(m)	((m) == 0 || term[m] > 0 || committed)
 #define REPLACED_MAX	1
+#ifdef RESTART
+#define RESTARTS_MAX	1
+#else
 #define RESTARTS_MAX	0
+#endif
 
 bool is_new[N];
 byte whole_term[N], whole_index[N];
-/* What @b said to @a when they connected. */
+/* What @b said to @a when they connected, and the term it told. */
 mtype = { NOT_CONNECTED, BLANK, NOT_BLANK };
 mtype said[N * N] = BLANK;
+byte told[N * N];
 byte replaced;
 
 #ifdef BUG_VOTES
@@ -71,11 +80,15 @@ byte replaced;
 #define may_vote(m)	(!is_new[m])
 #define fit(m)		(!is_new[m])
 #endif
+#ifdef BUG_COUNTS
 #define counts(m)	true
+#else
+#define counts(m)	(!is_new[m])
+#endif
 #define compared(m)	last[m]
 #define listens(m)	true
 #define take_ack(m, p, i, f) \
-	counted[AT(m, p)] = larger(counted[AT(m, p)], i)
+	counted[AT(m, p)] = (f -> counted[AT(m, p)] : larger(counted[AT(m, p)], i))
 #ifdef BUG_WHOLE_BY_COMMIT
 #define needed(l)	commit[l]
 #else
@@ -103,28 +116,31 @@ byte replaced;
 #define whole(m) \
 	(leader[m] && !leads[m] && whole_term[m] == term[m] && \
 	 matched[m] >= whole_index[m] && last[m] >= whole_index[m])
-#define follows(m, l)	(term[m] == term[l] && leader[m] == (l) + 1)
-#define leads_all(l)	(leads[l] && term[l] >= term[0] && term[l] >= term[1] && \
-			 term[l] >= term[2])
-#ifdef ASSUME_NOTHING
-#define assumed(m, l, other)	true
+#ifdef BUG_ONE_TELLS
+#define all_told(m) \
+	(leader[m] && said[AT(m, leader[m] - 1)] != NOT_CONNECTED)
 #else
-#ifdef ASSUME_LEADER
-#define assumed(m, l, other)	leads_all(l)
-#else
-#define assumed(m, l, other)	(leads_all(l) && !leads[other] && !candidate[other])
+#define all_told(m) \
+	(said[AT(m, (m + 1) % N)] != NOT_CONNECTED && said[AT(m, (m + 2) % N)] != NOT_CONNECTED)
 #endif
+#define highest_told(m)	larger(told[AT(m, (m + 1) % N)], told[AT(m, (m + 2) % N)])
+#ifdef BUG_TERM_NOT_TAKEN
+#define term_to_take(m)	0
+#else
+#define term_to_take(m)	highest_told(m)
 #endif
 
 inline hang_up(a, b)
 {
 	said[AT(a, b)] = NOT_CONNECTED;
-	said[AT(b, a)] = NOT_CONNECTED
+	said[AT(b, a)] = NOT_CONNECTED;
+	told[AT(a, b)] = 0;
+	told[AT(b, a)] = 0
 }
 
 proctype member(byte me)
 {
-	byte k;
+	byte k, highest;
 
 	do
 	RAFT
@@ -133,7 +149,10 @@ proctype member(byte me)
 	:: atomic { said[AT(me, P1)] == NOT_CONNECTED ->
 		printf("member %d and member %d connect\n", me, P1);
 		said[AT(me, P1)] = (blank(P1) -> BLANK : NOT_BLANK);
-		said[AT(P1, me)] = (blank(me) -> BLANK : NOT_BLANK)
+		said[AT(P1, me)] = (blank(me) -> BLANK : NOT_BLANK);
+		/* It matters to who is new only. */
+		told[AT(me, P1)] = (is_new[me] -> term[P1] : 0);
+		told[AT(P1, me)] = (is_new[P1] -> term[me] : 0)
 	   }
 	:: atomic { is_new[me] && blank(me) && others_blank(me) ->
 		printf("member %d is part of the device: nobody has anything\n", me);
@@ -143,7 +162,13 @@ proctype member(byte me)
 		fi;
 		is_new[me] = false
 	   }
-	:: atomic { is_new[me] && whole(me) ->
+	:: atomic { is_new[me] && all_told(me) && term_to_take(me) > term[me] ->
+		highest = highest_told(me);
+		printf("member %d takes term %d\n", me, highest);
+		enter_term(me, highest);
+		highest = 0
+	   }
+	:: atomic { is_new[me] && all_told(me) && term_to_take(me) <= term[me] && whole(me) ->
 		printf("member %d is part of the device: it has all up to %d\n", me,
 		       whole_index[me]);
 		if
@@ -151,10 +176,15 @@ proctype member(byte me)
 		:: else
 		fi;
 		is_new[me] = false;
+		told[AT(me, P1)] = 0;
+		told[AT(me, P2)] = 0;
 		left(me)
 	   }
-	:: atomic { replaced < REPLACED_MAX && !is_new[me] &&
-		   (assumed(me, P1, P2) || assumed(me, P2, P1)) ->
+	:: atomic { restarts < RESTARTS_MAX && replaced && !leads[me] ->
+		printf("member %d starts anew\n", me);
+		restart(me)
+	   }
+	:: atomic { replaced < REPLACED_MAX && !is_new[me] ->
 		printf("the disk of member %d is replaced by an empty one\n", me);
 		replaced++;
 		step_down(me);

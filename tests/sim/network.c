@@ -68,6 +68,7 @@ struct side {
 	u64 connection;
 	u64 fresh;		/* takes its place */
 	bool blank, fresh_blank;
+	u64 term, fresh_term;
 	const char *lost;	/* why it is over, NULL: it is not */
 	u64 heard_at;
 	u64 silence_event;
@@ -88,6 +89,7 @@ struct qbd_net {
 	const struct qbd_net_ops *ops;
 	void *context;
 	bool blank;
+	u64 term;
 	bool was_marked;
 	u64 silence;
 	struct side sides[QBD_MEMBERS_MAX];
@@ -410,13 +412,15 @@ static bool knows(const struct qbd_net *net, u32 peer)
 	return side && !side->removed;
 }
 
-static void offer(struct sim_host *host, u32 peer, u64 connection, bool blank)
+static void offer(struct sim_host *host, u32 peer, u64 connection,
+		  const struct qbd_net *said)
 {
 	struct side *side = side_of(host, peer);
 	struct sim_host *before = sim_host;
 
 	side->fresh = connection;
-	side->fresh_blank = blank;
+	side->fresh_blank = said->blank;
+	side->fresh_term = said->term;
 	sim_host = host;
 	host->network->ops->kick(host->network->context);
 	sim_host = before;
@@ -443,8 +447,8 @@ static void dial(void *object, u64 argument)
 		return;
 	}
 	connections++;
-	offer(dialler, b, connections, listener->network->blank);
-	offer(listener, a, connections, dialler->network->blank);
+	offer(dialler, b, connections, listener->network);
+	offer(listener, a, connections, dialler->network);
 }
 
 static void dial_later(u32 a, u32 b, u64 delay)
@@ -467,6 +471,7 @@ static void side_join(struct qbd_net *net, struct side *side)
 	side->connected = true;
 	side->connection = connection;
 	side->blank = side->fresh_blank;
+	side->term = side->fresh_term;
 	side->lost = NULL;
 	side->heard_at = world.now;
 	side->queued_bytes = 0;
@@ -914,6 +919,21 @@ bool qbd_net_peer_blank(const struct qbd_net *net, u32 peer)
 	const struct side *side = side_here(net, peer);
 
 	return side && side->up && !side->removed && side->blank;
+}
+
+void qbd_net_set_term(struct qbd_net *net, u64 term)
+{
+	net->term = term;
+}
+
+bool qbd_net_peer_term(const struct qbd_net *net, u32 peer, u64 *term)
+{
+	const struct side *side = side_here((struct qbd_net *)net, peer);
+
+	if (!side || !side->up || side->removed)
+		return false;
+	*term = side->term;
+	return true;
 }
 
 bool qbd_net_peer_up(const struct qbd_net *net, u32 peer)

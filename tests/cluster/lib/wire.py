@@ -18,7 +18,7 @@ REASONS = {1: "version", 2: "device", 3: "member", 4: "secret", 5: "protocol",
            6: "configuration"}
 
 HEADER = struct.Struct("<IHHIIIIII")
-HELLO_LAYOUT = struct.Struct("<HHIIIQII16s16s32s")
+HELLO_LAYOUT = struct.Struct("<HHIIIQIIQ16s16s32s")
 MESSAGE_LAYOUT = struct.Struct("<IIII13Q")
 APPEND_LAYOUT = struct.Struct("<QQQQ")
 REQUEST_LAYOUT = struct.Struct("<IIQQQQQII")
@@ -130,8 +130,8 @@ class Stranger:
 
     def hello(self, source, target, identity, kind=CONTROL, version=1, session=1):
         return HELLO_LAYOUT.pack(version, version, kind, source, target, session, 0,
-                                 identity.configuration, identity.uuid, os.urandom(16),
-                                 os.urandom(32))
+                                 identity.configuration, 0, identity.uuid,
+                                 os.urandom(16), os.urandom(32))
 
     def shake_hands(self, source, target, identity, kind=CONTROL, session=1):
         """Become a member, with the right secret or a wrong one."""
