@@ -54,6 +54,10 @@ class Network:
     def cut(self, one, other):
         self.change("add", [(one, other), (other, one)])
 
+    def mend(self, one, other):
+        """Only these two: there is no moment at which others could talk as well."""
+        self.change("delete", [(one, other), (other, one)])
+
     def isolate(self, *numbers):
         """Cut these off from all others; among them they keep talking."""
         rest = [number for number in self.numbers if number not in numbers]

@@ -209,6 +209,51 @@ def emptied_member_elects_nobody_who_lost():
             writer.verify(member.device)
 
 
+@test("rejoin", timeout=90)
+def a_new_disk_and_a_leader_of_old():
+    """A new disk does not help a leader that does not know of its successor.
+
+    alpha leads and hears nothing for long, as if its host was paused. beta leads next and
+    commits with gamma, whose disk is then made anew, while beta is away. Had gamma
+    counted for alpha, what alpha wrote would have taken the place of what was committed.
+    """
+    with Cluster(3) as cluster:
+        alpha, beta, gamma = cluster.members
+        cluster.lead(1)
+        for member in cluster.members:
+            member.set("--election-timeout", "3000")
+        cluster.network.isolate(1)
+        alpha.set("--election-timeout", "60000")
+        for member in (beta, gamma):
+            member.set("--election-timeout", "200")
+        if cluster.wait_leader([beta, gamma]) is gamma:
+            gamma.qbdadm("leader", "move", cluster.name, "--to", 2)
+            cluster.wait_leader([beta, gamma], not_member=gamma)
+        writer = Writer(beta.device, limit=300)
+        writer.child.wait()
+        committed = alpha.status().commit_index
+        late = Writer(alpha.device, first_block=256)
+        gamma.down()
+        gamma.disk.wipe()
+        cluster.create(gamma)
+        cluster.network.isolate(2)
+        cluster.network.mend(1, 3)
+        gamma.up()
+        alpha.wait("it hears the new disk", lambda s: s.member(3).connected)
+        assert alpha.status().role == "leader"
+        never("the new disk counted for the leader of old",
+              lambda: alpha.status().commit_index > committed, 3)
+        # With its long timeout it would not vote for another leader for as long.
+        alpha.power_cut()
+        late.kill()
+        cluster.network.heal()
+        alpha.up()
+        cluster.wait_leader()
+        cluster.wait_caught_up()
+        for member in cluster.members:
+            writer.verify(member.device)
+
+
 @test("rejoin", timeout=60)
 def all_restart_with_small_log():
     """All go down after the log was reclaimed, and come back."""
