@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Power cuts in a row, of one, two or all three hosts, under load.
+
+On the device are a file system with two SQLite databases (database.py), mounted on one
+host at a time, and behind it blocks that clients on all hosts read and write
+(history.py).  A cycle is a cut at a moment that is drawn, in transactions and operations;
+what the disks of these hosts had not flushed is lost.  They boot again, at the same time,
+while the others go on.  Nobody waits until they have caught up: the next cut may come
+before.
+"""
+
+import concurrent.futures
+import os
+import random
+import time
+
+from database import MOUNT, SIZE, FileSystem
+from device import REPO, Device, Hosts, hosts, tap
+from history import History
+import programs
+
+NAMES = {1: "alpha", 2: "beta", 3: "gamma"}
+DISK = "512M"
+SHARED = "128M"
+# Warnings go to the console, where they outlive the host.
+APPEND = "loglevel=5"
+HISTORY_FIRST = (SIZE << 20) // 4096
+BETWEEN = 12            # transactions and operations between two cuts, at most
+GO_ON = 3               # of each, as long as hosts are away, where a majority is there
+EACH_KIND = 10          # cycles until the file system is made anew, as another kind
+OUT = os.path.join(REPO, "build", "hosts-cuts")
+
+
+class Cuts:
+    def __init__(self, cluster, seed):
+        self.cluster = cluster
+        self.source = random.Random(seed)
+        self.device = Device(cluster, "vol0", NAMES)
+        self.hosts = cluster.hosts
+        self.files = FileSystem()
+        self.cuts = 0
+        self.lost = 0
+        self.longest = 0.0
+        self.pool = concurrent.futures.ThreadPoolExecutor(max_workers=len(self.hosts))
+
+    def set_up(self):
+        self.device.make()
+        self.history = History(self.device, HISTORY_FIRST)
+        self.history.check_clock()
+        self.new_file_system("ext4", self.source.choice(self.hosts))
+        for host in self.hosts:
+            self.history.start(host)
+
+    def new_file_system(self, kind, host):
+        self.files.make(host, kind)
+        self.files.mount(host)
+        self.files.start()
+
+    def in_step(self, among):
+        """These follow a leader, and none is being filled or has a damaged log."""
+        views = [self.device.status(host) for host in among]
+        return all(view["has_quorum"] and not view["filling"] and not view["damaged"]
+                   for view in views) and any(
+                       view["leader"] in [host.number for host in among] and
+                       view["leader"] == host.number
+                       for host, view in zip(among, views))
+
+    def come_back(self, host):
+        host.boot()
+        self.device.up(host)
+        return host
+
+    def draw_victims(self):
+        count = self.source.choices((1, 2, 3), (55, 25, 20))[0]
+        return self.source.sample(self.hosts, count)
+
+    def cycle(self):
+        """One cut and what follows."""
+        begin = time.monotonic()
+        self.files.wait_for(self.source.randrange(BETWEEN), "before a cut")
+        self.history.wait_for(self.source.randrange(BETWEEN), self.hosts, "before a cut")
+        victims = self.draw_victims()
+        others = [host for host in self.hosts if host not in victims]
+        # A member that is being filled, or takes part again only now, does not count.
+        goes_on = len(others) > 1 and self.in_step(others)
+        self.cluster.power_cut(*victims)
+        self.cuts += 1
+        self.lost += len(victims)
+        for host in victims:
+            self.history.lost_power(host)
+        mount_lost = self.files.host in victims
+        if mount_lost:
+            self.files.lost_power()
+        coming = {host: self.pool.submit(self.come_back, host) for host in victims}
+        if goes_on and not mount_lost:
+            self.longest = max(self.longest, self.files.wait_for(
+                GO_ON, "on a majority while %s is away" % victims[0].name))
+        if goes_on:
+            self.longest = max(self.longest, self.history.wait_for(
+                GO_ON, others, "on a majority while %s is away" % victims[0].name))
+        if mount_lost:
+            self.mount_again(others, coming)
+        for host, future in coming.items():
+            future.result()
+            self.history.start(host)
+        tap.comment("cut %d: %s lost power%s%s; %s on %s, %d transactions; %.1f s" % (
+            self.cuts, ", ".join(sorted(host.name for host in victims)),
+            ", with the mount" if mount_lost else "",
+            ", others went on" if goes_on else "", self.files.kind, self.files.host.name,
+            self.files.acknowledged(), time.monotonic() - begin))
+
+    def mount_again(self, others, coming):
+        """The file system on another host, or on the first that is back."""
+        if len(others) > 1:
+            host = self.source.choice(others)
+        else:
+            done, _ = concurrent.futures.wait(
+                coming.values(), return_when=concurrent.futures.FIRST_COMPLETED)
+            host = self.source.choice(others + [future.result() for future in done])
+        self.files.mount(host)
+        if self.source.random() < 0.25:
+            # Mounting has replayed its log; there must be nothing else to repair.
+            self.files.unmount()
+            self.files.check_clean(host)
+            self.files.mount(host)
+        self.files.check_databases()
+        self.files.start()
+
+    def change_file_system(self):
+        """Check what is there, then the other kind of file system."""
+        host = self.files.host
+        self.finish_file_system()
+        self.new_file_system("xfs" if self.files.kind == "ext4" else "ext4", host)
+
+    def finish_file_system(self):
+        host = self.files.host
+        self.files.stop()
+        self.files.check_databases()
+        self.files.unmount()
+        self.files.check_clean(host)
+
+    def finish(self):
+        """All that was acknowledged is there; the replicas are equal."""
+        self.finish_file_system()
+        self.history.stop()
+        for host in self.hosts:
+            self.history.read_all(host)
+        operations = self.history.check(keep=os.path.join(OUT, "history"))
+        tap.comment("%d transactions acknowledged, none lost; file systems checked %d times" %
+                    (self.files.committed + self.files.acknowledged(),
+                     self.files.checked))
+        self.device.check_equal()
+        self.cluster.check_logs()
+        return operations
+
+
+def keep_logs(cluster):
+    for host in cluster.hosts:
+        os.makedirs(OUT, exist_ok=True)
+        if os.path.exists(host.console):
+            with open(host.console, errors="replace") as console, \
+                    open(os.path.join(OUT, host.name + ".console"), "w") as copy:
+                copy.write(console.read())
+
+
+def machines(seed, kernel="6.12"):
+    tap.comment("seed %d" % seed)
+    os.makedirs(OUT, exist_ok=True)
+    return Hosts(3, kernel=kernel, disks=[DISK], shared=SHARED, append=APPEND,
+                 files=programs.build(["history", "transactions"]))
+
+
+def power_cuts(cycles, seed):
+    with machines(seed) as cluster:
+        cuts = Cuts(cluster, seed)
+        try:
+            cuts.set_up()
+            begin = time.monotonic()
+            for number in range(1, cycles + 1):
+                cuts.cycle()
+                if number % EACH_KIND == 0 and number != cycles:
+                    cuts.change_file_system()
+            took = time.monotonic() - begin
+            tap.comment("%d cuts, %d hosts lost power, in %.0f s: %.1f cuts a minute; a "
+                        "majority went on within %.1f s" % (
+                            cuts.cuts, cuts.lost, took, 60 * cuts.cuts / took,
+                            cuts.longest))
+            cuts.finish()
+        except BaseException:
+            keep_logs(cluster)
+            raise
