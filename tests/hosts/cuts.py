@@ -14,7 +14,7 @@ import os
 import random
 import time
 
-from database import MOUNT, SIZE, FileSystem
+from database import SIZE, FileSystem
 from device import REPO, Device, Hosts, hosts, tap
 from history import History
 import programs
@@ -23,11 +23,12 @@ NAMES = {1: "alpha", 2: "beta", 3: "gamma"}
 DISK = "512M"
 SHARED = "128M"
 # Warnings go to the console, where they outlive the host.
-APPEND = "loglevel=5"
+APPEND = "loglevel=5 " + hosts.STEADY
 HISTORY_FIRST = (SIZE << 20) // 4096
 BETWEEN = 12            # transactions and operations between two cuts, at most
 GO_ON = 3               # of each, as long as hosts are away, where a majority is there
 EACH_KIND = 10          # cycles until the file system is made anew, as another kind
+NO_LIMIT = float("inf")
 OUT = os.path.join(REPO, "build", "hosts-cuts")
 
 
@@ -37,11 +38,12 @@ class Cuts:
         self.source = random.Random(seed)
         self.device = Device(cluster, "vol0", NAMES)
         self.hosts = cluster.hosts
+        self.coming = {}            # hosts that boot, and what becomes of it
         self.files = FileSystem()
         self.cuts = 0
         self.lost = 0
         self.longest = 0.0
-        self.pool = concurrent.futures.ThreadPoolExecutor(max_workers=len(self.hosts))
+        self.pool = concurrent.futures.ThreadPoolExecutor(max_workers=2 * len(self.hosts))
 
     def set_up(self):
         self.device.make()
@@ -56,31 +58,47 @@ class Cuts:
         self.files.mount(host)
         self.files.start()
 
+    def up(self):
+        return [host for host in self.hosts if host not in self.coming]
+
     def in_step(self, among):
-        """These follow a leader, and none is being filled or has a damaged log."""
-        views = [self.device.status(host) for host in among]
-        return all(view["has_quorum"] and not view["filling"] and not view["damaged"]
-                   for view in views) and any(
-                       view["leader"] in [host.number for host in among] and
-                       view["leader"] == host.number
-                       for host, view in zip(among, views))
+        """These follow a leader among them, and nothing is missing on them."""
+        views = list(self.pool.map(self.device.status, among))
+        return any(view["leader"] == host.number for host, view in zip(among, views)) and \
+            all(view["has_quorum"] and not view["filling"] and not view["damaged"]
+                for view in views)
 
     def come_back(self, host):
         host.boot()
         self.device.up(host)
-        return host
+        self.history.start(host)
 
-    def draw_victims(self):
-        count = self.source.choices((1, 2, 3), (55, 25, 20))[0]
-        return self.source.sample(self.hosts, count)
+    def wait_up(self, count):
+        """Until so many hosts are up."""
+        while len(self.up()) < count:
+            concurrent.futures.wait(self.coming.values(),
+                                    return_when=concurrent.futures.FIRST_COMPLETED)
+            self.harvest()
+        self.harvest()
+
+    def harvest(self):
+        for host, future in list(self.coming.items()):
+            if future.done():
+                del self.coming[host]
+                future.result()
 
     def cycle(self):
         """One cut and what follows."""
         begin = time.monotonic()
+        count = self.source.choices((1, 2, 3), (55, 25, 20))[0]
+        # Two make a quorum; the third one may be on its way.
+        self.wait_up(max(2, count))
         self.files.wait_for(self.source.randrange(BETWEEN), "before a cut")
-        self.history.wait_for(self.source.randrange(BETWEEN), self.hosts, "before a cut")
-        victims = self.draw_victims()
-        others = [host for host in self.hosts if host not in victims]
+        self.history.wait_for(self.source.randrange(BETWEEN), self.up(), "before a cut")
+        self.harvest()
+        victims = self.source.sample(self.up(), count)
+        others = [host for host in self.up() if host not in victims]
+        away = list(self.coming)
         # A member that is being filled, or takes part again only now, does not count.
         goes_on = len(others) > 1 and self.in_step(others)
         self.cluster.power_cut(*victims)
@@ -91,32 +109,30 @@ class Cuts:
         mount_lost = self.files.host in victims
         if mount_lost:
             self.files.lost_power()
-        coming = {host: self.pool.submit(self.come_back, host) for host in victims}
-        if goes_on and not mount_lost:
-            self.longest = max(self.longest, self.files.wait_for(
-                GO_ON, "on a majority while %s is away" % victims[0].name))
+        for host in victims:
+            self.coming[host] = self.pool.submit(self.come_back, host)
         if goes_on:
-            self.longest = max(self.longest, self.history.wait_for(
-                GO_ON, others, "on a majority while %s is away" % victims[0].name))
+            self.check_goes_on(others, mount_lost)
         if mount_lost:
-            self.mount_again(others, coming)
-        for host, future in coming.items():
-            future.result()
-            self.history.start(host)
-        tap.comment("cut %d: %s lost power%s%s; %s on %s, %d transactions; %.1f s" % (
+            self.mount_again()
+        tap.comment("cut %d: %s lost power%s%s%s; %s on %s, %d transactions; %.1f s" % (
             self.cuts, ", ".join(sorted(host.name for host in victims)),
+            " while %s was away" % away[0].name if away else "",
             ", with the mount" if mount_lost else "",
             ", others went on" if goes_on else "", self.files.kind, self.files.host.name,
             self.files.acknowledged(), time.monotonic() - begin))
 
-    def mount_again(self, others, coming):
+    def check_goes_on(self, others, mount_lost):
+        """A majority is there: nobody on it waits for who is not."""
+        what = "on a majority"
+        if not mount_lost:
+            self.longest = max(self.longest, self.files.wait_for(GO_ON, what))
+        self.longest = max(self.longest, self.history.wait_for(GO_ON, others, what))
+
+    def mount_again(self):
         """The file system on another host, or on the first that is back."""
-        if len(others) > 1:
-            host = self.source.choice(others)
-        else:
-            done, _ = concurrent.futures.wait(
-                coming.values(), return_when=concurrent.futures.FIRST_COMPLETED)
-            host = self.source.choice(others + [future.result() for future in done])
+        self.wait_up(1)
+        host = self.source.choice(self.up())
         self.files.mount(host)
         if self.source.random() < 0.25:
             # Mounting has replayed its log; there must be nothing else to repair.
@@ -141,6 +157,7 @@ class Cuts:
 
     def finish(self):
         """All that was acknowledged is there; the replicas are equal."""
+        self.wait_up(len(self.hosts))
         self.finish_file_system()
         self.history.stop()
         for host in self.hosts:
@@ -170,7 +187,8 @@ def machines(seed, kernel="6.12"):
                  files=programs.build(["history", "transactions"]))
 
 
-def power_cuts(cycles, seed):
+def power_cuts(cycles, seed, minutes=NO_LIMIT):
+    """So many cycles; fewer if the time is up before."""
     with machines(seed) as cluster:
         cuts = Cuts(cluster, seed)
         try:
@@ -178,6 +196,8 @@ def power_cuts(cycles, seed):
             begin = time.monotonic()
             for number in range(1, cycles + 1):
                 cuts.cycle()
+                if time.monotonic() - begin > 60 * minutes:
+                    break
                 if number % EACH_KIND == 0 and number != cycles:
                     cuts.change_file_system()
             took = time.monotonic() - begin

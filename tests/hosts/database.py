@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """SQLite on a file system on the device: no transaction that was acknowledged is lost.
 
-Two databases, one with a write-ahead log and one with a rollback journal, both with
-synchronous=FULL, are written by tests/lib/transactions.c.  What it printed is what was
-acknowledged; the file system is on the first part of the device.
+Two databases, one with a write-ahead log and one with a rollback journal, are written by
+tests/lib/transactions.c.  What it printed is what was acknowledged; the file system is on the first part of the device.
 """
 
 import time
@@ -16,6 +15,7 @@ MAKE = {"ext4": "mkfs.ext4 -q -F -E nodiscard /dev/qbd0 %dm" % SIZE,
         "xfs": "mkfs.xfs -q -f -K -d size=%dm /dev/qbd0" % SIZE}
 CHECK = {"ext4": "e2fsck -f -n /dev/qbd0", "xfs": "xfs_repair -n /dev/qbd0"}
 MODES = ("wal", "delete")
+PAUSE = 20000       # microseconds between two transactions
 
 
 class Transactions:
@@ -27,22 +27,24 @@ class Transactions:
         self.acknowledged = 0
         self.command = None
         self.rest = b""
+        self.complaint = b""
 
     def start(self, host):
-        self.rest = b""
-        self.command = host.spawn("exec /qbd/transactions run %s %s" % (self.path,
-                                                                        self.mode),
-                                  sink=self.take)
+        self.rest = self.complaint = b""
+        self.command = host.spawn("exec nice -n 10 /qbd/transactions run %s %s %d" % (
+            self.path, self.mode, PAUSE), sink=self.take)
 
     def take(self, data):
         *lines, self.rest = (self.rest + data).split(b"\n")
         for line in lines:
             if line.isdigit():
                 self.acknowledged = int(line)
+            else:
+                self.complaint += line + b"\n"
 
     def check_alive(self):
-        tap.check(not self.command.ended(), "who writes %s has ended: %s" %
-                  (self.path, self.rest.decode(errors="replace")))
+        tap.check(not self.command.ended(), "who writes %s has ended: %s" % (
+            self.path, self.complaint.decode(errors="replace")))
 
     def end(self):
         """It ends, by what was done to it; what it had said by then was heard."""
@@ -51,7 +53,7 @@ class Transactions:
         self.command = None
 
     def check(self, host):
-        """Whole, and nothing missing that was acknowledged."""
+        """Whole, and nothing missing that was acknowledged; how many are there."""
         there = int(host.run("/qbd/transactions check " + self.path, timeout=120))
         tap.check(there >= self.acknowledged,
                   "%s: transaction %d was acknowledged; there are %d" %

@@ -29,7 +29,7 @@ Pending = collections.namedtuple("Pending", "kind slot block count value")
 class History:
     """Clients of the device on all hosts, and what they saw of it."""
 
-    def __init__(self, device, first_block, pause_us=20000):
+    def __init__(self, device, first_block, pause_us=30000):
         self.device = device
         self.hosts = device.hosts
         self.first_block = first_block
@@ -66,7 +66,7 @@ class History:
 
     def start(self, host):
         self.set_stop(host, 0)
-        self.commands[host] = host.spawn("exec /qbd/history run /dev/qbd0 %d %d %d %d %d %d" % (
+        self.commands[host] = host.spawn("exec nice -n 10 /qbd/history run /dev/qbd0 %d %d %d %d %d %d" % (
             self.first_block, host.number, len(self.hosts), THREADS, BLOCKS,
             self.pause_us))
 

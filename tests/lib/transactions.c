@@ -2,9 +2,9 @@
 /*
  * Transactions in SQLite that say when they are durable, and their checker.
  *
- *   transactions run FILE wal|delete	one transaction after the other, with
- *					synchronous=FULL; prints "N" when number N is
- *					committed; until it is killed
+ *   transactions run FILE wal|delete PAUSE	one transaction after the other, with PAUSE
+ *					microseconds between two, each durable; prints
+ *					"N" when number N is committed; until it is killed
  *   transactions check FILE		open it (which rolls back or forward what a power
  *					cut left), PRAGMA integrity_check; the numbers
  *					must be 1, 2, 3 ... and the accounts what all
@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ACCOUNTS 64
 #define AT_FIRST 1000000
@@ -51,6 +52,16 @@ static bool execute(const char *format, ...)
 		complain(text);
 	sqlite3_free(text);
 	return good;
+}
+
+/*
+ * With a rollback journal a transaction is committed when the journal is deleted, and
+ * only synchronous=EXTRA syncs the directory then: with FULL a power cut may bring the
+ * journal back, and take the transaction away.
+ */
+static const char *synchronous(const char *mode)
+{
+	return strcmp(mode, "delete") ? "FULL" : "EXTRA";
 }
 
 /* The only value of the only row of a query, as text. */
@@ -95,7 +106,8 @@ static bool make_tables(void)
 	if (!execute("BEGIN IMMEDIATE") ||
 	    !execute("CREATE TABLE IF NOT EXISTS accounts(id INTEGER PRIMARY KEY, balance)") ||
 	    !execute("CREATE TABLE IF NOT EXISTS entries(number INTEGER PRIMARY KEY, source, target, amount, filler)") ||
-	    !execute("CREATE INDEX IF NOT EXISTS by_source ON entries(source)") ||
+	    !execute("CREATE INDEX IF NOT EXISTS by_source ON entries(source, amount)") ||
+	    !execute("CREATE INDEX IF NOT EXISTS by_target ON entries(target, amount)") ||
 	    !ask_number("SELECT count(*) FROM accounts", &there))
 		return false;
 	for (int id = there; id < ACCOUNTS; id++)
@@ -104,7 +116,7 @@ static bool make_tables(void)
 	return execute("COMMIT");
 }
 
-static int run(const char *path, const char *mode)
+static int run(const char *path, const char *mode, int64_t pause)
 {
 	char answer[64];
 	int64_t number;
@@ -112,7 +124,7 @@ static int run(const char *path, const char *mode)
 	if (!open_database(path, SQLITE_OPEN_CREATE) ||
 	    !execute("PRAGMA journal_mode=%s", mode) ||
 	    !ask("PRAGMA journal_mode", answer, sizeof(answer)) ||
-	    !execute("PRAGMA synchronous=FULL") || !make_tables() ||
+	    !execute("PRAGMA synchronous=%s", synchronous(mode)) || !make_tables() ||
 	    !ask_number("SELECT coalesce(max(number), 0) FROM entries", &number))
 		return 1;
 	if (strcmp(answer, mode)) {
@@ -135,6 +147,7 @@ static int run(const char *path, const char *mode)
 		    !execute("COMMIT"))
 			return 1;
 		printf("%" PRId64 "\n", number);
+		usleep(pause);
 	}
 }
 
@@ -184,13 +197,18 @@ static int drop(const char *path)
 
 int main(int argc, char **argv)
 {
-	if (argc == 4 && !strcmp(argv[1], "run") &&
-	    (!strcmp(argv[3], "wal") || !strcmp(argv[3], "delete")))
-		return run(argv[2], argv[3]);
+	if (argc == 5 && !strcmp(argv[1], "run") &&
+	    (!strcmp(argv[3], "wal") || !strcmp(argv[3], "delete"))) {
+		char *end;
+		int64_t pause = strtoll(argv[4], &end, 10);
+
+		if (!*end && end != argv[4] && pause >= 0 && pause <= 1000000)
+			return run(argv[2], argv[3], pause);
+	}
 	if (argc == 3 && !strcmp(argv[1], "check"))
 		return check(argv[2]);
 	if (argc == 3 && !strcmp(argv[1], "drop"))
 		return drop(argv[2]);
-	fprintf(stderr, "usage: transactions run FILE wal|delete | check FILE | drop FILE\n");
+	fprintf(stderr, "usage: transactions run FILE wal|delete PAUSE | check FILE | drop FILE\n");
 	return 2;
 }
