@@ -12,6 +12,7 @@ before.
 import concurrent.futures
 import os
 import random
+import shutil
 import time
 
 from database import SIZE, FileSystem
@@ -61,13 +62,6 @@ class Cuts:
     def up(self):
         return [host for host in self.hosts if host not in self.coming]
 
-    def in_step(self, among):
-        """These follow a leader among them, and nothing is missing on them."""
-        views = list(self.pool.map(self.device.status, among))
-        return any(view["leader"] == host.number for host, view in zip(among, views)) and \
-            all(view["has_quorum"] and not view["filling"] and not view["damaged"]
-                for view in views)
-
     def come_back(self, host):
         host.boot()
         self.device.up(host)
@@ -100,7 +94,8 @@ class Cuts:
         others = [host for host in self.up() if host not in victims]
         away = list(self.coming)
         # A member that is being filled, or takes part again only now, does not count.
-        goes_on = len(others) > 1 and self.in_step(others)
+        goes_on = len(others) > 1 and self.device.in_step(
+            dict(zip(others, self.pool.map(self.device.status, others))))
         self.cluster.power_cut(*victims)
         self.cuts += 1
         self.lost += len(victims)
@@ -171,25 +166,22 @@ class Cuts:
         return operations
 
 
-def keep_logs(cluster):
+def keep_logs(cluster, out):
     for host in cluster.hosts:
-        os.makedirs(OUT, exist_ok=True)
         if os.path.exists(host.console):
-            with open(host.console, errors="replace") as console, \
-                    open(os.path.join(OUT, host.name + ".console"), "w") as copy:
-                copy.write(console.read())
+            shutil.copy(host.console, os.path.join(out, host.name + ".console"))
 
 
-def machines(seed, kernel="6.12"):
+def machines(seed, out, kernel="6.12"):
     tap.comment("seed %d" % seed)
-    os.makedirs(OUT, exist_ok=True)
+    os.makedirs(out, exist_ok=True)
     return Hosts(3, kernel=kernel, disks=[DISK], shared=SHARED, append=APPEND,
                  files=programs.build(["history", "transactions"]))
 
 
 def power_cuts(cycles, seed, minutes=NO_LIMIT):
     """So many cycles; fewer if the time is up before."""
-    with machines(seed) as cluster:
+    with machines(seed, OUT) as cluster:
         cuts = Cuts(cluster, seed)
         try:
             cuts.set_up()
@@ -207,5 +199,5 @@ def power_cuts(cycles, seed, minutes=NO_LIMIT):
                             cuts.longest))
             cuts.finish()
         except BaseException:
-            keep_logs(cluster)
+            keep_logs(cluster, OUT)
             raise

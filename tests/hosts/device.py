@@ -88,6 +88,13 @@ class Device:
         tap.wait_until(agreed, seconds, "a leader that all agree on")
         return self.cluster.host(found[0])
 
+    @staticmethod
+    def in_step(views):
+        """Of {host: status}: these follow a leader among them, and miss nothing."""
+        return any(view["leader"] == host.number for host, view in views.items()) and all(
+            view["has_quorum"] and not view["filling"] and not view["damaged"]
+            for view in views.values())
+
     def move(self, to, among=None):
         """Hand leadership to a host.
 
