@@ -19,6 +19,7 @@ from database import SIZE, FileSystem
 from device import REPO, Device, Hosts, hosts, tap
 from history import History
 import programs
+import spoilt
 
 NAMES = {1: "alpha", 2: "beta", 3: "gamma"}
 DISK = "512M"
@@ -143,27 +144,32 @@ class Cuts:
         self.finish_file_system()
         self.new_file_system("xfs" if self.files.kind == "ext4" else "ext4", host)
 
-    def finish_file_system(self):
+    def finish_file_system(self, spoil=False):
         host = self.files.host
         self.files.stop()
         self.files.check_databases()
+        if spoil:
+            spoilt.databases(self.files)
         self.files.unmount()
         self.files.check_clean(host)
 
-    def finish(self):
+    def finish(self, spoil=False):
         """All that was acknowledged is there; the replicas are equal."""
         self.wait_up(len(self.hosts))
-        self.finish_file_system()
+        self.finish_file_system(spoil)
         self.history.stop()
         for host in self.hosts:
             self.history.read_all(host)
-        operations = self.history.check(keep=os.path.join(OUT, "history"))
+        self.history.check(keep=os.path.join(OUT, "history"))
+        if spoil:
+            spoilt.history(self.history)
         tap.comment("%d transactions acknowledged, none lost; file systems checked %d times" %
                     (self.files.committed + self.files.acknowledged(),
                      self.files.checked))
         self.device.check_equal()
+        if spoil:
+            spoilt.replica(self.device, self.history)
         self.cluster.check_logs()
-        return operations
 
 
 def keep_logs(cluster, out):
@@ -179,25 +185,26 @@ def machines(seed, out, kernel="6.12"):
                  files=programs.build(["history", "transactions"]))
 
 
-def power_cuts(cycles, seed, minutes=NO_LIMIT):
-    """So many cycles; fewer if the time is up before."""
+def power_cuts(cycles, seed, minutes=NO_LIMIT, spoil=False):
+    """So many cycles; fewer if the time is up before.
+
+    With spoil, what was found good in the end is made bad, and has to be found so.
+    """
     with machines(seed, OUT) as cluster:
         cuts = Cuts(cluster, seed)
         try:
             cuts.set_up()
             begin = time.monotonic()
-            for number in range(1, cycles + 1):
-                cuts.cycle()
-                if time.monotonic() - begin > 60 * minutes:
-                    break
-                if number % EACH_KIND == 0 and number != cycles:
+            while cuts.cuts < cycles and time.monotonic() - begin < 60 * minutes:
+                if cuts.cuts and cuts.cuts % EACH_KIND == 0:
                     cuts.change_file_system()
+                cuts.cycle()
             took = time.monotonic() - begin
             tap.comment("%d cuts, %d hosts lost power, in %.0f s: %.1f cuts a minute; a "
                         "majority went on within %.1f s" % (
                             cuts.cuts, cuts.lost, took, 60 * cuts.cuts / took,
                             cuts.longest))
-            cuts.finish()
+            cuts.finish(spoil)
         except BaseException:
             keep_logs(cluster, OUT)
             raise
