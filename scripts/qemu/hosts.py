@@ -323,7 +323,8 @@ class Host:
     def qemu_command(self, nic):
         cluster = self.cluster
         settings = cluster.settings
-        append = ["console=ttyS0", "quiet", "panic=-1", "oops=panic", "no_timer_check",
+        # Warnings have to get to the console: it is what outlives the host.
+        append = ["console=ttyS0", "loglevel=5", "panic=-1", "oops=panic", "no_timer_check",
                   "random.trust_cpu=on", "mitigations=off", settings["append"]]
         clock = (["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]
                  if settings["counted"] else ["-accel", "tcg,thread=multi"])

@@ -24,8 +24,6 @@ import spoilt
 NAMES = {1: "alpha", 2: "beta", 3: "gamma"}
 DISK = "512M"
 SHARED = "128M"
-# Warnings go to the console, where they outlive the host.
-APPEND = "loglevel=5 " + hosts.STEADY
 HISTORY_FIRST = (SIZE << 20) // 4096
 BETWEEN = 12            # transactions and operations between two cuts, at most
 GO_ON = 3               # of each, as long as hosts are away, where a majority is there
@@ -181,7 +179,7 @@ def keep_logs(cluster, out):
 def machines(seed, out, kernel="6.12"):
     tap.comment("seed %d" % seed)
     os.makedirs(out, exist_ok=True)
-    return Hosts(3, kernel=kernel, disks=[DISK], shared=SHARED, append=APPEND,
+    return Hosts(3, kernel=kernel, disks=[DISK], shared=SHARED, append=hosts.STEADY,
                  files=programs.build(["history", "transactions"]))
 
 

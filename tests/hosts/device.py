@@ -3,6 +3,7 @@
 
 import json
 import os
+import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -133,9 +134,11 @@ class Device:
         """Being down has flushed the disks, so their files here are the replicas."""
         sums = {}
         for host in self.hosts:
-            answer = json.loads(tap.command(
-                os.path.join(REPO, "build/userspace/qbdadm"), "checksum", host.disks[0],
-                "--json", timeout=120))
-            sums[host.name] = answer["sha256"]
+            answer = subprocess.run(
+                [os.path.join(REPO, "build/userspace/qbdadm"), "checksum", host.disks[0],
+                 "--json"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                timeout=120)
+            tap.equal(answer.returncode, 0, "qbdadm checksum: %s: status" % answer.stdout)
+            sums[host.name] = json.loads(answer.stdout)["sha256"]
         tap.comment(json.dumps(sums))
         tap.equal(len(set(sums.values())), 1, "different replicas")
