@@ -83,7 +83,7 @@ class Cuts:
     def cycle(self):
         """One cut and what follows."""
         begin = time.monotonic()
-        count = self.source.choices((1, 2, 3), (55, 25, 20))[0]
+        count = self.source.choices((1, 2, 3), (60, 25, 15))[0]
         # Two make a quorum; the third one may be on its way.
         self.wait_up(max(2, count))
         self.files.wait_for(self.source.randrange(BETWEEN), "before a cut")

@@ -17,7 +17,7 @@ import os
 import random
 import time
 
-from device import REPO, Device, hosts, tap
+from device import REPO, Device, tap
 from history import History
 import cuts
 

@@ -301,17 +301,16 @@ static void one_operation(struct client *client)
 		return;
 	}
 	block = part(client, mine, work.blocks, &count);
-	if (dice < 82) {
+	if (dice < 82)
 		do_write(client, block, count, false);
-	} else if (dice < 90) {
+	else if (dice < 90)
 		do_write(client, block, count, true);
-	} else if (dice < 93) {
+	else if (dice < 93)
 		do_zero(client, block, count, true);
-	} else if (dice < 96) {
+	else if (dice < 96)
 		do_zero(client, block, count, false);
-	} else if (fsync(work.device)) {
+	else if (fsync(work.device))
 		complain("flush: %s", strerror(errno));
-	}
 }
 
 static bool make_client(struct client *client, uint32_t thread)

@@ -93,6 +93,24 @@ static bool ask_number(const char *query, int64_t *number)
 	return true;
 }
 
+#define TABLES \
+	"CREATE TABLE IF NOT EXISTS accounts(id INTEGER PRIMARY KEY, balance);" \
+	"CREATE TABLE IF NOT EXISTS entries(number INTEGER PRIMARY KEY, source, target," \
+	" amount, filler);" \
+	"CREATE INDEX IF NOT EXISTS by_source ON entries(source, amount);" \
+	"CREATE INDEX IF NOT EXISTS by_target ON entries(target, amount)"
+#define WRONG_ACCOUNTS \
+	"SELECT count(*) FROM accounts WHERE balance != 1000000 - " \
+	"(SELECT coalesce(sum(amount), 0) FROM entries WHERE source = id) + " \
+	"(SELECT coalesce(sum(amount), 0) FROM entries WHERE target = id)"
+#define LAST "FROM entries ORDER BY number DESC LIMIT 1)"
+#define DROP_LAST \
+	"UPDATE accounts SET balance = balance + (SELECT amount " LAST \
+	" WHERE id = (SELECT source " LAST ";" \
+	"UPDATE accounts SET balance = balance - (SELECT amount " LAST \
+	" WHERE id = (SELECT target " LAST ";" \
+	"DELETE FROM entries WHERE number = (SELECT max(number) FROM entries)"
+
 static bool open_database(const char *path, int flags)
 {
 	return sqlite3_open_v2(path, &database, SQLITE_OPEN_READWRITE | flags, NULL) ==
@@ -104,10 +122,7 @@ static bool make_tables(void)
 	int64_t there;
 
 	if (!execute("BEGIN IMMEDIATE") ||
-	    !execute("CREATE TABLE IF NOT EXISTS accounts(id INTEGER PRIMARY KEY, balance)") ||
-	    !execute("CREATE TABLE IF NOT EXISTS entries(number INTEGER PRIMARY KEY, source, target, amount, filler)") ||
-	    !execute("CREATE INDEX IF NOT EXISTS by_source ON entries(source, amount)") ||
-	    !execute("CREATE INDEX IF NOT EXISTS by_target ON entries(target, amount)") ||
+	    !execute(TABLES) ||
 	    !ask_number("SELECT count(*) FROM accounts", &there))
 		return false;
 	for (int id = there; id < ACCOUNTS; id++)
@@ -172,10 +187,7 @@ static int check(const char *path)
 	}
 	if (!ask_number("SELECT count(*) FROM entries", &count) ||
 	    !ask_number("SELECT coalesce(max(number), 0) FROM entries", &last) ||
-	    !ask_number("SELECT count(*) FROM accounts WHERE balance != 1000000 - "
-			"(SELECT coalesce(sum(amount), 0) FROM entries WHERE source = id) + "
-			"(SELECT coalesce(sum(amount), 0) FROM entries WHERE target = id)",
-			&wrong))
+	    !ask_number(WRONG_ACCOUNTS, &wrong))
 		return 1;
 	if (count != last || wrong) {
 		fprintf(stderr, "transactions: %s: %" PRId64 " entries, the last is %" PRId64
@@ -189,9 +201,7 @@ static int check(const char *path)
 static int drop(const char *path)
 {
 	return open_database(path, 0) && execute("BEGIN IMMEDIATE") &&
-	       execute("UPDATE accounts SET balance = balance + (SELECT amount FROM entries ORDER BY number DESC LIMIT 1) WHERE id = (SELECT source FROM entries ORDER BY number DESC LIMIT 1)") &&
-	       execute("UPDATE accounts SET balance = balance - (SELECT amount FROM entries ORDER BY number DESC LIMIT 1) WHERE id = (SELECT target FROM entries ORDER BY number DESC LIMIT 1)") &&
-	       execute("DELETE FROM entries WHERE number = (SELECT max(number) FROM entries)") &&
+	       execute(DROP_LAST) &&
 	       execute("COMMIT") && sqlite3_close(database) == SQLITE_OK ? 0 : 1;
 }
 
