@@ -41,6 +41,10 @@ class Fault:
         self.host = host
         self.others = [other for other in run.hosts if other is not host]
 
+    def places(self):
+        """Hosts whose machine or disk it takes; there is one such fault at each."""
+        return set()
+
     def weak(self):
         """Hosts whose members do not count towards a majority."""
         return set()
@@ -55,8 +59,20 @@ class Fault:
     def end(self):
         pass
 
+    def may_end(self, active):
+        """What it needs for its end is there."""
+        return not self.commands or not any(
+            isinstance(other, Pause) and other.host is self.host for other in active)
 
-class Pause(Fault):
+
+class HostFault(Fault):
+    """Of a machine or its disk."""
+
+    def places(self):
+        return {self.host}
+
+
+class Pause(HostFault):
     """The machine is stopped, and with it its clock."""
     rank = 2
     clock = "stops"
@@ -76,7 +92,7 @@ class LatePause(Pause):
     clock = "runs"
 
 
-class PowerCut(Fault):
+class PowerCut(HostFault):
     """The machine is killed; what its disk had not flushed is lost."""
     rank = 2
     restarts = True
@@ -92,7 +108,7 @@ class PowerCut(Fault):
         self.run.come_back(self.host)
 
 
-class DiskFails(Fault):
+class DiskFails(HostFault):
     """Every request to the disk fails.  It is not used any more until it was replaced, or
     the host restarted."""
     rank = 2
@@ -114,7 +130,7 @@ class DiskFails(Fault):
         self.run.come_back(self.host)
 
 
-class DiskHangs(Fault):
+class DiskHangs(HostFault):
     """The disk answers nothing."""
     rank = 1
 
@@ -131,7 +147,7 @@ class DiskHangs(Fault):
         self.host.thaw_disk()
 
 
-class SlowDisk(Fault):
+class SlowDisk(HostFault):
     """The disk takes a few requests a second."""
     rank = 1
 
@@ -142,23 +158,29 @@ class SlowDisk(Fault):
         self.host.slow_disk(0)
 
 
-class FullLog(Fault):
+class FullLog(HostFault):
     """More is written than the log takes, and the disks of two members are slow."""
+    rank = -1
     commands = True
 
+    def places(self):
+        return {self.host, self.others[0]}
+
     def begin(self):
-        self.slow = [self.host, self.others[0]]
-        for host in self.slow:
+        for host in self.places():
             host.slow_disk(50)
         self.writer = self.host.spawn(
             "dd if=/dev/urandom of=/dev/qbd0 bs=1M oflag=direct seek=%d count=%d 2>&1" %
             (BURST_AT, BURST))
 
     def end(self):
-        for host in self.slow:
+        for host in self.places():
             host.slow_disk(0)
         tap.equal(self.writer.wait(180), 0, "status of a long write: %s" %
                   self.writer.text())
+
+    def may_end(self, active):
+        return active == [self]
 
 
 class ClockJump(Fault):
@@ -238,6 +260,9 @@ class Move(Fault):
 
     def end(self):
         self.command.wait(120)
+
+    def may_end(self, active):
+        return active == [self] or self.command.ended()
 
 
 KINDS = (Pause, LatePause, PowerCut, DiskFails, DiskHangs, SlowDisk, FullLog, ClockJump,
@@ -326,15 +351,17 @@ class Faults:
 
     # At random.
 
-    def may_begin(self, fault, active):
+    @staticmethod
+    def may_begin(fault, active):
         """Nothing else is there that it cannot go with."""
         there = [other for other in active if other.host is fault.host]
-        return not any(other.restarts or type(other) is type(fault) for other in active
-                       if other.host is fault.host) and not (
-            fault.restarts and active_on(fault.host, active)) and not (
-            fault.commands and any(isinstance(other, Pause) for other in there)) and not (
-            isinstance(fault, (SlowDisk, FullLog)) and
-            any(isinstance(other, (SlowDisk, FullLog, Pause)) for other in active))
+        if any(fault.places() & other.places() for other in active):
+            return False
+        if fault.restarts and there:
+            return False
+        if any(other.restarts or type(other) is type(fault) for other in there):
+            return False
+        return not fault.commands or not any(isinstance(other, Pause) for other in there)
 
     def storm(self, steps=8):
         """Some begin, some end, several at a time; then all end, and all is well."""
@@ -347,8 +374,8 @@ class Faults:
             story.append("-%s %s" % (type(fault).__name__, fault.host.name))
             fault.end()
         for _ in range(steps):
-            ends = [fault for fault in active if not needs_awake(fault, active)]
-            if len(active) > 2 or (ends and self.source.random() < 0.3):
+            ends = [fault for fault in active if fault.may_end(active)]
+            if ends and (len(active) > 2 or self.source.random() < 0.3):
                 end(self.source.choice(ends))
                 continue
             fault = self.source.choice(KINDS)(self, self.source.choice(self.hosts))
@@ -372,16 +399,6 @@ class Faults:
         self.history.check(keep=os.path.join(OUT, "history"))
         self.device.check_equal()
         self.cluster.check_logs()
-
-
-def active_on(host, active):
-    return any(fault.host is host for fault in active)
-
-
-def needs_awake(fault, active):
-    """Its end needs a host that somebody else has stopped."""
-    return fault.commands and any(
-        isinstance(other, Pause) and other.host is fault.host for other in active)
 
 
 def in_order(run, minutes):
