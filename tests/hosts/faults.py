@@ -131,8 +131,8 @@ class DiskFails(HostFault):
 
 
 class DiskHangs(HostFault):
-    """The disk answers nothing."""
-    rank = 1
+    """The disk answers nothing.  Stopping the machine would wait for it."""
+    rank = 3
 
     def weak(self):
         return {self.host}
