@@ -154,6 +154,7 @@ class Cuts:
     def finish(self, spoil=False):
         """All that was acknowledged is there; the replicas are equal."""
         self.wait_up(len(self.hosts))
+        self.files.wait_for(1, "at the end")
         self.finish_file_system(spoil)
         self.history.stop()
         for host in self.hosts:

@@ -171,14 +171,15 @@ static int check(const char *path)
 	int64_t count, last, wrong;
 	char answer[200];
 
-	if (!open_database(path, 0) ||
+	/* The power may have gone before there was a file. */
+	if (!open_database(path, SQLITE_OPEN_CREATE) ||
 	    !ask("PRAGMA integrity_check", answer, sizeof(answer)))
 		return 1;
 	if (strcmp(answer, "ok")) {
 		fprintf(stderr, "transactions: %s: integrity_check says: %s\n", path, answer);
 		return 1;
 	}
-	/* The power may have gone before there was a table. */
+	/* Or a table in it. */
 	if (!ask_number("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", &count))
 		return 1;
 	if (!count) {
