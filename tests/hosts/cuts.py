@@ -15,7 +15,7 @@ import random
 import shutil
 import time
 
-from database import SIZE, FileSystem
+from database import MAKE, SIZE, FileSystem
 from device import REPO, Device, Hosts, hosts, tap
 from history import History
 import programs
@@ -27,7 +27,7 @@ SHARED = "128M"
 HISTORY_FIRST = (SIZE << 20) // 4096
 BETWEEN = 12            # transactions and operations between two cuts, at most
 GO_ON = 3               # of each, as long as hosts are away, where a majority is there
-EACH_KIND = 10          # cycles until the file system is made anew, as another kind
+EACH_KIND = 5           # cycles until the file system is made anew, as another kind
 NO_LIMIT = float("inf")
 OUT = os.path.join(REPO, "build", "hosts-cuts")
 
@@ -49,7 +49,8 @@ class Cuts:
         self.device.make()
         self.history = History(self.device, HISTORY_FIRST)
         self.history.check_clock()
-        self.new_file_system("ext4", self.source.choice(self.hosts))
+        self.new_file_system(self.source.choice(list(MAKE)),
+                             self.source.choice(self.hosts))
         for host in self.hosts:
             self.history.start(host)
 
