@@ -32,8 +32,8 @@ Q :=
 endif
 
 .PHONY: all packages stock-packages module modules stock-modules uml-module tool install \
-	modules_install check check-debug demo bench model sim sim-bugs coverage fuzz \
-	fuzz-self-test shell uml-shell lint clean help
+	modules_install check check-debug demo hosts-cuts hosts-random bench model sim \
+	sim-bugs coverage fuzz fuzz-self-test shell uml-shell lint clean help
 
 all: packages
 	$(Q)$(MAKE) --no-print-directory module tool
@@ -111,6 +111,20 @@ demo:
 	$(Q)$(MAKE) --no-print-directory prepare-hosts
 	$(Q)scripts/demo
 
+CYCLES ?=
+
+hosts-cuts: hosts
+	$(Q)tests/hosts/run cuts $(if $(CYCLES),--cycles $(CYCLES)) $(if $(SEED),--seed $(SEED))
+
+hosts-random: hosts
+	$(Q)tests/hosts/run random $(if $(SEED),--seed $(SEED)) \
+		$(if $(filter file,$(origin MINUTES)),,--minutes $(MINUTES))
+
+.PHONY: hosts
+hosts:
+	$(Q)scripts/packages.sh build headers kernel qemu
+	$(Q)$(MAKE) --no-print-directory prepare-hosts
+
 # What the hosts in QEMU run: module and tool.
 .PHONY: prepare-hosts
 prepare-hosts: tool
@@ -177,6 +191,9 @@ help:
 	@echo '  make install             install the tool (DESTDIR=, PREFIX=/usr)'
 	@echo '  make modules_install     install the module (DESTDIR=, KDIR=)'
 	@echo '  make demo                three hosts, a mounted file system, a power cut'
+	@echo '  make hosts-cuts          power cuts of virtual hosts under load (CYCLES=20, SEED=S)'
+	@echo '  make hosts-random        their other faults: singly, in pairs, at random'
+	@echo '                           (MINUTES=10, SEED=S)'
 	@echo '  make check               every test; SUITE=NAME runs a part of them'
 	@echo '  make check-debug         KUnit, tool and cluster with KASAN, lockdep and kmemleak'
 	@echo '  make bench [OUT=DIR]     latency and failover figures (default build/bench)'

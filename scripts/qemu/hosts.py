@@ -12,6 +12,7 @@
         one.boot()
         two.pause(); two.resume()
         three.freeze_disk(); three.thaw_disk(); three.fail_disk(True)
+        three.slow_disk(20)                     # requests a second
         cluster.block([(1, 2), (2, 1)])         # no frames from 1 to 2 and back
         cluster.check_logs()                    # raises on a kernel's complaint
 
@@ -53,6 +54,12 @@ import kernel_log  # noqa: E402
 CHANNELS = 8
 BOOT_SECONDS = 120
 MTU = 9000
+
+# Kernel arguments for hosts whose clocks have to be right although this machine is
+# busy: the frequency of the emulated time stamp counter is measured while booting, and
+# comes out wrong by factors when the machine stands still meanwhile.  (The tests of
+# ciphers are a tenth of the time that it takes to boot.)
+STEADY = "tsc=unstable clocksource=hpet cryptomgr.notests"
 
 say = image.say
 
@@ -316,21 +323,22 @@ class Host:
     def qemu_command(self, nic):
         cluster = self.cluster
         settings = cluster.settings
-        append = ["console=ttyS0", "quiet", "panic=-1", "oops=panic", "no_timer_check",
+        # Warnings have to get to the console: it is what outlives the host.
+        append = ["console=ttyS0", "loglevel=5", "panic=-1", "oops=panic", "no_timer_check",
                   "random.trust_cpu=on", "mitigations=off", settings["append"]]
         clock = (["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]
                  if settings["counted"] else ["-accel", "tcg,thread=multi"])
         command = ["qemu-system-x86_64", "-name", self.name, "-nodefaults",
                    "-no-user-config", "-display", "none", "-no-reboot",
                    "-machine", "q35,usb=off", *clock,
-                   "-cpu", "max", "-smp", str(settings["smp"]),
+                   "-cpu", "max", "-smp", self.processors(),
                    "-m", str(settings["mem"]),
                    "-kernel", os.path.join(settings["kernel_directory"], "vmlinuz"),
                    "-initrd", self.path("initrd"), "-append", " ".join(append),
                    "-chardev", "file,id=console,append=on,path=" + self.console,
                    "-serial", "chardev:console",
                    "-qmp", "unix:%s,server=on,wait=off" % self.path("qmp"),
-                   "-device", "virtio-rng-pci",
+                   "-device", "virtio-rng-pci", *self.shared_memory(),
                    "-device", "virtio-serial-pci,max_ports=%d" % (CHANNELS + 1)]
         for channel in range(CHANNELS):
             command += ["-chardev", "socket,id=agent%d,path=%s,server=on,wait=off" %
@@ -358,6 +366,21 @@ class Host:
                     "mac=52:54:00:77:00:%02x" % (MTU, self.number)]
         return command
 
+    def processors(self):
+        """A machine that never has a second processor need not emulate atomic
+        instructions as such; for memory that others change, they have to be."""
+        settings = self.cluster.settings
+        return ("1,maxcpus=2" if settings["shared"] and settings["smp"] == 1 else
+                str(settings["smp"]))
+
+    def shared_memory(self):
+        settings = self.cluster.settings
+        if not settings["shared"]:
+            return []
+        return ["-object", "memory-backend-file,id=shared,share=on,mem-path=%s,size=%s" %
+                (self.cluster.shared, settings["shared"]),
+                "-device", "ivshmem-plain,memdev=shared"]
+
     def running(self):
         return self.qemu.pid() is not None
 
@@ -378,9 +401,7 @@ class Host:
 
     def power_cut(self):
         """Off, now; what its disks had not flushed is lost."""
-        self.qemu.kill()
-        for number in range(1, len(self.disks) + 1):
-            self.disk_process(number).kill()
+        self.cluster.power_cut(self)
 
     def power_off(self, seconds=60):
         """Shut down in order: unmounts and flushes are up to the caller."""
@@ -391,15 +412,16 @@ class Host:
 
     # Faults.
 
-    def qmp(self, order):
+    def qmp(self, order, arguments=None):
         """One command to the machine's monitor."""
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(30)
             sock.connect(self.path("qmp"))
             stream = sock.makefile("rw")
             stream.readline()
-            for name in ("qmp_capabilities", order):
-                stream.write(json.dumps({"execute": name}) + "\n")
+            for name, with_what in (("qmp_capabilities", None), (order, arguments)):
+                stream.write(json.dumps({"execute": name, "arguments": with_what or {}}) +
+                             "\n")
                 stream.flush()
                 while True:
                     answer = json.loads(stream.readline())
@@ -427,6 +449,12 @@ class Host:
 
     def thaw_disk(self, number=1):
         self.disk_process(number).signal(signal.SIGCONT)
+
+    def slow_disk(self, requests, number=1):
+        """From now on the disk takes so many requests a second; 0: any number."""
+        limits = dict.fromkeys(("bps", "bps_rd", "bps_wr", "iops_rd", "iops_wr"), 0)
+        self.qmp("block_set_io_throttle", {"device": "disk%d" % number, "iops": requests,
+                                           **limits})
 
     def fail_disk(self, fails, number=1):
         """From now on every request to the disk fails, or no more."""
@@ -542,13 +570,17 @@ class Cluster:
                       nanosecond, and leaps to the next timer when the host idles:
                       what it measures there is the same on any machine.  What it
                       waits for from outside, its disks for one, takes any time
+    shared            size of memory that all hosts see, or None: an ivshmem device in
+                      each of them, the file cluster.shared here.  It stays as it is
+                      when a host loses its power, and atomic instructions of several
+                      hosts on it are atomic
     directory         where everything is (default: temporary, removed at the end)
     lasting           the hosts outlive this process
     """
 
     def __init__(self, count=3, kernel="6.12", disks=("256M",), mem=512, smp=1,
                  modules=None, files=None, read_only_disks=(), append="",
-                 counted=False, directory=None, lasting=False):
+                 counted=False, shared=None, directory=None, lasting=False):
         kernel_directory, release = image.stock_kernel(kernel)
         self.temporary = directory is None
         # Short: the path of a unix socket must fit into 107 bytes.
@@ -566,8 +598,8 @@ class Cluster:
         self.settings = {
             "count": count, "kernel": kernel, "release": release,
             "kernel_directory": kernel_directory, "disks": list(disks), "mem": mem,
-            "smp": smp, "append": append, "counted": counted, "modules": list(modules),
-            "files": dict(files or {}),
+            "smp": smp, "append": append, "counted": counted, "shared": shared,
+            "modules": list(modules), "files": dict(files or {}),
             "read_only_disks": [os.path.abspath(disk) for disk in read_only_disks],
             "root": image.root_image(kernel_directory, release),
             "initramfs": image.initramfs(kernel_directory, release),
@@ -593,6 +625,7 @@ class Cluster:
         self.hosts = [Host(self, number) for number in
                       range(1, self.settings["count"] + 1)]
         self.switch = Process(os.path.join(self.directory, "switch.pid"))
+        self.shared = os.path.join(self.directory, "shared")
 
     def host(self, number):
         return self.hosts[number - 1]
@@ -604,6 +637,9 @@ class Cluster:
                 with open(disk, "ab") as data:
                     data.truncate(size_in_bytes(size))
             self.write_initrd(host)
+        if self.settings["shared"]:
+            with open(self.shared, "ab") as memory:
+                memory.truncate(size_in_bytes(self.settings["shared"]))
         with open(os.path.join(self.directory, "settings.json"), "w") as settings:
             json.dump(self.settings, settings, indent=1)
 
@@ -661,6 +697,18 @@ class Cluster:
         self.switch.kill()
         if self.temporary:
             shutil.rmtree(self.directory, ignore_errors=True)
+
+    @staticmethod
+    def power_cut(*hosts):
+        """All of these off, at the same moment; what their disks had not flushed is
+        lost."""
+        processes = [host.qemu for host in hosts]
+        processes += [host.disk_process(number) for host in hosts
+                      for number in range(1, len(host.disks) + 1)]
+        for process in processes:
+            process.signal(signal.SIGKILL)
+        for process in processes:
+            process.kill()
 
     def block(self, ways):
         """Let no frame pass on these ways, (from, to) each; others pass again."""

@@ -18,7 +18,7 @@ TOOLS = """
 bash sh cat ls cp mv rm mkdir rmdir dd sync sha256sum md5sum sleep date stat touch
 head tail wc sort uniq cut tr tee seq env timeout df du ln readlink realpath truncate
 od basename dirname printf test echo true false chmod chown mktemp mkfifo mknod id
-uname nproc expr comm paste shuf nohup stty tty kill cmp diff grep sed awk find xargs
+uname nproc nice expr comm paste shuf nohup stty tty kill cmp diff grep sed awk find xargs
 tar gzip xz mount umount mountpoint lsblk blkid wipefs losetup blockdev blkdiscard
 findmnt flock dmesg setsid nsenter unshare fsfreeze fstrim swapon swapoff mkswap
 taskset ip tc ss nft ping ethtool kmod modprobe insmod rmmod lsmod depmod modinfo ps

@@ -3,6 +3,7 @@
 
 import json
 import os
+import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -88,6 +89,13 @@ class Device:
         tap.wait_until(agreed, seconds, "a leader that all agree on")
         return self.cluster.host(found[0])
 
+    @staticmethod
+    def in_step(views):
+        """Of {host: status}: these follow a leader among them, and miss nothing."""
+        return any(view["leader"] == host.number for host, view in views.items()) and all(
+            view["has_quorum"] and not view["filling"] and not view["damaged"]
+            for view in views.values())
+
     def move(self, to, among=None):
         """Hand leadership to a host.
 
@@ -111,14 +119,26 @@ class Device:
                 view["applied_index"] == view["last_index"] for view in views)
         tap.wait_until(same, seconds, "all members have applied everything")
 
-    def check_equal(self):
-        """Down everywhere, then the sums of the replicas; they are one."""
+    def down(self):
+        """Everywhere, with all that was written."""
         self.wait_caught_up()
         for host in self.hosts:
             host.run("qbdadm down " + self.name)
+
+    def check_equal(self):
+        """Down everywhere, then the sums of the replicas; they are one."""
+        self.down()
+        self.check_same_sums()
+
+    def check_same_sums(self):
+        """Being down has flushed the disks, so their files here are the replicas."""
         sums = {}
         for host in self.hosts:
-            answer = json.loads(host.run("qbdadm checksum /dev/vda --json", timeout=120))
-            sums[host.name] = answer["sha256"]
+            answer = subprocess.run(
+                [os.path.join(REPO, "build/userspace/qbdadm"), "checksum", host.disks[0],
+                 "--json"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                timeout=120)
+            tap.equal(answer.returncode, 0, "qbdadm checksum: %s: status" % answer.stdout)
+            sums[host.name] = json.loads(answer.stdout)["sha256"]
         tap.comment(json.dumps(sums))
         tap.equal(len(set(sums.values())), 1, "different replicas")

@@ -1,0 +1,446 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Faults of hosts, disks, clocks and network, one at a time, in pairs, and at random.
+
+Clients on all hosts read and write (history.py).  Before each step all members are in
+step.  While it lasts, I/O has to go on where a majority is left to a host; after it, on
+every host.
+
+Machines that stand still have clocks that stand still, so reads ask a quorum here
+(--read quorum), as Documentation/promises.rst says.
+"""
+
+import collections
+import concurrent.futures
+import itertools
+import json
+import os
+import random
+import time
+
+from device import REPO, Device, tap
+from history import History
+import cuts
+
+OUT = os.path.join(REPO, "build", "hosts-random")
+HISTORY_FIRST = 0
+BURST_AT = 64           # MiB, behind the history
+BURST = 24              # MiB, more than the log
+GO_ON = 3               # operations of each client's host
+LASTS = (0.3, 3.0)      # seconds, where there is no majority that could go on
+INTERFACE = "$(basename /sys/class/net/e*)"
+
+
+class Fault:
+    """Something that goes wrong, at one host, and gets right again."""
+    rank = 0            # what needs the host's help begins first and ends last
+    restarts = False    # it is the host's end for a while: nothing else goes with it
+    commands = False    # it needs commands on the host
+
+    def __init__(self, run, host):
+        self.run = run
+        self.host = host
+        self.others = [other for other in run.hosts if other is not host]
+
+    def places(self):
+        """Hosts whose machine or disk it takes; there is one such fault at each."""
+        return set()
+
+    def weak(self):
+        """Hosts whose members do not count towards a majority."""
+        return set()
+
+    def mute(self):
+        """Hosts where I/O need not go on."""
+        return self.weak()
+
+    def begin(self):
+        raise NotImplementedError
+
+    def end(self):
+        pass
+
+    def may_end(self, active):
+        """What it needs for its end is there."""
+        return not self.commands or not any(
+            isinstance(other, Pause) and other.host is self.host for other in active)
+
+
+class HostFault(Fault):
+    """Of a machine or its disk."""
+
+    def places(self):
+        return {self.host}
+
+
+class Pause(HostFault):
+    """The machine is stopped, and with it its clock."""
+    rank = 2
+    clock = "stops"
+
+    def weak(self):
+        return {self.host}
+
+    def begin(self):
+        self.host.pause(self.clock)
+
+    def end(self):
+        self.host.resume()
+
+
+class LatePause(Pause):
+    """The machine is stopped; its clock goes on, and it wakes up late."""
+    clock = "runs"
+
+
+class PowerCut(HostFault):
+    """The machine is killed; what its disk had not flushed is lost."""
+    rank = 2
+    restarts = True
+
+    def weak(self):
+        return {self.host}
+
+    def begin(self):
+        self.host.power_cut()
+        self.run.history.lost_power(self.host)
+
+    def end(self):
+        self.run.come_back(self.host)
+
+
+class DiskFails(HostFault):
+    """Every request to the disk fails.  It is not used any more until it was replaced, or
+    the host restarted."""
+    rank = 2
+    restarts = True
+
+    def weak(self):
+        return {self.host}
+
+    def mute(self):
+        return set()
+
+    def begin(self):
+        self.host.fail_disk(True)
+
+    def end(self):
+        self.host.power_cut()
+        self.run.history.lost_power(self.host)
+        self.host.fail_disk(False)
+        self.run.come_back(self.host)
+
+
+class DiskHangs(HostFault):
+    """The disk answers nothing.  Stopping the machine would wait for it."""
+    rank = 3
+
+    def weak(self):
+        return {self.host}
+
+    def mute(self):
+        return set()
+
+    def begin(self):
+        self.host.freeze_disk()
+
+    def end(self):
+        self.host.thaw_disk()
+
+
+class SlowDisk(HostFault):
+    """The disk takes a few requests a second."""
+    rank = 1
+
+    def begin(self):
+        self.host.slow_disk(self.run.source.choice((8, 20, 50)))
+
+    def end(self):
+        self.host.slow_disk(0)
+
+
+class FullLog(HostFault):
+    """More is written than the log takes, and the disks of two members are slow."""
+    rank = -1
+    commands = True
+
+    def places(self):
+        return {self.host, self.others[0]}
+
+    def begin(self):
+        for host in self.places():
+            host.slow_disk(50)
+        self.writer = self.host.spawn(
+            "dd if=/dev/urandom of=/dev/qbd0 bs=1M oflag=direct seek=%d count=%d 2>&1" %
+            (BURST_AT, BURST))
+
+    def end(self):
+        for host in self.places():
+            host.slow_disk(0)
+        tap.equal(self.writer.wait(180), 0, "status of a long write: %s" %
+                  self.writer.text())
+
+    def may_end(self, active):
+        return active == [self]
+
+
+class ClockJump(Fault):
+    """The clock of the day is set, by hours, forwards or backwards."""
+    commands = True
+
+    def begin(self):
+        hours = self.run.source.choice((-48, -1, 1, 48))
+        self.host.run("date -s @$(($(date +%%s) + %d))" % (3600 * hours))
+
+
+class Isolated(Fault):
+    """No frame to the other hosts or from them."""
+
+    def ways(self):
+        return [(self.host.number, other.number) for other in self.others] + \
+            [(other.number, self.host.number) for other in self.others]
+
+    def weak(self):
+        return {self.host}
+
+    def begin(self):
+        self.run.blocked[self] = self.ways()
+        self.run.block()
+
+    def end(self):
+        del self.run.blocked[self]
+        self.run.block()
+
+
+class Deaf(Isolated):
+    """No frame to this host; those that it sends arrive."""
+
+    def ways(self):
+        return [(other.number, self.host.number) for other in self.others]
+
+
+class Dumb(Isolated):
+    """No frame from this host; those to it arrive."""
+
+    def ways(self):
+        return [(self.host.number, other.number) for other in self.others]
+
+
+class PairCut(Isolated):
+    """Two hosts do not hear each other; both reach the third one."""
+
+    def ways(self):
+        other = self.others[0]
+        return [(self.host.number, other.number), (other.number, self.host.number)]
+
+    def mute(self):
+        return {self.host, self.others[0]}
+
+
+class BadNetwork(Fault):
+    """What the host sends is delayed, lost, repeated, reordered."""
+    commands = True
+
+    def begin(self):
+        how = self.run.source.choice((
+            "delay 20ms 10ms", "delay 5ms 5ms loss 3%", "delay 10ms reorder 20%",
+            "duplicate 20% loss 1%", "rate 2mbit"))
+        self.host.run("tc qdisc replace dev %s root netem %s" % (INTERFACE, how))
+
+    def end(self):
+        self.host.run("tc qdisc del dev %s root" % INTERFACE, timeout=120)
+
+
+class Move(Fault):
+    """Leadership is moved to this host by hand.  It may be refused."""
+    commands = True
+
+    def begin(self):
+        self.command = self.host.spawn("qbdadm leader move vol0 %s" %
+                                       cuts.NAMES[self.host.number])
+
+    def end(self):
+        self.command.wait(120)
+
+    def may_end(self, active):
+        return active == [self] or self.command.ended()
+
+
+KINDS = (Pause, LatePause, PowerCut, DiskFails, DiskHangs, SlowDisk, FullLog, ClockJump,
+         Isolated, Deaf, Dumb, PairCut, BadNetwork, Move)
+# What make check does of them.
+SHORT = ((Pause,), (Isolated,), (ClockJump, Deaf))
+
+
+class Faults:
+    def __init__(self, cluster, seed):
+        self.cluster = cluster
+        self.hosts = cluster.hosts
+        self.source = random.Random(seed)
+        self.device = Device(cluster, "vol0", cuts.NAMES)
+        self.blocked = {}
+        self.counts = collections.Counter()
+        self.longest = 0.0
+        self.pool = concurrent.futures.ThreadPoolExecutor(max_workers=len(self.hosts))
+
+    def set_up(self):
+        self.device.make()
+        self.history = History(self.device, HISTORY_FIRST)
+        self.history.check_clock()
+        for host in self.hosts:
+            self.start(host)
+
+    def start(self, host):
+        host.run("qbdadm set vol0 --read quorum")
+        self.history.start(host)
+
+    def come_back(self, host):
+        host.boot()
+        self.device.up(host)
+        self.start(host)
+
+    def block(self):
+        """The ways that any fault blocks."""
+        self.cluster.block(sorted(set(itertools.chain(*self.blocked.values()))))
+
+    def all_well(self, what):
+        """I/O goes on everywhere, and everybody has everything."""
+        views = {}
+
+        def in_step():
+            self.history.check_alive()
+            views.update(zip(self.hosts, self.pool.map(self.device.status, self.hosts)))
+            return self.device.in_step(views)
+        try:
+            tap.wait_until(in_step, 180, "all members in step: " + what)
+        except tap.Failure:
+            for host, view in views.items():
+                tap.comment("%s: %s" % (host.name, json.dumps(view)))
+            raise
+        self.history.wait_for(GO_ON, self.hosts, what)
+
+    # One or two at a time.
+
+    def draw(self, kinds):
+        """A fault of each kind, at hosts where they go together."""
+        while True:
+            faults = [kind(self, self.source.choice(self.hosts)) for kind in kinds]
+            places = [fault.host for fault in faults]
+            if len(set(places)) == len(places) or not any(kind.restarts for kind in kinds):
+                return sorted(faults, key=lambda fault: fault.rank)
+
+    def step(self, *kinds):
+        faults = self.draw(kinds)
+        name = " and ".join("%s at %s" % (type(fault).__name__, fault.host.name)
+                            for fault in faults)
+        begin = time.monotonic()
+        for fault in faults:
+            fault.begin()
+        weak = set().union(*(fault.weak() for fault in faults))
+        mute = set().union(*(fault.mute() for fault in faults))
+        goes_on = [host for host in self.hosts if host not in mute]
+        if len(weak) < 2 and goes_on:
+            self.longest = max(self.longest, self.history.wait_for(GO_ON, goes_on, name))
+        else:
+            time.sleep(self.source.uniform(*LASTS))
+        for fault in reversed(faults):
+            fault.end()
+        self.all_well("after " + name)
+        self.counts[len(kinds)] += 1
+        tap.comment("%s%s: %.1f s" % (name, "" if len(weak) < 2 else " (no majority)",
+                                      time.monotonic() - begin))
+
+    # At random.
+
+    @staticmethod
+    def may_begin(fault, active):
+        """Nothing else is there that it cannot go with."""
+        there = [other for other in active if other.host is fault.host]
+        if any(fault.places() & other.places() for other in active):
+            return False
+        if fault.restarts and there:
+            return False
+        if any(other.restarts or type(other) is type(fault) for other in there):
+            return False
+        return not fault.commands or not any(isinstance(other, Pause) for other in there)
+
+    def storm(self, steps=8):
+        """Some begin, some end, several at a time; then all end, and all is well."""
+        active = []
+        story = []
+        begin = time.monotonic()
+
+        def end(fault):
+            active.remove(fault)
+            story.append("-%s %s" % (type(fault).__name__, fault.host.name))
+            fault.end()
+        for _ in range(steps):
+            ends = [fault for fault in active if fault.may_end(active)]
+            if ends and (len(active) > 2 or self.source.random() < 0.3):
+                end(self.source.choice(ends))
+                continue
+            fault = self.source.choice(KINDS)(self, self.source.choice(self.hosts))
+            if not self.may_begin(fault, active):
+                continue
+            story.append("+%s %s" % (type(fault).__name__, fault.host.name))
+            fault.begin()
+            active.append(fault)
+            time.sleep(self.source.uniform(0.05, 1.0))
+        while active:
+            end(max(active, key=lambda fault: fault.rank))
+        tap.comment("storm: " + ", ".join(story))
+        self.all_well("after a storm")
+        self.counts["storm"] += 1
+        tap.comment("it took %.1f s" % (time.monotonic() - begin))
+
+    def finish(self):
+        self.history.stop()
+        for host in self.hosts:
+            self.history.read_all(host)
+        self.history.check(keep=os.path.join(OUT, "history"))
+        self.device.check_equal()
+        self.cluster.check_logs()
+
+
+def in_order(run, minutes):
+    """Each kind, each pair of kinds, then storms, until the time is up."""
+    end = time.monotonic() + 60 * minutes
+    singles = [(kind,) for kind in KINDS]
+    pairs = list(itertools.combinations(KINDS, 2))
+    run.source.shuffle(singles)
+    run.source.shuffle(pairs)
+    for kinds in singles + pairs:
+        if time.monotonic() > end:
+            break
+        # A storm now and then, so that short runs have them, too.
+        run.step(*kinds)
+        if run.source.random() < 0.15:
+            run.storm()
+    while time.monotonic() < end:
+        run.storm()
+    tap.comment("%d of %d kinds, %d of %d pairs, %d storms; I/O went on within %.1f s "
+                "where a majority was left" % (
+                    run.counts[1], len(singles), run.counts[2], len(pairs),
+                    run.counts["storm"], run.longest))
+
+
+def random_faults(minutes, seed):
+    with_faults(seed, lambda run: in_order(run, minutes))
+
+
+def short(seed):
+    def some(run):
+        for kinds in SHORT:
+            run.step(*kinds)
+    with_faults(seed, some)
+
+
+def with_faults(seed, body):
+    with cuts.machines(seed, OUT) as cluster:
+        run = Faults(cluster, seed)
+        try:
+            run.set_up()
+            body(run)
+            run.finish()
+        except BaseException:
+            cuts.keep_logs(cluster, OUT)
+            raise
