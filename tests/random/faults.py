@@ -305,7 +305,7 @@ class Faults:
     def slow_disk(self):
         member = self.pick_up()
         self.require_good_disk(member)
-        member.disk.slow(self.source.choice((5, 30, 200)))
+        member.disk.slow(self.source.choice((50, 200, 500)))
         self.faulty.add(member)
         return [member]
 
@@ -473,9 +473,10 @@ class Faults:
         """The next fault, and the time that passes after it."""
         self.number += 1
         self.source = random.Random("fault %d %d" % (self.plan.seed, self.number))
-        kind = self.source.choices(list(KINDS), list(KINDS.values()))[0]
+        kind = self.source.choices(self.plan.kinds, [KINDS[kind] for kind in
+                                                     self.plan.kinds])[0]
         pause = min(self.source.expovariate(1 / self.plan.pause), 4 * self.plan.pause)
-        if kind in self.plan.kinds and self.number not in self.without:
+        if self.number not in self.without:
             self.make(kind)
         self.pass_time(pause)
 

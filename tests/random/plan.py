@@ -40,7 +40,7 @@ class Plan:
             # Leaders come and go as fast as they are elected.
             kinds = ["leader_power_cut", "leader_isolate", "split", "move"]
         self.kinds = sorted(set(kinds) | set(ALWAYS))
-        self.pause = source.choice((0.05, 0.15, 0.4, 0.8))
+        self.pause = source.choice((0.1, 0.3, 0.6, 1.2))
         self.device_mib = source.choice((4, 8, 16))
         self.log = source.choice(("8M", "8M", "8M", "16M"))
         self.memory = source.choice(("8M", "8M", "16M", "64M"))

@@ -79,6 +79,8 @@ class Disk:
             run(["dmsetup", "message", self.name, "0", *message.split()])
 
     def slow(self, milliseconds):
+        """Below 50 ms dm-delay looks at the clock until it is time: in virtual time,
+        where computing takes none, that is never."""
         self.table("0 %d delay %s 0 %d" % (self.sectors, self.base, milliseconds))
 
     def slow_between(self, first, end, milliseconds):
