@@ -3,13 +3,14 @@
  * A client of one member's device: reads, writes, zeroes, discards and flushes at
  * random, and keeps a history of it for tests/lib/linearizability.py.
  *
- *   client work  DEVICE SHARED HISTORY NUMBER MEMBER SEED PAUSE_US BIG COUNT
+ *   client work  DEVICE SHARED HISTORY NUMBER MEMBER SEED PAUSE_US BIG COUNT [READS]
  *   client read  DEVICE SHARED HISTORY NUMBER MEMBER
  *   client shared SHARED BLOCKS
  *
  * work goes on until SIGTERM, or until COUNT operations have succeeded if that is not
- * 0. Of BIG of 16 operations many blocks are written at once. read reads every block
- * once. shared makes the file SHARED, for a device of that many blocks.
+ * 0. Of BIG of 16 operations many blocks are written at once, and of READS of 16 nothing
+ * is written: a client that only reads is not held up where writes wait for a quorum. read
+ * reads every block once. shared makes the file SHARED, for a device of that many blocks.
  *
  * All clients of a device share a counter, from which invoke and return are taken:
  * clocks may stand still while computing. They also share a lock for each block: what
@@ -50,7 +51,7 @@
 #define BLOCK_WORDS	(BLOCK_BYTES / 8)
 #define SMALL_BLOCKS	4
 #define BIG_BLOCKS	256
-#define HOT_BLOCKS	48
+#define HOT_BLOCKS	24
 #define BOUND		0x80000000u
 
 struct shared {
@@ -247,10 +248,10 @@ static uint64_t some_place(uint64_t count)
 	return below(bound);
 }
 
-static bool work_once(int fd, uint64_t *data, uint64_t big)
+static bool work_once(int fd, uint64_t *data, uint64_t big, uint64_t reads)
 {
-	bool is_big = below(16) < big, changes, good;
-	enum kind kind = is_big ? WRITE : some_kind();
+	bool is_read = below(16) < reads, is_big = !is_read && below(16) < big, changes, good;
+	enum kind kind = is_read ? READ : is_big ? WRITE : some_kind();
 	uint64_t count = is_big ? 1 + below(BIG_BLOCKS) : below(3) ? 1 : 1 + below(SMALL_BLOCKS);
 	uint64_t place, i;
 
@@ -269,13 +270,14 @@ static bool work_once(int fd, uint64_t *data, uint64_t big)
 	return good;
 }
 
-static void work(int fd, uint64_t *data, uint64_t pause_us, uint64_t big, uint64_t limit)
+static void work(int fd, uint64_t *data, uint64_t pause_us, uint64_t big, uint64_t limit,
+		 uint64_t reads)
 {
 	uint64_t done = 0, us;
 	struct timespec pause;
 
 	while (!stop && (!limit || done < limit)) {
-		done += work_once(fd, data, big);
+		done += work_once(fd, data, big, reads);
 		us = 1 + below(2 * pause_us);
 		pause.tv_sec = us / 1000000;
 		pause.tv_nsec = us % 1000000 * 1000;
@@ -360,8 +362,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (!(argc == 7 && !strcmp(argv[1], "read")) &&
-	    !(argc == 11 && !strcmp(argv[1], "work")))
-		die(2, "usage: client work DEVICE SHARED HISTORY NUMBER MEMBER SEED PAUSE_US BIG COUNT | client read DEVICE SHARED HISTORY NUMBER MEMBER | client shared SHARED BLOCKS");
+	    !((argc == 11 || argc == 12) && !strcmp(argv[1], "work")))
+		die(2, "usage: client work DEVICE SHARED HISTORY NUMBER MEMBER SEED PAUSE_US BIG COUNT [READS] | client read DEVICE SHARED HISTORY NUMBER MEMBER | client shared SHARED BLOCKS");
 	sigaction(SIGTERM, &action, NULL);
 	client = number_argument(argv[5]);
 	member = number_argument(argv[6]);
@@ -377,7 +379,7 @@ int main(int argc, char **argv)
 	} else {
 		random_state = number_argument(argv[7]);
 		work(fd, data, number_argument(argv[8]), number_argument(argv[9]),
-		     number_argument(argv[10]));
+		     number_argument(argv[10]), argc == 12 ? number_argument(argv[11]) : 0);
 	}
 	printf("done read %" PRIu64 " write %" PRIu64 " zero %" PRIu64 " discard %" PRIu64
 	       " flush %" PRIu64 "\n", operations[READ], operations[WRITE],

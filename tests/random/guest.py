@@ -78,10 +78,12 @@ class Clients:
     def start(self, member):
         for _ in range(self.plan.clients):
             self.work(member, self.plan.client_pause_us, self.plan.big, 0)
+        # One that only reads: what a member should not answer any more it will ask for.
+        self.work(member, self.plan.client_pause_us, 0, 0, 16)
 
-    def work(self, member, pause, big, count):
+    def work(self, member, pause, big, count, reads=0):
         return self.spawn(member, "work", self.plan.seed * 1000 + self.count, pause, big,
-                          count)
+                          count, reads)
 
     def tell_to_stop(self, member):
         for client in self.running[member]:

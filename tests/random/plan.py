@@ -51,13 +51,13 @@ class Plan:
         clients = source.choice((1, 2, 3))
         self.clients = max(1, min(clients, 12 // self.members))
         self.big = source.choice((0, 0, 1, 3))
-        pause = source.choice((1000, 5000, 20000))
-        self.client_pause_us = max(pause, self.members * self.clients * 1000000 //
+        pause = source.choice((1000, 5000, 15000))
+        self.client_pause_us = max(pause, self.members * (self.clients + 1) * 1000000 //
                                    OPERATIONS_PER_SECOND)
         self.weather = weather(source)
 
     def __str__(self):
-        return ("%d members, %d clients each (pause %d us, %d of 16 operations big), "
+        return ("%d members, %d clients and a reader each (pause %d us, %d of 16 operations big), "
                 "device %d MiB, log %s, memory %s, extents %s, disks of %d bytes a block, "
                 "%d us, cache %d MiB; weather: %s; about %g s between faults of: %s" % (
                     self.members, self.clients, self.client_pause_us, self.big,
