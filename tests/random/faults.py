@@ -370,22 +370,22 @@ class Faults:
     def rot(self):
         """Blocks that have checksums hold something else when the member comes up.
 
-        Of what is there twice, one copy: one superblock; one state block, and only where
-        both say the same.
+        Of what is there twice, one copy: one superblock; one state block, if both say the
+        same.
         """
         member = self.pick(self.members) if self.worst is None else self.worst
         self.require_good_disk(member)
         term = self.require_others_whole(member)
         self.lose_power([member])
         found = damage.dump(member.disk)
-        if not damage.is_mirrored(found):
-            raise Unfit("the state blocks differ")
         if damage.current_state(member.disk)["term"] > term:
             raise Unfit("it was in a later term")
         self.worst = member
         self.unsound[member] = None
         wrong = Damage(member.disk)
         slot = self.source.choice(damage.STATE_BLOCKS)
+        if not damage.is_mirrored(found):
+            slot = damage.TABLE_BLOCK
         what = []
         for _ in range(self.source.randint(1, 8)):
             block = self.block_to_rot(found, slot)
