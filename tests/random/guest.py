@@ -267,6 +267,7 @@ def main():
         summary["failure"] = "%s: %s" % (type(error).__name__, error)
     if faults:
         summary["faults"] = faults.counts
+        summary["terms"] = len(faults.leaders)
     summary["virtual_seconds"] = time.monotonic()
     with open(os.path.join(RESULT, "summary"), "w") as file:
         json.dump(summary, file, indent=1)

@@ -14,7 +14,7 @@ ALWAYS = ("power_on", "heal_network", "heal_disks")
 
 # How often a kind is drawn, in relation to others.
 KINDS = {
-    "power_on": 4, "heal_network": 3, "heal_disks": 2,
+    "power_on": 8, "heal_network": 6, "heal_disks": 3,
     "power_cut": 2, "down": 2, "outage": 1, "minority_power_cut": 1,
     "leader_power_cut": 1,
     "cut": 2, "cut_one_way": 2, "isolate": 2, "leader_isolate": 1, "ring": 1, "split": 1,
@@ -40,17 +40,17 @@ class Plan:
             # Leaders come and go as fast as they are elected.
             kinds = ["leader_power_cut", "leader_isolate", "split", "move"]
         self.kinds = sorted(set(kinds) | set(ALWAYS))
-        self.pause = source.choice((0.1, 0.3, 0.6, 1.2))
+        self.pause = source.choice((0.1, 0.3, 0.6, 1))
         self.device_mib = source.choice((4, 8, 16))
         self.log = source.choice(("8M", "8M", "8M", "16M"))
         self.memory = source.choice(("8M", "8M", "16M", "64M"))
         self.extent = source.choice(("64K", "256K", "1M"))
         self.block = source.choice((512, 4096))
-        self.disk_ns = source.choice((0, 20000, 200000, 2000000))
+        self.disk_ns = source.choice((0, 20000, 200000, 1000000))
         self.disk_cache = source.choice((1, 4, 16))
         clients = source.choice((1, 2, 3))
         self.clients = max(1, min(clients, 12 // self.members))
-        self.big = source.choice((0, 0, 1, 3))
+        self.big = source.choice((0, 1, 3, 6))
         pause = source.choice((1000, 5000, 15000))
         self.client_pause_us = max(pause, self.members * (self.clients + 1) * 1000000 //
                                    OPERATIONS_PER_SECOND)
