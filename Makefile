@@ -145,12 +145,13 @@ sim-bugs:
 # time.
 MEMBERS ?=
 SECONDS ?=
+KINDS ?=
 WITHOUT ?=
 
 random: tool uml-module
 	$(Q)scripts/packages.sh build kernel uml
 	$(Q)nice -n 10 tests/random/run $(if $(MEMBERS),--members $(MEMBERS)) \
-		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(WITHOUT),--without $(WITHOUT)) \
+		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(KINDS),--kinds $(KINDS)) $(if $(WITHOUT),--without $(WITHOUT)) \
 		$(if $(SEED),--seed $(SEED),$(if $(SEEDS),--seeds $(SEEDS),--minutes $(MINUTES)))
 
 random-bugs: tool uml-module

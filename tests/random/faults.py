@@ -19,7 +19,7 @@ from lib import damage, kernel
 from lib.damage import Damage
 from lib.shell import Hung, wait_until
 
-from plan import KINDS, weather
+from plan import weather
 
 # Virtual seconds that anything may take once nothing is in its way any more.
 BOUND = 60
@@ -192,8 +192,20 @@ class Faults:
     # ---- power -----------------------------------------------------------
 
     def lose_power(self, members):
-        """Nothing leaves these members and nothing reaches their disks any more."""
+        """Nothing leaves these members and nothing reaches their disks any more.
+
+        A disk of these tests has what it is given at once. So that writes under way are
+        lost, too, disks may take nothing any more some time before.
+        """
         members = [member for member in members if member.is_up]
+        if self.source.random() < 0.5:
+            for member in members:
+                if member not in self.hanging:
+                    member.disk.hang()
+            milliseconds = self.source.uniform(0, 40)
+            self.say("disks of %s take nothing any more for %.3f ms" % (members,
+                                                                        milliseconds))
+            time.sleep(milliseconds / 1000)
         self.dark |= set(members)
         self.connect()
         for member in members:
@@ -473,8 +485,7 @@ class Faults:
         """The next fault, and the time that passes after it."""
         self.number += 1
         self.source = random.Random("fault %d %d" % (self.plan.seed, self.number))
-        kind = self.source.choices(self.plan.kinds, [KINDS[kind] for kind in
-                                                     self.plan.kinds])[0]
+        kind = self.source.choices(self.plan.kinds, self.plan.weights)[0]
         pause = min(self.source.expovariate(1 / self.plan.pause), 4 * self.plan.pause)
         if self.number not in self.without:
             self.make(kind)

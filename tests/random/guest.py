@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """One seed in a User-mode Linux guest with virtual time; started by run.
 
-usage: guest.py CLIENT SEED MEMBERS SECONDS [FAULT,...]
+usage: guest.py CLIENT SEED MEMBERS SECONDS [--kinds KIND,...] [--without FAULT,...]
 
-MEMBERS and SECONDS are 0 for what the seed says; FAULTs are numbers of faults that are
-left out. Leaves in $QBD_RESULT: trace, history-N of each client, errors-N (what it said),
+MEMBERS and SECONDS are 0 for what the seed says; KINDs of fault are those that there are
+instead of what it says; FAULTs are numbers of faults that are left out. Leaves in $QBD_RESULT: trace, history-N of each client, errors-N (what it said),
 summary. Exit status 0 if all went as it should.
 """
 
@@ -247,8 +247,9 @@ def come_to_an_end(cluster, clients, say):
 
 
 def main():
-    program, seed, members, seconds, *without = sys.argv[1:]
-    plan = Plan(int(seed), int(members), float(seconds))
+    program, seed, members, seconds, *words = sys.argv[1:]
+    more = {name: values.split(",") for name, values in zip(words[::2], words[1::2])}
+    plan = Plan(int(seed), int(members), float(seconds), more.get("--kinds", ()))
     trace = Trace()
     trace.say("seed %s: %s" % (seed, plan))
     cluster = faults = None
@@ -258,7 +259,7 @@ def main():
         cluster = make_cluster(plan)
         clients = Clients(program, plan, cluster.name)
         faults = Faults(cluster, plan, clients, trace.say,
-                        set(map(int, without[0].split(","))) if without else set())
+                        set(map(int, more.get("--without", ()))))
         live(cluster, clients, faults, plan, trace.say)
         come_to_an_end(cluster, clients, trace.say)
         summary["operations"] = clients.judge()

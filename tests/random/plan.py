@@ -28,7 +28,7 @@ OPERATIONS_PER_SECOND = 700
 
 
 class Plan:
-    def __init__(self, seed, members=None, seconds=None):
+    def __init__(self, seed, members=None, seconds=None, only=()):
         source = random.Random("plan %d" % seed)
         self.seed = seed
         count = source.choice(COUNTS)
@@ -39,7 +39,9 @@ class Plan:
         if source.random() < 0.2:
             # Leaders come and go as fast as they are elected.
             kinds = ["leader_power_cut", "leader_isolate", "split", "move"]
-        self.kinds = sorted(set(kinds) | set(ALWAYS))
+        self.kinds = sorted(set(only or kinds) | set(ALWAYS))
+        # What was asked for shall come about.
+        self.weights = [8 if kind in only else KINDS[kind] for kind in self.kinds]
         self.pause = source.choice((0.1, 0.3, 0.6, 1))
         self.device_mib = source.choice((4, 8, 16))
         self.log = source.choice(("8M", "8M", "8M", "16M"))
