@@ -33,7 +33,8 @@ endif
 
 .PHONY: all packages stock-packages module modules stock-modules uml-module tool install \
 	modules_install check check-debug demo hosts-cuts hosts-random bench model sim \
-	sim-bugs coverage fuzz fuzz-self-test shell uml-shell lint clean help
+	sim-bugs random random-bugs coverage fuzz fuzz-self-test shell uml-shell lint \
+	clean help
 
 all: packages
 	$(Q)$(MAKE) --no-print-directory module tool
@@ -155,6 +156,23 @@ sim-bugs:
 	$(Q)scripts/packages.sh build kernel
 	$(Q)tests/sim/bugs $(if $(SEEDS),--seeds $(SEEDS))
 
+# The same on the whole module in User-mode Linux with virtual time; MINUTES here is real
+# time.
+MEMBERS ?=
+SECONDS ?=
+KINDS ?=
+WITHOUT ?=
+
+random: tool uml-module
+	$(Q)scripts/packages.sh build kernel uml
+	$(Q)nice -n 10 tests/random/run $(if $(MEMBERS),--members $(MEMBERS)) \
+		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(KINDS),--kinds $(KINDS)) $(if $(WITHOUT),--without $(WITHOUT)) \
+		$(if $(SEED),--seed $(SEED),$(if $(SEEDS),--seeds $(SEEDS),--minutes $(MINUTES)))
+
+random-bugs: tool uml-module
+	$(Q)scripts/packages.sh build kernel uml
+	$(Q)nice -n 10 tests/random/run --self-test
+
 coverage:
 	$(Q)scripts/packages.sh build kernel coverage
 	$(Q)tests/coverage/run $(SEEDS)
@@ -201,6 +219,9 @@ help:
 	@echo '  make sim                 the module in simulated worlds: MINUTES=M or SEEDS=N of'
 	@echo '                           fresh seeds, or SEED=S once more (TRACE=1: with a trace)'
 	@echo '  make sim-bugs            does the simulator find each of many deliberate bugs?'
+	@echo '  make random              the whole module in virtual time: MINUTES=M, SEEDS=N, SEED=S,'
+	@echo '                           and MEMBERS=3..9; at nice 10'
+	@echo '  make random-bugs         does that find deliberate bugs?'
 	@echo '  make coverage            which lines and branches the tests in userspace reach'
 	@echo '  make fuzz                fuzz what parses bytes of others (TIME=60 for each TARGET=NAME)'
 	@echo '  make fuzz-self-test      does fuzzing find deliberate bugs?'

@@ -16,10 +16,15 @@ Exit status: the command's own, or
   121  the guest died or hung up without saying how the command ended
   124  the time was up
   2    bad usage or something is missing
+
+With --seed the same run happens again, event by event: the guest's random numbers
+and its clock are made of the seed, addresses are not randomized, and the kernel's
+command line, which goes into its random numbers, is always the same.
 """
 
 import argparse
 import ctypes
+import fcntl
 import os
 import re
 import select
@@ -44,6 +49,10 @@ EXIT_DIED = 121
 EXIT_TIMEOUT = 124
 EXIT_USAGE = 2
 
+# Where a guest with a seed finds its orders, wherever they are.
+PLACE = "/media"
+
+
 def say(text):
     print("uml: " + text, file=sys.stderr, flush=True)
 
@@ -60,6 +69,8 @@ def parse_arguments():
     parser.add_argument("--kernel", choices=("plain", "debug"), default="plain")
     parser.add_argument("--time-travel", action="store_true",
                         help="virtual time: idle time is skipped, computing takes none")
+    parser.add_argument("--seed", type=int, default=None, metavar="N",
+                        help="virtual time, and everything random is made of N (root)")
     parser.add_argument("--mem", default=None, metavar="SIZE",
                         help="guest memory (default 1G, debug kernel 2G)")
     parser.add_argument("--disk", action="append", default=[], metavar="SIZE",
@@ -102,6 +113,14 @@ def parse_arguments():
         fail_usage("--shell needs a terminal on standard input and output")
     if args.kmemleak and args.kernel != "debug":
         fail_usage("--kmemleak needs --kernel debug")
+    if args.seed is not None:
+        if not 0 < args.seed < 1 << 64:
+            fail_usage("--seed %d: it has to be between 1 and 2^64 - 1" % args.seed)
+        if os.geteuid() != 0:
+            fail_usage("--seed needs root: the guest is given a mount of its own")
+        if any((path + "/").startswith(PLACE + "/") for path in (REPO, os.getcwd())):
+            fail_usage("--seed mounts over %s, which is where you are" % PLACE)
+        args.time_travel = True
     if args.disk and args.time_travel:
         fail_usage("--disk does not go with --time-travel: the host does the I/O of such "
                    "a disk, and the clock jumps ahead meanwhile; use null_blk")
@@ -177,16 +196,45 @@ def write_orders(args, result, work, modules):
     return path
 
 
+def seed_library():
+    """What makes the guest's random numbers of a seed, built when it is needed."""
+    source = os.path.join(HERE, "seed.c")
+    directory = os.path.join(REPO, "build", "uml-tools")
+    library = os.path.join(directory, "seed.so")
+    if not os.path.exists(library) or os.path.getmtime(library) < os.path.getmtime(source):
+        os.makedirs(directory, exist_ok=True)
+        # Put in place whole: another run may be using it.
+        made = library + ".%d" % os.getpid()
+        if subprocess.run([os.environ.get("CC", "gcc"), "-O2", "-Wall", "-Wextra",
+                           "-Werror", "-shared", "-fPIC", "-o", made, source]).returncode:
+            fail_usage("cannot build %s" % source)
+        os.rename(made, library)
+    return library
+
+
+def environment(args):
+    variables = dict(os.environ, TMPDIR="/dev/shm")
+    if args.seed is not None:
+        variables.update(LD_PRELOAD=seed_library(), QBD_UML_SEED=str(args.seed))
+    return variables
+
+
 def kernel_arguments(args, kernel, work, orders, output_fd, input_fd):
+    init = os.path.join(HERE, "init")
+    if args.seed is not None:
+        os.symlink(init, os.path.join(work, "init"))
+        init, orders, work = PLACE + "/init", PLACE + "/orders", PLACE
     line = [os.path.join(kernel, "linux"), "mem=" + args.mem,
             "root=none", "rootfstype=hostfs", "rootflags=/", "ro",
-            "init=" + os.path.join(HERE, "init"), "qbd_orders=" + orders,
+            "init=" + init, "qbd_orders=" + orders,
             "uml_dir=" + work, "umid=guest", "console=tty0",
             "con=null", "con0=null,fd:1", "ssl=null",
             "ssl0=fd:%d,fd:%d" % (input_fd, output_fd),
             "kunit.enable=1", "nbd.nbds_max=0", "null_blk.nr_devices=0"]
     if args.time_travel:
         line.append("time-travel=inf-cpu")
+    if args.seed is not None:
+        line.append("time-travel-start=1000000000000000000")
     for number, size in enumerate(args.disk):
         path = os.path.join(work, "disk%d" % number)
         with open(path, "wb") as disk:
@@ -195,9 +243,21 @@ def kernel_arguments(args, kernel, work, orders, output_fd, input_fd):
     return line + args.append.split()
 
 
-def die_with_parent():
-    libc = ctypes.CDLL(None)
+def prepare_child(args, work):
+    """In the process that becomes the guest."""
+    libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+    if args.seed is None:
+        return
+
+    def check(status, what):
+        if status == -1:
+            raise OSError(ctypes.get_errno(), what)
+
+    check(libc.personality(0x0040000), "personality")       # ADDR_NO_RANDOMIZE
+    check(libc.unshare(0x00020000), "unshare")              # CLONE_NEWNS
+    check(libc.mount(b"none", b"/", None, 0x44000, None), "mount")  # MS_REC | MS_PRIVATE
+    check(libc.mount(work.encode(), PLACE.encode(), None, 0x1000, None), "bind")  # MS_BIND
 
 
 class Console:
@@ -336,13 +396,17 @@ def run_guest(args, kernel, modules, result, work):
         input_fd, input_write = os.pipe()
         pipes[output_read] = console.output
         pipes_to_close += [output_fd, input_fd]
+    # Numbers that do not depend on what else is open: they are in the command line.
+    output_fd, input_fd = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100)
+                           for fd in (output_fd, input_fd))
+    pipes_to_close += [output_fd, input_fd]
     line = kernel_arguments(args, kernel, work, orders, output_fd, input_fd)
     # A group of its own, so that the whole guest can be killed: each of its
     # address spaces is a process of the host.
     uml = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=console_write,
                            stderr=subprocess.STDOUT, pass_fds=(output_fd, input_fd),
-                           start_new_session=True, preexec_fn=die_with_parent,
-                           env=dict(os.environ, TMPDIR="/dev/shm"))
+                           start_new_session=True, env=environment(args),
+                           preexec_fn=lambda: prepare_child(args, work))
     for fd in pipes_to_close:
         os.close(fd)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TIMEOUT))

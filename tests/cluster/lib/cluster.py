@@ -9,7 +9,7 @@ import tempfile
 import time
 
 from . import kernel
-from .disks import Disk
+from .disks import CACHE, Disk
 from .network import Network, address, member_namespace
 from .shell import DEADLINE, CommandFailed, Hung, run, spawn, wait_until
 
@@ -166,7 +166,7 @@ class Cluster:
 
     def __init__(self, count=3, size="64M", disk_mib=160, log_size=None, name="vol",
                  up=("--memory", "16M"), family=4, start=True, block=512,
-                 disk_ns=0, disk_solid=False):
+                 disk_ns=0, disk_solid=False, disk_cache=CACHE, create=()):
         self.name = name
         self.family = family
         self.network = Network(count)
@@ -175,13 +175,14 @@ class Cluster:
         self.check_equal = True
         self.size = size
         self.log_size = log_size
+        self.create_options = create
         self.log = kernel.Log()
         self.token = tempfile.mkdtemp() + "/token"
         try:
             run(["qbdadm", "token", "new", "--out", self.token])
             for number in range(1, count + 1):
                 member = Member(self, number, Disk(disk_mib, block, disk_ns,
-                                                     disk_solid))
+                                                     disk_solid, disk_cache))
                 member.options = list(up)
                 self.members.append(member)
             for member in self.members:
@@ -208,7 +209,7 @@ class Cluster:
         if self.log_size:
             options += ["--log-size", self.log_size]
         return run(["qbdadm", "create", self.name, *options, *self.member_options(),
-                    *more], netns=member.netns, **run_options)
+                    *self.create_options, *more], netns=member.netns, **run_options)
 
     def member(self, number):
         return self.members[number - 1]

@@ -12,12 +12,32 @@ from .workload import BLOCK, direct_buffer, direct_read
 STATE_BLOCKS = (16, 32)
 JOURNAL_BLOCK, JOURNAL_BLOCKS = 64, 128
 TABLE_BLOCK = 256
+LOG_BLOCK = 512         # of small disks
 VERSION_OFFSET = 4
 
 
 def dump(disk, *options):
     """What qbdadm dump says of a disk."""
     return json.loads(run(["qbdadm", "dump", "--json", *options, disk.path]).output)
+
+
+def current_state(disk):
+    return next(slot for slot in dump(disk)["states"] if slot["current"])
+
+
+def is_mirrored(found):
+    """Do both state blocks of a dump say the same, so that one may be lost?"""
+    one, other = ({name: value for name, value in slot.items() if name not in
+                   ("block", "current", "sequence")} for slot in found["states"])
+    return one == other and one["verdict"] == "good"
+
+
+def is_whole(disk):
+    """Can the member go on with this disk, and lacks nothing that it acknowledged?"""
+    found = dump(disk)
+    state = next(slot for slot in found["states"] if slot["current"])
+    return not (state["new"] or state["filling"] or state["failed"]) and \
+        found["log"]["verdict"] != "damaged" and not found["extents"]["table_blocks_bad"]
 
 
 def read_block(disk, block):
@@ -51,6 +71,10 @@ class Damage:
         data = bytearray(read_block(self.disk, block))
         data[offset] ^= 1
         self.write(block, bytes(data))
+
+    def copy(self, source, block):
+        """A write went to the wrong place."""
+        self.write(block, read_block(self.disk, source))
 
     def rubbish(self, block, count=1):
         source = random.Random(block)

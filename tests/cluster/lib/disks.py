@@ -23,9 +23,10 @@ class Disk:
 
     completion_ns: what each write, read and flush takes, 0 for no time at all
     solid: it has all the memory that it will ever use, and no cache
+    cache: MiB that it may hold back
     """
 
-    def __init__(self, size=256, block=512, completion_ns=0, solid=False):
+    def __init__(self, size=256, block=512, completion_ns=0, solid=False, cache=CACHE):
         self.number = next(NUMBERS)
         self.name = "disk%d" % self.number
         self.sectors = size * 2048
@@ -36,7 +37,7 @@ class Disk:
                             ("completion_nsec", completion_ns),
                             ("memory_backed", 1), ("discard", 1),
                             ("submit_queues", 1), ("fua", 1),
-                            ("cache_size", 0 if solid else CACHE)):
+                            ("cache_size", 0 if solid else cache)):
             write_file(os.path.join(self.config, name), value)
         self.path = "/dev/mapper/" + self.name
         self.power_on()
@@ -71,7 +72,15 @@ class Disk:
     def fail_writes(self):
         self.table("0 %d flakey %s 0 0 1 1 error_writes" % (self.sectors, self.base))
 
+    def fail_reads(self, blocks):
+        """Reads of these blocks of 4 KiB fail until they are written."""
+        self.table("0 %d dust %s 0 4096" % (self.sectors, self.base))
+        for message in ["addbadblock %d" % block for block in blocks] + ["enable"]:
+            run(["dmsetup", "message", self.name, "0", *message.split()])
+
     def slow(self, milliseconds):
+        """Below 50 ms dm-delay looks at the clock until it is time: in virtual time,
+        where computing takes none, that is never."""
         self.table("0 %d delay %s 0 %d" % (self.sectors, self.base, milliseconds))
 
     def slow_between(self, first, end, milliseconds):
@@ -134,6 +143,11 @@ class Disk:
         self.resume_quietly()
         wait_until("%s is free" % self.name, removed, 10)
         write_file(os.path.join(self.config, "power"), 0)
+
+    def is_open(self):
+        """Does anybody hold it?"""
+        return run(["dmsetup", "info", "-c", "--noheadings", "-o", "open",
+                    self.name]).output.strip() != "0"
 
     def close(self):
         self.power_off()

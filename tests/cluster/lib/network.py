@@ -67,6 +67,27 @@ class Network:
     def heal(self):
         self.nft("flush set bridge cut blocked")
 
+    def set_cuts(self, pairs):
+        """These cuts, (source, target), instead of those there are, all at once."""
+        text = "flush set bridge cut blocked"
+        if pairs:
+            text += "; add element bridge cut blocked { %s }" % ", ".join(
+                "p%d . p%d" % pair for pair in sorted(pairs))
+        self.nft(text)
+
+    def reset(self, one, other):
+        """The connections between two members end with a reset at both."""
+        run(["ss", "-K", "dst", address(other)], netns=member_namespace(one))
+
+    def know_neighbours(self):
+        """Nobody has to ask for addresses: nothing protects the answers from damage."""
+        for number in self.numbers:
+            lines = ["neigh replace %s lladdr 02:00:00:00:00:%02x dev eth0 nud permanent" %
+                     (address(other, family), other) for other in self.numbers
+                     if other != number for family in (4, 6)]
+            run(["ip", "-n", member_namespace(number), "-batch", "-"],
+                data="\n".join(lines) + "\n")
+
     def shape(self, number, *netem):
         """netem in both directions at this member's port; no arguments: undo."""
         for netns, device in ((HUB, "p%d" % number),
