@@ -166,7 +166,7 @@ class Cluster:
 
     def __init__(self, count=3, size="64M", disk_mib=160, log_size=None, name="vol",
                  up=("--memory", "16M"), family=4, start=True, block=512,
-                 disk_ns=0, disk_solid=False):
+                 disk_ns=0, disk_solid=False, disks=None, extent_size=None):
         self.name = name
         self.family = family
         self.network = Network(count)
@@ -175,13 +175,15 @@ class Cluster:
         self.check_equal = True
         self.size = size
         self.log_size = log_size
+        self.extent_size = extent_size
         self.log = kernel.Log()
         self.token = tempfile.mkdtemp() + "/token"
         try:
             run(["qbdadm", "token", "new", "--out", self.token])
             for number in range(1, count + 1):
-                member = Member(self, number, Disk(disk_mib, block, disk_ns,
-                                                     disk_solid))
+                disk = disks[number - 1] if disks else \
+                    Disk(disk_mib, block, disk_ns, disk_solid)
+                member = Member(self, number, disk)
                 member.options = list(up)
                 self.members.append(member)
             for member in self.members:
@@ -207,6 +209,8 @@ class Cluster:
                    "--disk", member.disk.path, "--size", self.size]
         if self.log_size:
             options += ["--log-size", self.log_size]
+        if self.extent_size:
+            options += ["--extent-size", self.extent_size]
         return run(["qbdadm", "create", self.name, *options, *self.member_options(),
                     *more], netns=member.netns, **run_options)
 
