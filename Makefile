@@ -32,7 +32,8 @@ Q :=
 endif
 
 .PHONY: all packages stock-packages module modules stock-modules uml-module tool install \
-	modules_install check check-debug demo bench model sim sim-bugs coverage fuzz \
+	modules_install check check-debug demo bench model sim sim-bugs crash-states \
+	crash-states-bugs coverage fuzz \
 	fuzz-self-test shell uml-shell lint clean help
 
 all: packages
@@ -141,6 +142,22 @@ sim-bugs:
 	$(Q)scripts/packages.sh build kernel
 	$(Q)tests/sim/bugs $(if $(SEEDS),--seeds $(SEEDS))
 
+# What becomes of every state that a loss of power may leave.
+MEMBERS ?=
+STATES ?=
+
+crash-states:
+	$(Q)scripts/packages.sh build kernel uml
+	$(Q)$(MAKE) --no-print-directory tool uml-module UML=plain
+	$(Q)tests/crash-states/run $(if $(SEED),--seed $(SEED)) \
+		$(if $(MEMBERS),--members $(MEMBERS)) $(if $(STEPS),--steps $(STEPS)) \
+		$(if $(STATES),--states $(STATES))
+
+crash-states-bugs:
+	$(Q)scripts/packages.sh build kernel uml
+	$(Q)$(MAKE) --no-print-directory tool uml-module UML=plain
+	$(Q)tests/crash-states/run --bugs $(if $(SEEDS),--seeds $(SEEDS))
+
 coverage:
 	$(Q)scripts/packages.sh build kernel coverage
 	$(Q)tests/coverage/run $(SEEDS)
@@ -184,6 +201,9 @@ help:
 	@echo '  make sim                 the module in simulated worlds: MINUTES=M or SEEDS=N of'
 	@echo '                           fresh seeds, or SEED=S once more (TRACE=1: with a trace)'
 	@echo '  make sim-bugs            does the simulator find each of many deliberate bugs?'
+	@echo '  make crash-states        recovery of every state that a power cut may leave: a run of a'
+	@echo '                           fresh seed, or SEED=S (MEMBERS=N, STEPS=N, STATES=N)'
+	@echo '  make crash-states-bugs   does that find deliberate bugs?'
 	@echo '  make coverage            which lines and branches the tests in userspace reach'
 	@echo '  make fuzz                fuzz what parses bytes of others (TIME=60 for each TARGET=NAME)'
 	@echo '  make fuzz-self-test      does fuzzing find deliberate bugs?'

@@ -195,8 +195,8 @@ struct outcome {
 };
 
 void recover_begin(void);
-/* Recover what is in disk.c. @spoiled: a table block was destroyed on top. */
-void recover(const struct member *member, const struct promise *promise, bool spoiled,
+/* Recover what is in disk.c. */
+void recover(const struct member *member, const struct promise *promise,
 	     struct outcome *outcome);
 extern u64 recoveries;
 

@@ -152,9 +152,12 @@ const u8 *disk_read(u64 block)
 
 u64 disk_hash(u64 block)
 {
-	if (written[block] || disk_state[block])
-		return block_hash(disk_read(block));
-	return disk_base_hash[block];
+	const u8 *data = disk_read(block), *base = disk_base + block * QBD_BLOCK_SIZE;
+
+	/* Most of what recovery writes was there: to compare is faster. */
+	if (data == base || !memcmp(data, base, QBD_BLOCK_SIZE))
+		return disk_base_hash[block];
+	return block_hash(data);
 }
 
 u64 disk_state_hash(void)

@@ -79,7 +79,7 @@ class Writer:
     zeroed = set()
     number = 0
 
-    def __init__(self, member, seed, largest=32, pause=0.002, limit=None):
+    def __init__(self, member, seed, largest=32, pause=0.005, limit=None):
         self.member = member
         Writer.number += 1
         self.first = Writer.number << 32
@@ -271,16 +271,18 @@ class Run:
         wait_until("%s is filled" % member, lambda: not member.status().filling, 60)
 
     def act(self, steps):
-        """In an order drawn by lot, but each of them before any comes again."""
+        """In an order drawn by lot, but each of them before any comes again.
+
+        Of few steps those that come first here, for they matter most.
+        """
         alone = len(self.cluster.members) == 1
-        kinds = [self.small, self.burst, self.rest, self.restart, self.reset] if alone \
-            else [self.small, self.burst, self.overthrow, self.away, self.reset,
+        kinds = [self.burst, self.reset, self.rest, self.restart, self.small] if alone \
+            else [self.overthrow, self.away, self.burst, self.reset, self.small,
                   self.move, self.rest, self.restart, self.reset_all]
-        # The first ones are what matters most, for runs of few steps.
         waiting = []
         for _ in range(steps):
             if not waiting:
-                waiting = kinds[:max(5, steps)]
+                waiting = kinds[:steps]
                 self.source.shuffle(waiting)
             action = waiting.pop()
             self.say(action.__name__)

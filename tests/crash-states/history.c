@@ -242,37 +242,38 @@ static u32 find_leader(u64 term)
 
 /* ---- the history -------------------------------------------------------- */
 
+static const struct qbd_state *last_state(u32 number)
+{
+	if (!state_write_count[number])
+		stop("member %u never wrote a state block", number);
+	return &state_writes[number][state_write_count[number] - 1].state;
+}
+
+/* Back from the last entry that anybody applied. */
 static void find_history(void)
 {
-	const struct qbd_state *end = NULL;
-	const struct entry *entry;
+	const struct qbd_state *end = last_state(1);
 	u32 chain;
 
-	for (u32 number = 1; number <= recording.members; number++) {
-		const struct qbd_state *last;
-
-		if (!state_write_count[number])
-			stop("member %u never wrote a state block", number);
-		last = &state_writes[number][state_write_count[number] - 1].state;
-		if (end && (end->applied_index != last->applied_index ||
-			    end->applied_chain != last->applied_chain))
-			stop("members %u and %u end with different histories (%llu %08x, %llu %08x)",
-			     number - 1, number, end->applied_index, end->applied_chain,
-			     last->applied_index, last->applied_chain);
-		end = last;
-	}
+	for (u32 number = 2; number <= recording.members; number++)
+		if (last_state(number)->applied_index > end->applied_index)
+			end = last_state(number);
 	length = end->applied_index;
 	chain = end->applied_chain;
 	for (u64 index = length; index; index--) {
-		entry = find_entry(index, chain);
-		if (!entry)
+		history[index] = find_entry(index, chain);
+		if (!history[index])
 			stop("nobody ever wrote entry %llu (%08x) of the history", index,
 			     chain);
-		history[index] = entry;
-		chain = entry->chain_previous;
+		chain = history[index]->chain_previous;
 	}
 	if (!length || chain)
 		stop("there is no history from the beginning on");
+	for (u32 number = 1; number <= recording.members; number++)
+		if (!history_has(last_state(number)->applied_index,
+				 last_state(number)->applied_chain))
+			stop("member %u has applied another entry %llu than others", number,
+			     last_state(number)->applied_index);
 }
 
 static void add_change(struct changes *changes, u64 index, u64 hash)

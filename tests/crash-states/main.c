@@ -19,9 +19,15 @@
 #include "crash.h"
 
 #define FAILURES_MAX	4u
+/* Where not all is tried it is done in stretches, so that all members are looked at. */
+#define STRETCH_LINES	256u
+#define STATES_PER_POINT	6u
+/* Of one state, cut off while it recovers. */
+#define DEEP_STATES		8u
 
 /* What was found at one point of one member: the worst of all states there. */
 struct worst {
+	bool known;
 	u64 agreed;		/* least log; 0 for a member that does not count */
 	u32 agreed_variant;
 	u64 term;		/* least one */
@@ -42,7 +48,8 @@ static u64 known_mask, known_count;
 static u64 *contents;		/* hashes of states, whatever was promised */
 static u64 contents_count;
 static struct worst *worst[MEMBERS_MAX + 1];
-static u64 tried, deep_tried, all_variants, points, spoiled, failures, claims_checked;
+static u64 tried, deep_tried, all_variants, points, points_tried, spoiled, failures;
+static u64 moments;
 
 /* ---- sets ---------------------------------------------------------------- */
 
@@ -176,7 +183,7 @@ static void go_deep(const struct member *member, const struct promise *promise,
 		if (only)
 			states_describe(&choice, "#   ");
 		states_build(&choice);
-		recover(member, promise, choice.spoiled, &outcome);
+		recover(member, promise, &outcome);
 		deep_tried++;
 		if (!outcome.error[0] && outcome.last != first->last)
 			snprintf(outcome.error, sizeof(outcome.error),
@@ -245,7 +252,7 @@ static void try_state(const struct member *member, u32 point, u32 variant,
 	      mix(promise->flags_all, promise->flags_any) ^ choice.spoiled;
 	before = find_known(key | 1);
 	if (!before->key) {
-		recover(member, promise, choice.spoiled, &outcome);
+		recover(member, promise, &outcome);
 		*before = (struct known){ .key = key | 1, .agreed = outcome.agreed,
 					  .term = outcome.term, .vote = outcome.vote,
 					  .filling = outcome.filling };
@@ -253,7 +260,7 @@ static void try_state(const struct member *member, u32 point, u32 variant,
 		snprintf(state, sizeof(state), "%u:%u:%u", member->number, point, variant);
 		if (outcome.error[0])
 			complain(member, state, outcome.error);
-		else if (deep)
+		else if (deep && !choice.spoiled)
 			go_deep(member, promise, state, choice.salt, &outcome, deep, NULL);
 	}
 	/* What was destroyed on top was not the crash. */
@@ -262,7 +269,14 @@ static void try_state(const struct member *member, u32 point, u32 variant,
 	disk_reset();
 }
 
-static void try_member(const struct member *member, double part, double deep_part)
+/* Is a number that is drawn by lot among the first of @part? */
+static bool drawn(u64 lot, double part)
+{
+	return (lot >> 32) < part * (1ull << 32);
+}
+
+static void try_member(const struct member *member, double stretches, double part,
+		       double deep_part)
 {
 	worst[member->number] = calloc(member->point_count, sizeof(struct worst));
 	if (!worst[member->number])
@@ -272,7 +286,11 @@ static void try_member(const struct member *member, double part, double deep_par
 		u32 count = states_count(&choice);
 		struct promise promise;
 
-		worst[member->number][point] = (struct worst){ .agreed = NEVER,
+		if (!drawn(mix(recording.seed, choice.at / STRETCH_LINES), stretches))
+			continue;
+		points_tried++;
+		worst[member->number][point] = (struct worst){ .known = true,
+							       .agreed = NEVER,
 							       .term = NEVER };
 		states_advance(member, choice.at);
 		history_promise(member, choice.at, &promise);
@@ -280,10 +298,10 @@ static void try_member(const struct member *member, double part, double deep_par
 		     variant++) {
 			u64 lot = mix(choice.salt, variant + 0x10000);
 
-			if (variant && (lot >> 32) >= part * (1ull << 32))
+			if (variant && !drawn(lot, part))
 				continue;
 			try_state(member, point, variant, &promise,
-				  (lot & 0xffffffff) < deep_part * (1ull << 32) ? 8 : 0);
+				  drawn(lot << 32, deep_part) ? DEEP_STATES : 0);
 		}
 		if (isatty(2) && point % 64 == 0)
 			fprintf(stderr, "\rmember %u: %u of %u points, %llu states ",
@@ -332,7 +350,10 @@ static bool check_moment(u64 line)
 	u32 leader = 0;
 	u64 term = history_elected(line, &leader);
 
-	claims_checked++;
+	for (u32 number = 1; number <= recording.members; number++)
+		if (!worst[number][point_at(&recording.member[number], line)].known)
+			return true;
+	moments++;
 	for (u32 number = 1; number <= recording.members; number++) {
 		const struct member *member = &recording.member[number];
 		const struct worst *at = &worst[number][point_at(member, line)];
@@ -392,16 +413,17 @@ static double seconds(void)
 
 static int try_all(u64 states, u64 deep)
 {
-	double part, deep_part, began = seconds();
+	double stretches, part, deep_part, began = seconds();
 	u64 entries = 0;
 
 	count_states();
 	for (u32 number = 1; number <= recording.members; number++)
 		entries += recording.member[number].entries;
-	/* Of each point the first one, and so many more. */
-	part = states > points ? (double)(states - points) / (all_variants - points) : 0;
-	deep_part = (double)deep / 8 / max(min(states, all_variants), points);
-	sets_begin(max(states, points) * 2);
+	stretches = min(1.0, (double)states / STATES_PER_POINT / points);
+	/* Of each point there the first one, and so many more. */
+	part = (states - stretches * points) / (stretches * (all_variants - points));
+	deep_part = (double)deep / DEEP_STATES / min(states, all_variants);
+	sets_begin(min(states, all_variants) * 2);
 	printf("# %u members, %llu entries in their logs, %llu points at which something becomes durable, %llu states\n",
 	       recording.members, entries, points, all_variants);
 	printf("# history: %llu entries in %llu terms, %llu more that were overwritten, %llu requests acknowledged\n",
@@ -409,11 +431,12 @@ static int try_all(u64 states, u64 deep)
 	       history_acknowledged());
 	for (u32 number = 1; number <= recording.members && failures < FAILURES_MAX;
 	     number++)
-		try_member(&recording.member[number], part, deep_part);
+		try_member(&recording.member[number], stretches, part, deep_part);
 	if (failures < FAILURES_MAX)
 		check_together();
-	printf("# tried %llu states, %llu distinct, %llu with a table block destroyed on top; %llu more while they recovered; %llu moments of all members together; %llu recoveries, %.0f a second of processor time\n",
-	       tried, contents_count, spoiled, deep_tried, claims_checked, recoveries,
+	printf("# tried %llu states at %llu points, %llu distinct, %llu with a table block destroyed on top; %llu more while they recovered; %llu moments of all members together\n",
+	       tried, points_tried, contents_count, spoiled, deep_tried, moments);
+	printf("# %llu recoveries, %.0f a second of processor time\n", recoveries,
 	       recoveries / (seconds() - began));
 	return failures ? 1 : 0;
 }
@@ -466,7 +489,7 @@ static int try_one(const char *text)
 	printf("# promised until then: entries up to %llu for good; in term %llu voted for %u\n",
 	       promise.durable, promise.term, promise.vote);
 	world.trace = getenv("QBD_TRACE") != NULL;
-	recover(member, &promise, choice.spoiled, &outcome);
+	recover(member, &promise, &outcome);
 	printf("# found: log up to %llu, of which %llu are history; committed %llu, applied %llu; term %llu, vote %u%s%s\n",
 	       outcome.last, outcome.agreed, outcome.commit, outcome.applied, outcome.term,
 	       outcome.vote, outcome.filling ? ", filling" : "",

@@ -346,7 +346,7 @@ static void read_log(struct member *member)
 	struct matching matching;
 	const struct log_super *super;
 	const struct log_entry *entry;
-	const char *phase = "making it";
+	const char *phase = "the first writes";
 	char name[32];
 	const u8 *log;
 	u64 bytes, at = SECTOR_BYTES;

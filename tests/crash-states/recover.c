@@ -13,7 +13,6 @@ struct order {
 	const struct member *member;
 	const struct promise *promise;
 	struct outcome *outcome;
-	bool spoiled;
 	bool done;
 };
 
@@ -150,8 +149,6 @@ static void check_state(const struct order *order)
 	     recovered.vote != promise->vote))
 		wrong(outcome, "it voted for %u in term %llu, and now says %u in term %llu",
 		      promise->vote, promise->term, recovered.vote, recovered.term);
-	if (order->spoiled && recovered.filling)
-		flags |= QBD_STATE_FILLING;
 	if (recovered.filling && !(flags & QBD_STATE_FILLING))
 		wrong(outcome, "it wants to be filled, and nobody touched its disk");
 	if (!recovered.filling && promise->flags_all & QBD_STATE_FILLING)
@@ -191,7 +188,7 @@ static void check_block(const struct order *order, u64 block)
 		hash = disk_hash(open_store->geometry.data_block + block);
 	if (hash == wanted)
 		return;
-	if (recovered.filling && (order->spoiled || may_hold(block, hash)))
+	if (recovered.filling && may_hold(block, hash))
 		return;
 	wrong(outcome, "block %llu of the device does not hold what it has to (of entry %llu, everything up to %llu is applied)%s%s",
 	      block, history_block_changed(block, outcome->agreed), outcome->agreed,
@@ -278,11 +275,10 @@ void sim_after_event(struct sim_host *host)
 {
 }
 
-void recover(const struct member *member, const struct promise *promise, bool spoiled,
+void recover(const struct member *member, const struct promise *promise,
 	     struct outcome *outcome)
 {
-	struct order order = { .member = member, .promise = promise, .spoiled = spoiled,
-			       .outcome = outcome };
+	struct order order = { .member = member, .promise = promise, .outcome = outcome };
 	struct sim_host *host = &world.hosts[1];
 	u64 allocated = host->allocated;
 

@@ -55,7 +55,7 @@ static void write_member(const struct member *member, u64 line, u64 lot, u64 com
 	history_promise(member, choice.at, &promise);
 	snprintf(path, sizeof(path), "%s/member-%u.img", to, member->number);
 	disk_write_image(path);
-	recover(member, &promise, false, &outcome);
+	recover(member, &promise, &outcome);
 	if (outcome.error[0])
 		stop("state %u:%u:%u: %s", member->number, point, choice.variant,
 		     outcome.error);
@@ -120,7 +120,7 @@ int write_dumps(u32 count, const char *to)
 		snprintf(path, sizeof(path), "%s/%u.img", to, i + 1);
 		disk_write_image(path);
 		history_promise(member, choice.at, &promise);
-		recover(member, &promise, choice.spoiled, &outcome);
+		recover(member, &promise, &outcome);
 		fprintf(found, "%u:%u:%u %llu %llu %llu %u %d %d%s%s\n", member->number,
 			point, choice.variant, outcome.last, outcome.commit, outcome.term,
 			outcome.vote, outcome.filling, choice.spoiled,
