@@ -36,8 +36,8 @@ void disk_begin(u64 blocks)
 	written_list = calloc(blocks, sizeof(*written_list));
 	arena = mmap(NULL, (u64)ARENA_BLOCKS * QBD_BLOCK_SIZE, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (!disk_base || !disk_base_hash || !base_issued || !disk_state || !written || !state_list ||
-	    !written_list || arena == MAP_FAILED)
+	if (!disk_base || !disk_base_hash || !base_issued || !disk_state || !written ||
+	    !state_list || !written_list || arena == MAP_FAILED)
 		abort();
 }
 

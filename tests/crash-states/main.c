@@ -488,7 +488,7 @@ static int try_one(const char *text)
 	states_describe(&choice, "# ");
 	printf("# promised until then: entries up to %llu for good; in term %llu voted for %u\n",
 	       promise.durable, promise.term, promise.vote);
-	world.trace = getenv("QBD_TRACE") != NULL;
+	world.trace = getenv("QBD_TRACE");
 	recover(member, &promise, &outcome);
 	printf("# found: log up to %llu, of which %llu are history; committed %llu, applied %llu; term %llu, vote %u%s%s\n",
 	       outcome.last, outcome.agreed, outcome.commit, outcome.applied, outcome.term,
