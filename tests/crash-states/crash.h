@@ -139,6 +139,8 @@ u64 history_divergent(void);
 struct promise {
 	u64 durable;			/* entries up to it */
 	u32 chain;			/* of that one; 0: before its log */
+	u64 cut;			/* the newest truncation cut here */
+	u32 cut_chain;			/* and this was written there then; 0: nothing */
 	u64 term;
 	u32 vote;
 	u32 flags_all, flags_any;	/* QBD_STATE_* that each, that any block may say */

@@ -242,8 +242,9 @@ class Run:
     def overthrow(self):
         """The leader goes on writing what nobody else gets; another one is elected."""
         leader = self.cluster.wait_leader()
-        writer = Writer(leader, self.source.random(), 8, 0)
-        wait_until("it writes", lambda: writer.acknowledged() > 3)
+        writers = [Writer(leader, self.source.random(), 4, 0) for _ in range(6)]
+        wait_until("all of them write",
+                   lambda: all(writer.acknowledged() > 3 for writer in writers))
         self.cluster.network.isolate(leader.number)
         others = self.cluster.others(leader)
         new = self.cluster.wait_leader(others)
@@ -252,10 +253,12 @@ class Run:
         more.end()
         self.cluster.network.heal()
         self.cluster.wait_leader()
-        before = writer.acknowledged()
-        wait_until("it goes on", lambda: writer.acknowledged() > before)
-        writer.end()
-        self.retired += [writer, more]
+        before = [writer.acknowledged() for writer in writers]
+        wait_until("all go on", lambda: all(
+            writer.acknowledged() > count for writer, count in zip(writers, before)))
+        for writer in writers:
+            writer.end()
+        self.retired += writers + [more]
 
     def away(self):
         """Away for so long that it has to be filled by extents."""

@@ -565,6 +565,7 @@ static struct {
 	u64 line;
 	u32 *chains;
 	u64 durable, generation;
+	u64 cut, cut_durable;
 } walk;
 
 static void walk_state(const struct state_write *state)
@@ -573,7 +574,10 @@ static void walk_state(const struct state_write *state)
 	if (state->state.log_generation <= walk.generation)
 		return;
 	walk.generation = state->state.log_generation;
-	walk.durable = min(walk.durable, state->state.truncated_index - 1);
+	walk.cut = state->state.truncated_index;
+	walk.cut_durable = state->write->durable;
+	walk.durable = min(walk.durable, walk.cut - 1);
+	walk.chains[walk.cut] = 0;
 }
 
 static void walk_record(const struct qbd_record_header *header)
@@ -629,6 +633,10 @@ void history_promise(const struct member *member, u64 line, struct promise *prom
 		.chain = walk.chains[walk.durable],
 		.flags_all = ~0u,
 	};
+	if (walk.cut_durable < line) {
+		promise->cut = walk.cut;
+		promise->cut_chain = walk.chains[walk.cut];
+	}
 	for (u32 i = 0; i < count && list[i].write->issued < line; i++)
 		if (list[i].write->durable < line)
 			durable = &list[i];

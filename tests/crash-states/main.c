@@ -190,8 +190,11 @@ static void go_deep(const struct member *member, const struct promise *promise,
 				 "its log ended with %llu before, and now with %llu",
 				 first->last, outcome.last);
 		if (outcome.error[0]) {
-			snprintf(name, sizeof(name), "%s:%u:%u", state, point,
-				 choice.variant);
+			if (only)
+				snprintf(name, sizeof(name), "%s", state);
+			else
+				snprintf(name, sizeof(name), "%s:%u:%u", state, point,
+					 choice.variant);
 			snprintf(error, sizeof(error), "%s (and again while it recovered)",
 				 outcome.error);
 			complain(member, name, error);
@@ -249,7 +252,8 @@ static void try_state(const struct member *member, u32 point, u32 variant,
 	count_content(hash);
 	key = mix(hash, mix(mix(promise->durable, promise->chain),
 			    mix(promise->term, promise->vote))) ^
-	      mix(promise->flags_all, promise->flags_any) ^ choice.spoiled;
+	      mix(promise->flags_all, promise->flags_any) ^
+	      mix(promise->cut, promise->cut_chain) ^ choice.spoiled;
 	before = find_known(key | 1);
 	if (!before->key) {
 		recover(member, promise, &outcome);

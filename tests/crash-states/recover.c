@@ -130,6 +130,10 @@ static void check_log(const struct order *order)
 	    chain_at(promise->durable) != promise->chain)
 		wrong(outcome, "entry %llu, which it had for good, is %08x and was %08x",
 		      promise->durable, chain_at(promise->durable), promise->chain);
+	if (promise->cut > recovered.base_index && promise->cut <= recovered.last_index &&
+	    chain_at(promise->cut) != promise->cut_chain)
+		wrong(outcome, "its log was cut off before entry %llu, and what was there is back",
+		      promise->cut);
 	if (recovered.base_index && !history_has(recovered.base_index, base_chain))
 		wrong(outcome, "its log begins after an entry %llu that was never committed",
 		      recovered.base_index);
