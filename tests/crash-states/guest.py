@@ -242,13 +242,13 @@ class Run:
     def overthrow(self):
         """The leader goes on writing what nobody else gets; another one is elected."""
         leader = self.cluster.wait_leader()
-        writers = [Writer(leader, self.source.random(), 4, 0) for _ in range(6)]
+        writers = [Writer(leader, self.source.random(), 4) for _ in range(6)]
         wait_until("all of them write",
                    lambda: all(writer.acknowledged() > 3 for writer in writers))
         self.cluster.network.isolate(leader.number)
         others = self.cluster.others(leader)
         new = self.cluster.wait_leader(others)
-        more = Writer(new, self.source.random(), 8, 0)
+        more = Writer(new, self.source.random(), 8)
         wait_until("the new one writes", lambda: more.acknowledged() > 10)
         more.end()
         self.cluster.network.heal()
