@@ -214,6 +214,7 @@ extern u64 recoveries;
  * @salt: for what is decided by lot
  * @whole: what is durable is to be put there, too, it is not in the disk's base
  * @spoiled: out: a block of the extent table was destroyed on top
+ * @about_table: out: it is about one write to the extent table
  */
 struct choice {
 	const struct scene *scene;
@@ -224,6 +225,7 @@ struct choice {
 	u64 salt;
 	bool whole;
 	bool spoiled;
+	bool about_table;
 };
 
 /* How many variants there are. */

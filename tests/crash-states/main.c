@@ -246,6 +246,9 @@ static void try_state(const struct member *member, u32 point, u32 variant,
 
 	choice.variant = variant;
 	states_build(&choice);
+	/* Few, and recovery has much to do for them: it is always cut off, too. */
+	if (choice.about_table)
+		deep = DEEP_STATES;
 	tried++;
 	spoiled += choice.spoiled;
 	hash = disk_state_hash();

@@ -273,6 +273,9 @@ void states_build(struct choice *choice)
 				    sectors);
 		}
 	}
+	choice->about_table = plan.kind > LOT &&
+		area_of(choice->geometry, choice->scene->writes[plan.write].block) ==
+		AREA_TABLE;
 	choice->spoiled = plan.kind == ROT;
 	if (choice->spoiled) {
 		const struct qbd_block_header *image =
