@@ -33,8 +33,8 @@ endif
 
 .PHONY: all packages stock-packages module modules stock-modules uml-module tool install \
 	modules_install check check-debug demo hosts-cuts hosts-random bench model sim \
-	sim-bugs random random-bugs coverage fuzz fuzz-self-test shell uml-shell lint \
-	clean help
+	sim-bugs random random-bugs crash-states crash-states-bugs coverage fuzz \
+	fuzz-self-test shell uml-shell lint clean help
 
 all: packages
 	$(Q)$(MAKE) --no-print-directory module tool
@@ -173,6 +173,21 @@ random-bugs: tool uml-module
 	$(Q)scripts/packages.sh build kernel uml
 	$(Q)nice -n 10 tests/random/run --self-test
 
+# What becomes of every state that a loss of power may leave.
+STATES ?=
+
+crash-states:
+	$(Q)scripts/packages.sh build kernel uml
+	$(Q)$(MAKE) --no-print-directory tool uml-module UML=plain
+	$(Q)tests/crash-states/run $(if $(SEED),--seed $(SEED)) \
+		$(if $(MEMBERS),--members $(MEMBERS)) $(if $(STEPS),--steps $(STEPS)) \
+		$(if $(STATES),--states $(STATES))
+
+crash-states-bugs:
+	$(Q)scripts/packages.sh build kernel uml
+	$(Q)$(MAKE) --no-print-directory tool uml-module UML=plain
+	$(Q)tests/crash-states/run --bugs $(if $(SEEDS),--seeds $(SEEDS))
+
 coverage:
 	$(Q)scripts/packages.sh build kernel coverage
 	$(Q)tests/coverage/run $(SEEDS)
@@ -222,6 +237,9 @@ help:
 	@echo '  make random              the whole module in virtual time: MINUTES=M, SEEDS=N, SEED=S,'
 	@echo '                           and MEMBERS=3..9; at nice 10'
 	@echo '  make random-bugs         does that find deliberate bugs?'
+	@echo '  make crash-states        recovery of every state that a power cut may leave: a run of a'
+	@echo '                           fresh seed, or SEED=S (MEMBERS=N, STEPS=N, STATES=N)'
+	@echo '  make crash-states-bugs   does that find deliberate bugs?'
 	@echo '  make coverage            which lines and branches the tests in userspace reach'
 	@echo '  make fuzz                fuzz what parses bytes of others (TIME=60 for each TARGET=NAME)'
 	@echo '  make fuzz-self-test      does fuzzing find deliberate bugs?'

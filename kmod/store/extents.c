@@ -182,14 +182,12 @@ void qbd_extents_free(struct qbd_store *store)
 	kvfree(extents->dirty);
 }
 
-static void write_block(struct qbd_store *store, u64 number, u64 disk_block,
-			unsigned int page)
+static void compose_block(struct qbd_store *store, u64 number, unsigned int page)
 {
 	struct qbd_extent_block *block = page_address(store->extents.pages[page]);
 	u64 first = number * QBD_EXTENTS_PER_BLOCK;
 	u64 count = min_t(u64, store->geometry.extent_count - first,
 			  QBD_EXTENTS_PER_BLOCK);
-	struct qbd_bio *bio;
 	u64 i;
 
 	clear_page(block);
@@ -198,6 +196,47 @@ static void write_block(struct qbd_store *store, u64 number, u64 disk_block,
 			cpu_to_le64(store->extents.changed[first + i]);
 	qbd_block_seal(block, QBD_EXTENTS_MAGIC, store->geometry.uuid,
 		       QBD_EXTENT_TABLE_BLOCK + number);
+}
+
+/*
+ * Blocks that were damaged go to their places before the journal is written again: what
+ * was taken from there is nowhere else.
+ *
+ *	block 0 is torn by a power cut, and taken from the journal; a checkpoint writes it
+ *	to the journal, newer; power cut: both are torn, and nothing knows what it said.
+ *
+ * Process context, sleeps; nothing was applied since they were read.
+ */
+int qbd_extents_restore(struct qbd_store *store)
+{
+	struct qbd_extents *extents = &store->extents;
+	u64 blocks = store->geometry.extent_table_blocks;
+	u64 number;
+
+	for_each_set_bit(number, extents->dirty, blocks) {
+		blk_opf_t operation = REQ_OP_WRITE | REQ_META | QBD_REQ_WRITE;
+		int error;
+
+		clear_bit(number, extents->dirty);
+		/* The last one is behind a flush of the others. */
+		if (!--extents->dirty_count)
+			operation |= REQ_PREFLUSH | REQ_FUA;
+		compose_block(store, number, 0);
+		error = qbd_bio_sync(store, operation, QBD_EXTENT_TABLE_BLOCK + number,
+				     &extents->pages[0], 1);
+		if (error)
+			return error;
+		cond_resched();
+	}
+	return 0;
+}
+
+static void write_block(struct qbd_store *store, u64 number, u64 disk_block,
+			unsigned int page)
+{
+	struct qbd_bio *bio;
+
+	compose_block(store, number, page);
 	bio = qbd_bio_alloc(store, QBD_BIO_TABLE, NULL, REQ_OP_WRITE | QBD_REQ_WRITE | REQ_META,
 			    disk_block, 1);
 	bio->block = page;

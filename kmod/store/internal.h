@@ -594,6 +594,7 @@ void qbd_state_end_io(struct qbd_store *store, int error);
 
 /* extents.c */
 int qbd_extents_load(struct qbd_store *store, u64 *lost_blocks);
+int qbd_extents_restore(struct qbd_store *store);
 void qbd_extents_free(struct qbd_store *store);
 void qbd_extents_mark(struct qbd_store *store, u64 start, u64 last, u64 index,
 		      bool written_only);

@@ -3,10 +3,10 @@
  * Opening a disk: what recovery.c decides is carried out here.
  *
  * Order: read and decide everything; then, only if nothing stands against it,
- * write: committed records into the data area, the damaged superblock copy, the
- * extent table, and last the state block, behind a flush. That flush also makes
- * true that the records found are durable: after a reset of the host without a
- * power cut they may still be in the disk's cache.
+ * write: what was damaged of the extent table, committed records into the data area,
+ * the damaged superblock copy, the extent table, and last the state block, behind a
+ * flush. That flush also makes true that the records found are durable: after a reset
+ * of the host without a power cut they may still be in the disk's cache.
  *
  * Process context; sleeps.
  */
@@ -560,6 +560,8 @@ static int bring_up(struct qbd_store *store, u64 commit_index, bool repair,
 {
 	int error = table_lost ? declare_filling(store) : 0;
 
+	if (!error)
+		error = qbd_extents_restore(store);
 	if (!error)
 		error = replay(store, commit_index);
 	if (!error && repair)

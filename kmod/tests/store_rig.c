@@ -210,7 +210,10 @@ struct store_rig *store_rig_create_sized(struct kunit *test, u64 seed, u32 devic
 					 u32 members)
 {
 	struct store_rig *rig = kunit_kzalloc(test, sizeof(*rig), GFP_KERNEL);
-	u64 blocks = 512 + RIG_LOG_BLOCKS + device_blocks + 37;
+	u64 data_block = 512 + RIG_LOG_BLOCKS;
+	u64 blocks = data_block + device_blocks + 37;
+	u64 hole = device_blocks > 2 * RIG_SOLID_BLOCKS ?
+		   device_blocks - 2 * RIG_SOLID_BLOCKS : 0;
 
 	KUNIT_ASSERT_NOT_NULL(test, rig);
 	rig->test = test;
@@ -220,7 +223,8 @@ struct store_rig *store_rig_create_sized(struct kunit *test, u64 seed, u32 devic
 	memset(rig->uuid, 0x17, sizeof(rig->uuid));
 	rig->history = kvcalloc(RIG_ENTRIES_MAX, sizeof(*rig->history), GFP_KERNEL);
 	rig->log = kvcalloc(RIG_ENTRIES_MAX + 2, sizeof(*rig->log), GFP_KERNEL);
-	rig->disk = test_disk_create(blocks, seed ^ 0x5a5a);
+	rig->disk = test_disk_create_sparse(blocks, data_block + RIG_SOLID_BLOCKS, hole,
+					    seed ^ 0x5a5a);
 	rig->pool = qbd_pool_create(QBD_POOL_PAGES_MIN, rig_kick, rig);
 	KUNIT_ASSERT_NOT_NULL(test, rig->history);
 	KUNIT_ASSERT_NOT_NULL(test, rig->log);

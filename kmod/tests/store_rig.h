@@ -22,6 +22,8 @@
 #define RIG_DEVICE_BLOCKS	1500u
 #define RIG_LOG_BLOCKS		2048u
 #define RIG_EXTENT_SHIFT	16	/* 16 blocks */
+/* Of a device of more than twice as many only so many at each end can be used. */
+#define RIG_SOLID_BLOCKS	20000u
 
 struct rig_operation {
 	u32 block;

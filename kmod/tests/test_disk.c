@@ -17,13 +17,23 @@ u32 test_random(struct rnd_state *random, u32 limit)
 	return prandom_u32_state(random) % limit;
 }
 
+/* Where its content is, in @cached and in @stable. */
+static u64 offset_of(const struct test_disk *disk, u64 sector)
+{
+	if (sector < disk->hole_first)
+		return sector << SECTOR_SHIFT;
+	if (WARN_ON_ONCE(sector < disk->hole_first + disk->hole_count))
+		return 0;
+	return (sector - disk->hole_count) << SECTOR_SHIFT;
+}
+
 static void flush(struct test_disk *disk)
 {
 	u64 sector;
 
 	for_each_set_bit(sector, disk->dirty, disk->sectors)
-		memcpy(disk->stable + (sector << SECTOR_SHIFT),
-		       disk->cached + (sector << SECTOR_SHIFT), SECTOR_SIZE);
+		memcpy(disk->stable + offset_of(disk, sector),
+		       disk->cached + offset_of(disk, sector), SECTOR_SIZE);
 	bitmap_zero(disk->dirty, disk->sectors);
 	disk->flushes++;
 }
@@ -38,7 +48,7 @@ static void write_sectors(struct test_disk *disk, struct bio *bio, bool torn)
 	u64 i;
 
 	for (i = 0; i < count; i++, sector++) {
-		u8 *to = disk->cached + (sector << SECTOR_SHIFT);
+		u8 *to = disk->cached + offset_of(disk, sector);
 		bool skip = torn && test_random(&disk->random, 2);
 
 		if (bio_op(bio) == REQ_OP_WRITE_ZEROES) {
@@ -55,7 +65,7 @@ static void write_sectors(struct test_disk *disk, struct bio *bio, bool torn)
 		if (skip)
 			continue;
 		if (fua)
-			memcpy(disk->stable + (sector << SECTOR_SHIFT), to, SECTOR_SIZE);
+			memcpy(disk->stable + offset_of(disk, sector), to, SECTOR_SIZE);
 		__assign_bit(sector, disk->dirty, !fua);
 	}
 	disk->writes++;
@@ -69,7 +79,7 @@ static void read_sectors(struct test_disk *disk, struct bio *bio)
 
 	bio_for_each_segment(bvec, bio, iter) {
 		memcpy_to_page(bvec.bv_page, bvec.bv_offset,
-			       disk->cached + (sector << SECTOR_SHIFT), bvec.bv_len);
+			       disk->cached + offset_of(disk, sector), bvec.bv_len);
 		sector += bvec.bv_len >> SECTOR_SHIFT;
 	}
 }
@@ -99,8 +109,8 @@ static void power_cut(struct test_disk *disk)
 		    (preflush || !(bio->bi_opf & REQ_PREFLUSH)))
 			write_sectors(disk, bio, true);
 	for_each_set_bit(sector, disk->dirty, disk->sectors) {
-		u8 *cached = disk->cached + (sector << SECTOR_SHIFT);
-		u8 *stable = disk->stable + (sector << SECTOR_SHIFT);
+		u8 *cached = disk->cached + offset_of(disk, sector);
+		u8 *stable = disk->stable + offset_of(disk, sector);
 
 		if (test_random(&disk->random, 2))
 			memcpy(stable, cached, SECTOR_SIZE);
@@ -108,6 +118,26 @@ static void power_cut(struct test_disk *disk)
 			memcpy(cached, stable, SECTOR_SIZE);
 	}
 	bitmap_zero(disk->dirty, disk->sectors);
+}
+
+/* Does @bio write what may only follow something that is not stable yet? */
+static void check_order(struct test_disk *disk, const struct bio *bio)
+{
+	unsigned int i;
+
+	if (!op_is_write(bio_op(bio)) ||
+	    bio->bi_iter.bi_sector >= disk->ordered_first + disk->ordered_count ||
+	    bio_end_sector(bio) <= disk->ordered_first)
+		return;
+	disk->ordered_writes++;
+	for (i = 0; i < ARRAY_SIZE(disk->before); i++) {
+		u64 end = disk->before[i][0] + disk->before[i][1];
+
+		if (find_next_bit(disk->dirty, end, disk->before[i][0]) < end) {
+			disk->disorders++;
+			break;
+		}
+	}
 }
 
 static blk_status_t perform(struct test_disk *disk, struct bio *bio)
@@ -124,6 +154,7 @@ static blk_status_t perform(struct test_disk *disk, struct bio *bio)
 		return BLK_STS_OK;
 	if (WARN_ON_ONCE(bio_end_sector(bio) > disk->sectors))
 		return BLK_STS_IOERR;
+	check_order(disk, bio);
 	switch (bio_op(bio)) {
 	case REQ_OP_READ:
 		if (disk->fail_reads && touches_bad(disk, bio))
@@ -249,13 +280,13 @@ void test_disk_hang(struct test_disk *disk, bool hang)
 
 void *test_disk_block(struct test_disk *disk, u64 block)
 {
-	return disk->cached + block * QBD_BLOCK_SIZE;
+	return disk->cached + offset_of(disk, block * QBD_SECTORS_PER_BLOCK);
 }
 
 void test_disk_settle(struct test_disk *disk, u64 block)
 {
-	memcpy(disk->stable + block * QBD_BLOCK_SIZE, test_disk_block(disk, block),
-	       QBD_BLOCK_SIZE);
+	memcpy(disk->stable + offset_of(disk, block * QBD_SECTORS_PER_BLOCK),
+	       test_disk_block(disk, block), QBD_BLOCK_SIZE);
 	bitmap_clear(disk->dirty, block * QBD_SECTORS_PER_BLOCK, QBD_SECTORS_PER_BLOCK);
 }
 
@@ -301,13 +332,21 @@ static int add_gendisk(struct test_disk *disk)
 
 struct test_disk *test_disk_create(u64 blocks, u64 seed)
 {
-	u64 bytes = blocks << QBD_BLOCK_SHIFT;
+	return test_disk_create_sparse(blocks, blocks, 0, seed);
+}
+
+struct test_disk *test_disk_create_sparse(u64 blocks, u64 hole_first, u64 hole_count,
+					  u64 seed)
+{
+	u64 bytes = (blocks - hole_count) << QBD_BLOCK_SHIFT;
 	struct test_disk *disk = kzalloc(sizeof(*disk), GFP_KERNEL);
 	int error = -ENOMEM;
 
 	if (!disk)
 		return ERR_PTR(-ENOMEM);
-	disk->sectors = bytes >> SECTOR_SHIFT;
+	disk->sectors = blocks * QBD_SECTORS_PER_BLOCK;
+	disk->hole_first = hole_first * QBD_SECTORS_PER_BLOCK;
+	disk->hole_count = hole_count * QBD_SECTORS_PER_BLOCK;
 	spin_lock_init(&disk->lock);
 	bio_list_init(&disk->bios);
 	init_waitqueue_head(&disk->room);

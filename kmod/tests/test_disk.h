@@ -19,6 +19,8 @@
  * @gendisk: its block device
  * @path: where that is
  * @sectors: size
+ * @hole_first: first of the sectors that have no memory, and nobody may touch
+ * @hole_count: how many
  * @cached: what a read returns
  * @stable: what survives a power cut
  * @dirty: one bit per sector of which the two may differ
@@ -37,6 +39,11 @@
  * @fail_zeroes: WRITE_ZEROES is announced and fails
  * @fail_first: first sector
  * @fail_last: last one
+ * @ordered_first: no write from this sector on ...
+ * @ordered_count: ... to so many sectors may come ...
+ * @before: ... while a sector of these two ranges (first, count) is not stable
+ * @ordered_writes: that came
+ * @disorders: of which did
  * @writes: completed
  * @flushes: completed
  * @worker: completes bios
@@ -45,6 +52,8 @@ struct test_disk {
 	struct gendisk *gendisk;
 	char path[32];
 	u64 sectors;
+	u64 hole_first;
+	u64 hole_count;
 	u8 *cached;
 	u8 *stable;
 	unsigned long *dirty;
@@ -64,6 +73,11 @@ struct test_disk {
 	bool fail_zeroes;
 	u64 fail_first;
 	u64 fail_last;
+	u64 ordered_first;
+	u64 ordered_count;
+	u64 before[2][2];
+	u64 ordered_writes;
+	u64 disorders;
 	u64 writes;
 	u64 flushes;
 	struct work_struct worker;
@@ -71,6 +85,9 @@ struct test_disk {
 
 /* Of so many 4 KiB blocks, filled with rubbish. ERR_PTR on failure. */
 struct test_disk *test_disk_create(u64 blocks, u64 seed);
+/* With a hole of @hole_count blocks, so that a large one takes little memory. */
+struct test_disk *test_disk_create_sparse(u64 blocks, u64 hole_first, u64 hole_count,
+					  u64 seed);
 void test_disk_destroy(struct test_disk *disk);
 /* What is not stable is lost, in part; all I/O fails until test_disk_power_on(). */
 void test_disk_power_cut(struct test_disk *disk);

@@ -166,7 +166,7 @@ class Cluster:
 
     def __init__(self, count=3, size="64M", disk_mib=160, log_size=None, name="vol",
                  up=("--memory", "16M"), family=4, start=True, block=512,
-                 disk_ns=0, disk_solid=False, disk_cache=CACHE, create=()):
+                 disk_ns=0, disk_solid=False, disk_cache=CACHE, disks=None, create=()):
         self.name = name
         self.family = family
         self.network = Network(count)
@@ -181,8 +181,9 @@ class Cluster:
         try:
             run(["qbdadm", "token", "new", "--out", self.token])
             for number in range(1, count + 1):
-                member = Member(self, number, Disk(disk_mib, block, disk_ns,
-                                                     disk_solid, disk_cache))
+                disk = disks[number - 1] if disks else \
+                    Disk(disk_mib, block, disk_ns, disk_solid, disk_cache)
+                member = Member(self, number, disk)
                 member.options = list(up)
                 self.members.append(member)
             for member in self.members:

@@ -18,6 +18,19 @@ NUMBERS = itertools.count()
 CACHE = 16      # MiB; what does not fit is written out
 
 
+def remove_table(name):
+    """When nobody has it open any more."""
+    def removed():
+        try:
+            run(["dmsetup", "remove", name])
+        except CommandFailed as error:
+            if "busy" in error.output:
+                return False
+            raise
+        return True
+    wait_until("%s is free" % name, removed, 10)
+
+
 class Disk:
     """One disk, size in MiB; block is its logical block size.
 
@@ -131,17 +144,8 @@ class Disk:
         self.power_on()
 
     def power_off(self):
-        def removed():
-            try:
-                run(["dmsetup", "remove", self.name])
-            except CommandFailed as error:
-                if "busy" in error.output:
-                    return False
-                raise
-            return True
-
         self.resume_quietly()
-        wait_until("%s is free" % self.name, removed, 10)
+        self.unmap()
         write_file(os.path.join(self.config, "power"), 0)
 
     def is_open(self):
@@ -149,6 +153,55 @@ class Disk:
         return run(["dmsetup", "info", "-c", "--noheadings", "-o", "open",
                     self.name]).output.strip() != "0"
 
+    def unmap(self):
+        remove_table(self.name)
+
     def close(self):
         self.power_off()
         os.rmdir(self.config)
+
+
+class LoggedDisk(Disk):
+    """A disk below which dm-log-writes keeps all that is written, data and order.
+
+    number_logged: the device whose events in the kernel's trace say when it was given
+    what is in the log, and when it was done with it; see tests/crash-states
+    """
+
+    LOG = 768       # MiB of memory at most, taken as they are used
+
+    def find_base(self):
+        below = super().find_base()
+        self.log_name = self.name + "-log"
+        self.log_disk = Disk(self.LOG)
+        run(["dmsetup", "create", self.log_name, "--table", "0 %d log-writes %s %s" %
+             (self.sectors, below, self.log_disk.path)])
+        self.number_logged = os.stat("/dev/mapper/" + self.log_name).st_rdev
+        self.log_ended = False
+        return "/dev/mapper/" + self.log_name
+
+    def mark(self, text):
+        """Say in the log what happens next."""
+        run(["dmsetup", "message", self.log_name, "0", "mark", text])
+
+    def unmap(self):
+        if not self.log_ended:
+            super().unmap()
+            remove_table(self.log_name)
+
+    def end_log(self, path):
+        """Write the log into a file; the disk is of no use after that."""
+        status = run(["dmsetup", "status", self.log_name]).output.split()
+        assert status[-1] != "logging_disabled", "%s: its log is full" % self.name
+        self.unmap()
+        self.log_ended = True
+        # What was not flushed comes on top, when the table goes.
+        mib = min(self.LOG, int(status[-1]) // 2048 + 64)
+        run(["dd", "if=" + self.log_disk.path, "of=" + path, "bs=1M", "count=%d" % mib,
+             "conv=sparse", "iflag=direct", "status=none"], timeout=120)
+
+    def close(self):
+        try:
+            super().close()
+        finally:
+            self.log_disk.close()

@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Bring crash states up with the module: members that lost their power together.
+
+usage: bring_up.py MEMBERS DIRECTORY...    (in User-mode Linux; started by run)
+
+Each directory holds an image of each member's disk. They have to come up, elect a leader,
+agree, and hold the same; what the device then reads as is left in the file content.
+"""
+
+import os
+import sys
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "cluster"))
+sys.path.insert(0, HERE)
+
+from guest import DEVICE_MIB, DISK_MIB, EXTENT  # noqa: E402
+from lib import kernel  # noqa: E402
+from lib.cluster import Cluster  # noqa: E402
+from lib.shell import run  # noqa: E402
+
+
+def bring_up(cluster, directory):
+    kernel.say("bring up " + directory)
+    for member in cluster.members:
+        member.disk.copy_from("%s/member-%d.img" % (directory, member.number))
+    cluster.up()
+    cluster.wait_caught_up()
+    for member in cluster.members:
+        status = member.status()
+        assert not status.get("damaged"), status
+    content = os.path.join(os.environ["QBD_RESULT"], os.path.basename(directory), "content")
+    run(["dd", "if=" + cluster.leader().device, "of=" + content, "bs=1M", "iflag=direct",
+         "status=none"])
+    cluster.down_all()
+    cluster.assert_equal()
+
+
+def main():
+    with Cluster(int(sys.argv[1]), size="%dM" % DEVICE_MIB, disk_mib=DISK_MIB,
+                 log_size="8M", create=("--extent-size", EXTENT), start=False) as cluster:
+        cluster.check_equal = False
+        for directory in sys.argv[2:]:
+            bring_up(cluster, directory)
+            print("brought up " + directory, flush=True)
+
+
+if __name__ == "__main__":
+    main()

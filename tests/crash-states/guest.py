@@ -1,0 +1,343 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""A workload drawn from a seed, with a log of all that is written to each member's disk.
+
+usage: guest.py SEED MEMBERS STEPS    (in User-mode Linux; started by run)
+
+Leaves in $QBD_RESULT:
+  member-N.log  what dm-log-writes kept of member N's disk, all data in it
+  trace         when each disk was given what, and when it was done with it
+  acks          what users were told is done, and when
+  facts         the rest
+"""
+
+import fcntl
+import os
+import random
+import signal
+import struct
+import sys
+import time
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "cluster"))
+
+from lib import kernel  # noqa: E402
+from lib.cluster import Cluster  # noqa: E402
+from lib.disks import LoggedDisk  # noqa: E402
+from lib.shell import read_file, wait_until, write_file  # noqa: E402
+from lib.workload import BLOCK, Child, direct_buffer, end_children  # noqa: E402
+
+TRACING = "/sys/kernel/tracing"
+DISK_MIB = 28
+DEVICE_MIB = 16
+DEVICE_BLOCKS = DEVICE_MIB * 1048576 // BLOCK
+EXTENT = "64K"          # the smallest: many extents, two blocks of their table
+COMPLETION_NS = 150000  # so that several requests are under way at a time
+BLKDISCARD = 0x1277
+BLKZEROOUT = 0x127f
+WRITERS = 4
+
+
+class Trace:
+    """What the members' disks are given, in order, with monotonic times."""
+
+    def __init__(self, disks):
+        if not os.path.ismount(TRACING):
+            os.system("mount -t tracefs tracefs " + TRACING)
+        write_file(TRACING + "/tracing_on", 0)
+        write_file(TRACING + "/trace_clock", "mono")
+        write_file(TRACING + "/buffer_size_kb", 131072)
+        devices = " || ".join("dev == %d" % (os.major(number) << 20 | os.minor(number))
+                              for number in (disk.number_logged for disk in disks))
+        for event in ("block_bio_queue", "block_bio_complete"):
+            path = "%s/events/block/%s/" % (TRACING, event)
+            write_file(path + "filter", '(%s) && !(rwbs ~ "R*")' % devices)
+            write_file(path + "enable", 1)
+        write_file(TRACING + "/trace", "")
+        write_file(TRACING + "/tracing_on", 1)
+
+    def end(self, path):
+        write_file(TRACING + "/tracing_on", 0)
+        with open(TRACING + "/trace") as source, open(path, "w") as target:
+            for line in source:
+                assert "EVENTS DROPPED" not in line and "LOST" not in line, line
+                target.write(line)
+        for line in read_file(TRACING + "/per_cpu/cpu0/stats").split("\n"):
+            if line.startswith(("overrun:", "dropped events:")):
+                assert line.split()[-1] == "0", "the trace lost events: " + line
+
+
+class Writer:
+    """Writes, zeroes and discards at random on one member's device until stopped.
+
+    Each operation has a number of its own, in all of its data; what is made zero is
+    told from others by its place and length, which no other operation has.
+    """
+
+    zeroed = set()
+    number = 0
+
+    def __init__(self, member, seed, largest=32, pause=0.005, limit=None):
+        self.member = member
+        Writer.number += 1
+        self.first = Writer.number << 32
+        self.plan = random.Random(seed)
+        path = member.device
+        # Drawn beforehand: nobody else's.
+        zeroes = [self.draw_zero() for _ in range(40)]
+        self.child = Child(lambda report: self.work(report, path, zeroes, largest, pause,
+                                                    limit))
+
+    def draw_zero(self):
+        while True:
+            count = self.plan.choice((1, 2, 5, 16, 40, 200))
+            block = self.plan.randrange(DEVICE_BLOCKS - count)
+            if (block, count) not in Writer.zeroed:
+                Writer.zeroed.add((block, count))
+                return block, count
+
+    def work(self, report, path, zeroes, largest, pause, limit):
+        stop = []
+        signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+        plain = os.open(path, os.O_RDWR | os.O_DIRECT)
+        forced = os.open(path, os.O_RDWR | os.O_DIRECT | os.O_DSYNC)
+        number = self.first
+        while not stop and (limit is None or number < self.first + limit):
+            number += 1
+            kind = self.plan.randrange(20)
+            if kind == 0 and zeroes:
+                block, count = zeroes.pop()
+                order = self.plan.choice((BLKDISCARD, BLKZEROOUT))
+                fcntl.ioctl(plain, order, struct.pack("<QQ", block * BLOCK, count * BLOCK))
+                report("%d %d zero %d %d" % (time.monotonic_ns(), number, block, count))
+            elif kind == 1:
+                os.fsync(plain)
+            else:
+                count = self.plan.choice((1, 1, 1, 2, 3, 8, largest // 4 or 1, largest))
+                # Some places again and again, the rest now and then.
+                span = self.plan.choice((64, 600, DEVICE_BLOCKS))
+                block = self.plan.randrange(max(1, span - count))
+                data = direct_buffer(struct.pack("<Q", number) * (count * BLOCK // 8))
+                os.pwritev(forced if kind < 5 else plain, [data], block * BLOCK)
+                report("%d %d write %d %d" % (time.monotonic_ns(), number, block, count))
+            if pause:
+                time.sleep(pause)
+
+    def acknowledged(self):
+        return sum(not line.startswith("failed") for line in self.child.read())
+
+    def end(self):
+        if not self.child.ended():
+            os.kill(self.child.pid, signal.SIGTERM)
+        self.child.wait(60)
+
+    def kill(self):
+        self.child.kill()
+
+
+class Run:
+    """A cluster, its writers, and what happens to them."""
+
+    def __init__(self, cluster, source):
+        self.cluster = cluster
+        self.source = source
+        self.writers = {}
+        self.retired = []
+
+    def say(self, text):
+        kernel.say(text)
+        for member in self.cluster.members:
+            member.disk.mark(text.replace(" ", "_"))
+
+    def start_writers(self):
+        for turn in range(WRITERS):
+            member = self.cluster.members[turn % len(self.cluster.members)]
+            if member.is_up and turn not in self.writers:
+                self.writers[turn] = Writer(member, self.source.random(),
+                                            self.source.choice((4, 8, 32, 32)))
+
+    def retire(self, member):
+        for turn, writer in list(self.writers.items()):
+            if writer.member is member:
+                writer.kill()
+                self.retired.append(self.writers.pop(turn))
+
+    def done(self):
+        return sum(writer.acknowledged()
+                   for writer in list(self.writers.values()) + self.retired)
+
+    def wait_for(self, count, timeout=60):
+        target = self.done() + count
+
+        def there():
+            for writer in self.writers.values():
+                if writer.child.ended():
+                    raise AssertionError("a writer ended: %s" % writer.child.lines[-1:])
+            return self.done() >= target
+        wait_until("%d more operations" % count, there, timeout)
+
+    def much(self, blocks):
+        """So much at once that the log has to be reclaimed."""
+        member = self.source.choice(self.cluster.running())
+        writer = Writer(member, self.source.random(), 256, 0, max(4, blocks // 80))
+        writer.child.wait(90)
+        self.retired.append(writer)
+
+    # ---- what can happen ----
+
+    def small(self):
+        self.wait_for(self.source.choice((20, 60)))
+
+    def burst(self):
+        self.much(2400)
+
+    def rest(self):
+        """Nobody writes: checkpoints when idle, both state slots."""
+        for writer in self.writers.values():
+            os.kill(writer.child.pid, signal.SIGSTOP)
+        time.sleep(self.source.choice((0.3, 1.4)))
+        for writer in self.writers.values():
+            os.kill(writer.child.pid, signal.SIGCONT)
+
+    def restart(self):
+        """Down in order, and up again."""
+        member = self.source.choice(self.cluster.members)
+        member.down("--force")
+        self.retire(member)
+        member.up()
+        self.cluster.wait_leader()
+        self.start_writers()
+
+    def cut_off(self, member):
+        """It stops between any two writes: what it wrote until then is on its disk."""
+        self.cluster.network.isolate(member.number)
+        member.disk.fail()
+        member.down("--force")
+        self.retire(member)
+        member.disk.heal()
+        self.cluster.network.heal()
+
+    def reset(self):
+        member = self.source.choice(self.cluster.members)
+        self.cut_off(member)
+        member.up()
+        self.cluster.wait_leader()
+        self.start_writers()
+
+    def reset_all(self):
+        for member in self.cluster.members:
+            self.cut_off(member)
+        self.cluster.up()
+        self.cluster.wait_leader()
+        self.start_writers()
+
+    def move(self):
+        """Leadership, in order. May fail: nobody may be fit for it."""
+        member = self.source.choice(self.cluster.running())
+        member.qbdadm("leader", "move", self.cluster.name, check=False)
+        self.wait_for(10)
+
+    def overthrow(self):
+        """The leader goes on writing what nobody else gets; another one is elected."""
+        leader = self.cluster.wait_leader()
+        writers = [Writer(leader, self.source.random(), 4) for _ in range(6)]
+        wait_until("all of them write",
+                   lambda: all(writer.acknowledged() > 3 for writer in writers))
+        self.cluster.network.isolate(leader.number)
+        others = self.cluster.others(leader)
+        new = self.cluster.wait_leader(others)
+        more = Writer(new, self.source.random(), 8)
+        wait_until("the new one writes", lambda: more.acknowledged() > 10)
+        more.end()
+        self.cluster.network.heal()
+        self.cluster.wait_leader()
+        before = [writer.acknowledged() for writer in writers]
+        wait_until("all go on", lambda: all(
+            writer.acknowledged() > count for writer, count in zip(writers, before)))
+        for writer in writers:
+            writer.end()
+        self.retired += writers + [more]
+
+    def away(self):
+        """Away for so long that it has to be filled by extents."""
+        member = self.source.choice(self.cluster.members)
+        member.down("--force")
+        self.retire(member)
+        self.cluster.wait_leader(self.cluster.running())
+        for _ in range(2):
+            self.much(2000)
+        member.up()
+        self.cluster.wait_leader()
+        self.start_writers()
+        wait_until("%s is filled" % member, lambda: not member.status().filling, 60)
+
+    def act(self, steps):
+        """In an order drawn by lot, but each of them before any comes again.
+
+        Of few steps those that come first here, for they matter most.
+        """
+        alone = len(self.cluster.members) == 1
+        kinds = [self.burst, self.reset, self.rest, self.restart, self.small] if alone \
+            else [self.overthrow, self.away, self.burst, self.reset, self.small,
+                  self.move, self.rest, self.restart, self.reset_all]
+        waiting = []
+        for _ in range(steps):
+            if not waiting:
+                waiting = kinds[:steps]
+                self.source.shuffle(waiting)
+            action = waiting.pop()
+            self.say(action.__name__)
+            action()
+            self.wait_for(15)
+
+    def end(self, result):
+        self.say("end")
+        self.cluster.wait_leader()
+        for writer in list(self.writers.values()):
+            writer.end()
+        self.cluster.wait_caught_up()
+        self.cluster.down_all()
+        if self.cluster.check_equal:
+            self.cluster.assert_equal()
+        with open(result + "/acks", "w") as acks:
+            for writer in list(self.writers.values()) + self.retired:
+                for line in writer.child.read():
+                    if not line.startswith("failed"):
+                        acks.write(line + "\n")
+
+
+def main():
+    seed, count, steps = (int(word) for word in sys.argv[1:])
+    result = os.environ["QBD_RESULT"]
+    source = random.Random(seed)
+    disks = [LoggedDisk(DISK_MIB, completion_ns=COMPLETION_NS) for _ in range(count)]
+    trace = Trace(disks)
+    facts = ["seed %d" % seed, "members %d" % count,
+             "blocks %d" % (DISK_MIB * 1048576 // BLOCK)]
+    facts += ["device %d %d %d" % (number, os.major(disk.number_logged),
+                                   os.minor(disk.number_logged))
+              for number, disk in enumerate(disks, 1)]
+    with Cluster(count, size="%dM" % DEVICE_MIB, log_size="8M", create=("--extent-size", EXTENT),
+                 up=("--memory", "16M"), start=False, disks=disks) as cluster:
+        facts.append("made %d" % time.monotonic_ns())
+        cluster.up()
+        cluster.wait_leader()
+        work = Run(cluster, source)
+        work.start_writers()
+        work.act(steps)
+        work.end(result)
+        cluster.check_equal = False
+        trace.end(result + "/trace")
+        for disk in disks:
+            disk.end_log("%s/member-%d.log" % (result, disks.index(disk) + 1))
+        with open(result + "/facts", "w") as file:
+            file.write("\n".join(facts) + "\n")
+    stuck = end_children()
+    if stuck:
+        sys.exit("left behind: " + ", ".join(stuck))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

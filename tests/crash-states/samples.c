@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Moments at which all members lose their power, for the module itself to bring up: an
+ * image of each disk, and what the device may hold when they are up again.
+ *
+ * That is what one of their logs says, whose owner can be elected: one that has all that
+ * was committed. Which one is for them to decide.
+ */
+#include <sys/stat.h>
+
+#include "crash.h"
+
+static void write_expectation(const char *path, const struct member *member,
+			      const struct outcome *outcome)
+{
+	u64 blocks = member->geometry.device_blocks;
+	u64 *hashes = calloc(blocks, sizeof(*hashes));
+	FILE *file = fopen(path, "w");
+
+	if (!hashes || !file)
+		stop("cannot create %s: %s", path, strerror(errno));
+	for (u64 block = 0; block < blocks; block++)
+		hashes[block] = history_hash(block, outcome->agreed);
+	for (u64 index = outcome->agreed + 1; index <= outcome->last; index++) {
+		const struct entry *entry = history_entry(index, outcome->chains[index]);
+
+		if (!entry)
+			stop("nobody wrote entry %llu, which member %u has", index,
+			     member->number);
+		history_replay(entry, hashes);
+	}
+	if (fwrite(hashes, sizeof(*hashes), blocks, file) != blocks || fclose(file))
+		stop("cannot write %s: %s", path, strerror(errno));
+	free(hashes);
+}
+
+static void write_member(const struct member *member, u64 line, u64 lot, u64 committed,
+			 const char *to, FILE *states)
+{
+	u32 point = point_at(member, line), variants;
+	struct choice choice = first_choice(member, point);
+	struct promise promise;
+	struct outcome outcome;
+	char path[1024];
+
+	variants = states_count(&choice);
+	states_advance(member, choice.at);
+	/* By lot, mostly: the others differ in little. Nothing rots here. */
+	do {
+		lot = mix(lot, 1);
+		choice.variant = lot & 1 ? lot % 10 : (lot >> 8) % variants;
+		disk_reset();
+		states_build(&choice);
+	} while (choice.spoiled);
+	history_promise(member, choice.at, &promise);
+	snprintf(path, sizeof(path), "%s/member-%u.img", to, member->number);
+	disk_write_image(path);
+	recover(member, &promise, &outcome);
+	if (outcome.error[0])
+		stop("state %u:%u:%u: %s", member->number, point, choice.variant,
+		     outcome.error);
+	snprintf(path, sizeof(path), "%s/expected-%u", to, member->number);
+	/* Filled, or without what was committed, it is not elected. */
+	if (!outcome.filling && outcome.agreed >= committed)
+		write_expectation(path, member, &outcome);
+	fprintf(states, "%u:%u:%u last %llu agreed %llu term %llu%s\n", member->number,
+		point, choice.variant, outcome.last, outcome.agreed, outcome.term,
+		outcome.filling ? " filling" : "");
+	disk_reset();
+}
+
+int write_samples(u32 count, const char *to)
+{
+	for (u32 i = 0; i < count; i++) {
+		u64 lot = mix(recording.seed, 0x5a5a + i);
+		u64 line = recording.made + lot % (recording.lines - recording.made);
+		char path[600], why[80];
+		u64 committed = history_committed(line, why, sizeof(why));
+		FILE *states;
+
+		snprintf(path, sizeof(path), "%s/%u", to, i + 1);
+		if (mkdir(path, 0777) && errno != EEXIST)
+			stop("cannot create %s: %s", path, strerror(errno));
+		snprintf(path, sizeof(path), "%s/%u/states", to, i + 1);
+		states = fopen(path, "w");
+		if (!states)
+			stop("cannot create %s: %s", path, strerror(errno));
+		fprintf(states, "line %llu committed %llu\n", line, committed);
+		snprintf(path, sizeof(path), "%s/%u", to, i + 1);
+		for (u32 number = 1; number <= recording.members; number++)
+			write_member(&recording.member[number], line, mix(lot, number),
+				     committed, path, states);
+		fclose(states);
+	}
+	return 0;
+}
+
+/* States for the tool to look at, and what recovery makes of them. */
+int write_dumps(u32 count, const char *to)
+{
+	char path[1024];
+	FILE *found;
+
+	snprintf(path, sizeof(path), "%s/found", to);
+	found = fopen(path, "w");
+	if (!found)
+		stop("cannot create %s: %s", path, strerror(errno));
+	for (u32 i = 0; i < count; i++) {
+		u64 lot = mix(recording.seed, 0xa5a5 + i);
+		const struct member *member =
+			&recording.member[1 + lot % recording.members];
+		u32 point = (lot >> 16) % member->point_count;
+		struct choice choice = first_choice(member, point);
+		struct promise promise;
+		struct outcome outcome;
+
+		choice.variant = mix(lot, 1) % states_count(&choice);
+		states_advance(member, choice.at);
+		states_build(&choice);
+		snprintf(path, sizeof(path), "%s/%u.img", to, i + 1);
+		disk_write_image(path);
+		history_promise(member, choice.at, &promise);
+		recover(member, &promise, &outcome);
+		fprintf(found, "%u:%u:%u %llu %llu %llu %u %d %d%s%s\n", member->number,
+			point, choice.variant, outcome.last, outcome.commit, outcome.term,
+			outcome.vote, outcome.filling, choice.spoiled,
+			outcome.error[0] ? " " : "", outcome.error);
+		disk_reset();
+	}
+	fclose(found);
+	return 0;
+}
+
+/* Does the device hold what the log of @number says? */
+static bool as_expected(const char *to, u32 number, const u64 *found, u64 blocks)
+{
+	u64 *hashes = calloc(blocks, sizeof(*hashes));
+	char path[600];
+	bool same = false;
+	FILE *file;
+
+	if (!hashes)
+		abort();
+	snprintf(path, sizeof(path), "%s/expected-%u", to, number);
+	file = fopen(path, "r");
+	if (file) {
+		same = fread(hashes, sizeof(*hashes), blocks, file) == blocks &&
+		       !memcmp(hashes, found, blocks * sizeof(*hashes));
+		fclose(file);
+	}
+	free(hashes);
+	return same;
+}
+
+int compare_sample(const char *to)
+{
+	u64 blocks = recording.member[1].geometry.device_blocks;
+	u64 *found = calloc(blocks, sizeof(*found));
+	u8 block[QBD_BLOCK_SIZE];
+	char path[600];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/content", to);
+	file = fopen(path, "r");
+	if (!found || !file)
+		stop("cannot open %s: %s", path, strerror(errno));
+	for (u64 i = 0; i < blocks; i++) {
+		if (fread(block, sizeof(block), 1, file) != 1)
+			stop("%s is too short", path);
+		found[i] = block_hash(block);
+	}
+	fclose(file);
+	for (u32 number = 1; number <= recording.members; number++) {
+		if (!as_expected(to, number, found, blocks))
+			continue;
+		printf("# the log of member %u went on\n", number);
+		return 0;
+	}
+	printf("# FAILED: the device holds what no log says of a member that has all that was committed\n");
+	return 1;
+}
