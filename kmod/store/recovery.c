@@ -41,7 +41,8 @@
  *   b > A      D >= b     DAMAGED: b was acknowledged. The log is kept up to b - 1,
  *                         nothing behind it is overwritten unless a leader sends
  *                         it anew, and the member may neither vote nor lead until
- *                         it has everything up to D again (accidents 27, 40, 41)
+ *                         it has everything up to D again, and up to the last
+ *                         record behind b (accidents 27, 40, 41)
  *   b > A      D < b      cannot be read, or a block behind it cannot: DAMAGED up
  *                         to b: a power cut leaves a block old, new or mixed, but
  *                         readable; the fault may hide an acknowledged record.
@@ -336,6 +337,7 @@ static void search_proof(struct qbd_scan *scan)
 	bool unreadable = bad_unreadable;
 	u64 bad = scan->bad_index;
 	u64 durable = scan->state->durable_index;
+	u64 behind = 0;
 	u64 position;
 
 	for (position = scan->next_position; position < ring_end(scan); position++) {
@@ -347,6 +349,8 @@ static void search_proof(struct qbd_scan *scan)
 		}
 		if (le64_to_cpu(scan->header.shared.index) <= bad)
 			continue;
+		if (le64_to_cpu(scan->header.shared.index) > behind)
+			behind = le64_to_cpu(scan->header.shared.index);
 		if (le64_to_cpu(local->durable_index) > durable)
 			durable = le64_to_cpu(local->durable_index);
 	}
@@ -365,7 +369,8 @@ static void search_proof(struct qbd_scan *scan)
 	}
 	if (durable >= bad) {
 		scan->verdict = QBD_LOG_DAMAGED;
-		scan->damaged_through = durable;
+		/* What is good behind it was perhaps acknowledged, and is cut off too. */
+		scan->damaged_through = durable > behind ? durable : behind;
 	}
 }
 

@@ -276,7 +276,7 @@ static void damaged_records(struct kunit *test)
 	store_rig_open(rig);
 	KUNIT_EXPECT_TRUE(test, rig->recovered.damaged);
 	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 6);
-	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 10);
+	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 11);
 	KUNIT_EXPECT_EQ(test, rig->recovered.commit_index, 4);
 	/* Half of them sent again: still damaged, whatever else is in the ring. */
 	store_rig_restore_commit(rig, 8, log);
@@ -285,7 +285,7 @@ static void damaged_records(struct kunit *test)
 	store_rig_open(rig);
 	KUNIT_EXPECT_TRUE(test, rig->recovered.damaged);
 	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 8);
-	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 10);
+	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 11);
 	store_rig_restore_commit(rig, 10, log);
 	store_rig_wait(rig, rig_all_durable);
 	append_writes(rig, 1, 1);
@@ -321,7 +321,7 @@ static void damaged_records_after_a_reset(struct kunit *test)
 	test_disk_settle(rig->disk, store_rig_log_block(rig) + position);
 	store_rig_open(rig);
 	KUNIT_EXPECT_TRUE(test, rig->recovered.damaged);
-	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 10);
+	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 11);
 	qbd_store_reset(rig->store, 8, entry->term, entry->chain,
 			&rig->recovered.base_membership);
 	store_rig_wait(rig, is_reset);
@@ -331,7 +331,7 @@ static void damaged_records_after_a_reset(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, rig->recovered.log_kept);
 	KUNIT_EXPECT_TRUE(test, rig->recovered.damaged);
 	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 8);
-	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 10);
+	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 11);
 	store_rig_destroy(rig);
 }
 
