@@ -30,14 +30,20 @@ struct flight {
 	u64 event;
 };
 
+struct place {
+	struct version *versions;	/* it is not there for good */
+	u32 dirty;			/* 1 + place in sim_disk.dirty; 0: not in it */
+	bool touched;			/* it is in the image */
+};
+
 struct sim_disk {
 	struct sim_host *host;
 	u8 *image;			/* what readers find */
-	struct version **versions;	/* of blocks that are not there for good */
-	u32 *dirty;			/* their numbers */
-	u32 *dirty_place;		/* 1 + place in @dirty; 0: not in it */
-	u32 dirty_count;
+	struct place *places;		/* of each block */
+	u32 *dirty;			/* blocks that are not there for good */
+	u32 dirty_count, dirty_room;
 	u64 blocks;
+	u64 rubbish;			/* all from here on, until it is written */
 	u64 ended;
 	struct list_head flights;
 	u64 stalled_until;
@@ -69,49 +75,77 @@ static void version_free(struct version *version)
 
 static u8 *block_of(struct sim_disk *disk, u64 block)
 {
-	return disk->image + block * QBD_BLOCK_SIZE;
+	u8 *at = disk->image + block * QBD_BLOCK_SIZE;
+
+	if (!disk->places[block].touched) {
+		disk->places[block].touched = true;
+		if (block >= disk->rubbish)
+			memset(at, 0xdb, QBD_BLOCK_SIZE);
+	}
+	return at;
 }
 
 static void settle(struct sim_disk *disk, u64 block)
 {
+	struct place *place = &disk->places[block];
 	struct version *version;
-	u32 place = disk->dirty_place[block];
+	u32 at = place->dirty;
 
-	if (!place)
+	if (!at)
 		return;
-	while ((version = disk->versions[block])) {
-		disk->versions[block] = version->next;
+	while ((version = place->versions)) {
+		place->versions = version->next;
 		version_free(version);
 	}
-	disk->dirty_place[block] = 0;
-	disk->dirty[place - 1] = disk->dirty[--disk->dirty_count];
-	if (place - 1 < disk->dirty_count)
-		disk->dirty_place[disk->dirty[place - 1]] = place;
+	place->dirty = 0;
+	disk->dirty[at - 1] = disk->dirty[--disk->dirty_count];
+	if (at - 1 < disk->dirty_count)
+		disk->places[disk->dirty[at - 1]].dirty = at;
 }
 
-void sim_disk_make(struct sim_host *host, u64 blocks)
+static void note_dirty(struct sim_disk *disk, u64 block)
+{
+	if (disk->dirty_count == disk->dirty_room) {
+		disk->dirty_room = disk->dirty_room ? 2 * disk->dirty_room : 4096;
+		disk->dirty = realloc(disk->dirty, disk->dirty_room * sizeof(*disk->dirty));
+		if (!disk->dirty)
+			abort();
+	}
+	disk->dirty[disk->dirty_count++] = block;
+	disk->places[block].dirty = disk->dirty_count;
+}
+
+/* Zeroes that take no memory until they are written. */
+static void *sparse(size_t bytes)
+{
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (memory == MAP_FAILED)
+		abort();
+	return memory;
+}
+
+void sim_disk_make(struct sim_host *host, u64 blocks, u64 rubbish)
 {
 	struct sim_disk *disk = &disks[host->number];
+	size_t image_bytes = (size_t)SIM_DISK_BLOCKS_MAX * QBD_BLOCK_SIZE;
+	size_t places_bytes = SIM_DISK_BLOCKS_MAX * sizeof(*disk->places);
 
 	if (!disk->image) {
-		disk->image = mmap(NULL, SIM_DISK_BLOCKS_MAX * QBD_BLOCK_SIZE,
-				   PROT_READ | PROT_WRITE,
-				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-		disk->versions = calloc(SIM_DISK_BLOCKS_MAX, sizeof(*disk->versions));
-		disk->dirty = calloc(SIM_DISK_BLOCKS_MAX, sizeof(*disk->dirty));
-		disk->dirty_place = calloc(SIM_DISK_BLOCKS_MAX, sizeof(*disk->dirty_place));
-		if (disk->image == MAP_FAILED || !disk->versions || !disk->dirty ||
-		    !disk->dirty_place)
-			abort();
+		disk->image = sparse(image_bytes);
+		disk->places = sparse(places_bytes);
 		INIT_LIST_HEAD(&disk->flights);
 	}
 	if (blocks > SIM_DISK_BLOCKS_MAX)
 		abort();
 	while (disk->dirty_count)
 		settle(disk, disk->dirty[0]);
-	madvise(disk->image, SIM_DISK_BLOCKS_MAX * QBD_BLOCK_SIZE, MADV_DONTNEED);
+	madvise(disk->image, image_bytes, MADV_DONTNEED);
+	madvise(disk->places, places_bytes, MADV_DONTNEED);
 	disk->host = host;
 	disk->blocks = blocks;
+	disk->rubbish = rubbish;
 	disk->ended = 0;
 	disk->stalled_until = 0;
 	disk->read_errors = 0;
@@ -127,6 +161,11 @@ u8 *sim_disk_block(struct sim_host *host, u64 block)
 
 	settle(disk, block);
 	return block_of(disk, block);
+}
+
+const u8 *sim_disk_look(const struct sim_host *host, u64 block)
+{
+	return block_of(&disks[host->number], block);
 }
 
 void sim_disk_stall(struct sim_host *host, u64 until)
@@ -179,6 +218,10 @@ static void read_data(struct sim_disk *disk, struct bio *bio)
 	u8 *from = block_of(disk, first_block(bio));
 	u64 left = bio->bi_iter.bi_size;
 
+	/* All of them are there, and side by side. */
+	for (u64 i = 1; i < block_count(bio); i++)
+		block_of(disk, first_block(bio) + i);
+
 	for (u32 i = 0; i < bio->bi_vcnt && left; i++) {
 		const struct bio_vec *bvec = &bio->bi_io_vec[i];
 		u64 bytes = min_t(u64, left, bvec->bv_len);
@@ -196,13 +239,12 @@ static void write_block(struct sim_disk *disk, u64 block, const u8 *data, bool f
 
 	if (for_good) {
 		settle(disk, block);
-	} else if (!disk->versions[block]) {
+	} else if (!disk->places[block].versions) {
 		version = version_alloc();
 		version->ended = 0;
 		memcpy(version->data, at, QBD_BLOCK_SIZE);
-		disk->versions[block] = version;
-		disk->dirty[disk->dirty_count++] = block;
-		disk->dirty_place[block] = disk->dirty_count;
+		disk->places[block].versions = version;
+		note_dirty(disk, block);
 	}
 	if (data)
 		memcpy(at, data, QBD_BLOCK_SIZE);
@@ -213,7 +255,7 @@ static void write_block(struct sim_disk *disk, u64 block, const u8 *data, bool f
 	version = version_alloc();
 	version->ended = disk->ended;
 	memcpy(version->data, at, QBD_BLOCK_SIZE);
-	for (last = &disk->versions[block]; *last; last = &(*last)->next)
+	for (last = &disk->places[block].versions; *last; last = &(*last)->next)
 		;
 	*last = version;
 }
@@ -234,12 +276,13 @@ static void flush(struct sim_disk *disk, u64 began)
 {
 	for (u32 i = disk->dirty_count; i-- > 0;) {
 		u32 block = disk->dirty[i];
-		struct version *version = disk->versions[block];
+		struct place *place = &disk->places[block];
+		struct version *version = place->versions;
 
 		while (version->next && version->next->ended <= began) {
-			disk->versions[block] = version->next;
+			place->versions = version->next;
 			version_free(version);
-			version = disk->versions[block];
+			version = place->versions;
 		}
 		if (!version->next)
 			settle(disk, block);
@@ -267,7 +310,7 @@ static void tear(u8 *to, const u8 *from)
 
 static void forget(struct sim_disk *disk, u64 block)
 {
-	struct version *version = disk->versions[block];
+	struct version *version = disk->places[block].versions;
 	u8 *at = block_of(disk, block);
 
 	memcpy(at, version->data, QBD_BLOCK_SIZE);

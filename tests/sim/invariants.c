@@ -8,7 +8,8 @@
  *   leader completeness   who begins to lead has everything that is committed
  *   commit                never goes back on a host that is up
  *   durable is durable    what a host had said to be durable it has when it is back
- *   applied state         in the end all replicas hold what the history says
+ *   one state             a member that is whole holds what the history says at its
+ *                         commit index, at any time; in the end all do
  *
  * What readers saw is client.c's business.
  */
@@ -19,8 +20,14 @@
 
 static u32 *chains;		/* of committed entries, by index */
 static u8 *leaders;		/* of terms */
-static u64 *model;		/* what each block holds by the history */
-static u32 *model_index;	/* and the entry that brought it */
+/* What each block that is used held, by the history; the oldest first. */
+static struct model {
+	struct {
+		u64 index;
+		u64 value;
+	} *changes;
+	u32 count, room;
+} model[SIM_USED_BLOCKS];
 static u64 committed;
 static u64 committed_in;	/* term of who committed the last one first */
 static u64 terms;
@@ -30,15 +37,13 @@ void sim_invariants_begin(void)
 	if (!chains) {
 		chains = calloc(ENTRIES_MAX, sizeof(*chains));
 		leaders = calloc(TERMS_MAX, sizeof(*leaders));
-		model = calloc(sim_device_blocks, sizeof(*model));
-		model_index = calloc(sim_device_blocks, sizeof(*model_index));
-		if (!chains || !leaders || !model || !model_index)
+		if (!chains || !leaders)
 			abort();
 	}
 	memset(chains, 0, (committed + 1) * sizeof(*chains));
 	memset(leaders, 0, (terms + 1) * sizeof(*leaders));
-	memset(model, 0, sim_device_blocks * sizeof(*model));
-	memset(model_index, 0, sim_device_blocks * sizeof(*model_index));
+	for (u32 i = 0; i < SIM_USED_BLOCKS; i++)
+		model[i].count = 0;
 	committed = 0;
 	committed_in = 0;
 	terms = 0;
@@ -57,6 +62,8 @@ void sim_invariants_host_up(struct sim_host *host,
 	host->role = QBD_ROLE_FOLLOWER;
 	host->commit = 0;
 	host->checked = 0;
+	host->whole = false;
+	host->fill_step = QBD_FILL_NONE;
 	sim_trace("recovered: log %llu to %llu, committed %llu, durable before %llu%s%s%s",
 		  recovered->base_index + 1, recovered->last_index, recovered->commit_index,
 		  host->durable, recovered->damaged ? ", damaged" : "",
@@ -99,6 +106,8 @@ void sim_invariants_power_cut(struct sim_host *host)
 {
 	struct qbd_replica *replica = sim_replica(host);
 
+	host->data_through = committed;
+
 	/* While it comes up nothing new is promised. */
 	if (!replica || replica->phase == QBD_PHASE_STARTING)
 		return;
@@ -136,6 +145,83 @@ static void check_leader(struct sim_host *host, const struct qbd_replica *replic
 			 host->number, committed);
 }
 
+/* ---- what the history says ---------------------------------------------- */
+
+static void model_change(struct model *block, u64 index, u64 value)
+{
+	if (block->count == block->room) {
+		block->room = block->room ? 2 * block->room : 16;
+		block->changes = realloc(block->changes,
+					 block->room * sizeof(*block->changes));
+		if (!block->changes)
+			abort();
+	}
+	block->changes[block->count].index = index;
+	block->changes[block->count++].value = value;
+}
+
+static u64 model_at(u32 number, u64 index)
+{
+	const struct model *block = &model[number];
+
+	for (u32 i = block->count; i-- > 0;)
+		if (block->changes[i].index <= index)
+			return block->changes[i].value;
+	return 0;
+}
+
+/* What the store would give to a reader, at its commit index. */
+static bool value_held(struct sim_host *host, struct qbd_store *store, u64 block,
+		       u64 *value)
+{
+	const struct qbd_overlay_node *node;
+	u64 last;
+
+	*value = 0;
+	node = qbd_overlay_pick(&store->overlay, block, block, &last);
+	if (node && node->zero)
+		return true;
+	if (node)
+		return sim_value_of(page_address(node->record->pages[node->data_block + block -
+								     node->start]), value);
+	if (!qbd_extent_written(store, qbd_extent_of(store, block)))
+		return true;
+	return sim_value_of(sim_disk_look(host, store->geometry.data_block + block), value);
+}
+
+static void check_block(struct sim_host *host, struct qbd_store *store, u32 number)
+{
+	u64 block = sim_place(number), commit = store->log.commit_index;
+	u64 value, due = model_at(number, commit);
+	bool good = value_held(host, store, block, &value);
+
+	sim_counts.views++;
+	if (!good || value != due)
+		sim_fail("host %u, at entry %llu: block %llu holds %#llx%s (extent changed at %llu), the history says %#llx",
+			 host->number, commit, block, value, good ? "" : " and more",
+			 store->extents.changed[qbd_extent_of(store, block)], due);
+}
+
+/*
+ * The data of a member that is whole, log and all, is what the history says at its commit
+ * index - once that is where it was when the power went, for of what was applied since
+ * the last checkpoint any part may be there already. All of it is looked at when it becomes whole, else a block now and then.
+ */
+static void check_data(struct sim_host *host, const struct qbd_replica *replica)
+{
+	struct qbd_store *store = replica->store;
+	bool whole = replica->phase == QBD_PHASE_RUNNING && !store->failed &&
+		     !store->fill.active && !store->fill.resetting && !replica->is_new &&
+		     !host->disk_erred && store->log.commit_index >= host->data_through;
+
+	if (whole && !host->whole)
+		for (u32 number = 0; number < SIM_USED_BLOCKS && !world.error; number++)
+			check_block(host, store, number);
+	else if (whole && world.steps % 8 == 0)
+		check_block(host, store, (world.steps * 0x9e3779b97f4a7c15ull) >> 54);
+	host->whole = whole;
+}
+
 /* The first who commits an entry has it in memory: the history goes on. */
 static void apply_to_model(const struct qbd_record *record)
 {
@@ -146,6 +232,8 @@ static void apply_to_model(const struct qbd_record *record)
 		u64 block = le64_to_cpu(operation->block);
 		u32 count = le32_to_cpu(operation->count);
 
+		u32 number = block / sim_stride * SIM_STRIPE + block % sim_stride;
+
 		for (u32 k = 0; k < count; k++) {
 			u64 value = 0;
 
@@ -153,8 +241,7 @@ static void apply_to_model(const struct qbd_record *record)
 			    !sim_value_of(page_address(record->pages[data++]), &value))
 				sim_fail("entry %llu holds data that nobody wrote",
 					 record->index);
-			model[block + k] = value;
-			model_index[block + k] = record->index;
+			model_change(&model[number + k], record->index, value);
 		}
 	}
 }
@@ -219,6 +306,19 @@ static void check_commit(struct sim_host *host, const struct qbd_replica *replic
 	host->checked = max(host->checked, commit);
 }
 
+static void count_filling(struct sim_host *host, const struct qbd_replica *replica)
+{
+	u32 step = replica->fill.step;
+
+	if (step == QBD_FILL_RESETTING && host->fill_step != step)
+		sim_counts.resets++;
+	if (step == QBD_FILL_ABORTING && host->fill_step != step)
+		sim_counts.rounds_cut++;
+	if (step == QBD_FILL_NONE && host->fill_step == QBD_FILL_FINISHING)
+		sim_counts.filled++;
+	host->fill_step = step;
+}
+
 void sim_invariants_check(struct sim_host *host)
 {
 	struct qbd_replica *replica = sim_replica(host);
@@ -235,9 +335,11 @@ void sim_invariants_check(struct sim_host *host)
 		check_commit(host, replica);
 	if (replica->core->role == QBD_ROLE_LEADER)
 		check_leader(host, replica);
+	check_data(host, replica);
 	host->role = replica->core->role;
 	host->term = replica->core->term;
 	host->failed = replica->core->failed;
+	count_filling(host, replica);
 	host->unsound = host->failed || replica->damaged || replica->is_new ||
 			qbd_replica_filling(replica);
 }
@@ -259,35 +361,15 @@ bool sim_invariants_settled(void)
 	return true;
 }
 
-static u64 value_on_disk(struct sim_host *host, const struct qbd_store *store, u64 block)
-{
-	u64 value;
-
-	if (!qbd_extent_written(store, qbd_extent_of(store, block)))
-		return 0;
-	if (!sim_value_of(sim_disk_block(host, store->geometry.data_block + block), &value))
-		sim_fail("host %u: block %llu is torn in the end", host->number, block);
-	return value;
-}
-
 void sim_invariants_replicas(void)
 {
 	for (u32 number = 1; number <= world.count; number++) {
 		struct sim_host *host = &world.hosts[number];
-		const struct qbd_store *store = sim_replica(host)->store;
-
-		for (u64 block = 0; block < sim_device_blocks && !world.error; block++) {
-			u64 value = value_on_disk(host, store, block);
-
-			if (value != model[block])
-				sim_fail("host %u: block %llu holds %#llx (extent changed at %llu), the history says %#llx since entry %u",
-					 number, block, value,
-					 store->extents.changed[qbd_extent_of(store, block)],
-					 model[block], model_index[block]);
-		}
+		for (u32 block = 0; block < SIM_USED_BLOCKS && !world.error; block++)
+			check_block(host, sim_replica(host)->store, block);
 	}
-	for (u64 block = 0; block < sim_device_blocks; block++)
-		if (!sim_client_may_hold(block, model[block]))
+	for (u32 number = 0; number < SIM_USED_BLOCKS; number++)
+		if (!sim_client_may_hold(number, model_at(number, committed)))
 			sim_fail("block %llu holds %#llx in the end, which is lost data or old",
-				 block, model[block]);
+				 sim_place(number), model_at(number, committed));
 }

@@ -66,7 +66,10 @@ struct sim_host {
 	u64 commit;
 	u64 checked;			/* entries up to it were compared */
 	u64 durable;			/* when its power went */
+	u64 data_through;		/* its data may hold entries up to it, since then */
 	bool was_filling;		/* likewise */
+	u32 fill_step;			/* likewise, enum qbd_fill_step */
+	bool whole;			/* its data is what the history says */
 	bool disk_erred;		/* it failed a read or a write, ever */
 	bool spoiled;			/* its disk was, or was made anew, since */
 	bool unsound;			/* no full member: new, filling, damaged, failed */
@@ -91,6 +94,7 @@ struct sim_world {
 	struct sim_weather weather;
 	u32 worst_disk;		/* host whose disk rots, fails writes, and reads when it comes up */
 	bool errors;		/* a disk failed a read or a write in this run */
+	bool filling;		/* members stay away until the log has passed them by */
 	bool quiet;		/* no faults but the one that main.c makes */
 	bool healing;
 	bool trace;
@@ -118,6 +122,12 @@ void sim_pass_time(void);
 /* After each event of a host that is up; set by main. */
 void sim_after_event(struct sim_host *host);
 
+/* What happened so far, in all runs: how much of it is tried? */
+extern struct sim_counts {
+	u64 power_cuts, elections, resets, filled, fills_disturbed, rounds_cut;
+	u64 damaged, tables_lost, rotten, unreadable, views;
+} sim_counts;
+
 void sim_world_begin(u64 seed);
 void sim_world_end(void);
 /* The first one counts. */
@@ -139,13 +149,16 @@ void sim_memory_drop(struct sim_host *host);
 
 struct sim_disk;
 
-#define SIM_DISK_BLOCKS_MAX	4096u
+#define SIM_DISK_BLOCKS_MAX	(1u << 20)
 
-void sim_disk_make(struct sim_host *host, u64 blocks);
+/* Rubbish from @rubbish on, which is the data area: nobody may see it. */
+void sim_disk_make(struct sim_host *host, u64 blocks, u64 rubbish);
 void sim_disk_submit(struct bio *bio);
 void sim_disk_power_cut(struct sim_host *host);
 /* What a reader finds there now. Written by the caller: durable at once. */
 u8 *sim_disk_block(struct sim_host *host, u64 block);
+/* Likewise, to be looked at only. */
+const u8 *sim_disk_look(const struct sim_host *host, u64 block);
 void sim_disk_stall(struct sim_host *host, u64 until);
 /* Of 1024 of reads and writes from now on. */
 void sim_disk_errors(struct sim_host *host, u32 reads, u32 writes);
@@ -175,7 +188,7 @@ bool sim_client_probe(void);
 bool sim_client_idle(void);
 u64 sim_client_operations(void);
 /* Could a reader find that there? */
-bool sim_client_may_hold(u64 block, u64 value);
+bool sim_client_may_hold(u32 number, u64 value);
 
 /* ---- module.c ----------------------------------------------------------- */
 
@@ -191,8 +204,19 @@ void sim_member_vanish(struct sim_host *host);
 /* Somebody there asks for leadership to be moved to anybody. */
 void sim_member_move_leader(struct sim_host *host);
 
+/*
+ * The blocks that are used: stripes of SIM_STRIPE, each written by one host. They lie side
+ * by side, or far apart, so that each has its own block of the extent table.
+ */
+#define SIM_STRIPE	32u
+#define SIM_USED_BLOCKS	1024u
+
 extern u64 sim_device_blocks;
+extern u64 sim_table_blocks;
+extern u64 sim_stride;		/* from stripe to stripe */
 extern const u8 sim_uuid[QBD_UUID_SIZE];
+/* Its place on the device. */
+u64 sim_place(u32 number);
 
 /* ---- invariants.c ------------------------------------------------------- */
 

@@ -5,6 +5,7 @@
 #include "sim.h"
 
 struct sim_world world;
+struct sim_counts sim_counts;
 struct sim_host *sim_host;
 
 /* ---- random numbers ----------------------------------------------------- */
