@@ -34,11 +34,13 @@ struct place {
 	struct version *versions;	/* it is not there for good */
 	u32 dirty;			/* 1 + place in sim_disk.dirty; 0: not in it */
 	bool touched;			/* it is in the image */
+	bool unreadable;		/* until it is written */
 };
 
 struct sim_disk {
 	struct sim_host *host;
 	u8 *image;			/* what readers find */
+	u8 *before;			/* what was there before, below @rubbish */
 	struct place *places;		/* of each block */
 	u32 *dirty;			/* blocks that are not there for good */
 	u32 dirty_count, dirty_room;
@@ -134,6 +136,7 @@ void sim_disk_make(struct sim_host *host, u64 blocks, u64 rubbish)
 
 	if (!disk->image) {
 		disk->image = sparse(image_bytes);
+		disk->before = sparse(image_bytes);
 		disk->places = sparse(places_bytes);
 		INIT_LIST_HEAD(&disk->flights);
 	}
@@ -142,6 +145,7 @@ void sim_disk_make(struct sim_host *host, u64 blocks, u64 rubbish)
 	while (disk->dirty_count)
 		settle(disk, disk->dirty[0]);
 	madvise(disk->image, image_bytes, MADV_DONTNEED);
+	madvise(disk->before, image_bytes, MADV_DONTNEED);
 	madvise(disk->places, places_bytes, MADV_DONTNEED);
 	disk->host = host;
 	disk->blocks = blocks;
@@ -237,6 +241,9 @@ static void write_block(struct sim_disk *disk, u64 block, const u8 *data, bool f
 	struct version *version, **last;
 	u8 *at = block_of(disk, block);
 
+	disk->places[block].unreadable = false;
+	if (world.rots && block < disk->rubbish)
+		memcpy(disk->before + block * QBD_BLOCK_SIZE, at, QBD_BLOCK_SIZE);
 	if (for_good) {
 		settle(disk, block);
 	} else if (!disk->places[block].versions) {
@@ -330,6 +337,14 @@ static void lose_some(struct sim_disk *disk)
 			forget(disk, disk->dirty[i]);
 }
 
+static bool unreadable(const struct sim_disk *disk, const struct bio *bio)
+{
+	for (u64 i = 0; world.rots && i < block_count(bio); i++)
+		if (disk->places[first_block(bio) + i].unreadable)
+			return true;
+	return false;
+}
+
 static void complete_flight(void *object, u64 argument)
 {
 	struct flight *flight = object;
@@ -361,8 +376,8 @@ static void complete_flight(void *object, u64 argument)
 				flush(disk, began);
 			write_data(disk, bio);
 		}
-	} else if (sim_chance(disk->read_errors) &&
-		   (disk->host->replica || disk->host->number == world.worst_disk)) {
+	} else if (unreadable(disk, bio) || (sim_chance(disk->read_errors) &&
+		   (disk->host->replica || disk->host->number == world.worst_disk))) {
 		bio->bi_status = BLK_STS_IOERR;
 	} else {
 		read_data(disk, bio);
@@ -456,16 +471,38 @@ void sim_disk_power_cut(struct sim_host *host)
 	disk->stalled_until = 0;
 }
 
-void sim_disk_rot(struct sim_host *host, u64 block)
+void sim_disk_rot(struct sim_host *host, u64 block, enum sim_rot rot)
 {
+	struct sim_disk *disk = &disks[host->number];
 	u8 *at = sim_disk_block(host, block);
+	u64 other = sim_below(disk->rubbish);
 
-	if (sim_chance(512))
+	switch (rot) {
+	case SIM_ROT_BIT:
 		at[sim_below(QBD_BLOCK_SIZE)] ^= 1 << sim_below(8);
-	else if (sim_chance(512))
+		break;
+	case SIM_ROT_SECTOR:
 		memset(at + sim_below(SECTORS) * SECTOR_BYTES, 0, SECTOR_BYTES);
-	else
-		/* One that was meant for another place. */
-		memcpy(at, sim_disk_block(host, sim_below(disks[host->number].blocks)),
-		       QBD_BLOCK_SIZE);
+		break;
+	case SIM_ROT_MISDIRECTED:
+		if (other != block)
+			memcpy(at, sim_disk_block(host, other), QBD_BLOCK_SIZE);
+		break;
+	case SIM_ROT_STALE:
+		memcpy(at, disk->before + block * QBD_BLOCK_SIZE, QBD_BLOCK_SIZE);
+		break;
+	default:
+		disk->places[block].unreadable = true;
+		sim_counts.unreadable++;
+		break;
+	}
+}
+
+/* What cannot be read can be, after all: by another path, or another try. */
+void sim_disk_readable(struct sim_host *host)
+{
+	struct sim_disk *disk = &disks[host->number];
+
+	for (u64 block = 0; world.rots && block < disk->blocks; block++)
+		disk->places[block].unreadable = false;
 }

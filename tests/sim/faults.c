@@ -38,7 +38,46 @@ enum fault {
 	FAULT_LEADER_POWER_CUT,
 	FAULT_LEADER_ISOLATE,
 	FAULT_SPLIT,
+	FAULT_BULK_STALL,
+	FAULT_AMBUSH,
+	FAULT_AWAY,
 	FAULT_END
+};
+
+/* An ambush: what is waited for at some host, and what happens to it then. */
+enum moment {
+	MOMENT_CHECKPOINT,	/* it is at a certain step of one */
+	MOMENT_TRUNCATED,	/* that its log was cut is not on its disk yet */
+	MOMENT_STATE,		/* its state block is in one slot only */
+	MOMENT_APPEND,		/* records are on their way to its disk */
+	MOMENT_FILLING,		/* it is being filled: at a certain step, or any */
+	MOMENT_END
+};
+
+enum deed {
+	DEED_POWER_CUT,
+	DEED_ROT,
+	DEED_TABLE_ROT,
+	DEED_OUTAGE,
+	DEED_LEADER_POWER_CUT,
+	DEED_RESET,
+	DEED_ISOLATE,
+	DEED_LEADER_ISOLATE,
+	DEED_STALL,
+	DEED_LEADER_STALL,
+	DEED_PAUSE,
+	DEED_MOVE,
+	DEED_END
+};
+
+struct ambush {
+	bool laid;
+	enum moment moment;
+	u32 host;
+	u32 step;		/* of the checkpoint or the filling; 0: any */
+	u32 wait;		/* so many steps of the moment pass first */
+	enum deed deed;
+	u64 random;		/* of the deed */
 };
 
 static struct {
@@ -49,6 +88,10 @@ static struct {
 	u32 number;		/* of it */
 	u64 healed_at;
 	u64 random;		/* of the fault being made */
+	struct ambush ambush;
+	u32 away;		/* host that is off until the log has passed it by */
+	u64 away_last;		/* entry that it had */
+	u64 away_until;		/* step at which it comes back in any case */
 } faults;
 
 u8 sim_left_out[SIM_FAULTS_MAX];
@@ -96,6 +139,14 @@ void sim_faults_begin(void)
 		faults.rate = 10 + sim_below(40);
 	}
 	faults.work_of_1024 = 1 + sim_below(sim_chance(512) ? 60 : 400);
+	world.filling = world.count >= 3 && !world.quiet && sim_chance(350);
+	if (world.filling) {
+		faults.rate = 150 + sim_below(600);
+		faults.work_of_1024 = 150 + sim_below(350);
+	}
+	world.rots = faults.enabled & 1u << FAULT_ROT;
+	faults.ambush.laid = false;
+	faults.away = 0;
 	faults.next = 200 + sim_below(4 * faults.rate);
 	faults.number = 0;
 	for (u32 number = 1; number <= world.count; number++) {
@@ -148,54 +199,135 @@ static void new_disk(struct sim_host *host)
 	sim_member_format(host);
 	host->durable = 0;
 	host->spoiled = true;
+	host->rotten = false;
 	host->unsound = true;
 	host->failed = false;
+	host->told_term = 0;
+	host->vote_term = 0;
+	host->vote = 0;
 	sim_member_power_on(host);
 }
 
-/* A block of the kinds that have checksums; of those that are there twice, one. */
-static u64 block_to_rot(u32 slot, const struct qbd_log *log)
-{
-	u64 used = log->next_position - log->first_position;
+/* ---- rot ---------------------------------------------------------------- */
 
-	switch (below(6)) {
+/* Where things are on a disk when its power goes. */
+struct survey {
+	u64 last_block;
+	u32 slot;		/* of the state block, the one that may rot */
+	u64 log_block, first, applied, known, next;	/* ring positions */
+	u64 data_block, data_blocks;
+	bool table;		/* rather there */
+};
+
+static struct survey survey_of(const struct qbd_store *store)
+{
+	const struct qbd_state *state = &store->state.disk;
+	struct survey survey = {
+		.last_block = store->geometry.backing_blocks - 1,
+		.slot = below(QBD_STATE_SLOTS),
+		.log_block = store->geometry.log_block,
+		.first = store->log.first_position,
+		.applied = store->log.first_position,
+		.next = store->log.next_position,
+		.data_block = store->geometry.data_block,
+		.data_blocks = store->geometry.device_blocks,
+	};
+
+	if (state->applied_index >= store->log.first_index)
+		survey.applied = state->applied_position;
+	/*
+	 * What the state block knows to be durable it misses. Of later records, which may
+	 * have been acknowledged, nothing tells them from those that were cut off.
+	 */
+	survey.known = survey.applied;
+	if (state->durable_index >= store->log.first_index &&
+	    state->durable_index > state->applied_index)
+		survey.known = qbd_log_position(store, min(state->durable_index,
+							   store->log.durable_index) + 1);
+	return survey;
+}
+
+static u64 log_block_to_rot(const struct survey *survey)
+{
+	u64 position = survey->next + below(QBD_LOG_BLOCKS_MIN -
+					    (survey->next - survey->first));
+
+	/* Acknowledged and not applied: rather its last records. */
+	if (survey->known > survey->applied && below(4)) {
+		u64 count = survey->known - survey->applied;
+
+		if (below(2))
+			count = min(count, 40ull);
+		position = survey->known - 1 - below(count);
+	} else if (survey->next >= survey->first + QBD_LOG_BLOCKS_MIN) {
+		position = survey->first;
+	}
+	return survey->log_block + position % QBD_LOG_BLOCKS_MIN;
+}
+
+/* A block of the kinds that have checksums; of those that are there twice, one. */
+static void rot_block(struct sim_host *host, const struct survey *survey)
+{
+	enum sim_rot rot = below(SIM_ROT_END), fresh = below(SIM_ROT_STALE);
+	u64 table = sim_place(below(SIM_USED_BLOCKS)) /
+		    (QBD_EXTENTS_PER_BLOCK << (QBD_EXTENT_SHIFT_MIN - QBD_BLOCK_SHIFT));
+
+	/* Of the table an old block is as good as the newest one: nobody can tell. */
+	if (rot == SIM_ROT_STALE && survey->table)
+		rot = fresh;
+	switch (survey->table ? 2 + below(2) : below(10)) {
 	case 0:
-		return 0;
+		sim_disk_rot(host, below(2) ? 0 : survey->last_block, rot);
+		break;
 	case 1:
-		return QBD_STATE_SLOT_BLOCK(slot);
+		sim_disk_rot(host, QBD_STATE_SLOT_BLOCK(survey->slot), rot);
+		break;
 	case 2:
-		return QBD_EXTENT_TABLE_BLOCK;
+		sim_disk_rot(host, QBD_EXTENT_TABLE_BLOCK + table,
+			     rot == SIM_ROT_STALE ? fresh : rot);
+		break;
+	case 3:
+		sim_disk_rot(host, QBD_EXTENT_JOURNAL_BLOCK + table %
+			     QBD_EXTENT_JOURNAL_BLOCKS, rot == SIM_ROT_STALE ? fresh : rot);
+		break;
+	case 4:
+		/* Data has no checksums. */
+		sim_disk_rot(host, survey->data_block + sim_place(below(SIM_USED_BLOCKS)),
+			     SIM_ROT_UNREADABLE);
+		break;
 	default:
-		/* Rather where something is. */
-		if (used && below(4))
-			return 512 + (log->first_position + below(used)) %
-				     QBD_LOG_BLOCKS_MIN;
-		return 512 + below(QBD_LOG_BLOCKS_MIN);
+		sim_disk_rot(host, log_block_to_rot(survey), rot);
+		break;
 	}
 }
 
-static void rot(struct sim_host *host)
+static void rot(struct sim_host *host, bool table)
 {
-	u32 count = 1 + below(8), slot = below(QBD_STATE_SLOTS);
 	const struct qbd_replica *replica = sim_replica(host);
-	struct qbd_log log;
+	struct survey survey;
+	u32 count = 1 + below(table ? 2 : 8);
 
 	/* Both slots of the state block say the same: losing either loses nothing. */
 	if (!others_whole(host) || host->unsound || !term_is_led(host) || !replica ||
-	    !replica->store->state.mirrored || replica->store->state.writing ||
+	    replica->phase != QBD_PHASE_RUNNING || !world.rots || (!table &&
+	    (!replica->store->state.mirrored || replica->store->state.writing)) ||
 	    (world.worst_disk && world.worst_disk != host->number))
 		return;
 	/* One good copy of everything survives, also for who is made anew later. */
 	world.worst_disk = host->number;
-	log = replica->store->log;
+	survey = survey_of(replica->store);
+	survey.table = table;
 	sim_member_power_cut(host);
 	sim_trace("rot: host %u", host->number);
 	while (count--)
-		sim_disk_rot(host, block_to_rot(slot, &log));
-	host->spoiled = true;
+		rot_block(host, &survey);
+	sim_counts.rotten++;
+	host->rotten = true;
 	host->unsound = true;
 	sim_member_power_on(host);
 }
+
+/* ---- the network -------------------------------------------------------- */
 
 static void ring(void)
 {
@@ -262,6 +394,163 @@ static void isolate_leader(struct sim_host *leader)
 		sim_disk_stall(leader, world.now + below(1500) * SIM_MS);
 }
 
+/* ---- ambushes ----------------------------------------------------------- */
+
+static bool is_moment(const struct ambush *ambush, const struct sim_host *host)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+	const struct qbd_store *store;
+
+	if (!replica || replica->phase != QBD_PHASE_RUNNING)
+		return false;
+	store = replica->store;
+	switch (ambush->moment) {
+	case MOMENT_CHECKPOINT:
+		return store->checkpoint.step && (!ambush->step ||
+						  store->checkpoint.step == ambush->step);
+	case MOMENT_TRUNCATED:
+		return store->log.barrier;
+	case MOMENT_STATE:
+		return !store->state.mirrored;
+	case MOMENT_APPEND:
+		return store->log.durable_index < store->log.submitted_index;
+	case MOMENT_FILLING:
+		return replica->fill.step && (!ambush->step ||
+					      replica->fill.step == ambush->step);
+	default:
+		return false;
+	}
+}
+
+static void lay_ambush(u32 host)
+{
+	struct ambush *ambush = &faults.ambush;
+
+	*ambush = (struct ambush){
+		.laid = true,
+		.host = host,
+		.moment = world.filling && below(2) ? MOMENT_FILLING : below(MOMENT_END),
+		.deed = below(DEED_END),
+		.random = faults.random,
+	};
+	if (ambush->moment == MOMENT_CHECKPOINT) {
+		ambush->step = below(QBD_CHECKPOINT_STATE + 1);
+		ambush->wait = below(4);
+		/* Power that goes is what checkpoints are made for. */
+		if (below(2))
+			ambush->deed = below(2) ? DEED_TABLE_ROT : DEED_POWER_CUT;
+	} else if (ambush->moment == MOMENT_FILLING) {
+		/* Whoever it is. */
+		ambush->host = 0;
+		ambush->step = below(2) ? below(QBD_FILL_ABORTING + 1) : 0;
+		ambush->wait = below(ambush->step ? 8 : 600);
+	} else {
+		ambush->wait = below(8);
+	}
+}
+
+static void do_deed(enum deed deed, struct sim_host *host)
+{
+	struct sim_host *leader = some_leader();
+
+	switch (deed) {
+	case DEED_POWER_CUT:
+		power_cut(host);
+		break;
+	case DEED_ROT:
+		rot(host, false);
+		break;
+	case DEED_TABLE_ROT:
+		rot(host, true);
+		break;
+	case DEED_OUTAGE:
+		sim_faults_outage();
+		break;
+	case DEED_LEADER_POWER_CUT:
+		if (leader)
+			power_cut(leader);
+		break;
+	case DEED_RESET:
+		if (leader)
+			sim_network_reset(host->number, leader->number);
+		break;
+	case DEED_ISOLATE:
+		isolate(host->number);
+		break;
+	case DEED_LEADER_ISOLATE:
+		isolate_leader(leader);
+		break;
+	case DEED_STALL:
+		sim_disk_stall(host, world.now + below(1500) * SIM_MS);
+		break;
+	case DEED_LEADER_STALL:
+		if (leader)
+			sim_disk_stall(leader, world.now + below(1500) * SIM_MS);
+		break;
+	case DEED_PAUSE:
+		host->paused_until = world.now + below(1000) * SIM_MS;
+		break;
+	case DEED_MOVE:
+		sim_member_move_leader(host);
+		break;
+	default:
+		break;
+	}
+}
+
+static void watch_ambush(void)
+{
+	struct ambush *ambush = &faults.ambush;
+
+	for (u32 number = 1; number <= world.count; number++) {
+		struct sim_host *host = &world.hosts[number];
+
+		if ((ambush->host && ambush->host != number) || !host->powered ||
+		    !is_moment(ambush, host))
+			continue;
+		if (ambush->wait--)
+			return;
+		ambush->laid = false;
+		sim_trace("ambush %u at moment %u.%u: host %u", ambush->deed,
+			  ambush->moment, ambush->step, number);
+		sim_counts.fills_disturbed += ambush->moment == MOMENT_FILLING;
+		faults.random = ambush->random;
+		do_deed(ambush->deed, host);
+		return;
+	}
+}
+
+/* ---- away for long ------------------------------------------------------ */
+
+static void send_away(struct sim_host *host)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+
+	if (faults.away || !replica || replica->phase != QBD_PHASE_RUNNING)
+		return;
+	faults.away = host->number;
+	faults.away_last = qbd_store_last_index(replica->store);
+	faults.away_until = world.steps + 6000;
+	sim_member_power_cut(host);
+}
+
+static void watch_away(void)
+{
+	struct sim_host *host = &world.hosts[faults.away];
+	bool passed = false;
+
+	for (u32 number = 1; number <= world.count; number++) {
+		const struct qbd_replica *replica = sim_replica(&world.hosts[number]);
+
+		passed |= replica && replica->core->role == QBD_ROLE_LEADER &&
+			  qbd_store_first_index(replica->store) > faults.away_last + 1;
+	}
+	if (!passed && world.steps < faults.away_until)
+		return;
+	faults.away = 0;
+	sim_member_power_on(host);
+}
+
 static void inject(enum fault fault, u32 a, u32 b)
 {
 	struct sim_host *host = &world.hosts[a];
@@ -271,7 +560,8 @@ static void inject(enum fault fault, u32 a, u32 b)
 		power_cut(host);
 		break;
 	case FAULT_POWER_ON:
-		sim_member_power_on(host);
+		if (faults.away != a)
+			sim_member_power_on(host);
 		break;
 	case FAULT_DOWN:
 		sim_member_down(host);
@@ -325,7 +615,7 @@ static void inject(enum fault fault, u32 a, u32 b)
 		sim_disk_errors(host, 0, below(200));
 		break;
 	case FAULT_ROT:
-		rot(host);
+		rot(host, false);
 		break;
 	case FAULT_NEW_DISK:
 		new_disk(host);
@@ -342,6 +632,15 @@ static void inject(enum fault fault, u32 a, u32 b)
 		break;
 	case FAULT_SPLIT:
 		split();
+		break;
+	case FAULT_BULK_STALL:
+		sim_network_bulk_stall(a, b, world.now + below(900) * SIM_MS);
+		break;
+	case FAULT_AMBUSH:
+		lay_ambush(a);
+		break;
+	case FAULT_AWAY:
+		send_away(host);
 		break;
 	default:
 		break;
@@ -360,6 +659,8 @@ static const char * const fault_names[] = {
 	[FAULT_WHOLE_OUTAGE] = "power cut of all",
 	[FAULT_LEADER_POWER_CUT] = "power cut of a leader",
 	[FAULT_LEADER_ISOLATE] = "isolate a leader", [FAULT_SPLIT] = "split",
+	[FAULT_BULK_STALL] = "data stands still on its way", [FAULT_AMBUSH] = "ambush",
+	[FAULT_AWAY] = "away for long",
 };
 
 u32 sim_faults_made(void)
@@ -375,9 +676,11 @@ static void next_fault(void)
 	faults.random = world.seed * 0xa0761d6478bd642full + number;
 	faults.next += 1 + below(2 * faults.rate);
 	fault = below(FAULT_END);
+	if (world.filling && below(2))
+		fault = below(2) ? FAULT_AWAY : FAULT_AMBUSH;
 	a = 1 + below(world.count);
 	b = 1 + below(world.count);
-	if (!(faults.enabled >> fault & 1))
+	if (!(faults.enabled >> fault & 1) && !(world.filling && fault >= FAULT_AMBUSH))
 		return;
 	if (number < SIM_FAULTS_MAX && sim_left_out[number])
 		return;
@@ -393,6 +696,10 @@ void sim_faults_step(void)
 {
 	if (world.steps >= faults.next && !world.quiet)
 		next_fault();
+	if (faults.ambush.laid)
+		watch_ambush();
+	if (faults.away && world.steps % 16 == 0)
+		watch_away();
 	if (sim_chance(faults.work_of_1024))
 		sim_client_work(&world.hosts[1 + sim_below(world.count)]);
 }
@@ -404,6 +711,7 @@ static void heal_host(struct sim_host *host)
 	host->paused_until = 0;
 	sim_disk_stall(host, 0);
 	sim_disk_errors(host, 0, 0);
+	sim_disk_readable(host);
 }
 
 /* One that cannot go on with its disk gets another, when nobody else lacks anything. */
@@ -430,10 +738,10 @@ static void mend(void *object, u64 argument)
 
 static void stuck(const char *what)
 {
-	char text[400];
+	char text[800];
 	size_t at = 0;
 
-	for (u32 number = 1; number <= world.count && at < sizeof(text) - 80; number++) {
+	for (u32 number = 1; number <= world.count && at < sizeof(text) - 160; number++) {
 		const struct sim_host *host = &world.hosts[number];
 		const struct qbd_replica *replica = sim_replica(host);
 
@@ -450,6 +758,15 @@ static void stuck(const char *what)
 				       replica->damaged ? " damaged" : "",
 				       replica->is_new ? " new" : "",
 				       qbd_replica_filling(replica) ? " filling" : "");
+		if (replica)
+			at += snprintf(text + at, sizeof(text) - at, " (log from %llu, %u of %u pages free, %u held%s)",
+				       qbd_store_first_index(replica->store),
+				       qbd_pool_pages_free(replica->pool),
+				       qbd_pool_pages(replica->pool), replica->held_count,
+				       replica->noop_index ? ", no-op unwritten" : "");
+		if (replica && qbd_replica_filling(replica))
+			at += snprintf(text + at, sizeof(text) - at, " (step %u, extent %llu)",
+				       replica->fill.step, replica->fill.cursor);
 	}
 	sim_fail("healed, and after 120 s still not: %s%s", what, text);
 }

@@ -7,7 +7,9 @@
  *                         everybody: the chains of the records are compared
  *   leader completeness   who begins to lead has everything that is committed
  *   commit                never goes back on a host that is up
- *   durable is durable    what a host had said to be durable it has when it is back
+ *   durable is durable    what a host had said to be durable it has when it is back, or
+ *                         knows that it misses it; so its term, and its vote in it
+ *   one vote              in each term, and none by a member that is new or damaged
  *   one state             a member that is whole holds what the history says at its
  *                         commit index, at any time; in the end all do
  *
@@ -56,6 +58,49 @@ struct qbd_replica *sim_replica(const struct sim_host *host)
 
 /* ---- a host comes and goes ---------------------------------------------- */
 
+/* What it had said of its term, and whom it voted for, it knows. */
+static void check_vote(struct sim_host *host, const struct qbd_store_recovered *recovered)
+{
+	if (recovered->failed)
+		return;
+	if (recovered->term < host->told_term)
+		sim_fail("host %u was in term %llu, and comes back in %llu", host->number,
+			 host->told_term, recovered->term);
+	/* Its own id: in this term it gives none any more. */
+	if (recovered->term == host->vote_term && recovered->vote != host->vote &&
+	    recovered->vote != host->number)
+		sim_fail("host %u voted for %u in term %llu, and comes back with a vote for %u",
+			 host->number, host->vote, host->vote_term, recovered->vote);
+}
+
+void sim_invariants_message(struct sim_host *host, const struct qbd_core_message *message)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+	bool granted = message->flags & QBD_MESSAGE_GRANTED;
+	u32 vote = message->to;
+
+	/* What asks for nothing and refuses promises nothing. */
+	if (message->type == QBD_MESSAGE_PREVOTE_REQUEST ||
+	    message->type == QBD_MESSAGE_PREVOTE_REPLY ||
+	    message->type == QBD_MESSAGE_TERM ||
+	    message->flags & QBD_MESSAGE_REJECTED ||
+	    (message->type == QBD_MESSAGE_VOTE_REPLY && !granted))
+		return;
+	host->told_term = max(host->told_term, message->term);
+	if (message->type == QBD_MESSAGE_VOTE_REQUEST)
+		vote = host->number;
+	else if (message->type != QBD_MESSAGE_VOTE_REPLY)
+		return;
+	if (host->vote_term == message->term && host->vote != vote)
+		sim_fail("host %u votes in term %llu for %u and for %u", host->number,
+			 message->term, host->vote, vote);
+	if (replica && (replica->damaged || replica->is_new))
+		sim_fail("host %u votes in term %llu for %u, and is %s", host->number,
+			 message->term, vote, replica->damaged ? "damaged" : "new");
+	host->vote_term = message->term;
+	host->vote = vote;
+}
+
 void sim_invariants_host_up(struct sim_host *host,
 			    const struct qbd_store_recovered *recovered)
 {
@@ -68,10 +113,13 @@ void sim_invariants_host_up(struct sim_host *host,
 		  recovered->base_index + 1, recovered->last_index, recovered->commit_index,
 		  host->durable, recovered->damaged ? ", damaged" : "",
 		  recovered->filling ? ", filling" : "", recovered->is_new ? ", new" : "");
+	if (recovered->damaged)
+		sim_counts.damaged++;
 	if (host->spoiled)
 		return;
+	check_vote(host, recovered);
 	/* What cannot be read now may be read the next time: nothing is forgotten of it. */
-	if (recovered->damaged && host->disk_erred) {
+	if (recovered->damaged && (host->disk_erred || host->rotten)) {
 		if (recovered->damaged_through < host->durable)
 			sim_fail("host %u had %llu durable, and misses only up to %llu",
 				 host->number, host->durable, recovered->damaged_through);
@@ -80,7 +128,9 @@ void sim_invariants_host_up(struct sim_host *host,
 	if (recovered->damaged)
 		sim_fail("host %u finds its disk damaged, and nobody touched it: %s",
 			 host->number, recovered->reason);
-	if (recovered->filling && !host->was_filling && !host->disk_erred)
+	if (recovered->filling && !host->was_filling)
+		sim_counts.tables_lost++;
+	if (recovered->filling && !host->was_filling && !host->disk_erred && !host->rotten)
 		sim_fail("host %u wants to be filled, and nobody touched its disk",
 			 host->number);
 	if (recovered->failed && !host->disk_erred)
@@ -94,7 +144,7 @@ void sim_invariants_not_up(struct sim_host *host, int error, const char *text)
 {
 	/* One of each pair of blocks may rot; but what rots may look like a newer version. */
 	if ((error != -EIO || !host->disk_erred) &&
-	    (!host->spoiled || error != -EPROTONOSUPPORT))
+	    (!host->rotten || error != -EPROTONOSUPPORT))
 		sim_fail("host %u does not come up: %s (%d)", host->number, text, error);
 	/* An error of a read may pass; what is not readable by its content stays so. */
 	if (error != -EIO)
@@ -114,7 +164,9 @@ void sim_invariants_power_cut(struct sim_host *host)
 	host->was_filling = qbd_replica_filling(replica);
 	host->durable = replica->core->failed || host->was_filling ? 0 :
 			replica->core->durable;
-	host->spoiled = replica->damaged || replica->core->failed;
+	host->spoiled = replica->core->failed;
+	host->rotten = replica->damaged;
+	sim_counts.power_cuts++;
 }
 
 /* ---- each step ---------------------------------------------------------- */
@@ -132,6 +184,7 @@ static void check_leader(struct sim_host *host, const struct qbd_replica *replic
 	if (leaders[core->term] && leaders[core->term] != host->number)
 		sim_fail("hosts %u and %u lead in term %llu", leaders[core->term],
 			 host->number, core->term);
+	sim_counts.elections += !leaders[core->term];
 	leaders[core->term] = host->number;
 	/* Votes may come late: a leader of an older term need not have what came after. */
 	if (host->role == QBD_ROLE_LEADER || core->term < committed_in)

@@ -148,6 +148,9 @@ static void up_thread(void *object)
 	struct qbd_replica *replica;
 	int error;
 
+	/* Where the log is to be overrun it has to be full before memory is. */
+	if (world.filling)
+		parameters.memory_bytes *= 2;
 	qbd_settings_default(&parameters.settings);
 	parameters.settings.window_bytes = 2u << 20;
 	error = qbd_replica_up(&host->net, &parameters, &replica, text, sizeof(text));

@@ -57,6 +57,7 @@ struct arrived {
 struct path {
 	struct list_head frames;
 	u64 last_ready;
+	u64 stalled_until;
 	u64 event;
 };
 
@@ -615,7 +616,9 @@ static void deliver(void *object, u64 argument)
 		path_first(from, to, stream);
 		return;
 	}
-	if (cuts[from][to] || !host->powered)
+	if (path->stalled_until > world.now && !cuts[from][to])
+		again = path->stalled_until;
+	else if (cuts[from][to] || !host->powered)
 		again = world.now + sim_spread(10 * SIM_MS, 100 * SIM_MS);
 	else if (side && side->fresh == frame->connection)
 		return;			/* goes on when the replica knows of it */
@@ -821,6 +824,7 @@ void qbd_net_send_message(struct qbd_net *net, const struct qbd_core_message *me
 
 	if (!side || !side->up || side->lost || side->removed)
 		return;
+	sim_invariants_message(net->host, message);
 	qbd_frame_message_encode(&fixed, message);
 	frame = frame_alloc();
 	fill_frame(frame, QBD_FRAME_MESSAGE, &fixed, sizeof(fixed), 0, 0);
@@ -937,6 +941,7 @@ void sim_network_begin(void)
 					INIT_LIST_HEAD(&path->frames);
 				path->event = 0;
 				path->last_ready = 0;
+				path->stalled_until = 0;
 			}
 		}
 	}
@@ -950,6 +955,14 @@ void sim_network_cut(u32 from, u32 to, bool cut)
 void sim_network_heal(void)
 {
 	memset(cuts, 0, sizeof(cuts));
+	for (u32 a = 1; a <= world.count; a++)
+		for (u32 b = 1; b <= world.count; b++)
+			paths[a][b][BULK].stalled_until = 0;
+}
+
+void sim_network_bulk_stall(u32 from, u32 to, u64 until)
+{
+	paths[from][to][BULK].stalled_until = until;
 }
 
 void sim_network_reset(u32 a, u32 b)

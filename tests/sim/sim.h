@@ -71,7 +71,11 @@ struct sim_host {
 	u32 fill_step;			/* likewise, enum qbd_fill_step */
 	bool whole;			/* its data is what the history says */
 	bool disk_erred;		/* it failed a read or a write, ever */
-	bool spoiled;			/* its disk was, or was made anew, since */
+	bool spoiled;			/* its disk was made anew since, or is out of use */
+	bool rotten;			/* part of it was lost since */
+	u64 told_term;			/* highest in which it asked or acknowledged */
+	u64 vote_term;			/* of its newest vote that left */
+	u32 vote;			/* and for whom that was */
 	bool unsound;			/* no full member: new, filling, damaged, failed */
 	bool failed;			/* its disk has to be replaced */
 };
@@ -95,12 +99,13 @@ struct sim_world {
 	u32 worst_disk;		/* host whose disk rots, fails writes, and reads when it comes up */
 	bool errors;		/* a disk failed a read or a write in this run */
 	bool filling;		/* members stay away until the log has passed them by */
+	bool rots;		/* some disk may */
 	bool quiet;		/* no faults but the one that main.c makes */
 	bool healing;
 	bool trace;
 	u64 trace_from;
 	const char *error;
-	char error_text[512];
+	char error_text[1024];
 };
 
 extern struct sim_world world;
@@ -163,8 +168,19 @@ void sim_disk_stall(struct sim_host *host, u64 until);
 /* Of 1024 of reads and writes from now on. */
 void sim_disk_errors(struct sim_host *host, u32 reads, u32 writes);
 bool sim_disk_fails_writes(const struct sim_host *host);
+
+enum sim_rot {
+	SIM_ROT_BIT,
+	SIM_ROT_SECTOR,		/* zeroes */
+	SIM_ROT_MISDIRECTED,	/* it holds what was meant for another place */
+	SIM_ROT_STALE,		/* what was written last is not there */
+	SIM_ROT_UNREADABLE,	/* until it is written */
+	SIM_ROT_END
+};
+
 /* Spoil what is on it while its host is off. */
-void sim_disk_rot(struct sim_host *host, u64 block);
+void sim_disk_rot(struct sim_host *host, u64 block, enum sim_rot rot);
+void sim_disk_readable(struct sim_host *host);
 
 /* ---- network.c ---------------------------------------------------------- */
 
@@ -176,6 +192,8 @@ void sim_network_power_cut(struct sim_host *host);
 void *sim_network_context(const struct sim_host *host);
 /* Close the connections between two hosts. */
 void sim_network_reset(u32 a, u32 b);
+/* What is not control stands still on its way. */
+void sim_network_bulk_stall(u32 from, u32 to, u64 until);
 
 /* ---- client.c ----------------------------------------------------------- */
 
@@ -226,6 +244,8 @@ void sim_invariants_host_up(struct sim_host *host,
 void sim_invariants_not_up(struct sim_host *host, int error, const char *text);
 void sim_invariants_check(struct sim_host *host);
 void sim_invariants_power_cut(struct sim_host *host);
+/* It is about to be sent. */
+void sim_invariants_message(struct sim_host *host, const struct qbd_core_message *message);
 /* The replica of a host that has a network; else NULL. */
 struct qbd_replica *sim_replica(const struct sim_host *host);
 /* All members have applied all that is committed. */
