@@ -142,6 +142,8 @@ struct qbd_disk *qbd_disk_create(const char *name, u64 device_blocks,
 {
 	struct qbd_disk *disk = kzalloc(sizeof(*disk), GFP_KERNEL);
 
+	if (!disk)
+		return ERR_PTR(-ENOMEM);
 	disk->host = sim_host;
 	disk->kick = kick;
 	disk->context = context;
@@ -271,6 +273,11 @@ void sim_client_begin(void)
 	zeroes_of_1024 = sim_chance(512) ? sim_below(200) : 0;
 	most_blocks = 1 + sim_below(sim_chance(512) ? 4 : SIM_STRIPE);
 	least_blocks = 1;
+	if (world.sparse) {
+		spread_of_blocks = SIM_USED_BLOCKS;
+		most_blocks = min(most_blocks, 4u);
+		reads_of_1024 = min(reads_of_1024, 300u);
+	}
 	if (!world.filling)
 		return;
 	/* The log is to be overrun. */
@@ -329,7 +336,7 @@ static void submit(struct sim_request *request)
 
 static bool ready(const struct sim_host *host)
 {
-	return host->blk && !host->blk->removing && host->paused_until <= world.now &&
+	return host->blk && !host->blk->removing && (host->paused_until <= world.now || host->preempted) &&
 	       outstanding[host->number] < REQUESTS_MAX;
 }
 

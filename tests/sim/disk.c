@@ -14,7 +14,7 @@
 #define SECTORS		8u
 #define SECTOR_BYTES	512u
 
-/* What a block held, or was to hold, since it was there for good. */
+/* What a block held since it was there for good; the newest is in the image. */
 struct version {
 	struct version *next;	/* the newer one */
 	u64 ended;		/* number of the write that brought it; 0: for good */
@@ -31,7 +31,8 @@ struct flight {
 };
 
 struct place {
-	struct version *versions;	/* it is not there for good */
+	struct version *versions;	/* the oldest; NULL: it is there for good */
+	u64 ended;			/* as of a version, of what is in the image */
 	u32 dirty;			/* 1 + place in sim_disk.dirty; 0: not in it */
 	bool touched;			/* it is in the image */
 	bool unreadable;		/* until it is written */
@@ -238,33 +239,30 @@ static void read_data(struct sim_disk *disk, struct bio *bio)
 
 static void write_block(struct sim_disk *disk, u64 block, const u8 *data, bool for_good)
 {
+	struct place *place = &disk->places[block];
 	struct version *version, **last;
 	u8 *at = block_of(disk, block);
 
-	disk->places[block].unreadable = false;
+	place->unreadable = false;
 	if (world.rots && block < disk->rubbish)
 		memcpy(disk->before + block * QBD_BLOCK_SIZE, at, QBD_BLOCK_SIZE);
 	if (for_good) {
 		settle(disk, block);
-	} else if (!disk->places[block].versions) {
+	} else {
 		version = version_alloc();
-		version->ended = 0;
+		version->ended = place->versions ? place->ended : 0;
 		memcpy(version->data, at, QBD_BLOCK_SIZE);
-		disk->places[block].versions = version;
-		note_dirty(disk, block);
+		if (!place->versions)
+			note_dirty(disk, block);
+		for (last = &place->versions; *last; last = &(*last)->next)
+			;
+		*last = version;
+		place->ended = disk->ended;
 	}
 	if (data)
 		memcpy(at, data, QBD_BLOCK_SIZE);
 	else
 		memset(at, 0, QBD_BLOCK_SIZE);
-	if (for_good)
-		return;
-	version = version_alloc();
-	version->ended = disk->ended;
-	memcpy(version->data, at, QBD_BLOCK_SIZE);
-	for (last = &disk->places[block].versions; *last; last = &(*last)->next)
-		;
-	*last = version;
 }
 
 static void write_data(struct sim_disk *disk, struct bio *bio)
@@ -286,13 +284,15 @@ static void flush(struct sim_disk *disk, u64 began)
 		struct place *place = &disk->places[block];
 		struct version *version = place->versions;
 
+		if (place->ended <= began) {
+			settle(disk, block);
+			continue;
+		}
 		while (version->next && version->next->ended <= began) {
 			place->versions = version->next;
 			version_free(version);
 			version = place->versions;
 		}
-		if (!version->next)
-			settle(disk, block);
 	}
 }
 
@@ -318,15 +318,18 @@ static void tear(u8 *to, const u8 *from)
 static void forget(struct sim_disk *disk, u64 block)
 {
 	struct version *version = disk->places[block].versions;
-	u8 *at = block_of(disk, block);
+	u8 *at = block_of(disk, block), newest[QBD_BLOCK_SIZE];
 
+	memcpy(newest, at, QBD_BLOCK_SIZE);
 	memcpy(at, version->data, QBD_BLOCK_SIZE);
-	while ((version = version->next)) {
+	do {
+		const u8 *newer = version->next ? version->next->data : newest;
+
 		if (sim_chance(512))
-			memcpy(at, version->data, QBD_BLOCK_SIZE);
+			memcpy(at, newer, QBD_BLOCK_SIZE);
 		else if (sim_chance(256))
-			tear(at, version->data);
-	}
+			tear(at, newer);
+	} while ((version = version->next));
 	settle(disk, block);
 }
 
@@ -438,12 +441,12 @@ static void tear_flight(struct sim_disk *disk, struct bio *bio)
 		/* Nothing of it, all of it, or any part. */
 		if (kind == 0)
 			break;
-		if (kind == 1 || sim_chance(400)) {
+		if (kind == 1 || sim_chance(300)) {
 			if (data)
 				memcpy(at, data, QBD_BLOCK_SIZE);
 			else
 				memset(at, 0, QBD_BLOCK_SIZE);
-		} else if (sim_chance(400)) {
+		} else if (sim_chance(700)) {
 			tear(at, data);
 		}
 	}
@@ -477,6 +480,7 @@ void sim_disk_rot(struct sim_host *host, u64 block, enum sim_rot rot)
 	u8 *at = sim_disk_block(host, block);
 	u64 other = sim_below(disk->rubbish);
 
+	sim_trace("block %llu rots (%u)", block, rot);
 	switch (rot) {
 	case SIM_ROT_BIT:
 		at[sim_below(QBD_BLOCK_SIZE)] ^= 1 << sim_below(8);

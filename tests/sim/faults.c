@@ -92,6 +92,8 @@ static struct {
 	u32 away;		/* host that is off until the log has passed it by */
 	u64 away_last;		/* entry that it had */
 	u64 away_until;		/* step at which it comes back in any case */
+	u64 rot_until;		/* step: a disk is to rot as soon as it may */
+	u64 rot_random;
 } faults;
 
 u8 sim_left_out[SIM_FAULTS_MAX];
@@ -127,6 +129,7 @@ void sim_faults_begin(void)
 
 	world.count = counts[sim_below(ARRAY_SIZE(counts))];
 	draw_weather(&world.weather);
+	world.weather.refuse_up = sim_chance(100) ? 2000 + sim_below(20000) : 0;
 	faults.enabled = sim_random() | 1u << FAULT_POWER_ON | 1u << FAULT_HEAL;
 	if (world.quiet)
 		faults.enabled = 0;
@@ -138,15 +141,33 @@ void sim_faults_begin(void)
 				 1u << FAULT_SPLIT;
 		faults.rate = 10 + sim_below(40);
 	}
+	if (sim_chance(100)) {
+		/* It is moved about, and what is on its way comes when it is back. */
+		faults.enabled = 1u << FAULT_POWER_ON | 1u << FAULT_HEAL |
+				 1u << FAULT_MOVE | 1u << FAULT_BULK_STALL |
+				 1u << FAULT_LEADER_ISOLATE;
+		faults.rate = 20 + sim_below(100);
+	}
 	faults.work_of_1024 = 1 + sim_below(sim_chance(512) ? 60 : 400);
-	world.filling = world.count >= 3 && !world.quiet && sim_chance(350);
+	if (sim_chance(150)) {
+		/* Checkpoints of extents that are written for the first time. */
+		faults.enabled = 1u << FAULT_POWER_ON | 1u << FAULT_POWER_CUT |
+				 1u << FAULT_HEAL | 1u << FAULT_AMBUSH | 1u << FAULT_ROT |
+				 1u << FAULT_LEADER_POWER_CUT;
+		faults.rate = 20 + sim_below(100);
+		faults.work_of_1024 = 1 + sim_below(20);
+		world.sparse = true;
+	}
+	world.filling = !world.sparse && world.count >= 3 && !world.quiet && sim_chance(350);
 	if (world.filling) {
 		faults.rate = 150 + sim_below(600);
 		faults.work_of_1024 = 150 + sim_below(350);
 	}
 	world.rots = faults.enabled & 1u << FAULT_ROT;
+	world.preempts = !world.quiet && sim_chance(300);
 	faults.ambush.laid = false;
 	faults.away = 0;
+	faults.rot_until = 0;
 	faults.next = 200 + sim_below(4 * faults.rate);
 	faults.number = 0;
 	for (u32 number = 1; number <= world.count; number++) {
@@ -212,8 +233,9 @@ static void new_disk(struct sim_host *host)
 
 /* Where things are on a disk when its power goes. */
 struct survey {
-	u64 last_block;
-	u32 slot;		/* of the state block, the one that may rot */
+	u64 superblock;		/* the copy that may rot */
+	u32 slot;		/* of the state block, likewise ... */
+	bool state;		/* ... if the log does not: it says how far that was durable */
 	u64 log_block, first, applied, known, next;	/* ring positions */
 	u64 data_block, data_blocks;
 	bool table;		/* rather there */
@@ -223,8 +245,9 @@ static struct survey survey_of(const struct qbd_store *store)
 {
 	const struct qbd_state *state = &store->state.disk;
 	struct survey survey = {
-		.last_block = store->geometry.backing_blocks - 1,
+		.superblock = below(2) ? store->geometry.backing_blocks - 1 : 0,
 		.slot = below(QBD_STATE_SLOTS),
+		.state = below(4) == 0,
 		.log_block = store->geometry.log_block,
 		.first = store->log.first_position,
 		.applied = store->log.first_position,
@@ -277,10 +300,11 @@ static void rot_block(struct sim_host *host, const struct survey *survey)
 		rot = fresh;
 	switch (survey->table ? 2 + below(2) : below(10)) {
 	case 0:
-		sim_disk_rot(host, below(2) ? 0 : survey->last_block, rot);
+		sim_disk_rot(host, survey->superblock, rot);
 		break;
 	case 1:
-		sim_disk_rot(host, QBD_STATE_SLOT_BLOCK(survey->slot), rot);
+		if (survey->state)
+			sim_disk_rot(host, QBD_STATE_SLOT_BLOCK(survey->slot), rot);
 		break;
 	case 2:
 		sim_disk_rot(host, QBD_EXTENT_TABLE_BLOCK + table,
@@ -296,9 +320,16 @@ static void rot_block(struct sim_host *host, const struct survey *survey)
 			     SIM_ROT_UNREADABLE);
 		break;
 	default:
-		sim_disk_rot(host, log_block_to_rot(survey), rot);
+		if (!survey->state)
+			sim_disk_rot(host, log_block_to_rot(survey), rot);
 		break;
 	}
+}
+
+/* The one disk of the run that rots, or @host's, if there is none so far. */
+static struct sim_host *worst_disk(struct sim_host *host)
+{
+	return world.worst_disk ? &world.hosts[world.worst_disk] : host;
 }
 
 static void rot(struct sim_host *host, bool table)
@@ -317,8 +348,10 @@ static void rot(struct sim_host *host, bool table)
 	world.worst_disk = host->number;
 	survey = survey_of(replica->store);
 	survey.table = table;
+	faults.rot_until = 0;
 	sim_member_power_cut(host);
-	sim_trace("rot: host %u", host->number);
+	sim_trace("rot: host %u, log %llu to %llu, applied %llu, known %llu", host->number,
+		  survey.first, survey.next, survey.applied, survey.known);
 	while (count--)
 		rot_block(host, &survey);
 	sim_counts.rotten++;
@@ -439,6 +472,8 @@ static void lay_ambush(u32 host)
 		/* Power that goes is what checkpoints are made for. */
 		if (below(2))
 			ambush->deed = below(2) ? DEED_TABLE_ROT : DEED_POWER_CUT;
+		if (ambush->deed == DEED_TABLE_ROT || ambush->deed == DEED_ROT)
+			ambush->host = worst_disk(&world.hosts[host])->number;
 	} else if (ambush->moment == MOMENT_FILLING) {
 		/* Whoever it is. */
 		ambush->host = 0;
@@ -518,6 +553,14 @@ static void watch_ambush(void)
 		do_deed(ambush->deed, host);
 		return;
 	}
+}
+
+static void watch_rot(void)
+{
+	faults.random = faults.rot_random;
+	rot(worst_disk(&world.hosts[1 + below(world.count)]), false);
+	if (world.steps >= faults.rot_until)
+		faults.rot_until = 0;
 }
 
 /* ---- away for long ------------------------------------------------------ */
@@ -615,7 +658,8 @@ static void inject(enum fault fault, u32 a, u32 b)
 		sim_disk_errors(host, 0, below(200));
 		break;
 	case FAULT_ROT:
-		rot(host, false);
+		faults.rot_until = world.steps + 3000;
+		faults.rot_random = faults.random;
 		break;
 	case FAULT_NEW_DISK:
 		new_disk(host);
@@ -691,6 +735,12 @@ static void next_fault(void)
 	inject(fault, a, b);
 }
 
+void sim_faults_work(void)
+{
+	if (sim_chance(faults.work_of_1024))
+		sim_client_work(&world.hosts[1 + sim_below(world.count)]);
+}
+
 /* After each step, while there are faults. */
 void sim_faults_step(void)
 {
@@ -700,8 +750,9 @@ void sim_faults_step(void)
 		watch_ambush();
 	if (faults.away && world.steps % 16 == 0)
 		watch_away();
-	if (sim_chance(faults.work_of_1024))
-		sim_client_work(&world.hosts[1 + sim_below(world.count)]);
+	if (faults.rot_until && world.steps % 16 == 0)
+		watch_rot();
+	sim_faults_work();
 }
 
 /* ---- healing ------------------------------------------------------------ */

@@ -135,7 +135,29 @@ void sim_member_format(struct sim_host *host)
 	write_superblock(host, blocks - 1, blocks, incarnation);
 }
 
+static void again(void *object, u64 argument)
+{
+	struct sim_host *host = object;
+
+	if (host->life != argument)
+		return;
+	sim_member_power_cut(host);
+	sim_member_power_on(host);
+}
+
 /* ---- up ----------------------------------------------------------------- */
+
+static void not_up(void *object, u64 argument)
+{
+	struct sim_host *host = object;
+
+	if (host->allocated)
+		sim_fail("host %u did not come up, and %llu pieces of memory are left",
+			 host->number, host->allocated);
+	/* Somebody tries again, unless the disk is what is wrong. */
+	if (host->refused)
+		sim_event(NULL, world.now + 1, again, host, host->life);
+}
 
 static void up_thread(void *object)
 {
@@ -153,11 +175,14 @@ static void up_thread(void *object)
 		parameters.memory_bytes *= 2;
 	qbd_settings_default(&parameters.settings);
 	parameters.settings.window_bytes = 2u << 20;
+	host->refused = false;
 	error = qbd_replica_up(&host->net, &parameters, &replica, text, sizeof(text));
 	host->going_up = false;
 	if (error) {
 		sim_trace("does not come up: %s", text);
 		sim_invariants_not_up(host, error, text);
+		/* What it had it gives back, when its disk has answered. */
+		sim_event(host, world.now + 5 * SIM_S, not_up, host, 0);
 		return;
 	}
 	host->replica = replica;

@@ -646,6 +646,8 @@ struct qbd_net *qbd_net_create(struct net *namespace,
 {
 	struct qbd_net *net = kzalloc(sizeof(*net), GFP_KERNEL);
 
+	if (!net)
+		return ERR_PTR(-ENOMEM);
 	net->host = sim_host;
 	net->identity = *identity;
 	net->pool = pool;

@@ -48,7 +48,9 @@ struct sim_host {
 	u32 life;			/* counts boots and power cuts */
 	bool powered;
 	bool going_up, going_down, moving;	/* a thread is at it */
+	bool refused;			/* memory, while it came up */
 	u64 paused_until;
+	bool preempted;
 	/* its clock: @clock_base at @clock_at, @drift ppm faster than the world's */
 	u64 clock_base, clock_at;
 	s32 drift;
@@ -86,6 +88,7 @@ struct sim_weather {
 	u64 run_spread;			/* until a work runs */
 	u32 refuse_nowait;		/* of 1024: the disk has no tag left */
 	u32 refuse_memory;		/* of 1024: of allocations that may fail */
+	u32 refuse_up;			/* one of so many when a member comes up; 0: none */
 };
 
 struct sim_world {
@@ -99,7 +102,9 @@ struct sim_world {
 	u32 worst_disk;		/* host whose disk rots, fails writes, and reads when it comes up */
 	bool errors;		/* a disk failed a read or a write in this run */
 	bool filling;		/* members stay away until the log has passed them by */
+	bool sparse;		/* few writes, each somewhere else */
 	bool rots;		/* some disk may */
+	bool preempts;		/* works lose their processor */
 	bool quiet;		/* no faults but the one that main.c makes */
 	bool healing;
 	bool trace;
@@ -124,12 +129,14 @@ void sim_event_cancel(u64 handle);
 /* Run the next event; false if there is none. */
 bool sim_step(void);
 void sim_pass_time(void);
+/* A work may lose its processor now. */
+void sim_preempt(void);
 /* After each event of a host that is up; set by main. */
 void sim_after_event(struct sim_host *host);
 
 /* What happened so far, in all runs: how much of it is tried? */
 extern struct sim_counts {
-	u64 power_cuts, elections, resets, filled, fills_disturbed, rounds_cut;
+	u64 power_cuts, elections, resets, filled, fills_disturbed, rounds_cut, preempted;
 	u64 damaged, tables_lost, rotten, unreadable, views;
 } sim_counts;
 
@@ -264,6 +271,8 @@ void sim_value_fill(void *block, u64 value);
 void sim_faults_begin(void);
 /* After each step, while there are faults. */
 void sim_faults_step(void);
+/* Users ask for something, or not. */
+void sim_faults_work(void);
 u32 sim_faults_made(void);
 /* The power of all hosts goes, and comes back. */
 void sim_faults_outage(void);

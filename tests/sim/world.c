@@ -364,6 +364,35 @@ bool sim_step(void)
 	return true;
 }
 
+/*
+ * The work that runs loses its processor, here and now, and its host stands still, but for
+ * its users: on other processors they go on asking. The world goes on, too.
+ */
+void sim_preempt(void)
+{
+	static bool preempted;
+	struct sim_host *host = sim_host;
+	u64 until;
+
+	if (!world.preempts || preempted || current_thread || world.healing ||
+	    sim_below(4000))
+		return;
+	until = world.now + sim_below(800) * SIM_MS;
+	sim_trace("loses its processor for %llu ms", (until - world.now) / SIM_MS);
+	sim_counts.preempted++;
+	preempted = true;
+	host->preempted = true;
+	host->paused_until = max(host->paused_until, until);
+	while (world.now < until && !world.error) {
+		if (!sim_step())
+			sim_pass_time();
+		sim_faults_work();
+	}
+	host->preempted = false;
+	preempted = false;
+	sim_host = host;
+}
+
 /* Nothing is going on: what happens next comes from outside. */
 void sim_pass_time(void)
 {
