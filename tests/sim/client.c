@@ -47,6 +47,7 @@ static u32 outstanding[SIM_HOSTS_MAX + 1];
 static bool probed[SIM_HOSTS_MAX + 1];
 static bool probe_waits[SIM_HOSTS_MAX + 1];
 static u64 ids, operations;
+static u32 newest;		/* block of the last write that completed */
 static u32 spread_of_blocks, reads_of_1024, zeroes_of_1024, least_blocks, most_blocks;
 
 /* ---- blocks of data ----------------------------------------------------- */
@@ -104,6 +105,8 @@ static void end_write(struct sim_request *request, bool completed)
 		if (completed)
 			history->completed = history->count - 1;
 	}
+	if (completed)
+		newest = request->number;
 }
 
 static void begin_read(struct sim_request *request)
@@ -268,6 +271,7 @@ void sim_client_begin(void)
 	}
 	ids = 0;
 	operations = 0;
+	newest = 0;
 	spread_of_blocks = spreads[sim_below(ARRAY_SIZE(spreads))];
 	reads_of_1024 = sim_below(900);
 	zeroes_of_1024 = sim_chance(512) ? sim_below(200) : 0;
@@ -380,6 +384,23 @@ void sim_client_work(struct sim_host *host)
 		free(request);
 	else
 		submit(request);
+}
+
+void sim_client_read_newest(struct sim_host *host)
+{
+	struct sim_request *request;
+
+	if (!ready(host))
+		return;
+	request = calloc(1, sizeof(*request));
+	if (!request)
+		abort();
+	request->host = host;
+	request->number = newest;
+	request->request.kind = QBD_REQUEST_READ;
+	request->request.count = 1;
+	request->request.block = sim_place(newest);
+	submit(request);
 }
 
 /* One write at each host has to complete; true when they all did. */

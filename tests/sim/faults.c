@@ -298,14 +298,11 @@ static void rot_block(struct sim_host *host, const struct survey *survey)
 	/* Of the table an old block is as good as the newest one: nobody can tell. */
 	if (rot == SIM_ROT_STALE && survey->table)
 		rot = fresh;
-	switch (survey->table ? 2 + below(2) : below(10)) {
+	switch (survey->table ? 2 + below(2) : below(9)) {
 	case 0:
 		sim_disk_rot(host, survey->superblock, rot);
 		break;
 	case 1:
-		if (survey->state)
-			sim_disk_rot(host, QBD_STATE_SLOT_BLOCK(survey->slot), rot);
-		break;
 	case 2:
 		sim_disk_rot(host, QBD_EXTENT_TABLE_BLOCK + table,
 			     rot == SIM_ROT_STALE ? fresh : rot);
@@ -320,8 +317,8 @@ static void rot_block(struct sim_host *host, const struct survey *survey)
 			     SIM_ROT_UNREADABLE);
 		break;
 	default:
-		if (!survey->state)
-			sim_disk_rot(host, log_block_to_rot(survey), rot);
+		sim_disk_rot(host, survey->state ? QBD_STATE_SLOT_BLOCK(survey->slot) :
+						   log_block_to_rot(survey), rot);
 		break;
 	}
 }

@@ -208,6 +208,8 @@ void sim_client_begin(void);
 void sim_client_power_cut(struct sim_host *host);
 /* Ask for something, if there may be more. */
 void sim_client_work(struct sim_host *host);
+/* Read there what was written last, by anybody. */
+void sim_client_read_newest(struct sim_host *host);
 /* One write at each host has to complete; true when they all did. */
 bool sim_client_probe(void);
 bool sim_client_idle(void);
