@@ -395,6 +395,11 @@ static void complete_flight(void *object, u64 argument)
 	bio->bi_end_io(bio);
 }
 
+bool sim_disk_brings(void (*run)(void *object, u64 argument))
+{
+	return run == complete_flight;
+}
+
 void sim_disk_submit(struct bio *bio)
 {
 	struct sim_disk *disk = bio->bi_bdev->disk;

@@ -149,7 +149,7 @@ void sim_faults_begin(void)
 		faults.rate = 20 + sim_below(100);
 	}
 	faults.work_of_1024 = 1 + sim_below(sim_chance(512) ? 60 : 400);
-	if (sim_chance(150)) {
+	if (sim_chance(200)) {
 		/* Checkpoints of extents that are written for the first time. */
 		faults.enabled = 1u << FAULT_POWER_ON | 1u << FAULT_POWER_CUT |
 				 1u << FAULT_HEAL | 1u << FAULT_AMBUSH | 1u << FAULT_ROT |
@@ -459,12 +459,15 @@ static void lay_ambush(u32 host)
 	*ambush = (struct ambush){
 		.laid = true,
 		.host = host,
-		.moment = world.filling && below(2) ? MOMENT_FILLING : below(MOMENT_END),
+		.moment = world.filling && below(2) ? MOMENT_FILLING :
+			  world.sparse && below(4) ? MOMENT_CHECKPOINT : below(MOMENT_END),
 		.deed = below(DEED_END),
 		.random = faults.random,
 	};
 	if (ambush->moment == MOMENT_CHECKPOINT) {
 		ambush->step = below(QBD_CHECKPOINT_STATE + 1);
+		if (below(2))
+			ambush->step = below(2) ? QBD_CHECKPOINT_TABLE : QBD_CHECKPOINT_FLUSH;
 		ambush->wait = below(4);
 		/* Power that goes is what checkpoints are made for. */
 		if (below(2))
@@ -719,6 +722,8 @@ static void next_fault(void)
 	fault = below(FAULT_END);
 	if (world.filling && below(2))
 		fault = below(2) ? FAULT_AWAY : FAULT_AMBUSH;
+	if (world.sparse && below(2))
+		fault = FAULT_AMBUSH;
 	a = 1 + below(world.count);
 	b = 1 + below(world.count);
 	if (!(faults.enabled >> fault & 1) && !(world.filling && fault >= FAULT_AMBUSH))

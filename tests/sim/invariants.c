@@ -5,6 +5,7 @@
  *   election safety       one leader for each term
  *   one history           an index, once committed anywhere, is the same record for
  *                         everybody: the chains of the records are compared
+ *   leases                nobody begins to lead while one of an earlier leader lasts
  *   leader completeness   who begins to lead has everything that is committed
  *   commit                never goes back on a host that is up
  *   durable is durable    what a host had said to be durable it has when it is back, or
@@ -173,6 +174,20 @@ void sim_invariants_power_cut(struct sim_host *host)
 
 /* ---- each step ---------------------------------------------------------- */
 
+/* Who begins to lead does so after the lease of everybody who led before. */
+static void check_leases(const struct sim_host *host, u64 term)
+{
+	for (u32 number = 1; number <= world.count; number++) {
+		const struct sim_host *other = &world.hosts[number];
+		const struct qbd_replica *replica = sim_replica(other);
+
+		if (replica && other != host && replica->core->term < term &&
+		    qbd_core_lease_valid(replica->core, sim_host_time(other)))
+			sim_fail("host %u leads in term %llu, and the lease of host %u in term %llu lasts",
+				 host->number, term, number, replica->core->term);
+	}
+}
+
 static void check_leader(struct sim_host *host, const struct qbd_replica *replica)
 {
 	const struct qbd_core *core = replica->core;
@@ -188,6 +203,8 @@ static void check_leader(struct sim_host *host, const struct qbd_replica *replic
 			 host->number, core->term);
 	sim_counts.elections += !leaders[core->term];
 	leaders[core->term] = host->number;
+	if (host->role != QBD_ROLE_LEADER)
+		check_leases(host, core->term);
 	/* Votes may come late: a leader of an older term need not have what came after. */
 	if (host->role == QBD_ROLE_LEADER || core->term < committed_in)
 		return;

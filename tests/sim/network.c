@@ -637,6 +637,11 @@ static void deliver(void *object, u64 argument)
 	path_first(from, to, stream);
 }
 
+bool sim_network_brings(void (*run)(void *object, u64 argument))
+{
+	return run == deliver;
+}
+
 /* ---- what the replica calls --------------------------------------------- */
 
 struct qbd_net *qbd_net_create(struct net *namespace,

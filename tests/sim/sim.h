@@ -174,6 +174,8 @@ const u8 *sim_disk_look(const struct sim_host *host, u64 block);
 void sim_disk_stall(struct sim_host *host, u64 until);
 /* Of 1024 of reads and writes from now on. */
 void sim_disk_errors(struct sim_host *host, u32 reads, u32 writes);
+/* Is that the end of a request? */
+bool sim_disk_brings(void (*run)(void *object, u64 argument));
 bool sim_disk_fails_writes(const struct sim_host *host);
 
 enum sim_rot {
@@ -199,6 +201,8 @@ void sim_network_power_cut(struct sim_host *host);
 void *sim_network_context(const struct sim_host *host);
 /* Close the connections between two hosts. */
 void sim_network_reset(u32 a, u32 b);
+/* Is that a frame that comes in? */
+bool sim_network_brings(void (*run)(void *object, u64 argument));
 /* What is not control stands still on its way. */
 void sim_network_bulk_stall(u32 from, u32 to, u64 until);
 

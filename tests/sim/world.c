@@ -345,7 +345,9 @@ bool sim_step(void)
 			continue;
 		}
 		world.now = max(world.now, entry.at);
-		if (!host || host->paused_until <= world.now)
+		if (!host || host->paused_until <= world.now ||
+		    (host->preempted && (sim_network_brings(event.run) ||
+					 sim_disk_brings(event.run))))
 			break;
 		/* Everything of a host that stands still comes later, in order. */
 		entry.at = host->paused_until;
@@ -366,7 +368,8 @@ bool sim_step(void)
 
 /*
  * The work that runs loses its processor, here and now, and its host stands still, but for
- * its users: on other processors they go on asking. The world goes on, too.
+ * what other processors do: users go on asking, frames come in, the disk answers. The
+ * world goes on, too.
  */
 void sim_preempt(void)
 {
