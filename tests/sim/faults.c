@@ -155,7 +155,7 @@ void sim_faults_begin(void)
 				 1u << FAULT_HEAL | 1u << FAULT_AMBUSH | 1u << FAULT_ROT |
 				 1u << FAULT_LEADER_POWER_CUT;
 		faults.rate = 20 + sim_below(100);
-		faults.work_of_1024 = 1 + sim_below(20);
+		faults.work_of_1024 = 1 + sim_below(8);
 		world.sparse = true;
 	}
 	world.filling = !world.sparse && world.count >= 3 && !world.quiet && sim_chance(350);

@@ -307,7 +307,7 @@ static void apply_to_model(const struct qbd_record *record)
 		u64 block = le64_to_cpu(operation->block);
 		u32 count = le32_to_cpu(operation->count);
 
-		u32 number = block / sim_stride * SIM_STRIPE + block % sim_stride;
+		u32 number = sim_number(block);
 
 		for (u32 k = 0; k < count; k++) {
 			u64 value = 0;

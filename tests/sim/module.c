@@ -30,6 +30,7 @@ static struct qbd_store *sim_store_open(const char *path, struct qbd_pool *pool,
 #define EXTENT_BLOCKS	(1u << (EXTENT_SHIFT - QBD_BLOCK_SHIFT))
 
 u64 sim_device_blocks, sim_table_blocks, sim_stride;
+static u64 first_place;
 const u8 sim_uuid[QBD_UUID_SIZE] = { 0x71, 0x62, 0x64, 0x17, 0x42 };
 
 /*
@@ -40,12 +41,16 @@ static void draw_layout(void)
 {
 	u64 stripes = SIM_USED_BLOCKS / SIM_STRIPE, extents;
 
+	first_place = 0;
 	sim_stride = SIM_STRIPE;
 	if (sim_chance(200))
 		sim_stride = QBD_EXTENTS_PER_BLOCK * EXTENT_BLOCKS / 4 / EXTENT_BLOCKS *
 			     EXTENT_BLOCKS;
-	else if (sim_chance(50))
+	if (sim_chance(100)) {
 		sim_stride = 8 * QBD_EXTENTS_PER_BLOCK * EXTENT_BLOCKS;
+		/* Entries of the table in another sector than its header: it can tear. */
+		first_place = QBD_EXTENTS_PER_BLOCK / 2 * EXTENT_BLOCKS;
+	}
 	sim_device_blocks = stripes * sim_stride;
 	extents = sim_device_blocks / EXTENT_BLOCKS;
 	sim_table_blocks = DIV_ROUND_UP(extents, QBD_EXTENTS_PER_BLOCK);
@@ -63,7 +68,13 @@ void sim_module_begin(void)
 
 u64 sim_place(u32 number)
 {
-	return number / SIM_STRIPE * sim_stride + number % SIM_STRIPE;
+	return first_place + number / SIM_STRIPE * sim_stride + number % SIM_STRIPE;
+}
+
+u32 sim_number(u64 block)
+{
+	block -= first_place;
+	return block / sim_stride * SIM_STRIPE + block % sim_stride;
 }
 
 /* ---- disks -------------------------------------------------------------- */

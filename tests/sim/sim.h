@@ -248,6 +248,7 @@ extern u64 sim_stride;		/* from stripe to stripe */
 extern const u8 sim_uuid[QBD_UUID_SIZE];
 /* Its place on the device. */
 u64 sim_place(u32 number);
+u32 sim_number(u64 block);
 
 /* ---- invariants.c ------------------------------------------------------- */
 
