@@ -72,6 +72,7 @@ enum deed {
 
 struct ambush {
 	bool laid;
+	u64 until;		/* step: then another one may be laid */
 	enum moment moment;
 	u32 host;
 	u32 step;		/* of the checkpoint or the filling; 0: any */
@@ -238,7 +239,8 @@ struct survey {
 	bool state;		/* ... if the log does not: it says how far that was durable */
 	u64 log_block, first, applied, known, next;	/* ring positions */
 	u64 data_block, data_blocks;
-	bool table;		/* rather there */
+	bool table;		/* rather there: */
+	u64 table_block;
 };
 
 static struct survey survey_of(const struct qbd_store *store)
@@ -262,6 +264,10 @@ static struct survey survey_of(const struct qbd_store *store)
 	 * What the state block knows to be durable it misses. Of later records, which may
 	 * have been acknowledged, nothing tells them from those that were cut off.
 	 */
+	survey.table_block = sim_place(below(SIM_USED_BLOCKS)) /
+		(QBD_EXTENTS_PER_BLOCK << (QBD_EXTENT_SHIFT_MIN - QBD_BLOCK_SHIFT));
+	if (store->checkpoint.step && store->extents.block_count)
+		survey.table_block = store->extents.blocks[below(store->extents.block_count)];
 	survey.known = survey.applied;
 	if (state->durable_index >= store->log.first_index &&
 	    state->durable_index > state->applied_index)
@@ -292,13 +298,12 @@ static u64 log_block_to_rot(const struct survey *survey)
 static void rot_block(struct sim_host *host, const struct survey *survey)
 {
 	enum sim_rot rot = below(SIM_ROT_END), fresh = below(SIM_ROT_STALE);
-	u64 table = sim_place(below(SIM_USED_BLOCKS)) /
-		    (QBD_EXTENTS_PER_BLOCK << (QBD_EXTENT_SHIFT_MIN - QBD_BLOCK_SHIFT));
+	u64 table = survey->table_block;
 
 	/* Of the table an old block is as good as the newest one: nobody can tell. */
 	if (rot == SIM_ROT_STALE && survey->table)
 		rot = fresh;
-	switch (survey->table ? 2 + below(2) : below(9)) {
+	switch (survey->table ? 2 + !below(4) : below(9)) {
 	case 0:
 		sim_disk_rot(host, survey->superblock, rot);
 		break;
@@ -456,8 +461,11 @@ static void lay_ambush(u32 host)
 {
 	struct ambush *ambush = &faults.ambush;
 
+	if (ambush->laid && world.steps < ambush->until)
+		return;
 	*ambush = (struct ambush){
 		.laid = true,
+		.until = world.steps + 3000,
 		.host = host,
 		.moment = world.filling && below(2) ? MOMENT_FILLING :
 			  world.sparse && below(4) ? MOMENT_CHECKPOINT : below(MOMENT_END),
@@ -469,9 +477,17 @@ static void lay_ambush(u32 host)
 		if (below(2))
 			ambush->step = below(2) ? QBD_CHECKPOINT_TABLE : QBD_CHECKPOINT_FLUSH;
 		ambush->wait = below(4);
+		ambush->host = 0;
 		/* Power that goes is what checkpoints are made for. */
 		if (below(2))
 			ambush->deed = below(2) ? DEED_TABLE_ROT : DEED_POWER_CUT;
+		if (world.sparse && below(4)) {
+			/* Zeroes of new extents are not flushed, or the table tears. */
+			ambush->step = below(2) ? QBD_CHECKPOINT_TABLE : QBD_CHECKPOINT_FLUSH;
+			ambush->deed = ambush->step == QBD_CHECKPOINT_TABLE ? DEED_POWER_CUT :
+									      DEED_TABLE_ROT;
+			ambush->wait = below(2);
+		}
 		if (ambush->deed == DEED_TABLE_ROT || ambush->deed == DEED_ROT)
 			ambush->host = worst_disk(&world.hosts[host])->number;
 	} else if (ambush->moment == MOMENT_FILLING) {
