@@ -387,6 +387,7 @@ static void complete_flight(void *object, u64 argument)
 	}
 	if (bio->bi_status != BLK_STS_OK) {
 		disk->host->disk_erred = true;
+		disk->host->write_erred |= is_write(bio);
 		world.errors = true;
 	}
 	/* It is consumed, as by a driver. */

@@ -73,6 +73,7 @@ struct sim_host {
 	u32 fill_step;			/* likewise, enum qbd_fill_step */
 	bool whole;			/* its data is what the history says */
 	bool disk_erred;		/* it failed a read or a write, ever */
+	bool write_erred;		/* a write */
 	bool spoiled;			/* its disk was made anew since, or is out of use */
 	bool rotten;			/* part of it was lost since */
 	u64 told_term;			/* highest in which it asked or acknowledged */
