@@ -340,7 +340,8 @@ static void submit(struct sim_request *request)
 
 static bool ready(const struct sim_host *host)
 {
-	return host->blk && !host->blk->removing && (host->paused_until <= world.now || host->preempted) &&
+	return host->blk && !host->blk->removing &&
+	       (host->paused_until <= world.now || host->preempted) &&
 	       outstanding[host->number] < REQUESTS_MAX;
 }
 

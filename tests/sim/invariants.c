@@ -277,7 +277,8 @@ static void check_block(struct sim_host *host, struct qbd_store *store, u32 numb
 /*
  * The data of a member that is whole, log and all, is what the history says at its commit
  * index - once that is where it was when the power went, for of what was applied since
- * the last checkpoint any part may be there already. All of it is looked at when it becomes whole, else a block now and then.
+ * the last checkpoint any part may be there already. All of it is looked at when it becomes
+ * whole, else a block now and then.
  */
 static void check_data(struct sim_host *host, const struct qbd_replica *replica)
 {
@@ -440,6 +441,7 @@ void sim_invariants_replicas(void)
 {
 	for (u32 number = 1; number <= world.count; number++) {
 		struct sim_host *host = &world.hosts[number];
+
 		for (u32 block = 0; block < SIM_USED_BLOCKS && !world.error; block++)
 			check_block(host, sim_replica(host)->store, block);
 	}
