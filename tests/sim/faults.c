@@ -50,6 +50,7 @@ enum moment {
 	MOMENT_TRUNCATED,	/* that its log was cut is not on its disk yet */
 	MOMENT_STATE,		/* its state block is in one slot only */
 	MOMENT_APPEND,		/* records are on their way to its disk */
+	MOMENT_FULL,		/* its log is about to give space back */
 	MOMENT_FILLING,		/* it is being filled: at a certain step, or any */
 	MOMENT_END
 };
@@ -449,6 +450,9 @@ static bool is_moment(const struct ambush *ambush, const struct sim_host *host)
 		return !store->state.mirrored;
 	case MOMENT_APPEND:
 		return store->log.durable_index < store->log.submitted_index;
+	case MOMENT_FULL:
+		return store->log.next_position - store->log.first_position >
+		       QBD_LOG_BLOCKS_MIN / 4 * 3;
 	case MOMENT_FILLING:
 		return replica->fill.step && (!ambush->step ||
 					      replica->fill.step == ambush->step);
@@ -495,6 +499,11 @@ static void lay_ambush(u32 host)
 		ambush->host = 0;
 		ambush->step = below(2) ? below(QBD_FILL_ABORTING + 1) : 0;
 		ambush->wait = below(ambush->step ? 8 : 600);
+	} else if (ambush->moment == MOMENT_FULL) {
+		/* Who comes up gives back what the one who went down had not. */
+		ambush->host = 0;
+		if (below(4))
+			ambush->deed = below(2) ? DEED_OUTAGE : DEED_LEADER_POWER_CUT;
 	} else {
 		ambush->wait = below(8);
 	}
