@@ -11,7 +11,6 @@
  */
 #include "sim.h"
 
-#define STRIPE		32u	/* consecutive blocks of one writer */
 #define REQUESTS_MAX	24u
 #define VALUES_MAX	(1u << 20)
 
@@ -21,6 +20,7 @@ struct sim_request {
 	struct sim_host *host;
 	u64 id;
 	bool probe;
+	u32 number;		/* of the first block, among those that are used */
 	u32 floors[QBD_REQUEST_SEGMENTS_MAX];
 };
 
@@ -41,14 +41,14 @@ struct history {
 	bool pending;		/* the newest is under way */
 };
 
-static struct history *histories;
-static u64 histories_count;
+static struct history histories[SIM_USED_BLOCKS];
 static struct list_head requests[SIM_HOSTS_MAX + 1];
 static u32 outstanding[SIM_HOSTS_MAX + 1];
 static bool probed[SIM_HOSTS_MAX + 1];
 static bool probe_waits[SIM_HOSTS_MAX + 1];
 static u64 ids, operations;
-static u32 spread_of_blocks, reads_of_1024, zeroes_of_1024, most_blocks;
+static u32 newest;		/* block of the last write that completed */
+static u32 spread_of_blocks, reads_of_1024, zeroes_of_1024, least_blocks, most_blocks;
 
 /* ---- blocks of data ----------------------------------------------------- */
 
@@ -82,7 +82,7 @@ static u64 value_for(const struct sim_request *request, u32 number)
 static void begin_write(struct sim_request *request)
 {
 	for (u32 i = 0; i < request->request.count; i++) {
-		struct history *history = &histories[request->request.block + i];
+		struct history *history = &histories[request->number + i];
 
 		if (history->count == history->room) {
 			history->room = history->room ? 2 * history->room : 16;
@@ -99,18 +99,20 @@ static void begin_write(struct sim_request *request)
 static void end_write(struct sim_request *request, bool completed)
 {
 	for (u32 i = 0; i < request->request.count; i++) {
-		struct history *history = &histories[request->request.block + i];
+		struct history *history = &histories[request->number + i];
 
 		history->pending = false;
 		if (completed)
 			history->completed = history->count - 1;
 	}
+	if (completed)
+		newest = request->number;
 }
 
 static void begin_read(struct sim_request *request)
 {
 	for (u32 i = 0; i < request->request.count; i++) {
-		struct history *history = &histories[request->request.block + i];
+		struct history *history = &histories[request->number + i];
 
 		request->floors[i] = max(history->completed, history->seen);
 	}
@@ -119,7 +121,7 @@ static void begin_read(struct sim_request *request)
 static void end_read(struct sim_request *request, u32 number, u64 value)
 {
 	u64 block = request->request.block + number;
-	struct history *history = &histories[block];
+	struct history *history = &histories[request->number + number];
 	u32 at = request->floors[number];
 
 	while (at < history->count && history->values[at] != value)
@@ -143,6 +145,8 @@ struct qbd_disk *qbd_disk_create(const char *name, u64 device_blocks,
 {
 	struct qbd_disk *disk = kzalloc(sizeof(*disk), GFP_KERNEL);
 
+	if (!disk)
+		return ERR_PTR(-ENOMEM);
 	disk->host = sim_host;
 	disk->kick = kick;
 	disk->context = context;
@@ -239,17 +243,20 @@ void sim_client_begin(void)
 {
 	static const u32 spreads[] = { 8, 64, 256, 1024 };
 
-	for (u64 i = 0; i < histories_count; i++)
-		free(histories[i].values);
-	free(histories);
-	histories_count = sim_device_blocks;
-	histories = calloc(histories_count, sizeof(*histories));
-	if (!histories)
-		abort();
-	for (u64 i = 0; i < histories_count; i++) {
-		histories[i].room = 16;
-		histories[i].values = calloc(16, sizeof(u64));
-		histories[i].count = 1;
+	for (u32 i = 0; i < SIM_USED_BLOCKS; i++) {
+		struct history *history = &histories[i];
+
+		if (!history->values) {
+			history->room = 16;
+			history->values = calloc(history->room, sizeof(u64));
+		}
+		if (!history->values)
+			abort();
+		history->values[0] = 0;
+		history->count = 1;
+		history->completed = 0;
+		history->seen = 0;
+		history->pending = false;
 	}
 	for (u32 i = 0; i <= SIM_HOSTS_MAX; i++) {
 		struct sim_request *request, *next;
@@ -264,10 +271,24 @@ void sim_client_begin(void)
 	}
 	ids = 0;
 	operations = 0;
+	newest = 0;
 	spread_of_blocks = spreads[sim_below(ARRAY_SIZE(spreads))];
 	reads_of_1024 = sim_below(900);
 	zeroes_of_1024 = sim_chance(512) ? sim_below(200) : 0;
-	most_blocks = 1 + sim_below(sim_chance(512) ? 4 : STRIPE);
+	most_blocks = 1 + sim_below(sim_chance(512) ? 4 : SIM_STRIPE);
+	least_blocks = 1;
+	if (world.sparse) {
+		spread_of_blocks = SIM_USED_BLOCKS;
+		most_blocks = min(most_blocks, 4u);
+		reads_of_1024 = min(reads_of_1024, 300u);
+	}
+	if (!world.filling)
+		return;
+	/* The log is to be overrun. */
+	spread_of_blocks = sim_chance(512) ? SIM_USED_BLOCKS : 64;
+	reads_of_1024 = sim_below(300);
+	most_blocks = SIM_STRIPE;
+	least_blocks = 1 + sim_below(SIM_STRIPE);
 }
 
 void sim_client_power_cut(struct sim_host *host)
@@ -283,17 +304,17 @@ void sim_client_power_cut(struct sim_host *host)
 	host->blk = NULL;
 }
 
-static u32 writer_of(u64 block)
+static u32 writer_of(u32 number)
 {
-	return 1 + block / STRIPE % world.count;
+	return 1 + number / SIM_STRIPE % world.count;
 }
 
 static bool may_write(const struct sim_request *request)
 {
 	for (u32 i = 0; i < request->request.count; i++) {
-		u64 block = request->request.block + i;
+		u32 number = request->number + i;
 
-		if (histories[block].pending || writer_of(block) != request->host->number)
+		if (histories[number].pending || writer_of(number) != request->host->number)
 			return false;
 	}
 	return true;
@@ -319,14 +340,27 @@ static void submit(struct sim_request *request)
 
 static bool ready(const struct sim_host *host)
 {
-	return host->blk && !host->blk->removing && host->paused_until <= world.now &&
+	return host->blk && !host->blk->removing &&
+	       (host->paused_until <= world.now || host->preempted) &&
 	       outstanding[host->number] < REQUESTS_MAX;
+}
+
+/* Where else it would mostly not be allowed. */
+static void place_in_own_stripe(struct sim_request *request)
+{
+	u32 stripe = request->number / SIM_STRIPE;
+
+	stripe = stripe / world.count * world.count + request->host->number - 1;
+	if (stripe < SIM_USED_BLOCKS / SIM_STRIPE)
+		request->number = stripe * SIM_STRIPE +
+				  sim_below(SIM_STRIPE - request->request.count + 1);
 }
 
 void sim_client_work(struct sim_host *host)
 {
 	struct sim_request *request;
-	u32 spread = min(spread_of_blocks * world.count, (u32)sim_device_blocks);
+	u32 spread = min(spread_of_blocks * world.count, SIM_USED_BLOCKS);
+	u32 left;
 
 	if (!ready(host))
 		return;
@@ -334,18 +368,40 @@ void sim_client_work(struct sim_host *host)
 	if (!request)
 		abort();
 	request->host = host;
-	request->request.block = sim_chance(32) ? sim_below(sim_device_blocks) :
-						  sim_below(spread);
-	request->request.count = 1 + sim_below(most_blocks);
-	request->request.count = min((u64)request->request.count,
-				     sim_device_blocks - request->request.block);
+	request->number = sim_below(sim_chance(32) ? SIM_USED_BLOCKS : spread);
+	request->request.count = least_blocks +
+				 sim_below(most_blocks - least_blocks + 1);
 	request->request.kind = sim_chance(reads_of_1024) ? QBD_REQUEST_READ :
 				sim_chance(zeroes_of_1024) ? QBD_REQUEST_ZERO :
 				QBD_REQUEST_WRITE;
+	if (world.filling && request->request.kind != QBD_REQUEST_READ)
+		place_in_own_stripe(request);
+	/* A request has its blocks side by side. */
+	left = sim_stride == SIM_STRIPE ? SIM_USED_BLOCKS - request->number :
+					  SIM_STRIPE - request->number % SIM_STRIPE;
+	request->request.count = min(request->request.count, left);
+	request->request.block = sim_place(request->number);
 	if (request->request.kind != QBD_REQUEST_READ && !may_write(request))
 		free(request);
 	else
 		submit(request);
+}
+
+void sim_client_read_newest(struct sim_host *host)
+{
+	struct sim_request *request;
+
+	if (!ready(host))
+		return;
+	request = calloc(1, sizeof(*request));
+	if (!request)
+		abort();
+	request->host = host;
+	request->number = newest;
+	request->request.kind = QBD_REQUEST_READ;
+	request->request.count = 1;
+	request->request.block = sim_place(newest);
+	submit(request);
 }
 
 /* One write at each host has to complete; true when they all did. */
@@ -369,7 +425,8 @@ bool sim_client_probe(void)
 		request->probe = true;
 		request->request.kind = QBD_REQUEST_WRITE;
 		request->request.count = 1;
-		request->request.block = (u64)(number - 1) * STRIPE + sim_below(STRIPE);
+		request->number = (number - 1) * SIM_STRIPE + sim_below(SIM_STRIPE);
+		request->request.block = sim_place(request->number);
 		if (!may_write(request)) {
 			free(request);
 			continue;
@@ -394,9 +451,9 @@ u64 sim_client_operations(void)
 }
 
 /* Of the newest write of a block that completed, and what came after it. */
-bool sim_client_may_hold(u64 block, u64 value)
+bool sim_client_may_hold(u32 number, u64 value)
 {
-	const struct history *history = &histories[block];
+	const struct history *history = &histories[number];
 
 	for (u32 i = max(history->completed, history->seen); i < history->count; i++)
 		if (history->values[i] == value)

@@ -14,7 +14,7 @@
 #define SECTORS		8u
 #define SECTOR_BYTES	512u
 
-/* What a block held, or was to hold, since it was there for good. */
+/* What a block held since it was there for good; the newest is in the image. */
 struct version {
 	struct version *next;	/* the newer one */
 	u64 ended;		/* number of the write that brought it; 0: for good */
@@ -30,14 +30,23 @@ struct flight {
 	u64 event;
 };
 
+struct place {
+	struct version *versions;	/* the oldest; NULL: it is there for good */
+	u64 ended;			/* as of a version, of what is in the image */
+	u32 dirty;			/* 1 + place in sim_disk.dirty; 0: not in it */
+	bool touched;			/* it is in the image */
+	bool unreadable;		/* until it is written */
+};
+
 struct sim_disk {
 	struct sim_host *host;
 	u8 *image;			/* what readers find */
-	struct version **versions;	/* of blocks that are not there for good */
-	u32 *dirty;			/* their numbers */
-	u32 *dirty_place;		/* 1 + place in @dirty; 0: not in it */
-	u32 dirty_count;
+	u8 *before;			/* what was there before, below @rubbish */
+	struct place *places;		/* of each block */
+	u32 *dirty;			/* blocks that are not there for good */
+	u32 dirty_count, dirty_room;
 	u64 blocks;
+	u64 rubbish;			/* all from here on, until it is written */
 	u64 ended;
 	struct list_head flights;
 	u64 stalled_until;
@@ -69,49 +78,79 @@ static void version_free(struct version *version)
 
 static u8 *block_of(struct sim_disk *disk, u64 block)
 {
-	return disk->image + block * QBD_BLOCK_SIZE;
+	u8 *at = disk->image + block * QBD_BLOCK_SIZE;
+
+	if (!disk->places[block].touched) {
+		disk->places[block].touched = true;
+		if (block >= disk->rubbish)
+			memset(at, 0xdb, QBD_BLOCK_SIZE);
+	}
+	return at;
 }
 
 static void settle(struct sim_disk *disk, u64 block)
 {
+	struct place *place = &disk->places[block];
 	struct version *version;
-	u32 place = disk->dirty_place[block];
+	u32 at = place->dirty;
 
-	if (!place)
+	if (!at)
 		return;
-	while ((version = disk->versions[block])) {
-		disk->versions[block] = version->next;
+	while ((version = place->versions)) {
+		place->versions = version->next;
 		version_free(version);
 	}
-	disk->dirty_place[block] = 0;
-	disk->dirty[place - 1] = disk->dirty[--disk->dirty_count];
-	if (place - 1 < disk->dirty_count)
-		disk->dirty_place[disk->dirty[place - 1]] = place;
+	place->dirty = 0;
+	disk->dirty[at - 1] = disk->dirty[--disk->dirty_count];
+	if (at - 1 < disk->dirty_count)
+		disk->places[disk->dirty[at - 1]].dirty = at;
 }
 
-void sim_disk_make(struct sim_host *host, u64 blocks)
+static void note_dirty(struct sim_disk *disk, u64 block)
+{
+	if (disk->dirty_count == disk->dirty_room) {
+		disk->dirty_room = disk->dirty_room ? 2 * disk->dirty_room : 4096;
+		disk->dirty = realloc(disk->dirty, disk->dirty_room * sizeof(*disk->dirty));
+		if (!disk->dirty)
+			abort();
+	}
+	disk->dirty[disk->dirty_count++] = block;
+	disk->places[block].dirty = disk->dirty_count;
+}
+
+/* Zeroes that take no memory until they are written. */
+static void *sparse(size_t bytes)
+{
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (memory == MAP_FAILED)
+		abort();
+	return memory;
+}
+
+void sim_disk_make(struct sim_host *host, u64 blocks, u64 rubbish)
 {
 	struct sim_disk *disk = &disks[host->number];
+	size_t image_bytes = (size_t)SIM_DISK_BLOCKS_MAX * QBD_BLOCK_SIZE;
+	size_t places_bytes = SIM_DISK_BLOCKS_MAX * sizeof(*disk->places);
 
 	if (!disk->image) {
-		disk->image = mmap(NULL, SIM_DISK_BLOCKS_MAX * QBD_BLOCK_SIZE,
-				   PROT_READ | PROT_WRITE,
-				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-		disk->versions = calloc(SIM_DISK_BLOCKS_MAX, sizeof(*disk->versions));
-		disk->dirty = calloc(SIM_DISK_BLOCKS_MAX, sizeof(*disk->dirty));
-		disk->dirty_place = calloc(SIM_DISK_BLOCKS_MAX, sizeof(*disk->dirty_place));
-		if (disk->image == MAP_FAILED || !disk->versions || !disk->dirty ||
-		    !disk->dirty_place)
-			abort();
+		disk->image = sparse(image_bytes);
+		disk->before = sparse(image_bytes);
+		disk->places = sparse(places_bytes);
 		INIT_LIST_HEAD(&disk->flights);
 	}
 	if (blocks > SIM_DISK_BLOCKS_MAX)
 		abort();
 	while (disk->dirty_count)
 		settle(disk, disk->dirty[0]);
-	madvise(disk->image, SIM_DISK_BLOCKS_MAX * QBD_BLOCK_SIZE, MADV_DONTNEED);
+	madvise(disk->image, image_bytes, MADV_DONTNEED);
+	madvise(disk->before, image_bytes, MADV_DONTNEED);
+	madvise(disk->places, places_bytes, MADV_DONTNEED);
 	disk->host = host;
 	disk->blocks = blocks;
+	disk->rubbish = rubbish;
 	disk->ended = 0;
 	disk->stalled_until = 0;
 	disk->read_errors = 0;
@@ -127,6 +166,11 @@ u8 *sim_disk_block(struct sim_host *host, u64 block)
 
 	settle(disk, block);
 	return block_of(disk, block);
+}
+
+const u8 *sim_disk_look(const struct sim_host *host, u64 block)
+{
+	return block_of(&disks[host->number], block);
 }
 
 void sim_disk_stall(struct sim_host *host, u64 until)
@@ -179,6 +223,10 @@ static void read_data(struct sim_disk *disk, struct bio *bio)
 	u8 *from = block_of(disk, first_block(bio));
 	u64 left = bio->bi_iter.bi_size;
 
+	/* All of them are there, and side by side. */
+	for (u64 i = 1; i < block_count(bio); i++)
+		block_of(disk, first_block(bio) + i);
+
 	for (u32 i = 0; i < bio->bi_vcnt && left; i++) {
 		const struct bio_vec *bvec = &bio->bi_io_vec[i];
 		u64 bytes = min_t(u64, left, bvec->bv_len);
@@ -191,31 +239,30 @@ static void read_data(struct sim_disk *disk, struct bio *bio)
 
 static void write_block(struct sim_disk *disk, u64 block, const u8 *data, bool for_good)
 {
+	struct place *place = &disk->places[block];
 	struct version *version, **last;
 	u8 *at = block_of(disk, block);
 
+	place->unreadable = false;
+	if (world.rots && block < disk->rubbish)
+		memcpy(disk->before + block * QBD_BLOCK_SIZE, at, QBD_BLOCK_SIZE);
 	if (for_good) {
 		settle(disk, block);
-	} else if (!disk->versions[block]) {
+	} else {
 		version = version_alloc();
-		version->ended = 0;
+		version->ended = place->versions ? place->ended : 0;
 		memcpy(version->data, at, QBD_BLOCK_SIZE);
-		disk->versions[block] = version;
-		disk->dirty[disk->dirty_count++] = block;
-		disk->dirty_place[block] = disk->dirty_count;
+		if (!place->versions)
+			note_dirty(disk, block);
+		for (last = &place->versions; *last; last = &(*last)->next)
+			;
+		*last = version;
+		place->ended = disk->ended;
 	}
 	if (data)
 		memcpy(at, data, QBD_BLOCK_SIZE);
 	else
 		memset(at, 0, QBD_BLOCK_SIZE);
-	if (for_good)
-		return;
-	version = version_alloc();
-	version->ended = disk->ended;
-	memcpy(version->data, at, QBD_BLOCK_SIZE);
-	for (last = &disk->versions[block]; *last; last = &(*last)->next)
-		;
-	*last = version;
 }
 
 static void write_data(struct sim_disk *disk, struct bio *bio)
@@ -234,15 +281,18 @@ static void flush(struct sim_disk *disk, u64 began)
 {
 	for (u32 i = disk->dirty_count; i-- > 0;) {
 		u32 block = disk->dirty[i];
-		struct version *version = disk->versions[block];
+		struct place *place = &disk->places[block];
+		struct version *version = place->versions;
 
-		while (version->next && version->next->ended <= began) {
-			disk->versions[block] = version->next;
-			version_free(version);
-			version = disk->versions[block];
-		}
-		if (!version->next)
+		if (place->ended <= began) {
 			settle(disk, block);
+			continue;
+		}
+		while (version->next && version->next->ended <= began) {
+			place->versions = version->next;
+			version_free(version);
+			version = place->versions;
+		}
 	}
 }
 
@@ -267,16 +317,19 @@ static void tear(u8 *to, const u8 *from)
 
 static void forget(struct sim_disk *disk, u64 block)
 {
-	struct version *version = disk->versions[block];
-	u8 *at = block_of(disk, block);
+	struct version *version = disk->places[block].versions;
+	u8 *at = block_of(disk, block), newest[QBD_BLOCK_SIZE];
 
+	memcpy(newest, at, QBD_BLOCK_SIZE);
 	memcpy(at, version->data, QBD_BLOCK_SIZE);
-	while ((version = version->next)) {
+	do {
+		const u8 *newer = version->next ? version->next->data : newest;
+
 		if (sim_chance(512))
-			memcpy(at, version->data, QBD_BLOCK_SIZE);
+			memcpy(at, newer, QBD_BLOCK_SIZE);
 		else if (sim_chance(256))
-			tear(at, version->data);
-	}
+			tear(at, newer);
+	} while ((version = version->next));
 	settle(disk, block);
 }
 
@@ -285,6 +338,14 @@ static void lose_some(struct sim_disk *disk)
 	for (u32 i = disk->dirty_count; i-- > 0;)
 		if (sim_chance(200))
 			forget(disk, disk->dirty[i]);
+}
+
+static bool unreadable(const struct sim_disk *disk, const struct bio *bio)
+{
+	for (u64 i = 0; world.rots && i < block_count(bio); i++)
+		if (disk->places[first_block(bio) + i].unreadable)
+			return true;
+	return false;
 }
 
 static void complete_flight(void *object, u64 argument)
@@ -318,20 +379,26 @@ static void complete_flight(void *object, u64 argument)
 				flush(disk, began);
 			write_data(disk, bio);
 		}
-	} else if (sim_chance(disk->read_errors) &&
-		   (disk->host->replica || disk->host->number == world.worst_disk)) {
+	} else if (unreadable(disk, bio) || (sim_chance(disk->read_errors) &&
+		   (disk->host->replica || disk->host->number == world.worst_disk))) {
 		bio->bi_status = BLK_STS_IOERR;
 	} else {
 		read_data(disk, bio);
 	}
 	if (bio->bi_status != BLK_STS_OK) {
 		disk->host->disk_erred = true;
+		disk->host->write_erred |= is_write(bio);
 		world.errors = true;
 	}
 	/* It is consumed, as by a driver. */
 	bio->bi_iter.bi_sector += bio->bi_iter.bi_size >> 9;
 	bio->bi_iter.bi_size = 0;
 	bio->bi_end_io(bio);
+}
+
+bool sim_disk_brings(void (*run)(void *object, u64 argument))
+{
+	return run == complete_flight;
 }
 
 void sim_disk_submit(struct bio *bio)
@@ -380,12 +447,12 @@ static void tear_flight(struct sim_disk *disk, struct bio *bio)
 		/* Nothing of it, all of it, or any part. */
 		if (kind == 0)
 			break;
-		if (kind == 1 || sim_chance(400)) {
+		if (kind == 1 || sim_chance(300)) {
 			if (data)
 				memcpy(at, data, QBD_BLOCK_SIZE);
 			else
 				memset(at, 0, QBD_BLOCK_SIZE);
-		} else if (sim_chance(400)) {
+		} else if (sim_chance(700)) {
 			tear(at, data);
 		}
 	}
@@ -413,16 +480,39 @@ void sim_disk_power_cut(struct sim_host *host)
 	disk->stalled_until = 0;
 }
 
-void sim_disk_rot(struct sim_host *host, u64 block)
+void sim_disk_rot(struct sim_host *host, u64 block, enum sim_rot rot)
 {
+	struct sim_disk *disk = &disks[host->number];
 	u8 *at = sim_disk_block(host, block);
+	u64 other = sim_below(disk->rubbish);
 
-	if (sim_chance(512))
+	sim_trace("block %llu rots (%u)", block, rot);
+	switch (rot) {
+	case SIM_ROT_BIT:
 		at[sim_below(QBD_BLOCK_SIZE)] ^= 1 << sim_below(8);
-	else if (sim_chance(512))
+		break;
+	case SIM_ROT_SECTOR:
 		memset(at + sim_below(SECTORS) * SECTOR_BYTES, 0, SECTOR_BYTES);
-	else
-		/* One that was meant for another place. */
-		memcpy(at, sim_disk_block(host, sim_below(disks[host->number].blocks)),
-		       QBD_BLOCK_SIZE);
+		break;
+	case SIM_ROT_MISDIRECTED:
+		if (other != block)
+			memcpy(at, sim_disk_block(host, other), QBD_BLOCK_SIZE);
+		break;
+	case SIM_ROT_STALE:
+		memcpy(at, disk->before + block * QBD_BLOCK_SIZE, QBD_BLOCK_SIZE);
+		break;
+	default:
+		disk->places[block].unreadable = true;
+		sim_counts.unreadable++;
+		break;
+	}
+}
+
+/* What cannot be read can be, after all: by another path, or another try. */
+void sim_disk_readable(struct sim_host *host)
+{
+	struct sim_disk *disk = &disks[host->number];
+
+	for (u64 block = 0; world.rots && block < disk->blocks; block++)
+		disk->places[block].unreadable = false;
 }

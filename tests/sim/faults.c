@@ -38,7 +38,48 @@ enum fault {
 	FAULT_LEADER_POWER_CUT,
 	FAULT_LEADER_ISOLATE,
 	FAULT_SPLIT,
+	FAULT_BULK_STALL,
+	FAULT_AMBUSH,
+	FAULT_AWAY,
 	FAULT_END
+};
+
+/* An ambush: what is waited for at some host, and what happens to it then. */
+enum moment {
+	MOMENT_CHECKPOINT,	/* it is at a certain step of one */
+	MOMENT_TRUNCATED,	/* that its log was cut is not on its disk yet */
+	MOMENT_STATE,		/* its state block is in one slot only */
+	MOMENT_APPEND,		/* records are on their way to its disk */
+	MOMENT_FULL,		/* its log is about to give space back */
+	MOMENT_FILLING,		/* it is being filled: at a certain step, or any */
+	MOMENT_END
+};
+
+enum deed {
+	DEED_POWER_CUT,
+	DEED_ROT,
+	DEED_TABLE_ROT,
+	DEED_OUTAGE,
+	DEED_LEADER_POWER_CUT,
+	DEED_RESET,
+	DEED_ISOLATE,
+	DEED_LEADER_ISOLATE,
+	DEED_STALL,
+	DEED_LEADER_STALL,
+	DEED_PAUSE,
+	DEED_MOVE,
+	DEED_END
+};
+
+struct ambush {
+	bool laid;
+	u64 until;		/* step: then another one may be laid */
+	enum moment moment;
+	u32 host;
+	u32 step;		/* of the checkpoint or the filling; 0: any */
+	u32 wait;		/* so many steps of the moment pass first */
+	enum deed deed;
+	u64 random;		/* of the deed */
 };
 
 static struct {
@@ -49,6 +90,12 @@ static struct {
 	u32 number;		/* of it */
 	u64 healed_at;
 	u64 random;		/* of the fault being made */
+	struct ambush ambush;
+	u32 away;		/* host that is off until the log has passed it by */
+	u64 away_last;		/* entry that it had */
+	u64 away_until;		/* step at which it comes back in any case */
+	u64 rot_until;		/* step: a disk is to rot as soon as it may */
+	u64 rot_random;
 } faults;
 
 u8 sim_left_out[SIM_FAULTS_MAX];
@@ -84,6 +131,7 @@ void sim_faults_begin(void)
 
 	world.count = counts[sim_below(ARRAY_SIZE(counts))];
 	draw_weather(&world.weather);
+	world.weather.refuse_up = sim_chance(100) ? 2000 + sim_below(20000) : 0;
 	faults.enabled = sim_random() | 1u << FAULT_POWER_ON | 1u << FAULT_HEAL;
 	if (world.quiet)
 		faults.enabled = 0;
@@ -95,7 +143,33 @@ void sim_faults_begin(void)
 				 1u << FAULT_SPLIT;
 		faults.rate = 10 + sim_below(40);
 	}
+	if (sim_chance(100)) {
+		/* It is moved about, and what is on its way comes when it is back. */
+		faults.enabled = 1u << FAULT_POWER_ON | 1u << FAULT_HEAL |
+				 1u << FAULT_MOVE | 1u << FAULT_BULK_STALL |
+				 1u << FAULT_LEADER_ISOLATE;
+		faults.rate = 20 + sim_below(100);
+	}
 	faults.work_of_1024 = 1 + sim_below(sim_chance(512) ? 60 : 400);
+	if (sim_chance(200)) {
+		/* Checkpoints of extents that are written for the first time. */
+		faults.enabled = 1u << FAULT_POWER_ON | 1u << FAULT_POWER_CUT |
+				 1u << FAULT_HEAL | 1u << FAULT_AMBUSH | 1u << FAULT_ROT |
+				 1u << FAULT_LEADER_POWER_CUT;
+		faults.rate = 20 + sim_below(100);
+		faults.work_of_1024 = 1 + sim_below(8);
+		world.sparse = true;
+	}
+	world.filling = !world.sparse && world.count >= 3 && !world.quiet && sim_chance(350);
+	if (world.filling) {
+		faults.rate = 150 + sim_below(600);
+		faults.work_of_1024 = 150 + sim_below(350);
+	}
+	world.rots = faults.enabled & 1u << FAULT_ROT;
+	world.preempts = !world.quiet && sim_chance(300);
+	faults.ambush.laid = false;
+	faults.away = 0;
+	faults.rot_until = 0;
 	faults.next = 200 + sim_below(4 * faults.rate);
 	faults.number = 0;
 	for (u32 number = 1; number <= world.count; number++) {
@@ -148,54 +222,148 @@ static void new_disk(struct sim_host *host)
 	sim_member_format(host);
 	host->durable = 0;
 	host->spoiled = true;
+	host->rotten = false;
 	host->unsound = true;
 	host->failed = false;
+	host->told_term = 0;
+	host->vote_term = 0;
+	host->vote = 0;
 	sim_member_power_on(host);
 }
 
-/* A block of the kinds that have checksums; of those that are there twice, one. */
-static u64 block_to_rot(u32 slot, const struct qbd_log *log)
-{
-	u64 used = log->next_position - log->first_position;
+/* ---- rot ---------------------------------------------------------------- */
 
-	switch (below(6)) {
+/* Where things are on a disk when its power goes. */
+struct survey {
+	u64 superblock;		/* the copy that may rot */
+	u32 slot;		/* of the state block, likewise ... */
+	bool state;		/* ... if the log does not: it says how far that was durable */
+	u64 log_block, first, applied, known, next;	/* ring positions */
+	u64 data_block, data_blocks;
+	bool table;		/* rather there: */
+	u64 table_block;
+};
+
+static struct survey survey_of(const struct qbd_store *store)
+{
+	const struct qbd_state *state = &store->state.disk;
+	struct survey survey = {
+		.superblock = below(2) ? store->geometry.backing_blocks - 1 : 0,
+		.slot = below(QBD_STATE_SLOTS),
+		.state = below(4) == 0,
+		.log_block = store->geometry.log_block,
+		.first = store->log.first_position,
+		.applied = store->log.first_position,
+		.next = store->log.next_position,
+		.data_block = store->geometry.data_block,
+		.data_blocks = store->geometry.device_blocks,
+	};
+
+	if (state->applied_index >= store->log.first_index)
+		survey.applied = state->applied_position;
+	/*
+	 * What the state block knows to be durable it misses. Of later records, which may
+	 * have been acknowledged, nothing tells them from those that were cut off.
+	 */
+	survey.table_block = sim_place(below(SIM_USED_BLOCKS)) /
+		(QBD_EXTENTS_PER_BLOCK << (QBD_EXTENT_SHIFT_MIN - QBD_BLOCK_SHIFT));
+	if (store->checkpoint.step && store->extents.block_count)
+		survey.table_block = store->extents.blocks[below(store->extents.block_count)];
+	survey.known = survey.applied;
+	if (state->durable_index >= store->log.first_index &&
+	    state->durable_index > state->applied_index)
+		survey.known = qbd_log_position(store, min(state->durable_index,
+							   store->log.durable_index) + 1);
+	return survey;
+}
+
+static u64 log_block_to_rot(const struct survey *survey)
+{
+	u64 position = survey->next + below(QBD_LOG_BLOCKS_MIN -
+					    (survey->next - survey->first));
+
+	/* Acknowledged and not applied: rather its last records. */
+	if (survey->known > survey->applied && below(4)) {
+		u64 count = survey->known - survey->applied;
+
+		if (below(2))
+			count = min(count, 40ull);
+		position = survey->known - 1 - below(count);
+	} else if (survey->next >= survey->first + QBD_LOG_BLOCKS_MIN) {
+		position = survey->first;
+	}
+	return survey->log_block + position % QBD_LOG_BLOCKS_MIN;
+}
+
+/* A block of the kinds that have checksums; of those that are there twice, one. */
+static void rot_block(struct sim_host *host, const struct survey *survey)
+{
+	enum sim_rot rot = below(SIM_ROT_END), fresh = below(SIM_ROT_STALE);
+	u64 table = survey->table_block;
+
+	/* Of the table an old block is as good as the newest one: nobody can tell. */
+	if (rot == SIM_ROT_STALE && survey->table)
+		rot = fresh;
+	switch (survey->table ? 2 + !below(4) : below(9)) {
 	case 0:
-		return 0;
+		sim_disk_rot(host, survey->superblock, rot);
+		break;
 	case 1:
-		return QBD_STATE_SLOT_BLOCK(slot);
 	case 2:
-		return QBD_EXTENT_TABLE_BLOCK;
+		sim_disk_rot(host, QBD_EXTENT_TABLE_BLOCK + table,
+			     rot == SIM_ROT_STALE ? fresh : rot);
+		break;
+	case 3:
+		sim_disk_rot(host, QBD_EXTENT_JOURNAL_BLOCK + table %
+			     QBD_EXTENT_JOURNAL_BLOCKS, rot == SIM_ROT_STALE ? fresh : rot);
+		break;
+	case 4:
+		/* Data has no checksums. */
+		sim_disk_rot(host, survey->data_block + sim_place(below(SIM_USED_BLOCKS)),
+			     SIM_ROT_UNREADABLE);
+		break;
 	default:
-		/* Rather where something is. */
-		if (used && below(4))
-			return 512 + (log->first_position + below(used)) %
-				     QBD_LOG_BLOCKS_MIN;
-		return 512 + below(QBD_LOG_BLOCKS_MIN);
+		sim_disk_rot(host, survey->state ? QBD_STATE_SLOT_BLOCK(survey->slot) :
+						   log_block_to_rot(survey), rot);
+		break;
 	}
 }
 
-static void rot(struct sim_host *host)
+/* The one disk of the run that rots, or @host's, if there is none so far. */
+static struct sim_host *worst_disk(struct sim_host *host)
 {
-	u32 count = 1 + below(8), slot = below(QBD_STATE_SLOTS);
+	return world.worst_disk ? &world.hosts[world.worst_disk] : host;
+}
+
+static void rot(struct sim_host *host, bool table)
+{
 	const struct qbd_replica *replica = sim_replica(host);
-	struct qbd_log log;
+	struct survey survey;
+	u32 count = 1 + below(table ? 2 : 8);
 
 	/* Both slots of the state block say the same: losing either loses nothing. */
 	if (!others_whole(host) || host->unsound || !term_is_led(host) || !replica ||
-	    !replica->store->state.mirrored || replica->store->state.writing ||
+	    replica->phase != QBD_PHASE_RUNNING || !world.rots || (!table &&
+	    (!replica->store->state.mirrored || replica->store->state.writing)) ||
 	    (world.worst_disk && world.worst_disk != host->number))
 		return;
 	/* One good copy of everything survives, also for who is made anew later. */
 	world.worst_disk = host->number;
-	log = replica->store->log;
+	survey = survey_of(replica->store);
+	survey.table = table;
+	faults.rot_until = 0;
 	sim_member_power_cut(host);
-	sim_trace("rot: host %u", host->number);
+	sim_trace("rot: host %u, log %llu to %llu, applied %llu, known %llu", host->number,
+		  survey.first, survey.next, survey.applied, survey.known);
 	while (count--)
-		sim_disk_rot(host, block_to_rot(slot, &log));
-	host->spoiled = true;
+		rot_block(host, &survey);
+	sim_counts.rotten++;
+	host->rotten = true;
 	host->unsound = true;
 	sim_member_power_on(host);
 }
+
+/* ---- the network -------------------------------------------------------- */
 
 static void ring(void)
 {
@@ -262,6 +430,195 @@ static void isolate_leader(struct sim_host *leader)
 		sim_disk_stall(leader, world.now + below(1500) * SIM_MS);
 }
 
+/* ---- ambushes ----------------------------------------------------------- */
+
+static bool is_moment(const struct ambush *ambush, const struct sim_host *host)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+	const struct qbd_store *store;
+
+	if (!replica || replica->phase != QBD_PHASE_RUNNING)
+		return false;
+	store = replica->store;
+	switch (ambush->moment) {
+	case MOMENT_CHECKPOINT:
+		return store->checkpoint.step && (!ambush->step ||
+						  store->checkpoint.step == ambush->step);
+	case MOMENT_TRUNCATED:
+		return store->log.barrier;
+	case MOMENT_STATE:
+		return !store->state.mirrored;
+	case MOMENT_APPEND:
+		return store->log.durable_index < store->log.submitted_index;
+	case MOMENT_FULL:
+		return store->log.next_position - store->log.first_position >
+		       QBD_LOG_BLOCKS_MIN / 4 * 3;
+	case MOMENT_FILLING:
+		return replica->fill.step && (!ambush->step ||
+					      replica->fill.step == ambush->step);
+	default:
+		return false;
+	}
+}
+
+static void lay_ambush(u32 host)
+{
+	struct ambush *ambush = &faults.ambush;
+
+	if (ambush->laid && world.steps < ambush->until)
+		return;
+	*ambush = (struct ambush){
+		.laid = true,
+		.until = world.steps + 3000,
+		.host = host,
+		.moment = world.filling && below(2) ? MOMENT_FILLING :
+			  world.sparse && below(4) ? MOMENT_CHECKPOINT : below(MOMENT_END),
+		.deed = below(DEED_END),
+		.random = faults.random,
+	};
+	if (ambush->moment == MOMENT_CHECKPOINT) {
+		ambush->step = below(QBD_CHECKPOINT_STATE + 1);
+		if (below(2))
+			ambush->step = below(2) ? QBD_CHECKPOINT_TABLE : QBD_CHECKPOINT_FLUSH;
+		ambush->wait = below(4);
+		ambush->host = 0;
+		/* Power that goes is what checkpoints are made for. */
+		if (below(2))
+			ambush->deed = below(2) ? DEED_TABLE_ROT : DEED_POWER_CUT;
+		if (world.sparse && below(4)) {
+			/* Zeroes of new extents are not flushed, or the table tears. */
+			ambush->step = below(2) ? QBD_CHECKPOINT_TABLE : QBD_CHECKPOINT_FLUSH;
+			ambush->deed = ambush->step == QBD_CHECKPOINT_TABLE ? DEED_POWER_CUT :
+									      DEED_TABLE_ROT;
+			ambush->wait = below(2);
+		}
+		if (ambush->deed == DEED_TABLE_ROT || ambush->deed == DEED_ROT)
+			ambush->host = worst_disk(&world.hosts[host])->number;
+	} else if (ambush->moment == MOMENT_FILLING) {
+		/* Whoever it is. */
+		ambush->host = 0;
+		ambush->step = below(2) ? below(QBD_FILL_ABORTING + 1) : 0;
+		ambush->wait = below(ambush->step ? 8 : 600);
+	} else if (ambush->moment == MOMENT_FULL) {
+		/* Who comes up gives back what the one who went down had not. */
+		ambush->host = 0;
+		if (below(4))
+			ambush->deed = below(2) ? DEED_OUTAGE : DEED_LEADER_POWER_CUT;
+	} else {
+		ambush->wait = below(8);
+	}
+}
+
+static void do_deed(enum deed deed, struct sim_host *host)
+{
+	struct sim_host *leader = some_leader();
+
+	switch (deed) {
+	case DEED_POWER_CUT:
+		power_cut(host);
+		break;
+	case DEED_ROT:
+		rot(host, false);
+		break;
+	case DEED_TABLE_ROT:
+		rot(host, true);
+		break;
+	case DEED_OUTAGE:
+		sim_faults_outage();
+		break;
+	case DEED_LEADER_POWER_CUT:
+		if (leader)
+			power_cut(leader);
+		break;
+	case DEED_RESET:
+		if (leader)
+			sim_network_reset(host->number, leader->number);
+		break;
+	case DEED_ISOLATE:
+		isolate(host->number);
+		break;
+	case DEED_LEADER_ISOLATE:
+		isolate_leader(leader);
+		break;
+	case DEED_STALL:
+		sim_disk_stall(host, world.now + below(1500) * SIM_MS);
+		break;
+	case DEED_LEADER_STALL:
+		if (leader)
+			sim_disk_stall(leader, world.now + below(1500) * SIM_MS);
+		break;
+	case DEED_PAUSE:
+		host->paused_until = world.now + below(1000) * SIM_MS;
+		break;
+	case DEED_MOVE:
+		sim_member_move_leader(host);
+		break;
+	default:
+		break;
+	}
+}
+
+static void watch_ambush(void)
+{
+	struct ambush *ambush = &faults.ambush;
+
+	for (u32 number = 1; number <= world.count; number++) {
+		struct sim_host *host = &world.hosts[number];
+
+		if ((ambush->host && ambush->host != number) || !host->powered ||
+		    !is_moment(ambush, host))
+			continue;
+		if (ambush->wait--)
+			return;
+		ambush->laid = false;
+		sim_trace("ambush %u at moment %u.%u: host %u", ambush->deed,
+			  ambush->moment, ambush->step, number);
+		sim_counts.fills_disturbed += ambush->moment == MOMENT_FILLING;
+		faults.random = ambush->random;
+		do_deed(ambush->deed, host);
+		return;
+	}
+}
+
+static void watch_rot(void)
+{
+	faults.random = faults.rot_random;
+	rot(worst_disk(&world.hosts[1 + below(world.count)]), false);
+	if (world.steps >= faults.rot_until)
+		faults.rot_until = 0;
+}
+
+/* ---- away for long ------------------------------------------------------ */
+
+static void send_away(struct sim_host *host)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+
+	if (faults.away || !replica || replica->phase != QBD_PHASE_RUNNING)
+		return;
+	faults.away = host->number;
+	faults.away_last = qbd_store_last_index(replica->store);
+	faults.away_until = world.steps + 6000;
+	sim_member_power_cut(host);
+}
+
+static void watch_away(void)
+{
+	struct sim_host *host = &world.hosts[faults.away];
+	bool passed = false;
+
+	for (u32 number = 1; number <= world.count; number++) {
+		const struct qbd_replica *replica = sim_replica(&world.hosts[number]);
+
+		passed |= replica && replica->core->role == QBD_ROLE_LEADER &&
+			  qbd_store_first_index(replica->store) > faults.away_last + 1;
+	}
+	if (!passed && world.steps < faults.away_until)
+		return;
+	faults.away = 0;
+	sim_member_power_on(host);
+}
+
 static void inject(enum fault fault, u32 a, u32 b)
 {
 	struct sim_host *host = &world.hosts[a];
@@ -271,7 +628,8 @@ static void inject(enum fault fault, u32 a, u32 b)
 		power_cut(host);
 		break;
 	case FAULT_POWER_ON:
-		sim_member_power_on(host);
+		if (faults.away != a)
+			sim_member_power_on(host);
 		break;
 	case FAULT_DOWN:
 		sim_member_down(host);
@@ -325,7 +683,8 @@ static void inject(enum fault fault, u32 a, u32 b)
 		sim_disk_errors(host, 0, below(200));
 		break;
 	case FAULT_ROT:
-		rot(host);
+		faults.rot_until = world.steps + 3000;
+		faults.rot_random = faults.random;
 		break;
 	case FAULT_NEW_DISK:
 		new_disk(host);
@@ -342,6 +701,15 @@ static void inject(enum fault fault, u32 a, u32 b)
 		break;
 	case FAULT_SPLIT:
 		split();
+		break;
+	case FAULT_BULK_STALL:
+		sim_network_bulk_stall(a, b, world.now + below(900) * SIM_MS);
+		break;
+	case FAULT_AMBUSH:
+		lay_ambush(a);
+		break;
+	case FAULT_AWAY:
+		send_away(host);
 		break;
 	default:
 		break;
@@ -360,6 +728,8 @@ static const char * const fault_names[] = {
 	[FAULT_WHOLE_OUTAGE] = "power cut of all",
 	[FAULT_LEADER_POWER_CUT] = "power cut of a leader",
 	[FAULT_LEADER_ISOLATE] = "isolate a leader", [FAULT_SPLIT] = "split",
+	[FAULT_BULK_STALL] = "data stands still on its way", [FAULT_AMBUSH] = "ambush",
+	[FAULT_AWAY] = "away for long",
 };
 
 u32 sim_faults_made(void)
@@ -375,9 +745,13 @@ static void next_fault(void)
 	faults.random = world.seed * 0xa0761d6478bd642full + number;
 	faults.next += 1 + below(2 * faults.rate);
 	fault = below(FAULT_END);
+	if (world.filling && below(2))
+		fault = below(2) ? FAULT_AWAY : FAULT_AMBUSH;
+	if (world.sparse && below(2))
+		fault = FAULT_AMBUSH;
 	a = 1 + below(world.count);
 	b = 1 + below(world.count);
-	if (!(faults.enabled >> fault & 1))
+	if (!(faults.enabled >> fault & 1) && !(world.filling && fault >= FAULT_AMBUSH))
 		return;
 	if (number < SIM_FAULTS_MAX && sim_left_out[number])
 		return;
@@ -388,13 +762,24 @@ static void next_fault(void)
 	inject(fault, a, b);
 }
 
+void sim_faults_work(void)
+{
+	if (sim_chance(faults.work_of_1024))
+		sim_client_work(&world.hosts[1 + sim_below(world.count)]);
+}
+
 /* After each step, while there are faults. */
 void sim_faults_step(void)
 {
 	if (world.steps >= faults.next && !world.quiet)
 		next_fault();
-	if (sim_chance(faults.work_of_1024))
-		sim_client_work(&world.hosts[1 + sim_below(world.count)]);
+	if (faults.ambush.laid)
+		watch_ambush();
+	if (faults.away && world.steps % 16 == 0)
+		watch_away();
+	if (faults.rot_until && world.steps % 16 == 0)
+		watch_rot();
+	sim_faults_work();
 }
 
 /* ---- healing ------------------------------------------------------------ */
@@ -404,6 +789,7 @@ static void heal_host(struct sim_host *host)
 	host->paused_until = 0;
 	sim_disk_stall(host, 0);
 	sim_disk_errors(host, 0, 0);
+	sim_disk_readable(host);
 }
 
 /* One that cannot go on with its disk gets another, when nobody else lacks anything. */
@@ -430,10 +816,10 @@ static void mend(void *object, u64 argument)
 
 static void stuck(const char *what)
 {
-	char text[400];
+	char text[800];
 	size_t at = 0;
 
-	for (u32 number = 1; number <= world.count && at < sizeof(text) - 80; number++) {
+	for (u32 number = 1; number <= world.count && at < sizeof(text) - 160; number++) {
 		const struct sim_host *host = &world.hosts[number];
 		const struct qbd_replica *replica = sim_replica(host);
 
@@ -450,6 +836,15 @@ static void stuck(const char *what)
 				       replica->damaged ? " damaged" : "",
 				       replica->is_new ? " new" : "",
 				       qbd_replica_filling(replica) ? " filling" : "");
+		if (replica)
+			at += snprintf(text + at, sizeof(text) - at, " (log from %llu, %u of %u pages free, %u held%s)",
+				       qbd_store_first_index(replica->store),
+				       qbd_pool_pages_free(replica->pool),
+				       qbd_pool_pages(replica->pool), replica->held_count,
+				       replica->noop_index ? ", no-op unwritten" : "");
+		if (replica && qbd_replica_filling(replica))
+			at += snprintf(text + at, sizeof(text) - at, " (step %u, extent %llu)",
+				       replica->fill.step, replica->fill.cursor);
 	}
 	sim_fail("healed, and after 120 s still not: %s%s", what, text);
 }

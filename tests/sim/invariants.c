@@ -5,10 +5,14 @@
  *   election safety       one leader for each term
  *   one history           an index, once committed anywhere, is the same record for
  *                         everybody: the chains of the records are compared
+ *   leases                nobody begins to lead while one of an earlier leader lasts
  *   leader completeness   who begins to lead has everything that is committed
  *   commit                never goes back on a host that is up
- *   durable is durable    what a host had said to be durable it has when it is back
- *   applied state         in the end all replicas hold what the history says
+ *   durable is durable    what a host had said to be durable it has when it is back, or
+ *                         knows that it misses it; so its term, and its vote in it
+ *   one vote              in each term, and none by a member that is new or damaged
+ *   one state             a member that is whole holds what the history says at its
+ *                         commit index, at any time; in the end all do
  *
  * What readers saw is client.c's business.
  */
@@ -19,8 +23,14 @@
 
 static u32 *chains;		/* of committed entries, by index */
 static u8 *leaders;		/* of terms */
-static u64 *model;		/* what each block holds by the history */
-static u32 *model_index;	/* and the entry that brought it */
+/* What each block that is used held, by the history; the oldest first. */
+static struct model {
+	struct {
+		u64 index;
+		u64 value;
+	} *changes;
+	u32 count, room;
+} model[SIM_USED_BLOCKS];
 static u64 committed;
 static u64 committed_in;	/* term of who committed the last one first */
 static u64 terms;
@@ -30,15 +40,13 @@ void sim_invariants_begin(void)
 	if (!chains) {
 		chains = calloc(ENTRIES_MAX, sizeof(*chains));
 		leaders = calloc(TERMS_MAX, sizeof(*leaders));
-		model = calloc(sim_device_blocks, sizeof(*model));
-		model_index = calloc(sim_device_blocks, sizeof(*model_index));
-		if (!chains || !leaders || !model || !model_index)
+		if (!chains || !leaders)
 			abort();
 	}
 	memset(chains, 0, (committed + 1) * sizeof(*chains));
 	memset(leaders, 0, (terms + 1) * sizeof(*leaders));
-	memset(model, 0, sim_device_blocks * sizeof(*model));
-	memset(model_index, 0, sim_device_blocks * sizeof(*model_index));
+	for (u32 i = 0; i < SIM_USED_BLOCKS; i++)
+		model[i].count = 0;
 	committed = 0;
 	committed_in = 0;
 	terms = 0;
@@ -51,20 +59,68 @@ struct qbd_replica *sim_replica(const struct sim_host *host)
 
 /* ---- a host comes and goes ---------------------------------------------- */
 
+/* What it had said of its term, and whom it voted for, it knows. */
+static void check_vote(struct sim_host *host, const struct qbd_store_recovered *recovered)
+{
+	if (recovered->failed)
+		return;
+	if (recovered->term < host->told_term)
+		sim_fail("host %u was in term %llu, and comes back in %llu", host->number,
+			 host->told_term, recovered->term);
+	/* Its own id: in this term it gives none any more. */
+	if (recovered->term == host->vote_term && recovered->vote != host->vote &&
+	    recovered->vote != host->number)
+		sim_fail("host %u voted for %u in term %llu, and comes back with a vote for %u",
+			 host->number, host->vote, host->vote_term, recovered->vote);
+}
+
+void sim_invariants_message(struct sim_host *host, const struct qbd_core_message *message)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+	bool granted = message->flags & QBD_MESSAGE_GRANTED;
+	u32 vote = message->to;
+
+	/* What asks for nothing and refuses promises nothing. */
+	if (message->type == QBD_MESSAGE_PREVOTE_REQUEST ||
+	    message->type == QBD_MESSAGE_PREVOTE_REPLY ||
+	    message->type == QBD_MESSAGE_TERM ||
+	    message->flags & QBD_MESSAGE_REJECTED ||
+	    (message->type == QBD_MESSAGE_VOTE_REPLY && !granted))
+		return;
+	host->told_term = max(host->told_term, message->term);
+	if (message->type == QBD_MESSAGE_VOTE_REQUEST)
+		vote = host->number;
+	else if (message->type != QBD_MESSAGE_VOTE_REPLY)
+		return;
+	if (host->vote_term == message->term && host->vote != vote)
+		sim_fail("host %u votes in term %llu for %u and for %u", host->number,
+			 message->term, host->vote, vote);
+	if (replica && (replica->damaged || replica->is_new))
+		sim_fail("host %u votes in term %llu for %u, and is %s", host->number,
+			 message->term, vote, replica->damaged ? "damaged" : "new");
+	host->vote_term = message->term;
+	host->vote = vote;
+}
+
 void sim_invariants_host_up(struct sim_host *host,
 			    const struct qbd_store_recovered *recovered)
 {
 	host->role = QBD_ROLE_FOLLOWER;
 	host->commit = 0;
 	host->checked = 0;
+	host->whole = false;
+	host->fill_step = QBD_FILL_NONE;
 	sim_trace("recovered: log %llu to %llu, committed %llu, durable before %llu%s%s%s",
 		  recovered->base_index + 1, recovered->last_index, recovered->commit_index,
 		  host->durable, recovered->damaged ? ", damaged" : "",
 		  recovered->filling ? ", filling" : "", recovered->is_new ? ", new" : "");
+	if (recovered->damaged)
+		sim_counts.damaged++;
 	if (host->spoiled)
 		return;
+	check_vote(host, recovered);
 	/* What cannot be read now may be read the next time: nothing is forgotten of it. */
-	if (recovered->damaged && host->disk_erred) {
+	if (recovered->damaged && (host->disk_erred || host->rotten)) {
 		if (recovered->damaged_through < host->durable)
 			sim_fail("host %u had %llu durable, and misses only up to %llu",
 				 host->number, host->durable, recovered->damaged_through);
@@ -73,7 +129,9 @@ void sim_invariants_host_up(struct sim_host *host,
 	if (recovered->damaged)
 		sim_fail("host %u finds its disk damaged, and nobody touched it: %s",
 			 host->number, recovered->reason);
-	if (recovered->filling && !host->was_filling && !host->disk_erred)
+	if (recovered->filling && !host->was_filling)
+		sim_counts.tables_lost++;
+	if (recovered->filling && !host->was_filling && !host->disk_erred && !host->rotten)
 		sim_fail("host %u wants to be filled, and nobody touched its disk",
 			 host->number);
 	if (recovered->failed && !host->disk_erred)
@@ -86,8 +144,10 @@ void sim_invariants_host_up(struct sim_host *host,
 void sim_invariants_not_up(struct sim_host *host, int error, const char *text)
 {
 	/* One of each pair of blocks may rot; but what rots may look like a newer version. */
+	if (error == -ENOMEM && host->refused)
+		return;
 	if ((error != -EIO || !host->disk_erred) &&
-	    (!host->spoiled || error != -EPROTONOSUPPORT))
+	    (!host->rotten || error != -EPROTONOSUPPORT))
 		sim_fail("host %u does not come up: %s (%d)", host->number, text, error);
 	/* An error of a read may pass; what is not readable by its content stays so. */
 	if (error != -EIO)
@@ -99,16 +159,34 @@ void sim_invariants_power_cut(struct sim_host *host)
 {
 	struct qbd_replica *replica = sim_replica(host);
 
+	host->data_through = committed;
+
 	/* While it comes up nothing new is promised. */
 	if (!replica || replica->phase == QBD_PHASE_STARTING)
 		return;
 	host->was_filling = qbd_replica_filling(replica);
 	host->durable = replica->core->failed || host->was_filling ? 0 :
 			replica->core->durable;
-	host->spoiled = replica->damaged || replica->core->failed;
+	host->spoiled = replica->core->failed;
+	host->rotten = replica->damaged;
+	sim_counts.power_cuts++;
 }
 
 /* ---- each step ---------------------------------------------------------- */
+
+/* Who begins to lead does so after the lease of everybody who led before. */
+static void check_leases(const struct sim_host *host, u64 term)
+{
+	for (u32 number = 1; number <= world.count; number++) {
+		const struct sim_host *other = &world.hosts[number];
+		const struct qbd_replica *replica = sim_replica(other);
+
+		if (replica && other != host && replica->core->term < term &&
+		    qbd_core_lease_valid(replica->core, sim_host_time(other)))
+			sim_fail("host %u leads in term %llu, and the lease of host %u in term %llu lasts",
+				 host->number, term, number, replica->core->term);
+	}
+}
 
 static void check_leader(struct sim_host *host, const struct qbd_replica *replica)
 {
@@ -123,7 +201,10 @@ static void check_leader(struct sim_host *host, const struct qbd_replica *replic
 	if (leaders[core->term] && leaders[core->term] != host->number)
 		sim_fail("hosts %u and %u lead in term %llu", leaders[core->term],
 			 host->number, core->term);
+	sim_counts.elections += !leaders[core->term];
 	leaders[core->term] = host->number;
+	if (host->role != QBD_ROLE_LEADER)
+		check_leases(host, core->term);
 	/* Votes may come late: a leader of an older term need not have what came after. */
 	if (host->role == QBD_ROLE_LEADER || core->term < committed_in)
 		return;
@@ -136,6 +217,87 @@ static void check_leader(struct sim_host *host, const struct qbd_replica *replic
 			 host->number, committed);
 }
 
+/* ---- what the history says ---------------------------------------------- */
+
+static void model_change(struct model *block, u64 index, u64 value)
+{
+	if (block->count == block->room) {
+		block->room = block->room ? 2 * block->room : 16;
+		block->changes = realloc(block->changes,
+					 block->room * sizeof(*block->changes));
+		if (!block->changes)
+			abort();
+	}
+	block->changes[block->count].index = index;
+	block->changes[block->count++].value = value;
+}
+
+static u64 model_at(u32 number, u64 index)
+{
+	const struct model *block = &model[number];
+
+	for (u32 i = block->count; i-- > 0;)
+		if (block->changes[i].index <= index)
+			return block->changes[i].value;
+	return 0;
+}
+
+/* What the store would give to a reader, at its commit index. */
+static bool value_held(struct sim_host *host, struct qbd_store *store, u64 block,
+		       u64 *value)
+{
+	const struct qbd_overlay_node *node;
+	u64 last;
+
+	*value = 0;
+	node = qbd_overlay_pick(&store->overlay, block, block, &last);
+	if (node && node->zero)
+		return true;
+	if (node)
+		return sim_value_of(page_address(node->record->pages[node->data_block + block -
+								     node->start]), value);
+	if (!qbd_extent_written(store, qbd_extent_of(store, block)))
+		return true;
+	return sim_value_of(sim_disk_look(host, store->geometry.data_block + block), value);
+}
+
+static void check_block(struct sim_host *host, struct qbd_store *store, u32 number)
+{
+	u64 block = sim_place(number), commit = store->log.commit_index;
+	u64 value, due = model_at(number, commit);
+	bool good = value_held(host, store, block, &value);
+
+	sim_counts.views++;
+	if (!good || value != due)
+		sim_fail("host %u, at entry %llu: block %llu holds %#llx%s (extent changed at %llu), the history says %#llx",
+			 host->number, commit, block, value, good ? "" : " and more",
+			 store->extents.changed[qbd_extent_of(store, block)], due);
+}
+
+/*
+ * The data of a member that is whole, log and all, is what the history says at its commit
+ * index - once that is where it was when the power went, for of what was applied since
+ * the last checkpoint any part may be there already. All of it is looked at when it becomes
+ * whole, else a block now and then.
+ */
+static void check_data(struct sim_host *host, const struct qbd_replica *replica)
+{
+	struct qbd_store *store = replica->store;
+	bool whole = replica->phase == QBD_PHASE_RUNNING && !store->failed &&
+		     !store->fill.active && !store->fill.resetting && !replica->is_new &&
+		     !host->write_erred && store->log.commit_index >= host->data_through;
+
+	/* What it is sent may be of a member that lost its power not long ago. */
+	if (store->fill.active)
+		host->data_through = committed;
+	if (whole && !host->whole)
+		for (u32 number = 0; number < SIM_USED_BLOCKS && !world.error; number++)
+			check_block(host, store, number);
+	else if (whole && world.steps % 8 == 0)
+		check_block(host, store, (world.steps * 0x9e3779b97f4a7c15ull) >> 54);
+	host->whole = whole;
+}
+
 /* The first who commits an entry has it in memory: the history goes on. */
 static void apply_to_model(const struct qbd_record *record)
 {
@@ -146,6 +308,8 @@ static void apply_to_model(const struct qbd_record *record)
 		u64 block = le64_to_cpu(operation->block);
 		u32 count = le32_to_cpu(operation->count);
 
+		u32 number = sim_number(block);
+
 		for (u32 k = 0; k < count; k++) {
 			u64 value = 0;
 
@@ -153,8 +317,7 @@ static void apply_to_model(const struct qbd_record *record)
 			    !sim_value_of(page_address(record->pages[data++]), &value))
 				sim_fail("entry %llu holds data that nobody wrote",
 					 record->index);
-			model[block + k] = value;
-			model_index[block + k] = record->index;
+			model_change(&model[number + k], record->index, value);
 		}
 	}
 }
@@ -219,6 +382,19 @@ static void check_commit(struct sim_host *host, const struct qbd_replica *replic
 	host->checked = max(host->checked, commit);
 }
 
+static void count_filling(struct sim_host *host, const struct qbd_replica *replica)
+{
+	u32 step = replica->fill.step;
+
+	if (step == QBD_FILL_RESETTING && host->fill_step != step)
+		sim_counts.resets++;
+	if (step == QBD_FILL_ABORTING && host->fill_step != step)
+		sim_counts.rounds_cut++;
+	if (step == QBD_FILL_NONE && host->fill_step == QBD_FILL_FINISHING)
+		sim_counts.filled++;
+	host->fill_step = step;
+}
+
 void sim_invariants_check(struct sim_host *host)
 {
 	struct qbd_replica *replica = sim_replica(host);
@@ -235,9 +411,11 @@ void sim_invariants_check(struct sim_host *host)
 		check_commit(host, replica);
 	if (replica->core->role == QBD_ROLE_LEADER)
 		check_leader(host, replica);
+	check_data(host, replica);
 	host->role = replica->core->role;
 	host->term = replica->core->term;
 	host->failed = replica->core->failed;
+	count_filling(host, replica);
 	host->unsound = host->failed || replica->damaged || replica->is_new ||
 			qbd_replica_filling(replica);
 }
@@ -259,35 +437,16 @@ bool sim_invariants_settled(void)
 	return true;
 }
 
-static u64 value_on_disk(struct sim_host *host, const struct qbd_store *store, u64 block)
-{
-	u64 value;
-
-	if (!qbd_extent_written(store, qbd_extent_of(store, block)))
-		return 0;
-	if (!sim_value_of(sim_disk_block(host, store->geometry.data_block + block), &value))
-		sim_fail("host %u: block %llu is torn in the end", host->number, block);
-	return value;
-}
-
 void sim_invariants_replicas(void)
 {
 	for (u32 number = 1; number <= world.count; number++) {
 		struct sim_host *host = &world.hosts[number];
-		const struct qbd_store *store = sim_replica(host)->store;
 
-		for (u64 block = 0; block < sim_device_blocks && !world.error; block++) {
-			u64 value = value_on_disk(host, store, block);
-
-			if (value != model[block])
-				sim_fail("host %u: block %llu holds %#llx (extent changed at %llu), the history says %#llx since entry %u",
-					 number, block, value,
-					 store->extents.changed[qbd_extent_of(store, block)],
-					 model[block], model_index[block]);
-		}
+		for (u32 block = 0; block < SIM_USED_BLOCKS && !world.error; block++)
+			check_block(host, sim_replica(host)->store, block);
 	}
-	for (u64 block = 0; block < sim_device_blocks; block++)
-		if (!sim_client_may_hold(block, model[block]))
+	for (u32 number = 0; number < SIM_USED_BLOCKS; number++)
+		if (!sim_client_may_hold(number, model_at(number, committed)))
 			sim_fail("block %llu holds %#llx in the end, which is lost data or old",
-				 block, model[block]);
+				 sim_place(number), model_at(number, committed));
 }

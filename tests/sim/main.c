@@ -122,11 +122,18 @@ static double seconds(void)
 
 static void sum_up(u64 seeds, u64 failed)
 {
+	const struct sim_counts *counts = &sim_counts;
 	double spent = seconds();
 
 	printf("# %llu seeds, %llu failed; %.1f million steps, %.1f million requests, %llu faults; %.0f steps a second of processor time\n",
 	       seeds, failed, all_steps / 1e6, all_operations / 1e6, all_faults,
 	       all_steps / spent);
+	printf("# members taken up by extents: %llu (%llu times begun, %llu rounds given up, %llu disturbed); %llu power cuts, %llu elections\n",
+	       counts->filled, counts->resets, counts->rounds_cut, counts->fills_disturbed,
+	       counts->power_cuts, counts->elections);
+	printf("# disks: %llu rotten, %llu with unreadable sectors; logs found damaged %llu, tables lost %llu; %.1f million blocks compared\n",
+	       counts->rotten, counts->unreadable, counts->damaged, counts->tables_lost,
+	       counts->views / 1e6);
 }
 
 static u64 run_seeds(u64 first, u64 count, double limit)

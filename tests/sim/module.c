@@ -25,11 +25,36 @@ static struct qbd_store *sim_store_open(const char *path, struct qbd_pool *pool,
 #undef qbd_store_open
 
 #define LOG_BLOCK	512u
-#define DEVICE_BLOCKS	1024u
+#define DATA_BLOCK	(LOG_BLOCK + QBD_LOG_BLOCKS_MIN)
 #define EXTENT_SHIFT	QBD_EXTENT_SHIFT_MIN
+#define EXTENT_BLOCKS	(1u << (EXTENT_SHIFT - QBD_BLOCK_SHIFT))
 
-u64 sim_device_blocks = DEVICE_BLOCKS;
+u64 sim_device_blocks, sim_table_blocks, sim_stride;
+static u64 first_place;
 const u8 sim_uuid[QBD_UUID_SIZE] = { 0x71, 0x62, 0x64, 0x17, 0x42 };
+
+/*
+ * Side by side in one block of the extent table; in eight of them; or so far apart that
+ * two share a place in the extent journal and cannot be in it at once.
+ */
+static void draw_layout(void)
+{
+	u64 stripes = SIM_USED_BLOCKS / SIM_STRIPE, extents;
+
+	first_place = 0;
+	sim_stride = SIM_STRIPE;
+	if (sim_chance(200))
+		sim_stride = QBD_EXTENTS_PER_BLOCK * EXTENT_BLOCKS / 4 / EXTENT_BLOCKS *
+			     EXTENT_BLOCKS;
+	if (sim_chance(100)) {
+		sim_stride = 8 * QBD_EXTENTS_PER_BLOCK * EXTENT_BLOCKS;
+		/* Entries of the table in another sector than its header: it can tear. */
+		first_place = QBD_EXTENTS_PER_BLOCK / 2 * EXTENT_BLOCKS;
+	}
+	sim_device_blocks = stripes * sim_stride;
+	extents = sim_device_blocks / EXTENT_BLOCKS;
+	sim_table_blocks = DIV_ROUND_UP(extents, QBD_EXTENTS_PER_BLOCK);
+}
 
 void sim_module_begin(void)
 {
@@ -38,6 +63,18 @@ void sim_module_begin(void)
 	if (!loaded)
 		qbd_replica_init();
 	loaded = true;
+	draw_layout();
+}
+
+u64 sim_place(u32 number)
+{
+	return first_place + number / SIM_STRIPE * sim_stride + number % SIM_STRIPE;
+}
+
+u32 sim_number(u64 block)
+{
+	block -= first_place;
+	return block / sim_stride * SIM_STRIPE + block % sim_stride;
 }
 
 /* ---- disks -------------------------------------------------------------- */
@@ -53,11 +90,11 @@ static void write_superblock(struct sim_host *host, u64 position, u64 blocks,
 	memcpy(superblock->incarnation, &incarnation, sizeof(incarnation));
 	strscpy(superblock->name, "sim", sizeof(superblock->name));
 	superblock->backing_blocks = cpu_to_le64(blocks);
-	superblock->device_blocks = cpu_to_le64(DEVICE_BLOCKS);
-	superblock->extent_table_blocks = cpu_to_le64(1);
+	superblock->device_blocks = cpu_to_le64(sim_device_blocks);
+	superblock->extent_table_blocks = cpu_to_le64(sim_table_blocks);
 	superblock->log_block = cpu_to_le64(LOG_BLOCK);
 	superblock->log_blocks = cpu_to_le64(QBD_LOG_BLOCKS_MIN);
-	superblock->data_block = cpu_to_le64(LOG_BLOCK + QBD_LOG_BLOCKS_MIN);
+	superblock->data_block = cpu_to_le64(DATA_BLOCK);
 	qbd_block_seal(superblock, QBD_SUPERBLOCK_MAGIC, sim_uuid, position);
 }
 
@@ -83,24 +120,21 @@ static void write_members(struct qbd_membership_layout *members)
 /* As qbdadm create does. */
 void sim_member_format(struct sim_host *host)
 {
-	u64 blocks = LOG_BLOCK + QBD_LOG_BLOCKS_MIN + DEVICE_BLOCKS + 1;
+	u64 blocks = DATA_BLOCK + sim_device_blocks + 1;
 	struct qbd_state state = {
 		.flags = QBD_STATE_CLEAN | QBD_STATE_NEW,
 		.log_first_index = 1,
 	};
 	u64 incarnation = sim_random();
-	u8 *table;
 
 	host->bdev.write_zeroes = sim_chance(512);
-	sim_disk_make(host, blocks);
+	/* Where nothing was ever written there is rubbish, which nobody may see. */
+	sim_disk_make(host, blocks, DATA_BLOCK);
 	write_members(&state.membership);
 	state.applied_membership = state.membership;
-	table = sim_disk_block(host, QBD_EXTENT_TABLE_BLOCK);
-	memset(table, 0, QBD_BLOCK_SIZE);
-	qbd_block_seal(table, QBD_EXTENTS_MAGIC, sim_uuid, QBD_EXTENT_TABLE_BLOCK);
-	/* Where nothing was ever written there is rubbish, which nobody may see. */
-	memset(sim_disk_block(host, LOG_BLOCK + QBD_LOG_BLOCKS_MIN), 0xdb,
-	       DEVICE_BLOCKS * QBD_BLOCK_SIZE);
+	for (u64 i = 0; i < sim_table_blocks; i++)
+		qbd_block_seal(sim_disk_block(host, QBD_EXTENT_TABLE_BLOCK + i),
+			       QBD_EXTENTS_MAGIC, sim_uuid, QBD_EXTENT_TABLE_BLOCK + i);
 	for (u32 slot = 0; slot < QBD_STATE_SLOTS; slot++) {
 		u64 position = QBD_STATE_SLOT_BLOCK(slot);
 
@@ -112,7 +146,29 @@ void sim_member_format(struct sim_host *host)
 	write_superblock(host, blocks - 1, blocks, incarnation);
 }
 
+static void again(void *object, u64 argument)
+{
+	struct sim_host *host = object;
+
+	if (host->life != argument)
+		return;
+	sim_member_power_cut(host);
+	sim_member_power_on(host);
+}
+
 /* ---- up ----------------------------------------------------------------- */
+
+static void not_up(void *object, u64 argument)
+{
+	struct sim_host *host = object;
+
+	if (host->allocated)
+		sim_fail("host %u did not come up, and %llu pieces of memory are left",
+			 host->number, host->allocated);
+	/* Somebody tries again, unless the disk is what is wrong. */
+	if (host->refused)
+		sim_event(NULL, world.now + 1, again, host, host->life);
+}
 
 static void up_thread(void *object)
 {
@@ -127,11 +183,14 @@ static void up_thread(void *object)
 
 	qbd_settings_default(&parameters.settings);
 	parameters.settings.window_bytes = 2u << 20;
+	host->refused = false;
 	error = qbd_replica_up(&host->net, &parameters, &replica, text, sizeof(text));
 	host->going_up = false;
 	if (error) {
 		sim_trace("does not come up: %s", text);
 		sim_invariants_not_up(host, error, text);
+		/* What it had it gives back, when its disk has answered. */
+		sim_event(host, world.now + 5 * SIM_S, not_up, host, 0);
 		return;
 	}
 	host->replica = replica;

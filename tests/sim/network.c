@@ -57,6 +57,7 @@ struct arrived {
 struct path {
 	struct list_head frames;
 	u64 last_ready;
+	u64 stalled_until;
 	u64 event;
 };
 
@@ -620,7 +621,9 @@ static void deliver(void *object, u64 argument)
 		path_first(from, to, stream);
 		return;
 	}
-	if (cuts[from][to] || !host->powered)
+	if (path->stalled_until > world.now && !cuts[from][to])
+		again = path->stalled_until;
+	else if (cuts[from][to] || !host->powered)
 		again = world.now + sim_spread(10 * SIM_MS, 100 * SIM_MS);
 	else if (side && side->fresh == frame->connection)
 		return;			/* goes on when the replica knows of it */
@@ -639,6 +642,11 @@ static void deliver(void *object, u64 argument)
 	path_first(from, to, stream);
 }
 
+bool sim_network_brings(void (*run)(void *object, u64 argument))
+{
+	return run == deliver;
+}
+
 /* ---- what the replica calls --------------------------------------------- */
 
 struct qbd_net *qbd_net_create(struct net *namespace,
@@ -648,6 +656,8 @@ struct qbd_net *qbd_net_create(struct net *namespace,
 {
 	struct qbd_net *net = kzalloc(sizeof(*net), GFP_KERNEL);
 
+	if (!net)
+		return ERR_PTR(-ENOMEM);
 	net->host = sim_host;
 	net->identity = *identity;
 	net->pool = pool;
@@ -837,7 +847,8 @@ void qbd_net_send_message(struct qbd_net *net, const struct qbd_core_message *me
 	struct qbd_frame_message fixed;
 
 	qbd_frame_message_encode(&fixed, message);
-	send_control(net, message->to, QBD_FRAME_MESSAGE, &fixed, sizeof(fixed));
+	if (send_control(net, message->to, QBD_FRAME_MESSAGE, &fixed, sizeof(fixed)))
+		sim_invariants_message(net->host, message);
 }
 
 bool qbd_net_send_fill(struct qbd_net *net, u32 peer, const struct qbd_frame_fill *fill)
@@ -970,6 +981,7 @@ void sim_network_begin(void)
 					INIT_LIST_HEAD(&path->frames);
 				path->event = 0;
 				path->last_ready = 0;
+				path->stalled_until = 0;
 			}
 		}
 	}
@@ -983,6 +995,14 @@ void sim_network_cut(u32 from, u32 to, bool cut)
 void sim_network_heal(void)
 {
 	memset(cuts, 0, sizeof(cuts));
+	for (u32 a = 1; a <= world.count; a++)
+		for (u32 b = 1; b <= world.count; b++)
+			paths[a][b][BULK].stalled_until = 0;
+}
+
+void sim_network_bulk_stall(u32 from, u32 to, u64 until)
+{
+	paths[from][to][BULK].stalled_until = until;
 }
 
 void sim_network_reset(u32 a, u32 b)

@@ -48,7 +48,9 @@ struct sim_host {
 	u32 life;			/* counts boots and power cuts */
 	bool powered;
 	bool going_up, going_down, moving;	/* a thread is at it */
+	bool refused;			/* memory, while it came up */
 	u64 paused_until;
+	bool preempted;
 	/* its clock: @clock_base at @clock_at, @drift ppm faster than the world's */
 	u64 clock_base, clock_at;
 	s32 drift;
@@ -66,9 +68,17 @@ struct sim_host {
 	u64 commit;
 	u64 checked;			/* entries up to it were compared */
 	u64 durable;			/* when its power went */
+	u64 data_through;		/* its data may hold entries up to it, since then */
 	bool was_filling;		/* likewise */
+	u32 fill_step;			/* likewise, enum qbd_fill_step */
+	bool whole;			/* its data is what the history says */
 	bool disk_erred;		/* it failed a read or a write, ever */
-	bool spoiled;			/* its disk was, or was made anew, since */
+	bool write_erred;		/* a write */
+	bool spoiled;			/* its disk was made anew since, or is out of use */
+	bool rotten;			/* part of it was lost since */
+	u64 told_term;			/* highest in which it asked or acknowledged */
+	u64 vote_term;			/* of its newest vote that left */
+	u32 vote;			/* and for whom that was */
 	bool unsound;			/* no full member: new, filling, damaged, failed */
 	bool failed;			/* its disk has to be replaced */
 };
@@ -79,6 +89,7 @@ struct sim_weather {
 	u64 run_spread;			/* until a work runs */
 	u32 refuse_nowait;		/* of 1024: the disk has no tag left */
 	u32 refuse_memory;		/* of 1024: of allocations that may fail */
+	u32 refuse_up;			/* one of so many when a member comes up; 0: none */
 };
 
 struct sim_world {
@@ -91,12 +102,16 @@ struct sim_world {
 	struct sim_weather weather;
 	u32 worst_disk;		/* host whose disk rots, fails writes, and reads when it comes up */
 	bool errors;		/* a disk failed a read or a write in this run */
+	bool filling;		/* members stay away until the log has passed them by */
+	bool sparse;		/* few writes, each somewhere else */
+	bool rots;		/* some disk may */
+	bool preempts;		/* works lose their processor */
 	bool quiet;		/* no faults but the one that main.c makes */
 	bool healing;
 	bool trace;
 	u64 trace_from;
 	const char *error;
-	char error_text[512];
+	char error_text[1024];
 };
 
 extern struct sim_world world;
@@ -115,8 +130,16 @@ void sim_event_cancel(u64 handle);
 /* Run the next event; false if there is none. */
 bool sim_step(void);
 void sim_pass_time(void);
+/* A work may lose its processor now. */
+void sim_preempt(void);
 /* After each event of a host that is up; set by main. */
 void sim_after_event(struct sim_host *host);
+
+/* What happened so far, in all runs: how much of it is tried? */
+extern struct sim_counts {
+	u64 power_cuts, elections, resets, filled, fills_disturbed, rounds_cut, preempted;
+	u64 damaged, tables_lost, rotten, unreadable, views;
+} sim_counts;
 
 void sim_world_begin(u64 seed);
 void sim_world_end(void);
@@ -139,19 +162,35 @@ void sim_memory_drop(struct sim_host *host);
 
 struct sim_disk;
 
-#define SIM_DISK_BLOCKS_MAX	4096u
+#define SIM_DISK_BLOCKS_MAX	(1u << 20)
 
-void sim_disk_make(struct sim_host *host, u64 blocks);
+/* Rubbish from @rubbish on, which is the data area: nobody may see it. */
+void sim_disk_make(struct sim_host *host, u64 blocks, u64 rubbish);
 void sim_disk_submit(struct bio *bio);
 void sim_disk_power_cut(struct sim_host *host);
 /* What a reader finds there now. Written by the caller: durable at once. */
 u8 *sim_disk_block(struct sim_host *host, u64 block);
+/* Likewise, to be looked at only. */
+const u8 *sim_disk_look(const struct sim_host *host, u64 block);
 void sim_disk_stall(struct sim_host *host, u64 until);
 /* Of 1024 of reads and writes from now on. */
 void sim_disk_errors(struct sim_host *host, u32 reads, u32 writes);
+/* Is that the end of a request? */
+bool sim_disk_brings(void (*run)(void *object, u64 argument));
 bool sim_disk_fails_writes(const struct sim_host *host);
+
+enum sim_rot {
+	SIM_ROT_BIT,
+	SIM_ROT_SECTOR,		/* zeroes */
+	SIM_ROT_MISDIRECTED,	/* it holds what was meant for another place */
+	SIM_ROT_STALE,		/* what was written last is not there */
+	SIM_ROT_UNREADABLE,	/* until it is written */
+	SIM_ROT_END
+};
+
 /* Spoil what is on it while its host is off. */
-void sim_disk_rot(struct sim_host *host, u64 block);
+void sim_disk_rot(struct sim_host *host, u64 block, enum sim_rot rot);
+void sim_disk_readable(struct sim_host *host);
 
 /* ---- network.c ---------------------------------------------------------- */
 
@@ -163,6 +202,10 @@ void sim_network_power_cut(struct sim_host *host);
 void *sim_network_context(const struct sim_host *host);
 /* Close the connections between two hosts. */
 void sim_network_reset(u32 a, u32 b);
+/* Is that a frame that comes in? */
+bool sim_network_brings(void (*run)(void *object, u64 argument));
+/* What is not control stands still on its way. */
+void sim_network_bulk_stall(u32 from, u32 to, u64 until);
 
 /* ---- client.c ----------------------------------------------------------- */
 
@@ -170,12 +213,14 @@ void sim_client_begin(void);
 void sim_client_power_cut(struct sim_host *host);
 /* Ask for something, if there may be more. */
 void sim_client_work(struct sim_host *host);
+/* Read there what was written last, by anybody. */
+void sim_client_read_newest(struct sim_host *host);
 /* One write at each host has to complete; true when they all did. */
 bool sim_client_probe(void);
 bool sim_client_idle(void);
 u64 sim_client_operations(void);
 /* Could a reader find that there? */
-bool sim_client_may_hold(u64 block, u64 value);
+bool sim_client_may_hold(u32 number, u64 value);
 
 /* ---- module.c ----------------------------------------------------------- */
 
@@ -191,8 +236,20 @@ void sim_member_vanish(struct sim_host *host);
 /* Somebody there asks for leadership to be moved to anybody. */
 void sim_member_move_leader(struct sim_host *host);
 
+/*
+ * The blocks that are used: stripes of SIM_STRIPE, each written by one host. They lie side
+ * by side, or far apart, so that each has its own block of the extent table.
+ */
+#define SIM_STRIPE	32u
+#define SIM_USED_BLOCKS	1024u
+
 extern u64 sim_device_blocks;
+extern u64 sim_table_blocks;
+extern u64 sim_stride;		/* from stripe to stripe */
 extern const u8 sim_uuid[QBD_UUID_SIZE];
+/* Its place on the device. */
+u64 sim_place(u32 number);
+u32 sim_number(u64 block);
 
 /* ---- invariants.c ------------------------------------------------------- */
 
@@ -202,6 +259,8 @@ void sim_invariants_host_up(struct sim_host *host,
 void sim_invariants_not_up(struct sim_host *host, int error, const char *text);
 void sim_invariants_check(struct sim_host *host);
 void sim_invariants_power_cut(struct sim_host *host);
+/* It is about to be sent. */
+void sim_invariants_message(struct sim_host *host, const struct qbd_core_message *message);
 /* The replica of a host that has a network; else NULL. */
 struct qbd_replica *sim_replica(const struct sim_host *host);
 /* All members have applied all that is committed. */
@@ -220,6 +279,8 @@ void sim_value_fill(void *block, u64 value);
 void sim_faults_begin(void);
 /* After each step, while there are faults. */
 void sim_faults_step(void);
+/* Users ask for something, or not. */
+void sim_faults_work(void);
 u32 sim_faults_made(void);
 /* The power of all hosts goes, and comes back. */
 void sim_faults_outage(void);

@@ -5,6 +5,7 @@
 #include "sim.h"
 
 struct sim_world world;
+struct sim_counts sim_counts;
 struct sim_host *sim_host;
 
 /* ---- random numbers ----------------------------------------------------- */
@@ -344,7 +345,9 @@ bool sim_step(void)
 			continue;
 		}
 		world.now = max(world.now, entry.at);
-		if (!host || host->paused_until <= world.now)
+		if (!host || host->paused_until <= world.now ||
+		    (host->preempted && (sim_network_brings(event.run) ||
+					 sim_disk_brings(event.run))))
 			break;
 		/* Everything of a host that stands still comes later, in order. */
 		entry.at = host->paused_until;
@@ -361,6 +364,39 @@ bool sim_step(void)
 	}
 	sim_host = NULL;
 	return true;
+}
+
+/*
+ * The work that runs loses its processor, here and now, and its host stands still, but for
+ * what other processors do: users go on asking, frames come in, the disk answers. The
+ * world goes on, too.
+ */
+void sim_preempt(void)
+{
+	static bool preempted;
+	struct sim_host *host = sim_host;
+	u64 until;
+
+	/* One who leads has most to be wrong about. */
+	if (!world.preempts || preempted || current_thread || world.healing ||
+	    sim_below(host->role == QBD_ROLE_LEADER ? 500 : 4000))
+		return;
+	until = world.now + sim_below(800) * SIM_MS;
+	sim_trace("loses its processor for %llu ms", (until - world.now) / SIM_MS);
+	sim_counts.preempted++;
+	preempted = true;
+	host->preempted = true;
+	host->paused_until = max(host->paused_until, until);
+	while (world.now < until && !world.error) {
+		if (!sim_step())
+			sim_pass_time();
+		sim_faults_work();
+		if (!sim_below(64))
+			sim_client_read_newest(host);
+	}
+	host->preempted = false;
+	preempted = false;
+	sim_host = host;
 }
 
 /* Nothing is going on: what happens next comes from outside. */

@@ -24,7 +24,7 @@ struct bio *bio_alloc_bioset(struct block_device *bdev, unsigned short vectors,
 	/* In the kernel it would wait for one that comes back. */
 	WARN_ON(++set->taken > set->reserve);
 	memory = kzalloc(set->front + sizeof(*bio) + vectors * sizeof(struct bio_vec),
-			 GFP_KERNEL);
+			 SIM_SURE);
 	bio = (struct bio *)(memory + set->front);
 	bio->bi_pool = set;
 	bio->bi_bdev = bdev;
@@ -114,7 +114,7 @@ struct file {
 struct file *bdev_file_open_by_path(const char *path, unsigned int mode, void *holder,
 				    void *operations)
 {
-	struct file *file = kzalloc(sizeof(*file), GFP_KERNEL);
+	struct file *file = kzalloc(sizeof(*file), SIM_SURE);
 
 	file->bdev = &sim_host->bdev;
 	return file;

@@ -344,8 +344,9 @@ static inline struct llist_node *llist_reverse_order(struct llist_node *node)
 #define GFP_ATOMIC	1u	/* may fail */
 #define GFP_NOWAIT	1u
 #define __GFP_NOWARN	0u
-#define __GFP_RETRY_MAYFAIL	0u
+#define __GFP_RETRY_MAYFAIL	4u
 #define __GFP_ZERO	2u
+#define SIM_SURE	8u	/* the simulator's own: it is there */
 
 struct page {
 	u32 owner;		/* host + 1; 0: free */

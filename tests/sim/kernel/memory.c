@@ -42,7 +42,14 @@ u8 sim_poison = 0xa5;
 
 static bool refused(gfp_t flags)
 {
-	return flags & GFP_NOWAIT && sim_chance(world.weather.refuse_memory);
+	if (flags & GFP_NOWAIT)
+		return sim_chance(world.weather.refuse_memory);
+	/* Else it waits, and gets something; only who comes up may be told no. */
+	if (flags & SIM_SURE || !world.weather.refuse_up || !sim_host->going_up ||
+	    sim_below(world.weather.refuse_up))
+		return false;
+	sim_host->refused = true;
+	return true;
 }
 
 void *sim_alloc(size_t bytes, gfp_t flags)
@@ -125,7 +132,12 @@ struct page *alloc_page(gfp_t flags)
 		pages[page->next].previous = number;
 	sim_host->pages = number;
 	sim_host->allocated++;
-	memset(page_address(page), flags & __GFP_ZERO ? 0 : sim_poison, PAGE_SIZE);
+	/* Pages of a pool are many, and used again and again: of each sector a word. */
+	if (flags & __GFP_RETRY_MAYFAIL)
+		for (u32 i = 0; i < PAGE_SIZE; i += 512)
+			memset((u8 *)page_address(page) + i, sim_poison, sizeof(u64));
+	else
+		memset(page_address(page), flags & __GFP_ZERO ? 0 : sim_poison, PAGE_SIZE);
 	return page;
 }
 
@@ -171,6 +183,8 @@ mempool_t *sim_mempool_create(int reserve, size_t size)
 {
 	mempool_t *pool = kzalloc(sizeof(*pool), GFP_KERNEL);
 
+	if (!pool)
+		return NULL;
 	pool->reserve = reserve;
 	pool->size = size;
 	return pool;
@@ -189,7 +203,7 @@ void *mempool_alloc(mempool_t *pool, gfp_t flags)
 
 	/* What is within the reserve is always there. */
 	if (pool->taken < pool->reserve)
-		flags &= ~GFP_NOWAIT;
+		flags = (flags & ~GFP_NOWAIT) | SIM_SURE;
 	if (pool->size)
 		element = sim_alloc(pool->size, flags);
 	else

@@ -47,6 +47,8 @@ struct workqueue_struct *alloc_workqueue(const char *name, unsigned int flags, i
 		return &release;
 	}
 	queue = kzalloc(sizeof(*queue), GFP_KERNEL);
+	if (!queue)
+		return NULL;
 	queue->name = name;
 	return queue;
 }
@@ -57,13 +59,18 @@ void destroy_workqueue(struct workqueue_struct *queue)
 		kfree(queue);
 }
 
+/* The work that runs has not looked at the clock yet. */
+static bool clock_unread;
+
 static void work_run(void *object, u64 argument)
 {
 	struct work_struct *work = object;
 
 	work->event = 0;
 	work->running = true;
+	clock_unread = !argument;
 	work->function(work);
+	clock_unread = false;
 	/* One that ends a host's member ends with it: not touched again. */
 	if (!argument)
 		work->running = false;
@@ -106,7 +113,14 @@ void flush_work(struct work_struct *work)
 
 u64 ktime_get_boottime_ns(void)
 {
-	return sim_host_time(sim_host);
+	u64 now = sim_host_time(sim_host);
+
+	/* What it knows of the time may be old when it comes to use it. */
+	if (clock_unread) {
+		clock_unread = false;
+		sim_preempt();
+	}
+	return now;
 }
 
 static void hrtimer_fire(void *object, u64 argument)
