@@ -414,10 +414,10 @@ static void add_status(struct qbd_connection *connection,
 		status->bulk_up = open;
 	else
 		status->control_up = open;
-	status->sent_bytes += connection->sent_bytes;
-	status->received_bytes += connection->received_bytes;
-	status->sent_frames += connection->sent_frames;
-	status->received_frames += connection->received_frames;
+	status->sent_bytes += READ_ONCE(connection->sent_bytes);
+	status->received_bytes += READ_ONCE(connection->received_bytes);
+	status->sent_frames += READ_ONCE(connection->sent_frames);
+	status->received_frames += READ_ONCE(connection->received_frames);
 }
 
 void qbd_net_peer_status(const struct qbd_net *net, u32 id,
