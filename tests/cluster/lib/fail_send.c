@@ -24,8 +24,7 @@ static void fail(const char *what)
 ssize_t sendto(int fd, const void *data, size_t length, int flags,
 	       const struct sockaddr *address, socklen_t address_length)
 {
-	ssize_t (*real)(int, const void *, size_t, int, const struct sockaddr *, socklen_t) =
-		dlsym(RTLD_NEXT, "sendto");
+	__typeof__(sendto) *real = dlsym(RTLD_NEXT, "sendto");
 	const char *number = getenv("QBD_FAIL_NTH"), *left = getenv("QBD_FAIL_LEFT");
 	const struct nlmsghdr *message = data;
 	char counted[16] = "";
