@@ -111,7 +111,6 @@ def one_after_the_other(what, attempt):
         else:
             assert result.status == 0, result.text
     tally.say()
-    return tally
 
 
 def written(cluster):
@@ -153,11 +152,7 @@ def allocations_of_up_fail():
         writer = written(cluster)
         member = cluster.others(cluster.leader())[0]
         member.down()
-        tally = one_after_the_other("up", try_up(cluster, member, OneFailure(slab=True)))
-        # What the disk decides the size of says how much it is.
-        for table in ("extent table", "table of the log"):
-            assert [text for text in tally.texts
-                    if "not enough memory for the %s: needs 1 MiB" % table in text], table
+        one_after_the_other("up", try_up(cluster, member, OneFailure(slab=True)))
         member.up()
         writer.verify()
 
