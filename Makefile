@@ -77,6 +77,17 @@ uml-module:
 build-uml-module:
 	$(call kbuild,$(UML_KDIR),$(BUILD)/uml-$(UML),ARCH=um QBD_KUNIT=1)
 
+# For two processors, with the sanitizer of data races.
+.PHONY: kcsan-module
+kcsan-module:
+	$(Q)scripts/packages.sh build kernel
+	$(Q)kdir=$$(scripts/qemu/kcsan-kernel.sh) && \
+		$(MAKE) --no-print-directory build-kcsan-module KCSAN_KDIR="$$kdir"
+
+.PHONY: build-kcsan-module
+build-kcsan-module:
+	$(call kbuild,$(KCSAN_KDIR),$(BUILD)/qemu-kcsan,QBD_KUNIT=1)
+
 tool:
 	$(Q)scripts/packages.sh build
 	$(Q)test -f userspace/Makefile || { echo "qbd: userspace/Makefile is missing: this is no complete source tree"; exit 2; }
@@ -98,8 +109,8 @@ check:
 	$(Q)tests/run $(SUITE)
 
 check-debug:
-	$(Q)scripts/packages.sh build kernel uml
-	$(Q)tests/run kunit-debug tool-uml-debug cluster-debug
+	$(Q)scripts/packages.sh build kernel uml qemu
+	$(Q)tests/run kunit-debug tool-uml-debug cluster-debug faults-debug kcsan-self kcsan
 
 lint:
 	$(Q)scripts/packages.sh build headers lint kernel
@@ -228,7 +239,8 @@ help:
 	@echo '  make hosts-random        their other faults: singly, in pairs, at random'
 	@echo '                           (MINUTES=10, SEED=S)'
 	@echo '  make check               every test; SUITE=NAME runs a part of them'
-	@echo '  make check-debug         KUnit, tool and cluster with KASAN, lockdep and kmemleak'
+	@echo '  make check-debug         KUnit, tool and cluster with KASAN, lockdep, kmemleak,'
+	@echo '                           fault injection; and with KCSAN on two processors'
 	@echo '  make bench [OUT=DIR]     latency and failover figures (default build/bench)'
 	@echo '  make model [BOUND=large] search models of the protocol with spin'
 	@echo '  make sim                 the module in simulated worlds: MINUTES=M or SEEDS=N of'

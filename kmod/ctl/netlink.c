@@ -121,14 +121,12 @@ static int up_parameters(struct genl_info *info, struct qbd_up_parameters *param
 	return error;
 }
 
-/* Tell who came up. */
-static int reply_up(struct genl_info *info, const struct qbd_replica_status *status)
+/* Tell who came up, in @skb. */
+static int reply_up(struct genl_info *info, struct sk_buff *skb,
+		    const struct qbd_replica_status *status)
 {
-	struct sk_buff *skb = genlmsg_new(qbd_ctl_status_size(0), GFP_KERNEL);
 	void *header;
 
-	if (!skb)
-		return -ENOMEM;
 	header = genlmsg_put_reply(skb, info, &qbd_nl_family, 0, QBD_CMD_UP);
 	if (!header || nla_put_string(skb, QBD_A_DEVICE_NAME, status->name) ||
 	    nla_put_u32(skb, QBD_A_DEVICE_NUMBER, status->number) ||
@@ -146,6 +144,7 @@ int qbd_nl_up_doit(struct sk_buff *skb, struct genl_info *info)
 	char text[QBD_ERROR_TEXT_SIZE] = "";
 	struct qbd_replica_status *status;
 	struct qbd_replica *replica;
+	struct sk_buff *reply;
 	int error;
 
 	error = require_administrator(skb, info->extack);
@@ -153,18 +152,24 @@ int qbd_nl_up_doit(struct sk_buff *skb, struct genl_info *info)
 		error = up_parameters(info, &parameters);
 	if (error)
 		return error;
+	/* Before, not after: a member that is up must not be reported as an error. */
 	status = kmalloc(sizeof(*status), GFP_KERNEL);
-	if (!status)
-		return -ENOMEM;
+	reply = genlmsg_new(qbd_ctl_status_size(0), GFP_KERNEL);
+	error = -ENOMEM;
+	if (!status || !reply)
+		goto out;
 	error = qbd_replica_up(genl_info_net(info), &parameters, &replica, text,
 			       sizeof(text));
 	if (error) {
 		qbd_ctl_set_message(info->extack, text);
-	} else {
-		qbd_replica_get_status(replica, status);
-		qbd_replica_put(replica);
-		error = reply_up(info, status);
+		goto out;
 	}
+	qbd_replica_get_status(replica, status);
+	qbd_replica_put(replica);
+	error = reply_up(info, reply, status);
+	reply = NULL;
+out:
+	nlmsg_free(reply);
 	kfree(status);
 	return error;
 }

@@ -489,7 +489,7 @@ static void watch_silence(struct qbd_connection *connection)
 {
 	unsigned long limit = msecs_to_jiffies(READ_ONCE(connection->net->silence_ms));
 	struct sock *sk = connection->socket->sk;
-	unsigned long now = jiffies;
+	unsigned long now = jiffies, last;
 	bool receiver_waits;
 
 	spin_lock(&connection->lock);
@@ -498,14 +498,15 @@ static void watch_silence(struct qbd_connection *connection)
 	/* What we do not read is not the other side's silence. */
 	if (receiver_waits)
 		WRITE_ONCE(connection->last_received, now);
-	if (time_after(now, READ_ONCE(connection->last_received) + limit)) {
+	last = READ_ONCE(connection->last_received);
+	if (time_after(now, last + limit)) {
 		/* This host had no time for it: what is there speaks. */
 		if (!skb_queue_empty_lockless(&sk->sk_receive_queue)) {
 			qbd_connection_queue(connection, &connection->receive_work);
 			return;
 		}
 		qbd_connection_close(connection, "silent for %u ms",
-				     jiffies_to_msecs(now - connection->last_received));
+				     jiffies_to_msecs(now - last));
 		return;
 	}
 	if (time_after_eq(now, READ_ONCE(connection->last_sent) +

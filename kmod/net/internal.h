@@ -333,6 +333,12 @@ static inline const char *qbd_kind_name(enum qbd_connection_kind kind)
 	return kind == QBD_CONNECTION_BULK ? "bulk" : "control";
 }
 
+/* By the one work whose counter it is; who asks for a status reads it meanwhile. */
+static inline void qbd_connection_count(u64 *counter, u64 more)
+{
+	WRITE_ONCE(*counter, *counter + more);
+}
+
 /* peer.c */
 struct qbd_net_peer *qbd_net_peer_find(struct qbd_net *net, u32 id);
 struct qbd_net_peer *qbd_peer_find_up(struct qbd_net *net, u32 id);

@@ -75,23 +75,31 @@ static void release(struct qbd_net *net)
 	kvfree(net);
 }
 
+static int no_memory(char *text, size_t size)
+{
+	snprintf(text, size, "no memory for the network of the device");
+	return -ENOMEM;
+}
+
 static int prepare(struct qbd_net *net, char *text, size_t size)
 {
 	int error;
 
 	net->queue = alloc_workqueue("qbd-net-%.16s", WQ_MEM_RECLAIM | WQ_UNBOUND |
 				     WQ_HIGHPRI, 0, net->name);
-	if (!net->queue || qbd_send_create(net)) {
-		snprintf(text, size, "no memory for the network of the device");
-		return -ENOMEM;
-	}
+	if (!net->queue || qbd_send_create(net))
+		return no_memory(text, size);
 	error = qbd_handshake_create(net);
+	if (error == -ENOMEM)
+		return no_memory(text, size);
 	if (error) {
 		snprintf(text, size, "this kernel has no hmac(sha256) (error %d): it is needed to know members by their secret; load the module sha256_generic",
 			 error);
 		return error;
 	}
 	error = open_reserve(net);
+	if (error == -ENOMEM || error == -ENOBUFS)
+		return no_memory(text, size);
 	if (error) {
 		snprintf(text, size, "cannot create a socket: error %d", error);
 		return error;
@@ -107,11 +115,8 @@ struct qbd_net *qbd_net_create(struct net *namespace,
 	struct qbd_net *net = kvzalloc(sizeof(*net), GFP_KERNEL);
 	int error;
 
-	if (!net) {
-		snprintf(error_text, error_text_size,
-			 "no memory for the network of the device");
-		return ERR_PTR(-ENOMEM);
-	}
+	if (!net)
+		return ERR_PTR(no_memory(error_text, error_text_size));
 	net->namespace = namespace;
 	net->identity = *identity;
 	strscpy(net->name, identity->name, sizeof(net->name));
@@ -433,10 +438,10 @@ static void add_status(struct qbd_connection *connection,
 		status->bulk_up = open;
 	else
 		status->control_up = open;
-	status->sent_bytes += connection->sent_bytes;
-	status->received_bytes += connection->received_bytes;
-	status->sent_frames += connection->sent_frames;
-	status->received_frames += connection->received_frames;
+	status->sent_bytes += READ_ONCE(connection->sent_bytes);
+	status->received_bytes += READ_ONCE(connection->received_bytes);
+	status->sent_frames += READ_ONCE(connection->sent_frames);
+	status->received_frames += READ_ONCE(connection->received_frames);
 }
 
 void qbd_net_peer_status(const struct qbd_net *net, u32 id,

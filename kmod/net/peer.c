@@ -244,10 +244,10 @@ static void dial_again(struct qbd_net_peer *peer)
 
 static void add_counts(struct qbd_net_peer *peer, struct qbd_connection *connection)
 {
-	peer->sent_bytes += connection->sent_bytes;
-	peer->received_bytes += connection->received_bytes;
-	peer->sent_frames += connection->sent_frames;
-	peer->received_frames += connection->received_frames;
+	peer->sent_bytes += READ_ONCE(connection->sent_bytes);
+	peer->received_bytes += READ_ONCE(connection->received_bytes);
+	peer->sent_frames += READ_ONCE(connection->sent_frames);
+	peer->received_frames += READ_ONCE(connection->received_frames);
 }
 
 static void log_down(struct qbd_net_peer *peer, bool was_up, const char *reason)

@@ -43,7 +43,7 @@ static int note_received(struct qbd_connection *connection, int result)
 		qbd_connection_close_error(connection, result);
 		return result;
 	}
-	connection->received_bytes += result;
+	qbd_connection_count(&connection->received_bytes, result);
 	return GO_ON;
 }
 
@@ -303,7 +303,7 @@ static int receive_fixed(struct qbd_connection *connection, bool open)
 	if (!qbd_frame_fixed_check(&connection->header, fixed,
 				   connection->net->identity.device_blocks, &reason))
 		return malformed(connection, reason);
-	connection->received_frames++;
+	qbd_connection_count(&connection->received_frames, 1);
 	WRITE_ONCE(connection->last_received, jiffies);
 	if (open)
 		return take_fixed(connection, fixed);

@@ -452,7 +452,7 @@ static int send_frame(struct qbd_connection *connection, struct qbd_outgoing *ou
 		if (sent <= 0)
 			return sent ?: -EPIPE;
 		outgoing->done += sent;
-		connection->sent_bytes += sent;
+		qbd_connection_count(&connection->sent_bytes, sent);
 		WRITE_ONCE(connection->last_sent, jiffies);
 	}
 	return 1;
@@ -491,7 +491,7 @@ static void sent_whole(struct qbd_connection *connection, struct qbd_outgoing *o
 	struct qbd_net *net = connection->net;
 	bool refused, room;
 
-	connection->sent_frames++;
+	qbd_connection_count(&connection->sent_frames, 1);
 	spin_lock(&connection->lock);
 	unqueue(connection, outgoing);
 	room = room_is_news(connection);

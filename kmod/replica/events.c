@@ -245,7 +245,8 @@ static void handle_identity(struct qbd_replica *replica,
 	u64 old_term = replica->told_term;
 
 	/* All three first: what follows looks at them together. */
-	replica->told_role = output->role;
+	/* Read by hand_over(), too. */
+	WRITE_ONCE(replica->told_role, output->role);
 	replica->told_term = output->term;
 	replica->told_leader = output->leader;
 	qbd_net_set_term(replica->network, output->term);

@@ -484,7 +484,8 @@ static void start(struct qbd_replica *replica)
 	spin_lock(&replica->command_lock);
 	replica->accepts_commands = true;
 	spin_unlock(&replica->command_lock);
-	WRITE_ONCE(replica->phase, QBD_PHASE_RUNNING);
+	/* Whoever kicks now finds all of the above: pairs with qbd_replica_kick(). */
+	smp_store_release(&replica->phase, QBD_PHASE_RUNNING);
 	qbd_replica_kick(replica);
 }
 
@@ -493,6 +494,7 @@ static void take_down(struct qbd_replica *replica);
 static void attach_disk(struct qbd_replica *replica, struct qbd_command *command)
 {
 	replica->disk = command->argument;
+	replica->number = qbd_disk_number(replica->disk);
 	qbd_command_done(command, 0, "%s", "");
 }
 
@@ -507,14 +509,20 @@ static int open_disk(struct qbd_replica *replica)
 	if (IS_ERR(disk))
 		return PTR_ERR(disk);
 	command.argument = disk;
-	replica->number = qbd_disk_number(disk);
 	return qbd_command_run(replica, &command);
+}
+
+static void tell_up(struct qbd_replica *replica, struct qbd_command *command)
+{
+	qbd_replica_event(replica, QBD_EVENT_UP, 0, "up");
+	qbd_command_done(command, 0, "%s", "");
 }
 
 int qbd_replica_up(struct net *net, const struct qbd_up_parameters *parameters,
 		   struct qbd_replica **result, char *error_text,
 		   size_t error_text_size)
 {
+	struct qbd_command told = { .run = tell_up };
 	struct qbd_replica *replica;
 	int error;
 
@@ -553,7 +561,7 @@ int qbd_replica_up(struct net *net, const struct qbd_up_parameters *parameters,
 	mutex_unlock(&registry_mutex);
 	qbd_notice(replica, "member %u is up as /dev/qbd%d", replica->member_id,
 		   replica->number);
-	qbd_replica_event(replica, QBD_EVENT_UP, 0, "up");
+	qbd_command_run(replica, &told);
 	*result = replica;
 	return 0;
 
@@ -580,7 +588,7 @@ err_store:
  */
 static void fail_requests(struct qbd_replica *replica, struct qbd_command *command)
 {
-	replica->phase = QBD_PHASE_FAILING;
+	WRITE_ONCE(replica->phase, QBD_PHASE_FAILING);
 	qbd_replica_take_requests(replica);
 	replica->disk = NULL;
 	qbd_io_fail_local(replica);

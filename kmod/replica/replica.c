@@ -15,7 +15,8 @@ void qbd_replica_kick(void *context)
 {
 	struct qbd_replica *replica = context;
 
-	if (likely(READ_ONCE(replica->phase) != QBD_PHASE_STARTING))
+	/* What start() did comes before the work: pairs with the release there. */
+	if (likely(smp_load_acquire(&replica->phase) != QBD_PHASE_STARTING))
 		queue_work(replica->queue, &replica->work);
 }
 

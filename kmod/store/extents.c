@@ -134,7 +134,8 @@ static u64 read_table(struct qbd_store *store, struct page **pages, struct page 
 }
 
 /* Process context, sleeps. @lost_blocks: nothing is known of their extents. */
-int qbd_extents_load(struct qbd_store *store, u64 *lost_blocks)
+int qbd_extents_load(struct qbd_store *store, u64 *lost_blocks, char *error_text,
+		     size_t error_text_size)
 {
 	struct qbd_extents *extents = &store->extents;
 	u64 blocks = store->geometry.extent_table_blocks;
@@ -144,11 +145,15 @@ int qbd_extents_load(struct qbd_store *store, u64 *lost_blocks)
 	int error = -ENOMEM;
 
 	static_assert(QBD_EXTENTS_MAX * sizeof(*extents->changed) <= INT_MAX);
-	extents->changed = kvcalloc(store->geometry.extent_count,
-				    sizeof(*extents->changed), GFP_KERNEL);
+	extents->changed = qbd_store_alloc_sized(store, store->geometry.extent_count,
+						 sizeof(*extents->changed),
+						 "the extent table", error_text,
+						 error_text_size);
+	if (!extents->changed)
+		return -ENOMEM;
 	extents->dirty = kvcalloc(BITS_TO_LONGS(blocks), sizeof(long), GFP_KERNEL);
 	pages = kcalloc(page_count, sizeof(*pages), GFP_KERNEL);
-	if (!extents->changed || !extents->dirty || !pages)
+	if (!extents->dirty || !pages)
 		goto out;
 	for (i = 0; i < QBD_TABLE_PAGES; i++) {
 		extents->pages[i] = alloc_page(GFP_KERNEL);

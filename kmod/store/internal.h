@@ -540,6 +540,9 @@ void qbd_store_free(struct qbd_store *store);
 /* open.c */
 int qbd_store_recover(struct qbd_store *store, struct qbd_store_recovered *recovered,
 		      char *error_text, size_t error_text_size);
+/* Zeroed memory whose size the disk decides, for kvfree(); NULL: the text says why. */
+void *qbd_store_alloc_sized(const struct qbd_store *store, u64 count, size_t size,
+			    const char *what, char *error_text, size_t error_text_size);
 
 /* log.c */
 static inline struct qbd_slot *qbd_log_slot(const struct qbd_store *store, u64 index)
@@ -593,7 +596,8 @@ void qbd_state_step(struct qbd_store *store);
 void qbd_state_end_io(struct qbd_store *store, int error);
 
 /* extents.c */
-int qbd_extents_load(struct qbd_store *store, u64 *lost_blocks);
+int qbd_extents_load(struct qbd_store *store, u64 *lost_blocks, char *error_text,
+		     size_t error_text_size);
 int qbd_extents_restore(struct qbd_store *store);
 void qbd_extents_free(struct qbd_store *store);
 void qbd_extents_mark(struct qbd_store *store, u64 start, u64 last, u64 index,

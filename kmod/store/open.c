@@ -317,6 +317,20 @@ static void adopt_scan(struct qbd_store *store, const struct qbd_scan *scan)
 	}
 }
 
+void *qbd_store_alloc_sized(const struct qbd_store *store, u64 count, size_t size,
+			    const char *what, char *error_text, size_t error_text_size)
+{
+	/* Rather none than that the kernel kills processes for it. */
+	void *memory = kvcalloc(count, size, GFP_KERNEL | __GFP_RETRY_MAYFAIL |
+				__GFP_NOWARN);
+
+	if (!memory)
+		snprintf(error_text, error_text_size,
+			 "%pg: not enough memory for %s: needs %llu MiB", store->bdev, what,
+			 ((count * size - 1) >> 20) + 1);
+	return memory;
+}
+
 static int open_log(struct qbd_store *store, struct reader *reader, char *error_text,
 		    size_t error_text_size)
 {
@@ -325,7 +339,9 @@ static int open_log(struct qbd_store *store, struct reader *reader, char *error_
 
 	static_assert(QBD_LOG_BLOCKS_MAX / 2 * sizeof(*log->slots) <= INT_MAX);
 	log->capacity = store->geometry.log_blocks / 2;
-	log->slots = kvcalloc(log->capacity, sizeof(*log->slots), GFP_KERNEL);
+	log->slots = qbd_store_alloc_sized(store, log->capacity, sizeof(*log->slots),
+					   "the table of the log", error_text,
+					   error_text_size);
 	if (!log->slots)
 		return -ENOMEM;
 	reader->count = 0;
@@ -639,7 +655,7 @@ static int read_all(struct qbd_store *store, struct reader *reader, bool *repair
 	error = open_state(store, reader, error_text, error_text_size);
 	if (error)
 		return error;
-	error = qbd_extents_load(store, &lost_blocks);
+	error = qbd_extents_load(store, &lost_blocks, error_text, error_text_size);
 	if (error)
 		return error;
 	*table_lost = lost_blocks;

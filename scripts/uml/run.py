@@ -1,5 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
+
+With --seed the same run happens again, event by event: the guest's random numbers
+and its clock are made of the seed, addresses are not randomized, and the kernel's
+command line, which goes into its random numbers, is always the same.
 """Run a command as root in User-mode Linux, with qbd.ko loaded.
 
 The guest sees the host's root file system read-only, at the same paths; /tmp,
@@ -16,10 +20,6 @@ Exit status: the command's own, or
   121  the guest died or hung up without saying how the command ended
   124  the time was up
   2    bad usage or something is missing
-
-With --seed the same run happens again, event by event: the guest's random numbers
-and its clock are made of the seed, addresses are not randomized, and the kernel's
-command line, which goes into its random numbers, is always the same.
 """
 
 import argparse
@@ -52,7 +52,6 @@ EXIT_USAGE = 2
 # Where a guest with a seed finds its orders, wherever they are.
 PLACE = "/media"
 
-
 def say(text):
     print("uml: " + text, file=sys.stderr, flush=True)
 
@@ -62,11 +61,12 @@ def fail_usage(text):
     sys.exit(EXIT_USAGE)
 
 
-def parse_arguments():
+def parse_arguments(machine):
     parser = argparse.ArgumentParser(
-        prog="scripts/uml/run.sh", description=__doc__,
+        prog=machine.program, description=machine.description,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kernel", choices=("plain", "debug"), default="plain")
+    parser.add_argument("--kernel", choices=machine.kernels,
+                        default=machine.kernels[0])
     parser.add_argument("--time-travel", action="store_true",
                         help="virtual time: idle time is skipped, computing takes none")
     parser.add_argument("--seed", type=int, default=None, metavar="N",
@@ -84,7 +84,8 @@ def parse_arguments():
                         help="the guest's $QBD_RESULT (default: a new directory "
                              "under build/uml-run, removed after success)")
     parser.add_argument("--module", action="append", default=None, metavar="FILE",
-                        help="module to load, repeatable (default: build/uml-KERNEL/qbd.ko)")
+                        help="module to load, repeatable (default: %s)" %
+                             machine.module("KERNEL"))
     parser.add_argument("--no-module", action="store_true",
                         help="load no module")
     parser.add_argument("--append", default="", metavar="ARGUMENTS",
@@ -138,24 +139,21 @@ def parse_arguments():
     return args
 
 
-def kernel_directory(kind):
-    build = subprocess.run([os.path.join(HERE, "build-kernel.sh"), kind],
-                           stdout=subprocess.PIPE, text=True)
-    if build.returncode:
+def output_of_script(*command):
+    script = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if script.returncode:
         sys.exit(EXIT_USAGE)
-    return build.stdout.strip()
+    return script.stdout.strip()
 
 
-def find_modules(args):
+def find_modules(args, machine):
     if args.no_module:
         return []
-    modules = args.module or [os.path.join(REPO, "build", "uml-" + args.kernel,
-                                           "qbd.ko")]
+    modules = args.module or [os.path.join(REPO, machine.module(args.kernel))]
     for module in modules:
         if not os.path.isfile(module):
-            fail_usage("%s is missing: build it with make uml-module%s, or use "
-                       "--no-module" % (module, " UML=debug" if
-                                        args.kernel == "debug" else ""))
+            fail_usage("%s is missing: build it with %s, or use --no-module" %
+                       (module, machine.build_module(args.kernel)))
     return [os.path.abspath(module) for module in modules]
 
 
@@ -170,16 +168,18 @@ def quote(text):
     return "'" + text.replace("'", "'\\''") + "'"
 
 
-def write_orders(args, result, work, modules):
+def write_orders(args, result, work, modules, machine):
     """The file which tells the guest's init what to do (sourced by bash)."""
     # The guest mounts empty file systems over /tmp, /run, /var/tmp, /mnt; what
     # it needs from the host below them is mounted back.
-    keep = [REPO] + sorted({os.path.dirname(m) for m in modules}) + [os.getcwd()]
+    keep = list(dict.fromkeys([REPO, *sorted({os.path.dirname(m) for m in modules}),
+                               os.getcwd()]))
     lines = ["repo=" + quote(REPO), "directory=" + quote(os.getcwd()),
              "result=" + quote(result), "shell=" + ("1" if args.shell else ""),
              "kmemleak=" + ("1" if args.kmemleak else ""),
              "modules=(%s)" % " ".join(map(quote, modules)),
              "keep=(%s)" % " ".join(map(quote, keep)),
+             *machine.orders(keep, result),
              "command=(%s)" % " ".join(map(quote, args.command))]
     lines += ["export %s=%s" % (name, quote(value)) for name, value in
               (entry.split("=", 1) for entry in args.env)]
@@ -217,30 +217,6 @@ def environment(args):
     if args.seed is not None:
         variables.update(LD_PRELOAD=seed_library(), QBD_UML_SEED=str(args.seed))
     return variables
-
-
-def kernel_arguments(args, kernel, work, orders, output_fd, input_fd):
-    init = os.path.join(HERE, "init")
-    if args.seed is not None:
-        os.symlink(init, os.path.join(work, "init"))
-        init, orders, work = PLACE + "/init", PLACE + "/orders", PLACE
-    line = [os.path.join(kernel, "linux"), "mem=" + args.mem,
-            "root=none", "rootfstype=hostfs", "rootflags=/", "ro",
-            "init=" + init, "qbd_orders=" + orders,
-            "uml_dir=" + work, "umid=guest", "console=tty0",
-            "con=null", "con0=null,fd:1", "ssl=null",
-            "ssl0=fd:%d,fd:%d" % (input_fd, output_fd),
-            "kunit.enable=1", "nbd.nbds_max=0", "null_blk.nr_devices=0"]
-    if args.time_travel:
-        line.append("time-travel=inf-cpu")
-    if args.seed is not None:
-        line.append("time-travel-start=1000000000000000000")
-    for number, size in enumerate(args.disk):
-        path = os.path.join(work, "disk%d" % number)
-        with open(path, "wb") as disk:
-            disk.truncate(size_in_bytes(size))
-        line.append("ubd%d=%s" % (number, path))
-    return line + args.append.split()
 
 
 def prepare_child(args, work):
@@ -284,7 +260,7 @@ class Console:
             self.judge(line.decode(errors="replace").rstrip("\r"))
 
     def judge(self, line):
-        match = re.search(r"qbd-uml: command ended with status (\d+)$", line)
+        match = re.search(r"qbd-guest: command ended with status (\d+)$", line)
         if match:
             self.ended = int(match.group(1))
         if line.endswith("reboot: Power down"):
@@ -298,23 +274,88 @@ class Console:
         sys.stdout.buffer.flush()
 
 
-def ask_for_traces(work):
-    """Have the hung guest print its tasks (mconsole protocol).
+class UserModeLinux:
+    """The machine that this starts; scripts/qemu/run.py has another one."""
 
-    The blocked ones first: UML may panic over printing some kernel threads.
-    """
-    path = os.path.join(work, "guest", "mconsole")
-    for order in (b"sysrq w", b"sysrq t"):
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-                sock.bind(os.path.join(work, "asker-%s" % order[-1:].decode()))
-                sock.sendto(struct.pack("<III", 0xcafebabe, 2, len(order)) +
-                            order.ljust(512, b"\0"), path)
-        except OSError:
-            return
+    program = "scripts/uml/run.sh"
+    description = __doc__
+    kernels = ("plain", "debug")
+
+    @staticmethod
+    def kernel_directory(kind):
+        return output_of_script(os.path.join(HERE, "build-kernel.sh"), kind)
+
+    @staticmethod
+    def module(kind):
+        return "build/uml-%s/qbd.ko" % kind
+
+    @staticmethod
+    def build_module(kind):
+        return "make uml-module" + (" UML=debug" if kind == "debug" else "")
+
+    @staticmethod
+    def orders(_keep, _result):
+        """How the guest's init finds its way: sharing, terminal, more for that."""
+        return ["sharing=hostfs", "terminal=/dev/ttyS0"]
+
+    @staticmethod
+    def command(args, kernel, work, orders, output_fd, input_fd):
+        init = os.path.join(HERE, "init")
+        if args.seed is not None:
+            os.symlink(init, os.path.join(work, "init"))
+            init, orders, work = PLACE + "/init", PLACE + "/orders", PLACE
+        line = [os.path.join(kernel, "linux"), "mem=" + args.mem,
+                "root=none", "rootfstype=hostfs", "rootflags=/", "ro",
+                "init=" + init, "qbd_orders=" + orders,
+                "uml_dir=" + work, "umid=guest", "console=tty0",
+                "con=null", "con0=null,fd:1", "ssl=null",
+                "ssl0=fd:%d,fd:%d" % (input_fd, output_fd),
+                "kunit.enable=1", "nbd.nbds_max=0", "null_blk.nr_devices=0"]
+        if args.time_travel:
+            line.append("time-travel=inf-cpu")
+        if args.seed is not None:
+            line.append("time-travel-start=1000000000000000000")
+        for number, size in enumerate(args.disk):
+            path = os.path.join(work, "disk%d" % number)
+            with open(path, "wb") as disk:
+                disk.truncate(size_in_bytes(size))
+            line.append("ubd%d=%s" % (number, path))
+        return line + args.append.split()
+
+    @staticmethod
+    def ask_for_traces(work):
+        """Have the hung guest print its tasks (mconsole protocol).
+
+        The blocked ones first: UML may panic over printing some kernel threads.
+        """
+        path = os.path.join(work, "guest", "mconsole")
+        for order in (b"sysrq w", b"sysrq t"):
+            try:
+                with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+                    sock.bind(os.path.join(work, "asker-%s" % order[-1:].decode()))
+                    sock.sendto(struct.pack("<III", 0xcafebabe, 2, len(order)) +
+                                order.ljust(512, b"\0"), path)
+            except OSError:
+                return
+
+    @staticmethod
+    def ended_by_itself(console, uml):
+        """It powered off, and did not crash before.
+
+        When the kernel has said so as its last word it still has to take down its signal
+        handlers and timers, as a program of the host. A signal that comes in between, on a
+        busy host, aborts that program: no matter, it is over.
+        """
+        return uml.returncode == 0 or \
+            console.powered_down and uml.returncode == -signal.SIGABRT
+
+    @staticmethod
+    def complaints(_console):
+        """What else in the log says that the kernel is at fault."""
+        return []
 
 
-def stream(uml, pipes, console, deadline, work):
+def stream(uml, pipes, console, deadline, work, machine):
     """Copy both pipes until the guest ends.  Returns whether it ended by itself."""
     asked = False
     poller = select.poll()
@@ -330,7 +371,7 @@ def stream(uml, pipes, console, deadline, work):
             asked = True
             console.judging = False
             deadline = time.monotonic() + 2
-            ask_for_traces(work)
+            machine.ask_for_traces(work)
             continue
         for fd, _ in poller.poll(min(left, 1.0) * 1000):
             data = os.read(fd, 65536)
@@ -345,24 +386,14 @@ def stream(uml, pipes, console, deadline, work):
     return not asked
 
 
-def ended_by_itself(console, uml):
-    """It powered off, and did not crash before.
-
-    When the kernel has said so as its last word it still has to take down its signal
-    handlers and timers, as a program of the host. A signal that comes in between, on a
-    busy host, aborts that program: no matter, it is over.
-    """
-    return uml.returncode == 0 or \
-        console.powered_down and uml.returncode == -signal.SIGABRT
-
-
-def judge_run(console, uml, in_time, timeout, result):
+def judge_run(console, uml, in_time, timeout, result, machine):
     status_path = os.path.join(result, "status")
     try:
         with open(status_path) as status_file:
             status = int(status_file.read())
     except (OSError, ValueError):
         status = None
+    console.bad += machine.complaints(console)
     for line in console.bad[:8]:
         say("kernel log: " + line.strip())
     if not in_time:
@@ -372,17 +403,17 @@ def judge_run(console, uml, in_time, timeout, result):
         say("the kernel log holds %d bad lines; log: %s" % (len(console.bad),
                                                            console.path))
         return EXIT_LOG
-    if status is None or console.ended != status or not ended_by_itself(console, uml):
+    if status is None or console.ended != status or not machine.ended_by_itself(console, uml):
         say("the guest died (status %s) without saying how the command ended; log: %s"
             % (uml.returncode, console.path))
         return EXIT_DIED
     return status
 
 
-def run_guest(args, kernel, modules, result, work):
+def run_guest(args, kernel, modules, result, work, machine):
     console_read, console_write = os.pipe()
     pipes_to_close = [console_write]
-    orders = write_orders(args, result, work, modules)
+    orders = write_orders(args, result, work, modules, machine)
     log = args.log or os.path.join(result, "console.log")
     console = Console(log, args.expect, args.verbose)
     pipes = {console_read: console.console}
@@ -400,7 +431,7 @@ def run_guest(args, kernel, modules, result, work):
     output_fd, input_fd = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100)
                            for fd in (output_fd, input_fd))
     pipes_to_close += [output_fd, input_fd]
-    line = kernel_arguments(args, kernel, work, orders, output_fd, input_fd)
+    line = machine.command(args, kernel, work, orders, output_fd, input_fd)
     # A group of its own, so that the whole guest can be killed: each of its
     # address spaces is a process of the host.
     uml = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=console_write,
@@ -412,7 +443,8 @@ def run_guest(args, kernel, modules, result, work):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TIMEOUT))
     in_time = False
     try:
-        in_time = stream(uml, pipes, console, time.monotonic() + args.timeout, work)
+        in_time = stream(uml, pipes, console, time.monotonic() + args.timeout, work,
+                         machine)
         if in_time:
             uml.wait(timeout=10)
     except subprocess.TimeoutExpired:
@@ -425,13 +457,13 @@ def run_guest(args, kernel, modules, result, work):
         uml.wait()
         if args.shell:
             termios.tcsetattr(0, termios.TCSADRAIN, saved)
-    return judge_run(console, uml, in_time, args.timeout, result)
+    return judge_run(console, uml, in_time, args.timeout, result, machine)
 
 
-def main():
-    args = parse_arguments()
-    kernel = kernel_directory(args.kernel)
-    modules = find_modules(args)
+def main(machine):
+    args = parse_arguments(machine)
+    kernel = machine.kernel_directory(args.kernel)
+    modules = find_modules(args, machine)
     if args.result:
         result = os.path.abspath(args.result)
         os.makedirs(result, exist_ok=True)
@@ -444,7 +476,7 @@ def main():
     # Short, because the path of a socket in it must fit into 107 bytes.
     work = tempfile.mkdtemp(prefix="qbd-uml.", dir="/dev/shm")
     try:
-        status = run_guest(args, kernel, modules, result, work)
+        status = run_guest(args, kernel, modules, result, work, machine)
     except KeyboardInterrupt:
         say("interrupted")
         status = 130
@@ -456,4 +488,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(UserModeLinux()))

@@ -15,6 +15,8 @@ from .shell import DEADLINE, CommandFailed, Hung, run, spawn, wait_until
 
 NAMES = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota"]
 PORT = 7900
+# Options of members that this kernel needs: tests/cluster/run says so.
+UP_OPTIONS = os.environ.get("QBD_TEST_UP", "").split()
 
 
 class Status(dict):
@@ -185,6 +187,8 @@ class Cluster:
                     Disk(disk_mib, block, disk_ns, disk_solid, disk_cache)
                 member = Member(self, number, disk)
                 member.options = list(up)
+                if "--election-timeout" not in up:
+                    member.options += UP_OPTIONS
                 self.members.append(member)
             for member in self.members:
                 self.create(member)

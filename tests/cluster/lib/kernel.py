@@ -10,7 +10,7 @@ from .shell import read_file, wait_until, write_file
 
 # What must never be there, whatever a test does to the members.
 BAD = re.compile(
-    r"BUG: |WARNING: |Oops|Kernel panic|general protection fault"
+    r"BUG: (?!KCSAN: data-race)|WARNING: |Oops|Kernel panic|general protection fault"
     r"|INFO: task .* blocked for more than|INFO: trying to register non-static key"
     r"|possible (recursive|circular) locking|inconsistent lock state"
     r"|suspicious RCU usage|bad unlock balance|held lock freed|invalid wait context"

@@ -85,6 +85,8 @@ struct hlist_head {
 #define unlikely(x)	__builtin_expect(!!(x), 0)
 #define READ_ONCE(x)	(x)
 #define WRITE_ONCE(x, value)	((x) = (value))
+#define smp_load_acquire(p)		(*(p))
+#define smp_store_release(p, value)	(*(p) = (value))
 #ifndef container_of
 #define fallthrough	__attribute__((__fallthrough__))
 #define container_of(pointer, type, member) \
