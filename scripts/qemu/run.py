@@ -61,7 +61,7 @@ class Qemu(run.UserModeLinux):
 
     def command(self, args, kernel, work, orders, output_fd, _input_fd):
         if args.time_travel or args.shell:
-            run.fail_usage("--time-travel and --shell are for User-mode Linux")
+            run.fail_usage("--time-travel, --seed and --shell are for User-mode Linux")
         append = ["console=ttyS0", "root=root", "rootfstype=9p",
                   "rootflags=trans=virtio,version=9p2000.L,cache=loose,msize=262144", "ro",
                   "init=" + os.path.join(UML, "init"), "qbd_orders=" + orders,

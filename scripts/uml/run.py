@@ -1,9 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-
-With --seed the same run happens again, event by event: the guest's random numbers
-and its clock are made of the seed, addresses are not randomized, and the kernel's
-command line, which goes into its random numbers, is always the same.
 """Run a command as root in User-mode Linux, with qbd.ko loaded.
 
 The guest sees the host's root file system read-only, at the same paths; /tmp,
@@ -20,6 +16,10 @@ Exit status: the command's own, or
   121  the guest died or hung up without saying how the command ended
   124  the time was up
   2    bad usage or something is missing
+
+With --seed the same run happens again, event by event: the guest's random numbers
+and its clock are made of the seed, addresses are not randomized, and the kernel's
+command line, which goes into its random numbers, is always the same.
 """
 
 import argparse
