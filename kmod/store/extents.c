@@ -99,38 +99,74 @@ static void lose_block(struct qbd_store *store, u64 number)
 
 /* Read blocks one by one if need be: one bad sector does not hide the others. */
 static void read_blocks(struct qbd_store *store, u64 disk_block, struct page **pages,
-			unsigned int count)
+			unsigned int count, unsigned long *unreadable)
 {
 	unsigned int i;
 
+	bitmap_zero(unreadable, count);
 	if (!qbd_bio_sync(store, REQ_OP_READ, disk_block, pages, count))
 		return;
-	for (i = 0; i < count; i++)
-		if (qbd_bio_sync(store, REQ_OP_READ, disk_block + i, &pages[i], 1))
-			clear_page(page_address(pages[i]));
+	for (i = 0; i < count; i++) {
+		if (!qbd_bio_sync(store, REQ_OP_READ, disk_block + i, &pages[i], 1))
+			continue;
+		clear_page(page_address(pages[i]));
+		__set_bit(i, unreadable);
+	}
 }
 
-static u64 read_table(struct qbd_store *store, struct page **pages, struct page **journal)
+/*
+ * What cannot be read now is not lost. A member that has others does not wait: it is
+ * filled again. One that has none would show what its disk held before it was made.
+ */
+static int must_be_readable(struct qbd_store *store, u64 number, char *error_text,
+			    size_t error_text_size)
 {
-	u64 blocks = store->geometry.extent_table_blocks;
-	u64 number, lost = 0;
-	unsigned int i;
+	if (!qbd_store_alone(store))
+		return 0;
+	snprintf(error_text, error_text_size,
+		 "block %llu of %pg, of the extent table, cannot be read: try again; if it stays so write zeroes over it, then what was never written to the device may read as anything",
+		 number, store->bdev);
+	return -EIO;
+}
 
-	read_blocks(store, QBD_EXTENT_JOURNAL_BLOCK, journal, QBD_EXTENT_JOURNAL_BLOCKS);
+static int read_table(struct qbd_store *store, struct page **pages, struct page **journal,
+		      u64 *lost, char *error_text, size_t error_text_size)
+{
+	DECLARE_BITMAP(journal_unreadable, QBD_EXTENT_JOURNAL_BLOCKS);
+	DECLARE_BITMAP(unreadable, TABLE_CHUNK);
+	u64 blocks = store->geometry.extent_table_blocks;
+	unsigned int i, slot;
+	int error = 0;
+	u64 number;
+
+	*lost = 0;
+	read_blocks(store, QBD_EXTENT_JOURNAL_BLOCK, journal, QBD_EXTENT_JOURNAL_BLOCKS,
+		    journal_unreadable);
 	for (number = 0; number < blocks; number += TABLE_CHUNK) {
 		unsigned int count = min_t(u64, TABLE_CHUNK, blocks - number);
 
-		read_blocks(store, QBD_EXTENT_TABLE_BLOCK + number, pages, count);
+		read_blocks(store, QBD_EXTENT_TABLE_BLOCK + number, pages, count, unreadable);
 		for (i = 0; i < count; i++) {
 			if (take_block(store, number + i, page_address(pages[i])) ||
 			    take_image(store, number + i, journal))
 				continue;
+			slot = journal_slot(number + i);
+			if (test_bit(i, unreadable))
+				error = must_be_readable(store, QBD_EXTENT_TABLE_BLOCK +
+							 number + i, error_text,
+							 error_text_size);
+			else if (test_bit(slot, journal_unreadable))
+				error = must_be_readable(store, QBD_EXTENT_JOURNAL_BLOCK +
+							 slot, error_text,
+							 error_text_size);
+			if (error)
+				return error;
 			lose_block(store, number + i);
-			lost++;
+			++*lost;
 		}
 		cond_resched();
 	}
-	return lost;
+	return 0;
 }
 
 /* Process context, sleeps. @lost_blocks: nothing is known of their extents. */
@@ -166,8 +202,8 @@ int qbd_extents_load(struct qbd_store *store, u64 *lost_blocks, char *error_text
 		if (!pages[i])
 			goto out;
 	}
-	*lost_blocks = read_table(store, pages, pages + TABLE_CHUNK);
-	error = 0;
+	error = read_table(store, pages, pages + TABLE_CHUNK, lost_blocks, error_text,
+			   error_text_size);
 out:
 	for (i = 0; pages && i < page_count && pages[i]; i++)
 		__free_page(pages[i]);

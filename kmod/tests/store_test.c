@@ -603,6 +603,22 @@ static void unreadable_state_of_one(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+/* A member without others does not take for lost what cannot be read now. */
+static void unreadable_table(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+
+	append_writes(rig, 3, 2);
+	commit_all(rig);
+	store_rig_stop(rig);
+	fail_reads_of(rig, QBD_EXTENT_JOURNAL_BLOCK, QBD_EXTENT_TABLE_BLOCK);
+	expect_refused(rig, -EIO, "of the extent table", "cannot be read", "try again");
+	rig->disk->fail_reads = false;
+	store_rig_open(rig);
+	store_rig_check_all(rig);
+	store_rig_destroy(rig);
+}
+
 static void damaged_states(struct kunit *test)
 {
 	struct store_rig *rig = begin(test);
@@ -919,6 +935,7 @@ static struct kunit_case store_cases[] = {
 	KUNIT_CASE(damaged_superblocks),
 	KUNIT_CASE(unreadable_states),
 	KUNIT_CASE(unreadable_state_of_one),
+	KUNIT_CASE(unreadable_table),
 	KUNIT_CASE(damaged_states),
 	KUNIT_CASE(damaged_extent_table),
 	KUNIT_CASE(journal_images_are_the_newest),

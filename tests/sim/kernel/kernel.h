@@ -598,6 +598,7 @@ static inline bool test_and_clear_bit(unsigned long bit, unsigned long *map)
 }
 
 #define __set_bit		set_bit
+#define bitmap_zero(map, bits)	memset(map, 0, BITS_TO_LONGS(bits) * sizeof(long))
 #define __clear_bit		clear_bit
 #define __test_and_set_bit	test_and_set_bit
 #define __test_and_clear_bit	test_and_clear_bit
