@@ -11,8 +11,7 @@
  * Disks are spoiled, replaced or made to fail only as long as everything that was
  * acknowledged is safe elsewhere, by what promises.rst assumes: one member at a time,
  * while all others are whole (so one disk of a run rots, fails writes, and may fail reads
- * when its member comes up, for that can make it a damaged one); and no disk is replaced
- * whose host voted in a term that nobody is known to lead.
+ * when its member comes up, for that can make it a damaged one).
  */
 #include "sim.h"
 
@@ -215,7 +214,7 @@ static void power_cut(struct sim_host *host)
 
 static void new_disk(struct sim_host *host)
 {
-	if (!others_whole(host) || !term_is_led(host))
+	if (!others_whole(host))
 		return;
 	sim_member_power_cut(host);
 	sim_trace("a new disk: host %u", host->number);
