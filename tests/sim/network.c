@@ -586,7 +586,8 @@ static u64 receive(struct qbd_net *net, struct side *side, struct frame *frame)
 			return world.now + 10 * SIM_MS;
 		}
 	}
-	side->wants_pages = false;
+	if (frame->stream == BULK)
+		side->wants_pages = false;
 	arrived->type = frame->header.type;
 	if (arrived->type == QBD_FRAME_MESSAGE)
 		qbd_frame_message_decode(&arrived->message, (const void *)frame->fixed);
