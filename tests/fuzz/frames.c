@@ -100,6 +100,8 @@ static void make_fixed(struct input *input, uint16_t type, uint8_t *fixed,
 	case QBD_FRAME_HELLO:
 	case QBD_FRAME_CHALLENGE:
 		memset(fixed, 1, sizeof(struct qbd_frame_hello));
+		/* From nobody, or another member. */
+		((struct qbd_frame_hello *)fixed)->from = cpu_to_le32(count - 1);
 		break;
 	case QBD_FRAME_MESSAGE:
 		fixed[0] = (uint8_t)(1 + count);
@@ -200,6 +202,7 @@ static void judge_hello(const struct qbd_frame_hello *hello)
 {
 	struct qbd_frame_hello self;
 	enum qbd_refusal refusal;
+	uint32_t other;
 
 	memset(&self, 1, sizeof(self));
 	refusal = qbd_frame_hello_check(hello, &self, 0);
@@ -212,10 +215,10 @@ static void judge_hello(const struct qbd_frame_hello *hello)
 	REQUIRE(hello->configuration == self.configuration);
 	REQUIRE(le16_to_cpu(hello->version) >= le16_to_cpu(self.version_min));
 	REQUIRE(le16_to_cpu(hello->version_min) <= le16_to_cpu(self.version));
-	/* One that was wanted is no other one. */
+	/* One that was wanted is no other one; 0 is whoever comes. */
 	REQUIRE(!qbd_frame_hello_check(hello, &self, le32_to_cpu(hello->from)));
-	REQUIRE(qbd_frame_hello_check(hello, &self, le32_to_cpu(hello->from) ^ 2) ==
-		QBD_REFUSED_MEMBER);
+	other = le32_to_cpu(hello->from) == 2 ? 3 : 2;
+	REQUIRE(qbd_frame_hello_check(hello, &self, other) == QBD_REFUSED_MEMBER);
 }
 
 static void judge_message(const struct qbd_frame_message *frame)
