@@ -34,7 +34,7 @@
  * Searched whole:
  *
  *   base                  the device is formed, one disk is replaced
- *   RESTART               and then a member that does not lead starts anew
+ *   RESTART               and then the new one starts anew, before it is whole
  *
  * Bugs that have to be found:
  *
@@ -180,9 +180,11 @@ proctype member(byte me)
 		told[AT(me, P2)] = 0;
 		left(me)
 	   }
-	:: atomic { restarts < RESTARTS_MAX && replaced && !leads[me] ->
+	:: atomic { restarts < RESTARTS_MAX && replaced && is_new[me] ->
 		printf("member %d starts anew\n", me);
-		restart(me)
+		restart(me);
+		hang_up(me, P1);
+		hang_up(me, P2)
 	   }
 	:: atomic { replaced < REPLACED_MAX && !is_new[me] ->
 		printf("the disk of member %d is replaced by an empty one\n", me);
