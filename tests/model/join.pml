@@ -34,7 +34,6 @@
  * Searched whole:
  *
  *   base                  the device is formed, one disk is replaced
- *   RESTART               and then the new one starts anew, before it is whole
  *
  * Bugs that have to be found:
  *
@@ -59,7 +58,7 @@
 /* All are alike until one leads: 0 is the first. */
 #define may_campaign(m)	((m) == 0 || term[m] > 0 || committed)
 #define REPLACED_MAX	1
-#ifdef RESTART
+#ifdef LARGE			/* the new one, before it is whole */
 #define RESTARTS_MAX	1
 #else
 #define RESTARTS_MAX	0

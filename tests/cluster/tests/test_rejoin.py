@@ -221,7 +221,7 @@ def a_new_disk_and_a_leader_of_old():
         alpha, beta, gamma = cluster.members
         cluster.lead(1)
         for member in cluster.members:
-            member.set("--election-timeout", "3000")
+            member.set("--election-timeout", "1500")
         cluster.network.isolate(1)
         alpha.set("--election-timeout", "60000")
         for member in (beta, gamma):
