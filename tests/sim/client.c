@@ -356,6 +356,16 @@ static void place_in_own_stripe(struct sim_request *request)
 				  sim_below(SIM_STRIPE - request->request.count + 1);
 }
 
+static struct sim_request *request_at(struct sim_host *host)
+{
+	struct sim_request *request = calloc(1, sizeof(*request));
+
+	if (!request)
+		abort();
+	request->host = host;
+	return request;
+}
+
 void sim_client_work(struct sim_host *host)
 {
 	struct sim_request *request;
@@ -364,10 +374,7 @@ void sim_client_work(struct sim_host *host)
 
 	if (!ready(host))
 		return;
-	request = calloc(1, sizeof(*request));
-	if (!request)
-		abort();
-	request->host = host;
+	request = request_at(host);
 	request->number = sim_below(sim_chance(32) ? SIM_USED_BLOCKS : spread);
 	request->request.count = least_blocks +
 				 sim_below(most_blocks - least_blocks + 1);
@@ -393,10 +400,7 @@ void sim_client_read_newest(struct sim_host *host)
 
 	if (!ready(host))
 		return;
-	request = calloc(1, sizeof(*request));
-	if (!request)
-		abort();
-	request->host = host;
+	request = request_at(host);
 	request->number = newest;
 	request->request.kind = QBD_REQUEST_READ;
 	request->request.count = 1;
@@ -418,10 +422,7 @@ bool sim_client_probe(void)
 		all = false;
 		if (!ready(host) || probe_waits[number])
 			continue;
-		request = calloc(1, sizeof(*request));
-		if (!request)
-			abort();
-		request->host = host;
+		request = request_at(host);
 		request->probe = true;
 		request->request.kind = QBD_REQUEST_WRITE;
 		request->request.count = 1;
