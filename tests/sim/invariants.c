@@ -80,8 +80,9 @@ void sim_invariants_message(struct sim_host *host, const struct qbd_core_message
 	bool granted = message->flags & QBD_MESSAGE_GRANTED;
 	u32 vote = message->to;
 
-	/* What asks for nothing and refuses promises nothing. */
-	if (message->type == QBD_MESSAGE_PREVOTE_REQUEST ||
+	/* What asks for nothing and refuses promises nothing, nor does who has no disk. */
+	if (message->flags & QBD_MESSAGE_FAILED ||
+	    message->type == QBD_MESSAGE_PREVOTE_REQUEST ||
 	    message->type == QBD_MESSAGE_PREVOTE_REPLY ||
 	    message->type == QBD_MESSAGE_TERM ||
 	    message->flags & QBD_MESSAGE_REJECTED ||
@@ -155,6 +156,16 @@ void sim_invariants_not_up(struct sim_host *host, int error, const char *text)
 	host->unsound = true;
 }
 
+/* What it has to know when it comes up again. */
+static void note_promises(struct sim_host *host, const struct qbd_replica *replica)
+{
+	host->was_filling = qbd_replica_filling(replica);
+	host->durable = replica->core->failed || host->was_filling ? 0 :
+			replica->core->durable;
+	host->spoiled = replica->core->failed;
+	host->rotten = replica->damaged;
+}
+
 void sim_invariants_power_cut(struct sim_host *host)
 {
 	struct qbd_replica *replica = sim_replica(host);
@@ -164,11 +175,7 @@ void sim_invariants_power_cut(struct sim_host *host)
 	/* While it comes up nothing new is promised. */
 	if (!replica || replica->phase == QBD_PHASE_STARTING)
 		return;
-	host->was_filling = qbd_replica_filling(replica);
-	host->durable = replica->core->failed || host->was_filling ? 0 :
-			replica->core->durable;
-	host->spoiled = replica->core->failed;
-	host->rotten = replica->damaged;
+	note_promises(host, replica);
 	sim_counts.power_cuts++;
 }
 
@@ -399,6 +406,10 @@ void sim_invariants_check(struct sim_host *host)
 {
 	struct qbd_replica *replica = sim_replica(host);
 
+	/* One that is taken down goes on as a member until it has stopped. */
+	if (replica && host->going_down && replica->phase != QBD_PHASE_STARTING &&
+	    replica->phase != QBD_PHASE_STOPPED)
+		note_promises(host, replica);
 	if (!replica || (replica->phase != QBD_PHASE_RUNNING &&
 			 replica->phase != QBD_PHASE_FAILING))
 		return;
