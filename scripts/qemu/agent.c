@@ -309,17 +309,36 @@ static bool serve_command(struct command *command)
 	}
 }
 
+/* Return: false if it could not be started. */
+static bool start(struct command *command)
+{
+	char byte;
+	int running[2];
+	bool good;
+
+	if (pipe2(running, O_CLOEXEC))
+		return false;
+	if (frame.type == 'P')
+		good = start_on_terminal(command, size_in(frame.payload),
+					 frame.payload + 4);
+	else
+		good = start_on_pipes(command, frame.payload);
+	close(running[1]);
+	/*
+	 * Until it has become bash, which closes its end: then it has its own process
+	 * group, and whoever wants it killed at once does not miss it.
+	 */
+	while (good && read(running[0], &byte, 1) < 0 && errno == EINTR)
+		;
+	close(running[0]);
+	return good;
+}
+
 static void run_command(void)
 {
 	struct command command = { .input = -1 };
-	bool good;
 
-	if (frame.type == 'P')
-		good = start_on_terminal(&command, size_in(frame.payload),
-					 frame.payload + 4);
-	else
-		good = start_on_pipes(&command, frame.payload);
-	if (!good) {
+	if (!start(&command)) {
 		unsigned char code = 126;
 
 		send_frame('X', &code, 1);
