@@ -147,8 +147,8 @@ static bool request_check(const struct qbd_frame_request *request, u32 data_bloc
 					      QBD_RECORD_DATA_BLOCKS_MAX;
 
 	*reason = "request: data is not the request's";
-	if (data_blocks != (kind == QBD_REQUEST_WRITE ? count : 0) ||
-	    request->data_checksum)
+	if (data_blocks != (kind == QBD_REQUEST_WRITE || kind == QBD_REQUEST_CHANGE ?
+			    count : 0) || request->data_checksum)
 		return false;
 	switch (kind) {
 	case QBD_REQUEST_READ:
@@ -160,6 +160,9 @@ static bool request_check(const struct qbd_frame_request *request, u32 data_bloc
 	case QBD_REQUEST_LEADER_MOVE:
 		*reason = "request: member to move the leader to";
 		return !count && le64_to_cpu(request->block) <= 0xffffffffu;
+	case QBD_REQUEST_CHANGE:
+		*reason = "request: member list";
+		return count == 1 && !request->block;
 	default:
 		*reason = "request: unknown kind";
 		return false;
