@@ -85,12 +85,39 @@ struct llist_node *qbd_disk_take(struct qbd_disk *disk)
 	return list;
 }
 
+/*
+ * What this host has cached of the disk may be old: other hosts write to it, and the
+ * cache lives as long as anybody keeps the disk open. Who opens it sees what is there.
+ *
+ *	One host was probed while a file system was not mounted anywhere, and kept open.
+ *	Another mounted it, committed and lost its power. The first found the superblock
+ *	in its cache that said there was no journal to be replayed: what had been
+ *	committed was lost.
+ *
+ * Who has it claimed (mounted) needs what it has, and nobody else may write. What cannot
+ * be dropped without waiting stays: without a quorum a read that is under way waits.
+ */
+static void forget_cached(struct gendisk *gendisk)
+{
+	struct block_device *part;
+	unsigned long number;
+
+	/* The disk itself is number 0. They come and go under open_mutex. */
+	xa_for_each(&gendisk->part_tbl, number, part)
+		if (!READ_ONCE(part->bd_holder))
+			invalidate_bdev(part);
+}
+
 /* Called with open_mutex held, for partitions too. */
 static int qbd_disk_open(qbd_compat_opened *opened, qbd_compat_open_mode mode)
 {
-	struct qbd_disk *disk = qbd_compat_opened_disk(opened)->private_data;
+	struct gendisk *gendisk = qbd_compat_opened_disk(opened);
+	struct qbd_disk *disk = gendisk->private_data;
 
-	return READ_ONCE(disk->removing) ? -ENXIO : 0;
+	if (READ_ONCE(disk->removing))
+		return -ENXIO;
+	forget_cached(gendisk);
+	return 0;
 }
 
 static void qbd_disk_free(struct qbd_disk *disk)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Filesystems and fio on the device, at the leader and through a follower."""
 
+import os
+
 from lib import filesystem
 from lib.cluster import Cluster
 from lib.filesystem import Mount
@@ -60,6 +62,30 @@ def btrfs_at_leader():
 def btrfs_at_follower():
     """A tree on btrfs, mounted at a follower."""
     copy_and_compare("btrfs", False)
+
+
+@test("files", timeout=60)
+def held_open_elsewhere():
+    """Who holds the device open elsewhere, and has old blocks cached, mounts what is there."""
+    with Cluster(3, size="64M", disk_mib=440) as cluster:
+        one, *others = cluster.members
+        filesystem.make("ext4", one.device)
+        holders = [open(member.device, "rb") for member in others]
+        try:
+            for holder in holders:
+                holder.read()
+            with Mount(one.device) as point:
+                filesystem.copy_tree(point)
+            for member in others:
+                with Mount(member.device, "ro") as point:
+                    found = filesystem.digest(point + "/tree")
+                assert found == filesystem.digest(filesystem.TREE), "at %r" % member
+            # Whoever has it mounted keeps what is cached, whoever else opens it.
+            with Mount(others[0].device, "ro") as point, open(others[0].device, "rb"):
+                assert os.listdir(point + "/tree")
+        finally:
+            for holder in holders:
+                holder.close()
 
 
 def fio(device, *options):
