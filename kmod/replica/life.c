@@ -474,6 +474,7 @@ static int open_network(struct qbd_replica *replica, char *error_text,
 static void start(struct qbd_replica *replica)
 {
 	replica->now = ktime_get_boottime_ns();
+	replica->members_told = le64_to_cpu(qbd_replica_layout(replica)->index);
 	qbd_replica_apply_config(replica);
 	qbd_replica_update_fitness(replica);
 	qbd_core_start(replica->core, replica->now);
@@ -629,6 +630,7 @@ static void stop_everything(struct qbd_replica *replica, struct qbd_command *com
 	if (replica->moving)
 		qbd_command_done(replica->moving, -ENODEV, "the device is going down");
 	replica->moving = NULL;
+	qbd_change_unanswered(replica, "the device is going down");
 	/* What the store still has to say must not reach it any more. */
 	replica->network = NULL;
 	drop_peers(replica);
@@ -846,6 +848,21 @@ int qbd_replica_leader_move(struct qbd_replica *replica, u32 member, char *error
 	struct qbd_command command = {
 		.run = qbd_leader_move_command,
 		.argument = &member,
+		.text = error_text,
+		.text_size = error_text_size,
+	};
+
+	return qbd_command_run(replica, &command);
+}
+
+int qbd_replica_change_members(struct qbd_replica *replica,
+			       const struct qbd_membership_layout *wanted,
+			       char *error_text, size_t error_text_size)
+{
+	struct qbd_membership_layout copy = *wanted;
+	struct qbd_command command = {
+		.run = qbd_change_command,
+		.argument = &copy,
 		.text = error_text,
 		.text_size = error_text_size,
 	};

@@ -461,7 +461,9 @@ void qbd_log_membership(const struct qbd_store *store, u64 index,
 	list_for_each_entry(record, &log->resident, link) {
 		if (record->index > index)
 			break;
-		if (le16_to_cpu(record->header->shared.kind) == QBD_RECORD_MEMBERSHIP)
+		/* A member's first list may be newer than the begin of its log. */
+		if (le16_to_cpu(record->header->shared.kind) == QBD_RECORD_MEMBERSHIP &&
+		    record->index > le64_to_cpu(fallback->index))
 			memcpy(membership, page_address(record->pages[0]),
 			       sizeof(*membership));
 	}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-3-Clause) */
+/* Why a member list is not changed, in words: the same ones for kernel and tool. */
+#ifndef QBD_FORMAT_CHANGE_H
+#define QBD_FORMAT_CHANGE_H
+
+#include "frame.h"
+
+/**
+ * qbd_change_text() - what a refusal says
+ * @result: enum qbd_change_result; %u in the text is the member's id if
+ *	qbd_change_names_member()
+ */
+static inline const char *qbd_change_text(__u32 result)
+{
+	switch (result) {
+	case QBD_CHANGE_DONE:
+		return "done";
+	case QBD_CHANGE_NOT_LEADER:
+		return "leadership is just changing; try again";
+	case QBD_CHANGE_OUTDATED:
+		return "the members were changed by somebody else meanwhile; look at them, and try again";
+	case QBD_CHANGE_PENDING:
+		return "another change of the members is under way; try again when it is done";
+	case QBD_CHANGE_MALFORMED:
+		return "the member list is malformed";
+	case QBD_CHANGE_IDS:
+		return "member %u: the id was given before; a new member needs a new one";
+	case QBD_CHANGE_FLAGS:
+		return "member %u: cannot become that from what it is";
+	case QBD_CHANGE_MISSING:
+		return "member %u is left out; mark it as leaving instead";
+	case QBD_CHANGE_VOTERS:
+		return "a device needs one to nine voters in the end";
+	case QBD_CHANGE_TWICE:
+		return "member %u: its name or its address is another member's already";
+	case QBD_CHANGE_QUORUM:
+		return "no majority of the voters would be there: member %u is down, failed or being filled; bring it up first, or let it leave, too";
+	case QBD_CHANGE_ROOM:
+		return "no room for it in memory or log just now; try again";
+	case QBD_CHANGE_NOTHING:
+		return "it is so already";
+	case QBD_CHANGE_ADDRESS:
+		return "member %u: the address of a member cannot be changed; replace the member";
+	}
+	return "refused for a reason that this version does not know";
+}
+
+/* Is there a member's id in that text? */
+static inline int qbd_change_names_member(__u32 result)
+{
+	return result == QBD_CHANGE_IDS || result == QBD_CHANGE_FLAGS ||
+	       result == QBD_CHANGE_MISSING || result == QBD_CHANGE_TWICE ||
+	       result == QBD_CHANGE_QUORUM || result == QBD_CHANGE_ADDRESS;
+}
+
+#endif
