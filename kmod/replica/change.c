@@ -26,8 +26,10 @@ static void peer_facts(struct qbd_replica *replica, u32 id, u32 bit,
 		return;
 	qbd_core_get_status(replica->core, replica->now, &core);
 	facts->there |= bit;
-	if (peer.state == QBD_PEER_REPLICATE && peer.flags & QBD_MESSAGE_FIT) {
-		facts->fit |= bit;
+	if (peer.state == QBD_PEER_REPLICATE) {
+		/* Of a learner that is not said. */
+		if (peer.flags & QBD_MESSAGE_FIT)
+			facts->fit |= bit;
 		if (peer.match + QBD_READY_ENTRIES >= core.last)
 			facts->ready |= bit;
 	}

@@ -36,6 +36,7 @@ bool qbdadm_is_silent(const struct qbd_status *status,
 void qbdadm_render_status(FILE *out, const struct qbd_status *status, bool colour);
 struct json_object *qbdadm_status_json(const struct qbd_status *status);
 void qbdadm_render_event(FILE *out, const struct qbd_event *event);
+struct json_object *qbdadm_members_json(const struct qbd_status *status);
 struct json_object *qbdadm_event_json(const struct qbd_event *event);
 
 /* "alpha (1)", "member 7" if it is not in the list, "nobody" for 0. */
