@@ -301,7 +301,7 @@ static void describe(u32 result, u32 member, char *text, size_t size)
 		snprintf(text, size, "%.*s%u%s", (int)(place - words), words, member,
 			 place + 2);
 	else
-		strscpy(text, words, size);
+		snprintf(text, size, "%s", words);
 }
 
 static void answer(struct qbd_command *command, u32 result, u32 member)

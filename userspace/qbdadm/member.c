@@ -177,31 +177,6 @@ static void pause_ms(long milliseconds)
 	nanosleep(&pause, NULL);
 }
 
-/* What of the list is still to come true, as people read it; "" if nothing is. */
-static const char *open_steps(const struct qbd_status *status, char *text, size_t size)
-{
-	size_t used = 0;
-
-	text[0] = '\0';
-	for (uint32_t i = 0; i < status->member_count && used < size; i++) {
-		const struct qbd_member_status *member = &status->members[i];
-		const char *what = NULL;
-
-		if (member->flags & QBD_MEMBER_FLAGS_JOINING)
-			what = member->connected ? "has not caught up" : "is not connected";
-		else if (member->flags & QBD_MEMBER_FLAGS_DEMOTING)
-			what = "still votes";
-		else if (member->flags & QBD_MEMBER_FLAGS_LEAVING)
-			what = "is leaving";
-		else if (member->flags & QBD_MEMBER_FLAGS_VOTER_OLD)
-			what = "changes its vote";
-		if (what)
-			used += snprintf(text + used, size - used, "%s%s (%u) %s",
-					 used ? ", " : "", member->name, member->id, what);
-	}
-	return text;
-}
-
 static int wait_done(struct qbd_client *client, const struct member_arguments *arguments,
 		     struct qbd_status *status, struct qbd_error *error)
 {
@@ -214,7 +189,7 @@ static int wait_done(struct qbd_client *client, const struct member_arguments *a
 		if (result)
 			return result;
 		/* Of a member that was removed nobody tells us more. */
-		if (status->removed || !open_steps(status, steps, sizeof(steps))[0])
+		if (status->removed || !qbdadm_open_steps(status, steps, sizeof(steps))[0])
 			return 0;
 		if (now_ms() >= end)
 			return qbd_fail(error, ETIMEDOUT,

@@ -130,6 +130,8 @@ static const char *member_role(const struct qbd_status *status,
 {
 	if (member->leader)
 		return "leader";
+	if (member->self && status->removed)
+		return "removed";
 	/* What is to become of it says more than what it is. */
 	if (member->flags & QBD_MEMBER_FLAGS_JOINING)
 		return "joining";
@@ -249,6 +251,7 @@ static const char *more_words(const struct qbd_event *event)
 	case QBD_EVENT_TYPE_DISK_FAILED:
 	case QBD_EVENT_TYPE_REFUSED:
 	case QBD_EVENT_TYPE_QUORUM_LOST:
+	case QBD_EVENT_TYPE_MEMBERS:
 		return event->text;
 	default:
 		return "";
