@@ -468,7 +468,7 @@ const struct qbdadm_command qbdadm_member_replace = {
 	.synopsis = "NAME OLD NEW [--force] [--wait SECONDS | --no-wait] [--json]",
 	.summary = "A learner takes the place of a voter, in one step",
 	.details =
-"NEW has joined as a learner ('qbdadm join --learner'). OLD votes until NEW has caught\n"
+"NEW is a learner that joined before. OLD votes until NEW has caught\n"
 "up; then both change at once, and OLD is removed.\n"
 "\n"
 "  --force          even though the device is in use on this host, and this member\n"
