@@ -179,6 +179,9 @@ void sim_disk_errors(struct sim_host *host, u32 reads, u32 writes);
 bool sim_disk_brings(void (*run)(void *object, u64 argument));
 bool sim_disk_fails_writes(const struct sim_host *host);
 
+/* Could a power cut leave anything in a block of the data area that nobody wrote there? */
+bool sim_disk_may_lack(const struct sim_host *host, u64 block);
+
 enum sim_rot {
 	SIM_ROT_BIT,
 	SIM_ROT_SECTOR,		/* zeroes */
@@ -261,6 +264,8 @@ void sim_invariants_check(struct sim_host *host);
 void sim_invariants_power_cut(struct sim_host *host);
 /* It is about to be sent. */
 void sim_invariants_message(struct sim_host *host, const struct qbd_core_message *message);
+/* A block of the extent table is about to be written. */
+void sim_invariants_table(struct sim_host *host, const void *block);
 /* The replica of a host that has a network; else NULL. */
 struct qbd_replica *sim_replica(const struct sim_host *host);
 /* All members have applied all that is committed. */
