@@ -279,7 +279,7 @@ void sim_client_begin(void)
 	least_blocks = 1;
 	if (world.sparse) {
 		spread_of_blocks = SIM_USED_BLOCKS;
-		most_blocks = min(most_blocks, 4u);
+		most_blocks = sim_chance(512) ? min(most_blocks, 4u) : SIM_STRIPE;
 		reads_of_1024 = min(reads_of_1024, 300u);
 	}
 	spread_in_stripe = SIM_STRIPE;

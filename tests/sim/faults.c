@@ -154,7 +154,8 @@ void sim_faults_begin(void)
 				 1u << FAULT_HEAL | 1u << FAULT_AMBUSH | 1u << FAULT_ROT |
 				 1u << FAULT_LEADER_POWER_CUT;
 		faults.rate = 20 + sim_below(100);
-		faults.work_of_1024 = 1 + sim_below(8);
+		/* In a hurry there are batches while checkpoints are made. */
+		faults.work_of_1024 = 1 + sim_below(sim_chance(512) ? 8 : 300);
 		world.sparse = true;
 	}
 	world.plans = !world.sparse && !world.quiet && sim_chance(300);

@@ -15,6 +15,8 @@
  *   hidden vote     the newest state block cannot be read when its member comes back
  *   strayed         a leader's own entries are dead, the first of them rots, its log goes on
  *                   as the others', and its power goes again
+ *   earlier term    a leader's entries reach the others under a later one of its own, while
+ *                   somebody else has an entry of a term between them (thesis, figure 3.7)
  *   there and back  a request stands still on its way until its receiver leads once more
  */
 #include "sim.h"
@@ -442,6 +444,66 @@ static bool strayed(void)
 	}
 }
 
+/* ---- earlier term ------------------------------------------------------- */
+
+static struct sim_host *leader_after(u64 term)
+{
+	for (u32 number = 1; number <= world.count; number++)
+		if (leads(&world.hosts[number]) && core_of(&world.hosts[number])->term > term)
+			return &world.hosts[number];
+	return NULL;
+}
+
+/* Who has got some of the earlier entries, and not the first of this term, gets no more. */
+static void hold_back_own_term(void)
+{
+	u64 own_first = core_of(current.leader)->own_first;
+
+	for (u32 number = 1; number <= world.count; number++) {
+		const struct sim_host *host = &world.hosts[number];
+		const struct qbd_core *core = core_of(host);
+
+		if (core && host != current.leader && host != current.other &&
+		    core->trail.last > current.index && core->trail.last < own_first)
+			sim_network_bulk_stall(current.leader->number, number,
+					       world.now + 3 * TIMEOUT);
+	}
+}
+
+static bool earlier_term(void)
+{
+	switch (current.stage) {
+	case 0:
+		split(bit(current.leader));
+		next_stage(0);
+		return true;
+	case 1:
+		current.other = leader_after(current.term);
+		if (!current.other)
+			return true;
+		/* What it begins with nobody else gets. */
+		current.index = core_of(current.other)->own_first - 1;
+		sim_network_heal();
+		split(bit(current.other));
+		next_stage(0);
+		return core_of(current.leader) &&
+		       core_of(current.leader)->trail.last > current.index;
+	case 2:
+		if (!core_of(current.other))
+			return false;
+		if (!leads(current.leader) ||
+		    core_of(current.leader)->term <= core_of(current.other)->term)
+			return true;
+		next_stage(0);
+		return true;
+	default:
+		if (!leads(current.leader))
+			return false;
+		hold_back_own_term();
+		return !leads_well(current.leader);
+	}
+}
+
 /* ---- there and back ----------------------------------------------------- */
 
 static bool there_and_back(void)
@@ -491,6 +553,7 @@ static const struct plan plans[] = {
 	{ "two leaders", two_leaders },
 	{ "hidden vote", hidden_vote },
 	{ "strayed", strayed },
+	{ "earlier term", earlier_term },
 	{ "there and back", there_and_back },
 };
 
