@@ -15,6 +15,7 @@
  *   hidden vote     the newest state block cannot be read when its member comes back
  *   strayed         a leader's own entries are dead, the first of them rots, its log goes on
  *                   as the others', and its power goes again
+ *   lost table      a block of the extent table is lost, and power goes when it is written
  *   earlier term    a leader's entries reach the others under a later one of its own, while
  *                   somebody else has an entry of a term between them (thesis, figure 3.7)
  *   there and back  a request stands still on its way until its receiver leads once more
@@ -38,6 +39,7 @@ static struct {
 	struct sim_host *leader, *other, *third;
 	u64 term, index;
 	u32 rivals, swing;	/* bitmaps of hosts */
+	u32 silent;		/* likewise: their users ask for nothing */
 } current;
 
 static u32 below(u32 bound)
@@ -372,7 +374,7 @@ static bool hidden_vote(void)
 			return false;
 		store = sim_replica(current.other)->store;
 		current.index = QBD_STATE_SLOT_BLOCK(store->state.slot);
-		sim_faults_spoil(current.other, current.index, SIM_ROT_UNREADABLE);
+		sim_faults_spoil(current.other, &current.index, 1, SIM_ROT_UNREADABLE);
 		next_stage(0);
 		return true;
 	default:
@@ -406,13 +408,15 @@ static bool has_strayed(const struct sim_host *host)
 static bool strayed(void)
 {
 	const struct qbd_store *store;
-	u64 position;
+	u64 position, block;
 
 	switch (current.stage) {
 	case 0:
 		if (!world.rots || (world.worst_disk &&
 				    world.worst_disk != current.leader->number))
 			return false;
+		/* What takes the place of its entries is to be shorter than they are. */
+		current.silent = ~bit(current.leader);
 		split(bit(current.leader));
 		next_stage(0);
 		return true;
@@ -426,9 +430,10 @@ static bool strayed(void)
 		store = sim_replica(current.leader)->store;
 		current.index = core_of(current.leader)->commit;
 		position = qbd_log_position(store, current.index + 1);
+		block = store->geometry.log_block + position % store->geometry.log_blocks;
+		current.silent = ~0u;
 		sim_network_heal();
-		sim_faults_spoil(current.leader, store->geometry.log_block +
-				 position % store->geometry.log_blocks,
+		sim_faults_spoil(current.leader, &block, 1,
 				 below(2) ? SIM_ROT_BIT : SIM_ROT_SECTOR);
 		next_stage(0);
 		return true;
@@ -440,6 +445,44 @@ static bool strayed(void)
 		return true;
 	default:
 		restart(current.leader);
+		return false;
+	}
+}
+
+/* ---- lost table --------------------------------------------------------- */
+
+static bool lost_table(void)
+{
+	struct sim_host *host;
+	u64 blocks[2], number;
+
+	switch (current.stage) {
+	case 0:
+		host = world.worst_disk ? &world.hosts[world.worst_disk] :
+					  some_host(bit(current.leader));
+		if (!world.rots || host == current.leader ||
+		    !sim_faults_others_whole(host))
+			return false;
+		number = sim_place(below(SIM_USED_BLOCKS)) /
+			 (QBD_EXTENTS_PER_BLOCK << (QBD_EXTENT_SHIFT_MIN - QBD_BLOCK_SHIFT));
+		blocks[0] = QBD_EXTENT_TABLE_BLOCK + number;
+		blocks[1] = QBD_EXTENT_JOURNAL_BLOCK + number % QBD_EXTENT_JOURNAL_BLOCKS;
+		current.other = host;
+		current.index = blocks[0];
+		sim_faults_spoil(host, blocks, 2, below(2) ? SIM_ROT_BIT : SIM_ROT_SECTOR);
+		next_stage(0);
+		return true;
+	case 1:
+		if (!current.other->powered)
+			return false;
+		if (qbd_extent_block_check((const void *)sim_disk_look(current.other,
+								       current.index),
+					   current.index, sim_uuid) != QBD_BLOCK_GOOD)
+			return true;
+		next_stage(below(3));
+		return true;
+	default:
+		restart(current.other);
 		return false;
 	}
 }
@@ -553,6 +596,7 @@ static const struct plan plans[] = {
 	{ "two leaders", two_leaders },
 	{ "hidden vote", hidden_vote },
 	{ "strayed", strayed },
+	{ "lost table", lost_table },
 	{ "earlier term", earlier_term },
 	{ "there and back", there_and_back },
 };
@@ -560,6 +604,12 @@ static const struct plan plans[] = {
 void sim_plans_begin(void)
 {
 	current.plan = NULL;
+	current.silent = 0;
+}
+
+bool sim_plans_silence(u32 number)
+{
+	return current.silent >> number & 1;
 }
 
 /* One that is under way goes on. */
@@ -582,10 +632,10 @@ void sim_plans_step(void)
 {
 	if (!current.plan || world.steps < current.wait_until)
 		return;
-	if (world.now > current.since + 5 * SIM_S)
-		current.plan = NULL;
-	else if (!current.leader && !all_well())
+	if (!current.leader && world.now < current.since + 5 * SIM_S && !all_well())
 		return;
-	else if (!current.plan->go_on())
-		current.plan = NULL;
+	if (world.now < current.since + 5 * SIM_S && current.plan->go_on())
+		return;
+	current.plan = NULL;
+	current.silent = 0;
 }
