@@ -240,6 +240,8 @@ static u64 run_regressions(const char *path)
 static u64 hunt(u64 first, u64 count)
 {
 	for (u64 done = 0; done < count; done++) {
+		/* It may be the last one: some bugs end the program. */
+		printf("# seed number %llu\n", done + 1);
 		if (run(first + done))
 			continue;
 		printf("# found with seed number %llu: %s\n", done + 1, world.error);

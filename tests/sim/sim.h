@@ -108,6 +108,7 @@ struct sim_world {
 	bool filling;		/* members stay away until the log has passed them by */
 	bool plans;		/* plans are made, and little else happens */
 	bool sparse;		/* few writes, each somewhere else */
+	bool hurry;		/* not so few */
 	bool rots;		/* some disk may */
 	bool preempts;		/* works lose their processor */
 	bool quiet;		/* no faults but the one that main.c makes */
@@ -301,8 +302,8 @@ void sim_faults_outage(void);
 /* Is every other member one that has everything? */
 bool sim_faults_others_whole(const struct sim_host *host);
 void sim_faults_new_disk(struct sim_host *host);
-/* Its power goes and comes back, and meanwhile a block goes bad. */
-void sim_faults_spoil(struct sim_host *host, u64 block, enum sim_rot rot);
+/* Its power goes and comes back, and meanwhile these blocks go bad. */
+void sim_faults_spoil(struct sim_host *host, const u64 *blocks, u32 count, enum sim_rot rot);
 /* Those that shall not happen, by number. */
 extern u8 sim_left_out[SIM_FAULTS_MAX];
 /* Print them as they come; main.c's. */
@@ -317,5 +318,7 @@ void sim_plans_begin(void);
 void sim_plan_make(u64 random);
 /* After each step. */
 void sim_plans_step(void);
+/* Users at that host are to ask for nothing now. */
+bool sim_plans_silence(u32 number);
 
 #endif
