@@ -38,6 +38,7 @@ enum fault {
 	FAULT_LEADER_ISOLATE,
 	FAULT_SPLIT,
 	FAULT_BULK_STALL,
+	FAULT_MEMBERS,
 	FAULT_PLAN,
 	FAULT_AMBUSH,
 	FAULT_AWAY,
@@ -147,6 +148,16 @@ void sim_faults_begin(void)
 				 1u << FAULT_MOVE | 1u << FAULT_BULK_STALL |
 				 1u << FAULT_LEADER_ISOLATE;
 		faults.rate = 20 + sim_below(100);
+	}
+	if (sim_chance(150)) {
+		/* Members change as fast as they can, while leaders are lost. */
+		world.count = max(world.count, 4u);
+		faults.enabled = 1u << FAULT_POWER_ON | 1u << FAULT_HEAL |
+				 1u << FAULT_MEMBERS | 1u << FAULT_MOVE |
+				 1u << FAULT_LEADER_POWER_CUT | 1u << FAULT_LEADER_ISOLATE |
+				 (sim_random() & sim_random());
+		faults.rate = 20 + sim_below(150);
+		world.changes = true;
 	}
 	faults.work_of_1024 = 1 + sim_below(sim_chance(512) ? 60 : 400);
 	if (sim_chance(200)) {
@@ -758,6 +769,11 @@ static void inject(enum fault fault, u32 a, u32 b)
 	case FAULT_PLAN:
 		sim_plan_make(faults.random);
 		break;
+	case FAULT_MEMBERS:
+		/* Fewer voters than that are not enough for what happens to disks. */
+		if (world.count > 3)
+			sim_member_change(host);
+		break;
 	case FAULT_AMBUSH:
 		lay_ambush(a);
 		break;
@@ -782,7 +798,7 @@ static const char * const fault_names[] = {
 	[FAULT_LEADER_POWER_CUT] = "power cut of a leader",
 	[FAULT_LEADER_ISOLATE] = "isolate a leader", [FAULT_SPLIT] = "split",
 	[FAULT_BULK_STALL] = "data stands still on its way", [FAULT_PLAN] = "plan",
-	[FAULT_AMBUSH] = "ambush", [FAULT_AWAY] = "away for long",
+	[FAULT_MEMBERS] = "change members", [FAULT_AMBUSH] = "ambush", [FAULT_AWAY] = "away for long",
 };
 
 u32 sim_faults_made(void)
@@ -802,6 +818,8 @@ static void next_fault(void)
 		fault = below(2) ? FAULT_AWAY : FAULT_AMBUSH;
 	if (world.sparse && below(2))
 		fault = FAULT_AMBUSH;
+	if (world.changes && below(2))
+		fault = FAULT_MEMBERS;
 	if (world.plans && below(2))
 		fault = FAULT_PLAN;
 	a = 1 + below(world.count);
