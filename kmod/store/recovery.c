@@ -334,8 +334,7 @@ static void begin_at(struct qbd_scan *scan, u64 index, u64 term, u32 chain, u64 
 static void search_proof(struct qbd_scan *scan)
 {
 	const char *reason = scan->reason;
-	bool alone = le32_to_cpu(scan->state->membership.count) == 1 &&
-		     !scan->members_changed;
+	bool alone = qbd_state_names_one(scan->state) && !scan->members_changed;
 	bool bad_unreadable = scan->unreadable;
 	bool unreadable = bad_unreadable;
 	u64 bad = scan->bad_index;

@@ -259,12 +259,13 @@ static void fill_begin(struct store_rig *rig)
 {
 	u64 leader_last = rig->commit_index;
 	u32 count = 1 + test_random(&rig->random, 60);
-	struct qbd_membership_layout membership = rig->recovered.base_membership;
+	struct qbd_membership_layout membership;
 
 	new_term(rig);
 	store_rig_wait(rig, rig_all_durable);
 	while (count--)
 		store_rig_leader_entry(rig, &leader_last);
+	store_rig_list_at(rig, leader_last, &membership);
 	rig->resets = 0;
 	qbd_store_reset(rig->store, leader_last, rig->term,
 			rig->history[rig->log[leader_last] - 1].chain, &membership);

@@ -36,6 +36,7 @@ struct rig_operation {
  * @index: log index
  * @term: of it
  * @chain: identifies it
+ * @members: a list of so many members, and no operations; 0: none
  * @operation_count: how many @operations there are
  * @operations: what it does
  */
@@ -43,6 +44,7 @@ struct rig_entry {
 	u64 index;
 	u64 term;
 	u32 chain;
+	u32 members;
 	u32 operation_count;
 	struct rig_operation operations[RIG_OPERATIONS_MAX];
 };
@@ -51,6 +53,7 @@ struct rig_entry {
  * struct store_rig - see above
  * @test: the KUnit test
  * @disk: its disk
+ * @members: that the device had when it was made
  * @device_blocks: size of the device
  * @uuid: of the device
  * @pool: log pages
@@ -85,6 +88,7 @@ struct rig_entry {
  * @ahead_log: the log as it was then
  */
 struct store_rig {
+	u32 members;
 	struct kunit *test;
 	struct test_disk *disk;
 	u32 device_blocks;
@@ -145,6 +149,11 @@ bool rig_all_applied(struct store_rig *rig);
 bool store_rig_append(struct store_rig *rig, const struct rig_operation *operations,
 		      u32 count);
 bool store_rig_append_random(struct store_rig *rig);
+/* A list of so many members. */
+bool store_rig_append_members(struct store_rig *rig, u32 count);
+/* The list in force at an index, by the model. */
+void store_rig_list_at(struct store_rig *rig, u64 index,
+		       struct qbd_membership_layout *membership);
 void store_rig_truncate(struct store_rig *rig, u64 first_removed);
 void store_rig_commit(struct store_rig *rig, u64 index);
 void store_rig_vote(struct store_rig *rig);

@@ -600,6 +600,35 @@ static void unreadable_state_of_one(struct kunit *test)
 	store_rig_open(rig);
 	KUNIT_EXPECT_EQ(test, rig->recovered.term, term);
 	rig->disk->fail_reads = false;
+	/* Others came to it, as only the log knows so far: they could be deceived. */
+	KUNIT_EXPECT_TRUE(test, store_rig_append_members(rig, 3));
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_cut(rig);
+	fail_reads_of(rig, QBD_STATE_SLOT_BLOCK(0), QBD_STATE_SLOT_BLOCK(0));
+	expect_refused(rig, -EIO, "a state block of", "may hold the last vote", "try again");
+	rig->disk->fail_reads = false;
+	store_rig_open(rig);
+	store_rig_destroy(rig);
+}
+
+/* The list in force before the log's first record is the newest before it. */
+static void lists_leave_the_log(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u32 round;
+
+	for (round = 2; round < 7; round++) {
+		append_writes(rig, 200, 2);
+		commit_all(rig);
+		KUNIT_EXPECT_TRUE(test, store_rig_append_members(rig, round));
+		append_writes(rig, 200, 2);
+		commit_all(rig);
+		store_rig_cut(rig);
+		store_rig_open(rig);
+	}
+	KUNIT_EXPECT_GT(test, rig->recovered.base_index, 800);
+	commit_all(rig);
+	store_rig_check_all(rig);
 	store_rig_destroy(rig);
 }
 
@@ -935,6 +964,7 @@ static struct kunit_case store_cases[] = {
 	KUNIT_CASE(damaged_superblocks),
 	KUNIT_CASE(unreadable_states),
 	KUNIT_CASE(unreadable_state_of_one),
+	KUNIT_CASE(lists_leave_the_log),
 	KUNIT_CASE(unreadable_table),
 	KUNIT_CASE(damaged_states),
 	KUNIT_CASE(damaged_extent_table),
