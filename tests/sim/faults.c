@@ -667,6 +667,17 @@ static void watch_away(void)
 	if (faults.away_cut)
 		isolate(host->number, false);
 	sim_member_power_on(host);
+	/* What it had applied is not all on its disk when it begins to be filled. */
+	if (faults.away_cut && below(2))
+		faults.ambush = (struct ambush){
+			.laid = true,
+			.until = world.steps + 3000,
+			.moment = MOMENT_FILLING,
+			.host = host->number,
+			.wait = below(40),
+			.deed = DEED_POWER_CUT,
+			.random = faults.random,
+		};
 }
 
 static void inject(enum fault fault, u32 a, u32 b)
