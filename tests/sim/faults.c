@@ -66,8 +66,10 @@ enum deed {
 	DEED_LEADER_ISOLATE,
 	DEED_STALL,
 	DEED_LEADER_STALL,
+	DEED_LEADER_READ_STALL,
 	DEED_PAUSE,
 	DEED_MOVE,
+	DEED_AWAY,
 	DEED_END
 };
 
@@ -164,7 +166,7 @@ void sim_faults_begin(void)
 		faults.rate = 300 + sim_below(2000);
 		faults.work_of_1024 = 100 + sim_below(500);
 	}
-	world.plans = !world.sparse && !world.quiet && sim_chance(300);
+	world.plans = !world.sparse && !world.quiet && sim_chance(200);
 	if (world.plans) {
 		/* What a plan brought about is to last for a while. */
 		world.count = max(world.count, 3u);
@@ -173,7 +175,7 @@ void sim_faults_begin(void)
 		faults.rate = 100 + sim_below(400);
 		faults.work_of_1024 = 10 + sim_below(60);
 	}
-	world.filling = !world.sparse && !world.plans && world.count >= 3 && !world.quiet && sim_chance(350);
+	world.filling = !world.sparse && !world.plans && world.count >= 3 && !world.quiet && sim_chance(450);
 	if (world.filling) {
 		faults.rate = 150 + sim_below(600);
 		faults.work_of_1024 = 150 + sim_below(350);
@@ -471,6 +473,55 @@ static void isolate_leader(struct sim_host *leader)
 		sim_disk_stall(leader, world.now + below(1500) * SIM_MS);
 }
 
+/* ---- away for long ------------------------------------------------------ */
+
+static void send_away(struct sim_host *host)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+
+	if (faults.away || !replica || replica->phase != QBD_PHASE_RUNNING)
+		return;
+	faults.away = host->number;
+	faults.away_last = qbd_store_last_index(replica->store);
+	faults.away_until = world.steps + 6000;
+	/* Who has power has applied more than its last checkpoint says. */
+	faults.away_cut = below(2);
+	if (faults.away_cut)
+		isolate(host->number, true);
+	else
+		sim_member_power_cut(host);
+}
+
+static void watch_away(void)
+{
+	struct sim_host *host = &world.hosts[faults.away];
+	bool passed = false;
+
+	for (u32 number = 1; number <= world.count; number++) {
+		const struct qbd_replica *replica = sim_replica(&world.hosts[number]);
+
+		passed |= replica && replica->core->role == QBD_ROLE_LEADER &&
+			  qbd_store_first_index(replica->store) > faults.away_last + 1;
+	}
+	if (!passed && world.steps < faults.away_until)
+		return;
+	faults.away = 0;
+	if (faults.away_cut)
+		isolate(host->number, false);
+	sim_member_power_on(host);
+	/* What it had applied is not all on its disk when it begins to be filled. */
+	if (faults.away_cut && below(2))
+		faults.ambush = (struct ambush){
+			.laid = true,
+			.until = world.steps + 3000,
+			.moment = MOMENT_FILLING,
+			.host = host->number,
+			.wait = below(40),
+			.deed = DEED_POWER_CUT,
+			.random = faults.random,
+		};
+}
+
 /* ---- ambushes ----------------------------------------------------------- */
 
 static bool is_moment(const struct ambush *ambush, const struct sim_host *host)
@@ -541,7 +592,13 @@ static void lay_ambush(u32 host)
 		ambush->step = below(2) ? below(QBD_FILL_ABORTING + 1) : 0;
 		ambush->wait = below(ambush->step ? 8 : 600);
 		if (below(4) == 0)
-			ambush->deed = DEED_POWER_CUT;
+			ambush->deed = below(2) ? DEED_POWER_CUT : DEED_AWAY;
+		if (below(4) == 0) {
+			/* Extents are read before what is sent and applied sooner. */
+			ambush->deed = DEED_LEADER_READ_STALL;
+			ambush->step = QBD_FILL_ASKING;
+			ambush->wait = below(8);
+		}
 	} else if (ambush->moment == MOMENT_FULL) {
 		/* Who comes up gives back what the one who went down had not. */
 		ambush->host = 0;
@@ -590,11 +647,18 @@ static void do_deed(enum deed deed, struct sim_host *host)
 		if (leader)
 			sim_disk_stall(leader, world.now + below(1500) * SIM_MS);
 		break;
+	case DEED_LEADER_READ_STALL:
+		if (leader)
+			sim_disk_stall_reads(leader, world.now + below(1500) * SIM_MS);
+		break;
 	case DEED_PAUSE:
 		host->paused_until = world.now + below(1000) * SIM_MS;
 		break;
 	case DEED_MOVE:
 		sim_member_move_leader(host, 0);
+		break;
+	case DEED_AWAY:
+		send_away(host);
 		break;
 	default:
 		break;
@@ -629,55 +693,6 @@ static void watch_rot(void)
 	rot(worst_disk(&world.hosts[1 + below(world.count)]), false);
 	if (world.steps >= faults.rot_until)
 		faults.rot_until = 0;
-}
-
-/* ---- away for long ------------------------------------------------------ */
-
-static void send_away(struct sim_host *host)
-{
-	const struct qbd_replica *replica = sim_replica(host);
-
-	if (faults.away || !replica || replica->phase != QBD_PHASE_RUNNING)
-		return;
-	faults.away = host->number;
-	faults.away_last = qbd_store_last_index(replica->store);
-	faults.away_until = world.steps + 6000;
-	/* Who has power has applied more than its last checkpoint says. */
-	faults.away_cut = below(2);
-	if (faults.away_cut)
-		isolate(host->number, true);
-	else
-		sim_member_power_cut(host);
-}
-
-static void watch_away(void)
-{
-	struct sim_host *host = &world.hosts[faults.away];
-	bool passed = false;
-
-	for (u32 number = 1; number <= world.count; number++) {
-		const struct qbd_replica *replica = sim_replica(&world.hosts[number]);
-
-		passed |= replica && replica->core->role == QBD_ROLE_LEADER &&
-			  qbd_store_first_index(replica->store) > faults.away_last + 1;
-	}
-	if (!passed && world.steps < faults.away_until)
-		return;
-	faults.away = 0;
-	if (faults.away_cut)
-		isolate(host->number, false);
-	sim_member_power_on(host);
-	/* What it had applied is not all on its disk when it begins to be filled. */
-	if (faults.away_cut && below(2))
-		faults.ambush = (struct ambush){
-			.laid = true,
-			.until = world.steps + 3000,
-			.moment = MOMENT_FILLING,
-			.host = host->number,
-			.wait = below(40),
-			.deed = DEED_POWER_CUT,
-			.random = faults.random,
-		};
 }
 
 static void inject(enum fault fault, u32 a, u32 b)

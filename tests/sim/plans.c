@@ -448,7 +448,7 @@ static bool strayed(void)
 		if (!core_of(current.leader) || sim_replica(current.leader)->damaged ||
 		    core_of(current.leader)->durable <= current.index)
 			return true;
-		next_stage(below(30));
+		next_stage(10 + below(60));
 		return true;
 	default:
 		restart(current.leader);

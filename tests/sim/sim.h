@@ -180,6 +180,8 @@ u8 *sim_disk_block(struct sim_host *host, u64 block);
 /* Likewise, to be looked at only. */
 const u8 *sim_disk_look(const struct sim_host *host, u64 block);
 void sim_disk_stall(struct sim_host *host, u64 until);
+/* Its reads do; writes go to a cache. */
+void sim_disk_stall_reads(struct sim_host *host, u64 until);
 /* Of 1024 of reads and writes from now on. */
 void sim_disk_errors(struct sim_host *host, u32 reads, u32 writes);
 /* Is that the end of a request? */
