@@ -45,6 +45,7 @@ static void not_started_it_takes_part_in_nothing(struct qbd_test *test)
 	QBD_EQUAL(test, solo_append(2, 9, 2, 5, 0, NULL, 0), QBD_APPEND_INVALID);
 	qbd_core_tick(core, LAB_S * 1000);
 	QBD_EQUAL(test, qbd_core_deadline(core), QBD_NEVER);
+	QBD_TRUE(test, !qbd_election_fit(core));
 	options.heartbeat = options.election_timeout / 4;
 	qbd_core_set_options(core, LAB_S, &options);
 	QBD_EQUAL(test, core->options.heartbeat, options.heartbeat);
@@ -565,6 +566,393 @@ static void a_transfer_to_who_leads_is_done(struct qbd_test *test)
 	QBD_EQUAL(test, qbd_core_transfer(core, solo->now, 3), QBD_TRANSFER_NOT_LEADER);
 }
 
+/* ---- what is owed when everything changes ---------------------------------- */
+
+/* Received, and nothing is sent yet. */
+static void receive(const struct qbd_core_message *message)
+{
+	qbd_core_receive(&solo->core, solo->now, message);
+}
+
+/* A refusal that has not left is not sent if the entry came meanwhile. */
+static void a_refusal_that_is_overtaken_does_not_leave(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, five, 2);
+	struct qbd_entry entries[2] = {
+		{ .term = 5, .kind = QBD_ENTRY_DATA }, { .term = 5, .kind = QBD_ENTRY_DATA },
+	};
+	struct qbd_append early = { .from = 2, .term = 5, .prev_index = 4, .prev_term = 5 };
+	struct qbd_append append = {
+		.from = 2, .term = 5, .prev_index = 2, .prev_term = 5,
+		.count = 1, .entries = entries,
+	};
+
+	QBD_EQUAL(test, append_of(&early), QBD_APPEND_REJECTED);
+	/* One entry is not what it asked for, ... */
+	QBD_EQUAL(test, append_of(&append), QBD_APPEND_ACCEPTED);
+	QBD_TRUE(test, core->append_rejected);
+	append.prev_index = 3;
+	QBD_EQUAL(test, append_of(&append), QBD_APPEND_ACCEPTED);
+	/* ... two are. */
+	QBD_TRUE(test, !core->append_rejected);
+	solo_hard_durable();
+	solo_log_durable(4);
+	QBD_TRUE(test, !(solo_sent(QBD_MESSAGE_APPEND_REPLY, 2)->flags &
+			 QBD_MESSAGE_REJECTED));
+	QBD_EQUAL(test, solo_sent(QBD_MESSAGE_APPEND_REPLY, 2)->index, 4);
+}
+
+/* Whatever a leader owed, nothing of it leaves in the next one's term. */
+static void what_a_leader_owed_is_void_in_the_next_term(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+	struct qbd_core_message message;
+
+	solo_lead(1);
+	solo_log_durable(1);
+	solo_ack(2, 1);
+	solo_round_ack(2, core->round, 1);
+	solo_forget();
+	/* TIMEOUT_NOW for 2, heartbeat and probe for 3. */
+	QBD_EQUAL(test, qbd_core_transfer(core, solo->now, 2), QBD_TRANSFER_STARTED);
+	QBD_TRUE(test, core->transfer_sent);
+	QBD_EQUAL(test, qbd_peer_find(core, 3)->state, QBD_PEER_PROBE);
+	qbd_core_peer_connected(core, solo->now, 3, QBD_LINK_CONTROL);
+	message = solo_message(QBD_MESSAGE_HEARTBEAT, 3, 9);
+	receive(&message);
+	QBD_EQUAL(test, core->leader, 3);
+	solo_drain();
+	solo_hard_durable();
+	QBD_EQUAL(test, solo_sent_count(QBD_MESSAGE_TIMEOUT_NOW), 0);
+	QBD_EQUAL(test, solo_sent_count(QBD_MESSAGE_PROBE), 0);
+	QBD_EQUAL(test, solo_sent_count(QBD_MESSAGE_HEARTBEAT), 0);
+	QBD_EQUAL(test, solo_sent_count(QBD_MESSAGE_HEARTBEAT_REPLY), 1);
+}
+
+/* A prevote speaks of a term that nobody has entered; now somebody has. */
+static void a_prevote_is_not_given_for_a_term_that_has_come(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, five, 1);
+	struct qbd_core_message message = solo_message(QBD_MESSAGE_PREVOTE_REQUEST, 2, 6);
+
+	message.index = 1;
+	message.log_term = 5;
+	receive(&message);
+	QBD_TRUE(test, qbd_peer_find(core, 2)->prevote_granted);
+	message = solo_message(QBD_MESSAGE_HEARTBEAT, 3, 6);
+	receive(&message);
+	solo_drain();
+	QBD_TRUE(test, solo_sent(QBD_MESSAGE_PREVOTE_REPLY, 2));
+	QBD_TRUE(test, !(solo_sent(QBD_MESSAGE_PREVOTE_REPLY, 2)->flags &
+			 QBD_MESSAGE_GRANTED));
+}
+
+/* ---- slots ------------------------------------------------------------------ */
+
+static void strangers_come(u32 first, u32 count)
+{
+	struct qbd_core_message message;
+
+	for (u32 id = first; id < first + count; id++) {
+		message = solo_message(QBD_MESSAGE_VOTE_REQUEST, id, 3);
+		message.index = 1;
+		message.log_term = 1;
+		solo_send(&message);
+	}
+}
+
+/*
+ * This member does not know yet that 50 is one, and so forgets it when many others ask:
+ * it is not answered, its vote is not given twice, and it is followed again when heard.
+ */
+static void a_leader_that_is_forgotten_is_found_again(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, five, 1);
+	struct qbd_core_message message;
+	const u64 six = 6;
+
+	message = solo_message(QBD_MESSAGE_VOTE_REQUEST, 50, 6);
+	message.index = 1;
+	message.log_term = 5;
+	solo_send(&message);
+	solo_hard_durable();
+	QBD_TRUE(test, solo_sent(QBD_MESSAGE_VOTE_REPLY, 50)->flags & QBD_MESSAGE_GRANTED);
+	solo_heartbeat(50, 6, 1, 0);
+	QBD_EQUAL(test, solo_append(50, 6, 1, 5, 0, &six, 1), QBD_APPEND_ACCEPTED);
+	solo->now++;
+	strangers_come(100, QBD_PEERS_MAX);
+	QBD_TRUE(test, !qbd_peer_find(core, 50));
+	QBD_EQUAL(test, core->leader, 50);
+	solo_forget();
+	solo_log_durable(2);
+	QBD_EQUAL(test, solo->count, 0);
+	/* What it asked for in an older term is not granted by the vote of this one. */
+	strangers_come(50, 1);
+	QBD_TRUE(test, !(solo_sent(QBD_MESSAGE_VOTE_REPLY, 50)->flags &
+			 QBD_MESSAGE_GRANTED));
+	solo_heartbeat(50, 6, 2, 0);
+	QBD_TRUE(test, solo_sent(QBD_MESSAGE_HEARTBEAT_REPLY, 50));
+}
+
+/* The one not heard of for longest goes; never one that may still campaign by order. */
+static void the_oldest_stranger_goes_first(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, five, 1);
+
+	for (u32 i = 0; i < QBD_PEERS_MAX - 2; i++) {
+		solo->now++;
+		strangers_come(100 + i, 1);
+	}
+	solo->now++;
+	strangers_come(100, 1);
+	qbd_peer_find(core, 101)->barrier = true;
+	solo->now++;
+	strangers_come(200, 2);
+	QBD_TRUE(test, qbd_peer_find(core, 100));
+	QBD_TRUE(test, qbd_peer_find(core, 101));
+	QBD_TRUE(test, !qbd_peer_find(core, 102));
+	QBD_TRUE(test, !qbd_peer_find(core, 103));
+	QBD_TRUE(test, qbd_peer_find(core, 104));
+	/* Nobody has a slot for this member, or for nobody. */
+	qbd_core_peer_connected(core, solo->now, 1, QBD_LINK_BULK);
+	qbd_core_set_window(core, 0, 1 << 20);
+	QBD_TRUE(test, !qbd_peer_find(core, 1));
+	QBD_EQUAL(test, core->stopped_line, 0);
+}
+
+/* ---- leaders ---------------------------------------------------------------- */
+
+/* Its own copy is not whole, and nobody can take over: the others have to have it. */
+static void a_leader_that_does_not_count_needs_the_others(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+
+	solo_lead(1);
+	solo_log_durable(1);
+	qbd_core_set_fitness(core, solo->now, QBD_MAY_VOTE);
+	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
+	solo_ack(2, 1);
+	QBD_EQUAL(test, core->commit, 0);
+	solo_ack(3, 1);
+	QBD_EQUAL(test, core->commit, 1);
+}
+
+static void a_peer_that_never_answers_is_asked_less_and_less(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+	struct qbd_peer *peer;
+	u64 index, waited;
+
+	solo_lead(1);
+	solo_log_durable(1);
+	solo_ack(2, 1);
+	peer = qbd_peer_find(core, 2);
+	qbd_core_propose(core, solo->now, QBD_ENTRY_DATA, NULL, &index);
+	solo_log_durable(index);
+	for (u32 round = 0; round < 8; round++) {
+		QBD_EQUAL(test, peer->state, QBD_PEER_REPLICATE);
+		qbd_core_append_sent(core, solo->now, 2, 2, 4096);
+		/* Its answers to heartbeats say what it has, so it is not asked. */
+		for (waited = 0; peer->inflight && waited < 200 * LAB_S;
+		     waited += core->options.heartbeat) {
+			solo_tick_after(core->options.heartbeat);
+			solo_round_ack(2, core->round, 1);
+			solo_round_ack(3, core->round, 0);
+		}
+		/* Twice as long each time, but not for ever. */
+		QBD_TRUE(test, waited >= core->options.resend << qbd_min(round, 5u));
+		QBD_TRUE(test, waited <= (core->options.resend << qbd_min(round, 5u)) +
+				 2 * core->options.heartbeat);
+		solo_ack(2, 1);
+	}
+	/* Said to be sent while it is asked what it has: that moves nothing. */
+	qbd_core_peer_disconnected(core, solo->now, 2, QBD_LINK_BULK);
+	QBD_EQUAL(test, peer->state, QBD_PEER_PROBE);
+	qbd_core_append_sent(core, solo->now, 2, 2, 4096);
+	QBD_EQUAL(test, peer->inflight, 0);
+	QBD_EQUAL(test, peer->next, 2);
+}
+
+/* It lost what this leader never knew it had: it is asked for what it has now, once. */
+static void a_peer_that_lost_some_is_sent_it_again(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, five, 3);
+	struct qbd_core_message message;
+	struct qbd_peer *peer;
+
+	solo_lead(1);
+	peer = qbd_peer_find(core, 2);
+	QBD_EQUAL(test, peer->state, QBD_PEER_PROBE);
+	QBD_EQUAL(test, peer->next, 4);
+	message = solo_message(QBD_MESSAGE_APPEND_REPLY, 2, core->term);
+	message.flags = QBD_MESSAGE_LOST;
+	message.hint_index = 1;
+	message.reject_index = 4;
+	solo_send(&message);
+	QBD_EQUAL(test, peer->next, 2);
+	solo_forget();
+	/* The same once more says nothing new. */
+	solo_send(&message);
+	QBD_EQUAL(test, peer->next, 2);
+	QBD_EQUAL(test, solo_sent_count(QBD_MESSAGE_PROBE), 0);
+	/* Nor does it of one that is being sent what follows. */
+	solo_ack(2, 2);
+	QBD_EQUAL(test, peer->state, QBD_PEER_REPLICATE);
+	message.hint_index = 2;
+	solo_send(&message);
+	QBD_EQUAL(test, peer->state, QBD_PEER_REPLICATE);
+}
+
+/* Who is fit and says that it is not whole at the same time is not: neither leads. */
+static void leadership_is_moved_to_who_is_whole_only(struct qbd_test *test)
+{
+	struct qbd_config config;
+	struct qbd_core_message message;
+	struct qbd_core *core;
+
+	lab_config(&config, 4, 4);
+	config.members[2].flags |= QBD_CORE_WITNESS;
+	core = solo_start_config(&config, 5, 0, NULL, 0);
+	solo_lead(2);
+	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
+	solo_log_durable(1);
+	solo_ack(3, 1);
+	message = solo_message(QBD_MESSAGE_APPEND_REPLY, 2, core->term);
+	message.index = 1;
+	message.matched = 1;
+	message.flags = QBD_MESSAGE_FIT | QBD_MESSAGE_FILLING;
+	solo_send(&message);
+	QBD_EQUAL(test, qbd_core_transfer(core, solo->now, 2), QBD_TRANSFER_UNFIT);
+	QBD_EQUAL(test, qbd_core_transfer(core, solo->now, 3), QBD_TRANSFER_NOT_VOTER);
+	/* Nor does a leader whose disk fails hand over to them. */
+	QBD_TRUE(test, !qbd_hand_over(core));
+	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
+	solo_ack(4, 1);
+	QBD_TRUE(test, qbd_hand_over(core));
+	solo_drain();
+	QBD_TRUE(test, solo_sent(QBD_MESSAGE_TIMEOUT_NOW, 4));
+}
+
+/* It was removed while leadership was on its way to it. */
+static void a_transfer_to_who_is_no_member_any_more_ends(struct qbd_test *test)
+{
+	struct qbd_core *core;
+
+	for (u32 gone = 0; gone < 2; gone++) {
+		core = solo_start(3, 5, 0, NULL, 0);
+		solo_lead(1);
+		solo_ack(2, 1);
+		solo_round_ack(2, core->round, 1);
+		QBD_EQUAL(test, qbd_core_transfer(core, solo->now, 2), QBD_TRANSFER_STARTED);
+		qbd_peer_find(core, 2)->member = 0;
+		if (gone)
+			qbd_peer_find(core, 2)->id = 0;
+		qbd_transfer_poll(core);
+		QBD_EQUAL(test, core->transfer_to, 0);
+		QBD_TRUE(test, !core->transfer_blocked);
+	}
+}
+
+/* ---- configurations ----------------------------------------------------------- */
+
+static void a_joint_configuration_keeps_its_old_voters(struct qbd_test *test)
+{
+	struct qbd_config config, next;
+	struct qbd_core *core;
+	u64 index;
+
+	lab_config(&config, 3, 3);
+	for (u32 i = 0; i < 3; i++)
+		config.members[i].flags |= QBD_CORE_VOTER_OLD;
+	core = solo_start_config(&config, 5, 0, NULL, 0);
+	solo_lead(1);
+	solo_log_durable(1);
+	solo_ack(2, 1);
+	QBD_EQUAL(test, core->commit, 1);
+	next = config;
+	next.members[2].flags = QBD_CORE_VOTER;
+	QBD_EQUAL(test, qbd_core_propose(core, solo->now, QBD_ENTRY_CONFIG, &next, &index),
+		  QBD_PROPOSE_INVALID);
+	/* One of both sets is not there at all. */
+	next = config;
+	next.count = 2;
+	QBD_EQUAL(test, qbd_core_propose(core, solo->now, QBD_ENTRY_CONFIG, &next, &index),
+		  QBD_PROPOSE_INVALID);
+	next = config;
+	next.members[2].priority = 9;
+	QBD_EQUAL(test, qbd_core_propose(core, solo->now, QBD_ENTRY_CONFIG, &next, &index),
+		  QBD_PROPOSE_OK);
+}
+
+/* Its configuration is not committed: others may know of another one, and lead. */
+static void alone_in_a_new_configuration_is_not_alone(struct qbd_test *test)
+{
+	struct qbd_core_options options;
+	struct qbd_entry entry = { .term = 5, .kind = QBD_ENTRY_CONFIG };
+	struct qbd_core *core = &solo->core;
+	struct qbd_config config;
+
+	for (u32 changed = 0; changed < 2; changed++) {
+		memset(solo, 0, sizeof(*solo));
+		solo->now = LAB_S;
+		lab_config(&config, 1, 1);
+		qbd_core_options_default(&options);
+		qbd_core_init(core, 1, &options, 42);
+		qbd_core_restore_hard_state(core, 5, 1);
+		qbd_core_restore_base(core, 0, 0, &config, 0);
+		lab_config(&config, 2, 1);
+		entry.config = &config;
+		if (changed)
+			QBD_TRUE(test, qbd_core_restore_entry(core, &entry));
+		qbd_core_start(core, solo->now);
+		QBD_EQUAL(test, core->role,
+			  changed ? QBD_ROLE_FOLLOWER : QBD_ROLE_CANDIDATE);
+	}
+}
+
+/* ---- many terms ----------------------------------------------------------------- */
+
+static struct qbd_entry many_entries[QBD_TRAIL_MAX + 1];
+
+static void an_append_of_more_terms_than_are_kept_is_refused(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, QBD_TRAIL_MAX + 1, 0, NULL, 0);
+	struct qbd_append append = {
+		.from = 2, .term = QBD_TRAIL_MAX + 1, .count = QBD_TRAIL_MAX + 1,
+		.entries = many_entries,
+	};
+
+	for (u32 i = 0; i <= QBD_TRAIL_MAX; i++) {
+		many_entries[i].term = i + 1;
+		many_entries[i].kind = QBD_ENTRY_DATA;
+	}
+	QBD_EQUAL(test, append_of(&append), QBD_APPEND_INVALID);
+	QBD_EQUAL(test, core->trail.last, 0);
+	append.count = QBD_TRAIL_MAX;
+	QBD_EQUAL(test, append_of(&append), QBD_APPEND_ACCEPTED);
+	QBD_EQUAL(test, core->stopped_line, 0);
+}
+
+/*
+ * The others are faster: committed entries of many terms are forgotten here before they
+ * are durable. That they are now is no surprise.
+ */
+static void entries_that_are_forgotten_become_durable(struct qbd_test *test)
+{
+	const u64 last = QBD_TRAIL_MAX + 2;
+	struct qbd_core *core = solo_start(3, last, 0, NULL, 0);
+	u64 term;
+
+	for (term = 1; term <= last; term++)
+		QBD_EQUAL(test, solo_append(2, last, term - 1, term - 1, 9, &term, 1),
+			  QBD_APPEND_ACCEPTED);
+	QBD_EQUAL(test, core->trail.base_index, 2);
+	QBD_EQUAL(test, core->durable, 0);
+	qbd_core_log_durable(core, solo->now, qbd_core_generation(core), 1, 1);
+	QBD_EQUAL(test, core->durable, 1);
+	QBD_EQUAL(test, core->stopped_line, 0);
+}
+
 QBD_SUITE(core_refusals,
 	  QBD_CASE(not_started_it_takes_part_in_nothing),
 	  QBD_CASE(a_reset_before_the_start_acknowledges_nothing),
@@ -586,4 +974,18 @@ QBD_SUITE(core_refusals,
 	  QBD_CASE(a_campaign_is_not_won_by_who_may_not_lead),
 	  QBD_CASE(without_members_nothing_is_agreed),
 	  QBD_CASE(learners_are_no_voters_in_the_status),
-	  QBD_CASE(a_transfer_to_who_leads_is_done));
+	  QBD_CASE(a_transfer_to_who_leads_is_done),
+	  QBD_CASE(a_refusal_that_is_overtaken_does_not_leave),
+	  QBD_CASE(what_a_leader_owed_is_void_in_the_next_term),
+	  QBD_CASE(a_prevote_is_not_given_for_a_term_that_has_come),
+	  QBD_CASE(a_leader_that_is_forgotten_is_found_again),
+	  QBD_CASE(the_oldest_stranger_goes_first),
+	  QBD_CASE(a_leader_that_does_not_count_needs_the_others),
+	  QBD_CASE(a_peer_that_never_answers_is_asked_less_and_less),
+	  QBD_CASE(a_peer_that_lost_some_is_sent_it_again),
+	  QBD_CASE(leadership_is_moved_to_who_is_whole_only),
+	  QBD_CASE(a_transfer_to_who_is_no_member_any_more_ends),
+	  QBD_CASE(a_joint_configuration_keeps_its_old_voters),
+	  QBD_CASE(alone_in_a_new_configuration_is_not_alone),
+	  QBD_CASE(an_append_of_more_terms_than_are_kept_is_refused),
+	  QBD_CASE(entries_that_are_forgotten_become_durable));
