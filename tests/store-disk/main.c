@@ -208,6 +208,21 @@ void put_disk(struct gendisk *disk)
 	kfree(disk);
 }
 
+struct file *__real_bdev_file_open_by_path(const char *path, unsigned int mode,
+					   void *holder, void *operations);
+struct file *__wrap_bdev_file_open_by_path(const char *path, unsigned int mode,
+					   void *holder, void *operations);
+
+struct file *__wrap_bdev_file_open_by_path(const char *path, unsigned int mode,
+					   void *holder, void *operations)
+{
+	if (!strcmp(path, "/dev/null"))
+		return ERR_PTR(-ENOTBLK);
+	if (strcmp(path + strlen("/dev/"), sim_host->bdev.disk->disk_name))
+		return ERR_PTR(-ENOENT);
+	return __real_bdev_file_open_by_path(path, mode, holder, operations);
+}
+
 void sim_disk_submit(struct bio *bio)
 {
 	bio->bi_bdev->disk->fops->submit_bio(bio);

@@ -1,0 +1,563 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The store asked at the wrong moment: when it stops or has failed, when memory, places or
+ * the disk are missing, when what is on the disk is another thing than it should be.
+ */
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "../store/internal.h"
+#include "store_rig.h"
+
+static bool vote_durable(struct store_rig *rig)
+{
+	return rig->vote_term_durable >= rig->term;
+}
+
+static struct store_rig *begin(struct kunit *test)
+{
+	struct store_rig *rig = store_rig_create(test, 815);
+
+	store_rig_open(rig);
+	store_rig_vote(rig);
+	store_rig_wait(rig, vote_durable);
+	return rig;
+}
+
+static void append_writes(struct store_rig *rig, u32 count, u32 blocks)
+{
+	while (count--) {
+		struct rig_operation operation = {
+			.block = rig->last_index * blocks % (RIG_DEVICE_BLOCKS - blocks),
+			.count = blocks,
+		};
+
+		KUNIT_EXPECT_TRUE(rig->test, store_rig_append(rig, &operation, 1));
+	}
+}
+
+static void commit_all(struct store_rig *rig)
+{
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_commit(rig, rig->last_index);
+	store_rig_wait(rig, rig_all_applied);
+}
+
+/* So many that memory has let the first ones go. */
+static void commit_many(struct store_rig *rig)
+{
+	u32 i;
+
+	for (i = 0; i < 6; i++) {
+		append_writes(rig, 2, 100);
+		commit_all(rig);
+	}
+	KUNIT_ASSERT_NULL(rig->test, qbd_log_slot(rig->store, 5)->record);
+}
+
+static bool is_failed(struct store_rig *rig)
+{
+	return rig->failed;
+}
+
+static bool is_loaded(struct store_rig *rig)
+{
+	return rig->loaded;
+}
+
+static bool all_pages_free(struct store_rig *rig)
+{
+	return qbd_pool_pages_free(rig->pool) == qbd_pool_pages(rig->pool);
+}
+
+static bool is_filled(struct store_rig *rig)
+{
+	return rig->fills_written;
+}
+
+static bool is_reset(struct store_rig *rig)
+{
+	return rig->resets;
+}
+
+/* ---- stopping, failed -------------------------------------------------------- */
+
+static struct qbd_store_read refused_read;
+static u32 refused_reads;
+
+static void refused_read_done(struct qbd_store_read *read)
+{
+	refused_reads++;
+}
+
+static int read_refused(struct store_rig *rig)
+{
+	struct page *page = alloc_page(GFP_KERNEL);
+	struct bio_vec bvec;
+
+	bvec_set_page(&bvec, page, QBD_BLOCK_SIZE, 0);
+	refused_read = (struct qbd_store_read){
+		.block = 3, .count = 1, .bvecs = &bvec, .bvec_count = 1,
+		.done = refused_read_done,
+	};
+	refused_reads = 0;
+	qbd_store_read(rig->store, &refused_read);
+	__free_page(page);
+	KUNIT_EXPECT_EQ(rig->test, refused_reads, 1);
+	return refused_read.error;
+}
+
+static int append_refused(struct store_rig *rig)
+{
+	struct qbd_record *record = qbd_record_alloc(rig->pool, QBD_POOL_APPEND, 0, 0, true);
+	int error;
+
+	KUNIT_ASSERT_NOT_NULL(rig->test, record);
+	qbd_record_seal(record, rig->uuid, QBD_RECORD_NOOP, rig->last_index + 1, rig->term,
+			qbd_store_chain(rig->store, rig->last_index));
+	error = qbd_store_append(rig->store, record);
+	qbd_record_put(record);
+	return error;
+}
+
+static void refuse_all(struct store_rig *rig)
+{
+	struct qbd_membership_layout membership = rig->recovered.base_membership;
+	struct kunit *test = rig->test;
+	u32 resets = rig->resets;
+
+	KUNIT_EXPECT_EQ(test, append_refused(rig), -EIO);
+	qbd_store_reset(rig->store, rig->last_index + 40, rig->term, 1, &membership);
+	store_rig_poll(rig);
+	KUNIT_EXPECT_FALSE(test, rig->store->fill.resetting);
+	KUNIT_EXPECT_EQ(test, rig->resets, resets);
+	rig->fill_error = -EIO;
+	rig->fills_written = 0;
+	qbd_store_fill_write(rig->store, 0, 16, NULL, rig->commit_index, NULL);
+	store_rig_wait(rig, is_filled);
+	rig->fill_error = 0;
+}
+
+static void a_store_that_stops_takes_nothing(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	struct qbd_record *record;
+
+	commit_many(rig);
+	qbd_store_stop(rig->store);
+	KUNIT_EXPECT_EQ(test, read_refused(rig), -EIO);
+	KUNIT_EXPECT_EQ(test, qbd_store_record(rig->store, 5, &record), -EAGAIN);
+	refuse_all(rig);
+	store_rig_stop(rig);
+	store_rig_open(rig);
+	store_rig_check_all(rig);
+	store_rig_destroy(rig);
+}
+
+static void a_store_that_failed_takes_nothing(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+
+	append_writes(rig, 2, 3);
+	commit_all(rig);
+	rig->disk->fail_flushes = true;
+	append_writes(rig, 1, 3);
+	store_rig_wait(rig, is_failed);
+	rig->disk->fail_flushes = false;
+	refuse_all(rig);
+	/* Others have what it had; its memory is given back, and who reads is told. */
+	store_rig_wait(rig, all_pages_free);
+	KUNIT_EXPECT_EQ(test, read_refused(rig), -EIO);
+	store_rig_destroy(rig);
+}
+
+/* A member that has joined, or was never new, does not say so again. */
+static void joining_is_said_once(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u64 wanted = rig->store->state.wanted;
+
+	KUNIT_EXPECT_FALSE(test, qbd_store_is_new(rig->store));
+	qbd_store_joined(rig->store);
+	qbd_store_repaired(rig->store);
+	KUNIT_EXPECT_EQ(test, rig->store->state.wanted, wanted);
+	/* Nor is there anything to be cut off beyond the end. */
+	wanted = qbd_store_generation(rig->store);
+	qbd_store_truncate(rig->store, rig->last_index + 1);
+	KUNIT_EXPECT_EQ(test, qbd_store_generation(rig->store), wanted);
+	KUNIT_EXPECT_EQ(test, qbd_store_fill_base(rig->store), 0);
+	store_rig_destroy(rig);
+}
+
+static void room_is_asked_for_any_index(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	struct qbd_store *store = rig->store;
+
+	append_writes(rig, 4, 10);
+	KUNIT_EXPECT_TRUE(test, qbd_store_has_room_at(store, 0, 1000000, 0));
+	KUNIT_EXPECT_TRUE(test, qbd_store_has_room_at(store, 5, RIG_LOG_BLOCKS - 45, 0));
+	KUNIT_EXPECT_FALSE(test, qbd_store_has_room_at(store, 5, RIG_LOG_BLOCKS - 44, 0));
+	KUNIT_EXPECT_FALSE(test, qbd_store_has_room_at(store, 5, RIG_LOG_BLOCKS - 45, 1));
+	/* In the place of what is cut off for it. */
+	KUNIT_EXPECT_TRUE(test, qbd_store_has_room_at(store, 2, RIG_LOG_BLOCKS - 12, 0));
+	KUNIT_EXPECT_FALSE(test, qbd_store_has_room_at(store, 2, RIG_LOG_BLOCKS - 11, 0));
+	/* There are slots for half as many as there are blocks. */
+	KUNIT_EXPECT_FALSE(test, qbd_store_has_room_at(store, RIG_LOG_BLOCKS / 2 + 1, 0, 0));
+	store_rig_destroy(rig);
+}
+
+/* ---- records read back -------------------------------------------------------- */
+
+static void expect_loaded(struct store_rig *rig, u64 index, int error)
+{
+	struct qbd_record *record;
+
+	if (!IS_ERR_OR_NULL(rig->loaded))
+		qbd_record_put(rig->loaded);
+	rig->loaded = NULL;
+	KUNIT_EXPECT_EQ(rig->test, qbd_store_record(rig->store, index, &record),
+			-EINPROGRESS);
+	store_rig_wait(rig, is_loaded);
+	KUNIT_EXPECT_EQ(rig->test, rig->loaded_index, index);
+	KUNIT_EXPECT_EQ(rig->test, PTR_ERR_OR_ZERO(rig->loaded), error);
+	if (!error)
+		qbd_record_put(rig->loaded);
+	rig->loaded = NULL;
+}
+
+/* What lies in its place is whole, and another one: it is not given out. */
+static void another_record_in_its_place(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	struct qbd_record_header *header;
+	u64 place3, place4;
+
+	commit_many(rig);
+	place3 = store_rig_log_block(rig) + qbd_log_slot(rig->store, 3)->position;
+	place4 = store_rig_log_block(rig) + qbd_log_slot(rig->store, 4)->position;
+	expect_loaded(rig, 4, 0);
+	header = test_disk_block(rig->disk, place4);
+	memcpy(header, test_disk_block(rig->disk, place3), QBD_BLOCK_SIZE);
+	expect_loaded(rig, 4, -EBADMSG);
+	/* What this disk adds to it fits the place; it is the third all the same. */
+	header->local.position = cpu_to_le64(place4 - store_rig_log_block(rig));
+	expect_loaded(rig, 4, -EBADMSG);
+	header->local.checksum = cpu_to_le32(qbd_record_local_checksum(header));
+	expect_loaded(rig, 4, -EBADMSG);
+	/* One of that index that was written by another leader. */
+	header->shared.index = cpu_to_le64(4);
+	header->shared.chain = cpu_to_le32(qbd_record_chain(header, rig->uuid));
+	expect_loaded(rig, 4, -EBADMSG);
+	header->shared.chain_previous = 0;
+	expect_loaded(rig, 4, -EBADMSG);
+	store_rig_destroy(rig);
+}
+
+static void records_that_cannot_be_read(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+
+	commit_many(rig);
+	rig->disk->fail_reads = true;
+	rig->disk->fail_last = U64_MAX;
+	expect_loaded(rig, 5, -ENODATA);
+	rig->disk->fail_reads = false;
+	expect_loaded(rig, 5, 0);
+	KUNIT_EXPECT_FALSE(test, rig->failed);
+	store_rig_destroy(rig);
+}
+
+/* The log is cut while it is read: what comes may be from before or after. */
+static void a_record_read_while_the_log_is_cut(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	struct qbd_record *record;
+
+	commit_many(rig);
+	append_writes(rig, 2, 1);
+	store_rig_wait(rig, rig_all_durable);
+	test_disk_hang(rig->disk, true);
+	KUNIT_EXPECT_EQ(test, qbd_store_record(rig->store, 5, &record), -EINPROGRESS);
+	store_rig_truncate(rig, rig->last_index);
+	test_disk_hang(rig->disk, false);
+	store_rig_wait(rig, is_loaded);
+	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(rig->loaded), -EAGAIN);
+	expect_loaded(rig, 5, 0);
+	store_rig_destroy(rig);
+}
+
+static bool nothing_is_loading(struct store_rig *rig)
+{
+	u32 i;
+
+	for (i = 0; i < QBD_LOADS_MAX; i++)
+		if (rig->store->loads[i].index)
+			return false;
+	return true;
+}
+
+static u32 spaces_before;
+
+static bool is_space(struct store_rig *rig)
+{
+	return rig->spaces > spaces_before;
+}
+
+/* No place, or no memory, for one more: it is said when there is. */
+static void records_wait_for_places_and_memory(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	struct qbd_record *record;
+	struct page **pages;
+	u32 taken = 0, i;
+
+	commit_many(rig);
+	test_disk_hang(rig->disk, true);
+	for (i = 0; i < QBD_LOADS_MAX; i++)
+		KUNIT_EXPECT_EQ(test, qbd_store_record(rig->store, 3 + i, &record),
+				-EINPROGRESS);
+	KUNIT_EXPECT_EQ(test, qbd_store_record(rig->store, 3 + i, &record), -EAGAIN);
+	spaces_before = rig->spaces;
+	test_disk_hang(rig->disk, false);
+	store_rig_wait(rig, is_space);
+	store_rig_wait(rig, nothing_is_loading);
+	expect_loaded(rig, 3 + i, 0);
+
+	pages = kunit_kcalloc(test, qbd_pool_pages(rig->pool) + 1, sizeof(*pages),
+			      GFP_KERNEL);
+	while ((pages[taken] = qbd_pool_get(rig->pool, QBD_POOL_APPEND)))
+		taken++;
+	KUNIT_EXPECT_EQ(test, qbd_store_record(rig->store, 3, &record), -EAGAIN);
+	spaces_before = rig->spaces;
+	qbd_store_run(rig->store);
+	KUNIT_EXPECT_FALSE(test, is_space(rig));
+	while (taken)
+		qbd_pool_put(rig->pool, pages[--taken]);
+	store_rig_wait(rig, is_space);
+	expect_loaded(rig, 3, 0);
+	store_rig_destroy(rig);
+}
+
+/* ---- fills ---------------------------------------------------------------------- */
+
+static void begin_fill(struct store_rig *rig)
+{
+	struct qbd_membership_layout membership = rig->recovered.base_membership;
+	u64 leader_last = rig->commit_index;
+	u32 i;
+
+	for (i = 0; i < 20; i++)
+		store_rig_leader_entry(rig, &leader_last);
+	qbd_store_reset(rig->store, leader_last, rig->term,
+			rig->history[rig->log[leader_last] - 1].chain, &membership);
+	store_rig_wait(rig, is_reset);
+	rig->last_index = leader_last;
+	rig->durable_index = leader_last;
+	rig->commit_index = leader_last;
+	rig->applied_index = leader_last;
+	rig->base_index = leader_last;
+}
+
+static bool three_are_filled(struct store_rig *rig)
+{
+	return rig->fills_written >= 3;
+}
+
+/* Two for the same blocks: the later one is what stays. */
+static void fills_that_overlap_are_in_order(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u64 data = store_rig_log_block(rig) + RIG_LOG_BLOCKS;
+	struct page *pages[2][16];
+	u32 round, i, j;
+
+	append_writes(rig, 2, 8);
+	commit_all(rig);
+	begin_fill(rig);
+	for (i = 0; i < 2; i++) {
+		for (j = 0; j < 16; j++) {
+			pages[i][j] = alloc_page(GFP_KERNEL);
+			memset(page_address(pages[i][j]), 0x40 + i, PAGE_SIZE);
+		}
+	}
+	for (round = 0; round < 4; round++) {
+		rig->fills_written = 0;
+		qbd_store_fill_write(rig->store, 32, 16, pages[0], rig->commit_index, NULL);
+		qbd_store_fill_write(rig->store, 40, 4, pages[1], rig->commit_index, NULL);
+		/* Before it, and not in its way. */
+		qbd_store_fill_write(rig->store, 0, 16, pages[1], rig->commit_index, NULL);
+		store_rig_wait(rig, three_are_filled);
+		for (i = 0; i < 48; i++) {
+			u8 expected = i < 16 || (i >= 40 && i < 44) ? 0x41 : 0x40;
+
+			if (i < 16 || i >= 32)
+				KUNIT_EXPECT_EQ(test, expected,
+						*(u8 *)test_disk_block(rig->disk, data + i));
+		}
+	}
+	for (i = 0; i < 2; i++)
+		for (j = 0; j < 16; j++)
+			__free_page(pages[i][j]);
+	store_rig_destroy(rig);
+}
+
+/* The disk fails under a fill: each write of it is answered, and with the error. */
+static void fills_of_a_disk_that_fails(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	struct page *pages[16];
+	u32 i;
+
+	append_writes(rig, 2, 8);
+	commit_all(rig);
+	begin_fill(rig);
+	for (i = 0; i < 16; i++)
+		pages[i] = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	rig->fill_error = -EIO;
+	rig->fills_written = 0;
+	rig->disk->fail_writes = true;
+	rig->disk->fail_last = U64_MAX;
+	qbd_store_fill_write(rig->store, 32, 16, pages, rig->commit_index, NULL);
+	qbd_store_fill_write(rig->store, 40, 4, pages, rig->commit_index, NULL);
+	qbd_store_fill_write(rig->store, 44, 4, pages, rig->commit_index, NULL);
+	store_rig_wait(rig, three_are_filled);
+	KUNIT_EXPECT_TRUE(test, rig->failed);
+	for (i = 0; i < 16; i++)
+		__free_page(pages[i]);
+	rig->disk->fail_writes = false;
+	store_rig_destroy(rig);
+}
+
+/* ---- configurations --------------------------------------------------------------- */
+
+static bool first_is_reclaimed(struct store_rig *rig)
+{
+	return qbd_store_first_index(rig->store) > 4;
+}
+
+/* A configuration outlives its record: cut off, recovered, given back with its place. */
+static void configurations_in_the_log(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	struct qbd_membership_layout two = rig->recovered.base_membership, three;
+	u32 i;
+
+	two.count = cpu_to_le32(2);
+	two.next_member_id = cpu_to_le32(9);
+	two.members[1].id = cpu_to_le32(5);
+	three = two;
+	three.count = cpu_to_le32(3);
+	three.members[2].id = cpu_to_le32(7);
+	append_writes(rig, 2, 3);
+	store_rig_append_membership(rig, &two);
+	append_writes(rig, 1, 3);
+	commit_all(rig);
+	store_rig_append_membership(rig, &three);
+	store_rig_wait(rig, rig_all_durable);
+	KUNIT_EXPECT_EQ(test, rig->store->log.memberships, 2);
+	store_rig_cut(rig);
+
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, rig->memberships, 2);
+	KUNIT_EXPECT_EQ(test, memcmp(&rig->membership, &three, sizeof(three)), 0);
+	store_rig_truncate(rig, 5);
+	KUNIT_EXPECT_EQ(test, rig->store->log.memberships, 1);
+	/* Its record stays in memory while it is in the log, whatever else goes. */
+	rig->term++;
+	store_rig_vote(rig);
+	store_rig_wait(rig, vote_durable);
+	for (i = 0; i < 6; i++) {
+		append_writes(rig, 2, 100);
+		commit_all(rig);
+	}
+	KUNIT_EXPECT_NOT_NULL(test, qbd_log_slot(rig->store, 3)->record);
+	while (!first_is_reclaimed(rig) && rig->last_index < 200) {
+		append_writes(rig, 2, 100);
+		commit_all(rig);
+	}
+	store_rig_wait(rig, first_is_reclaimed);
+	KUNIT_EXPECT_EQ(test, rig->store->log.memberships, 0);
+	store_rig_stop(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, rig->memberships, 0);
+	KUNIT_EXPECT_EQ(test, memcmp(&rig->recovered.base_membership, &two, sizeof(two)), 0);
+	store_rig_destroy(rig);
+}
+
+/* ---- opening ------------------------------------------------------------------------ */
+
+static void expect_refused(struct store_rig *rig, int error, const char *why)
+{
+	KUNIT_EXPECT_EQ(rig->test, store_rig_try_open(rig), error);
+	KUNIT_EXPECT_NOT_NULL_MSG(rig->test, strstr(rig->error_text, why), "no '%s' in: %s",
+				  why, rig->error_text);
+}
+
+static void disks_that_are_none_of_qbd(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u64 last = rig->disk->sectors / QBD_SECTORS_PER_BLOCK - 1;
+	char path[sizeof(rig->disk->path)];
+
+	store_rig_stop(rig);
+	memcpy(path, rig->disk->path, sizeof(path));
+	strscpy(rig->disk->path, "/dev/qbdtest-none", sizeof(rig->disk->path));
+	expect_refused(rig, -ENOENT, "does not exist");
+	strscpy(rig->disk->path, "/dev/null", sizeof(rig->disk->path));
+	expect_refused(rig, -ENOTBLK, "is no block device");
+	memcpy(rig->disk->path, path, sizeof(path));
+	memset(test_disk_block(rig->disk, 0), 0, QBD_BLOCK_SIZE);
+	memset(test_disk_block(rig->disk, last), 0, QBD_BLOCK_SIZE);
+	expect_refused(rig, -EMEDIUMTYPE, "is no qbd disk");
+	store_rig_destroy(rig);
+}
+
+/* What is in the log has to be in memory; with less of it than it came with there is none. */
+static void too_little_memory_for_the_log(struct kunit *test)
+{
+	struct store_rig *rig = store_rig_create(test, 3);
+
+	qbd_pool_destroy(rig->pool);
+	rig->pool = qbd_pool_create(4 * RIG_LOG_BLOCKS, NULL, NULL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(rig->pool));
+	store_rig_open(rig);
+	store_rig_vote(rig);
+	store_rig_wait(rig, vote_durable);
+	append_writes(rig, 9, 200);
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_stop(rig);
+	qbd_pool_destroy(rig->pool);
+	rig->pool = qbd_pool_create(QBD_POOL_PAGES_MIN, NULL, NULL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(rig->pool));
+	expect_refused(rig, -ENOMEM, "MiB of memory; bring it up with that much");
+	qbd_pool_destroy(rig->pool);
+	rig->pool = qbd_pool_create(4 * RIG_LOG_BLOCKS, NULL, NULL);
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, rig->last_index, 9);
+	store_rig_destroy(rig);
+}
+
+static struct kunit_case store_refusals_cases[] = {
+	KUNIT_CASE(a_store_that_stops_takes_nothing),
+	KUNIT_CASE(a_store_that_failed_takes_nothing),
+	KUNIT_CASE(joining_is_said_once),
+	KUNIT_CASE(room_is_asked_for_any_index),
+	KUNIT_CASE(another_record_in_its_place),
+	KUNIT_CASE(records_that_cannot_be_read),
+	KUNIT_CASE(a_record_read_while_the_log_is_cut),
+	KUNIT_CASE(records_wait_for_places_and_memory),
+	KUNIT_CASE(fills_that_overlap_are_in_order),
+	KUNIT_CASE(fills_of_a_disk_that_fails),
+	KUNIT_CASE(configurations_in_the_log),
+	KUNIT_CASE(disks_that_are_none_of_qbd),
+	KUNIT_CASE(too_little_memory_for_the_log),
+	{ }
+};
+
+static struct kunit_suite store_refusals_suite = {
+	.name		= "store_refusals",
+	.test_cases	= store_refusals_cases,
+};
+
+kunit_test_suite(store_refusals_suite);
