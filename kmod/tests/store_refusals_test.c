@@ -463,6 +463,13 @@ static void configurations_in_the_log(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, memcmp(&rig->membership, &three, sizeof(three)), 0);
 	store_rig_truncate(rig, 5);
 	KUNIT_EXPECT_EQ(test, rig->store->log.memberships, 1);
+	/* One that is applied is loaded, for whoever asks for it later. */
+	commit_all(rig);
+	store_rig_stop(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, rig->recovered.applied_index, 4);
+	KUNIT_EXPECT_EQ(test, rig->memberships, 1);
+	KUNIT_EXPECT_NOT_NULL(test, qbd_log_slot(rig->store, 3)->record);
 	/* Its record stays in memory while it is in the log, whatever else goes. */
 	rig->term++;
 	store_rig_vote(rig);
@@ -485,7 +492,12 @@ static void configurations_in_the_log(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
-/* ---- opening ------------------------------------------------------------------------ */
+static void fail_reads_of(struct store_rig *rig, u64 block)
+{
+	rig->disk->fail_reads = true;
+	rig->disk->fail_first = block * QBD_SECTORS_PER_BLOCK;
+	rig->disk->fail_last = rig->disk->fail_first + QBD_SECTORS_PER_BLOCK - 1;
+}
 
 static void expect_refused(struct store_rig *rig, int error, const char *why)
 {
@@ -493,6 +505,59 @@ static void expect_refused(struct store_rig *rig, int error, const char *why)
 	KUNIT_EXPECT_NOT_NULL_MSG(rig->test, strstr(rig->error_text, why), "no '%s' in: %s",
 				  why, rig->error_text);
 }
+
+/* Who the members are is not guessed: one that is damaged, or cannot be read now. */
+static void configurations_that_are_lost(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	struct qbd_membership_layout two = rig->recovered.base_membership;
+	u64 place;
+
+	two.count = cpu_to_le32(2);
+	two.next_member_id = cpu_to_le32(9);
+	two.members[1].id = cpu_to_le32(5);
+	append_writes(rig, 2, 3);
+	store_rig_append_membership(rig, &two);
+	append_writes(rig, 1, 3);
+	commit_all(rig);
+	place = store_rig_log_block(rig) + qbd_log_slot(rig->store, 3)->position + 1;
+	store_rig_stop(rig);
+	fail_reads_of(rig, place);
+	expect_refused(rig, -ENODATA, "cannot be read: try again");
+	rig->disk->fail_reads = false;
+	((u8 *)test_disk_block(rig->disk, place))[9] ^= 1;
+	expect_refused(rig, -EUCLEAN, "a configuration in the log");
+	((u8 *)test_disk_block(rig->disk, place))[9] ^= 1;
+	store_rig_open(rig);
+	store_rig_destroy(rig);
+}
+
+/* What is applied is in the data area: that its record is damaged costs nothing. */
+static void applied_records_are_damaged(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u64 place;
+
+	append_writes(rig, 6, 2);
+	commit_all(rig);
+	place = store_rig_log_block(rig) + qbd_log_slot(rig->store, 2)->position;
+	store_rig_stop(rig);
+	memset(test_disk_block(rig->disk, place), 0x44, 512);
+	store_rig_open(rig);
+	KUNIT_EXPECT_FALSE(test, rig->recovered.damaged);
+	KUNIT_EXPECT_EQ(test, rig->recovered.base_index, 6);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 6);
+	store_rig_check_all(rig);
+	append_writes(rig, 2, 2);
+	commit_all(rig);
+	store_rig_stop(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 8);
+	store_rig_check_all(rig);
+	store_rig_destroy(rig);
+}
+
+/* ---- opening ------------------------------------------------------------------------ */
 
 static void disks_that_are_none_of_qbd(struct kunit *test)
 {
@@ -510,6 +575,21 @@ static void disks_that_are_none_of_qbd(struct kunit *test)
 	memset(test_disk_block(rig->disk, 0), 0, QBD_BLOCK_SIZE);
 	memset(test_disk_block(rig->disk, last), 0, QBD_BLOCK_SIZE);
 	expect_refused(rig, -EMEDIUMTYPE, "is no qbd disk");
+	store_rig_destroy(rig);
+}
+
+/* One block is not enough to have two superblocks. */
+static void a_disk_of_one_block(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	struct test_disk *disk = rig->disk, *small;
+
+	store_rig_stop(rig);
+	test_disk_destroy(disk);
+	small = test_disk_create(1, 7);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(small));
+	rig->disk = small;
+	expect_refused(rig, -EMEDIUMTYPE, "is too small for a qbd disk");
 	store_rig_destroy(rig);
 }
 
@@ -550,7 +630,10 @@ static struct kunit_case store_refusals_cases[] = {
 	KUNIT_CASE(fills_that_overlap_are_in_order),
 	KUNIT_CASE(fills_of_a_disk_that_fails),
 	KUNIT_CASE(configurations_in_the_log),
+	KUNIT_CASE(configurations_that_are_lost),
+	KUNIT_CASE(applied_records_are_damaged),
 	KUNIT_CASE(disks_that_are_none_of_qbd),
+	KUNIT_CASE(a_disk_of_one_block),
 	KUNIT_CASE(too_little_memory_for_the_log),
 	{ }
 };

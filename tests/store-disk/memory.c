@@ -8,7 +8,7 @@
 
 #include "../../kmod/tests/store_rig.h"
 
-#define ATTEMPTS	400
+#define ATTEMPTS	1600
 
 static bool is_durable(struct store_rig *rig)
 {
