@@ -55,6 +55,11 @@ static void commit_many(struct store_rig *rig)
 	KUNIT_ASSERT_NULL(rig->test, qbd_log_slot(rig->store, 5)->record);
 }
 
+static bool room_for_one(struct store_rig *rig)
+{
+	return qbd_store_has_room(rig->store, 0);
+}
+
 static bool is_failed(struct store_rig *rig)
 {
 	return rig->failed;
@@ -207,6 +212,98 @@ static void room_is_asked_for_any_index(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+/* Records without data: there are slots for half as many as there are blocks. */
+static void a_log_of_many_small_records(struct kunit *test)
+{
+	struct store_rig *rig = store_rig_create(test, 4);
+	const struct rig_operation none = { };
+	struct qbd_store_status status;
+
+	qbd_pool_destroy(rig->pool);
+	rig->pool = qbd_pool_create(4 * RIG_LOG_BLOCKS, NULL, NULL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(rig->pool));
+	store_rig_open(rig);
+	store_rig_vote(rig);
+	store_rig_wait(rig, vote_durable);
+	while (store_rig_append(rig, &none, 0))
+		;
+	KUNIT_EXPECT_EQ(test, rig->last_index, RIG_LOG_BLOCKS / 2);
+	commit_all(rig);
+	store_rig_wait(rig, room_for_one);
+	while (rig->last_index < 2 * RIG_LOG_BLOCKS && store_rig_append(rig, &none, 0)) {
+		if (rig->last_index % 100)
+			continue;
+		commit_all(rig);
+		store_rig_wait(rig, room_for_one);
+	}
+	KUNIT_EXPECT_EQ(test, rig->last_index, 2 * RIG_LOG_BLOCKS);
+	commit_all(rig);
+	qbd_store_status(rig->store, &status);
+	KUNIT_EXPECT_EQ(test, status.oldest_write_ns, 0);
+	store_rig_stop(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 2 * RIG_LOG_BLOCKS);
+	store_rig_destroy(rig);
+}
+
+/* A disk that is new to the device says so until it has joined, and joins once. */
+static void a_new_disk_joins(struct kunit *test)
+{
+	struct store_rig *rig = store_rig_create(test, 5);
+	struct qbd_state_block *block = test_disk_block(rig->disk, QBD_STATE_SLOT_BLOCK(0));
+	u64 wanted;
+
+	block->flags = cpu_to_le32(QBD_STATE_NEW);
+	qbd_block_seal(block, QBD_STATE_MAGIC, rig->uuid, QBD_STATE_SLOT_BLOCK(0));
+	test_disk_settle(rig->disk, QBD_STATE_SLOT_BLOCK(0));
+	store_rig_open(rig);
+	KUNIT_EXPECT_TRUE(test, qbd_store_is_new(rig->store));
+	store_rig_vote(rig);
+	store_rig_wait(rig, vote_durable);
+	KUNIT_EXPECT_TRUE(test, qbd_store_is_new(rig->store));
+	qbd_store_joined(rig->store);
+	KUNIT_EXPECT_TRUE(test, qbd_store_is_new(rig->store));
+	wanted = rig->store->state.wanted;
+	qbd_store_joined(rig->store);
+	KUNIT_EXPECT_EQ(test, rig->store->state.wanted, wanted);
+	store_rig_vote(rig);
+	store_rig_wait(rig, vote_durable);
+	KUNIT_EXPECT_FALSE(test, qbd_store_is_new(rig->store));
+	store_rig_stop(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_FALSE(test, qbd_store_is_new(rig->store));
+	store_rig_destroy(rig);
+}
+
+/* Both state blocks are older than the log: what was cut off after them is not known. */
+static void an_old_state_of_a_newer_log(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u8 *before = kunit_kzalloc(test, 2 * QBD_BLOCK_SIZE, GFP_KERNEL);
+	u64 generation;
+	u32 i;
+
+	append_writes(rig, 4, 2);
+	store_rig_wait(rig, rig_all_durable);
+	for (i = 0; i < 2; i++)
+		memcpy(before + i * QBD_BLOCK_SIZE,
+		       test_disk_block(rig->disk, QBD_STATE_SLOT_BLOCK(i)), QBD_BLOCK_SIZE);
+	store_rig_truncate(rig, 3);
+	append_writes(rig, 4, 1);
+	store_rig_wait(rig, rig_all_durable);
+	generation = qbd_store_generation(rig->store);
+	store_rig_cut(rig);
+	for (i = 0; i < 2; i++) {
+		memcpy(test_disk_block(rig->disk, QBD_STATE_SLOT_BLOCK(i)),
+		       before + i * QBD_BLOCK_SIZE, QBD_BLOCK_SIZE);
+		test_disk_settle(rig->disk, QBD_STATE_SLOT_BLOCK(i));
+	}
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 6);
+	KUNIT_EXPECT_GT(test, qbd_store_generation(rig->store), generation);
+	store_rig_destroy(rig);
+}
+
 /* ---- records read back -------------------------------------------------------- */
 
 static void expect_loaded(struct store_rig *rig, u64 index, int error)
@@ -248,6 +345,7 @@ static void another_record_in_its_place(struct kunit *test)
 	/* One of that index that was written by another leader. */
 	header->shared.index = cpu_to_le64(4);
 	header->shared.chain = cpu_to_le32(qbd_record_chain(header, rig->uuid));
+	header->local.checksum = cpu_to_le32(qbd_record_local_checksum(header));
 	expect_loaded(rig, 4, -EBADMSG);
 	header->shared.chain_previous = 0;
 	expect_loaded(rig, 4, -EBADMSG);
@@ -339,6 +437,120 @@ static void records_wait_for_places_and_memory(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+#define QUEUED_READS	64
+
+static u32 reads_ended, reads_failed;
+
+static void queued_read_done(struct qbd_store_read *read)
+{
+	reads_ended++;
+	reads_failed += !!read->error;
+}
+
+static struct qbd_store_read *queue_reads(struct store_rig *rig, struct page *page)
+{
+	struct qbd_store_read *reads = kunit_kzalloc(rig->test,
+						     QUEUED_READS * sizeof(*reads), GFP_KERNEL);
+	struct bio_vec *bvecs = kunit_kzalloc(rig->test, RIG_DEVICE_BLOCKS * sizeof(*bvecs),
+					      GFP_KERNEL);
+	u32 i;
+
+	for (i = 0; i < RIG_DEVICE_BLOCKS; i++)
+		bvec_set_page(&bvecs[i], page, QBD_BLOCK_SIZE, 0);
+	reads_ended = 0;
+	reads_failed = 0;
+	for (i = 0; i < QUEUED_READS; i++) {
+		reads[i] = (struct qbd_store_read){
+			.block = 0, .count = 800, .bvecs = bvecs, .bvec_count = 800,
+			.done = queued_read_done,
+		};
+		qbd_store_read(rig->store, &reads[i]);
+	}
+	return reads;
+}
+
+static bool reads_are_over(struct store_rig *rig)
+{
+	return reads_ended == QUEUED_READS;
+}
+
+/* All of the parts of a read fail, and it fails once; those that wait get their turn. */
+static void reads_of_many_parts_fail_once(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	struct page *page = alloc_page(GFP_KERNEL);
+
+	while (rig->last_index < 8) {
+		append_writes(rig, 1, 100);
+		commit_all(rig);
+	}
+	rig->disk->fail_reads = true;
+	rig->disk->fail_last = U64_MAX;
+	queue_reads(rig, page);
+	store_rig_wait(rig, reads_are_over);
+	KUNIT_EXPECT_EQ(test, reads_failed, QUEUED_READS);
+	KUNIT_EXPECT_FALSE(test, rig->failed);
+	rig->disk->fail_reads = false;
+	store_rig_check_all(rig);
+	__free_page(page);
+	store_rig_destroy(rig);
+}
+
+/* The member goes away by force while reads wait: each of them ends. */
+static void reads_that_wait_end_with_the_store(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	struct page *page = alloc_page(GFP_KERNEL);
+
+	while (rig->last_index < 8) {
+		append_writes(rig, 1, 100);
+		commit_all(rig);
+	}
+	test_disk_hang(rig->disk, true);
+	queue_reads(rig, page);
+	KUNIT_EXPECT_EQ(test, reads_ended, 0);
+	KUNIT_EXPECT_FALSE(test, list_empty(&rig->store->reads));
+	store_rig_cut(rig);
+	KUNIT_EXPECT_EQ(test, reads_ended, QUEUED_READS);
+	__free_page(page);
+	store_rig_destroy(rig);
+}
+
+/* Going down waits for who reads, whatever it is, and takes nobody's answer away. */
+static void going_down_waits_for_reads(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	struct page *page = alloc_page(GFP_KERNEL);
+	struct qbd_record *record;
+	u32 loads;
+
+	for (loads = 2; loads--;) {
+		commit_many(rig);
+		test_disk_hang(rig->disk, true);
+		if (loads)
+			KUNIT_EXPECT_EQ(test, qbd_store_record(rig->store, 5, &record),
+					-EINPROGRESS);
+		else
+			queue_reads(rig, page);
+		qbd_store_stop(rig->store);
+		store_rig_poll(rig);
+		qbd_store_run(rig->store);
+		KUNIT_EXPECT_FALSE(test, qbd_store_stopped(rig->store));
+		test_disk_hang(rig->disk, false);
+		store_rig_stop(rig);
+		if (loads)
+			KUNIT_EXPECT_TRUE(test, is_loaded(rig));
+		else
+			KUNIT_EXPECT_EQ(test, reads_ended, QUEUED_READS);
+		store_rig_open(rig);
+		rig->term++;
+		store_rig_vote(rig);
+		store_rig_wait(rig, vote_durable);
+	}
+	__free_page(page);
+	store_rig_destroy(rig);
+}
+
 /* ---- fills ---------------------------------------------------------------------- */
 
 static void begin_fill(struct store_rig *rig)
@@ -351,6 +563,8 @@ static void begin_fill(struct store_rig *rig)
 		store_rig_leader_entry(rig, &leader_last);
 	qbd_store_reset(rig->store, leader_last, rig->term,
 			rig->history[rig->log[leader_last] - 1].chain, &membership);
+	/* The log as it was takes nothing any more, the new one not yet. */
+	KUNIT_EXPECT_EQ(rig->test, append_refused(rig), -EIO);
 	store_rig_wait(rig, is_reset);
 	rig->last_index = leader_last;
 	rig->durable_index = leader_last;
@@ -426,6 +640,38 @@ static void fills_of_a_disk_that_fails(struct kunit *test)
 	for (i = 0; i < 16; i++)
 		__free_page(pages[i]);
 	rig->disk->fail_writes = false;
+	store_rig_destroy(rig);
+}
+
+/* Going down waits for a reset that was begun, and it is one when it comes back. */
+static void going_down_waits_for_a_reset(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	struct qbd_membership_layout membership = rig->recovered.base_membership;
+	u64 leader_last;
+	u32 i;
+
+	append_writes(rig, 2, 8);
+	commit_all(rig);
+	leader_last = rig->commit_index;
+	for (i = 0; i < 20; i++)
+		store_rig_leader_entry(rig, &leader_last);
+	append_writes(rig, 1, 8);
+	test_disk_hang(rig->disk, true);
+	qbd_store_run(rig->store);
+	qbd_store_reset(rig->store, leader_last, rig->term,
+			rig->history[rig->log[leader_last] - 1].chain, &membership);
+	qbd_store_stop(rig->store);
+	store_rig_poll(rig);
+	KUNIT_EXPECT_FALSE(test, qbd_store_stopped(rig->store));
+	test_disk_hang(rig->disk, false);
+	rig->last_index = leader_last;
+	rig->commit_index = leader_last;
+	store_rig_stop(rig);
+	rig->durable_index = 0;
+	store_rig_open(rig);
+	KUNIT_EXPECT_TRUE(test, rig->recovered.filling);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, leader_last);
 	store_rig_destroy(rig);
 }
 
@@ -578,6 +824,42 @@ static void disks_that_are_none_of_qbd(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+#define ANYWHERE	(~0ull)
+
+/* What has to be written to come up cannot be. Read once more all is there. */
+static void disks_that_cannot_be_written(struct kunit *test)
+{
+	static const u64 places[] = { 0, 512 + RIG_LOG_BLOCKS, ANYWHERE };
+	struct store_rig *rig;
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(places); i++) {
+		rig = begin(test);
+		append_writes(rig, 4, 2);
+		store_rig_wait(rig, rig_all_durable);
+		store_rig_commit(rig, 4);
+		append_writes(rig, 1, 2);
+		store_rig_wait(rig, rig_all_durable);
+		test_disk_power_cut(rig->disk);
+		qbd_store_close(rig->store);
+		rig->store = NULL;
+		test_disk_power_on(rig->disk);
+		memset(test_disk_block(rig->disk, 0), 0x11, 512);
+		test_disk_settle(rig->disk, 0);
+		rig->disk->fail_writes = true;
+		if (places[i] != ANYWHERE)
+			rig->disk->fail_first = places[i] * QBD_SECTORS_PER_BLOCK;
+		rig->disk->fail_last = places[i] == ANYWHERE ? U64_MAX :
+				       rig->disk->fail_first + 800;
+		expect_refused(rig, places[i] ? -EIO : -ENODATA, "cannot be read or written");
+		rig->disk->fail_writes = false;
+		KUNIT_EXPECT_EQ(test, store_rig_try_open(rig), 0);
+		KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 5);
+		rig->failed = rig->recovered.failed;
+		store_rig_destroy(rig);
+	}
+}
+
 /* One block is not enough to have two superblocks. */
 static void a_disk_of_one_block(struct kunit *test)
 {
@@ -623,16 +905,24 @@ static struct kunit_case store_refusals_cases[] = {
 	KUNIT_CASE(a_store_that_failed_takes_nothing),
 	KUNIT_CASE(joining_is_said_once),
 	KUNIT_CASE(room_is_asked_for_any_index),
+	KUNIT_CASE(a_log_of_many_small_records),
+	KUNIT_CASE(a_new_disk_joins),
+	KUNIT_CASE(an_old_state_of_a_newer_log),
 	KUNIT_CASE(another_record_in_its_place),
 	KUNIT_CASE(records_that_cannot_be_read),
 	KUNIT_CASE(a_record_read_while_the_log_is_cut),
 	KUNIT_CASE(records_wait_for_places_and_memory),
+	KUNIT_CASE(reads_of_many_parts_fail_once),
+	KUNIT_CASE(reads_that_wait_end_with_the_store),
+	KUNIT_CASE(going_down_waits_for_reads),
 	KUNIT_CASE(fills_that_overlap_are_in_order),
 	KUNIT_CASE(fills_of_a_disk_that_fails),
+	KUNIT_CASE(going_down_waits_for_a_reset),
 	KUNIT_CASE(configurations_in_the_log),
 	KUNIT_CASE(configurations_that_are_lost),
 	KUNIT_CASE(applied_records_are_damaged),
 	KUNIT_CASE(disks_that_are_none_of_qbd),
+	KUNIT_CASE(disks_that_cannot_be_written),
 	KUNIT_CASE(a_disk_of_one_block),
 	KUNIT_CASE(too_little_memory_for_the_log),
 	{ }

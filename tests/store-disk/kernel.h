@@ -111,6 +111,11 @@ u32 prandom_u32_state(struct rnd_state *random);
 #define __get_free_page(flags)		((unsigned long)page_address(alloc_page(flags)))
 #define free_page(at)			__free_page(virt_to_page((const void *)(at)))
 
+/* The so manieth allocation from now on is refused, then it is 0; 0: none is. */
+extern u32 kunit_refuse_after;
+/* Why the disk cannot be opened; 0: it can. */
+extern int kunit_open_error;
+
 #define spin_lock_irq			spin_lock
 #define spin_unlock_irq			spin_unlock
 #define le32_to_cpup(at)		le32_to_cpu(*(const __le32 *)(at))

@@ -85,6 +85,48 @@ u32 prandom_u32_state(struct rnd_state *random)
 	return (x ^ x >> 31) >> 32;
 }
 
+/* ---- what is refused ---------------------------------------------------- */
+
+u32 kunit_refuse_after;
+int kunit_open_error;
+
+void *__real_sim_alloc(size_t bytes, gfp_t flags);
+void *__wrap_sim_alloc(size_t bytes, gfp_t flags);
+struct page *__real_alloc_page(gfp_t flags);
+struct page *__wrap_alloc_page(gfp_t flags);
+struct file *__real_bdev_file_open_by_path(const char *path, unsigned int mode,
+					   void *holder, void *operations);
+struct file *__wrap_bdev_file_open_by_path(const char *path, unsigned int mode,
+					   void *holder, void *operations);
+
+static bool refuse(gfp_t flags)
+{
+	return !(flags & SIM_SURE) && kunit_refuse_after && !--kunit_refuse_after;
+}
+
+void *__wrap_sim_alloc(size_t bytes, gfp_t flags)
+{
+	return refuse(flags) ? NULL : __real_sim_alloc(bytes, flags);
+}
+
+struct page *__wrap_alloc_page(gfp_t flags)
+{
+	return refuse(flags) ? NULL : __real_alloc_page(flags);
+}
+
+/* In tests/sim every path is the host's disk. */
+struct file *__wrap_bdev_file_open_by_path(const char *path, unsigned int mode,
+					   void *holder, void *operations)
+{
+	if (kunit_open_error)
+		return ERR_PTR(kunit_open_error);
+	if (!strcmp(path, "/dev/null"))
+		return ERR_PTR(-ENOTBLK);
+	if (strcmp(path + strlen("/dev/"), sim_host->bdev.disk->disk_name))
+		return ERR_PTR(-ENOENT);
+	return __real_bdev_file_open_by_path(path, mode, holder, operations);
+}
+
 /* ---- works -------------------------------------------------------------- */
 
 #undef destroy_workqueue
@@ -208,21 +250,6 @@ void put_disk(struct gendisk *disk)
 	kfree(disk);
 }
 
-struct file *__real_bdev_file_open_by_path(const char *path, unsigned int mode,
-					   void *holder, void *operations);
-struct file *__wrap_bdev_file_open_by_path(const char *path, unsigned int mode,
-					   void *holder, void *operations);
-
-struct file *__wrap_bdev_file_open_by_path(const char *path, unsigned int mode,
-					   void *holder, void *operations)
-{
-	if (!strcmp(path, "/dev/null"))
-		return ERR_PTR(-ENOTBLK);
-	if (strcmp(path + strlen("/dev/"), sim_host->bdev.disk->disk_name))
-		return ERR_PTR(-ENOENT);
-	return __real_bdev_file_open_by_path(path, mode, holder, operations);
-}
-
 void sim_disk_submit(struct bio *bio)
 {
 	bio->bi_bdev->disk->fops->submit_bio(bio);
@@ -281,7 +308,6 @@ static bool run_case(const struct kunit_suite *suite, const struct kunit_case *o
 	sim_world_begin(1);
 	host->powered = true;
 	host->life = 1;
-	host->bdev.queue.tag_set = &host->bdev.tags;
 	sim_host = host;
 	sim_thread(case_thread, &order);
 	sim_host = NULL;
