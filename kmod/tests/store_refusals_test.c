@@ -610,6 +610,12 @@ static void fills_that_overlap_are_in_order(struct kunit *test)
 						*(u8 *)test_disk_block(rig->disk, data + i));
 		}
 	}
+	/* Not while it goes down. */
+	qbd_store_stop(rig->store);
+	rig->fill_error = -EIO;
+	rig->fills_written = 0;
+	qbd_store_fill_write(rig->store, 32, 16, pages[0], rig->commit_index, NULL);
+	store_rig_wait(rig, is_filled);
 	for (i = 0; i < 2; i++)
 		for (j = 0; j < 16; j++)
 			__free_page(pages[i][j]);
@@ -637,6 +643,9 @@ static void fills_of_a_disk_that_fails(struct kunit *test)
 	qbd_store_fill_write(rig->store, 44, 4, pages, rig->commit_index, NULL);
 	store_rig_wait(rig, three_are_filled);
 	KUNIT_EXPECT_TRUE(test, rig->failed);
+	rig->fills_written = 0;
+	qbd_store_fill_write(rig->store, 0, 4, pages, rig->commit_index, NULL);
+	store_rig_wait(rig, is_filled);
 	for (i = 0; i < 16; i++)
 		__free_page(pages[i]);
 	rig->disk->fail_writes = false;
@@ -775,6 +784,62 @@ static void configurations_that_are_lost(struct kunit *test)
 	expect_refused(rig, -EUCLEAN, "a configuration in the log");
 	((u8 *)test_disk_block(rig->disk, place))[9] ^= 1;
 	store_rig_open(rig);
+	/* Whole, and none: no leader of this version has sent it. */
+	rig->term++;
+	store_rig_vote(rig);
+	store_rig_wait(rig, vote_durable);
+	two.count = 0;
+	store_rig_append_membership(rig, &two);
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_cut(rig);
+	expect_refused(rig, -EUCLEAN, "a configuration in the log");
+	store_rig_destroy(rig);
+}
+
+/* One that is not applied yet cannot be read: acknowledged, so it is missed. */
+static void a_configuration_that_is_missed(struct kunit *test)
+{
+	struct store_rig *rig = store_rig_create_sized(test, 6, RIG_DEVICE_BLOCKS, 3);
+	u64 place;
+
+	store_rig_open(rig);
+	store_rig_vote(rig);
+	store_rig_wait(rig, vote_durable);
+	append_writes(rig, 2, 3);
+	store_rig_append_membership(rig, &rig->recovered.base_membership);
+	store_rig_wait(rig, rig_all_durable);
+	append_writes(rig, 1, 3);
+	store_rig_wait(rig, rig_all_durable);
+	place = store_rig_log_block(rig) + qbd_log_slot(rig->store, 3)->position + 1;
+	store_rig_cut(rig);
+	fail_reads_of(rig, place);
+	rig->durable_index = 2;
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 2);
+	KUNIT_EXPECT_TRUE(test, rig->recovered.damaged);
+	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 4);
+	rig->disk->fail_reads = false;
+	store_rig_destroy(rig);
+}
+
+/*
+ * Entries may be on the disk before the term is: it is theirs, and as it has a leader
+ * nobody is voted for in it any more.
+ */
+static void a_term_that_only_the_log_knows(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+
+	append_writes(rig, 1, 2);
+	rig->term += 3;
+	append_writes(rig, 1, 2);
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_cut(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 2);
+	KUNIT_EXPECT_EQ(test, rig->recovered.term, rig->term);
+	KUNIT_EXPECT_EQ(test, rig->recovered.vote,
+			qbd_store_identity(rig->store)->member_id);
 	store_rig_destroy(rig);
 }
 
@@ -860,6 +925,22 @@ static void disks_that_cannot_be_written(struct kunit *test)
 	}
 }
 
+/* The disk has shrunk: what the superblock speaks of is not there. */
+static void a_disk_that_has_shrunk(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u64 last = rig->disk->sectors / QBD_SECTORS_PER_BLOCK - 1;
+	struct qbd_superblock *block = test_disk_block(rig->disk, 0);
+
+	store_rig_stop(rig);
+	block->backing_blocks = cpu_to_le64(last + 1001);
+	qbd_block_seal(block, QBD_SUPERBLOCK_MAGIC, rig->uuid, 0);
+	memset(test_disk_block(rig->disk, last), 0x11, QBD_BLOCK_SIZE);
+	KUNIT_EXPECT_NE(test, store_rig_try_open(rig), 0);
+	KUNIT_EXPECT_NOT_NULL(test, strstr(rig->error_text, "smaller"));
+	store_rig_destroy(rig);
+}
+
 /* One block is not enough to have two superblocks. */
 static void a_disk_of_one_block(struct kunit *test)
 {
@@ -878,26 +959,33 @@ static void a_disk_of_one_block(struct kunit *test)
 /* What is in the log has to be in memory; with less of it than it came with there is none. */
 static void too_little_memory_for_the_log(struct kunit *test)
 {
-	struct store_rig *rig = store_rig_create(test, 3);
+	/* Almost all there is, and more than there is. */
+	static const struct { u32 count, blocks; } logs[] = { { 9, 200 }, { 700, 1 } };
+	u32 i;
 
-	qbd_pool_destroy(rig->pool);
-	rig->pool = qbd_pool_create(4 * RIG_LOG_BLOCKS, NULL, NULL);
-	KUNIT_ASSERT_FALSE(test, IS_ERR(rig->pool));
-	store_rig_open(rig);
-	store_rig_vote(rig);
-	store_rig_wait(rig, vote_durable);
-	append_writes(rig, 9, 200);
-	store_rig_wait(rig, rig_all_durable);
-	store_rig_stop(rig);
-	qbd_pool_destroy(rig->pool);
-	rig->pool = qbd_pool_create(QBD_POOL_PAGES_MIN, NULL, NULL);
-	KUNIT_ASSERT_FALSE(test, IS_ERR(rig->pool));
-	expect_refused(rig, -ENOMEM, "MiB of memory; bring it up with that much");
-	qbd_pool_destroy(rig->pool);
-	rig->pool = qbd_pool_create(4 * RIG_LOG_BLOCKS, NULL, NULL);
-	store_rig_open(rig);
-	KUNIT_EXPECT_EQ(test, rig->last_index, 9);
-	store_rig_destroy(rig);
+	for (i = 0; i < ARRAY_SIZE(logs); i++) {
+		struct store_rig *rig = store_rig_create(test, 3);
+
+		qbd_pool_destroy(rig->pool);
+		rig->pool = qbd_pool_create(4 * RIG_LOG_BLOCKS, NULL, NULL);
+		KUNIT_ASSERT_FALSE(test, IS_ERR(rig->pool));
+		store_rig_open(rig);
+		store_rig_vote(rig);
+		store_rig_wait(rig, vote_durable);
+		append_writes(rig, logs[i].count, logs[i].blocks);
+		store_rig_wait(rig, rig_all_durable);
+		store_rig_stop(rig);
+		qbd_pool_destroy(rig->pool);
+		rig->pool = qbd_pool_create(QBD_POOL_PAGES_MIN, NULL, NULL);
+		KUNIT_ASSERT_FALSE(test, IS_ERR(rig->pool));
+		expect_refused(rig, -ENOMEM, "MiB of memory; bring it up with that much");
+		qbd_pool_destroy(rig->pool);
+		rig->pool = qbd_pool_create(4 * RIG_LOG_BLOCKS, NULL, NULL);
+		KUNIT_ASSERT_FALSE(test, IS_ERR(rig->pool));
+		store_rig_open(rig);
+		KUNIT_EXPECT_EQ(test, rig->last_index, logs[i].count);
+		store_rig_destroy(rig);
+	}
 }
 
 static struct kunit_case store_refusals_cases[] = {
@@ -920,9 +1008,12 @@ static struct kunit_case store_refusals_cases[] = {
 	KUNIT_CASE(going_down_waits_for_a_reset),
 	KUNIT_CASE(configurations_in_the_log),
 	KUNIT_CASE(configurations_that_are_lost),
+	KUNIT_CASE(a_configuration_that_is_missed),
+	KUNIT_CASE(a_term_that_only_the_log_knows),
 	KUNIT_CASE(applied_records_are_damaged),
 	KUNIT_CASE(disks_that_are_none_of_qbd),
 	KUNIT_CASE(disks_that_cannot_be_written),
+	KUNIT_CASE(a_disk_that_has_shrunk),
 	KUNIT_CASE(a_disk_of_one_block),
 	KUNIT_CASE(too_little_memory_for_the_log),
 	{ }
