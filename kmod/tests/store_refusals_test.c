@@ -176,6 +176,38 @@ static void a_store_that_failed_takes_nothing(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+/*
+ * Some of what was under way is done, some fails, and the store hears of both at once:
+ * of a disk that has failed nothing is vouched for any more.
+ */
+static void done_and_failed_at_once(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u64 vote_term = rig->vote_term_durable;
+
+	append_writes(rig, 2, 3);
+	commit_all(rig);
+	test_disk_hang(rig->disk, true);
+	append_writes(rig, 1, 3);
+	qbd_store_run(rig->store);
+	append_writes(rig, 1, 3);
+	store_rig_vote(rig);
+	qbd_store_run(rig->store);
+	rig->disk->fail_first = (store_rig_log_block(rig) +
+				 qbd_log_slot(rig->store, 4)->position) *
+				QBD_SECTORS_PER_BLOCK;
+	rig->disk->fail_last = rig->disk->fail_first;
+	rig->disk->fail_writes = true;
+	test_disk_hang(rig->disk, false);
+	test_disk_wait(rig->disk);
+	store_rig_wait(rig, is_failed);
+	store_rig_wait(rig, all_pages_free);
+	KUNIT_EXPECT_EQ(test, rig->durable_index, 2);
+	KUNIT_EXPECT_EQ(test, rig->vote_term_durable, vote_term);
+	rig->disk->fail_writes = false;
+	store_rig_destroy(rig);
+}
+
 /* A member that has joined, or was never new, does not say so again. */
 static void joining_is_said_once(struct kunit *test)
 {
@@ -991,6 +1023,7 @@ static void too_little_memory_for_the_log(struct kunit *test)
 static struct kunit_case store_refusals_cases[] = {
 	KUNIT_CASE(a_store_that_stops_takes_nothing),
 	KUNIT_CASE(a_store_that_failed_takes_nothing),
+	KUNIT_CASE(done_and_failed_at_once),
 	KUNIT_CASE(joining_is_said_once),
 	KUNIT_CASE(room_is_asked_for_any_index),
 	KUNIT_CASE(a_log_of_many_small_records),
