@@ -14,14 +14,19 @@ static bool vote_durable(struct store_rig *rig)
 	return rig->vote_term_durable >= rig->term;
 }
 
-static struct store_rig *begin(struct kunit *test)
+static struct store_rig *begin_seed(struct kunit *test, u64 seed)
 {
-	struct store_rig *rig = store_rig_create(test, 815);
+	struct store_rig *rig = store_rig_create(test, seed);
 
 	store_rig_open(rig);
 	store_rig_vote(rig);
 	store_rig_wait(rig, vote_durable);
 	return rig;
+}
+
+static struct store_rig *begin(struct kunit *test)
+{
+	return begin_seed(test, 815);
 }
 
 static void append_writes(struct store_rig *rig, u32 count, u32 blocks)
@@ -182,30 +187,35 @@ static void a_store_that_failed_takes_nothing(struct kunit *test)
  */
 static void done_and_failed_at_once(struct kunit *test)
 {
-	struct store_rig *rig = begin(test);
-	u64 vote_term = rig->vote_term_durable;
+	u32 seed;
 
-	append_writes(rig, 2, 3);
-	commit_all(rig);
-	test_disk_hang(rig->disk, true);
-	append_writes(rig, 1, 3);
-	qbd_store_run(rig->store);
-	append_writes(rig, 1, 3);
-	store_rig_vote(rig);
-	qbd_store_run(rig->store);
-	rig->disk->fail_first = (store_rig_log_block(rig) +
-				 qbd_log_slot(rig->store, 4)->position) *
-				QBD_SECTORS_PER_BLOCK;
-	rig->disk->fail_last = rig->disk->fail_first;
-	rig->disk->fail_writes = true;
-	test_disk_hang(rig->disk, false);
-	test_disk_wait(rig->disk);
-	store_rig_wait(rig, is_failed);
-	store_rig_wait(rig, all_pages_free);
-	KUNIT_EXPECT_EQ(test, rig->durable_index, 2);
-	KUNIT_EXPECT_EQ(test, rig->vote_term_durable, vote_term);
-	rig->disk->fail_writes = false;
-	store_rig_destroy(rig);
+	/* In which order the disk does it is the seed's. */
+	for (seed = 1; seed <= 16; seed++) {
+		struct store_rig *rig = begin_seed(test, seed);
+		u64 vote_term = rig->vote_term_durable;
+
+		append_writes(rig, 2, 3);
+		commit_all(rig);
+		test_disk_hang(rig->disk, true);
+		append_writes(rig, 1, 3);
+		qbd_store_run(rig->store);
+		append_writes(rig, 1, 3);
+		store_rig_vote(rig);
+		qbd_store_run(rig->store);
+		rig->disk->fail_first = (store_rig_log_block(rig) +
+					 qbd_log_slot(rig->store, 4)->position) *
+					QBD_SECTORS_PER_BLOCK;
+		rig->disk->fail_last = rig->disk->fail_first;
+		rig->disk->fail_writes = true;
+		test_disk_hang(rig->disk, false);
+		test_disk_wait(rig->disk);
+		store_rig_wait(rig, is_failed);
+		store_rig_wait(rig, all_pages_free);
+		KUNIT_EXPECT_EQ(test, rig->durable_index, 2);
+		KUNIT_EXPECT_EQ(test, rig->vote_term_durable, vote_term);
+		rig->disk->fail_writes = false;
+		store_rig_destroy(rig);
+	}
 }
 
 /* A member that has joined, or was never new, does not say so again. */
@@ -275,6 +285,28 @@ static void a_log_of_many_small_records(struct kunit *test)
 	store_rig_stop(rig);
 	store_rig_open(rig);
 	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 2 * RIG_LOG_BLOCKS);
+	store_rig_destroy(rig);
+}
+
+/* A disk that promises to write zeroes and does not: more of them than one bio takes. */
+static void many_zeroes_without_the_disk(struct kunit *test)
+{
+	const struct rig_operation zero = { .block = 5, .count = 900, .zero = true };
+	struct store_rig *rig = begin(test);
+	u32 round;
+
+	rig->disk->fail_zeroes = true;
+	for (round = 0; round < 2; round++) {
+		while (rig->last_index % 11 < 10) {
+			append_writes(rig, 1, 100);
+			commit_all(rig);
+		}
+		KUNIT_ASSERT_TRUE(test, store_rig_append(rig, &zero, 1));
+		commit_all(rig);
+		store_rig_check_all(rig);
+	}
+	KUNIT_EXPECT_FALSE(test, rig->failed);
+	KUNIT_EXPECT_TRUE(test, rig->store->no_write_zeroes);
 	store_rig_destroy(rig);
 }
 
@@ -367,6 +399,11 @@ static void another_record_in_its_place(struct kunit *test)
 	place4 = store_rig_log_block(rig) + qbd_log_slot(rig->store, 4)->position;
 	expect_loaded(rig, 4, 0);
 	header = test_disk_block(rig->disk, place4);
+	/* Itself, written for another place. */
+	header->local.position =
+		cpu_to_le64(le64_to_cpu(header->local.position) + 1);
+	header->local.checksum = cpu_to_le32(qbd_record_local_checksum(header));
+	expect_loaded(rig, 4, -EBADMSG);
 	memcpy(header, test_disk_block(rig->disk, place3), QBD_BLOCK_SIZE);
 	expect_loaded(rig, 4, -EBADMSG);
 	/* What this disk adds to it fits the place; it is the third all the same. */
@@ -1027,6 +1064,7 @@ static struct kunit_case store_refusals_cases[] = {
 	KUNIT_CASE(joining_is_said_once),
 	KUNIT_CASE(room_is_asked_for_any_index),
 	KUNIT_CASE(a_log_of_many_small_records),
+	KUNIT_CASE(many_zeroes_without_the_disk),
 	KUNIT_CASE(a_new_disk_joins),
 	KUNIT_CASE(an_old_state_of_a_newer_log),
 	KUNIT_CASE(another_record_in_its_place),
