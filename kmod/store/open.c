@@ -730,7 +730,7 @@ int qbd_store_recover(struct qbd_store *store, struct qbd_store_recovered *recov
 	if (store->failed)
 		goto out;	/* neither trusted nor written any more */
 	error = bring_up(store, recovered->commit_index, repair, table_lost);
-	if (error && !error_text[0])
+	if (error)
 		snprintf(error_text, error_text_size,
 			 error == -ENOMEM ? "%pg: out of memory" :
 			 "%pg cannot be read or written; see the kernel log",

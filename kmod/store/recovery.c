@@ -61,18 +61,6 @@
  */
 #include "recovery.h"
 
-static int superblock_refuse(enum qbd_block_verdict verdict)
-{
-	switch (verdict) {
-	case QBD_BLOCK_NEWER:
-		return -EPROTONOSUPPORT;
-	case QBD_BLOCK_FOREIGN:
-		return -EMEDIUMTYPE;
-	default:
-		return -EUCLEAN;
-	}
-}
-
 static bool same_disk(const struct qbd_geometry *a, const struct qbd_geometry *b)
 {
 	return !memcmp(a->uuid, b->uuid, QBD_UUID_SIZE) &&
@@ -108,7 +96,7 @@ int qbd_recovery_superblock(const void *const copies[2], const u64 positions[2],
 		i = verdicts[0] == QBD_BLOCK_FOREIGN && copies[1] &&
 		    verdicts[1] == QBD_BLOCK_DAMAGED;
 		*reason = reasons[i];
-		return superblock_refuse(verdicts[i]);
+		return verdicts[i] == QBD_BLOCK_FOREIGN ? -EMEDIUMTYPE : -EUCLEAN;
 	}
 	if (verdicts[0] == QBD_BLOCK_GOOD && verdicts[1] == QBD_BLOCK_GOOD &&
 	    !same_disk(&choice->geometry, &other)) {

@@ -13,7 +13,12 @@ static unsigned int store_crash_seed = 1;
 module_param(store_crash_seed, uint, 0444);
 MODULE_PARM_DESC(store_crash_seed, "first seed of the store's crash tests");
 
-static unsigned int store_crash_seeds = 6;
+/* A program without a kernel around it has time for more. */
+#ifndef STORE_CRASH_SEEDS
+#define STORE_CRASH_SEEDS	6
+#endif
+
+static unsigned int store_crash_seeds = STORE_CRASH_SEEDS;
 module_param(store_crash_seeds, uint, 0444);
 MODULE_PARM_DESC(store_crash_seeds, "seeds of the store's crash tests");
 

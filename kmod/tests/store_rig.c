@@ -48,6 +48,10 @@ static void rig_recovered_entry(void *context, const struct qbd_record_header *h
 				    entry - rig->history + 1,
 				    "entry %llu was durable", index);
 	rig->log[index] = entry - rig->history + 1;
+	if (membership) {
+		rig->memberships++;
+		rig->membership = *membership;
+	}
 }
 
 static void rig_log_durable(void *context, u64 generation, u64 term, u64 index)
@@ -104,7 +108,7 @@ static void rig_fill_written(void *context, void *cookie, int error)
 {
 	struct store_rig *rig = context;
 
-	KUNIT_EXPECT_EQ(rig->test, error, 0);
+	KUNIT_EXPECT_EQ(rig->test, error, rig->fill_error);
 	rig->fills_written++;
 }
 
@@ -255,6 +259,7 @@ void store_rig_destroy(struct store_rig *rig)
 int store_rig_try_open(struct store_rig *rig)
 {
 	rig->next_entry = 0;
+	rig->memberships = 0;
 	rig->failed = false;
 	rig->store = qbd_store_open(rig->disk->path, rig->pool, &rig_ops, rig,
 				    &rig->recovered, rig->error_text,
@@ -480,6 +485,28 @@ bool store_rig_append_members(struct store_rig *rig, u32 count)
 
 	return rig->history_count < RIG_ENTRIES_MAX && entry.index <= RIG_ENTRIES_MAX &&
 	       append_entry(rig, &entry);
+}
+
+void store_rig_append_membership(struct store_rig *rig,
+				 const struct qbd_membership_layout *membership)
+{
+	struct rig_entry entry = {
+		.index = rig->last_index + 1,
+		.term = rig->term,
+		.members = le32_to_cpu(membership->count),
+	};
+	struct qbd_record *record;
+
+	record = qbd_record_alloc(rig->pool, QBD_POOL_APPEND, 0, 1, true);
+	KUNIT_ASSERT_NOT_NULL(rig->test, record);
+	memset(page_address(record->pages[0]), 0, QBD_BLOCK_SIZE);
+	memcpy(page_address(record->pages[0]), membership, sizeof(*membership));
+	qbd_record_seal(record, rig->uuid, QBD_RECORD_MEMBERSHIP, entry.index, entry.term,
+			qbd_store_chain(rig->store, rig->last_index));
+	KUNIT_ASSERT_EQ(rig->test, qbd_store_append(rig->store, record), 0);
+	remember(rig, &entry, qbd_record_chain_of(record));
+	rig->last_index = entry.index;
+	qbd_record_put(record);
 }
 
 static u32 random_operations(struct store_rig *rig, struct rig_operation *operations)

@@ -77,12 +77,15 @@ struct rig_entry {
  * @applied_index: reported
  * @failed: reported
  * @resets: reported
+ * @fill_error: what fills are expected to end with
  * @fills_written: reported
  * @fills_durable: reported
  * @loaded: last record read back
  * @loaded_index: its index
  * @spaces: reported
  * @next_entry: next index that open has to report
+ * @memberships: MEMBERSHIP records that the last open reported
+ * @membership: the last one of them
  * @ahead_index: right after a crash the data area may be ahead of what is known to
  *	be committed: it may hold committed entries up to this index; 0: no
  * @ahead_log: the log as it was then
@@ -114,12 +117,15 @@ struct store_rig {
 	u64 applied_index;
 	bool failed;
 	u32 resets;
+	int fill_error;
 	u32 fills_written;
 	u32 fills_durable;
 	struct qbd_record *loaded;
 	u64 loaded_index;
 	u32 spaces;
 	u64 next_entry;
+	u32 memberships;
+	struct qbd_membership_layout membership;
 	u64 ahead_index;
 	const u32 *ahead_log;
 };
@@ -148,6 +154,9 @@ bool rig_all_applied(struct store_rig *rig);
 /* Append one entry; false if there was no room or no memory. */
 bool store_rig_append(struct store_rig *rig, const struct rig_operation *operations,
 		      u32 count);
+/* An entry that is a configuration. */
+void store_rig_append_membership(struct store_rig *rig,
+				 const struct qbd_membership_layout *membership);
 bool store_rig_append_random(struct store_rig *rig);
 /* A list of so many members. */
 bool store_rig_append_members(struct store_rig *rig, u32 count);

@@ -884,6 +884,8 @@ static void hung_disk(struct kunit *test)
 	qbd_store_stop(rig->store);
 	store_rig_poll(rig);
 	KUNIT_EXPECT_FALSE(test, qbd_store_stopped(rig->store));
+	/* For a moment, or no time has passed where time is simulated. */
+	wait_event_timeout(rig->wait, READ_ONCE(rig->kicked), 1);
 	qbd_store_status(rig->store, &status);
 	KUNIT_EXPECT_GT(test, status.oldest_write_ns, 0);
 	/* We are here although there was no tag left for most of it. */
