@@ -351,7 +351,8 @@ static bool judge_stream(enum qbd_frame_phase phase, uint64_t device_blocks,
 		if (good && stream_size - at >= fixed_bytes) {
 			fixed = copy_exactly(stream + at, fixed_bytes);
 			at += fixed_bytes;
-			good = qbd_frame_fixed_check(header, fixed, device_blocks, &reason);
+			good = qbd_frame_fixed_check(header, phase, fixed, device_blocks,
+						     &reason);
 			whole = good && stream_size - at >= data_bytes;
 		}
 		if (good && fixed)
