@@ -196,8 +196,8 @@ enum qbd_message_type {
  * @log_term: requests, PROBE: the term of the entry at @index
  * @commit: HEARTBEAT, PROBE: leader's commit index as far as this peer matches;
  *	replies: the replier's commit index
- * @round: HEARTBEAT: round number; HEARTBEAT_REPLY: round answered;
- *	TIMEOUT_NOW: last round opened before
+ * @round: HEARTBEAT: round number; HEARTBEAT_REPLY: round answered, 0:
+ *	none, no lease rests on it; TIMEOUT_NOW: last round opened before
  * @matched: replies: received and the same as the leader's, perhaps not durable
  * @durable: HEARTBEAT and replies: the sender's own durable index
  * @reject_index: APPEND_REPLY with REJECTED: the previous index refused
@@ -398,13 +398,14 @@ enum qbd_core_role {
 };
 
 /*
- * What the caller allows this member, see qbd_core_set_fitness(). All are set
- * after qbd_core_init().
+ * What the caller allows this member, see qbd_core_set_fitness(). The first three are
+ * set after qbd_core_init().
  */
 #define QBD_MAY_VOTE	0x01	/* clear: the end of the log is unknown (damaged) */
 #define QBD_MAY_LEAD	0x02	/* clear: damaged, being filled, disk too slow */
 #define QBD_COUNTS	0x04	/* clear: being filled; acks do not count for commit */
 #define QBD_LOG_COUNTED	0x08	/* set, with COUNTS clear: what is in the log counted */
+#define QBD_FORGETFUL	0x10	/* set: what it promised others on a former disk is lost */
 
 /* ---- output ------------------------------------------------------------- */
 
@@ -816,7 +817,7 @@ void qbd_core_storage_failed(struct qbd_core *core, u64 now);
  * qbd_core_set_fitness() - what this member is allowed
  * @core: core
  * @now: current time
- * @fitness: QBD_MAY_VOTE, QBD_MAY_LEAD, QBD_COUNTS, QBD_LOG_COUNTED
+ * @fitness: QBD_MAY_VOTE, QBD_MAY_LEAD, QBD_COUNTS, QBD_LOG_COUNTED, QBD_FORGETFUL
  *
  * A leader that loses MAY_LEAD hands over if anyone can take over.
  * May be called between init and start.

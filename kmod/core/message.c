@@ -148,7 +148,15 @@ static void fill_refusal(const struct qbd_core *core,
 static void fill_progress(struct qbd_core *core,
 			  struct qbd_core_message *message)
 {
-	if (message->type == QBD_MESSAGE_HEARTBEAT_REPLY)
+	/*
+	 * Accident 34, of reads: neither lease nor round may rest on a disk that
+	 * does not know whom it voted for.
+	 *
+	 *	1 leads and is paused; 2 and 3 elect 2 and commit. 3's disk is made
+	 *	anew, 2 goes. 1 goes on, 3 answers it: it read what 2 had overwritten.
+	 */
+	if (message->type == QBD_MESSAGE_HEARTBEAT_REPLY &&
+	    !(core->fitness & QBD_FORGETFUL))
 		message->round = core->heard_round;
 	if (!qbd_core_vouches(core)) {
 		message->flags |= QBD_MESSAGE_FAILED;

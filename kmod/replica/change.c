@@ -26,8 +26,10 @@ static void peer_facts(struct qbd_replica *replica, u32 id, u32 bit,
 		return;
 	qbd_core_get_status(replica->core, replica->now, &core);
 	facts->there |= bit;
-	if (peer.state == QBD_PEER_REPLICATE && peer.flags & QBD_MESSAGE_FIT) {
-		facts->fit |= bit;
+	if (peer.state == QBD_PEER_REPLICATE) {
+		/* Of a learner that is not said. */
+		if (peer.flags & QBD_MESSAGE_FIT)
+			facts->fit |= bit;
 		if (peer.match + QBD_READY_ENTRIES >= core.last)
 			facts->ready |= bit;
 	}
@@ -299,7 +301,7 @@ static void describe(u32 result, u32 member, char *text, size_t size)
 		snprintf(text, size, "%.*s%u%s", (int)(place - words), words, member,
 			 place + 2);
 	else
-		strscpy(text, words, size);
+		snprintf(text, size, "%s", words);
 }
 
 static void answer(struct qbd_command *command, u32 result, u32 member)

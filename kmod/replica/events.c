@@ -96,7 +96,7 @@ void qbd_replica_event_work(struct work_struct *work)
  *   condition                               may vote   may lead   counts
  *   disk failed                             (the core knows: nothing at all)
  *   acknowledged records lost, not resent   no         no         yes
- *   disk new (see join.c)                   no         no         yes
+ *   disk new (see join.c)                   no         no         no, for no lease either
  *   data being filled from extents          yes        no         no
  *   read of disk or log failed lately       yes        no         yes
  *   a no-op of an old leadership unwritten  yes        no         yes
@@ -110,6 +110,8 @@ void qbd_replica_update_fitness(struct qbd_replica *replica)
 		fitness &= ~(QBD_MAY_VOTE | QBD_MAY_LEAD);
 	if (replica->is_new || qbd_replica_filling(replica))
 		fitness &= ~(QBD_MAY_LEAD | QBD_COUNTS);
+	if (replica->is_new)
+		fitness |= QBD_FORGETFUL;
 	if (replica->fill.log_kept)
 		fitness |= QBD_LOG_COUNTED;
 	if (replica->read_failed)

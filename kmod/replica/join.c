@@ -8,8 +8,8 @@
  *	alpha, gamma commit 300 writes; beta is away. gamma's disk is emptied and made
  *	anew; alpha goes. beta and gamma elect beta: 300 writes are lost.
  *
- * So a new disk (QBD_STATE_NEW) neither votes nor leads nor counts as a copy, until one
- * of these holds:
+ * So a new disk (QBD_STATE_NEW) neither votes nor leads nor counts as a copy, and no lease
+ * rests on its answers, until one of these holds:
  *
  *   formation  it has nothing, and every voter is connected and said in its handshake
  *              that it has nothing either (no log, no term): then there is nothing

@@ -16,6 +16,7 @@
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
 
+#include "intent.h"
 #include "internal.h"
 
 /* Protects the next two, and published and going_down of every replica. */
@@ -448,9 +449,11 @@ static int open_network(struct qbd_replica *replica, char *error_text,
 	};
 	struct qbd_net *network;
 
-	if (!self) {
+	if (!self || (qbd_core_config_index(replica->core) <= replica->core->commit &&
+		      qbd_intent_is_out(qbd_replica_layout(replica), us.member_id))) {
 		snprintf(error_text, error_text_size,
-			 "member %u is not in the member list any more", us.member_id);
+			 "member %u was removed from the device; 'qbdadm destroy' frees its disk, 'qbdadm join' makes it a new member",
+			 us.member_id);
 		return -ENXIO;
 	}
 	memcpy(us.uuid, identity->uuid, sizeof(us.uuid));

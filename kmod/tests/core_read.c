@@ -181,6 +181,33 @@ static void accident_39_a_paused_leader_serves_nothing_stale(struct qbd_test *te
 	QBD_TRUE(test, !lab->error);
 }
 
+/* What it voted for with the disk that it had before it does not know. */
+static void accident_34_no_lease_rests_on_a_new_disk(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 1, 0, ones, 2);
+	const struct qbd_core_message *reply;
+
+	qbd_core_set_fitness(core, solo->now, QBD_FORGETFUL);
+	solo_drain();
+	solo_heartbeat(2, 2, 5, 0);
+	solo_hard_durable();
+	reply = solo_sent(QBD_MESSAGE_HEARTBEAT_REPLY, 2);
+	QBD_TRUE(test, reply && reply->round == 0);
+	qbd_core_set_fitness(core, solo->now, QBD_MAY_VOTE | QBD_MAY_LEAD | QBD_COUNTS);
+	solo_forget();
+	solo_heartbeat(2, 2, 6, 0);
+	reply = solo_sent(QBD_MESSAGE_HEARTBEAT_REPLY, 2);
+	QBD_TRUE(test, reply && reply->round == 6);
+	/* At the leader: it is there, it has something, and that is all. */
+	core = lead();
+	read(1, QBD_CORE_READ_QUORUM);
+	solo_round_ack(2, 0, 3);
+	QBD_TRUE(test, qbd_peer_alive(core, qbd_peer_find(core, 2), solo->now));
+	QBD_EQUAL(test, qbd_peer_find(core, 2)->match, 3);
+	QBD_TRUE(test, !(solo->flags & QBD_OUT_READS_RELEASED));
+	QBD_TRUE(test, !qbd_core_lease_valid(core, solo->now));
+}
+
 static void set_timeout(u64 timeout)
 {
 	struct qbd_core_options options = solo->core.options;
@@ -297,6 +324,7 @@ static void rounds_answered_too_late_do_not_count(struct qbd_test *test)
 QBD_SUITE(core_read,
 	  QBD_CASE(a_round_of_a_quorum_releases_reads),
 	  QBD_CASE(reads_fail_when_leadership_is_lost),
+	  QBD_CASE(accident_34_no_lease_rests_on_a_new_disk),
 	  QBD_CASE(accident_36_no_reads_before_the_own_term),
 	  QBD_CASE(accident_37_rounds_are_never_used_again),
 	  QBD_CASE(accident_38_the_lease_begins_when_the_round_was_sent),

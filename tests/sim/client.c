@@ -48,7 +48,7 @@ static bool probed[SIM_HOSTS_MAX + 1];
 static bool probe_waits[SIM_HOSTS_MAX + 1];
 static u64 ids, operations;
 static u32 newest;		/* block of the last write that completed */
-static u32 spread_of_blocks, reads_of_1024, zeroes_of_1024, least_blocks, most_blocks;
+static u32 spread_of_blocks, spread_in_stripe, reads_of_1024, zeroes_of_1024, least_blocks, most_blocks;
 
 /* ---- blocks of data ----------------------------------------------------- */
 
@@ -282,6 +282,14 @@ void sim_client_begin(void)
 		most_blocks = min(most_blocks, 4u);
 		reads_of_1024 = min(reads_of_1024, 300u);
 	}
+	spread_in_stripe = SIM_STRIPE;
+	if (world.plans) {
+		/* All write, and mostly again what they have written before. */
+		spread_of_blocks = SIM_STRIPE;
+		spread_in_stripe = 1 << sim_below(6);
+		most_blocks = min(most_blocks, 8u);
+		reads_of_1024 = min(reads_of_1024, 600u);
+	}
 	if (!world.filling)
 		return;
 	/* The log is to be overrun. */
@@ -353,7 +361,8 @@ static void place_in_own_stripe(struct sim_request *request)
 	stripe = stripe / world.count * world.count + request->host->number - 1;
 	if (stripe < SIM_USED_BLOCKS / SIM_STRIPE)
 		request->number = stripe * SIM_STRIPE +
-				  sim_below(SIM_STRIPE - request->request.count + 1);
+				  sim_below(min(SIM_STRIPE - request->request.count + 1,
+						spread_in_stripe));
 }
 
 static struct sim_request *request_at(struct sim_host *host)
@@ -381,7 +390,7 @@ void sim_client_work(struct sim_host *host)
 	request->request.kind = sim_chance(reads_of_1024) ? QBD_REQUEST_READ :
 				sim_chance(zeroes_of_1024) ? QBD_REQUEST_ZERO :
 				QBD_REQUEST_WRITE;
-	if (world.filling && request->request.kind != QBD_REQUEST_READ)
+	if ((world.filling || world.plans) && request->request.kind != QBD_REQUEST_READ)
 		place_in_own_stripe(request);
 	/* A request has its blocks side by side. */
 	left = sim_stride == SIM_STRIPE ? SIM_USED_BLOCKS - request->number :

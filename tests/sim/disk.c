@@ -13,6 +13,7 @@
 
 #define SECTORS		8u
 #define SECTOR_BYTES	512u
+#define RUBBISH		0xdb
 
 /* What a block held since it was there for good; the newest is in the image. */
 struct version {
@@ -83,7 +84,7 @@ static u8 *block_of(struct sim_disk *disk, u64 block)
 	if (!disk->places[block].touched) {
 		disk->places[block].touched = true;
 		if (block >= disk->rubbish)
-			memset(at, 0xdb, QBD_BLOCK_SIZE);
+			memset(at, RUBBISH, QBD_BLOCK_SIZE);
 	}
 	return at;
 }
@@ -187,6 +188,21 @@ void sim_disk_errors(struct sim_host *host, u32 reads, u32 writes)
 bool sim_disk_fails_writes(const struct sim_host *host)
 {
 	return disks[host->number].write_errors;
+}
+
+/* Could a power cut leave anything in a block of the data area that nobody wrote there? */
+bool sim_disk_may_lack(const struct sim_host *host, u64 block)
+{
+	struct sim_disk *disk = &disks[host->number];
+	const struct version *oldest = disk->places[disk->rubbish + block].versions;
+	const u8 *at = oldest ? oldest->data : block_of(disk, disk->rubbish + block);
+	u64 rubbish;
+
+	memset(&rubbish, RUBBISH, sizeof(rubbish));
+	for (u32 i = 0; i < SECTORS; i++)
+		if (!memcmp(at + i * SECTOR_BYTES, &rubbish, sizeof(rubbish)))
+			return true;
+	return false;
 }
 
 /* ---- requests ----------------------------------------------------------- */
@@ -423,6 +439,10 @@ void sim_disk_submit(struct bio *bio)
 		if (is_write(bio) && is_write(other->bio) && overlap(bio, other->bio))
 			sim_fail("two writes of block %llu are under way at once",
 				 max(first_block(bio), first_block(other->bio)));
+	if (is_write(bio) && block_count(bio) == 1 &&
+	    first_block(bio) >= QBD_EXTENT_JOURNAL_BLOCK &&
+	    first_block(bio) < QBD_EXTENT_TABLE_BLOCK + sim_table_blocks)
+		sim_invariants_table(disk->host, bio_block(bio, 0));
 	flight = malloc(sizeof(*flight));
 	if (!flight)
 		abort();

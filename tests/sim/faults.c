@@ -38,6 +38,7 @@ enum fault {
 	FAULT_LEADER_ISOLATE,
 	FAULT_SPLIT,
 	FAULT_BULK_STALL,
+	FAULT_PLAN,
 	FAULT_AMBUSH,
 	FAULT_AWAY,
 	FAULT_END
@@ -95,6 +96,8 @@ static struct {
 	u64 away_until;		/* step at which it comes back in any case */
 	u64 rot_until;		/* step: a disk is to rot as soon as it may */
 	u64 rot_random;
+	struct sim_host *again;	/* its power goes once more, at step: */
+	u64 again_at;
 } faults;
 
 u8 sim_left_out[SIM_FAULTS_MAX];
@@ -102,12 +105,7 @@ u8 sim_left_out[SIM_FAULTS_MAX];
 /* As sim_below(), of the fault's own numbers. */
 static u32 below(u32 bound)
 {
-	u64 x = faults.random += 0x9e3779b97f4a7c15ull;
-
-	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
-	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
-	x ^= x >> 31;
-	return (x >> 32) * bound >> 32;
+	return sim_below_of(&faults.random, bound);
 }
 
 static void draw_weather(struct sim_weather *weather)
@@ -159,7 +157,16 @@ void sim_faults_begin(void)
 		faults.work_of_1024 = 1 + sim_below(8);
 		world.sparse = true;
 	}
-	world.filling = !world.sparse && world.count >= 3 && !world.quiet && sim_chance(350);
+	world.plans = !world.sparse && !world.quiet && sim_chance(300);
+	if (world.plans) {
+		/* What a plan brought about is to last for a while. */
+		world.count = max(world.count, 3u);
+		faults.enabled = 1u << FAULT_POWER_ON | 1u << FAULT_PLAN | 1u << FAULT_ROT |
+				 (sim_random() & sim_random() & sim_random());
+		faults.rate = 100 + sim_below(400);
+		faults.work_of_1024 = 10 + sim_below(60);
+	}
+	world.filling = !world.sparse && !world.plans && world.count >= 3 && !world.quiet && sim_chance(350);
 	if (world.filling) {
 		faults.rate = 150 + sim_below(600);
 		faults.work_of_1024 = 150 + sim_below(350);
@@ -169,6 +176,8 @@ void sim_faults_begin(void)
 	faults.ambush.laid = false;
 	faults.away = 0;
 	faults.rot_until = 0;
+	faults.again = NULL;
+	sim_plans_begin();
 	faults.next = 200 + sim_below(4 * faults.rate);
 	faults.number = 0;
 	for (u32 number = 1; number <= world.count; number++) {
@@ -184,7 +193,7 @@ void sim_faults_begin(void)
 
 /* ---- what may be done to whom ------------------------------------------- */
 
-static bool others_whole(const struct sim_host *host)
+bool sim_faults_others_whole(const struct sim_host *host)
 {
 	for (u32 number = 1; number <= world.count; number++)
 		if (number != host->number && (world.hosts[number].unsound ||
@@ -212,9 +221,9 @@ static void power_cut(struct sim_host *host)
 		sim_member_power_on(host);
 }
 
-static void new_disk(struct sim_host *host)
+void sim_faults_new_disk(struct sim_host *host)
 {
-	if (!others_whole(host))
+	if (!sim_faults_others_whole(host))
 		return;
 	sim_member_power_cut(host);
 	sim_trace("a new disk: host %u", host->number);
@@ -334,6 +343,17 @@ static struct sim_host *worst_disk(struct sim_host *host)
 	return world.worst_disk ? &world.hosts[world.worst_disk] : host;
 }
 
+/* Its power goes and comes back, and meanwhile a block goes bad. */
+void sim_faults_spoil(struct sim_host *host, u64 block, enum sim_rot rot)
+{
+	world.worst_disk = host->number;
+	sim_member_power_cut(host);
+	sim_disk_rot(host, block, rot);
+	host->rotten = true;
+	host->unsound = true;
+	sim_member_power_on(host);
+}
+
 static void rot(struct sim_host *host, bool table)
 {
 	const struct qbd_replica *replica = sim_replica(host);
@@ -341,7 +361,7 @@ static void rot(struct sim_host *host, bool table)
 	u32 count = 1 + below(table ? 2 : 8);
 
 	/* Both slots of the state block say the same: losing either loses nothing. */
-	if (!others_whole(host) || host->unsound || !term_is_led(host) || !replica ||
+	if (!sim_faults_others_whole(host) || host->unsound || !term_is_led(host) || !replica ||
 	    replica->phase != QBD_PHASE_RUNNING || !world.rots || (!table &&
 	    (!replica->store->state.mirrored || replica->store->state.writing)) ||
 	    (world.worst_disk && world.worst_disk != host->number))
@@ -359,6 +379,20 @@ static void rot(struct sim_host *host, bool table)
 	sim_counts.rotten++;
 	host->rotten = true;
 	host->unsound = true;
+	sim_member_power_on(host);
+	/* What it makes of that may be half on the disk. */
+	faults.again = below(2) ? host : NULL;
+	faults.again_at = world.steps + below(60);
+}
+
+static void watch_again(void)
+{
+	struct sim_host *host = faults.again;
+
+	if (world.steps < faults.again_at)
+		return;
+	faults.again = NULL;
+	sim_member_power_cut(host);
 	sim_member_power_on(host);
 }
 
@@ -550,7 +584,7 @@ static void do_deed(enum deed deed, struct sim_host *host)
 		host->paused_until = world.now + below(1000) * SIM_MS;
 		break;
 	case DEED_MOVE:
-		sim_member_move_leader(host);
+		sim_member_move_leader(host, 0);
 		break;
 	default:
 		break;
@@ -660,7 +694,7 @@ static void inject(enum fault fault, u32 a, u32 b)
 		sim_disk_stall(host, world.now + below(1500) * SIM_MS);
 		break;
 	case FAULT_MOVE:
-		sim_member_move_leader(host);
+		sim_member_move_leader(host, 0);
 		break;
 	case FAULT_DRIFT:
 		host->clock_base = sim_host_time(host);
@@ -675,7 +709,7 @@ static void inject(enum fault fault, u32 a, u32 b)
 		break;
 	case FAULT_WRITE_ERRORS:
 		/* One disk in a run: whoever has it may not have noticed yet. */
-		if ((world.worst_disk && world.worst_disk != a) || !others_whole(host) ||
+		if ((world.worst_disk && world.worst_disk != a) || !sim_faults_others_whole(host) ||
 		    host->unsound)
 			break;
 		world.worst_disk = a;
@@ -686,7 +720,7 @@ static void inject(enum fault fault, u32 a, u32 b)
 		faults.rot_random = faults.random;
 		break;
 	case FAULT_NEW_DISK:
-		new_disk(host);
+		sim_faults_new_disk(host);
 		break;
 	case FAULT_WHOLE_OUTAGE:
 		sim_faults_outage();
@@ -703,6 +737,9 @@ static void inject(enum fault fault, u32 a, u32 b)
 		break;
 	case FAULT_BULK_STALL:
 		sim_network_bulk_stall(a, b, world.now + below(900) * SIM_MS);
+		break;
+	case FAULT_PLAN:
+		sim_plan_make(faults.random);
 		break;
 	case FAULT_AMBUSH:
 		lay_ambush(a);
@@ -727,8 +764,8 @@ static const char * const fault_names[] = {
 	[FAULT_WHOLE_OUTAGE] = "power cut of all",
 	[FAULT_LEADER_POWER_CUT] = "power cut of a leader",
 	[FAULT_LEADER_ISOLATE] = "isolate a leader", [FAULT_SPLIT] = "split",
-	[FAULT_BULK_STALL] = "data stands still on its way", [FAULT_AMBUSH] = "ambush",
-	[FAULT_AWAY] = "away for long",
+	[FAULT_BULK_STALL] = "data stands still on its way", [FAULT_PLAN] = "plan",
+	[FAULT_AMBUSH] = "ambush", [FAULT_AWAY] = "away for long",
 };
 
 u32 sim_faults_made(void)
@@ -748,6 +785,8 @@ static void next_fault(void)
 		fault = below(2) ? FAULT_AWAY : FAULT_AMBUSH;
 	if (world.sparse && below(2))
 		fault = FAULT_AMBUSH;
+	if (world.plans && below(2))
+		fault = FAULT_PLAN;
 	a = 1 + below(world.count);
 	b = 1 + below(world.count);
 	if (!(faults.enabled >> fault & 1) && !(world.filling && fault >= FAULT_AMBUSH))
@@ -774,6 +813,9 @@ void sim_faults_step(void)
 		next_fault();
 	if (faults.ambush.laid)
 		watch_ambush();
+	if (faults.again)
+		watch_again();
+	sim_plans_step();
 	if (faults.away && world.steps % 16 == 0)
 		watch_away();
 	if (faults.rot_until && world.steps % 16 == 0)
@@ -799,7 +841,7 @@ static void mend_host(struct sim_host *host)
 	if (host->powered && !host->network && !host->failed)
 		sim_member_power_cut(host);	/* it did not come up: once more */
 	if (host->failed)
-		new_disk(host);
+		sim_faults_new_disk(host);
 	else if (!host->powered)
 		sim_member_power_on(host);
 }

@@ -5,12 +5,17 @@
  *   election safety       one leader for each term
  *   one history           an index, once committed anywhere, is the same record for
  *                         everybody: the chains of the records are compared
- *   leases                nobody begins to lead while one of an earlier leader lasts
+ *   leases                nobody begins to lead while one of an earlier leader lasts, nor
+ *                         does one begin after that
  *   leader completeness   who begins to lead has everything that is committed
- *   commit                never goes back on a host that is up
+ *   commit                never goes back on a host that is up; and nobody could be
+ *                         elected without what is committed, even if all lost their power
  *   durable is durable    what a host had said to be durable it has when it is back, or
  *                         knows that it misses it; so its term, and its vote in it
  *   one vote              in each term, and none by a member that is new or damaged
+ *   the extent table      of a member that is whole knows the last change of whatever was
+ *                         ever written; what it says on the disk that was written is there
+ *   the log               begins for the core where it does in the store, or later
  *   one state             a member that is whole holds what the history says at its
  *                         commit index, at any time; in the end all do
  *
@@ -31,6 +36,10 @@ static struct model {
 	} *changes;
 	u32 count, room;
 } model[SIM_USED_BLOCKS];
+#define EXTENT_BLOCKS	(1u << (QBD_EXTENT_SHIFT_MIN - QBD_BLOCK_SHIFT))
+
+/* The first entry that wrote data to each block that is used; 0: none did. */
+static u64 written_by[SIM_USED_BLOCKS];
 static u64 committed;
 static u64 committed_in;	/* term of who committed the last one first */
 static u64 terms;
@@ -47,6 +56,7 @@ void sim_invariants_begin(void)
 	memset(leaders, 0, (terms + 1) * sizeof(*leaders));
 	for (u32 i = 0; i < SIM_USED_BLOCKS; i++)
 		model[i].count = 0;
+	memset(written_by, 0, sizeof(written_by));
 	committed = 0;
 	committed_in = 0;
 	terms = 0;
@@ -195,6 +205,14 @@ static void check_leases(const struct sim_host *host, u64 term)
 	}
 }
 
+/* Nor may who led before come to believe in one. */
+static void check_own_lease(const struct sim_host *host, const struct qbd_core *core)
+{
+	if (core->term < terms && qbd_core_lease_valid(core, sim_host_time(host)))
+		sim_fail("host %u has a lease in term %llu, and host %u led in term %llu",
+			 host->number, core->term, leaders[terms], terms);
+}
+
 static void check_leader(struct sim_host *host, const struct qbd_replica *replica)
 {
 	const struct qbd_core *core = replica->core;
@@ -210,6 +228,7 @@ static void check_leader(struct sim_host *host, const struct qbd_replica *replic
 			 host->number, core->term);
 	sim_counts.elections += !leaders[core->term];
 	leaders[core->term] = host->number;
+	check_own_lease(host, core);
 	if (host->role != QBD_ROLE_LEADER)
 		check_leases(host, core->term);
 	/* Votes may come late: a leader of an older term need not have what came after. */
@@ -268,6 +287,26 @@ static bool value_held(struct sim_host *host, struct qbd_store *store, u64 block
 	return sim_value_of(sim_disk_look(host, store->geometry.data_block + block), value);
 }
 
+/*
+ * Who is sent only what changed since then would else miss something. (Of what a later
+ * operation covers, which is still to be applied, that one tells.)
+ */
+static void check_extent(struct sim_host *host, struct qbd_store *store, u32 number)
+{
+	u64 block = sim_place(number), last, index = 0;
+	u64 changed = store->extents.changed[qbd_extent_of(store, block)];
+
+	if (!written_by[number] || written_by[number] > store->applied_index ||
+	    qbd_overlay_pick(&store->overlay, block, block, &last))
+		return;
+	for (u32 i = model[number].count; i-- > 0 && !index;)
+		if (model[number].changes[i].index <= store->applied_index)
+			index = model[number].changes[i].index;
+	if (changed < index)
+		sim_fail("host %u believes that the extent of block %llu changed last at %llu, and applied entry %llu changed it",
+			 host->number, block, changed, index);
+}
+
 static void check_block(struct sim_host *host, struct qbd_store *store, u32 number)
 {
 	u64 block = sim_place(number), commit = store->log.commit_index;
@@ -279,6 +318,7 @@ static void check_block(struct sim_host *host, struct qbd_store *store, u32 numb
 		sim_fail("host %u, at entry %llu: block %llu holds %#llx%s (extent changed at %llu), the history says %#llx",
 			 host->number, commit, block, value, good ? "" : " and more",
 			 store->extents.changed[qbd_extent_of(store, block)], due);
+	check_extent(host, store, number);
 }
 
 /*
@@ -324,6 +364,9 @@ static void apply_to_model(const struct qbd_record *record)
 			    !sim_value_of(page_address(record->pages[data++]), &value))
 				sim_fail("entry %llu holds data that nobody wrote",
 					 record->index);
+			if (operation->kind == QBD_OPERATION_WRITE &&
+			    !written_by[number + k])
+				written_by[number + k] = record->index;
 			model_change(&model[number + k], record->index, value);
 		}
 	}
@@ -364,11 +407,63 @@ static void commit_one(struct sim_host *host, const struct qbd_store *store, u64
 	apply_to_model(record);
 }
 
+static bool vouches(const struct qbd_replica *replica)
+{
+	return replica && replica->phase == QBD_PHASE_RUNNING && !replica->core->failed &&
+	       !replica->damaged && !replica->is_new && !replica->core->lost_until;
+}
+
+static bool has_entry(const struct qbd_store *store, u64 index)
+{
+	return index < qbd_store_first_index(store) ||
+	       (index <= qbd_store_last_index(store) &&
+		qbd_store_chain(store, index) == chains[index]);
+}
+
+/* Would @voter choose one with such a log, if its power went now and came back? */
+static bool would_vote(const struct qbd_core *voter, u64 term, u64 last)
+{
+	u64 own_last = min(voter->durable, voter->uncounted ? voter->commit : U64_MAX);
+	u64 own_term = qbd_core_term_at(voter, own_last);
+
+	return term > own_term || (term == own_term && last >= own_last);
+}
+
+/*
+ * Who has not got what was just committed must not be able to win an election, by what is
+ * on the disks. (Who is off is left out: it neither votes nor is voted for.)
+ */
+static void check_safe(void)
+{
+	for (u32 number = 1; number <= world.count; number++) {
+		const struct qbd_replica *replica = sim_replica(&world.hosts[number]);
+		u32 votes = 1;
+		u64 last;
+
+		if (!vouches(replica) || qbd_replica_filling(replica) ||
+		    has_entry(replica->store, committed))
+			continue;
+		last = qbd_store_last_index(replica->store);
+		for (u32 other = 1; other <= world.count; other++) {
+			const struct qbd_replica *voter = sim_replica(&world.hosts[other]);
+
+			if (other != number && vouches(voter) &&
+			    would_vote(voter->core, qbd_core_term_at(replica->core, last),
+				       last))
+				votes++;
+		}
+		if (votes > world.count / 2)
+			sim_fail("entry %llu is committed, and host %u could be elected without it",
+				 committed, number);
+	}
+}
+
 static void check_commit(struct sim_host *host, const struct qbd_replica *replica)
 {
 	const struct qbd_store *store = replica->store;
 	u64 commit = replica->core->commit;
 	u64 index = max(host->checked + 1, qbd_store_first_index(store));
+	u64 before = committed;
 
 	if (commit < host->commit)
 		sim_fail("host %u: commit went from %llu back to %llu", host->number,
@@ -387,6 +482,8 @@ static void check_commit(struct sim_host *host, const struct qbd_replica *replic
 				 host->number, index);
 	}
 	host->checked = max(host->checked, commit);
+	if (committed > before && !world.error)
+		check_safe();
 }
 
 static void count_filling(struct sim_host *host, const struct qbd_replica *replica)
@@ -417,6 +514,12 @@ void sim_invariants_check(struct sim_host *host)
 		sim_fail("host %u: the core's assertion at %s:%u does not hold",
 			 host->number, replica->core->stopped_file,
 			 replica->core->stopped_line);
+	/* A log that is emptied is the core's when that is durable. */
+	if (replica->core->trail.base_index + 1 < qbd_store_first_index(replica->store) &&
+	    replica->fill.step != QBD_FILL_RESETTING && !replica->store->notices.log_reclaimed)
+		sim_fail("host %u: the core's log begins at %llu, the store's at %llu",
+			 host->number, replica->core->trail.base_index + 1,
+			 qbd_store_first_index(replica->store));
 	/* Between a message and its consequences nothing is said yet. */
 	if (replica->core->commit != host->commit)
 		check_commit(host, replica);
@@ -429,6 +532,29 @@ void sim_invariants_check(struct sim_host *host)
 	count_filling(host, replica);
 	host->unsound = host->failed || replica->damaged || replica->is_new ||
 			qbd_replica_filling(replica);
+}
+
+/*
+ * A block of the extent table is about to be written, there or to its journal: what it says
+ * was written must have been, for good.
+ */
+void sim_invariants_table(struct sim_host *host, const void *block)
+{
+	const struct qbd_extent_block *table = block;
+	u64 first = (le64_to_cpu(table->header.position) - QBD_EXTENT_TABLE_BLOCK) *
+		    QBD_EXTENTS_PER_BLOCK;
+
+	/* One that was lost by a member that is alone says that all was written. */
+	if (world.count == 1)
+		return;
+	for (u32 i = 0; i < QBD_EXTENTS_PER_BLOCK && !world.error; i++) {
+		u64 start = (first + i) * EXTENT_BLOCKS;
+
+		for (u32 k = 0; table->entries[i].changed_index && k < EXTENT_BLOCKS; k++)
+			if (sim_disk_may_lack(host, start + k))
+				sim_fail("host %u: the extent table says that block %llu was written, and it is not there for good",
+					 host->number, start + k);
+	}
 }
 
 /* ---- the end ------------------------------------------------------------ */

@@ -248,6 +248,7 @@ static void power_off(struct sim_host *host)
 	host->going_down = false;
 	host->replica = NULL;
 	host->paused_until = 0;
+	host->preempt_for = 0;
 }
 
 void sim_member_power_cut(struct sim_host *host)
@@ -314,7 +315,7 @@ static void move_thread(void *object)
 {
 	struct sim_host *host = object;
 	char text[QBD_ERROR_TEXT_SIZE];
-	u32 target = 1 + sim_below(world.count);
+	u32 target = host->move_to ? host->move_to : 1 + sim_below(world.count);
 
 	if (!host->replica || host->going_down)
 		return;
@@ -323,8 +324,10 @@ static void move_thread(void *object)
 	host->moving = false;
 }
 
-void sim_member_move_leader(struct sim_host *host)
+void sim_member_move_leader(struct sim_host *host, u32 target)
 {
-	if (host->powered && host->replica && !host->going_down && !host->moving)
-		in_thread(host, move_thread);
+	if (!host->powered || !host->replica || host->going_down || host->moving)
+		return;
+	host->move_to = target;
+	in_thread(host, move_thread);
 }

@@ -1004,12 +1004,24 @@ void sim_network_heal(void)
 	memset(cuts, 0, sizeof(cuts));
 	for (u32 a = 1; a <= world.count; a++)
 		for (u32 b = 1; b <= world.count; b++)
-			paths[a][b][BULK].stalled_until = 0;
+			for (u32 stream = 0; stream < STREAMS; stream++)
+				paths[a][b][stream].stalled_until = 0;
 }
 
 void sim_network_bulk_stall(u32 from, u32 to, u64 until)
 {
 	paths[from][to][BULK].stalled_until = until;
+}
+
+void sim_network_stall(u32 from, u32 to, u64 until)
+{
+	for (u32 stream = 0; stream < STREAMS; stream++)
+		paths[from][to][stream].stalled_until = until;
+}
+
+bool sim_network_waits(u32 from, u32 to, bool bulk)
+{
+	return !list_empty(&paths[from][to][bulk ? BULK : CONTROL].frames);
 }
 
 void sim_network_reset(u32 a, u32 b)

@@ -10,6 +10,7 @@
  *   module.c    the life of a member: format, up, down, power cut
  *   invariants.c what has to hold after every step
  *   faults.c    what happens to a world, drawn from the seed; healing
+ *   plans.c     several faults, each at its moment
  *   main.c      seeds, traces, shrinking
  *
  * One event is one step. All that is random comes from sim_random(), so a seed is a
@@ -51,6 +52,8 @@ struct sim_host {
 	bool refused;			/* memory, while it came up */
 	u64 paused_until;
 	bool preempted;
+	u64 preempt_for;		/* time; its next work is to be, 0: as it comes */
+	u32 move_to;			/* whom leadership is moved to, 0: anybody */
 	/* its clock: @clock_base at @clock_at, @drift ppm faster than the world's */
 	u64 clock_base, clock_at;
 	s32 drift;
@@ -103,6 +106,7 @@ struct sim_world {
 	u32 worst_disk;		/* host whose disk rots, fails writes, and reads when it comes up */
 	bool errors;		/* a disk failed a read or a write in this run */
 	bool filling;		/* members stay away until the log has passed them by */
+	bool plans;		/* plans are made, and little else happens */
 	bool sparse;		/* few writes, each somewhere else */
 	bool rots;		/* some disk may */
 	bool preempts;		/* works lose their processor */
@@ -120,6 +124,7 @@ extern struct sim_host *sim_host;
 
 u64 sim_random(void);
 u32 sim_below(u32 bound);		/* 0..bound-1; 0 if @bound is 0 */
+u32 sim_below_of(u64 *state, u32 bound);	/* likewise, of numbers of one's own */
 bool sim_chance(u32 of_1024);
 u64 sim_spread(u64 base, u64 spread);	/* base..base+spread, rarely much more */
 
@@ -179,6 +184,9 @@ void sim_disk_errors(struct sim_host *host, u32 reads, u32 writes);
 bool sim_disk_brings(void (*run)(void *object, u64 argument));
 bool sim_disk_fails_writes(const struct sim_host *host);
 
+/* Could a power cut leave anything in a block of the data area that nobody wrote there? */
+bool sim_disk_may_lack(const struct sim_host *host, u64 block);
+
 enum sim_rot {
 	SIM_ROT_BIT,
 	SIM_ROT_SECTOR,		/* zeroes */
@@ -206,6 +214,10 @@ void sim_network_reset(u32 a, u32 b);
 bool sim_network_brings(void (*run)(void *object, u64 argument));
 /* What is not control stands still on its way. */
 void sim_network_bulk_stall(u32 from, u32 to, u64 until);
+/* Everything does. */
+void sim_network_stall(u32 from, u32 to, u64 until);
+/* Is anything on its way that is not control, or that is? */
+bool sim_network_waits(u32 from, u32 to, bool bulk);
 
 /* ---- client.c ----------------------------------------------------------- */
 
@@ -233,8 +245,8 @@ void sim_member_power_cut(struct sim_host *host);
 void sim_member_down(struct sim_host *host);
 /* The world ends. */
 void sim_member_vanish(struct sim_host *host);
-/* Somebody there asks for leadership to be moved to anybody. */
-void sim_member_move_leader(struct sim_host *host);
+/* Somebody there asks for leadership to be moved to that one; 0: to anybody. */
+void sim_member_move_leader(struct sim_host *host, u32 target);
 
 /*
  * The blocks that are used: stripes of SIM_STRIPE, each written by one host. They lie side
@@ -261,6 +273,8 @@ void sim_invariants_check(struct sim_host *host);
 void sim_invariants_power_cut(struct sim_host *host);
 /* It is about to be sent. */
 void sim_invariants_message(struct sim_host *host, const struct qbd_core_message *message);
+/* A block of the extent table is about to be written. */
+void sim_invariants_table(struct sim_host *host, const void *block);
 /* The replica of a host that has a network; else NULL. */
 struct qbd_replica *sim_replica(const struct sim_host *host);
 /* All members have applied all that is committed. */
@@ -284,11 +298,24 @@ void sim_faults_work(void);
 u32 sim_faults_made(void);
 /* The power of all hosts goes, and comes back. */
 void sim_faults_outage(void);
+/* Is every other member one that has everything? */
+bool sim_faults_others_whole(const struct sim_host *host);
+void sim_faults_new_disk(struct sim_host *host);
+/* Its power goes and comes back, and meanwhile a block goes bad. */
+void sim_faults_spoil(struct sim_host *host, u64 block, enum sim_rot rot);
 /* Those that shall not happen, by number. */
 extern u8 sim_left_out[SIM_FAULTS_MAX];
 /* Print them as they come; main.c's. */
 extern bool sim_list_faults;
 /* Everything is made good, and has to be as it should be within a bound. */
 void sim_faults_heal(void);
+
+/* ---- plans.c ------------------------------------------------------------ */
+
+void sim_plans_begin(void);
+/* The random numbers of that state say which, unless one is under way. */
+void sim_plan_make(u64 random);
+/* After each step. */
+void sim_plans_step(void);
 
 #endif

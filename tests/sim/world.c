@@ -11,18 +11,28 @@ struct sim_host *sim_host;
 /* ---- random numbers ----------------------------------------------------- */
 
 /* SplitMix64: every state is followed by another, so every seed is as good. */
-u64 sim_random(void)
+static u64 random_of(u64 *state)
 {
-	u64 x = world.random += 0x9e3779b97f4a7c15ull;
+	u64 x = *state += 0x9e3779b97f4a7c15ull;
 
 	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
 	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
 	return x ^ x >> 31;
 }
 
+u32 sim_below_of(u64 *state, u32 bound)
+{
+	return bound ? (random_of(state) >> 32) * bound >> 32 : 0;
+}
+
+u64 sim_random(void)
+{
+	return random_of(&world.random);
+}
+
 u32 sim_below(u32 bound)
 {
-	return bound ? (sim_random() >> 32) * bound >> 32 : 0;
+	return sim_below_of(&world.random, bound);
 }
 
 bool sim_chance(u32 of_1024)
@@ -377,11 +387,16 @@ void sim_preempt(void)
 	struct sim_host *host = sim_host;
 	u64 until;
 
-	/* One who leads has most to be wrong about. */
-	if (!world.preempts || preempted || current_thread || world.healing ||
-	    sim_below(host->role == QBD_ROLE_LEADER ? 500 : 4000))
+	if (preempted || current_thread || world.healing)
 		return;
-	until = world.now + sim_below(800) * SIM_MS;
+	/* One who leads has most to be wrong about. */
+	if (host->preempt_for)
+		until = world.now + host->preempt_for;
+	else if (world.preempts && !sim_below(host->role == QBD_ROLE_LEADER ? 500 : 4000))
+		until = world.now + sim_below(800) * SIM_MS;
+	else
+		return;
+	host->preempt_for = 0;
 	sim_trace("loses its processor for %llu ms", (until - world.now) / SIM_MS);
 	sim_counts.preempted++;
 	preempted = true;

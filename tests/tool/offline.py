@@ -90,7 +90,7 @@ def _():
 
 def commands():
     """Names of all commands."""
-    return [line[2:15].strip() for line in done("--help").splitlines()
+    return [line[2:17].strip() for line in done("--help").splitlines()
             if re.match(r"  [a-z]", line)]
 
 

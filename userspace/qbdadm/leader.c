@@ -11,33 +11,6 @@
 
 enum { OPTION_TO = QBDADM_OPTION_LONG };
 
-/* Who is meant: a number is an id, names are never numbers. 0: the fittest. */
-static int resolve(const struct qbd_status *status, const char *text, uint32_t *id,
-		   struct qbd_error *error)
-{
-	char known[256] = "";
-	size_t used = 0;
-
-	*id = 0;
-	if (!text)
-		return 0;
-	for (uint32_t i = 0; i < status->member_count; i++) {
-		const struct qbd_member_status *member = &status->members[i];
-		char number[16];
-
-		snprintf(number, sizeof(number), "%u", member->id);
-		if (!strcmp(text, member->name) || !strcmp(text, number)) {
-			*id = member->id;
-			return 0;
-		}
-		if (used < sizeof(known))
-			used += snprintf(known + used, sizeof(known) - used, "%s%s (%u)",
-					 used ? ", " : "", member->name, member->id);
-	}
-	return qbd_fail(error, ENOENT, "%s: '%s' is no member; members are %s", status->name,
-			text, known);
-}
-
 static int print_leader(const struct qbd_status *status, const char *verb, bool json)
 {
 	const struct qbd_member_status *member = qbd_status_member(status, status->leader);
@@ -64,10 +37,10 @@ static int move(struct qbd_client *client, const char *name, const char *to, boo
 {
 	struct qbd_status status;
 	struct qbd_error error;
-	uint32_t member;
+	uint32_t member = 0;	/* the fittest */
 
 	if (qbd_client_status(client, name, &status, &error) ||
-	    resolve(&status, to, &member, &error) ||
+	    (to && qbd_status_resolve(&status, to, &member, &error)) ||
 	    qbd_client_leader_move(client, name, member, &error) ||
 	    qbd_client_status(client, name, &status, &error))
 		return qbdadm_failed(&error);

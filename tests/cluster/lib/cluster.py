@@ -100,6 +100,7 @@ class Member:
         self.netns = member_namespace(number)
         self.disk = disk
         self.is_up = False
+        self.removed = False        # it is no member any more, and stays down
         self.options = []
 
     def __repr__(self):
@@ -224,8 +225,19 @@ class Cluster:
 
     def up(self):
         for member in self.members:
-            if not member.is_up:
+            if not member.is_up and not member.removed:
                 member.up()
+
+    def change(self, member, command, *arguments, **options):
+        """qbdadm member COMMAND, on this member's host."""
+        return member.qbdadm("member", command, self.name,
+                             *[getattr(one, "number", one) for one in arguments], **options)
+
+    def retire(self, member):
+        """A member that was removed, and knows it, is taken down for good."""
+        member.wait("it knows that it was removed", lambda status: status.removed)
+        member.down()
+        member.removed = True
 
     def events(self, member):
         events = Events(member.netns)
@@ -282,7 +294,7 @@ class Cluster:
 
     def assert_equal(self, members=None):
         """The data of these members' disks is the same; all are down."""
-        first, *rest = members or self.members
+        first, *rest = members or [one for one in self.members if not one.removed]
         for other in rest:
             run(["qbdadm", "checksum", first.disk.path, "--against", other.disk.path],
                 timeout=60)

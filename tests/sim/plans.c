@@ -1,0 +1,528 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Plans: several faults, each of which waits for what the one before brought about.
+ *
+ * What takes three rare things one after another, each at its moment, does not happen by
+ * chance. A plan begins with a cluster that is well, and is given up when something that it
+ * waits for does not come. The other faults of the run go on meanwhile.
+ *
+ *   rivals          the leader's lease stands, some members hear nothing of it and campaign:
+ *                   those whom it rests on restart, or lose their processor
+ *   late answers    a round is answered, the answers come when nobody hears the leader
+ *   transfer        who was told to campaign is not heard by who told it
+ *   two leaders     one leads, an earlier one takes itself for the leader: a member of the
+ *                   new one's majority gets a new disk, and hears of the earlier one alone
+ *   hidden vote     the newest state block cannot be read when its member comes back
+ *   strayed         a leader's own entries are dead, the first of them rots, its log goes on
+ *                   as the others', and its power goes again
+ *   there and back  a request stands still on its way until its receiver leads once more
+ */
+#include "sim.h"
+
+#define TIMEOUT		(150 * SIM_MS)		/* of elections */
+
+struct plan {
+	const char *name;
+	/* Called after each step; false: it is over. */
+	bool (*go_on)(void);
+};
+
+static struct {
+	const struct plan *plan;	/* NULL: there is none */
+	u32 stage;
+	u64 since;		/* time at which the stage began */
+	u64 wait_until;		/* step */
+	u64 random;
+	struct sim_host *leader, *other, *third;
+	u64 term, index;
+	u32 rivals, swing;	/* bitmaps of hosts */
+} current;
+
+static u32 below(u32 bound)
+{
+	return sim_below_of(&current.random, bound);
+}
+
+static void next_stage(u32 steps)
+{
+	sim_trace("plan %s, stage %u is over", current.plan->name, current.stage);
+	current.stage++;
+	current.since = world.now;
+	current.wait_until = world.steps + steps;
+}
+
+/* ---- what is waited for ------------------------------------------------- */
+
+static const struct qbd_core *core_of(const struct sim_host *host)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+
+	return replica && replica->phase == QBD_PHASE_RUNNING && !replica->core->failed ?
+	       replica->core : NULL;
+}
+
+static bool leads(const struct sim_host *host)
+{
+	const struct qbd_core *core = core_of(host);
+
+	return core && core->role == QBD_ROLE_LEADER;
+}
+
+/* It leads, and has committed something of its own. */
+static bool leads_well(const struct sim_host *host)
+{
+	return leads(host) && core_of(host)->commit >= core_of(host)->own_first;
+}
+
+static bool has_lease(const struct sim_host *host)
+{
+	return leads(host) && qbd_core_lease_valid(core_of(host), sim_host_time(host));
+}
+
+/* The leader that everybody follows, if all is well; else NULL. */
+static struct sim_host *common_leader(void)
+{
+	struct sim_host *leader = NULL;
+
+	for (u32 number = 1; number <= world.count; number++)
+		if (has_lease(&world.hosts[number]))
+			leader = &world.hosts[number];
+	for (u32 number = 1; leader && number <= world.count; number++) {
+		const struct sim_host *host = &world.hosts[number];
+		const struct qbd_core *core = core_of(host);
+
+		if (!core || host->unsound || host->paused_until > world.now ||
+		    core->leader != leader->number || core->term != core_of(leader)->term)
+			return NULL;
+	}
+	return leader;
+}
+
+/* Where each plan begins. */
+static bool all_well(void)
+{
+	current.leader = common_leader();
+	if (!current.leader)
+		return false;
+	current.term = core_of(current.leader)->term;
+	current.index = core_of(current.leader)->commit;
+	return true;
+}
+
+/* @many hosts that are not in @without. */
+static u32 some_hosts(u32 many, u32 without)
+{
+	u32 chosen = 0;
+
+	while (many--) {
+		u32 left = 0, number, nth;
+
+		for (number = 1; number <= world.count; number++)
+			left += !((chosen | without) >> number & 1);
+		if (!left)
+			break;
+		nth = below(left);
+		for (number = 1; (chosen | without) >> number & 1 || nth--; number++)
+			;
+		chosen |= 1u << number;
+	}
+	return chosen;
+}
+
+static struct sim_host *some_host(u32 without)
+{
+	u32 chosen = some_hosts(1, without);
+
+	return chosen ? &world.hosts[__builtin_ctz(chosen)] : NULL;
+}
+
+static u32 bit(const struct sim_host *host)
+{
+	return 1u << host->number;
+}
+
+/* ---- what is done ------------------------------------------------------- */
+
+static void cut_between(u32 from, u32 to)
+{
+	for (u32 a = 1; a <= world.count; a++)
+		for (u32 b = 1; b <= world.count; b++)
+			if (a != b && from >> a & 1 && to >> b & 1)
+				sim_network_cut(a, b, true);
+}
+
+static void split(u32 side)
+{
+	cut_between(side, ~side);
+	cut_between(~side, side);
+}
+
+static void restart(struct sim_host *host)
+{
+	sim_member_power_cut(host);
+	sim_member_power_on(host);
+}
+
+/* ---- rivals ------------------------------------------------------------- */
+
+static bool somebody_campaigns(u32 among)
+{
+	for (u32 number = 1; number <= world.count; number++) {
+		const struct qbd_core *core = core_of(&world.hosts[number]);
+
+		if (among >> number & 1 && core && (core->role == QBD_ROLE_PRECANDIDATE ||
+						    core->role == QBD_ROLE_CANDIDATE))
+			return true;
+	}
+	return false;
+}
+
+static void disturb_supporters(bool by_restart)
+{
+	for (u32 number = 1; number <= world.count; number++) {
+		struct sim_host *host = &world.hosts[number];
+
+		if (!(current.swing >> number & 1))
+			continue;
+		if (by_restart)
+			restart(host);
+		else
+			host->preempt_for = TIMEOUT / 4 + below(2 * TIMEOUT);
+	}
+	if (by_restart)
+		split(bit(current.leader));
+}
+
+static bool supporters_preempted(void)
+{
+	for (u32 number = 1; number <= world.count; number++)
+		if (current.swing >> number & 1 && (world.hosts[number].preempt_for ||
+						    world.hosts[number].preempted))
+			return true;
+	return false;
+}
+
+static bool rivals(void)
+{
+	bool by_restart;
+
+	switch (current.stage) {
+	case 0:
+		/* As few as may be have to be won over. */
+		current.rivals = some_hosts((world.count - 1) / 2, bit(current.leader));
+		current.swing = some_hosts(world.count / 2 + 1 - (world.count - 1) / 2,
+					   bit(current.leader) | current.rivals);
+		cut_between(bit(current.leader), current.rivals);
+		cut_between(current.rivals, bit(current.leader));
+		next_stage(0);
+		return true;
+	case 1:
+		if (!has_lease(current.leader))
+			return false;
+		if (!somebody_campaigns(current.rivals))
+			return true;
+		by_restart = below(2);
+		disturb_supporters(by_restart);
+		next_stage(0);
+		return !by_restart;
+	default:
+		if (supporters_preempted())
+			return true;
+		/* What it sent meanwhile they have; and now no more. */
+		cut_between(bit(current.leader), current.swing);
+		return false;
+	}
+}
+
+/* ---- late answers ------------------------------------------------------- */
+
+static bool late_answers(void)
+{
+	u32 leader = current.leader->number;
+
+	switch (current.stage) {
+	case 0:
+		current.swing = some_hosts(world.count / 2, bit(current.leader));
+		current.index = world.now + TIMEOUT / 2 + below(2 * TIMEOUT);
+		for (u32 number = 1; number <= world.count; number++)
+			if (current.swing >> number & 1)
+				sim_network_stall(number, leader, current.index);
+		next_stage(0);
+		return true;
+	case 1:
+		for (u32 number = 1; number <= world.count; number++)
+			if (current.swing >> number & 1 &&
+			    !sim_network_waits(number, leader, false))
+				return true;
+		/* Some of the rounds that they answer now are the last that came. */
+		next_stage(below(60));
+		return true;
+	default:
+		cut_between(bit(current.leader), ~bit(current.leader));
+		cut_between(~(current.swing | bit(current.leader)), bit(current.leader));
+		return false;
+	}
+}
+
+/* ---- transfer ----------------------------------------------------------- */
+
+static bool was_told_to_campaign(const struct qbd_core *core)
+{
+	for (u32 slot = 0; slot < QBD_PEERS_MAX; slot++)
+		if (core->peers[slot].barrier)
+			return true;
+	return core->transfer_sent;
+}
+
+static bool transfer(void)
+{
+	if (current.stage == 0) {
+		current.other = some_host(bit(current.leader));
+		sim_member_move_leader(current.leader, current.other->number);
+		next_stage(0);
+		return true;
+	}
+	if (!leads(current.leader) || core_of(current.leader)->term != current.term)
+		return false;
+	if (!core_of(current.leader)->transfer_sent &&
+	    !was_told_to_campaign(core_of(current.leader)))
+		return true;
+	cut_between(~bit(current.leader), bit(current.leader));
+	return false;
+}
+
+/* ---- two leaders -------------------------------------------------------- */
+
+static struct sim_host *later_leader(void)
+{
+	for (u32 number = 1; number <= world.count; number++) {
+		struct sim_host *host = &world.hosts[number];
+
+		if (host != current.leader && leads_well(host) &&
+		    core_of(host)->term > current.term)
+			return host;
+	}
+	return NULL;
+}
+
+static bool two_leaders(void)
+{
+	switch (current.stage) {
+	case 0:
+		/* The new one's majority is to be the smallest there is. */
+		if (world.count % 2 == 0)
+			return false;
+		current.swing = bit(current.leader) |
+				some_hosts(world.count / 2 - 1, bit(current.leader));
+		split(current.swing);
+		if (below(4))
+			current.leader->paused_until = world.now + 20 * TIMEOUT;
+		next_stage(0);
+		return true;
+	case 1:
+		if (!leads(current.leader))
+			return false;
+		current.other = later_leader();
+		if (!current.other)
+			return true;
+		current.third = some_host(current.swing | bit(current.other));
+		if (!sim_faults_others_whole(current.third))
+			return false;
+		sim_faults_new_disk(current.third);
+		sim_network_heal();
+		split(current.swing | bit(current.third));
+		current.leader->paused_until = world.now;
+		next_stage(0);
+		return true;
+	default:
+		return leads(current.leader);
+	}
+}
+
+/* ---- hidden vote -------------------------------------------------------- */
+
+static bool said_what_is_there_once(const struct sim_host *host)
+{
+	const struct qbd_core *core = core_of(host);
+	const struct qbd_store *store = core ? sim_replica(host)->store : NULL;
+
+	return core && core->term > current.term && host->told_term == core->term &&
+	       !store->state.mirrored && !store->state.writing;
+}
+
+static bool hidden_vote(void)
+{
+	const struct qbd_store *store;
+
+	switch (current.stage) {
+	case 0:
+		current.other = world.worst_disk ? &world.hosts[world.worst_disk] :
+						   some_host(bit(current.leader));
+		if (!world.rots || current.other == current.leader)
+			return false;
+		split(bit(current.leader));
+		next_stage(0);
+		return true;
+	case 1:
+		if (!said_what_is_there_once(current.other))
+			return true;
+		if (!sim_faults_others_whole(current.other))
+			return false;
+		store = sim_replica(current.other)->store;
+		current.index = QBD_STATE_SLOT_BLOCK(store->state.slot);
+		sim_faults_spoil(current.other, current.index, SIM_ROT_UNREADABLE);
+		next_stage(0);
+		return true;
+	default:
+		if (world.now < current.since + SIM_S)
+			return true;
+		if (current.other->powered && !current.other->network &&
+		    !current.other->failed) {
+			sim_disk_readable(current.other);
+			restart(current.other);
+		}
+		return false;
+	}
+}
+
+/* ---- strayed ------------------------------------------------------------ */
+
+/* It has entries that can come to nothing, and its state block says that it has them. */
+static bool has_strayed(const struct sim_host *host)
+{
+	const struct qbd_core *core = core_of(host);
+	const struct qbd_store *store = sim_replica(host)->store;
+	const struct sim_host *leader = later_leader();
+
+	return leader && core_of(leader)->commit > core->commit &&
+	       store->log.durable_index > core->commit + 1 &&
+	       store->state.disk.durable_index > core->commit + 1 &&
+	       store->state.mirrored && !store->state.writing &&
+	       qbd_log_in_ring(store, core->commit + 1);
+}
+
+static bool strayed(void)
+{
+	const struct qbd_store *store;
+	u64 position;
+
+	switch (current.stage) {
+	case 0:
+		if (!world.rots || (world.worst_disk &&
+				    world.worst_disk != current.leader->number))
+			return false;
+		split(bit(current.leader));
+		next_stage(0);
+		return true;
+	case 1:
+		if (!core_of(current.leader))
+			return false;
+		if (!has_strayed(current.leader))
+			return true;
+		if (!sim_faults_others_whole(current.leader))
+			return false;
+		store = sim_replica(current.leader)->store;
+		current.index = core_of(current.leader)->commit;
+		position = qbd_log_position(store, current.index + 1);
+		sim_network_heal();
+		sim_faults_spoil(current.leader, store->geometry.log_block +
+				 position % store->geometry.log_blocks,
+				 below(2) ? SIM_ROT_BIT : SIM_ROT_SECTOR);
+		next_stage(0);
+		return true;
+	case 2:
+		if (!core_of(current.leader) || sim_replica(current.leader)->damaged ||
+		    core_of(current.leader)->durable <= current.index)
+			return true;
+		next_stage(below(100));
+		return true;
+	default:
+		restart(current.leader);
+		return false;
+	}
+}
+
+/* ---- there and back ----------------------------------------------------- */
+
+static bool there_and_back(void)
+{
+	switch (current.stage) {
+	case 0:
+		current.other = some_host(bit(current.leader));
+		current.third = some_host(bit(current.leader) | bit(current.other));
+		sim_network_bulk_stall(current.third->number, current.leader->number,
+				       world.now + 10 * SIM_S);
+		next_stage(0);
+		return true;
+	case 1:
+		if (!leads(current.leader))
+			break;
+		if (!sim_network_waits(current.third->number, current.leader->number, true))
+			return true;
+		sim_member_move_leader(current.leader, current.other->number);
+		next_stage(0);
+		return true;
+	case 2:
+		if (!leads_well(current.other))
+			return true;
+		next_stage(100 + below(600));
+		return true;
+	case 3:
+		if (!leads(current.other))
+			break;
+		sim_member_move_leader(current.other, current.leader->number);
+		next_stage(0);
+		return true;
+	default:
+		if (!leads_well(current.leader))
+			return true;
+		break;
+	}
+	sim_network_bulk_stall(current.third->number, current.leader->number, world.now);
+	return false;
+}
+
+/* ---- all of them -------------------------------------------------------- */
+
+static const struct plan plans[] = {
+	{ "rivals", rivals },
+	{ "late answers", late_answers },
+	{ "transfer", transfer },
+	{ "two leaders", two_leaders },
+	{ "hidden vote", hidden_vote },
+	{ "strayed", strayed },
+	{ "there and back", there_and_back },
+};
+
+void sim_plans_begin(void)
+{
+	current.plan = NULL;
+}
+
+/* One that is under way goes on. */
+void sim_plan_make(u64 random)
+{
+	if (current.plan || world.count < 3)
+		return;
+	current.random = random;
+	current.plan = &plans[below(ARRAY_SIZE(plans))];
+	current.stage = 0;
+	current.since = world.now;
+	current.wait_until = 0;
+	current.leader = NULL;
+	sim_network_heal();
+	for (u32 number = 1; number <= world.count; number++)
+		sim_member_power_on(&world.hosts[number]);
+}
+
+void sim_plans_step(void)
+{
+	if (!current.plan || world.steps < current.wait_until)
+		return;
+	if (world.now > current.since + 5 * SIM_S)
+		current.plan = NULL;
+	else if (!current.leader && !all_well())
+		return;
+	else if (!current.plan->go_on())
+		current.plan = NULL;
+}
