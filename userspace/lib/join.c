@@ -35,9 +35,9 @@ static int64_t now_ms(void)
 	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
-static void be_patient(struct patience *patience)
+static void be_patient(struct patience *patience, const struct qbd_join *join)
 {
-	patience->end = now_ms() + QBD_JOIN_WAIT_MS;
+	patience->end = now_ms() + join->wait_ms;
 	patience->pause = PAUSE_MIN_MS;
 }
 
@@ -206,7 +206,7 @@ int qbd_join_look(struct qbd_join *join, struct qbd_error *error)
 	struct qbd_admin admin;
 	int result;
 
-	be_patient(&patience);
+	be_patient(&patience, join);
 	result = find_leader(join, &admin, &patience, error);
 	if (result)
 		return result;
@@ -319,14 +319,14 @@ int qbd_join_ask(struct qbd_join *join, bool *added, struct qbd_error *error)
 	int result;
 
 	*added = false;
-	be_patient(&patience);
+	be_patient(&patience, join);
 	do {
 		result = step(join, &asked, added, &patience, error);
 	} while (result == -EAGAIN && pause_for(&patience));
 	join->self.id = cpu_to_le32(asked);
 	if (result == -EAGAIN)
 		return qbd_fail(error, ETIMEDOUT, "%.500s (tried for %u s)",
-				strdupa(error->text), QBD_JOIN_WAIT_MS / 1000);
+				strdupa(error->text), join->wait_ms / 1000);
 	if (!result && (looked.device_blocks != join->description.device_blocks ||
 			looked.log_blocks != join->description.log_blocks ||
 			looked.extent_shift != join->description.extent_shift ||

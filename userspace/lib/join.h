@@ -5,7 +5,7 @@
 
 #include "lib/admin.h"
 
-/* How long a change of the members is tried for. */
+/* How long a leader is looked for, and a change of the members tried, by default. */
 #define QBD_JOIN_WAIT_MS	30000
 
 /**
@@ -13,6 +13,7 @@
  * @name: of the device
  * @token: of the device
  * @contact: where a member listens, to begin with
+ * @wait_ms: how long anything is tried for
  * @self: what is to be added to the list; qbd_join_ask() fills in the id
  * @description: what the leader said last
  * @described: it has said something
@@ -21,6 +22,7 @@ struct qbd_join {
 	const char *name;
 	const struct qbd_token *token;
 	struct qbd_address contact;
+	unsigned int wait_ms;
 	struct qbd_member_layout self;
 	struct qbd_description description;
 	bool described;

@@ -264,7 +264,7 @@ static int run_join(const struct qbdadm_command *command, int argc, char **argv)
 {
 	struct join_arguments arguments = { .priority = QBD_PRIORITY_DEFAULT };
 	struct qbd_format_parameters parameters = { 0 };
-	struct qbd_join join = { 0 };
+	struct qbd_join join = { .wait_ms = QBD_JOIN_WAIT_MS };
 	struct qbd_token token;
 	struct qbd_error error;
 	struct qbd_disk disk;
