@@ -38,6 +38,7 @@ enum fault {
 	FAULT_LEADER_ISOLATE,
 	FAULT_SPLIT,
 	FAULT_BULK_STALL,
+	FAULT_MEMBERS,
 	FAULT_PLAN,
 	FAULT_AMBUSH,
 	FAULT_AWAY,
@@ -94,6 +95,7 @@ static struct {
 	u32 away;		/* host that is off until the log has passed it by */
 	u64 away_last;		/* entry that it had */
 	u64 away_until;		/* step at which it comes back in any case */
+	bool away_cut;		/* it has power, and nobody hears it */
 	u64 rot_until;		/* step: a disk is to rot as soon as it may */
 	u64 rot_random;
 	struct sim_host *again;	/* its power goes once more, at step: */
@@ -147,6 +149,16 @@ void sim_faults_begin(void)
 				 1u << FAULT_LEADER_ISOLATE;
 		faults.rate = 20 + sim_below(100);
 	}
+	if (sim_chance(150)) {
+		/* Members change as fast as they can, while leaders are lost. */
+		world.count = max(world.count, 4u);
+		faults.enabled = 1u << FAULT_POWER_ON | 1u << FAULT_HEAL |
+				 1u << FAULT_MEMBERS | 1u << FAULT_MOVE |
+				 1u << FAULT_LEADER_POWER_CUT | 1u << FAULT_LEADER_ISOLATE |
+				 (sim_random() & sim_random());
+		faults.rate = 20 + sim_below(150);
+		world.changes = true;
+	}
 	faults.work_of_1024 = 1 + sim_below(sim_chance(512) ? 60 : 400);
 	if (sim_chance(200)) {
 		/* Checkpoints of extents that are written for the first time. */
@@ -156,6 +168,12 @@ void sim_faults_begin(void)
 		faults.rate = 20 + sim_below(100);
 		faults.work_of_1024 = 1 + sim_below(8);
 		world.sparse = true;
+		world.hurry = sim_chance(400);
+	}
+	if (world.hurry) {
+		/* Batches while checkpoints are made. */
+		faults.rate = 300 + sim_below(2000);
+		faults.work_of_1024 = 100 + sim_below(500);
 	}
 	world.plans = !world.sparse && !world.quiet && sim_chance(300);
 	if (world.plans) {
@@ -343,12 +361,13 @@ static struct sim_host *worst_disk(struct sim_host *host)
 	return world.worst_disk ? &world.hosts[world.worst_disk] : host;
 }
 
-/* Its power goes and comes back, and meanwhile a block goes bad. */
-void sim_faults_spoil(struct sim_host *host, u64 block, enum sim_rot rot)
+/* Its power goes and comes back, and meanwhile these blocks go bad. */
+void sim_faults_spoil(struct sim_host *host, const u64 *blocks, u32 count, enum sim_rot rot)
 {
 	world.worst_disk = host->number;
 	sim_member_power_cut(host);
-	sim_disk_rot(host, block, rot);
+	while (count--)
+		sim_disk_rot(host, blocks[count], rot);
 	host->rotten = true;
 	host->unsound = true;
 	sim_member_power_on(host);
@@ -410,13 +429,13 @@ static void ring(void)
 	}
 }
 
-static void isolate(u32 number)
+static void isolate(u32 number, bool cut)
 {
 	for (u32 other = 1; other <= world.count; other++) {
 		if (other == number)
 			continue;
-		sim_network_cut(number, other, true);
-		sim_network_cut(other, number, true);
+		sim_network_cut(number, other, cut);
+		sim_network_cut(other, number, cut);
 	}
 }
 
@@ -458,7 +477,7 @@ static void isolate_leader(struct sim_host *leader)
 {
 	if (!leader)
 		return;
-	isolate(leader->number);
+	isolate(leader->number, true);
 	if (below(2))
 		sim_disk_stall(leader, world.now + below(1500) * SIM_MS);
 }
@@ -532,6 +551,8 @@ static void lay_ambush(u32 host)
 		ambush->host = 0;
 		ambush->step = below(2) ? below(QBD_FILL_ABORTING + 1) : 0;
 		ambush->wait = below(ambush->step ? 8 : 600);
+		if (below(4) == 0)
+			ambush->deed = DEED_POWER_CUT;
 	} else if (ambush->moment == MOMENT_FULL) {
 		/* Who comes up gives back what the one who went down had not. */
 		ambush->host = 0;
@@ -568,7 +589,7 @@ static void do_deed(enum deed deed, struct sim_host *host)
 			sim_network_reset(host->number, leader->number);
 		break;
 	case DEED_ISOLATE:
-		isolate(host->number);
+		isolate(host->number, true);
 		break;
 	case DEED_LEADER_ISOLATE:
 		isolate_leader(leader);
@@ -632,7 +653,12 @@ static void send_away(struct sim_host *host)
 	faults.away = host->number;
 	faults.away_last = qbd_store_last_index(replica->store);
 	faults.away_until = world.steps + 6000;
-	sim_member_power_cut(host);
+	/* Who has power has applied more than its last checkpoint says. */
+	faults.away_cut = below(2);
+	if (faults.away_cut)
+		isolate(host->number, true);
+	else
+		sim_member_power_cut(host);
 }
 
 static void watch_away(void)
@@ -649,6 +675,8 @@ static void watch_away(void)
 	if (!passed && world.steps < faults.away_until)
 		return;
 	faults.away = 0;
+	if (faults.away_cut)
+		isolate(host->number, false);
 	sim_member_power_on(host);
 }
 
@@ -675,7 +703,7 @@ static void inject(enum fault fault, u32 a, u32 b)
 		sim_network_cut(b, a, true);
 		break;
 	case FAULT_ISOLATE:
-		isolate(a);
+		isolate(a, true);
 		break;
 	case FAULT_RING:
 		ring();
@@ -741,6 +769,11 @@ static void inject(enum fault fault, u32 a, u32 b)
 	case FAULT_PLAN:
 		sim_plan_make(faults.random);
 		break;
+	case FAULT_MEMBERS:
+		/* Fewer voters than that are not enough for what happens to disks. */
+		if (world.count > 3)
+			sim_member_change(host);
+		break;
 	case FAULT_AMBUSH:
 		lay_ambush(a);
 		break;
@@ -765,7 +798,7 @@ static const char * const fault_names[] = {
 	[FAULT_LEADER_POWER_CUT] = "power cut of a leader",
 	[FAULT_LEADER_ISOLATE] = "isolate a leader", [FAULT_SPLIT] = "split",
 	[FAULT_BULK_STALL] = "data stands still on its way", [FAULT_PLAN] = "plan",
-	[FAULT_AMBUSH] = "ambush", [FAULT_AWAY] = "away for long",
+	[FAULT_MEMBERS] = "change members", [FAULT_AMBUSH] = "ambush", [FAULT_AWAY] = "away for long",
 };
 
 u32 sim_faults_made(void)
@@ -785,6 +818,8 @@ static void next_fault(void)
 		fault = below(2) ? FAULT_AWAY : FAULT_AMBUSH;
 	if (world.sparse && below(2))
 		fault = FAULT_AMBUSH;
+	if (world.changes && below(2))
+		fault = FAULT_MEMBERS;
 	if (world.plans && below(2))
 		fault = FAULT_PLAN;
 	a = 1 + below(world.count);
@@ -802,8 +837,13 @@ static void next_fault(void)
 
 void sim_faults_work(void)
 {
-	if (sim_chance(faults.work_of_1024))
-		sim_client_work(&world.hosts[1 + sim_below(world.count)]);
+	u32 number;
+
+	if (!sim_chance(faults.work_of_1024))
+		return;
+	number = 1 + sim_below(world.count);
+	if (!sim_plans_silence(number))
+		sim_client_work(&world.hosts[number]);
 }
 
 /* After each step, while there are faults. */

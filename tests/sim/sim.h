@@ -48,7 +48,7 @@ struct sim_host {
 	u32 number;			/* member id, from 1 on */
 	u32 life;			/* counts boots and power cuts */
 	bool powered;
-	bool going_up, going_down, moving;	/* a thread is at it */
+	bool going_up, going_down, moving, changing;	/* a thread is at it */
 	bool refused;			/* memory, while it came up */
 	u64 paused_until;
 	bool preempted;
@@ -106,8 +106,10 @@ struct sim_world {
 	u32 worst_disk;		/* host whose disk rots, fails writes, and reads when it comes up */
 	bool errors;		/* a disk failed a read or a write in this run */
 	bool filling;		/* members stay away until the log has passed them by */
+	bool changes;		/* members change all the time */
 	bool plans;		/* plans are made, and little else happens */
 	bool sparse;		/* few writes, each somewhere else */
+	bool hurry;		/* not so few */
 	bool rots;		/* some disk may */
 	bool preempts;		/* works lose their processor */
 	bool quiet;		/* no faults but the one that main.c makes */
@@ -144,6 +146,7 @@ void sim_after_event(struct sim_host *host);
 extern struct sim_counts {
 	u64 power_cuts, elections, resets, filled, fills_disturbed, rounds_cut, preempted;
 	u64 damaged, tables_lost, rotten, unreadable, views;
+	u64 changes, lists;
 } sim_counts;
 
 void sim_world_begin(u64 seed);
@@ -247,6 +250,8 @@ void sim_member_down(struct sim_host *host);
 void sim_member_vanish(struct sim_host *host);
 /* Somebody there asks for leadership to be moved to that one; 0: to anybody. */
 void sim_member_move_leader(struct sim_host *host, u32 target);
+/* Some members are to vote, or not to. */
+void sim_member_change(struct sim_host *host);
 
 /*
  * The blocks that are used: stripes of SIM_STRIPE, each written by one host. They lie side
@@ -301,8 +306,8 @@ void sim_faults_outage(void);
 /* Is every other member one that has everything? */
 bool sim_faults_others_whole(const struct sim_host *host);
 void sim_faults_new_disk(struct sim_host *host);
-/* Its power goes and comes back, and meanwhile a block goes bad. */
-void sim_faults_spoil(struct sim_host *host, u64 block, enum sim_rot rot);
+/* Its power goes and comes back, and meanwhile these blocks go bad. */
+void sim_faults_spoil(struct sim_host *host, const u64 *blocks, u32 count, enum sim_rot rot);
 /* Those that shall not happen, by number. */
 extern u8 sim_left_out[SIM_FAULTS_MAX];
 /* Print them as they come; main.c's. */
@@ -317,5 +322,7 @@ void sim_plans_begin(void);
 void sim_plan_make(u64 random);
 /* After each step. */
 void sim_plans_step(void);
+/* Users at that host are to ask for nothing now. */
+bool sim_plans_silence(u32 number);
 
 #endif
