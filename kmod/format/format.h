@@ -43,6 +43,7 @@ uint32_t qbd_crc32c(uint32_t seed, const void *data, size_t length);
 #define QBD_MEMBERS_MAX		16	/* voters and learners of one device */
 
 #define QBD_DEFAULT_PORT	7900
+#define QBD_PRIORITY_DEFAULT	100
 
 /**
  * struct qbd_address - where a member listens
@@ -84,7 +85,7 @@ struct qbd_address {
  * struct qbd_member_layout - one member of a configuration
  * @id: 1..2^32-1; never used again for another disk (accident 34)
  * @flags: QBD_MEMBER_*
- * @priority: 0..255; the higher, the rather leader; 100 by default
+ * @priority: 0..255; the higher, the rather leader; QBD_PRIORITY_DEFAULT by default
  * @name: what people call the host, NUL padded
  * @reserved: zero
  * @address: where it listens

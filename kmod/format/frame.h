@@ -5,7 +5,7 @@
  * The member with the higher id dials. Each connection says what it is for in
  * its handshake: control carries consensus messages, bulk carries records,
  * forwarded requests and extents, so that a megabyte of data never delays a
- * heartbeat.
+ * heartbeat. A program that knows the secret may dial, too (admin).
  *
  * Handshake (each step one frame, both sides check version, device, member ids
  * and the secret before anything else is believed):
@@ -81,12 +81,15 @@ enum qbd_connection_kind {
 	QBD_CONNECTION_BULK	= 2,
 	/*
 	 * No member at the other end, but a program that knows the secret: somebody who
-	 * wants to become one. Its hello has neither sender nor receiver nor configuration
-	 * nor term. On it the program sends DESCRIBE and CHANGE, one after the other, and
-	 * nothing else; it is closed when nothing comes for a while.
+	 * wants to become one. Its hello has neither sender nor receiver, configuration
+	 * nor term. On it the program sends DESCRIBE and CHANGE and nothing else; the
+	 * next one is looked at when the answer to the one before is out. It is closed
+	 * when nothing comes for QBD_ADMIN_IDLE_MS.
 	 */
 	QBD_CONNECTION_ADMIN	= 3,
 };
+
+#define QBD_ADMIN_IDLE_MS	5000
 
 #define QBD_NONCE_SIZE	32
 #define QBD_PROOF_SIZE	32
@@ -98,8 +101,9 @@ enum qbd_connection_kind {
  * @version: newest wire version that the sender speaks
  * @version_min: oldest one; the connection uses the highest common one
  * @kind: enum qbd_connection_kind
- * @from: sender's member id
- * @to: member id that the sender wants to talk to
+ * @from: sender's member id; 0: a program
+ * @to: member id that the sender wants to talk to; 0: whoever is there (ADMIN), and
+ *	of whoever is there to a program
  * @session: number that the dialler gave to this attempt; its control and bulk
  *	connection carry the same one, so that only two of one attempt make a pair.
  *	The listener repeats it
@@ -150,6 +154,7 @@ enum qbd_refusal {
 	QBD_REFUSED_SECRET	= 4,	/* proof does not match */
 	QBD_REFUSED_PROTOCOL	= 5,	/* malformed frame */
 	QBD_REFUSED_CONFIGURATION = 6,	/* made with other members, name or sizes */
+	QBD_REFUSED_BUSY	= 7,	/* ADMIN: others are connected, come back soon */
 };
 
 struct qbd_frame_refused {
@@ -221,7 +226,11 @@ enum qbd_request_kind {
 	QBD_REQUEST_WRITE	= 2,	/* data blocks follow */
 	QBD_REQUEST_ZERO	= 3,
 	QBD_REQUEST_LEADER_MOVE	= 4,	/* @block: member id, 0 for the fittest; @count 0 */
-	/* One data block begins with a struct qbd_membership_layout: it shall be so. */
+	/*
+	 * One data block begins with a struct qbd_membership_layout: it shall be so. Its
+	 * index says from which list it was made, and only that one is replaced: so a
+	 * program need not know of terms, and @leader_term counts between members only.
+	 */
 	QBD_REQUEST_CHANGE	= 5,
 	/* ADMIN connections: what is this device? One data block comes back. */
 	QBD_REQUEST_DESCRIBE	= 6,
@@ -265,7 +274,7 @@ enum qbd_reply_status {
 	QBD_REPLY_REFUSED	= 5,
 };
 
-/* Why the member list is not changed; the texts are in kmod/replica/change.c. */
+/* Why the member list is not changed; in words in kmod/format/change.h. */
 enum qbd_change_result {
 	QBD_CHANGE_DONE		= 0,	/* the entry is in the leader's log */
 	QBD_CHANGE_NOT_LEADER	= 1,	/* or its first entry is not committed yet */
@@ -309,6 +318,8 @@ struct qbd_frame_reply {
  * @configuration: as in the superblock
  * @member_id: who answers
  * @leader: member id, 0 if none is known
+ * @commit_index: known committed here: a @membership of a later index may still be
+ *	lost with its leader, and the ids that it gave be given to others
  * @reserved: zero
  * @name: of the device
  * @membership: configuration in force here, with the index that a CHANGE has to name
@@ -320,7 +331,8 @@ struct qbd_description {
 	__le32 configuration;
 	__le32 member_id;
 	__le32 leader;
-	__le64 reserved[3];
+	__le64 commit_index;
+	__le64 reserved[2];
 	char name[QBD_NAME_SIZE];
 	struct qbd_membership_layout membership;
 } __attribute__((packed));

@@ -530,6 +530,10 @@ void qbd_change_replied(struct qbd_replica *replica, u32 peer,
 			const struct qbd_frame_reply *reply);
 void qbd_change_unanswered(struct qbd_replica *replica, const char *why);
 
+/* admin.c */
+void qbd_admin_request(void *context, u64 connection,
+		       const struct qbd_frame_request *request, struct qbd_buffer *data);
+
 /* reach.c */
 u64 qbd_reach_own(const struct qbd_replica *replica);
 void qbd_reach_heard(struct qbd_replica *replica, u32 id, u64 reachable);

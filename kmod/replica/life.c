@@ -244,6 +244,31 @@ static bool restore_entries(struct qbd_replica *replica, u64 first, u64 last)
 	return true;
 }
 
+/*
+ * The list that the log begins with, below those that are in it. Of a member that joined,
+ * and has not caught up, it is newer than some of those: they are history.
+ *
+ *	log 1..16 with lists at 5 and 9, which do not have this member; its first list is
+ *	of 20. It lost power and came up with that of 9: "removed from the device".
+ */
+static void put_base_config(struct qbd_replica *replica,
+			    const struct qbd_membership_layout *base)
+{
+	u64 index = le64_to_cpu(base->index);
+	u32 older = 0;
+
+	while (older < replica->config_count && replica->configs[older].index <= index)
+		older++;
+	if (replica->configs_dropped && !older)
+		return;
+	replica->config_count -= older;
+	memmove(replica->configs + 1, replica->configs + older,
+		replica->config_count * sizeof(replica->configs[0]));
+	replica->config_count++;
+	replica->configs[0].index = index;
+	replica->configs[0].layout = *base;
+}
+
 static int restore_core(struct qbd_replica *replica,
 			const struct qbd_store_recovered *recovered,
 			char *error_text, size_t error_text_size)
@@ -253,14 +278,7 @@ static int restore_core(struct qbd_replica *replica,
 	const char *reason;
 	u32 i;
 
-	if (!replica->configs_dropped) {
-		memmove(replica->configs + 1, replica->configs,
-			replica->config_count * sizeof(replica->configs[0]));
-		replica->config_count++;
-		replica->configs[0].index =
-			le64_to_cpu(recovered->base_membership.index);
-		replica->configs[0].layout = recovered->base_membership;
-	}
+	put_base_config(replica, &recovered->base_membership);
 	for (i = 0; i < replica->config_count; i++) {
 		if (qbd_layout_check(&replica->configs[i].layout, &reason)) {
 			snprintf(error_text, error_text_size,

@@ -15,6 +15,7 @@
  * forward.c    requests to and from other members
  * append.c     records to followers, records from the leader
  * join.c       disks that are new or lost something: when they may vote
+ * admin.c      what programs of other hosts ask
  * reach.c      who reaches whom; a leader that all can reach
  * fill.c       extents to and from other members
  * status.c     snapshots for netlink

@@ -322,7 +322,7 @@ def _():
         try:
             disk.path, path = "/dev/mapper/liar", disk.path
             refused(create(disk), "vol0: /dev/mapper/liar: does not hold what was written "
-                                  "near block 16; this disk is broken, use another")
+                                  "near block 256; this disk is broken, use another")
         finally:
             disk.path = path
             run("dmsetup", "remove", "liar")

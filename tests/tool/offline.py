@@ -12,6 +12,8 @@ import json
 import os
 import re
 import shutil
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -22,6 +24,7 @@ sys.path[:0] = [HERE, os.path.join(REPO, "tests", "lib")]
 sys.dont_write_bytecode = True
 
 import layout                   # noqa: E402
+import member as wire           # noqa: E402
 import tap                      # noqa: E402
 from layout import BLOCK, Disk  # noqa: E402
 
@@ -125,6 +128,8 @@ def _():
         try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _qbdadm; echo "${COMPREPLY[@]}"; }
         try qbdadm cr
         try qbdadm leader m
+        try qbdadm token s
+        try qbdadm join x --lea
         try qbdadm create x --token
         try qbdadm set x --no-quorum e
         try qbdadm up --wait
@@ -132,7 +137,8 @@ def _():
     result = subprocess.run(["bash", "--norc", "-c", script], stdout=subprocess.PIPE,
                             text=True, timeout=60)
     tap.equal(result.stdout.splitlines(),
-              ["create", "move", "--token-file", "error", "--wait-leader"], "completions")
+              ["create", "move", "show", "--learner", "--token-file", "error",
+               "--wait-leader"], "completions")
 
 
 @tests.test("nothing to do is wrong usage and lists the commands")
@@ -217,8 +223,53 @@ USAGE = [
      "checksum: --extents and --against do not go together; "
      "see 'qbdadm checksum --help'"),
     (["create"], "create: needs the device's NAME; see 'qbdadm create --help'"),
-    (["create", "v"], "create: needs --token-file FILE (made by 'qbdadm token new'); "
-                      "see 'qbdadm create --help'"),
+    (["create", "v"], "create: needs --listen ADDRESS[:PORT] (the first member of a device, "
+                      "which others join), or --token-file, --id and --member (all members "
+                      "at once); see 'qbdadm create --help'"),
+    (["create", "v", "--id", "1"], "create: needs --token-file FILE (made by 'qbdadm token "
+                                   "new'); see 'qbdadm create --help'"),
+    (["create", "v", "--listen", "192.0.2.1"],
+     "create: needs --disk PATH; see 'qbdadm create --help'"),
+    (["create", "v", "--listen", "192.0.2.1", "--disk", "d", "--id", "1"],
+     "create: either --listen (the first member of a device, which others join), or "
+     "--token-file, --id and --member (all members at once); see 'qbdadm create --help'"),
+    (["create", "v", "--listen", "192.0.2.1", "--disk", "d", "--up", "--no-up"],
+     "create: either --up or --no-up; see 'qbdadm create --help'"),
+    (["create", "v", "--id", "1", "--name", "x"],
+     "create: --name goes with --listen; else --member has the names; "
+     "see 'qbdadm create --help'"),
+    (["create", "v", "--listen", "host", "--disk", "d"],
+     "--listen: address 'host': is no IP address; host names are not looked up, write "
+     "192.0.2.1:7900 or [2001:db8::1]:7900; see 'qbdadm create --help'"),
+    (["create", "v", "--listen", "192.0.2.1", "--disk", "d", "--name", "7"],
+     "--name '7': is a number and could be taken for an id; use for example 'host7' with "
+     "--name; see 'qbdadm create --help'"),
+    (["token", "show"], "token show: needs one NAME; see 'qbdadm token show --help'"),
+    (["token", "show", "a", "b"],
+     "token show: needs one NAME; see 'qbdadm token show --help'"),
+    (["join"], "join: needs the ADDRESS of a member and the device's NAME; "
+               "see 'qbdadm join --help'"),
+    (["join", "192.0.2.1"], "join: needs the ADDRESS of a member and the device's NAME; "
+                            "see 'qbdadm join --help'"),
+    (["join", "192.0.2.1", "v"], "join: needs --disk PATH; see 'qbdadm join --help'"),
+    (["join", "192.0.2.1", "v", "--disk", "d"],
+     "join: needs --listen ADDRESS[:PORT] (where this member shall listen); "
+     "see 'qbdadm join --help'"),
+    (["join", "192.0.2.1", "v", "--disk", "d", "--listen", "192.0.2.2"],
+     "join: needs --token-file FILE ('qbdadm token show' on a member prints it); "
+     "see 'qbdadm join --help'"),
+    (["join", "192.0.2.1", "v", "w", "--disk", "d", "--listen", "192.0.2.2",
+      "--token-file", "t"],
+     "join: one ADDRESS and one NAME only, 'w' is too much; see 'qbdadm join --help'"),
+    (["join", "192.0.2.1", "v", "--priority", "256"],
+     "--priority '256': is not a number from 0 to 255; see 'qbdadm join --help'"),
+    (["join", "192.0.2.1:0", "v", "--disk", "d", "--listen", "192.0.2.2",
+      "--token-file", "t"],
+     "address '192.0.2.1:0': port '0' is not a number from 1 to 65535; "
+     "see 'qbdadm join --help'"),
+    (["join", "192.0.2.1", "v", "--disk", "d", "--listen", "0.0.0.0", "--token-file", "t"],
+     "--listen: address '0.0.0.0': is the unspecified address; give the address at which this "
+     "member listens; see 'qbdadm join --help'"),
     (["create", "v", "--token-file", "t"],
      "create: needs --id N (which member this host is); see 'qbdadm create --help'"),
     (["create", "v", "--token-file", "t", "--id", "1"],
@@ -495,6 +546,378 @@ def _():
     for token, stdin in (file, None), ("-", good):
         refused(create(token), "v: %s: is not there; check the path" % path("none"),
                 stdin=stdin)
+
+
+@tests.test("the token is on the disk, and goes to nobody else")
+def _():
+    disk = Disk()
+    image = disk.write(path("shown.img"))
+    shown = done("token", "show", disk.name, "--disk", image)
+    tap.check(shown.startswith("qbd1:%s:" % disk.uuid), shown)
+    tap.equal(shown.split(":")[2].strip(), disk.secret.hex(), "secret")
+    os.umask(0)
+    with open(path("redirected"), "w") as file:
+        subprocess.run([os.path.join(BUILT, "qbdadm"), "token", "show", disk.name, "--disk",
+                        image], stdout=file, check=True)
+    os.umask(0o022)
+    tap.equal(os.stat(path("redirected")).st_mode & 0o777, 0o600, "mode")
+    output = done("token", "show", disk.name, "--disk", image, "--out", path("shown"))
+    tap.check(disk.secret.hex() not in output, "the secret was printed")
+    with open(path("shown")) as file:
+        tap.equal(file.read(), shown, "token")
+    refused(["token", "show", "other", "--disk", image],
+            "%s: is a member of %s, not of other" % (image, disk.name))
+    refused(["token", "show", "none-such"],
+            "none-such: no disk of this host is a member of it; name one with --disk, or "
+            "run this where one is")
+    refused(["token", "show", disk.name, "--disk", image],
+            "token show: only root may; who has the token has the data",
+            user=65534, group=65534, extra_groups=[])
+
+
+# ---- joining -----------------------------------------------------------------
+
+class Joining:
+    """A device with two members that listen, and whoever wants to join it."""
+
+    def __init__(self):
+        self.token = path("join.token")
+        if not os.path.exists(self.token):
+            done("token", "new", "--out", self.token)
+        with open(self.token) as file:
+            self.device = wire.Device(file.read())
+        self.members = [wire.Member(self.device, number) for number in (1, 2)]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for member in self.members:
+            member.close()
+            tap.equal(member.errors, [], "what the member saw")
+
+    def run(self, wait=3000, contact=None, name="vol0", host="new", token=None):
+        return part("join", contact or self.members[0].address, name, token or self.token,
+                    "127.0.0.9:7900", host, str(wait))
+
+    def joined(self, number, index, **options):
+        tap.equal(self.run(**options), (0, "%d %d\n" % (number, index), ""), "join")
+        tap.equal([struct.unpack_from("<I", one)[0] for one in self.device.members].count(
+            number), 1, "members with that id")
+
+    def fails(self, *words, output="", **options):
+        result = self.run(**options)
+        tap.equal(result[:2], (1, output), "join: %s" % (result,))
+        for word in words:
+            tap.check(word in result[2] and result[2].count("\n") == 1,
+                      "%r: no %r" % (result[2], word))
+
+
+@tests.test("who joins is added by the leader, whoever was asked first")
+def _():
+    with Joining() as joining:
+        joining.joined(3, 5)
+        tap.equal(joining.device.changes, 1, "changes")
+        _, flags, priority = struct.unpack_from("<IHB", joining.device.members[-1])
+        tap.equal((flags, priority), (0x14, 0), "flags, priority")
+    with Joining() as joining:
+        joining.device.leader = 2
+        joining.joined(3, 5)
+
+
+@tests.test("a change that is not taken at once is asked for again")
+def _():
+    def refuse(joining, answers):
+        change = wire.Member.change
+
+        def answer(wanted):
+            if answers:
+                return wire.REFUSED_STATUS, answers.pop(), 0
+            return change(joining.members[0], wanted)
+        joining.members[0].change = answer
+
+    with Joining() as joining:
+        refuse(joining, [wire.PENDING, wire.NOT_LEADER_YET, wire.PENDING])
+        joining.joined(3, 5)
+    # Somebody else was added meanwhile: with the next id.
+    with Joining() as joining:
+        def somebody_else(wanted):
+            joining.device.members.append(layout.member(3, "else", "127.0.0.8"))
+            joining.device.add_index(4)
+            del joining.members[0].change
+            return joining.device.change(wanted)
+        joining.members[0].change = somebody_else
+        joining.joined(4, 6)
+    # For a while only.
+    with Joining() as joining:
+        refuse(joining, [wire.PENDING] * 1000)
+        joining.fails("vol0: another change of the members is under way; try again when it "
+                      "is done (tried for 1 s)", wait=1000)
+        tap.equal(joining.device.changes, 0, "changes")
+    # And not if it is of no use.
+    with Joining() as joining:
+        joining.members[0].change = lambda wanted: (wire.REFUSED_STATUS, wire.TWICE, 2)
+        joining.fails("vol0: member 2: its name or its address is another member's already")
+
+
+@tests.test("an answer that is lost is looked for: once, not twice")
+def _():
+    for done_before in True, False:
+        with Joining() as joining:
+            def lose(wanted):
+                del joining.members[0].change
+                if done_before:
+                    joining.device.change(wanted)
+                raise ConnectionError
+            joining.members[0].change = lose
+            joining.joined(3, 5)
+            tap.equal(joining.device.changes, 1, "changes")
+
+
+@tests.test("an id counts when the list that gives it is committed")
+def _():
+    with Joining() as joining:
+        device, first = joining.device, joining.members[0]
+        describe = first.describe
+        looks = []
+
+        def later():
+            looks.append(device.commit)
+            if device.changes and len(looks) == 5:
+                device.commit = device.index
+            return describe()
+
+        def uncommitted(wanted):
+            answer = device.change(wanted)
+            device.commit = 4
+            return answer
+        first.describe, first.change = later, uncommitted
+        joining.joined(3, 5)
+        tap.equal(looks, [4] * 5, "looks")
+    # The leader is lost with it, and the id goes to somebody else.
+    with Joining() as joining:
+        device, (first, second) = joining.device, joining.members
+        describe, two = first.describe, list(device.members)
+
+        def lost():
+            if device.changes == 1 and device.leader == 1:
+                device.members = [*two, layout.member(3, "else", "127.0.0.8")]
+                device.index, device.commit, device.next_id = 7, 7, 4
+                device.leader = 2
+            return describe()
+        first.describe = lost
+        joining.joined(4, 8)
+    # Never: it may be there all the same.
+    with Joining() as joining:
+        device, first = joining.device, joining.members[0]
+        first.change = lambda wanted: (device.change(wanted), setattr(device, "commit", 4))[0]
+        joining.fails("vol0: a majority of the members has not taken the change so far "
+                      "(tried for 1 s)", wait=1000, output="perhaps 3\n")
+
+
+@tests.test("a leader is waited for, and one that is lost is not the last word")
+def _():
+    with Joining() as joining:
+        device, first = joining.device, joining.members[0]
+        describe, looks = first.describe, []
+
+        def elect():
+            looks.append(1)
+            device.leader = 2 if len(looks) > 3 else 0
+            return describe()
+        first.describe = elect
+        joining.joined(3, 5)
+    with Joining() as joining:
+        joining.device.leader = 0
+        joining.fails("%s: no leader is known there" % joining.members[0].address, wait=700)
+    # The contact goes when it has told who the others are.
+    with Joining() as joining:
+        first = joining.members[0]
+
+        def go(wanted):
+            first.close()
+            joining.device.leader = 2
+            raise ConnectionError
+        first.change = go
+        joining.joined(3, 5)
+
+
+@tests.test("names and addresses of others are refused before anything is asked")
+def _():
+    with Joining() as joining:
+        for member in joining.members:
+            member.change = lambda wanted: 1 / 0
+        joining.fails("vol0: member 2 is called host2 already", host="host2")
+        joining.fails("the device of this token is called vol0 there, not vol1", name="vol1")
+        joining.device.members[1] = layout.member(2, "other", "127.0.0.9")
+        joining.fails("vol0: member 2 (other) listens at 127.0.0.9:7900 already")
+        joining.device.members = [layout.member(n, "h%d" % n, "127.0.1.%d" % n)
+                                  for n in range(1, 17)]
+        joining.device.next_id = 17
+        joining.fails("vol0: has 16 members, and more cannot be")
+        joining.device.members = joining.device.members[:2]
+        joining.device.next_id = 2 ** 32 - 1
+        joining.fails("vol0: all ids have been given")
+
+
+@tests.test("who does not know the secret is found out, on both sides")
+def _():
+    other = path("join.other")
+    done("token", "new", "--out", other)
+    with open(other) as file, open(path("join.token")) as ours:
+        device, secret = ours.read().split(":")[1], file.read().split(":")[2]
+    with open(path("join.mixed"), "w") as file:
+        os.chmod(file.name, 0o600)
+        file.write("qbd1:%s:%s" % (device, secret))
+    with Joining() as joining:
+        where = joining.members[0].address
+        joining.fails(where + ": a member of another device is there", token=other)
+        # The member's proof is the first that is wrong.
+        joining.fails(where + ": the token's secret is not the device's",
+                      token=path("join.mixed"))
+        first = joining.members[0]
+        first.proof = lambda label, *hellos: wire.Member.proof(
+            first, b"qbd listener", *hellos) if label == b"qbd listener" else b"?" * 32
+        joining.fails(where + ": the token's secret is not the device's")
+        first.shake_hands = lambda connection: (first.receive_frame(connection),
+                                                first.refuse(connection,
+                                                             wire.BUSY_REFUSED))[1]
+        joining.fails(where + ": too many programs are connected", wait=500)
+
+
+def wrong_hello(change):
+    def hello(member, theirs):
+        fields = list(wire.HELLO.unpack(wire.Member.hello(member, theirs)))
+        change(fields)
+        return wire.HELLO.pack(*fields)
+    return hello
+
+
+def set_field(number, value):
+    return lambda fields: fields.__setitem__(number, value)
+
+
+WRONG_HELLOS = [
+    (set_field(0, 9), None), (set_field(2, 1), "malformed"),
+    (set_field(3, 0), "not a member"), (set_field(4, 7), "not a member"),
+    (set_field(5, 1), "malformed"), (set_field(9, b"x" * 16), "another device"),
+]
+
+
+@tests.test("a member that shakes hands wrongly is told in one line")
+def _():
+    for change, words in WRONG_HELLOS:
+        with Joining() as joining:
+            first = joining.members[0]
+            first.hello = lambda theirs, c=change, m=first: wrong_hello(c)(m, theirs)
+            if words:
+                joining.fails(first.address, words)
+            else:
+                joining.joined(3, 5)
+
+
+def spoilt(**fields):
+    """A description with some of its bytes changed."""
+    def describe(block):
+        block = bytearray(block)
+        for name, (at, value) in fields.items():
+            block[at:at + len(value)] = value
+        return bytes(block)
+    return describe
+
+
+LIST = 8 * 2 + 4 * 4 + 8 + 16 + 64      # where the list begins in a description
+WRONG_DESCRIPTIONS = [
+    (spoilt(size=(0, bytes(8))), "sizes of the device"),
+    (spoilt(size=(0, b"\xff" * 8)), "sizes of the device"),
+    (spoilt(log=(8, struct.pack("<Q", 1))), "sizes of the device"),
+    (spoilt(log=(8, struct.pack("<Q", 1 << 40))), "sizes of the device"),
+    (spoilt(shift=(16, struct.pack("<I", 31))), "sizes of the device"),
+    (spoilt(name=(56, bytes(64))), "name of the device"),
+    (spoilt(name=(56, b"a" * 64)), "name of the device"),
+    (spoilt(name=(56, b"../x")), "name of the device"),
+    (spoilt(count=(LIST + 8, struct.pack("<I", 17))), "member count"),
+    (spoilt(count=(LIST + 8, bytes(4))), "member count"),
+    (spoilt(next=(LIST + 12, struct.pack("<I", 2))), "member id that was never given"),
+    (spoilt(id=(LIST + 16, struct.pack("<I", 2))), "member ids not in order"),
+    (spoilt(host=(LIST + 16 + 32, b"/" * 31)), "name or address of a member"),
+    (spoilt(address=(LIST + 16 + 8, b"\5")), "name or address of a member"),
+]
+
+
+@tests.test("nothing that is no device is believed")
+def _():
+    for change, words in WRONG_DESCRIPTIONS:
+        with Joining() as joining:
+            first = joining.members[0]
+            first.describe = lambda c=change, m=first: c(wire.Member.describe(m))
+            joining.fails("%s: is no member of a qbd device, or of another version (%s" %
+                          (first.address, words))
+
+
+def replies(**changes):
+    """A member's reply() with arguments or bytes changed."""
+    def reply(member, connection, sequence, session, status, block, detail, number):
+        values = {"sequence": sequence, "session": session, "status": status,
+                  "block": block, "kind": wire.REPLY_TYPE, "count": len(block) // BLOCK,
+                  "spoil": lambda header: header, **changes}
+        member.send(connection, values["kind"], wire.REPLY.pack(
+            values["sequence"], values["session"], values["status"], values["count"], detail,
+            number), values["block"], spoil=values["spoil"])
+    return reply
+
+
+def flip(at):
+    return lambda header: header[:at] + bytes([header[at] ^ 1]) + header[at + 1:]
+
+
+WRONG_REPLIES = [
+    (replies(sequence=77), "an answer to something else"),
+    (replies(session=77), "an answer to something else"),
+    (replies(status=wire.IO_ERROR, block=b"", count=0), "it does not say what device it is"),
+    (replies(block=b"", count=0), "it does not say what device it is"),
+    (replies(status=99, block=b"", count=0), "reply: unknown status"),
+    (replies(block=bytes(2 * BLOCK), count=2), "reply: data is not the reply's"),
+    (replies(count=0), "reply: data is not the reply's"),
+    (replies(kind=wire.REQUEST_TYPE), "frame type that does not belong on this connection"),
+    (replies(kind=99), "unknown frame type"),
+    (replies(spoil=flip(0)), "not a qbd frame"),
+    (replies(spoil=flip(12)), "frame header checksum"),
+]
+
+
+@tests.test("answers that are none are told in one line")
+def _():
+    for reply, words in WRONG_REPLIES:
+        with Joining() as joining:
+            first = joining.members[0]
+            first.reply = lambda *arguments, r=reply, m=first: r(m, *arguments)
+            joining.fails("%s: is no member of a qbd device, or of another version (%s)" %
+                          (first.address, words))
+    with Joining() as joining:
+        joining.members[0].reply = lambda *arguments: replies(
+            status=wire.BUSY, block=b"", count=0)(joining.members[0], *arguments)
+        joining.fails("no memory to spare just now", wait=500)
+
+
+@tests.test("whoever listens there, or does not: one line says it")
+def _():
+    def other(talk, *words):
+        with Joining() as joining:
+            joining.members[0].talk = talk
+            joining.fails(joining.members[0].address, *words)
+
+    other(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n" + b"x" * 100),
+          "is no member of a qbd device")
+    other(lambda connection: connection.recv(4096), "closed by the other side")
+    other(lambda connection: None, "closed by the other side")
+    other(lambda connection: [connection.recv(4096) for _ in range(3)],
+          "no answer within 5 s")
+    with Joining() as joining:
+        address = joining.members[0].address
+        joining.members[0].listener.shutdown(socket.SHUT_RDWR)
+        joining.members[0].close()
+        joining.fails(address + ": nobody listens there (connection refused)")
 
 
 @tests.test("what is no block device is refused, and left alone")

@@ -6,6 +6,9 @@
  *        parts link NAME             the link of a device of this name
  *        parts plan DISK SIZE LOG EXTENT   where things lie, all in bytes; or why not
  *        parts plans                 the same for many disks, judged as the module does
+ *        parts join CONTACT NAME TOKEN-FILE LISTEN HOST WAIT
+ *                                    be added to the members of a device, but for the
+ *                                    disk; WAIT in ms; prints the id and the list's index
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -14,6 +17,7 @@
 #include <string.h>
 
 #include "lib/client.h"
+#include "lib/join.h"
 #include "lib/plan.h"
 #include "qbdadm/links.h"
 #include "store/layout.h"
@@ -146,8 +150,34 @@ static int plans(void)
 	return 0;
 }
 
+static int join_one(char **argv)
+{
+	struct qbd_join join = { .name = argv[1], .wait_ms = strtoul(argv[5], NULL, 10) };
+	struct qbd_token token;
+	struct qbd_error error;
+	bool added = false;
+
+	join.token = &token;
+	join.self.flags = cpu_to_le16(QBD_MEMBER_LEARNER | QBD_MEMBER_JOINING);
+	snprintf(join.self.name, sizeof(join.self.name), "%s", argv[4]);
+	if (qbd_token_read(argv[2], &token, &error) ||
+	    qbd_parse_address(argv[0], &join.contact, &error) ||
+	    qbd_parse_address(argv[3], &join.self.address, &error) ||
+	    qbd_join_look(&join, &error) || qbd_join_ask(&join, &added, &error)) {
+		fprintf(stderr, "%s\n", error.text);
+		if (added)
+			printf("perhaps %u\n", le32_to_cpu(join.self.id));
+		return 1;
+	}
+	printf("%u %" PRIu64 "\n", le32_to_cpu(join.self.id),
+	       (uint64_t)le64_to_cpu(join.description.membership.index));
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 8 && !strcmp(argv[1], "join"))
+		return join_one(argv + 2);
 	if (argc == 2 && !strcmp(argv[1], "requests"))
 		return requests();
 	if (argc == 3 && !strcmp(argv[1], "link")) {

@@ -357,7 +357,7 @@ static int parse_member(const char *text, struct qbd_membership_layout *members,
 		return qbd_fail(error, -result, "member '%s': %s", text, why.text);
 	member.id = cpu_to_le32((uint32_t)id);
 	member.flags = cpu_to_le16(QBD_MEMBER_VOTER);
-	member.priority = 100;
+	member.priority = QBD_PRIORITY_DEFAULT;
 	result = check_unique(text, members, &member, error);
 	if (result)
 		return result;

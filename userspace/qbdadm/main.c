@@ -21,7 +21,9 @@ static const struct qbdadm_command version_command = {
 
 static const struct qbdadm_command *const commands[] = {
 	&qbdadm_token_new,
+	&qbdadm_token_show,
 	&qbdadm_create,
+	&qbdadm_join,
 	&qbdadm_up,
 	&qbdadm_down,
 	&qbdadm_status,
