@@ -186,7 +186,8 @@ void sim_faults_begin(void)
 		faults.rate = 100 + sim_below(400);
 		faults.work_of_1024 = 10 + sim_below(60);
 	}
-	world.filling = !world.sparse && !world.plans && world.count >= 3 && !world.quiet && sim_chance(450);
+	world.filling = !world.sparse && !world.plans && world.count >= 3 && !world.quiet &&
+			sim_chance(450);
 	if (world.filling) {
 		faults.rate = 150 + sim_below(600);
 		faults.work_of_1024 = 150 + sim_below(350);
