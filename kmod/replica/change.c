@@ -221,6 +221,10 @@ void qbd_change_check(struct qbd_replica *replica)
 {
 	const struct qbd_membership_layout *now = qbd_replica_layout(replica);
 
+	if (replica->changing && replica->now >= replica->changing_until)
+		qbd_change_unanswered(replica, "the leader does not answer; look whether the members have changed");
+	else if (replica->changing)
+		qbd_replica_later(replica, replica->changing_until);
 	if (!replica->config_committed_at) {
 		if (!config_committed(replica))
 			return;
@@ -345,6 +349,9 @@ void qbd_change_command(struct qbd_replica *replica, struct qbd_command *command
 	replica->changing = command;
 	replica->changing_leader = replica->told_leader;
 	replica->changing_term = replica->told_term;
+	/* Others wait meanwhile: the kernel's lock of all netlink families is held. */
+	replica->changing_until = replica->now + QBD_MOVE_WAIT_MS * NSEC_PER_MSEC;
+	qbd_replica_later(replica, replica->changing_until);
 }
 
 /* The leader's answer to ask_leader(). */

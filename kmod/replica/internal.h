@@ -357,6 +357,7 @@ struct qbd_replica {
 	struct qbd_command *changing;	/* member change that waits for the leader's answer */
 	u32 changing_leader;		/* of whom */
 	u64 changing_term;		/* of its leadership */
+	u64 changing_until;		/* then nobody waits for it any more */
 	u64 better_since;		/* somebody is better connected, see reach.c */
 	u32 moving_from;
 

@@ -29,11 +29,6 @@ u64 qbd_store_first_index(const struct qbd_store *store)
 	return store->log.first_index;
 }
 
-u64 qbd_store_durable_index(const struct qbd_store *store)
-{
-	return store->log.durable_index;
-}
-
 u32 qbd_store_chain(const struct qbd_store *store, u64 index)
 {
 	if (index + 1 == store->log.first_index)

@@ -67,8 +67,10 @@ enum deed {
 	DEED_LEADER_ISOLATE,
 	DEED_STALL,
 	DEED_LEADER_STALL,
+	DEED_LEADER_READ_STALL,
 	DEED_PAUSE,
 	DEED_MOVE,
+	DEED_AWAY,
 	DEED_END
 };
 
@@ -175,7 +177,7 @@ void sim_faults_begin(void)
 		faults.rate = 300 + sim_below(2000);
 		faults.work_of_1024 = 100 + sim_below(500);
 	}
-	world.plans = !world.sparse && !world.quiet && sim_chance(300);
+	world.plans = !world.sparse && !world.quiet && sim_chance(200);
 	if (world.plans) {
 		/* What a plan brought about is to last for a while. */
 		world.count = max(world.count, 3u);
@@ -184,7 +186,7 @@ void sim_faults_begin(void)
 		faults.rate = 100 + sim_below(400);
 		faults.work_of_1024 = 10 + sim_below(60);
 	}
-	world.filling = !world.sparse && !world.plans && world.count >= 3 && !world.quiet && sim_chance(350);
+	world.filling = !world.sparse && !world.plans && world.count >= 3 && !world.quiet && sim_chance(450);
 	if (world.filling) {
 		faults.rate = 150 + sim_below(600);
 		faults.work_of_1024 = 150 + sim_below(350);
@@ -482,6 +484,55 @@ static void isolate_leader(struct sim_host *leader)
 		sim_disk_stall(leader, world.now + below(1500) * SIM_MS);
 }
 
+/* ---- away for long ------------------------------------------------------ */
+
+static void send_away(struct sim_host *host)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+
+	if (faults.away || !replica || replica->phase != QBD_PHASE_RUNNING)
+		return;
+	faults.away = host->number;
+	faults.away_last = qbd_store_last_index(replica->store);
+	faults.away_until = world.steps + 6000;
+	/* Who has power has applied more than its last checkpoint says. */
+	faults.away_cut = below(2);
+	if (faults.away_cut)
+		isolate(host->number, true);
+	else
+		sim_member_power_cut(host);
+}
+
+static void watch_away(void)
+{
+	struct sim_host *host = &world.hosts[faults.away];
+	bool passed = false;
+
+	for (u32 number = 1; number <= world.count; number++) {
+		const struct qbd_replica *replica = sim_replica(&world.hosts[number]);
+
+		passed |= replica && replica->core->role == QBD_ROLE_LEADER &&
+			  qbd_store_first_index(replica->store) > faults.away_last + 1;
+	}
+	if (!passed && world.steps < faults.away_until)
+		return;
+	faults.away = 0;
+	if (faults.away_cut)
+		isolate(host->number, false);
+	sim_member_power_on(host);
+	/* What it had applied is not all on its disk when it begins to be filled. */
+	if (faults.away_cut && below(2))
+		faults.ambush = (struct ambush){
+			.laid = true,
+			.until = world.steps + 3000,
+			.moment = MOMENT_FILLING,
+			.host = host->number,
+			.wait = below(40),
+			.deed = DEED_POWER_CUT,
+			.random = faults.random,
+		};
+}
+
 /* ---- ambushes ----------------------------------------------------------- */
 
 static bool is_moment(const struct ambush *ambush, const struct sim_host *host)
@@ -552,7 +603,13 @@ static void lay_ambush(u32 host)
 		ambush->step = below(2) ? below(QBD_FILL_ABORTING + 1) : 0;
 		ambush->wait = below(ambush->step ? 8 : 600);
 		if (below(4) == 0)
-			ambush->deed = DEED_POWER_CUT;
+			ambush->deed = below(2) ? DEED_POWER_CUT : DEED_AWAY;
+		if (below(4) == 0) {
+			/* Extents are read before what is sent and applied sooner. */
+			ambush->deed = DEED_LEADER_READ_STALL;
+			ambush->step = QBD_FILL_ASKING;
+			ambush->wait = below(8);
+		}
 	} else if (ambush->moment == MOMENT_FULL) {
 		/* Who comes up gives back what the one who went down had not. */
 		ambush->host = 0;
@@ -601,11 +658,18 @@ static void do_deed(enum deed deed, struct sim_host *host)
 		if (leader)
 			sim_disk_stall(leader, world.now + below(1500) * SIM_MS);
 		break;
+	case DEED_LEADER_READ_STALL:
+		if (leader)
+			sim_disk_stall_reads(leader, world.now + below(1500) * SIM_MS);
+		break;
 	case DEED_PAUSE:
 		host->paused_until = world.now + below(1000) * SIM_MS;
 		break;
 	case DEED_MOVE:
 		sim_member_move_leader(host, 0);
+		break;
+	case DEED_AWAY:
+		send_away(host);
 		break;
 	default:
 		break;
@@ -640,44 +704,6 @@ static void watch_rot(void)
 	rot(worst_disk(&world.hosts[1 + below(world.count)]), false);
 	if (world.steps >= faults.rot_until)
 		faults.rot_until = 0;
-}
-
-/* ---- away for long ------------------------------------------------------ */
-
-static void send_away(struct sim_host *host)
-{
-	const struct qbd_replica *replica = sim_replica(host);
-
-	if (faults.away || !replica || replica->phase != QBD_PHASE_RUNNING)
-		return;
-	faults.away = host->number;
-	faults.away_last = qbd_store_last_index(replica->store);
-	faults.away_until = world.steps + 6000;
-	/* Who has power has applied more than its last checkpoint says. */
-	faults.away_cut = below(2);
-	if (faults.away_cut)
-		isolate(host->number, true);
-	else
-		sim_member_power_cut(host);
-}
-
-static void watch_away(void)
-{
-	struct sim_host *host = &world.hosts[faults.away];
-	bool passed = false;
-
-	for (u32 number = 1; number <= world.count; number++) {
-		const struct qbd_replica *replica = sim_replica(&world.hosts[number]);
-
-		passed |= replica && replica->core->role == QBD_ROLE_LEADER &&
-			  qbd_store_first_index(replica->store) > faults.away_last + 1;
-	}
-	if (!passed && world.steps < faults.away_until)
-		return;
-	faults.away = 0;
-	if (faults.away_cut)
-		isolate(host->number, false);
-	sim_member_power_on(host);
 }
 
 static void inject(enum fault fault, u32 a, u32 b)
@@ -861,123 +887,4 @@ void sim_faults_step(void)
 	if (faults.rot_until && world.steps % 16 == 0)
 		watch_rot();
 	sim_faults_work();
-}
-
-/* ---- healing ------------------------------------------------------------ */
-
-static void heal_host(struct sim_host *host)
-{
-	host->paused_until = 0;
-	sim_disk_stall(host, 0);
-	sim_disk_errors(host, 0, 0);
-	sim_disk_readable(host);
-}
-
-/* One that cannot go on with its disk gets another, when nobody else lacks anything. */
-static void mend_host(struct sim_host *host)
-{
-	if (host->going_up || host->going_down)
-		return;
-	if (host->powered && !host->network && !host->failed)
-		sim_member_power_cut(host);	/* it did not come up: once more */
-	if (host->failed)
-		sim_faults_new_disk(host);
-	else if (!host->powered)
-		sim_member_power_on(host);
-}
-
-static void mend(void *object, u64 argument)
-{
-	if (!world.healing)
-		return;
-	for (u32 number = 1; number <= world.count; number++)
-		mend_host(&world.hosts[number]);
-	sim_event(NULL, world.now + 50 * SIM_MS, mend, NULL, 0);
-}
-
-static void stuck(const char *what)
-{
-	char text[800];
-	size_t at = 0;
-
-	for (u32 number = 1; number <= world.count && at < sizeof(text) - 160; number++) {
-		const struct sim_host *host = &world.hosts[number];
-		const struct qbd_replica *replica = sim_replica(host);
-
-		at += snprintf(text + at, sizeof(text) - at, "; h%u %s", number,
-			       !host->powered ? "off" : !replica ? "not up" : "");
-		if (replica)
-			at += snprintf(text + at, sizeof(text) - at,
-				       "role %u term %llu last %llu commit %llu applied %llu%s%s%s%s",
-				       replica->core->role, replica->core->term,
-				       qbd_store_last_index(replica->store),
-				       replica->core->commit,
-				       qbd_store_applied_index(replica->store),
-				       replica->core->failed ? " failed" : "",
-				       replica->damaged ? " damaged" : "",
-				       replica->is_new ? " new" : "",
-				       qbd_replica_filling(replica) ? " filling" : "");
-		if (replica)
-			at += snprintf(text + at, sizeof(text) - at, " (log from %llu, %u of %u pages free, %u held%s)",
-				       qbd_store_first_index(replica->store),
-				       qbd_pool_pages_free(replica->pool),
-				       qbd_pool_pages(replica->pool), replica->held_count,
-				       replica->noop_index ? ", no-op unwritten" : "");
-		if (replica && qbd_replica_filling(replica))
-			at += snprintf(text + at, sizeof(text) - at, " (step %u, extent %llu)",
-				       replica->fill.step, replica->fill.cursor);
-	}
-	sim_fail("healed, and after 120 s still not: %s%s", what, text);
-}
-
-static bool all_off(void)
-{
-	for (u32 number = 1; number <= world.count; number++)
-		if (world.hosts[number].powered)
-			return false;
-	return true;
-}
-
-static bool step_until(bool (*done)(void), const char *what)
-{
-	u64 end = world.now + 120 * SIM_S;
-
-	while (!world.error && !done()) {
-		if (world.now > end) {
-			stuck(what);
-			break;
-		}
-		if (!sim_step())
-			sim_pass_time();
-	}
-	return !world.error;
-}
-
-/*
- * Everything is made good; then writes at every host have to complete, all members have
- * to come to the same state, and all go down in order with nothing left behind.
- */
-void sim_faults_heal(void)
-{
-	world.healing = true;
-	world.weather = (struct sim_weather){
-		.delay = SIM_MS / 2, .delay_spread = SIM_MS / 2,
-		.disk = 100 * SIM_US, .disk_spread = 100 * SIM_US,
-		.run_spread = 5 * SIM_US,
-	};
-	sim_network_heal();
-	for (u32 number = 1; number <= world.count; number++)
-		heal_host(&world.hosts[number]);
-	mend(NULL, 0);
-	if (!step_until(sim_client_probe, "a write at every host") ||
-	    !step_until(sim_client_idle, "an answer to every request") ||
-	    !step_until(sim_invariants_settled, "all members whole and equal"))
-		return;
-	world.healing = false;
-	sim_invariants_replicas();
-	if (world.error)
-		return;
-	for (u32 number = 1; number <= world.count; number++)
-		sim_member_down(&world.hosts[number]);
-	step_until(all_off, "down in order");
 }

@@ -174,7 +174,10 @@ static void note_promises(struct sim_host *host, const struct qbd_replica *repli
 	host->durable = replica->core->failed || host->was_filling ? 0 :
 			replica->core->durable;
 	host->spoiled = replica->core->failed;
-	host->rotten = replica->damaged;
+	/* That what was lost is there again is to be written, too. */
+	host->rotten = replica->damaged ||
+		       (host->rotten && replica->store->state.durable !=
+					replica->store->state.wanted);
 }
 
 void sim_invariants_power_cut(struct sim_host *host)

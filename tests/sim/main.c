@@ -61,7 +61,7 @@ static bool run(u64 seed)
 	if (outage_at)
 		sim_faults_outage();
 	if (!world.error)
-		sim_faults_heal();
+		sim_heal();
 	all_steps += world.steps;
 	all_operations += sim_client_operations();
 	all_faults += sim_faults_made();

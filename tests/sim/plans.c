@@ -391,7 +391,10 @@ static bool hidden_vote(void)
 
 /* ---- strayed ------------------------------------------------------------ */
 
-/* It has entries that can come to nothing, and its state block says that it has them. */
+/*
+ * It has entries that can come to nothing, its state block says that it has them, and they
+ * reach further than what the others have.
+ */
 static bool has_strayed(const struct sim_host *host)
 {
 	const struct qbd_core *core = core_of(host);
@@ -399,6 +402,7 @@ static bool has_strayed(const struct sim_host *host)
 	const struct sim_host *leader = later_leader();
 
 	return leader && core_of(leader)->commit > core->commit &&
+	       store->log.durable_index > core_of(leader)->trail.last + 2 &&
 	       store->log.durable_index > core->commit + 1 &&
 	       store->state.disk.durable_index > core->commit + 1 &&
 	       store->state.mirrored && !store->state.writing &&
@@ -423,8 +427,10 @@ static bool strayed(void)
 	case 1:
 		if (!core_of(current.leader))
 			return false;
-		if (!has_strayed(current.leader))
+		if (!has_strayed(current.leader)) {
+			sim_client_work(current.leader);
 			return true;
+		}
 		if (!sim_faults_others_whole(current.leader))
 			return false;
 		store = sim_replica(current.leader)->store;
@@ -433,15 +439,16 @@ static bool strayed(void)
 		block = store->geometry.log_block + position % store->geometry.log_blocks;
 		current.silent = ~0u;
 		sim_network_heal();
+		/* Most of a record's first block holds nothing: all of it goes. */
 		sim_faults_spoil(current.leader, &block, 1,
-				 below(2) ? SIM_ROT_BIT : SIM_ROT_SECTOR);
+				 below(4) ? SIM_ROT_MISDIRECTED : SIM_ROT_UNREADABLE);
 		next_stage(0);
 		return true;
 	case 2:
 		if (!core_of(current.leader) || sim_replica(current.leader)->damaged ||
 		    core_of(current.leader)->durable <= current.index)
 			return true;
-		next_stage(below(100));
+		next_stage(10 + below(60));
 		return true;
 	default:
 		restart(current.leader);

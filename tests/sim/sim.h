@@ -9,8 +9,9 @@
  *   client.c    kmod/blk/blk.h: readers and writers, and what they may see
  *   module.c    the life of a member: format, up, down, power cut
  *   invariants.c what has to hold after every step
- *   faults.c    what happens to a world, drawn from the seed; healing
+ *   faults.c    what happens to a world, drawn from the seed
  *   plans.c     several faults, each at its moment
+ *   heal.c      the end of a world
  *   main.c      seeds, traces, shrinking
  *
  * One event is one step. All that is random comes from sim_random(), so a seed is a
@@ -181,6 +182,8 @@ u8 *sim_disk_block(struct sim_host *host, u64 block);
 /* Likewise, to be looked at only. */
 const u8 *sim_disk_look(const struct sim_host *host, u64 block);
 void sim_disk_stall(struct sim_host *host, u64 until);
+/* Its reads do; writes go to a cache. */
+void sim_disk_stall_reads(struct sim_host *host, u64 until);
 /* Of 1024 of reads and writes from now on. */
 void sim_disk_errors(struct sim_host *host, u32 reads, u32 writes);
 /* Is that the end of a request? */
@@ -312,8 +315,10 @@ void sim_faults_spoil(struct sim_host *host, const u64 *blocks, u32 count, enum 
 extern u8 sim_left_out[SIM_FAULTS_MAX];
 /* Print them as they come; main.c's. */
 extern bool sim_list_faults;
+/* ---- heal.c ------------------------------------------------------------- */
+
 /* Everything is made good, and has to be as it should be within a bound. */
-void sim_faults_heal(void);
+void sim_heal(void);
 
 /* ---- plans.c ------------------------------------------------------------ */
 
