@@ -193,8 +193,8 @@ def join_refusals():
             os.fchmod(file.fileno(), 0o600)
             file.write("qbd1:%s:%s" % (device, secret))
         before = first.status()
-        small = []
-        for size in ("16M", "40M"):
+        small = []      # and one that is not
+        for size in ("16M", "40M", "160M"):
             run(["truncate", "-s", size, cluster.token + size])
             small.append(run(["losetup", "--find", "--show",
                               cluster.token + size]).output.strip())
@@ -221,16 +221,25 @@ def join_refusals():
             cluster.network.isolate(1)
             no("no answer within 5 s")
             cluster.network.heal()
+            # A wrong token is no secret to whoever is asked.
+            assert cluster.log.find("a program at 10.0.0.2.* is refused: another device")
+            cluster.join(2)
+            wait_roles(cluster.members, [1, 2])
+            # Twice is once too much.
+            result = run(cluster.join_command(2, disk=small[2]), netns=second.netns,
+                         check=False)
+            refused(result, "member 2 is called beta already", "member remove vol 2")
         finally:
             run(["losetup", "-d", *small])
-        # A wrong secret is no secret to whoever is asked.
-        assert cluster.log.find("a program at 10.0.0.2.* is refused: another device")
+
+
+@test("join")
+def join_with_force():
+    """What is on a disk is destroyed only if that was said."""
+    with Cluster(2, alone=True) as cluster:
+        second = cluster.member(2)
         run(["mkfs.ext4", "-q", second.disk.path])
         result = run(cluster.join_command(2), netns=second.netns, check=False)
         refused(result, "carries an ext4")
         cluster.join(2, "--force")
         wait_roles(cluster.members, [1, 2])
-        # Twice is once too much.
-        second.down()
-        result = run(cluster.join_command(2), netns=second.netns, check=False)
-        refused(result, "member 2 is called beta already", "member remove vol 2")
