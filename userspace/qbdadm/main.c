@@ -22,6 +22,7 @@ static const struct qbdadm_command version_command = {
 static const struct qbdadm_command *const commands[] = {
 	&qbdadm_token_new,
 	&qbdadm_create,
+	&qbdadm_scan,
 	&qbdadm_up,
 	&qbdadm_down,
 	&qbdadm_status,
