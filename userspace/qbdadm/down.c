@@ -12,7 +12,9 @@
 #include "qbdadm/qbdadm.h"
 #include "qbdadm/up.h"
 
-#define RETRY_MS	100
+/* From one look to the next, doubled each time. */
+#define RETRY_MS_MIN	50
+#define RETRY_MS_MAX	800
 
 /**
  * struct down_arguments - what was asked for
@@ -67,10 +69,20 @@ static void print_down(const struct down_arguments *arguments, const struct goin
 static void try_down(struct qbd_client *client, const struct down_arguments *arguments,
 		     struct going *going, bool last, struct json_object *list)
 {
-	bool force = arguments->force && last;
 	struct qbd_status status;
 	struct qbd_error error;
-	int result = qbd_client_down(client, going->name, force, &error);
+	int result;
+
+	/* Not asked in vain again and again: the module logs refusals if they are many. */
+	result = qbd_client_status(client, going->name, &status, &error);
+	if (!result && status.in_use && !last)
+		return;
+	if (!result)
+		result = qbd_client_down(client, going->name, false, &error);
+	if (result == -EBUSY && last && arguments->force) {
+		going->forced = true;
+		result = qbd_client_down(client, going->name, true, &error);
+	}
 
 	/* Another takes it down just now: it is done when that is. */
 	if (result == -EALREADY && !last)
@@ -83,7 +95,6 @@ static void try_down(struct qbd_client *client, const struct down_arguments *arg
 	if (result == -EBUSY && !last)
 		return;
 	going->done = true;
-	going->forced = force;
 	if (result) {
 		going->failed = true;
 		qbdadm_failed(&error);
@@ -101,7 +112,7 @@ static void try_down(struct qbd_client *client, const struct down_arguments *arg
 static int take_down(struct qbd_client *client, const struct down_arguments *arguments,
 		     struct going *list, size_t count, struct json_object *printed)
 {
-	const struct timespec step = { .tv_nsec = RETRY_MS * 1000000L };
+	struct timespec step = { .tv_nsec = RETRY_MS_MIN * 1000000L };
 	int64_t end = qbdadm_now_ms() + (int64_t)arguments->seconds * 1000;
 	bool failed = false;
 	size_t left;
@@ -118,6 +129,8 @@ static int take_down(struct qbd_client *client, const struct down_arguments *arg
 		}
 		if (left)
 			nanosleep(&step, NULL);
+		if (step.tv_nsec < RETRY_MS_MAX * 1000000L)
+			step.tv_nsec *= 2;
 	} while (left);
 	return failed ? QBDADM_FAILED : QBDADM_OK;
 }
