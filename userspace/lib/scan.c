@@ -14,7 +14,10 @@
 #include "lib/inspect.h"
 #include "lib/scan.h"
 
-const struct qbd_disk_scan_place qbd_disk_scan_host = { .sysfs = "/sys/class/block", .dev = "/dev" };
+const struct qbd_disk_scan_place qbd_disk_scan_host = {
+	.sysfs = "/sys/class/block",
+	.dev = "/dev",
+};
 
 /* ---- which block devices are looked at ----------------------------------- */
 
@@ -146,7 +149,7 @@ static void take_member(const struct qbd_disk *disk, const struct qbd_inspection
 }
 
 int qbd_disk_scan_one(const char *path, unsigned int open_flags, struct qbd_found *found,
-		  struct qbd_error *error)
+		      struct qbd_error *error)
 {
 	struct qbd_inspection *inspection;
 	struct qbd_disk disk;
@@ -200,7 +203,7 @@ static int add(struct qbd_disk_scan *scan, const struct qbd_found *found, struct
 }
 
 int qbd_disk_scan(const struct qbd_disk_scan_place *place, struct qbd_disk_scan *scan,
-	     struct qbd_error *error)
+		  struct qbd_error *error)
 {
 	char directory[PATH_MAX], path[sizeof(((struct qbd_found *)0)->path)];
 	struct qbd_error passed_over;
@@ -348,7 +351,7 @@ static int choose_among(const struct qbd_disk_scan *scan, const char *name, cons
 }
 
 int qbd_disk_scan_choose(const struct qbd_disk_scan *scan, const char *name, const char *pinned,
-		    const struct qbd_found **chosen, struct qbd_error *error)
+			 const struct qbd_found **chosen, struct qbd_error *error)
 {
 	int result = choose_among(scan, name, pinned, chosen, error);
 

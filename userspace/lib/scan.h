@@ -55,12 +55,12 @@ extern const struct qbd_disk_scan_place qbd_disk_scan_host;
  * passed over: it may be anybody's.
  */
 int qbd_disk_scan(const struct qbd_disk_scan_place *place, struct qbd_disk_scan *scan,
-	     struct qbd_error *error);
+		  struct qbd_error *error);
 void qbd_disk_scan_free(struct qbd_disk_scan *scan);
 
 /* One disk. Return: 1 with @found if it bears the marks of a member, 0 if not, or -errno. */
 int qbd_disk_scan_one(const char *path, unsigned int open_flags, struct qbd_found *found,
-		  struct qbd_error *error);
+		      struct qbd_error *error);
 
 /**
  * qbd_disk_scan_choose() - the disk on which @name can come up
@@ -73,7 +73,7 @@ int qbd_disk_scan_one(const char *path, unsigned int open_flags, struct qbd_foun
  * -EUCLEAN it is damaged.
  */
 int qbd_disk_scan_choose(const struct qbd_disk_scan *scan, const char *name, const char *pinned,
-		    const struct qbd_found **chosen, struct qbd_error *error);
+			 const struct qbd_found **chosen, struct qbd_error *error);
 
 /* The same member: its disk, another way to it, a copy, or one made for the same id. */
 bool qbd_found_same_member(const struct qbd_found *one, const struct qbd_found *other);

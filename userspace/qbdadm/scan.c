@@ -11,11 +11,6 @@
 
 enum { OPTION_UDEV = QBDADM_OPTION_LONG };
 
-static void format_uuid(const uint8_t *uuid, char *text)
-{
-	uuid_unparse_lower(uuid, text);
-}
-
 /* In udev's words for a disk that is part of something, as a RAID's or volume group's. */
 static int print_udev(const char *path)
 {
@@ -30,9 +25,9 @@ static int print_udev(const char *path)
 		return QBDADM_OK;
 	puts("ID_FS_TYPE=qbd_member\nID_FS_USAGE=raid");
 	if (found.name[0]) {
-		format_uuid(found.uuid, text);
+		uuid_unparse_lower(found.uuid, text);
 		printf("ID_FS_UUID=%s\nID_FS_UUID_ENC=%s\n", text, text);
-		format_uuid(found.incarnation, text);
+		uuid_unparse_lower(found.incarnation, text);
 		printf("ID_FS_UUID_SUB=%s\nID_FS_UUID_SUB_ENC=%s\n", text, text);
 		printf("ID_FS_LABEL=%s\nID_FS_LABEL_ENC=%s\n", found.name, found.name);
 		printf("QBD_NAME=%s\nQBD_MEMBER_ID=%u\n", found.name, found.member_id);
@@ -60,7 +55,7 @@ static void print_text(const struct qbd_disk_scan *scan)
 			puts(found->problem);
 			continue;
 		}
-		format_uuid(found->uuid, text);
+		uuid_unparse_lower(found->uuid, text);
 		printf("%s: member %u of %s (%s)%s\n", found->path, found->member_id,
 		       found->name, text,
 		       is_double(scan, found) ? ", of which there is another disk" : "");
@@ -84,10 +79,10 @@ static void print_json(const struct qbd_disk_scan *scan)
 		qbdadm_json_string(disk, "disk", found->path);
 		if (found->name[0]) {
 			qbdadm_json_string(disk, "name", found->name);
-			format_uuid(found->uuid, text);
+			uuid_unparse_lower(found->uuid, text);
 			qbdadm_json_string(disk, "uuid", text);
 			qbdadm_json_number(disk, "member_id", found->member_id);
-			format_uuid(found->incarnation, text);
+			uuid_unparse_lower(found->incarnation, text);
 			qbdadm_json_string(disk, "incarnation", text);
 			qbdadm_json_bool(disk, "double", is_double(scan, found));
 		}

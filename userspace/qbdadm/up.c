@@ -76,7 +76,7 @@ static int check_disk(const struct up_arguments *arguments, char *name,
 
 /* ---- one member ---------------------------------------------------------- */
 
-/*
+/**
  * struct came_up - a member that is up now
  * @disk: that it was found on; NULL if it was up before, and nobody knows
  */
