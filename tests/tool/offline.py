@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import uuid
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.dirname(os.path.dirname(HERE))
@@ -133,12 +134,14 @@ def _():
         try qbdadm create x --token
         try qbdadm set x --no-quorum e
         try qbdadm up --wait
+        try qbdadm down --a
+        try qbdadm sc
     """ % REPO
     result = subprocess.run(["bash", "--norc", "-c", script], stdout=subprocess.PIPE,
                             text=True, timeout=60)
     tap.equal(result.stdout.splitlines(),
               ["create", "move", "show", "--learner", "--token-file", "error",
-               "--wait-leader"], "completions")
+               "--wait-leader", "--all", "scan"], "completions")
 
 
 @tests.test("nothing to do is wrong usage and lists the commands")
@@ -178,9 +181,16 @@ USAGE = [
      "status: unknown option '-x'; see 'qbdadm status --help'"),
     (["up", "--wait-leader", "--json=1"],
      "up: option '--json' takes no value or is unknown; see 'qbdadm up --help'"),
-    (["up"], "up: needs --disk PATH; see 'qbdadm up --help'"),
+    (["scan", "x"], "scan: takes no operand; see 'qbdadm scan --help'"),
+    (["scan", "--udev", "x", "--json"],
+     "scan: --udev and --json do not go together; see 'qbdadm scan --help'"),
+    (["up"], "up: needs a NAME, --disk PATH, or --scan; see 'qbdadm up --help'"),
+    (["up", "--scan", "--disk", "x"],
+     "up: --scan and --disk do not go together; see 'qbdadm up --help'"),
+    (["up", "a", "b"], "up: one NAME at most; with --scan several; see 'qbdadm up --help'"),
     (["up", "--disk"], "up: option '--disk' needs a value; see 'qbdadm up --help'"),
-    (["up", "a", "b", "--disk", "x"], "up: one NAME at most; see 'qbdadm up --help'"),
+    (["up", "a", "b", "--disk", "x"], "up: one NAME at most; with --scan several; "
+                                     "see 'qbdadm up --help'"),
     (["up", "--disk", "x", "--memory", "1M"],
      "--memory '1M': is out of range; use 8M to 1G; see 'qbdadm up --help'"),
     (["up", "--disk", "x", "--memory", "99T"],
@@ -199,10 +209,20 @@ USAGE = [
      "--wait-leader '0': is not a number from 1 to 86400; see 'qbdadm up --help'"),
     (["up", "--disk", "x", "--window", "4G"],
      "--window '4G': is too large; less than 4G; see 'qbdadm up --help'"),
-    (["down"], "down: needs one NAME; see 'qbdadm down --help'"),
+    (["down"], "down: needs a NAME, or --all; see 'qbdadm down --help'"),
+    (["down", "x", "--all"],
+     "down: --all and a NAME do not go together; see 'qbdadm down --help'"),
+    (["down", "--all", "--timeout", "soon"],
+     "--timeout 'soon': is not a number from 0 to 86400; see 'qbdadm down --help'"),
+    (["set", "x", "--all", "--heartbeat", "5"],
+     "set: --all and a NAME do not go together; see 'qbdadm set --help'"),
     (["set", "x"], "set: needs at least one setting; see 'qbdadm set --help'"),
-    (["set", "--heartbeat", "5"], "set: needs one NAME; see 'qbdadm set --help'"),
+    (["set", "--heartbeat", "5"], "set: needs one NAME, or --all; see 'qbdadm set --help'"),
     (["leader", "show"], "leader show: needs one NAME; see 'qbdadm leader show --help'"),
+    (["leader", "show", "x", "--wait=0"],
+     "--wait '0': is not a number from 1 to 86400; see 'qbdadm leader show --help'"),
+    (["leader", "move", "x", "y", "--wait"],
+     "leader move: --wait is for 'leader show'; see 'qbdadm leader move --help'"),
     (["leader", "show", "x", "--to", "y"],
      "leader show: --to is for 'leader move'; see 'qbdadm leader show --help'"),
     (["leader", "move", "x", "y", "z"],
@@ -1246,6 +1266,176 @@ def _():
 
 
 # ---- checksums ---------------------------------------------------------------
+
+# ---- members that are looked for -----------------------------------------------
+
+class Host:
+    """Files that look like the block devices of a host, as sysfs describes them."""
+
+    def __init__(self):
+        self.root = tempfile.mkdtemp(dir=WORK)
+        self.sysfs = os.path.join(self.root, "sysfs")
+        self.dev = os.path.join(self.root, "dev")
+        os.mkdir(self.sysfs)
+        os.mkdir(self.dev)
+        self.number = 0
+
+    def add(self, name, disk, parent="", number="8:%d", **attributes):
+        """A block device, with these attributes ("holders/dm-0" makes the directory)."""
+        self.number += 1
+        directory = os.path.join(self.sysfs, parent, name)
+        attributes = {"size": "1000", "uevent": "MAJOR=8\nDEVNAME=%s\nDEVTYPE=disk" % name,
+                      "dev": number % self.number if "%" in number else number,
+                      **{key.replace("__", "/"): value for key, value in attributes.items()}}
+        for attribute, value in attributes.items():
+            file = os.path.join(directory, attribute)
+            os.makedirs(os.path.dirname(file), exist_ok=True)
+            with open(file, "w") as text:
+                text.write(value + "\n")
+        if parent:
+            os.symlink(directory, os.path.join(self.sysfs, name))
+        if isinstance(disk, Disk):
+            disk.write(os.path.join(self.dev, name))
+        elif disk is not None:
+            with open(os.path.join(self.dev, name), "wb") as file:
+                file.write(disk)
+
+    def found(self):
+        status, output, errors = part("scan", self.sysfs, self.dev)
+        tap.equal((status, errors), (0, ""), "scan")
+        return output.splitlines()
+
+    def chosen(self, name):
+        status, output, errors = part("scan", self.sysfs, self.dev, name)
+        tap.equal((status, errors), (0, ""), "scan")
+        return output.rstrip("\n").replace(self.dev + "/", "")
+
+
+@tests.test("members are found among the disks of a host")
+def _():
+    host = Host()
+    host.add("sdb", Disk(name="vol0", member_id=2))
+    host.add("sdc", Disk(name="my-vol", member_id=7))
+    host.add("sda", bytes(1 << 21))
+    host.add("sdd", bytes(8192))                            # smaller than the metadata
+    host.add("sde", b"")
+    host.add("sdf", None)                                   # no node
+    host.add("loop0", Disk(), size="0")
+    host.add("nvme0c0n1", Disk(), hidden="1")
+    host.add("sdg", Disk(), holders__dm_0="")               # a path of a multipath device
+    host.add("dm-1", Disk(), dm__suspended="1", dm__name="x")
+    host.add("fd0", Disk(), number="2:0")
+    host.add("sr0", Disk(), number="11:0")
+    host.add("qbd0", Disk(), qbd__name="vol7")
+    host.add("qbd0p1", Disk(), parent="qbd0", partition="1")
+    tap.equal(host.found(), ["sdb 2 of 'vol0' ", "sdc 7 of 'my-vol' "], "found")
+    tap.equal(host.chosen("vol0"), "sdb", "vol0's")
+    tap.equal(host.chosen("vol1"), "vol1: no disk here carries a member of it; 'qbdadm scan' "
+                                   "lists those that are found", "vol1's")
+
+
+@tests.test("a partition is a member, the disk that it ends is none")
+def _():
+    host = Host()
+    inner = Disk(name="vol0")
+    inner.write(path("partition"))
+    with open(path("partition"), "rb") as file:
+        contents = file.read()
+    host.add("sda", bytes(1 << 20) + contents)
+    host.add("sda1", contents, parent="sda", partition="1")
+    tap.equal(host.found(), ["sda1 1 of 'vol0' "], "found")
+    # As little without the kernel's word for it: its end is a good copy, at another place.
+    host = Host()
+    host.add("sda", bytes(1 << 20) + contents)
+    tap.equal(host.found(), [], "found")
+
+
+@tests.test("a damaged member is found, and why it cannot be brought up is said")
+def _():
+    host = Host()
+    disk = Disk(name="vol0")
+    disk.blocks[0] = bytes(BLOCK)                           # the other copy is enough
+    host.add("sda", disk)
+    disk = Disk(name="vol1")
+    disk.blocks.update({block: bytes(BLOCK) for block in layout.STATE_BLOCKS})
+    host.add("sdb", disk)
+    disk = Disk(name="vol2")
+    disk.blocks[0] = disk.blocks[disk.backing_blocks - 1] = spoil(disk.superblock(0))
+    host.add("sdc", disk)
+    found = host.found()
+    tap.equal([line.split("/")[0] for line in found],
+              ["sda 1 of 'vol0' ", "sdb 1 of 'vol1' ", "sdc 0 of '' "], "found")
+    tap.check("both state blocks are bad" in found[1], found[1])
+    tap.check("no superblock copy is good" in found[2], found[2])
+    tap.equal(host.chosen("vol0"), "sda", "vol0's")
+    line = host.chosen("vol1")
+    tap.check(line.startswith("vol1: sdb: both state blocks are bad"), line)
+
+
+@tests.test("disks that could be mistaken for one another are refused")
+def _():
+    def two(change):
+        host, one = Host(), Disk(name="vol0")
+        host.add("sda", one)
+        other = Disk(name="vol0", device=one.uuid)
+        other.incarnation = one.incarnation
+        change(other)
+        host.add("sdb", other)
+        host.add("sdc", Disk(name="vol1"))
+        tap.equal(host.chosen("vol1"), "sdc", "the disk of another device")
+        return host.chosen("vol0")
+
+    tap.equal(two(lambda disk: None),
+              "vol0: member 1 is on sda and on sdb: two ways to one disk (then use "
+              "multipath), or a copy, and an old copy loses data; name the disk with --disk, "
+              "or for good in /etc/qbd/vol0.conf", "a copy")
+    tap.equal(two(lambda disk: setattr(disk, "incarnation", uuid.uuid4())),
+              "vol0: member 1 was made twice, on sda and on sdb, and only the later one "
+              "counts; 'qbdadm destroy' the other", "made twice")
+    tap.equal(two(lambda disk: setattr(disk, "member_id", 2)),
+              "vol0: two of its members are on disks of this host, 1 on sda and 2 on sdb; "
+              "name the disk with --disk", "two members")
+    tap.equal(two(lambda disk: setattr(disk, "uuid", uuid.uuid4())),
+              "vol0: is the name of two devices, of one on sda and of another on sdb; name "
+              "the disk with --disk", "two devices")
+    # A copy that is damaged is one all the same.
+    tap.check(two(lambda disk: disk.blocks.update({0: spoil(disk.superblock(0))})).startswith(
+        "vol0: member 1 is on sda and on sdb: two ways"), "a damaged copy")
+
+
+CONFIGS = [
+    ("", "disk - memory 0 given 0x2: 0 7 0 0 0 0"),
+    ("# nothing\n\n \t\n", "disk - memory 0 given 0x2: 0 7 0 0 0 0"),
+    ("memory = 256M\nheartbeat=100\n election-timeout =300 # ms\r\nread = quorum\n"
+     "no-quorum = error\nno-quorum-grace = 1234\nwindow = 4M\n"
+     "disk = /dev/disk/by-id/a b ",
+     "disk /dev/disk/by-id/a b memory 268435456 given 0x3f: 300 7 1 1234 1 4194304"),
+    ("disk = /dev/a\ndisk = /dev/b\n", "disk /dev/b memory 0 given 0x2: 0 7 0 0 0 0"),
+    ("memory 64M\n", "1: 'memory 64M': is not of the form KEY = VALUE"),
+    ("\nmemroy = 64M\n", "2: 'memroy': is no setting; use disk, memory, election-timeout, "
+     "heartbeat, no-quorum, no-quorum-grace, read or window"),
+    ("memory = 1M\n", "1: memory '1M': is out of range; use 8M to 1G"),
+    ("disk = sdb\n", "1: disk 'sdb': is no path from the root"),
+    ("heartbeat =\n", "1: heartbeat '': is not a number from 0 to 4294967295"),
+    ("= 5\n", "1: '': is no setting; use disk, memory, election-timeout, heartbeat, "
+     "no-quorum, no-quorum-grace, read or window"),
+    ("no-quorum = maybe\n", "1: no-quorum 'maybe': is not possible; use suspend or error"),
+]
+
+
+@tests.test("NAME.conf is read as it is written; what is no good is refused with its line")
+def _():
+    directory = tempfile.mkdtemp(dir=WORK)
+    tap.equal(part("config", directory, "vol0"), (0, CONFIGS[0][1] + "\n", ""), "no file")
+    file = os.path.join(directory, "vol0.conf")
+    for text, wanted in CONFIGS:
+        with open(file, "w") as config:
+            config.write(text)
+        status, output, errors = part("config", directory, "vol0")
+        bad = not wanted.startswith("disk ")
+        tap.equal((status, output, errors),
+                  (bad, (file + ":" if bad else "") + wanted + "\n", ""), repr(text))
+
 
 def contents():
     """What the device of busy_disk() holds."""

@@ -46,7 +46,8 @@ extern const struct qbdadm_command qbdadm_join;
 extern const struct qbdadm_command qbdadm_destroy;
 extern const struct qbdadm_command qbdadm_dump;
 extern const struct qbdadm_command qbdadm_checksum;
-/* up.c status.c events.c leader.c member.c settings.c: what is up */
+/* scan.c up.c down.c status.c events.c leader.c member.c settings.c: what is up */
+extern const struct qbdadm_command qbdadm_scan;
 extern const struct qbdadm_command qbdadm_up;
 extern const struct qbdadm_command qbdadm_down;
 extern const struct qbdadm_command qbdadm_status;
