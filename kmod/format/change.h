@@ -12,36 +12,39 @@
  */
 static inline const char *qbd_change_text(__u32 result)
 {
-	switch (result) {
-	case QBD_CHANGE_DONE:
-		return "done";
-	case QBD_CHANGE_NOT_LEADER:
-		return "leadership is just changing; try again";
-	case QBD_CHANGE_OUTDATED:
-		return "the members were changed by somebody else meanwhile; look at them, and try again";
-	case QBD_CHANGE_PENDING:
-		return "another change of the members is under way; try again when it is done";
-	case QBD_CHANGE_MALFORMED:
-		return "the member list is malformed";
-	case QBD_CHANGE_IDS:
-		return "member %u: the id was given before; a new member needs a new one";
-	case QBD_CHANGE_FLAGS:
-		return "member %u: cannot become that from what it is";
-	case QBD_CHANGE_MISSING:
-		return "member %u is left out; mark it as leaving instead";
-	case QBD_CHANGE_VOTERS:
-		return "a device needs one to nine voters in the end";
-	case QBD_CHANGE_TWICE:
-		return "member %u: its name or its address is another member's already";
-	case QBD_CHANGE_QUORUM:
-		return "no majority of the voters would be there: member %u is down, failed or being filled; bring it up first, or let it leave, too";
-	case QBD_CHANGE_ROOM:
-		return "no room for it in memory or log just now; try again";
-	case QBD_CHANGE_NOTHING:
-		return "it is so already";
-	case QBD_CHANGE_ADDRESS:
-		return "member %u: the address of a member cannot be changed; replace the member";
-	}
+	static const char * const texts[] = {
+		[QBD_CHANGE_DONE] =
+			"done",
+		[QBD_CHANGE_NOT_LEADER] =
+			"leadership is just changing; try again",
+		[QBD_CHANGE_OUTDATED] =
+			"the members were changed by somebody else meanwhile; look at them, and try again",
+		[QBD_CHANGE_PENDING] =
+			"another change of the members is under way; try again when it is done",
+		[QBD_CHANGE_MALFORMED] =
+			"the member list is malformed",
+		[QBD_CHANGE_IDS] =
+			"member %u: the id was given before; a new member needs a new one",
+		[QBD_CHANGE_FLAGS] =
+			"member %u: cannot become that from what it is",
+		[QBD_CHANGE_MISSING] =
+			"member %u is left out; mark it as leaving instead",
+		[QBD_CHANGE_VOTERS] =
+			"a device needs one to nine voters in the end",
+		[QBD_CHANGE_TWICE] =
+			"member %u: its name or its address is another member's already",
+		[QBD_CHANGE_QUORUM] =
+			"no majority of the voters would be there: member %u is down, failed or being filled; bring it up first, or let it leave, too",
+		[QBD_CHANGE_ROOM] =
+			"no room for it in memory or log just now; try again",
+		[QBD_CHANGE_NOTHING] =
+			"it is so already",
+		[QBD_CHANGE_ADDRESS] =
+			"member %u: the address of a member cannot be changed; replace the member",
+	};
+
+	if (result < sizeof(texts) / sizeof(texts[0]) && texts[result])
+		return texts[result];
 	return "refused for a reason that this version does not know";
 }
 

@@ -6,17 +6,18 @@
  * LEAVING: kmod/format/format.h), in an entry of the log that changes nobody's vote. The
  * leader of the day then takes one step after the other, each of them an entry:
  *
- *   list in force, committed          when                             next list
+ *   list in force, committed     when                          next list
  *
- *   joint                             at once                          simple: the incoming set
- *   simple, with a voter DEMOTING     all that are JOINING have        joint: outgoing the voters,
- *   or LEAVING, or a learner JOINING  caught up, a majority of the     incoming those that stay and
- *                                     incoming set is there, and the   those that are JOINING; who
- *                                     leader is in it                  goes is a learner from here on
- *        likewise, and the leader     likewise, and one of the         (leadership is handed over
- *        is not in the incoming set   incoming set is fit              to that one)
- *   simple, with a learner LEAVING    it knows, or is not there        without it
- *   anything else                     -                                (nothing)
+ *   joint                        at once                       simple: the incoming set
+ *   simple, with a voter         all that are JOINING have     joint: outgoing the voters,
+ *   DEMOTING or LEAVING, or      caught up, a majority of the  incoming those that stay and
+ *   a learner JOINING            incoming set is there, and    are JOINING; who goes is a
+ *                                the leader is in it           learner from here on
+ *        likewise, the leader    likewise, and one of the      (leadership is handed over
+ *        is not in that set      incoming set is fit           to that one)
+ *   simple, with a learner       it knows, or is not there     without it
+ *   LEAVING
+ *   anything else                -                             (nothing)
  *
  * So a change survives the loss of whoever began it, can be taken back until it is joint,
  * and a member that goes hears of it: it is a learner that is LEAVING first, which gets the

@@ -456,7 +456,7 @@ struct qbd_notices {
  * @want_memory: a load was refused for lack of pages
  * @want_load: one was refused because so many are under way
  * @no_write_zeroes: the disk does not do them
- * @alone: when it was opened the device had, and had had, one member only, as far back as
+ * @alone: when it was opened the device never had more than one member, as far back as
  *	the log reaches: no other member can send what is lost here
  * @kicked: the replica was asked to run the store and has not yet
  * @status: counters

@@ -279,4 +279,5 @@ static struct kunit_suite intent_suite = {
 	.name = "intent",
 	.test_cases = intent_cases,
 };
+
 kunit_test_suite(intent_suite);

@@ -764,9 +764,10 @@ static bool first_is_reclaimed(struct store_rig *rig)
 static void configurations_in_the_log(struct kunit *test)
 {
 	struct store_rig *rig = begin(test);
-	struct qbd_membership_layout two = rig->recovered.base_membership, three;
+	static struct qbd_membership_layout two, three;
 	u32 i;
 
+	two = rig->recovered.base_membership;
 	two.count = cpu_to_le32(2);
 	two.next_member_id = cpu_to_le32(9);
 	two.members[1].id = cpu_to_le32(5);
