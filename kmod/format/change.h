@@ -43,7 +43,7 @@ static inline const char *qbd_change_text(__u32 result)
 			"member %u: the address of a member cannot be changed; replace the member",
 	};
 
-	if (result < sizeof(texts) / sizeof(texts[0]) && texts[result])
+	if (result <= QBD_CHANGE_ADDRESS && texts[result])
 		return texts[result];
 	return "refused for a reason that this version does not know";
 }

@@ -350,8 +350,8 @@ static int check_log(struct qbd_disk *disk, const struct qbd_format_parameters *
 
 /* Extents and log. @a and @b: CHUNK_BLOCKS each. */
 static int format_areas(struct qbd_disk *disk,
-			 const struct qbd_format_parameters *parameters, void *a, void *b,
-			 struct qbd_error *error)
+			const struct qbd_format_parameters *parameters, void *a, void *b,
+			struct qbd_error *error)
 {
 	const struct qbd_plan *plan = &parameters->plan;
 	int result;

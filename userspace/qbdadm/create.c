@@ -125,13 +125,17 @@ static int take_option(struct create_arguments *arguments, int option,
 }
 
 /* What is missing, or makes no sense together; NULL: nothing. */
+#define BOTH_FORMS \
+	"--listen ADDRESS[:PORT] (the first member of a device, which others join), or " \
+	"--token-file, --id and --member (all members at once)"
+
 static const char *find_flaw(const struct create_arguments *arguments)
 {
 	bool listed = arguments->token_file || arguments->id_text ||
 		      le32_to_cpu(arguments->members.count);
 
 	if (arguments->listen && listed)
-		return "either --listen (the first member of a device, which others join), or --token-file, --id and --member (all members at once)";
+		return "either " BOTH_FORMS;
 	if (arguments->up && arguments->no_up)
 		return "either --up or --no-up";
 	if (arguments->listen)
@@ -139,7 +143,7 @@ static const char *find_flaw(const struct create_arguments *arguments)
 	if (arguments->host)
 		return "--name goes with --listen; else --member has the names";
 	if (!listed)
-		return "needs --listen ADDRESS[:PORT] (the first member of a device, which others join), or --token-file, --id and --member (all members at once)";
+		return "needs " BOTH_FORMS;
 	if (!arguments->token_file)
 		return "needs --token-file FILE (made by 'qbdadm token new')";
 	if (!arguments->id_text)

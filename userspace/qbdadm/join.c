@@ -127,15 +127,15 @@ static int parse_arguments(const struct qbdadm_command *command, int argc, char 
 		missing = "--listen ADDRESS[:PORT] (where this member shall listen)";
 	else if (!arguments->token_file)
 		missing = "--token-file FILE ('qbdadm token show' on a member prints it)";
-	if (missing)
+	if (missing) {
 		*status = qbdadm_usage(command, "join: needs %s", missing);
-	else if (optind + 2 < argc)
+	} else if (optind + 2 < argc) {
 		*status = qbdadm_usage(command, "join: one ADDRESS and one NAME only, '%s' is too much",
 				       argv[optind + 2]);
-	else if (qbd_parse_address(argv[optind], &join->contact, &error) ||
-		 take_self(arguments, join, &error))
+	} else if (qbd_parse_address(argv[optind], &join->contact, &error) ||
+		   take_self(arguments, join, &error)) {
 		*status = qbdadm_usage(command, "%s", error.text);
-	else if (qbdadm_name_good(command, argv[optind + 1], status)) {
+	} else if (qbdadm_name_good(command, argv[optind + 1], status)) {
 		arguments->name = argv[optind + 1];
 		join->name = arguments->name;
 		return 0;

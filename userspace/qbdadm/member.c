@@ -20,8 +20,13 @@
 #define TRIES		20
 #define PAUSE_MS	250
 
-enum { OPTION_NO_WAIT = QBDADM_OPTION_LONG, OPTION_WAIT, OPTION_FORCE, OPTION_PRIORITY,
-       OPTION_NAME };
+enum {
+	OPTION_NO_WAIT = QBDADM_OPTION_LONG,
+	OPTION_WAIT,
+	OPTION_FORCE,
+	OPTION_PRIORITY,
+	OPTION_NAME,
+};
 
 struct member_arguments {
 	const char *device;
@@ -193,7 +198,8 @@ static int wait_done(struct qbd_client *client, const struct member_arguments *a
 			return 0;
 		if (now_ms() >= end)
 			return qbd_fail(error, ETIMEDOUT,
-					"%s: the change is under way and goes on by itself, but is not done after %" PRIu64 " s: %s; 'qbdadm status' shows it",
+					"%s: the change goes on by itself, but is not done after %"
+					PRIu64 " s: %s; 'qbdadm status' shows it",
 					arguments->device, arguments->wait, steps);
 		pause_ms(PAUSE_MS);
 	}
