@@ -251,7 +251,7 @@ USAGE = [
     (["create", "v", "--listen", "192.0.2.1"],
      "create: needs --disk PATH; see 'qbdadm create --help'"),
     (["create", "v", "--listen", "192.0.2.1", "--disk", "d", "--id", "1"],
-     "create: either --listen (the first member of a device, which others join), or "
+     "create: either --listen ADDRESS[:PORT] (the first member of a device, which others join), or "
      "--token-file, --id and --member (all members at once); see 'qbdadm create --help'"),
     (["create", "v", "--listen", "192.0.2.1", "--disk", "d", "--up", "--no-up"],
      "create: either --up or --no-up; see 'qbdadm create --help'"),
