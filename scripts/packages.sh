@@ -32,7 +32,7 @@ declare -A group=(
 		e2fsprogs xfsprogs btrfs-progs procps"
 	[qemu]="python3 qemu-system-x86 nbdkit busybox-static cpio xz-utils kmod procps
 		iproute2 nftables iputils-ping ethtool dmsetup fio e2fsprogs xfsprogs
-		btrfs-progs gcc libc6-dev libsqlite3-dev"
+		btrfs-progs gcc libc6-dev libsqlite3-dev systemd udev"
 	[bench]="gnuplot-nox python3"
 	[coverage]="gcovr"
 	[doc]="mandoc python3-docutils python3-yaml"

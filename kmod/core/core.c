@@ -569,7 +569,7 @@ bool qbd_core_may_reset(const struct qbd_core *core, u64 index, u64 term)
 	 * up; entries that were on a majority thanks to it were dropped.) Without
 	 * it nothing after it can be committed.
 	 */
-	return index < core->trail.base_index || index > core->trail.last ||
+	return index > core->trail.last ||
 	       qbd_trail_term(&core->trail, index) != term;
 }
 
@@ -592,10 +592,8 @@ bool qbd_core_log_reset(struct qbd_core *core, u64 now, u64 index, u64 term,
 	core->durable = index;
 	core->uncounted = !(core->fitness & QBD_COUNTS);
 	core->append_rejected = false;
-	if (index > core->commit) {
-		core->commit = index;
-		core->out_flags |= QBD_OUT_COMMIT;
-	}
+	core->commit = index;
+	core->out_flags |= QBD_OUT_COMMIT;
 	/* It is committed, so it is in the log of every leader. */
 	core->matched = index;
 	qbd_membership_reset(core, config, config_index);

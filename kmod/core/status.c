@@ -40,8 +40,7 @@ void qbd_core_get_status(const struct qbd_core *core, u64 now,
 	status->durable = core->durable;
 	status->first = core->trail.base_index + 1;
 	status->matched = core->matched;
-	if (core->levels_count)
-		count_voters(core, now, status);
+	count_voters(core, now, status);
 	if (qbd_core_leads(core)) {
 		u64 at = qbd_round_quorum_at(core);
 

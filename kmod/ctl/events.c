@@ -22,6 +22,8 @@ static_assert((int)QBD_EVENT_TYPE_FILL_DONE == (int)QBD_EVENT_FILL_DONE);
 static_assert((int)QBD_EVENT_TYPE_DISK_FAILED == (int)QBD_EVENT_DISK_FAILED);
 static_assert((int)QBD_EVENT_TYPE_SETTINGS == (int)QBD_EVENT_SETTINGS);
 static_assert((int)QBD_EVENT_TYPE_REFUSED == (int)QBD_EVENT_REFUSED);
+static_assert((int)QBD_EVENT_TYPE_REMOVED == (int)QBD_EVENT_REMOVED);
+static_assert((int)QBD_EVENT_TYPE_MEMBERS == (int)QBD_EVENT_MEMBERS);
 
 static size_t event_size(void)
 {

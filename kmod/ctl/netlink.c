@@ -5,7 +5,7 @@
  * Requests run in parallel (parallel_ops), each in the context of who asked; the
  * replica serialises what has to be. The kernel holds its lock of all generic
  * netlink families for reading meanwhile, so a request must end: up reads a disk,
- * down and leader-move wait for other members a bounded time.
+ * down, leader-move and change-members wait for other members a bounded time.
  */
 #include <linux/capability.h>
 #include <linux/module.h>
@@ -236,6 +236,94 @@ int qbd_nl_leader_move_doit(struct sk_buff *skb, struct genl_info *info)
 					sizeof(text));
 	if (error)
 		qbd_ctl_set_message(info->extack, text);
+	qbd_replica_put(replica);
+	return error;
+}
+
+/* One member of the wanted list; all of it has to be given. */
+static int take_member(const struct nlattr *nest, struct qbd_member_layout *member,
+		       struct netlink_ext_ack *extack)
+{
+	struct nlattr *attrs[QBD_A_WANTED_MEMBER_PRIORITY + 1];
+	unsigned int type, bytes;
+	int error;
+
+	error = nla_parse_nested(attrs, QBD_A_WANTED_MEMBER_PRIORITY, nest,
+				 qbd_wanted_member_nl_policy, extack);
+	if (error)
+		return error;
+	for (type = QBD_A_WANTED_MEMBER_ID; type <= QBD_A_WANTED_MEMBER_PRIORITY; type++) {
+		if (!attrs[type]) {
+			NL_SET_ERR_MSG_ATTR(extack, nest, "a member without id, name, address, port, flags or priority");
+			return -EINVAL;
+		}
+	}
+	bytes = nla_len(attrs[QBD_A_WANTED_MEMBER_ADDRESS]);
+	if (bytes != 4 && bytes != 16) {
+		NL_SET_ERR_MSG_ATTR(extack, attrs[QBD_A_WANTED_MEMBER_ADDRESS],
+				    "an address has 4 or 16 bytes");
+		return -EINVAL;
+	}
+	member->id = cpu_to_le32(nla_get_u32(attrs[QBD_A_WANTED_MEMBER_ID]));
+	member->flags = cpu_to_le16(nla_get_u32(attrs[QBD_A_WANTED_MEMBER_FLAGS]));
+	member->priority = nla_get_u8(attrs[QBD_A_WANTED_MEMBER_PRIORITY]);
+	member->address.family = cpu_to_le16(bytes == 4 ? 4 : 6);
+	member->address.port = cpu_to_le16(nla_get_u16(attrs[QBD_A_WANTED_MEMBER_PORT]));
+	memcpy(member->address.bytes, nla_data(attrs[QBD_A_WANTED_MEMBER_ADDRESS]), bytes);
+	nla_strscpy(member->name, attrs[QBD_A_WANTED_MEMBER_NAME], sizeof(member->name));
+	return 0;
+}
+
+/* @wanted: zeroed. */
+static int take_members(struct genl_info *info, struct qbd_membership_layout *wanted)
+{
+	const struct nlattr *attribute;
+	u32 count = 0;
+	int rest, error;
+
+	if (GENL_REQ_ATTR_CHECK(info, QBD_A_DEVICE_MEMBERS_INDEX) ||
+	    GENL_REQ_ATTR_CHECK(info, QBD_A_DEVICE_NEXT_MEMBER_ID) ||
+	    GENL_REQ_ATTR_CHECK(info, QBD_A_DEVICE_WANTED_MEMBERS)) {
+		NL_SET_ERR_MSG(info->extack, "members-index, next-member-id or the wanted members are missing");
+		return -EINVAL;
+	}
+	nlmsg_for_each_attr(attribute, info->nlhdr, GENL_HDRLEN, rest) {
+		if (nla_type(attribute) != QBD_A_DEVICE_WANTED_MEMBERS)
+			continue;
+		if (count == QBD_MEMBERS_MAX) {
+			NL_SET_ERR_MSG(info->extack, "a device has 16 members at most");
+			return -E2BIG;
+		}
+		error = take_member(attribute, &wanted->members[count++], info->extack);
+		if (error)
+			return error;
+	}
+	wanted->count = cpu_to_le32(count);
+	wanted->index =
+		cpu_to_le64(nla_get_u64(info->attrs[QBD_A_DEVICE_MEMBERS_INDEX]));
+	wanted->next_member_id =
+		cpu_to_le32(nla_get_u32(info->attrs[QBD_A_DEVICE_NEXT_MEMBER_ID]));
+	return 0;
+}
+
+int qbd_nl_change_members_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	char text[QBD_ERROR_TEXT_SIZE] = "";
+	struct qbd_membership_layout *wanted;
+	struct qbd_replica *replica;
+	int error;
+
+	replica = find_named(info);
+	if (IS_ERR(replica))
+		return PTR_ERR(replica);
+	wanted = kzalloc(sizeof(*wanted), GFP_KERNEL);
+	error = wanted ? take_members(info, wanted) : -ENOMEM;
+	if (!error) {
+		error = qbd_replica_change_members(replica, wanted, text, sizeof(text));
+		if (error)
+			qbd_ctl_set_message(info->extack, text);
+	}
+	kfree(wanted);
 	qbd_replica_put(replica);
 	return error;
 }

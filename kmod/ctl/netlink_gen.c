@@ -20,6 +20,15 @@ const struct nla_policy qbd_settings_nl_policy[QBD_A_SETTINGS_WINDOW_BYTES + 1] 
 	[QBD_A_SETTINGS_WINDOW_BYTES] = { .type = NLA_U32, },
 };
 
+const struct nla_policy qbd_wanted_member_nl_policy[QBD_A_WANTED_MEMBER_PRIORITY + 1] = {
+	[QBD_A_WANTED_MEMBER_ID] = NLA_POLICY_MIN(NLA_U32, 1),
+	[QBD_A_WANTED_MEMBER_NAME] = { .type = NLA_NUL_STRING, .len = QBD_MEMBER_NAME_MAX, },
+	[QBD_A_WANTED_MEMBER_ADDRESS] = { .type = NLA_BINARY, },
+	[QBD_A_WANTED_MEMBER_PORT] = NLA_POLICY_MIN(NLA_U16, 1),
+	[QBD_A_WANTED_MEMBER_FLAGS] = NLA_POLICY_MASK(NLA_U32, 0x7f),
+	[QBD_A_WANTED_MEMBER_PRIORITY] = { .type = NLA_U8, },
+};
+
 /* QBD_CMD_UP - do */
 const struct nla_policy qbd_up_nl_policy[QBD_A_DEVICE_SETTINGS + 1] = {
 	[QBD_A_DEVICE_DISK] = { .type = NLA_NUL_STRING, .len = QBD_PATH_MAX, },
@@ -50,8 +59,16 @@ const struct nla_policy qbd_leader_move_nl_policy[QBD_A_DEVICE_MEMBER + 1] = {
 	[QBD_A_DEVICE_MEMBER] = { .type = NLA_U32, },
 };
 
+/* QBD_CMD_CHANGE_MEMBERS - do */
+const struct nla_policy qbd_change_members_nl_policy[QBD_A_DEVICE_WANTED_MEMBERS + 1] = {
+	[QBD_A_DEVICE_NAME] = { .type = NLA_NUL_STRING, .len = QBD_NAME_MAX, },
+	[QBD_A_DEVICE_MEMBERS_INDEX] = { .type = NLA_U64, },
+	[QBD_A_DEVICE_NEXT_MEMBER_ID] = { .type = NLA_U32, },
+	[QBD_A_DEVICE_WANTED_MEMBERS] = NLA_POLICY_NESTED(qbd_wanted_member_nl_policy),
+};
+
 /* Ops table for qbd */
-const struct genl_ops qbd_nl_ops[5] = {
+const struct genl_ops qbd_nl_ops[6] = {
 	{
 		.cmd		= QBD_CMD_UP,
 		.doit		= qbd_nl_up_doit,
@@ -85,6 +102,13 @@ const struct genl_ops qbd_nl_ops[5] = {
 		.doit		= qbd_nl_leader_move_doit,
 		.policy		= qbd_leader_move_nl_policy,
 		.maxattr	= QBD_A_DEVICE_MEMBER,
+		.flags		= GENL_ADMIN_PERM,
+	},
+	{
+		.cmd		= QBD_CMD_CHANGE_MEMBERS,
+		.doit		= qbd_nl_change_members_doit,
+		.policy		= qbd_change_members_nl_policy,
+		.maxattr	= QBD_A_DEVICE_WANTED_MEMBERS,
 		.flags		= GENL_ADMIN_PERM,
 	},
 };

@@ -18,6 +18,9 @@ static_assert((int)QBD_MEMBER_FLAGS_VOTER == QBD_MEMBER_VOTER);
 static_assert((int)QBD_MEMBER_FLAGS_VOTER_OLD == QBD_MEMBER_VOTER_OLD);
 static_assert((int)QBD_MEMBER_FLAGS_LEARNER == QBD_MEMBER_LEARNER);
 static_assert((int)QBD_MEMBER_FLAGS_WITNESS == QBD_MEMBER_WITNESS);
+static_assert((int)QBD_MEMBER_FLAGS_JOINING == QBD_MEMBER_JOINING);
+static_assert((int)QBD_MEMBER_FLAGS_DEMOTING == QBD_MEMBER_DEMOTING);
+static_assert((int)QBD_MEMBER_FLAGS_LEAVING == QBD_MEMBER_LEAVING);
 static_assert((int)QBD_NO_QUORUM_POLICY_SUSPEND == (int)QBD_NO_QUORUM_SUSPEND);
 static_assert((int)QBD_NO_QUORUM_POLICY_ERROR == (int)QBD_NO_QUORUM_ERROR);
 static_assert(sizeof_field(struct qbd_event, name) == QBD_NAME_MAX + 1);
@@ -47,8 +50,8 @@ size_t qbd_ctl_status_size(unsigned int member_count)
 	size_t settings = SIZE_NEST + 6 * SIZE_U32;
 	size_t store = SIZE_NEST + 12 * SIZE_U64 + SIZE_FLAG;
 
-	return SIZE_TEXT(QBD_NAME_SIZE) + SIZE_TEXT(QBD_UUID_SIZE) + 8 * SIZE_U32 +
-	       7 * SIZE_FLAG + 23 * SIZE_U64 +
+	return SIZE_TEXT(QBD_NAME_SIZE) + SIZE_TEXT(QBD_UUID_SIZE) + 9 * SIZE_U32 +
+	       8 * SIZE_FLAG + 24 * SIZE_U64 +
 	       SIZE_TEXT(sizeof_field(struct qbd_replica_status, problem)) +
 	       settings + store + member_count * member_size();
 }
@@ -203,6 +206,7 @@ static int put_self(struct sk_buff *skb, const struct qbd_replica_status *status
 	    (status->leader && nla_put_u32(skb, QBD_A_DEVICE_LEADER, status->leader)) ||
 	    nla_put_u32(skb, QBD_A_DEVICE_VOTERS, status->voters) ||
 	    nla_put_u32(skb, QBD_A_DEVICE_QUORUM_NEEDED, status->quorum_needed) ||
+	    nla_put_u32(skb, QBD_A_DEVICE_NEXT_MEMBER_ID, status->next_member_id) ||
 	    nla_put_u32(skb, QBD_A_DEVICE_VOTERS_UP, status->voters_up) ||
 	    nla_put_s32(skb, QBD_A_DEVICE_MAY_LOSE, status->may_lose) ||
 	    (status->problem[0] &&
@@ -218,7 +222,8 @@ static int put_flags(struct sk_buff *skb, const struct qbd_replica_status *statu
 	    put_flag(skb, QBD_A_DEVICE_DAMAGED, status->damaged) ||
 	    put_flag(skb, QBD_A_DEVICE_FILLING, status->filling) ||
 	    put_flag(skb, QBD_A_DEVICE_LEASE_VALID, status->lease_valid) ||
-	    put_flag(skb, QBD_A_DEVICE_SUSPENDED, status->suspended))
+	    put_flag(skb, QBD_A_DEVICE_SUSPENDED, status->suspended) ||
+	    put_flag(skb, QBD_A_DEVICE_REMOVED, status->removed))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -252,6 +257,7 @@ static int put_numbers(struct sk_buff *skb, const struct qbd_replica_status *sta
 		{ QBD_A_DEVICE_RECORDS_APPENDED, status->records_appended },
 		{ QBD_A_DEVICE_MEMORY_TOTAL_BYTES, status->memory_bytes },
 		{ QBD_A_DEVICE_MEMORY_FREE_BYTES, status->memory_free_bytes },
+		{ QBD_A_DEVICE_MEMBERS_INDEX, status->members_index },
 	};
 	unsigned int i;
 

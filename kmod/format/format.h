@@ -43,6 +43,7 @@ uint32_t qbd_crc32c(uint32_t seed, const void *data, size_t length);
 #define QBD_MEMBERS_MAX		16	/* voters and learners of one device */
 
 #define QBD_DEFAULT_PORT	7900
+#define QBD_PRIORITY_DEFAULT	100
 
 /**
  * struct qbd_address - where a member listens
@@ -67,11 +68,24 @@ struct qbd_address {
 #define QBD_MEMBER_LEARNER	0x04	/* receives the log, never counts */
 #define QBD_MEMBER_WITNESS	0x08	/* votes and logs, never leads */
 
+/*
+ * What is meant to become of a member. The leader of the day sees to it, step by step
+ * (kmod/replica/change.c); the core knows nothing of these.
+ */
+#define QBD_MEMBER_JOINING	0x10	/* learner: a voter as soon as it has caught up */
+#define QBD_MEMBER_DEMOTING	0x20	/* voter: a learner, with the next change of voters */
+#define QBD_MEMBER_LEAVING	0x40	/* no member at all any more, likewise */
+#define QBD_MEMBER_INTENTS \
+	(QBD_MEMBER_JOINING | QBD_MEMBER_DEMOTING | QBD_MEMBER_LEAVING)
+#define QBD_MEMBER_FLAGS \
+	(QBD_MEMBER_VOTER | QBD_MEMBER_VOTER_OLD | QBD_MEMBER_LEARNER | \
+	 QBD_MEMBER_WITNESS | QBD_MEMBER_INTENTS)
+
 /**
  * struct qbd_member_layout - one member of a configuration
  * @id: 1..2^32-1; never used again for another disk (accident 34)
  * @flags: QBD_MEMBER_*
- * @priority: 0..255; the higher, the rather leader; 100 by default
+ * @priority: 0..255; the higher, the rather leader; QBD_PRIORITY_DEFAULT by default
  * @name: what people call the host, NUL padded
  * @reserved: zero
  * @address: where it listens

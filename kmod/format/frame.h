@@ -5,7 +5,7 @@
  * The member with the higher id dials. Each connection says what it is for in
  * its handshake: control carries consensus messages, bulk carries records,
  * forwarded requests and extents, so that a megabyte of data never delays a
- * heartbeat.
+ * heartbeat. A program that knows the secret may dial, too (admin).
  *
  * Handshake (each step one frame, both sides check version, device, member ids
  * and the secret before anything else is believed):
@@ -79,7 +79,17 @@ struct qbd_frame_header {
 enum qbd_connection_kind {
 	QBD_CONNECTION_CONTROL	= 1,
 	QBD_CONNECTION_BULK	= 2,
+	/*
+	 * No member at the other end, but a program that knows the secret: somebody who
+	 * wants to become one. Its hello has neither sender nor receiver, configuration
+	 * nor term. On it the program sends DESCRIBE and CHANGE and nothing else; the
+	 * next one is looked at when the answer to the one before is out. It is closed
+	 * when nothing comes for QBD_ADMIN_IDLE_MS.
+	 */
+	QBD_CONNECTION_ADMIN	= 3,
 };
+
+#define QBD_ADMIN_IDLE_MS	5000
 
 #define QBD_NONCE_SIZE	32
 #define QBD_PROOF_SIZE	32
@@ -91,8 +101,9 @@ enum qbd_connection_kind {
  * @version: newest wire version that the sender speaks
  * @version_min: oldest one; the connection uses the highest common one
  * @kind: enum qbd_connection_kind
- * @from: sender's member id
- * @to: member id that the sender wants to talk to
+ * @from: sender's member id; 0: a program
+ * @to: member id that the sender wants to talk to; 0: whoever is there (ADMIN), and
+ *	of whoever is there to a program
  * @session: number that the dialler gave to this attempt; its control and bulk
  *	connection carry the same one, so that only two of one attempt make a pair.
  *	The listener repeats it
@@ -143,6 +154,7 @@ enum qbd_refusal {
 	QBD_REFUSED_SECRET	= 4,	/* proof does not match */
 	QBD_REFUSED_PROTOCOL	= 5,	/* malformed frame */
 	QBD_REFUSED_CONFIGURATION = 6,	/* made with other members, name or sizes */
+	QBD_REFUSED_BUSY	= 7,	/* ADMIN: others are connected, come back soon */
 };
 
 struct qbd_frame_refused {
@@ -214,6 +226,14 @@ enum qbd_request_kind {
 	QBD_REQUEST_WRITE	= 2,	/* data blocks follow */
 	QBD_REQUEST_ZERO	= 3,
 	QBD_REQUEST_LEADER_MOVE	= 4,	/* @block: member id, 0 for the fittest; @count 0 */
+	/*
+	 * One data block begins with a struct qbd_membership_layout: it shall be so. Its
+	 * index says from which list it was made, and only that one is replaced: so a
+	 * program need not know of terms, and @leader_term counts between members only.
+	 */
+	QBD_REQUEST_CHANGE	= 5,
+	/* ADMIN connections: what is this device? One data block comes back. */
+	QBD_REQUEST_DESCRIBE	= 6,
 };
 
 /**
@@ -250,7 +270,26 @@ enum qbd_reply_status {
 	QBD_REPLY_IO_ERROR	= 2,
 	QBD_REPLY_INVALID	= 3,	/* out of the device, malformed */
 	QBD_REPLY_BUSY		= 4,	/* no memory for it now, send it again soon */
-	QBD_REPLY_REFUSED	= 5,	/* LEADER_MOVE: @detail is enum qbd_transfer_result */
+	/* LEADER_MOVE: @detail is enum qbd_transfer_result; CHANGE: enum qbd_change_result */
+	QBD_REPLY_REFUSED	= 5,
+};
+
+/* Why the member list is not changed; in words in kmod/format/change.h. */
+enum qbd_change_result {
+	QBD_CHANGE_DONE		= 0,	/* the entry is in the leader's log */
+	QBD_CHANGE_NOT_LEADER	= 1,	/* or its first entry is not committed yet */
+	QBD_CHANGE_OUTDATED	= 2,	/* the list was changed meanwhile: look again */
+	QBD_CHANGE_PENDING	= 3,	/* another change is under way */
+	QBD_CHANGE_MALFORMED	= 4,	/* no list that could be one */
+	QBD_CHANGE_IDS		= 5,	/* an id that was given before, or not by the rule */
+	QBD_CHANGE_FLAGS	= 6,	/* @member: no such step */
+	QBD_CHANGE_MISSING	= 7,	/* @member is left out: it has to be LEAVING */
+	QBD_CHANGE_VOTERS	= 8,	/* no voter would be left, or more than 9 */
+	QBD_CHANGE_TWICE	= 9,	/* @member: its name or address is another's */
+	QBD_CHANGE_QUORUM	= 10,	/* @member is needed for a majority, and is not there */
+	QBD_CHANGE_ROOM		= 11,	/* no memory or no room in the log just now */
+	QBD_CHANGE_NOTHING	= 12,	/* it is so already */
+	QBD_CHANGE_ADDRESS	= 13,	/* @member: its address cannot be changed so */
 };
 
 /**
@@ -258,9 +297,9 @@ enum qbd_reply_status {
  * @sequence: of the request
  * @session: of the request
  * @status: enum qbd_reply_status
- * @count: data blocks that follow (reads)
+ * @count: data blocks that follow (READ, DESCRIBE)
  * @detail: see enum qbd_reply_status
- * @reserved: zero
+ * @member: CHANGE, refused: the member that @detail speaks of, or 0
  */
 struct qbd_frame_reply {
 	__le64 sequence;
@@ -268,7 +307,34 @@ struct qbd_frame_reply {
 	__le32 status;
 	__le32 count;
 	__le32 detail;
-	__le32 reserved;
+	__le32 member;
+} __attribute__((packed));
+
+/**
+ * struct qbd_description - the data block that answers DESCRIBE
+ * @device_blocks: size of the device
+ * @log_blocks: size of the ring log, the same on every member
+ * @extent_shift: log2 of the extent size in bytes
+ * @configuration: as in the superblock
+ * @member_id: who answers
+ * @leader: member id, 0 if none is known
+ * @commit_index: known committed here: a @membership of a later index may still be
+ *	lost with its leader, and the ids that it gave be given to others
+ * @reserved: zero
+ * @name: of the device
+ * @membership: configuration in force here, with the index that a CHANGE has to name
+ */
+struct qbd_description {
+	__le64 device_blocks;
+	__le64 log_blocks;
+	__le32 extent_shift;
+	__le32 configuration;
+	__le32 member_id;
+	__le32 leader;
+	__le64 commit_index;
+	__le64 reserved[2];
+	char name[QBD_NAME_SIZE];
+	struct qbd_membership_layout membership;
 } __attribute__((packed));
 
 /**
@@ -361,6 +427,7 @@ static_assert(sizeof(struct qbd_frame_message) == 120, "message");
 static_assert(sizeof(struct qbd_frame_append) == 32, "append");
 static_assert(sizeof(struct qbd_frame_request) == 56, "request");
 static_assert(sizeof(struct qbd_frame_reply) == 32, "reply");
+static_assert(sizeof(struct qbd_description) <= QBD_BLOCK_SIZE, "description");
 /* The header of a full record and the append part share the fixed part. */
 static_assert(sizeof(struct qbd_frame_append) + 128 +
 	      sizeof(struct qbd_operation) * QBD_OPERATIONS_MAX <=

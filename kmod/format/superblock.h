@@ -62,9 +62,10 @@
  * @log_blocks: its size
  * @data_block: first block of the data area (device block 0)
  * @secret: HMAC-SHA256 key of the handshake; the disk is as secret as it is
- * @configuration: what qbd_configuration_sum() gave when the device was made: disks
+ * @configuration: what qbd_configuration_of() gave when the device was made: disks
  *	that were made with other members, another name or another size belong to
- *	no common device, and their members refuse one another
+ *	no common device, and their members refuse one another. A member that joined
+ *	was told it by the others
  * @unused: 0
  */
 struct qbd_superblock {
@@ -128,7 +129,8 @@ enum qbd_state_flags {
  * @fill_term: its term
  * @fill_cursor: extents below it have been filled
  * @fill_through_index: the fill is whole once everything up to it is applied
- * @membership: configuration at @log_first_index - 1; later ones are in the log
+ * @membership: configuration at @log_first_index - 1; later ones are in the log. Of a
+ *	member that joined and has not caught up: the one that added it, which is newer
  * @log_generation: of the newest truncation; see struct qbd_record_local
  * @truncated_index: where it cut: a record of an older generation is part of the
  *	log only below it

@@ -76,9 +76,11 @@ bool qbd_connection_room(struct qbd_connection *connection)
 	unsigned int noio = memalloc_noio_save();
 	unsigned int i;
 
-	connection->ring = kvcalloc(QBD_RING_FRAMES, sizeof(*connection->ring),
+	connection->ring_frames = connection->kind == QBD_CONNECTION_ADMIN ?
+				  QBD_ADMIN_RING_FRAMES : QBD_RING_FRAMES;
+	connection->ring = kvcalloc(connection->ring_frames, sizeof(*connection->ring),
 				    GFP_KERNEL);
-	if (connection->kind == QBD_CONNECTION_BULK)
+	if (connection->kind != QBD_CONNECTION_CONTROL)
 		connection->bulk = kvzalloc(sizeof(*connection->bulk), GFP_KERNEL);
 	else
 		connection->small = kvcalloc(QBD_SMALL_FRAMES,
@@ -256,12 +258,21 @@ static void setup_socket(struct socket *socket)
 	sock_set_keepalive(sk);
 }
 
-/* What waits for the handshake to tell who it is for. */
+/* The kernel's reserves of memory are for members that proved to be some. */
+bool qbd_connection_reserves(struct qbd_connection *connection)
+{
+	return connection->kind != QBD_CONNECTION_ADMIN &&
+	       qbd_connection_state(connection) == QBD_OPEN;
+}
+
+/* What waits for the handshake to tell who it is for. A program's stays as it is. */
 static void setup_open_socket(struct qbd_connection *connection)
 {
 	struct sock *sk = connection->socket->sk;
 	bool bulk = connection->kind == QBD_CONNECTION_BULK;
 
+	if (connection->kind == QBD_CONNECTION_ADMIN)
+		return;
 	sock_set_priority(sk, bulk ? TC_PRIO_BULK : TC_PRIO_INTERACTIVE);
 	/*
 	 * TCP's user timeout also cuts off a peer that does not read for a
@@ -314,6 +325,8 @@ bool qbd_connection_open(struct qbd_connection *connection)
 	spin_lock(&connection->lock);
 	if (connection->state != QBD_CLOSED)
 		connection->state = QBD_OPEN;
+	/* A program has no pair to wait for. */
+	connection->active = connection->kind == QBD_CONNECTION_ADMIN;
 	spin_unlock(&connection->lock);
 	qbd_connection_watch(connection);
 	return qbd_connection_state(connection) == QBD_OPEN;
@@ -409,7 +422,10 @@ void qbd_connection_malformed(struct qbd_connection *connection, const char *wha
 	bool open = qbd_connection_state(connection) == QBD_OPEN;
 
 	if (__ratelimit(&net->log_limit)) {
-		if (open)
+		if (connection->kind == QBD_CONNECTION_ADMIN)
+			pr_warn("%s: a program at %pISpc sent a malformed frame (%s): connection closed\n",
+				net->name, &connection->address, what);
+		else if (open)
 			pr_warn("%s: member %u at %pISpc sent a malformed frame (%s): %s connection closed\n",
 				net->name, connection->peer, &connection->address,
 				what, qbd_kind_name(connection->kind));
@@ -462,9 +478,9 @@ static unsigned long watch_interval(struct qbd_connection *connection)
 		deadline = connection_deadline(connection, state);
 		return time_before(jiffies, deadline) ? deadline - jiffies : 1;
 	}
-	if (connection->kind == QBD_CONNECTION_BULK && READ_ONCE(connection->waits_briefly))
+	if (connection->kind != QBD_CONNECTION_CONTROL && READ_ONCE(connection->waits_briefly))
 		return msecs_to_jiffies(QBD_PAGES_WAIT_MS);
-	return together(connection->kind == QBD_CONNECTION_BULK ?
+	return together(connection->kind != QBD_CONNECTION_CONTROL ?
 			msecs_to_jiffies(QBD_WATCH_BULK_MS) : ping_interval(connection));
 }
 
@@ -534,6 +550,15 @@ static void watch_stall(struct qbd_connection *connection)
 	}
 }
 
+/* A program that says nothing, or takes no answer, makes room for others. */
+static void watch_admin(struct qbd_connection *connection)
+{
+	if (time_after(jiffies, READ_ONCE(connection->last_received) +
+				msecs_to_jiffies(QBD_ADMIN_IDLE_MS)))
+		qbd_connection_close(connection, "nothing came for %u ms",
+				     QBD_ADMIN_IDLE_MS);
+}
+
 static const char *overdue(enum qbd_connection_state state)
 {
 	switch (state) {
@@ -567,7 +592,10 @@ static void watch_work(struct work_struct *work)
 	} else {
 		if (qbd_receive_pages_due(connection))
 			qbd_connection_queue(connection, &connection->receive_work);
-		watch_stall(connection);
+		if (connection->kind == QBD_CONNECTION_ADMIN)
+			watch_admin(connection);
+		else
+			watch_stall(connection);
 	}
 	qbd_connection_watch(connection);
 }
@@ -813,7 +841,7 @@ static void drop_received(struct qbd_connection *connection)
 	qbd_incoming_drop(&connection->incoming);
 	while (connection->ring_head != connection->ring_tail)
 		qbd_incoming_drop(&connection->ring[connection->ring_head++ %
-						    QBD_RING_FRAMES]);
+						    connection->ring_frames]);
 }
 
 static void unregister(struct qbd_connection *connection)
@@ -823,6 +851,7 @@ static void unregister(struct qbd_connection *connection)
 	spin_lock(&net->lock);
 	list_del_init(&connection->list);
 	qbd_connection_no_stranger(connection);
+	qbd_admin_forget(connection);
 	if (!--net->connection_count)
 		wake_up(&net->empty);
 	spin_unlock(&net->lock);

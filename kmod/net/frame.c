@@ -12,10 +12,12 @@
 
 #define FILL_COUNT_MAX	64u
 
+#define IN(phase)	(1u << QBD_PHASE_##phase)
+
 /* One line for every type: where it is legal and how long it may be. */
 struct frame_rule {
 	u16 type;
-	u8 phase;
+	u8 phases;
 	u16 fixed_min;
 	u16 fixed_max;
 	u32 data_max;
@@ -23,25 +25,24 @@ struct frame_rule {
 
 static const struct frame_rule frame_rules[] = {
 	/* A later version may have more to say, and shall be told that it is one. */
-	{ QBD_FRAME_HELLO, QBD_PHASE_HANDSHAKE, FIXED(hello), FIXED(challenge), 0 },
-	{ QBD_FRAME_CHALLENGE, QBD_PHASE_HANDSHAKE,
-	  FIXED(challenge), FIXED(challenge), 0 },
-	{ QBD_FRAME_PROOF, QBD_PHASE_HANDSHAKE, FIXED(proof), FIXED(proof), 0 },
-	{ QBD_FRAME_WELCOME, QBD_PHASE_HANDSHAKE, 0, 0, 0 },
-	{ QBD_FRAME_REFUSED, QBD_PHASE_HANDSHAKE, FIXED(refused), FIXED(refused), 0 },
-	{ QBD_FRAME_MESSAGE, QBD_PHASE_CONTROL, FIXED(message), FIXED(message), 0 },
-	{ QBD_FRAME_PING, QBD_PHASE_CONTROL, 0, 0, 0 },
-	{ QBD_FRAME_FILL, QBD_PHASE_CONTROL, FIXED(fill), FIXED(fill), 0 },
-	{ QBD_FRAME_APPEND, QBD_PHASE_BULK,
+	{ QBD_FRAME_HELLO, IN(HANDSHAKE), FIXED(hello), FIXED(challenge), 0 },
+	{ QBD_FRAME_CHALLENGE, IN(HANDSHAKE), FIXED(challenge), FIXED(challenge), 0 },
+	{ QBD_FRAME_PROOF, IN(HANDSHAKE), FIXED(proof), FIXED(proof), 0 },
+	{ QBD_FRAME_WELCOME, IN(HANDSHAKE), 0, 0, 0 },
+	{ QBD_FRAME_REFUSED, IN(HANDSHAKE), FIXED(refused), FIXED(refused), 0 },
+	{ QBD_FRAME_MESSAGE, IN(CONTROL), FIXED(message), FIXED(message), 0 },
+	{ QBD_FRAME_PING, IN(CONTROL), 0, 0, 0 },
+	{ QBD_FRAME_FILL, IN(CONTROL), FIXED(fill), FIXED(fill), 0 },
+	{ QBD_FRAME_APPEND, IN(BULK),
 	  APPEND_FIXED_MIN, APPEND_FIXED_MAX, QBD_FRAME_DATA_BLOCKS_MAX },
-	{ QBD_FRAME_REQUEST, QBD_PHASE_BULK,
+	{ QBD_FRAME_REQUEST, IN(BULK) | IN(ADMIN),
 	  FIXED(request), FIXED(request), QBD_FRAME_DATA_BLOCKS_MAX },
-	{ QBD_FRAME_REPLY, QBD_PHASE_BULK,
+	{ QBD_FRAME_REPLY, IN(BULK) | IN(ANSWER),
 	  FIXED(reply), FIXED(reply), QBD_FRAME_DATA_BLOCKS_MAX },
-	{ QBD_FRAME_RESET, QBD_PHASE_BULK, FIXED(reset), FIXED(reset), 0 },
-	{ QBD_FRAME_EXTENT, QBD_PHASE_BULK,
+	{ QBD_FRAME_RESET, IN(BULK), FIXED(reset), FIXED(reset), 0 },
+	{ QBD_FRAME_EXTENT, IN(BULK),
 	  FIXED(extent), FIXED(extent), QBD_FRAME_DATA_BLOCKS_MAX },
-	{ QBD_FRAME_FILL_END, QBD_PHASE_BULK, FIXED(fill_end), FIXED(fill_end), 0 },
+	{ QBD_FRAME_FILL_END, IN(BULK), FIXED(fill_end), FIXED(fill_end), 0 },
 	{}
 };
 
@@ -96,7 +97,7 @@ bool qbd_frame_header_check(const struct qbd_frame_header *header,
 	if (!rule)
 		return false;
 	*reason = "frame type that does not belong on this connection";
-	if (rule->phase != phase)
+	if (!(rule->phases & (1u << phase)))
 		return false;
 	*reason = "frame length";
 	if (fixed_bytes < rule->fixed_min || fixed_bytes > rule->fixed_max ||
@@ -138,7 +139,16 @@ static bool append_check(const struct qbd_frame_append *append, u32 fixed_bytes,
 	       le64_to_cpu(append->previous_term) <= term;
 }
 
-static bool request_check(const struct qbd_frame_request *request, u32 data_blocks,
+/* Programs look at the device and change its members; members do all but look. */
+static bool request_belongs(u32 kind, enum qbd_frame_phase phase)
+{
+	if (phase == QBD_PHASE_ADMIN)
+		return kind == QBD_REQUEST_DESCRIBE || kind == QBD_REQUEST_CHANGE;
+	return kind != QBD_REQUEST_DESCRIBE;
+}
+
+static bool request_check(const struct qbd_frame_request *request,
+			  enum qbd_frame_phase phase, u32 data_blocks,
 			  u64 device_blocks, const char **reason)
 {
 	u32 kind = le32_to_cpu(request->kind);
@@ -146,9 +156,12 @@ static bool request_check(const struct qbd_frame_request *request, u32 data_bloc
 	u32 most = kind == QBD_REQUEST_ZERO ? QBD_ZERO_BLOCKS_MAX :
 					      QBD_RECORD_DATA_BLOCKS_MAX;
 
+	*reason = "request: of a kind that does not belong on this connection";
+	if (!request_belongs(kind, phase))
+		return false;
 	*reason = "request: data is not the request's";
-	if (data_blocks != (kind == QBD_REQUEST_WRITE ? count : 0) ||
-	    request->data_checksum)
+	if (data_blocks != (kind == QBD_REQUEST_WRITE || kind == QBD_REQUEST_CHANGE ?
+			    count : 0) || request->data_checksum)
 		return false;
 	switch (kind) {
 	case QBD_REQUEST_READ:
@@ -160,14 +173,20 @@ static bool request_check(const struct qbd_frame_request *request, u32 data_bloc
 	case QBD_REQUEST_LEADER_MOVE:
 		*reason = "request: member to move the leader to";
 		return !count && le64_to_cpu(request->block) <= 0xffffffffu;
+	case QBD_REQUEST_CHANGE:
+		*reason = "request: member list";
+		return count == 1 && !request->block;
+	case QBD_REQUEST_DESCRIBE:
+		*reason = "request: describe takes nothing";
+		return !count && !request->block;
 	default:
 		*reason = "request: unknown kind";
 		return false;
 	}
 }
 
-static bool reply_check(const struct qbd_frame_reply *reply, u32 data_blocks,
-			const char **reason)
+static bool reply_check(const struct qbd_frame_reply *reply, enum qbd_frame_phase phase,
+			u32 data_blocks, const char **reason)
 {
 	u32 status = le32_to_cpu(reply->status);
 
@@ -175,6 +194,8 @@ static bool reply_check(const struct qbd_frame_reply *reply, u32 data_blocks,
 	if (status > QBD_REPLY_REFUSED)
 		return false;
 	*reason = "reply: data is not the reply's";
+	if (phase == QBD_PHASE_ANSWER && data_blocks > 1)
+		return false;
 	return le32_to_cpu(reply->count) == data_blocks &&
 	       (!data_blocks || status == QBD_REPLY_OK);
 }
@@ -229,7 +250,8 @@ static bool message_check(const struct qbd_frame_message *message, const char **
 	return !(le32_to_cpu(message->flags) & ~QBD_MESSAGE_FLAGS);
 }
 
-bool qbd_frame_fixed_check(const struct qbd_frame_header *header, const void *fixed,
+bool qbd_frame_fixed_check(const struct qbd_frame_header *header,
+			   enum qbd_frame_phase phase, const void *fixed,
 			   u64 device_blocks, const char **reason)
 {
 	u32 fixed_bytes = le16_to_cpu(header->fixed_bytes);
@@ -244,9 +266,9 @@ bool qbd_frame_fixed_check(const struct qbd_frame_header *header, const void *fi
 	case QBD_FRAME_APPEND:
 		return append_check(fixed, fixed_bytes, data_blocks, reason);
 	case QBD_FRAME_REQUEST:
-		return request_check(fixed, data_blocks, device_blocks, reason);
+		return request_check(fixed, phase, data_blocks, device_blocks, reason);
 	case QBD_FRAME_REPLY:
-		return reply_check(fixed, data_blocks, reason);
+		return reply_check(fixed, phase, data_blocks, reason);
 	case QBD_FRAME_RESET:
 		return reset_check(fixed, reason);
 	case QBD_FRAME_FILL:
@@ -259,6 +281,12 @@ bool qbd_frame_fixed_check(const struct qbd_frame_header *header, const void *fi
 	}
 }
 
+/* One is a program, which is nobody, the other a member; neither wants a certain one. */
+static bool admin_pair(const struct qbd_frame_hello *a, const struct qbd_frame_hello *b)
+{
+	return !a->from != !b->from && !a->to && !b->to;
+}
+
 enum qbd_refusal qbd_frame_hello_check(const struct qbd_frame_hello *hello,
 				       const struct qbd_frame_hello *self, u32 peer)
 {
@@ -269,6 +297,8 @@ enum qbd_refusal qbd_frame_hello_check(const struct qbd_frame_hello *hello,
 		return QBD_REFUSED_VERSION;
 	if (memcmp(hello->uuid, self->uuid, QBD_UUID_SIZE))
 		return QBD_REFUSED_DEVICE;
+	if (le32_to_cpu(self->kind) == QBD_CONNECTION_ADMIN)
+		return admin_pair(hello, self) ? 0 : QBD_REFUSED_MEMBER;
 	/* Before the members: if these differ it is why the lists do. */
 	if (hello->configuration != self->configuration)
 		return QBD_REFUSED_CONFIGURATION;
@@ -293,6 +323,8 @@ const char *qbd_refusal_text(u32 reason)
 		return "malformed frame";
 	case QBD_REFUSED_CONFIGURATION:
 		return "made with other members, name or sizes";
+	case QBD_REFUSED_BUSY:
+		return "too many programs are connected";
 	default:
 		return "unknown reason";
 	}
@@ -366,7 +398,7 @@ bool qbd_frame_stream_check(const void *bytes, size_t size, enum qbd_frame_phase
 		length = le16_to_cpu(header.fixed_bytes);
 		if (size < length)
 			return true;
-		if (!qbd_frame_fixed_check(&header, at, device_blocks, &reason))
+		if (!qbd_frame_fixed_check(&header, phase, at, device_blocks, &reason))
 			return false;
 		at += length;
 		size -= length;

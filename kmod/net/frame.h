@@ -17,6 +17,8 @@ enum qbd_frame_phase {
 	QBD_PHASE_HANDSHAKE,
 	QBD_PHASE_CONTROL,
 	QBD_PHASE_BULK,
+	QBD_PHASE_ADMIN,	/* a program's requests, at the member */
+	QBD_PHASE_ANSWER,	/* the member's answers to them, at the program */
 };
 
 /**
@@ -52,6 +54,7 @@ bool qbd_frame_header_check(const struct qbd_frame_header *header,
 /**
  * qbd_frame_fixed_check() - does the fixed part make sense?
  * @header: has passed qbd_frame_header_check()
+ * @phase: likewise
  * @fixed: as many bytes as the header says
  * @device_blocks: what it names must lie within
  * @reason: on failure a few words for the log
@@ -61,7 +64,8 @@ bool qbd_frame_header_check(const struct qbd_frame_header *header,
  *
  * Return: true if it does.
  */
-bool qbd_frame_fixed_check(const struct qbd_frame_header *header, const void *fixed,
+bool qbd_frame_fixed_check(const struct qbd_frame_header *header,
+			   enum qbd_frame_phase phase, const void *fixed,
 			   u64 device_blocks, const char **reason);
 
 /* Is the data's checksum in the frame's header? A record has its own. */
@@ -75,6 +79,8 @@ static inline bool qbd_frame_checks_data(u16 type)
  * @hello: the other side's
  * @self: our own; @self->from is our member id, uuid, versions and kind are ours
  * @peer: member id that it must have, 0 if any
+ *
+ * Of an ADMIN connection the one side is a member and the other nobody.
  *
  * Return: 0 or enum qbd_refusal.
  */
@@ -93,7 +99,7 @@ void qbd_frame_message_decode(struct qbd_core_message *message,
  * qbd_frame_stream_check() - read a whole stream of frames (tests, fuzzers)
  * @bytes: what a peer sent
  * @size: how much of it there is
- * @phase: QBD_PHASE_CONTROL or QBD_PHASE_BULK
+ * @phase: any but QBD_PHASE_HANDSHAKE
  * @device_blocks: of the device
  * @frames: set to the number of good frames
  *

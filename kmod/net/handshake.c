@@ -120,6 +120,13 @@ void qbd_handshake_begin(struct qbd_connection *connection)
 		       sizeof(connection->own_hello));
 }
 
+/* Programs may; of members those with a higher id. */
+static bool may_dial(struct qbd_connection *connection)
+{
+	return connection->kind == QBD_CONNECTION_ADMIN ||
+	       qbd_peer_is_dialler(connection->net, connection->peer);
+}
+
 static void hello_received(struct qbd_connection *connection,
 			   const struct qbd_frame_hello *hello)
 {
@@ -127,8 +134,7 @@ static void hello_received(struct qbd_connection *connection,
 	enum qbd_refusal refusal;
 	u32 kind = le32_to_cpu(hello->kind);
 
-	if ((kind != QBD_CONNECTION_CONTROL && kind != QBD_CONNECTION_BULK) ||
-	    !hello->session) {
+	if (!kind || kind > QBD_CONNECTION_ADMIN || !hello->session) {
 		qbd_connection_malformed(connection, "hello of an unknown kind");
 		return;
 	}
@@ -138,7 +144,7 @@ static void hello_received(struct qbd_connection *connection,
 	connection->session = le64_to_cpu(hello->session);
 	make_hello(connection);
 	refusal = qbd_frame_hello_check(hello, &connection->own_hello, 0);
-	if (!refusal && !qbd_peer_is_dialler(connection->net, connection->peer))
+	if (!refusal && !may_dial(connection))
 		refusal = QBD_REFUSED_MEMBER;
 	if (refusal) {
 		refuse(connection, refusal);
@@ -188,8 +194,12 @@ static void proof_received(struct qbd_connection *connection,
 		return;
 	}
 	/* The members may have changed since HELLO. */
-	if (!qbd_peer_is_dialler(connection->net, connection->peer)) {
+	if (!may_dial(connection)) {
 		refuse(connection, QBD_REFUSED_MEMBER);
+		return;
+	}
+	if (connection->kind == QBD_CONNECTION_ADMIN && !qbd_admin_adopt(connection)) {
+		refuse(connection, QBD_REFUSED_BUSY);
 		return;
 	}
 	if (!qbd_connection_room(connection)) {
@@ -200,7 +210,7 @@ static void proof_received(struct qbd_connection *connection,
 	if (!qbd_send_small(connection, QBD_FRAME_WELCOME, NULL, 0) ||
 	    !qbd_connection_open(connection))
 		return;
-	if (!qbd_peer_adopt(connection))
+	if (connection->kind != QBD_CONNECTION_ADMIN && !qbd_peer_adopt(connection))
 		qbd_connection_close(connection, "no longer a member");
 }
 

@@ -35,6 +35,8 @@ struct crypto_shash;
 #define QBD_HANDSHAKE_MS	2000
 /* Connections that have not shown who they are. */
 #define QBD_STRANGERS_MAX	32
+/* Connections of programs. */
+#define QBD_ADMINS_MAX		4
 #define QBD_BACKOFF_MIN_MS	10
 #define QBD_BACKOFF_MAX_MS	1000
 #define QBD_SILENCE_DEFAULT_MS	2000
@@ -61,6 +63,7 @@ struct crypto_shash;
 #define QBD_BUDGET_BYTES	(2u << 20)
 
 #define QBD_RING_FRAMES		128	/* received and not delivered yet */
+#define QBD_ADMIN_RING_FRAMES	2	/* likewise, of a program */
 #define QBD_SMALL_FRAMES	32	/* queued on a control connection */
 #define QBD_HANDSHAKE_FRAMES	2
 #define QBD_BVECS		64	/* pages of one socket call */
@@ -153,7 +156,7 @@ enum qbd_receive_step {
 	QBD_RECEIVE_DATA,
 };
 
-/* What only an authenticated bulk connection needs. */
+/* What only an authenticated connection needs whose frames have data. */
 struct qbd_bulk_room {
 	struct bio_vec send_bvecs[QBD_BVECS];
 	struct bio_vec receive_bvecs[QBD_BVECS];
@@ -180,6 +183,7 @@ struct qbd_connection {
 	u32 peer;			/* 0: has not said yet */
 	enum qbd_connection_kind kind;	/* 0: has not said yet */
 	u64 session;
+	u64 admin;			/* ADMIN: its number, never used again; 0: not yet */
 
 	/* original socket callbacks, under sk_callback_lock */
 	void (*data_ready)(struct sock *sk);
@@ -194,7 +198,8 @@ struct qbd_connection {
 
 	spinlock_t lock;		/* protects what follows */
 	enum qbd_connection_state state;
-	bool active;			/* its pair is up */
+	bool active;			/* its pair is up; ADMIN: open */
+	bool asked;			/* ADMIN: the answer is not out yet */
 	bool wants_room;		/* a send was refused: kick when there is some */
 	bool receiver_waits;		/* for room in the ring */
 	char reason[QBD_REASON_SIZE];	/* why it was closed */
@@ -245,7 +250,8 @@ struct qbd_connection {
 	/* allocated when the proof was right */
 	struct qbd_outgoing *small;	/* control */
 	struct qbd_incoming *ring;
-	struct qbd_bulk_room *bulk;	/* bulk */
+	unsigned int ring_frames;
+	struct qbd_bulk_room *bulk;	/* bulk, admin */
 };
 
 /*
@@ -318,6 +324,8 @@ struct qbd_net {
 	struct qbd_net_peer peers[QBD_NET_PEERS];
 	struct qbd_net_refusal refusals[QBD_REFUSALS];
 	unsigned int refusal_count;
+	struct qbd_connection *admins[QBD_ADMINS_MAX];
+	u64 admin_count;		/* numbers given so far */
 
 	wait_queue_head_t empty;
 };
@@ -330,7 +338,8 @@ static inline unsigned int qbd_kind_index(enum qbd_connection_kind kind)
 
 static inline const char *qbd_kind_name(enum qbd_connection_kind kind)
 {
-	return kind == QBD_CONNECTION_BULK ? "bulk" : "control";
+	return kind == QBD_CONNECTION_BULK ? "bulk" :
+	       kind == QBD_CONNECTION_ADMIN ? "admin" : "control";
 }
 
 /* By the one work whose counter it is; who asks for a status reads it meanwhile. */
@@ -350,6 +359,12 @@ void qbd_peer_deliver(struct qbd_net_peer *peer);
 bool qbd_peer_adopt(struct qbd_connection *connection);
 void qbd_peer_refused(struct qbd_connection *connection, u32 reason, bool by_us);
 bool qbd_peer_is_dialler(struct qbd_net *net, u32 id);
+
+/* admin.c */
+bool qbd_admin_adopt(struct qbd_connection *connection);
+void qbd_admin_forget(struct qbd_connection *connection);
+void qbd_admin_deliver(struct qbd_net *net);
+void qbd_admin_answered(struct qbd_connection *connection);
 
 /* listener.c */
 int qbd_listener_start(struct qbd_net *net, char *error_text, size_t error_text_size);
@@ -378,6 +393,7 @@ void qbd_connection_close_error(struct qbd_connection *connection, int error);
 void qbd_connection_malformed(struct qbd_connection *connection, const char *what);
 bool qbd_connection_open(struct qbd_connection *connection);
 bool qbd_connection_room(struct qbd_connection *connection);
+bool qbd_connection_reserves(struct qbd_connection *connection);
 void qbd_incoming_drop(struct qbd_incoming *incoming);
 
 /* handshake.c */
@@ -393,6 +409,7 @@ void qbd_send_destroy(struct qbd_net *net);
 void qbd_send_work(struct work_struct *work);
 bool qbd_send_small(struct qbd_connection *connection, u16 type, const void *fixed,
 		    unsigned int fixed_bytes);
+int qbd_send_frame(struct qbd_connection *connection, const struct qbd_net_frame *frame);
 void qbd_send_purge(struct qbd_connection *connection);
 
 /* receive.c */

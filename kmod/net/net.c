@@ -370,6 +370,7 @@ void qbd_net_poll(struct qbd_net *net)
 	for (i = 0; i < QBD_NET_PEERS; i++)
 		if (net->peers[i].id)
 			qbd_peer_step(&net->peers[i]);
+	qbd_admin_deliver(net);
 }
 
 void qbd_net_pages_available(struct qbd_net *net)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The network of one member: its listener and two connections to each peer.
+ * The network of one member: its listener, two connections to each peer, and a few
+ * of programs that know the secret.
  *
  * net.c         life and death, members, status
  * peer.c        pairs of connections, what is delivered, dialling and backing off
+ * admin.c       connections of programs: one request, one answer
  * listener.c    accepts, in the device's network namespace
  * connection.c  one TCP connection: socket callbacks, states, teardown
  * handshake.c   who is there: version, device, member, secret, both ways
@@ -59,6 +61,9 @@ struct qbd_net;
  *	NULL although not zero: there was no memory, send FILL for it again
  * @fill_end: see struct qbd_frame_fill_end
  * @refused: a handshake failed, either side; @peer 0 if not known; rate limited
+ * @admin: a program's request, DESCRIBE or CHANGE, on the connection that has this
+ *	number; @data (CHANGE) is the callee's to free, NULL: there was no memory.
+ *	The next one of that connection comes after qbd_net_answer()
  */
 struct qbd_net_ops {
 	void (*kick)(void *context);
@@ -77,6 +82,8 @@ struct qbd_net_ops {
 		       struct qbd_buffer *data);
 	void (*fill_end)(void *context, u32 peer, const struct qbd_frame_fill_end *end);
 	void (*refused)(void *context, u32 peer, enum qbd_refusal reason);
+	void (*admin)(void *context, u64 connection, const struct qbd_frame_request *request,
+		      struct qbd_buffer *data);
 };
 
 /**
@@ -188,6 +195,16 @@ struct qbd_net_frame {
 int qbd_net_send(struct qbd_net *net, u32 peer, const struct qbd_net_frame *frame);
 /* Several qbd_net_send() in a row go out as one burst: call this after the last. */
 void qbd_net_push(struct qbd_net *net, u32 peer);
+
+/**
+ * qbd_net_answer() - answer a program's request
+ * @net: network
+ * @connection: number that @admin gave; the connection may be gone
+ * @frame: a REPLY; its buffer is the network's in any case
+ *
+ * A program that cannot be answered for want of memory is disconnected.
+ */
+void qbd_net_answer(struct qbd_net *net, u64 connection, const struct qbd_net_frame *frame);
 
 /* Close both connections, they are dialled again: the peer sent what it must not. */
 void qbd_net_disconnect(struct qbd_net *net, u32 peer, const char *reason);

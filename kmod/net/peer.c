@@ -148,7 +148,10 @@ void qbd_peer_refused(struct qbd_connection *connection, u32 reason, bool by_us)
 
 	if (!refusal_is_news(net, connection->peer, reason, &known))
 		return;
-	if (by_us)
+	if (connection->kind == QBD_CONNECTION_ADMIN)
+		pr_warn("%s: a program at %pISpc is refused: %s\n", net->name,
+			&connection->address, qbd_refusal_text(reason));
+	else if (by_us)
 		pr_warn("%s: member %u at %pISpc is refused: %s\n", net->name,
 			connection->peer, &connection->address,
 			qbd_refusal_text(reason));
@@ -412,7 +415,8 @@ static bool take_incoming(struct qbd_connection *connection,
 	taken = connection->state == QBD_OPEN &&
 		connection->ring_head != connection->ring_marked;
 	if (taken) {
-		*incoming = connection->ring[connection->ring_head++ % QBD_RING_FRAMES];
+		*incoming = connection->ring[connection->ring_head++ %
+					     connection->ring_frames];
 		if (connection->receiver_waits && incoming->type != QBD_FRAME_RESET)
 			queue_work(connection->net->queue, &connection->receive_work);
 	}

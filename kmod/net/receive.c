@@ -178,7 +178,7 @@ static int deliver(struct qbd_connection *connection)
 	delivered = connection->state == QBD_OPEN;
 	if (delivered) {
 		/* There was room when its header was read. */
-		connection->ring[connection->ring_tail % QBD_RING_FRAMES] = *incoming;
+		connection->ring[connection->ring_tail % connection->ring_frames] = *incoming;
 		WRITE_ONCE(connection->ring_tail, connection->ring_tail + 1);
 		connection->reset_waits |= incoming->type == QBD_FRAME_RESET;
 		incoming->record = NULL;
@@ -199,7 +199,7 @@ static bool ring_has_room(struct qbd_connection *connection)
 	bool room;
 
 	spin_lock(&connection->lock);
-	room = connection->ring_tail - connection->ring_head < QBD_RING_FRAMES &&
+	room = connection->ring_tail - connection->ring_head < connection->ring_frames &&
 	       !connection->reset_waits;
 	connection->receiver_waits = !room;
 	spin_unlock(&connection->lock);
@@ -208,19 +208,29 @@ static bool ring_has_room(struct qbd_connection *connection)
 
 /* ---- steps -------------------------------------------------------------- */
 
+static enum qbd_frame_phase phase_of(struct qbd_connection *connection, bool open)
+{
+	if (!open)
+		return QBD_PHASE_HANDSHAKE;
+	switch (connection->kind) {
+	case QBD_CONNECTION_BULK:
+		return QBD_PHASE_BULK;
+	case QBD_CONNECTION_ADMIN:
+		return QBD_PHASE_ADMIN;
+	default:
+		return QBD_PHASE_CONTROL;
+	}
+}
+
 static int receive_header(struct qbd_connection *connection, bool open)
 {
 	struct qbd_frame_header *header = &connection->header;
-	enum qbd_frame_phase phase = QBD_PHASE_HANDSHAKE;
+	enum qbd_frame_phase phase = phase_of(connection, open);
 	const char *reason;
 	int result;
 
-	if (open) {
-		phase = connection->kind == QBD_CONNECTION_BULK ? QBD_PHASE_BULK :
-								  QBD_PHASE_CONTROL;
-		if (!ring_has_room(connection))
-			return WAIT;
-	}
+	if (open && !ring_has_room(connection))
+		return WAIT;
 	result = receive_bytes(connection, header, sizeof(*header));
 	if (result != GO_ON)
 		return result;
@@ -300,7 +310,7 @@ static int receive_fixed(struct qbd_connection *connection, bool open)
 			       le16_to_cpu(connection->header.fixed_bytes));
 	if (result != GO_ON)
 		return result;
-	if (!qbd_frame_fixed_check(&connection->header, fixed,
+	if (!qbd_frame_fixed_check(&connection->header, phase_of(connection, open), fixed,
 				   connection->net->identity.device_blocks, &reason))
 		return malformed(connection, reason);
 	qbd_connection_count(&connection->received_frames, 1);
@@ -500,19 +510,19 @@ void qbd_receive_work(struct work_struct *work)
 {
 	struct qbd_connection *connection =
 		container_of(work, struct qbd_connection, receive_work);
-	bool open = qbd_connection_state(connection) == QBD_OPEN;
+	bool reserves = qbd_connection_reserves(connection);
 	u64 stop = connection->received_bytes + QBD_BUDGET_BYTES;
 	unsigned int saved;
 	int i, result = WAIT;
 
 	/* Strangers get no reserves, only no wait for writeback. */
-	saved = open ? memalloc_noreclaim_save() : memalloc_noio_save();
+	saved = reserves ? memalloc_noreclaim_save() : memalloc_noio_save();
 	for (i = 0; i < QBD_BUDGET_FRAMES * 2; i++) {
 		result = receive_step(connection);
 		if (result != GO_ON || connection->received_bytes >= stop)
 			break;
 	}
-	if (open)
+	if (reserves)
 		memalloc_noreclaim_restore(saved);
 	else
 		memalloc_noio_restore(saved);

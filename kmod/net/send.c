@@ -279,18 +279,15 @@ static int has_room(struct qbd_connection *connection)
 	return error;
 }
 
-int qbd_net_send(struct qbd_net *net, u32 id, const struct qbd_net_frame *frame)
+/* Queue a frame on a connection that has room for data; see qbd_net_send(). */
+int qbd_send_frame(struct qbd_connection *connection, const struct qbd_net_frame *frame)
 {
-	struct qbd_net_peer *peer = qbd_peer_find_up(net, id);
-	struct qbd_connection *connection;
+	struct qbd_net *net = connection->net;
 	struct qbd_outgoing *outgoing;
 	int error;
 
-	if (!peer)
-		return -ENOTCONN;
 	if (WARN_ON_ONCE(!frame_is_sane(frame)))
 		return -EINVAL;
-	connection = peer->connections[qbd_kind_index(QBD_CONNECTION_BULK)];
 	error = has_room(connection);
 	if (error)
 		return error;
@@ -318,6 +315,15 @@ int qbd_net_send(struct qbd_net *net, u32 id, const struct qbd_net_frame *frame)
 		outgoing_free(net, outgoing);
 	}
 	return error;
+}
+
+int qbd_net_send(struct qbd_net *net, u32 id, const struct qbd_net_frame *frame)
+{
+	struct qbd_net_peer *peer = qbd_peer_find_up(net, id);
+
+	if (!peer)
+		return -ENOTCONN;
+	return qbd_send_frame(peer->connections[qbd_kind_index(QBD_CONNECTION_BULK)], frame);
 }
 
 void qbd_net_push(struct qbd_net *net, u32 id)
@@ -489,7 +495,7 @@ static bool room_is_news(struct qbd_connection *connection)
 static void sent_whole(struct qbd_connection *connection, struct qbd_outgoing *outgoing)
 {
 	struct qbd_net *net = connection->net;
-	bool refused, room;
+	bool refused, room, answer = outgoing->type == QBD_FRAME_REPLY;
 
 	qbd_connection_count(&connection->sent_frames, 1);
 	spin_lock(&connection->lock);
@@ -502,6 +508,8 @@ static void sent_whole(struct qbd_connection *connection, struct qbd_outgoing *o
 		outgoing_free(net, outgoing);
 	if (room)
 		net->ops->kick(net->context);
+	if (answer && connection->kind == QBD_CONNECTION_ADMIN)
+		qbd_admin_answered(connection);
 	/* A reset could overtake the reason: the other side shall close. */
 	if (refused)
 		kernel_sock_shutdown(connection->socket, SHUT_WR);
@@ -533,16 +541,16 @@ void qbd_send_work(struct work_struct *work)
 {
 	struct qbd_connection *connection =
 		container_of(work, struct qbd_connection, send_work);
-	bool open = qbd_connection_state(connection) == QBD_OPEN;
+	bool reserves = qbd_connection_reserves(connection);
 	unsigned int saved;
 	bool again;
 
 	/* Strangers get no reserves, only no wait for writeback. */
-	saved = open ? memalloc_noreclaim_save() : memalloc_noio_save();
+	saved = reserves ? memalloc_noreclaim_save() : memalloc_noio_save();
 	mutex_lock(&connection->send_mutex);
 	again = send_frames(connection);
 	mutex_unlock(&connection->send_mutex);
-	if (open)
+	if (reserves)
 		memalloc_noreclaim_restore(saved);
 	else
 		memalloc_noio_restore(saved);

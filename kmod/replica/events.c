@@ -216,6 +216,9 @@ static void leader_changed(struct qbd_replica *replica)
 	qbd_replica_event(replica, QBD_EVENT_LEADER, replica->told_leader, "%s",
 			  member ? member->name : "none");
 	qbd_forward_new_leader(replica);
+	if (replica->changing_leader != replica->told_leader ||
+	    replica->changing_term != replica->told_term)
+		qbd_change_unanswered(replica, "another leader was elected before there was an answer; look whether the members have changed");
 	qbd_leader_move_check(replica, false);
 	qbd_replica_check_quorum(replica);
 }
@@ -455,6 +458,8 @@ static void net_peer_down(void *context, u32 id, const char *reason)
 	qbd_append_drop_held(replica, id);
 	qbd_io_drop_peer(replica, id);
 	qbd_forward_recall(replica, id);
+	if (replica->changing_leader == id)
+		qbd_change_unanswered(replica, "the connection to the leader was lost before it answered; look whether the members have changed");
 	qbd_core_peer_disconnected(replica->core, replica->now, id, QBD_LINK_CONTROL);
 	qbd_core_peer_disconnected(replica->core, replica->now, id, QBD_LINK_BULK);
 	qbd_replica_event(replica, QBD_EVENT_PEER_DOWN, id, "%s", reason);
@@ -537,4 +542,5 @@ const struct qbd_net_ops qbd_replica_net_ops = {
 	.extent = net_extent,
 	.fill_end = net_fill_end,
 	.refused = net_refused,
+	.admin = qbd_admin_request,
 };

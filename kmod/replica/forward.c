@@ -109,6 +109,9 @@ void qbd_forward_reply(struct qbd_replica *replica, u32 peer,
 					   le64_to_cpu(reply->sequence));
 	u32 status = le32_to_cpu(reply->status);
 
+	if (le64_to_cpu(reply->session) == replica->session &&
+	    le64_to_cpu(reply->sequence) == QBD_CHANGE_SEQUENCE)
+		qbd_change_replied(replica, peer, reply);
 	if (replica->moving && !io &&
 	    le64_to_cpu(reply->session) == replica->session &&
 	    le64_to_cpu(reply->sequence) == 0) {
@@ -159,13 +162,15 @@ void qbd_forward_new_leader(struct qbd_replica *replica)
 }
 
 static void answer(struct qbd_replica *replica, u32 peer,
-		   const struct qbd_frame_request *request, u32 status, u32 detail)
+		   const struct qbd_frame_request *request, u32 status, u32 detail,
+		   u32 member)
 {
 	struct qbd_frame_reply reply = {
 		.sequence = request->sequence,
 		.session = request->session,
 		.status = cpu_to_le32(status),
 		.detail = cpu_to_le32(detail),
+		.member = cpu_to_le32(member),
 	};
 	struct qbd_net_frame frame = {
 		.type = QBD_FRAME_REPLY,
@@ -178,7 +183,7 @@ static void answer(struct qbd_replica *replica, u32 peer,
 		return;
 	}
 	/* Its sender waits for it, and would for ever. */
-	if (!qbd_io_answer_later(replica, peer, request, status, detail))
+	if (!qbd_io_answer_later(replica, peer, request, status, detail, member))
 		qbd_net_disconnect(replica->network, peer, "no memory to say no");
 }
 
@@ -225,7 +230,7 @@ void qbd_forward_request(struct qbd_replica *replica, u32 peer,
 {
 	u32 kind = le32_to_cpu(request->kind);
 	u32 status = QBD_REPLY_NOT_LEADER;
-	u32 detail = 0;
+	u32 detail = 0, member = 0;
 	struct qbd_io *io;
 
 	if (replica->told_role == QBD_ROLE_LEADER &&
@@ -236,8 +241,14 @@ void qbd_forward_request(struct qbd_replica *replica, u32 peer,
 			status = detail == QBD_TRANSFER_STARTED ||
 				 detail == QBD_TRANSFER_ALREADY ?
 				 QBD_REPLY_OK : QBD_REPLY_REFUSED;
-		} else if (kind == QBD_REQUEST_WRITE && !data) {
+		} else if (kind != QBD_REQUEST_READ && kind != QBD_REQUEST_ZERO && !data) {
 			status = QBD_REPLY_BUSY;
+		} else if (kind == QBD_REQUEST_CHANGE) {
+			detail = qbd_change_propose(replica,
+						    page_address(data->pages[0]),
+						    &member);
+			status = detail == QBD_CHANGE_DONE ? QBD_REPLY_OK :
+							     QBD_REPLY_REFUSED;
 		} else {
 			io = qbd_io_from_peer(replica, peer, request, data);
 			if (io) {
@@ -249,7 +260,7 @@ void qbd_forward_request(struct qbd_replica *replica, u32 peer,
 	}
 	if (data)
 		qbd_buffer_free(data);
-	answer(replica, peer, request, status, detail);
+	answer(replica, peer, request, status, detail, member);
 }
 
 const char *qbd_transfer_text(u32 result)

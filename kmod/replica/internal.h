@@ -53,6 +53,8 @@
 /* Extents that one FILL asks for at most, and pieces read ahead to answer it. */
 #define QBD_FILL_EXTENTS	8
 #define QBD_FILL_READS_MAX	4
+/* What a forwarded CHANGE has for a sequence: no request of a block device has it. */
+#define QBD_CHANGE_SEQUENCE	U64_MAX
 /* How long a clean handover of the disk is waited for when a member goes down. */
 #define QBD_STORE_STOP_MS	5000
 
@@ -80,6 +82,7 @@
  * @checksum: remote write: of the data
  * @status: finished remote request: what the reply will say
  * @detail: likewise
+ * @member: likewise
  * @leased: the read began under the lease, which must hold at its end too
  * @data_read: CONFIRMING: the data is there, leadership is not confirmed yet
  * @orphan: the peer is gone, or @request: nobody waits for it
@@ -107,6 +110,7 @@ struct qbd_io {
 	u32 checksum;
 	u32 status;
 	u32 detail;
+	u32 member;
 	bool leased;
 	bool data_read;
 	bool orphan;
@@ -291,6 +295,10 @@ struct qbd_replica {
 	u32 config_count;
 	struct qbd_replica_config configs[QBD_CONFIGS_MAX];
 	struct qbd_replica_peer peers[QBD_MEMBERS_MAX];
+	u64 config_committed_at;	/* the newest was seen to be; 0: it is not yet */
+	u64 members_told;		/* index of the list that was last told */
+	bool change_pending;		/* it is not the last of a change */
+	u64 change_after;		/* no handing over of leadership before */
 
 	/* requests */
 	struct list_head writes;	/* held, in order of arrival */
@@ -326,6 +334,7 @@ struct qbd_replica {
 	u64 whole_term;			/* see join.c */
 	u64 whole_index;
 	bool damaged;
+	bool removed;			/* no member any more, see change.c */
 	bool store_failed;
 	bool read_failed;
 	u64 step_down_until;		/* no leading before: a read failed here */
@@ -345,6 +354,10 @@ struct qbd_replica {
 	struct list_head commands;
 	struct qbd_command *moving;	/* leader move that waits for its end */
 	u64 moving_deadline;
+	struct qbd_command *changing;	/* member change that waits for the leader's answer */
+	u32 changing_leader;		/* of whom */
+	u64 changing_term;		/* of its leadership */
+	u64 changing_until;		/* then nobody waits for it any more */
 	u64 better_since;		/* somebody is better connected, see reach.c */
 	u32 moving_from;
 
@@ -452,7 +465,8 @@ struct qbd_io *qbd_io_from_peer(struct qbd_replica *replica, u32 peer,
 				const struct qbd_frame_request *request,
 				struct qbd_buffer *data);
 bool qbd_io_answer_later(struct qbd_replica *replica, u32 peer,
-			 const struct qbd_frame_request *request, u32 status, u32 detail);
+			 const struct qbd_frame_request *request, u32 status, u32 detail,
+			 u32 member);
 void qbd_io_hold(struct qbd_io *io);
 void qbd_io_complete(struct qbd_io *io, u32 status);
 void qbd_io_send_replies(struct qbd_replica *replica);
@@ -504,6 +518,21 @@ void qbd_append_loaded(struct qbd_replica *replica, u64 index, struct qbd_record
 /* join.c */
 void qbd_join_heard(struct qbd_replica *replica, u32 peer, u64 term, u64 last);
 void qbd_join_check(struct qbd_replica *replica);
+
+/* change.c */
+enum qbd_change_result qbd_change_propose(struct qbd_replica *replica,
+					  const struct qbd_membership_layout *wanted,
+					  u32 *member);
+void qbd_change_check(struct qbd_replica *replica);
+void qbd_change_noticed(struct qbd_replica *replica);
+void qbd_change_command(struct qbd_replica *replica, struct qbd_command *command);
+void qbd_change_replied(struct qbd_replica *replica, u32 peer,
+			const struct qbd_frame_reply *reply);
+void qbd_change_unanswered(struct qbd_replica *replica, const char *why);
+
+/* admin.c */
+void qbd_admin_request(void *context, u64 connection,
+		       const struct qbd_frame_request *request, struct qbd_buffer *data);
 
 /* reach.c */
 u64 qbd_reach_own(const struct qbd_replica *replica);

@@ -85,7 +85,8 @@ struct qbd_io *qbd_io_from_peer(struct qbd_replica *replica, u32 peer,
 
 /* Only an answer, to be sent when the queue to the peer has room. */
 bool qbd_io_answer_later(struct qbd_replica *replica, u32 peer,
-			 const struct qbd_frame_request *request, u32 status, u32 detail)
+			 const struct qbd_frame_request *request, u32 status, u32 detail,
+			 u32 member)
 {
 	struct qbd_io *io;
 
@@ -102,6 +103,7 @@ bool qbd_io_answer_later(struct qbd_replica *replica, u32 peer,
 	io->peer = peer;
 	io->status = status;
 	io->detail = detail;
+	io->member = member;
 	list_add_tail(&io->list, &replica->replies);
 	return true;
 }
@@ -190,6 +192,7 @@ static bool io_send_reply(struct qbd_io *io)
 		.session = cpu_to_le64(io->session),
 		.status = cpu_to_le32(io->status),
 		.detail = cpu_to_le32(io->detail),
+		.member = cpu_to_le32(io->member),
 	};
 	struct qbd_net_frame frame = {
 		.type = QBD_FRAME_REPLY,

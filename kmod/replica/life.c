@@ -16,6 +16,7 @@
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
 
+#include "intent.h"
 #include "internal.h"
 
 /* Protects the next two, and published and going_down of every replica. */
@@ -243,6 +244,31 @@ static bool restore_entries(struct qbd_replica *replica, u64 first, u64 last)
 	return true;
 }
 
+/*
+ * The list that the log begins with, below those that are in it. Of a member that joined,
+ * and has not caught up, it is newer than some of those: they are history.
+ *
+ *	log 1..16 with lists at 5 and 9, which do not have this member; its first list is
+ *	of 20. It lost power and came up with that of 9: "removed from the device".
+ */
+static void put_base_config(struct qbd_replica *replica,
+			    const struct qbd_membership_layout *base)
+{
+	u64 index = le64_to_cpu(base->index);
+	u32 older = 0;
+
+	while (older < replica->config_count && replica->configs[older].index <= index)
+		older++;
+	if (replica->configs_dropped && !older)
+		return;
+	replica->config_count -= older;
+	memmove(replica->configs + 1, replica->configs + older,
+		replica->config_count * sizeof(replica->configs[0]));
+	replica->config_count++;
+	replica->configs[0].index = index;
+	replica->configs[0].layout = *base;
+}
+
 static int restore_core(struct qbd_replica *replica,
 			const struct qbd_store_recovered *recovered,
 			char *error_text, size_t error_text_size)
@@ -252,14 +278,7 @@ static int restore_core(struct qbd_replica *replica,
 	const char *reason;
 	u32 i;
 
-	if (!replica->configs_dropped) {
-		memmove(replica->configs + 1, replica->configs,
-			replica->config_count * sizeof(replica->configs[0]));
-		replica->config_count++;
-		replica->configs[0].index =
-			le64_to_cpu(recovered->base_membership.index);
-		replica->configs[0].layout = recovered->base_membership;
-	}
+	put_base_config(replica, &recovered->base_membership);
 	for (i = 0; i < replica->config_count; i++) {
 		if (qbd_layout_check(&replica->configs[i].layout, &reason)) {
 			snprintf(error_text, error_text_size,
@@ -448,9 +467,11 @@ static int open_network(struct qbd_replica *replica, char *error_text,
 	};
 	struct qbd_net *network;
 
-	if (!self) {
+	if (!self || (qbd_core_config_index(replica->core) <= replica->core->commit &&
+		      qbd_intent_is_out(qbd_replica_layout(replica), us.member_id))) {
 		snprintf(error_text, error_text_size,
-			 "member %u is not in the member list any more", us.member_id);
+			 "member %u was removed from the device; 'qbdadm destroy' frees its disk, 'qbdadm join' makes it a new member",
+			 us.member_id);
 		return -ENXIO;
 	}
 	memcpy(us.uuid, identity->uuid, sizeof(us.uuid));
@@ -474,6 +495,7 @@ static int open_network(struct qbd_replica *replica, char *error_text,
 static void start(struct qbd_replica *replica)
 {
 	replica->now = ktime_get_boottime_ns();
+	replica->members_told = le64_to_cpu(qbd_replica_layout(replica)->index);
 	qbd_replica_apply_config(replica);
 	qbd_replica_update_fitness(replica);
 	qbd_core_start(replica->core, replica->now);
@@ -629,6 +651,7 @@ static void stop_everything(struct qbd_replica *replica, struct qbd_command *com
 	if (replica->moving)
 		qbd_command_done(replica->moving, -ENODEV, "the device is going down");
 	replica->moving = NULL;
+	qbd_change_unanswered(replica, "the device is going down");
 	/* What the store still has to say must not reach it any more. */
 	replica->network = NULL;
 	drop_peers(replica);
@@ -846,6 +869,21 @@ int qbd_replica_leader_move(struct qbd_replica *replica, u32 member, char *error
 	struct qbd_command command = {
 		.run = qbd_leader_move_command,
 		.argument = &member,
+		.text = error_text,
+		.text_size = error_text_size,
+	};
+
+	return qbd_command_run(replica, &command);
+}
+
+int qbd_replica_change_members(struct qbd_replica *replica,
+			       const struct qbd_membership_layout *wanted,
+			       char *error_text, size_t error_text_size)
+{
+	struct qbd_membership_layout copy = *wanted;
+	struct qbd_command command = {
+		.run = qbd_change_command,
+		.argument = &copy,
 		.text = error_text,
 		.text_size = error_text_size,
 	};

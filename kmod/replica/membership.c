@@ -29,7 +29,8 @@ void qbd_config_from_layout(struct qbd_config *config,
 		const struct qbd_member_layout *member = &layout->members[i];
 
 		config->members[i].id = le32_to_cpu(member->id);
-		config->members[i].flags = le16_to_cpu(member->flags);
+		config->members[i].flags = le16_to_cpu(member->flags) &
+					   (QBD_MEMBER_FLAGS & ~QBD_MEMBER_INTENTS);
 		config->members[i].priority = member->priority;
 	}
 }
@@ -61,9 +62,7 @@ int qbd_layout_check(const struct qbd_membership_layout *layout, const char **re
 		if (qbd_address_check(&member->address) != QBD_ADDRESS_GOOD)
 			return -EBADMSG;
 		*reason = "member flags unknown";
-		if (le16_to_cpu(member->flags) &
-		    ~(QBD_MEMBER_VOTER | QBD_MEMBER_VOTER_OLD |
-		      QBD_MEMBER_LEARNER | QBD_MEMBER_WITNESS))
+		if (le16_to_cpu(member->flags) & ~QBD_MEMBER_FLAGS)
 			return -EBADMSG;
 	}
 	qbd_config_from_layout(&config, layout);
@@ -83,6 +82,9 @@ void qbd_replica_push_config(struct qbd_replica *replica, u64 index,
 {
 	struct qbd_replica_config *config;
 
+	/* As the core: a member's first list may be newer than the begin of its log. */
+	if (replica->config_count && index <= replica->configs[0].index)
+		return;
 	/*
 	 * As the core does with its own: a leader has at most one change that is not
 	 * committed, so the one above the oldest is, known or not.
@@ -185,4 +187,5 @@ void qbd_replica_apply_config(struct qbd_replica *replica)
 		peer_add(replica, le32_to_cpu(layout->members[i].id));
 	if (replica->network)
 		qbd_net_set_members(replica->network, layout);
+	qbd_change_noticed(replica);
 }

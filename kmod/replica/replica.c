@@ -143,7 +143,7 @@ void qbd_replica_take_requests(struct qbd_replica *replica)
 			llist_entry(node, struct qbd_request, queued);
 		struct qbd_io *io;
 
-		if (replica->phase >= QBD_PHASE_FAILING) {
+		if (replica->phase >= QBD_PHASE_FAILING || replica->removed) {
 			qbd_request_complete(request, BLK_STS_IOERR);
 			continue;
 		}
@@ -268,6 +268,7 @@ static void pass_running(struct qbd_replica *replica)
 	qbd_leader_move_check(replica, false);
 	qbd_reach_check(replica);
 	qbd_join_check(replica);
+	qbd_change_check(replica);
 	qbd_replica_settle(replica);
 	if (atomic_xchg(&replica->pages_back, 0))
 		qbd_net_pages_available(replica->network);

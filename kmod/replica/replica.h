@@ -7,12 +7,15 @@
  * life.c       coming up and going down, the registry of all replicas
  * events.c     what the core's outputs and the rooms' reports lead to
  * membership.c configurations with names and addresses
+ * intent.c     which member list may follow which, and when: pure
+ * change.c     the member list changes while the device is in use
  * io.c         the life of one request
  * write.c      requests into records, proposals, commit, completion
  * read.c       reads at the leader
  * forward.c    requests to and from other members
  * append.c     records to followers, records from the leader
  * join.c       disks that are new or lost something: when they may vote
+ * admin.c      what programs of other hosts ask
  * reach.c      who reaches whom; a leader that all can reach
  * fill.c       extents to and from other members
  * status.c     snapshots for netlink
@@ -122,6 +125,22 @@ int qbd_replica_leader_move(struct qbd_replica *replica, u32 member, char *error
 			    size_t error_text_size);
 
 /**
+ * qbd_replica_change_members() - have the leader change the list of members
+ * @replica: of any member
+ * @wanted: the list; its index is that of the list that it was made from. Votes stay as
+ *	they are, what is meant to become of members is said by QBD_MEMBER_INTENTS
+ * @error_text: one line on failure
+ * @error_text_size: its room
+ *
+ * Returns when the leader has it in its log; what follows takes as long as it takes, and
+ * is seen in the status. -ESTALE: the list has changed meanwhile. -EAGAIN: not just now.
+ * -EHOSTUNREACH: no leader, or no majority would be there. -EINVAL: it cannot be.
+ */
+int qbd_replica_change_members(struct qbd_replica *replica,
+			       const struct qbd_membership_layout *wanted,
+			       char *error_text, size_t error_text_size);
+
+/**
  * struct qbd_member_status - one member as this one sees it
  * @member: as configured
  * @self: it is this one
@@ -206,6 +225,9 @@ struct qbd_member_status {
  * @problem: one line if something needs a person, or ""
  * @settings: in force
  * @store: of the disk
+ * @removed: this member is none any more
+ * @members_index: log index of the list of members in force, 0 for the first
+ * @next_member_id: the lowest id that no member ever had
  * @member_count: used entries of @members
  * @members: as this member sees them
  */
@@ -244,6 +266,9 @@ struct qbd_replica_status {
 	char problem[128];
 	struct qbd_settings settings;
 	struct qbd_store_status store;
+	bool removed;
+	u64 members_index;
+	u32 next_member_id;
 	u32 member_count;
 	struct qbd_member_status members[QBD_MEMBERS_MAX];
 };
@@ -266,6 +291,8 @@ enum qbd_event_kind {
 	QBD_EVENT_DISK_FAILED,
 	QBD_EVENT_SETTINGS,
 	QBD_EVENT_REFUSED,		/* a handshake failed */
+	QBD_EVENT_REMOVED,		/* this member is none any more */
+	QBD_EVENT_MEMBERS,		/* the list of members changed, and is committed */
 };
 
 /**

@@ -140,6 +140,8 @@ void qbd_status_fill(struct qbd_replica *replica, struct qbd_replica_status *sta
 	status->device_blocks = qbd_store_identity(replica->store)->device_blocks;
 	status->settings = replica->settings;
 	strscpy(status->problem, replica->failure[0] ? replica->failure :
+		replica->removed ?
+		"this member was removed from the device: take it down" :
 		replica->damaged ? replica->damage :
 		replica->is_new && !replica->told_leader ?
 		"this disk is new: it votes when all are up together or it has everything" :
@@ -147,6 +149,9 @@ void qbd_status_fill(struct qbd_replica *replica, struct qbd_replica_status *sta
 	qbd_store_status(replica->store, &status->store);
 	replica->status_log_used = status->store.log_used_bytes;
 	fill_log(replica, &core, status);
+	status->removed = replica->removed;
+	status->members_index = le64_to_cpu(layout->index);
+	status->next_member_id = le32_to_cpu(layout->next_member_id);
 	status->member_count = le32_to_cpu(layout->count);
 	for (i = 0; i < status->member_count; i++)
 		fill_member(replica, &core, &layout->members[i], &status->members[i]);

@@ -91,7 +91,7 @@ static void lose_block(struct qbd_store *store, u64 number)
 	u64 end = min(first + QBD_EXTENTS_PER_BLOCK, store->geometry.extent_count);
 
 	mark_dirty(store, first);
-	if (qbd_store_alone(store))
+	if (store->alone)
 		for (; first < end; first++)
 			store->extents.changed[first] =
 				max(store->state.disk.applied_index, 1ull);
@@ -121,7 +121,7 @@ static void read_blocks(struct qbd_store *store, u64 disk_block, struct page **p
 static int must_be_readable(struct qbd_store *store, u64 number, char *error_text,
 			    size_t error_text_size)
 {
-	if (!qbd_store_alone(store))
+	if (!store->alone)
 		return 0;
 	snprintf(error_text, error_text_size,
 		 "block %llu of %pg, of the extent table, cannot be read: try again; if it stays so write zeroes over it, then what was never written to the device may read as anything",
@@ -347,14 +347,4 @@ u64 qbd_store_changed_extent(const struct qbd_store *store, u64 first, u64 since
 		if (changed[extent] > since)
 			return extent;
 	return U64_MAX;
-}
-
-u64 qbd_store_changed_extents(const struct qbd_store *store, u64 first, u64 since)
-{
-	const u64 *changed = store->extents.changed;
-	u64 extent, count = 0;
-
-	for (extent = first; extent < store->geometry.extent_count; extent++)
-		count += changed[extent] > since;
-	return count;
 }

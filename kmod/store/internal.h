@@ -182,9 +182,11 @@ struct qbd_log {
  * @slot: of the last write
  * @mirrored: both slots hold the newest content
  * @mirror_at: when to see to that
+ * @unreadable: slots that could not be read when the store was opened
  */
 struct qbd_state_writer {
 	struct qbd_state disk;
+	u32 unreadable;
 	struct page *page;
 	u64 vote_sequence;
 	u64 vote_submitted;
@@ -454,6 +456,8 @@ struct qbd_notices {
  * @want_memory: a load was refused for lack of pages
  * @want_load: one was refused because so many are under way
  * @no_write_zeroes: the disk does not do them
+ * @alone: when it was opened the device never had more than one member, as far back as
+ *	the log reaches: no other member can send what is lost here
  * @kicked: the replica was asked to run the store and has not yet
  * @status: counters
  */
@@ -507,15 +511,10 @@ struct qbd_store {
 	bool want_memory;
 	bool want_load;
 	bool no_write_zeroes;
+	bool alone;
 	bool kicked;
 	struct qbd_store_status status;
 };
-
-/* No other member could send what is lost here. */
-static inline bool qbd_store_alone(const struct qbd_store *store)
-{
-	return le32_to_cpu(store->state.disk.membership.count) == 1;
-}
 
 /* bio.c */
 struct qbd_bio *qbd_bio_alloc(struct qbd_store *store, enum qbd_bio_kind kind,

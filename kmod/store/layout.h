@@ -58,6 +58,16 @@ struct qbd_state {
 	struct qbd_membership_layout applied_membership;
 };
 
+/*
+ * The device has had one member only, as far as the state block knows: nobody could send
+ * what is lost here. The log may know better.
+ */
+static inline bool qbd_state_names_one(const struct qbd_state *state)
+{
+	return le32_to_cpu(state->membership.count) == 1 &&
+	       le32_to_cpu(state->applied_membership.count) == 1;
+}
+
 /* What a metadata block is, so far as it can be told. */
 enum qbd_block_verdict {
 	QBD_BLOCK_GOOD,

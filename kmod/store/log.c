@@ -29,11 +29,6 @@ u64 qbd_store_first_index(const struct qbd_store *store)
 	return store->log.first_index;
 }
 
-u64 qbd_store_durable_index(const struct qbd_store *store)
-{
-	return store->log.durable_index;
-}
-
 u32 qbd_store_chain(const struct qbd_store *store, u64 index)
 {
 	if (index + 1 == store->log.first_index)
@@ -461,7 +456,9 @@ void qbd_log_membership(const struct qbd_store *store, u64 index,
 	list_for_each_entry(record, &log->resident, link) {
 		if (record->index > index)
 			break;
-		if (le16_to_cpu(record->header->shared.kind) == QBD_RECORD_MEMBERSHIP)
+		/* A member's first list may be newer than the begin of its log. */
+		if (le16_to_cpu(record->header->shared.kind) == QBD_RECORD_MEMBERSHIP &&
+		    record->index > le64_to_cpu(fallback->index))
 			memcpy(membership, page_address(record->pages[0]),
 			       sizeof(*membership));
 	}

@@ -246,20 +246,9 @@ static int open_state(struct qbd_store *store, struct reader *reader, char *erro
 			 store->bdev, reason);
 		return error;
 	}
-	/*
-	 * A write that was cut off leaves a bad checksum. What cannot be read at all may
-	 * be the newer one, with a vote that is on no other disk: to go on without it
-	 * could be to vote twice. The next try may be able to read it. (A member that has
-	 * no others has nobody to deceive.)
-	 */
-	if (unreadable && !qbd_store_alone(store)) {
-		snprintf(error_text, error_text_size,
-			 "a state block of %pg cannot be read, and may hold the last vote: try again; if it stays so replace the disk and make the member anew under a new id",
-			 store->bdev);
-		return -EIO;
-	}
 	/* A slot that is damaged is written when there is something to be said. */
 	store->state.mirrored = true;
+	store->state.unreadable = unreadable;
 	store->term = disk->term;
 	store->vote = disk->vote;
 	store->applied_index = disk->applied_index;
@@ -360,6 +349,7 @@ static int open_log(struct qbd_store *store, struct reader *reader, char *error_
 			 store->bdev);
 		return -EUCLEAN;
 	}
+	store->alone = qbd_state_names_one(&store->state.disk) && !scan->members_changed;
 	adopt_scan(store, scan);
 	return 0;
 }
@@ -624,10 +614,10 @@ static void extents_lost(struct qbd_store *store, u64 blocks)
 	struct qbd_state *disk = &store->state.disk;
 
 	pr_warn("%s: %llu blocks of the extent table are damaged; %s\n",
-		store->geometry.name, blocks, qbd_store_alone(store) ?
+		store->geometry.name, blocks, store->alone ?
 		"what was never written in their extents may not read as zero" :
 		"the data will be copied from another member");
-	if (qbd_store_alone(store))
+	if (store->alone)
 		return;
 	/* What it is filled for anyhow leaves the log as it is, emptied or not. */
 	if (!(disk->flags & QBD_STATE_FILLING))
@@ -642,6 +632,23 @@ static void extents_lost(struct qbd_store *store, u64 blocks)
 	store->fill.through_index = disk->applied_index;
 }
 
+/*
+ * A write that was cut off leaves a bad checksum. What cannot be read at all may be the
+ * newer one, with a vote that is on no other disk: to go on without it could be to vote
+ * twice. The next try may be able to read it. (A member that has no others has nobody to
+ * deceive.)
+ */
+static int check_vote(const struct qbd_store *store, char *error_text,
+		      size_t error_text_size)
+{
+	if (!store->state.unreadable || store->alone)
+		return 0;
+	snprintf(error_text, error_text_size,
+		 "a state block of %pg cannot be read, and may hold the last vote: try again; if it stays so replace the disk and make the member anew under a new id",
+		 store->bdev);
+	return -EIO;
+}
+
 static int read_all(struct qbd_store *store, struct reader *reader, bool *repair,
 		    bool *table_lost, char *error_text, size_t error_text_size)
 {
@@ -653,15 +660,19 @@ static int read_all(struct qbd_store *store, struct reader *reader, bool *repair
 		return error;
 	fill_identity(store);
 	error = open_state(store, reader, error_text, error_text_size);
-	if (error)
-		return error;
-	error = qbd_extents_load(store, &lost_blocks, error_text, error_text_size);
+	if (!error)
+		error = open_log(store, reader, error_text, error_text_size);
+	if (!error)
+		error = check_vote(store, error_text, error_text_size);
+	/* After the log, which may say that there are others by now. */
+	if (!error)
+		error = qbd_extents_load(store, &lost_blocks, error_text, error_text_size);
 	if (error)
 		return error;
 	*table_lost = lost_blocks;
 	if (lost_blocks)
 		extents_lost(store, lost_blocks);
-	return open_log(store, reader, error_text, error_text_size);
+	return 0;
 }
 
 /*
@@ -719,7 +730,7 @@ int qbd_store_recover(struct qbd_store *store, struct qbd_store_recovered *recov
 	if (store->failed)
 		goto out;	/* neither trusted nor written any more */
 	error = bring_up(store, recovered->commit_index, repair, table_lost);
-	if (error && !error_text[0])
+	if (error)
 		snprintf(error_text, error_text_size,
 			 error == -ENOMEM ? "%pg: out of memory" :
 			 "%pg cannot be read or written; see the kernel log",

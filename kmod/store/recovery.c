@@ -61,18 +61,6 @@
  */
 #include "recovery.h"
 
-static int superblock_refuse(enum qbd_block_verdict verdict)
-{
-	switch (verdict) {
-	case QBD_BLOCK_NEWER:
-		return -EPROTONOSUPPORT;
-	case QBD_BLOCK_FOREIGN:
-		return -EMEDIUMTYPE;
-	default:
-		return -EUCLEAN;
-	}
-}
-
 static bool same_disk(const struct qbd_geometry *a, const struct qbd_geometry *b)
 {
 	return !memcmp(a->uuid, b->uuid, QBD_UUID_SIZE) &&
@@ -108,7 +96,7 @@ int qbd_recovery_superblock(const void *const copies[2], const u64 positions[2],
 		i = verdicts[0] == QBD_BLOCK_FOREIGN && copies[1] &&
 		    verdicts[1] == QBD_BLOCK_DAMAGED;
 		*reason = reasons[i];
-		return superblock_refuse(verdicts[i]);
+		return verdicts[i] == QBD_BLOCK_FOREIGN ? -EMEDIUMTYPE : -EUCLEAN;
 	}
 	if (verdicts[0] == QBD_BLOCK_GOOD && verdicts[1] == QBD_BLOCK_GOOD &&
 	    !same_disk(&choice->geometry, &other)) {
@@ -334,8 +322,7 @@ static void begin_at(struct qbd_scan *scan, u64 index, u64 term, u32 chain, u64 
 static void search_proof(struct qbd_scan *scan)
 {
 	const char *reason = scan->reason;
-	bool alone = le32_to_cpu(scan->state->membership.count) == 1 &&
-		     !scan->members_changed;
+	bool alone = qbd_state_names_one(scan->state) && !scan->members_changed;
 	bool bad_unreadable = scan->unreadable;
 	bool unreadable = bad_unreadable;
 	u64 bad = scan->bad_index;

@@ -224,7 +224,6 @@ bool qbd_store_is_new(const struct qbd_store *store);
 u64 qbd_store_generation(const struct qbd_store *store);
 u64 qbd_store_last_index(const struct qbd_store *store);
 u64 qbd_store_first_index(const struct qbd_store *store);
-u64 qbd_store_durable_index(const struct qbd_store *store);
 /* Chain of the entry at @index, which is in the ring or just before it. */
 u32 qbd_store_chain(const struct qbd_store *store, u64 index);
 
@@ -278,8 +277,6 @@ void qbd_store_read(struct qbd_store *store, struct qbd_store_read *read);
  * U64_MAX if none. Only what is applied is in the table.
  */
 u64 qbd_store_changed_extent(const struct qbd_store *store, u64 first, u64 since);
-/* How many of them there are from @first on; bounded work (whole table scan). */
-u64 qbd_store_changed_extents(const struct qbd_store *store, u64 first, u64 since);
 
 /*
  * Fill, at the follower. The order is the rule (accidents 45, 46, 47):

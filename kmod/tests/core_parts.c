@@ -24,6 +24,23 @@ static void options_are_checked_against_each_other(struct qbd_test *test)
 	qbd_core_options_default(&options);
 	options.resend = 0;
 	QBD_TRUE(test, qbd_core_options_check(&options));
+	/* Nor is anything endless, or a heartbeat without an interval. */
+	qbd_core_options_default(&options);
+	options.heartbeat = LAB_MS - 1;
+	QBD_TRUE(test, qbd_core_options_check(&options));
+	qbd_core_options_default(&options);
+	options.disk_stall = 600 * LAB_S;
+	options.resend = 600 * LAB_S;
+	options.election_timeout = 60 * LAB_S;
+	QBD_TRUE(test, !qbd_core_options_check(&options));
+	options.election_timeout++;
+	QBD_TRUE(test, qbd_core_options_check(&options));
+	options.election_timeout--;
+	options.disk_stall++;
+	QBD_TRUE(test, qbd_core_options_check(&options));
+	options.disk_stall--;
+	options.resend++;
+	QBD_TRUE(test, qbd_core_options_check(&options));
 }
 
 static void member_lists_are_checked(struct qbd_test *test)
@@ -51,6 +68,9 @@ static void member_lists_are_checked(struct qbd_test *test)
 	config.count = 0;
 	QBD_TRUE(test, qbd_config_check(&config));
 	config.count = 17;
+	QBD_TRUE(test, qbd_config_check(&config));
+	lab_config(&config, 3, 3);
+	config.members[1].flags |= 0x80;
 	QBD_TRUE(test, qbd_config_check(&config));
 }
 
@@ -151,6 +171,15 @@ static void trail_knows_terms(struct qbd_test *test)
 	QBD_EQUAL(test, qbd_trail_last_term(&trail), 3);
 	QBD_EQUAL(test, trail.count, 2);
 	qbd_trail_append(&trail, 9, 0);
+	QBD_EQUAL(test, qbd_trail_term(&trail, 5), 9);
+	/* There is nothing beyond its ends to be forgotten. */
+	qbd_trail_compact(&trail, 2);
+	qbd_trail_truncate(&trail, 6);
+	qbd_trail_truncate(&trail, 2);
+	QBD_EQUAL(test, trail.last, 5);
+	qbd_trail_compact(&trail, 6);
+	qbd_trail_compact(&trail, 1);
+	QBD_EQUAL(test, trail.base_index, 2);
 	QBD_EQUAL(test, qbd_trail_term(&trail, 5), 9);
 }
 

@@ -25,9 +25,11 @@
 #define FRAME_MAX	(sizeof(struct qbd_frame_header) + QBD_FRAME_FIXED_MAX + \
 			 ((size_t)QBD_FRAME_DATA_BLOCKS_MAX << QBD_BLOCK_SHIFT))
 
+/* @phase: where it belongs; @also: there, too, if not QBD_PHASE_HANDSHAKE */
 struct sample {
 	u16 type;
 	enum qbd_frame_phase phase;
+	enum qbd_frame_phase also;
 	u32 fixed_bytes;
 	u32 data_blocks;
 	u8 fixed[QBD_FRAME_FIXED_MAX];
@@ -99,6 +101,7 @@ static void make_reply(struct sample *sample)
 
 	sample->type = QBD_FRAME_REPLY;
 	sample->phase = QBD_PHASE_BULK;
+	sample->also = QBD_PHASE_ANSWER;
 	sample->fixed_bytes = sizeof(*reply);
 	sample->data_blocks = 1;
 	reply->count = cpu_to_le32(1);
@@ -153,11 +156,33 @@ static void make_ping(struct sample *sample)
 	sample->phase = QBD_PHASE_CONTROL;
 }
 
-#define MAKERS	9u
+static void make_describe(struct sample *sample)
+{
+	struct qbd_frame_request *request = (void *)sample->fixed;
+
+	sample->type = QBD_FRAME_REQUEST;
+	sample->phase = QBD_PHASE_ADMIN;
+	sample->fixed_bytes = sizeof(*request);
+	request->kind = cpu_to_le32(QBD_REQUEST_DESCRIBE);
+	request->sequence = cpu_to_le64(1);
+}
+
+static void make_change(struct sample *sample)
+{
+	struct qbd_frame_request *request = (void *)sample->fixed;
+
+	make_describe(sample);
+	sample->also = QBD_PHASE_BULK;
+	sample->data_blocks = 1;
+	request->kind = cpu_to_le32(QBD_REQUEST_CHANGE);
+	request->count = cpu_to_le32(1);
+}
+
+#define MAKERS	11u
 
 static void (*const makers[MAKERS])(struct sample *sample) = {
 	make_message, make_append, make_request, make_reply, make_reset,
-	make_fill, make_extent, make_fill_end, make_ping,
+	make_fill, make_extent, make_fill_end, make_ping, make_describe, make_change,
 };
 
 static struct sample *make_sample(u32 number)
@@ -200,7 +225,8 @@ static bool passes(const struct sample *sample)
 	qbd_frame_seal(&header, sample->type, sample->fixed_bytes, sample->data_blocks,
 		       0, qbd_crc32c(~0u, sample->fixed, sample->fixed_bytes), 0);
 	good = qbd_frame_header_check(&header, sample->phase, 0, &reason) &&
-	       qbd_frame_fixed_check(&header, sample->fixed, DEVICE_BLOCKS, &reason);
+	       qbd_frame_fixed_check(&header, sample->phase, sample->fixed,
+				     DEVICE_BLOCKS, &reason);
 	return good;
 }
 
@@ -309,7 +335,8 @@ static void every_flipped_bit_is_found(struct qbd_test *test)
 static void frames_keep_to_their_connection(struct qbd_test *test)
 {
 	static const enum qbd_frame_phase phases[] = {
-		QBD_PHASE_HANDSHAKE, QBD_PHASE_CONTROL, QBD_PHASE_BULK,
+		QBD_PHASE_HANDSHAKE, QBD_PHASE_CONTROL, QBD_PHASE_BULK, QBD_PHASE_ADMIN,
+		QBD_PHASE_ANSWER,
 	};
 	struct sample *sample;
 	enum qbd_frame_phase own;
@@ -319,9 +346,10 @@ static void frames_keep_to_their_connection(struct qbd_test *test)
 		sample = make_sample(i);
 		QBD_TRUE(test, sample);
 		own = sample->phase;
-		for (k = 0; k < 3; k++) {
+		for (k = 0; k < 5; k++) {
 			sample->phase = phases[k];
-			QBD_EQUAL(test, passes(sample), own == phases[k]);
+			QBD_EQUAL(test, passes(sample), phases[k] == own ||
+				  (k && phases[k] == sample->also));
 		}
 		frame_test_free(sample);
 	}
@@ -420,6 +448,48 @@ static void requests_lie_within_the_device(struct qbd_test *test)
 	QBD_TRUE(test, !request_passes(QBD_REQUEST_LEADER_MOVE, (u64)1 << 32, 0, 0));
 	QBD_TRUE(test, !request_passes(0, 0, 1, 0));
 	QBD_TRUE(test, !request_passes(99, 0, 1, 0));
+}
+
+/* What a program may ask for, and a member may not, and the other way round. */
+static void programs_ask_for_little(struct qbd_test *test)
+{
+	struct sample *sample = frame_test_alloc(sizeof(*sample));
+	struct qbd_frame_request *request = (void *)sample->fixed;
+	struct qbd_frame_reply *reply = (void *)sample->fixed;
+	u32 kind;
+
+	QBD_TRUE(test, sample);
+	for (kind = 0; kind < 20; kind++) {
+		make_describe(sample);
+		request->kind = cpu_to_le32(kind);
+		QBD_EQUAL(test, passes(sample), kind == QBD_REQUEST_DESCRIBE);
+		make_change(sample);
+		request->kind = cpu_to_le32(kind);
+		QBD_EQUAL(test, passes(sample), kind == QBD_REQUEST_CHANGE);
+		sample->data_blocks = 0;
+		request->count = 0;
+	}
+	make_describe(sample);
+	request->block = cpu_to_le64(1);
+	QBD_TRUE(test, !passes(sample));
+	request->block = 0;
+	sample->data_blocks = 1;
+	QBD_TRUE(test, !passes(sample));
+	make_change(sample);
+	request->block = cpu_to_le64(1);
+	QBD_TRUE(test, !passes(sample));
+	request->block = 0;
+	request->count = cpu_to_le32(2);
+	sample->data_blocks = 2;
+	QBD_TRUE(test, !passes(sample));
+	memset(sample, 0, sizeof(*sample));
+	make_reply(sample);
+	sample->phase = QBD_PHASE_ANSWER;
+	QBD_TRUE(test, passes(sample));
+	reply->count = cpu_to_le32(2);
+	sample->data_blocks = 2;
+	QBD_TRUE(test, !passes(sample));
+	frame_test_free(sample);
 }
 
 static bool append_passes(u64 previous, u64 index, u64 term, u64 leader_term,
@@ -589,6 +659,43 @@ static void hellos_are_told_apart(struct qbd_test *test)
 	QBD_EQUAL(test, qbd_frame_hello_check(&hello, &self, 0), QBD_REFUSED_MEMBER);
 }
 
+/* One side of an ADMIN connection is a member, the other nobody. */
+static void a_program_is_nobody(struct qbd_test *test)
+{
+	struct qbd_frame_hello member = {
+		.version = cpu_to_le16(1), .version_min = cpu_to_le16(1),
+		.kind = cpu_to_le32(QBD_CONNECTION_ADMIN), .from = cpu_to_le32(3),
+		.configuration = cpu_to_le32(77), .term = cpu_to_le64(9),
+	};
+	struct qbd_frame_hello program = {
+		.version = cpu_to_le16(1), .version_min = cpu_to_le16(1),
+		.kind = cpu_to_le32(QBD_CONNECTION_ADMIN),
+	};
+	struct qbd_frame_hello hello = program;
+
+	QBD_EQUAL(test, qbd_frame_hello_check(&program, &member, 0), 0);
+	QBD_EQUAL(test, qbd_frame_hello_check(&member, &program, 0), 0);
+	hello.from = cpu_to_le32(4);
+	QBD_EQUAL(test, qbd_frame_hello_check(&hello, &member, 0), QBD_REFUSED_MEMBER);
+	hello = program;
+	hello.to = cpu_to_le32(3);
+	QBD_EQUAL(test, qbd_frame_hello_check(&hello, &member, 0), QBD_REFUSED_MEMBER);
+	QBD_EQUAL(test, qbd_frame_hello_check(&program, &program, 0), QBD_REFUSED_MEMBER);
+	hello = program;
+	hello.uuid[0] = 1;
+	QBD_EQUAL(test, qbd_frame_hello_check(&hello, &member, 0), QBD_REFUSED_DEVICE);
+	hello = program;
+	hello.version_min = cpu_to_le16(2);
+	hello.version = cpu_to_le16(2);
+	QBD_EQUAL(test, qbd_frame_hello_check(&hello, &member, 0), QBD_REFUSED_VERSION);
+	/* Who says nothing of itself is let in as a program only. */
+	member.kind = cpu_to_le32(QBD_CONNECTION_CONTROL);
+	hello = program;
+	hello.kind = member.kind;
+	hello.configuration = member.configuration;
+	QBD_EQUAL(test, qbd_frame_hello_check(&hello, &member, 0), QBD_REFUSED_MEMBER);
+}
+
 /*
  * Whatever is in a frame whose checksums are right: it is judged, and what passes
  * is within its bounds. The seed is fixed, a failure repeats.
@@ -619,7 +726,7 @@ static void rubbish_with_right_checksums_is_judged(struct qbd_test *test)
 			continue;
 		end = le64_to_cpu(request->block) + le32_to_cpu(request->count);
 		QBD_TRUE(test, end <= DEVICE_BLOCKS ||
-			 le32_to_cpu(request->kind) == QBD_REQUEST_LEADER_MOVE);
+			 le32_to_cpu(request->kind) >= QBD_REQUEST_LEADER_MOVE);
 	}
 	frame_test_free(sample);
 }
@@ -653,9 +760,11 @@ QBD_SUITE(frame,
 	  QBD_CASE(lengths_are_bounded),
 	  QBD_CASE(sequence_and_magic_are_checked),
 	  QBD_CASE(requests_lie_within_the_device),
+	  QBD_CASE(programs_ask_for_little),
 	  QBD_CASE(appends_are_consistent),
 	  QBD_CASE(other_contents_are_checked),
 	  QBD_CASE(messages_keep_every_field),
 	  QBD_CASE(hellos_are_told_apart),
+	  QBD_CASE(a_program_is_nobody),
 	  QBD_CASE(rubbish_with_right_checksums_is_judged),
 	  QBD_CASE(plain_rubbish_is_refused));

@@ -198,6 +198,51 @@ static void rig_refused(void *context, u32 peer, enum qbd_refusal reason)
 	member->refused = reason;
 }
 
+/* To what it was asked last. Changes are refused; without memory it is busy. */
+void rig_answer(struct rig_member *member)
+{
+	const struct qbd_frame_request *request = &member->asked_for;
+	bool describe = le32_to_cpu(request->kind) == QBD_REQUEST_DESCRIBE;
+	struct qbd_frame_reply reply = {
+		.sequence = request->sequence, .session = request->session,
+		.status = cpu_to_le32(QBD_REPLY_REFUSED),
+		.detail = cpu_to_le32(QBD_CHANGE_OUTDATED), .member = cpu_to_le32(7),
+	};
+	struct qbd_net_frame frame = {
+		.type = QBD_FRAME_REPLY, .fixed = &reply, .fixed_bytes = sizeof(reply),
+	};
+
+	if (member->asked_starved)
+		reply.status = cpu_to_le32(QBD_REPLY_BUSY);
+	if (describe)
+		frame.buffer = qbd_buffer_alloc(member->pool, QBD_POOL_READ, 1);
+	if (frame.buffer) {
+		rig_fill_page(page_address(frame.buffer->pages[0]),
+			      (u32)le64_to_cpu(request->sequence));
+		frame.data_blocks = 1;
+		reply.status = cpu_to_le32(QBD_REPLY_OK);
+		reply.count = cpu_to_le32(1);
+	}
+	qbd_net_answer(member->net, member->asked_on, &frame);
+}
+
+static void rig_admin(void *context, u64 connection,
+		      const struct qbd_frame_request *request, struct qbd_buffer *data)
+{
+	struct rig_member *member = context;
+
+	member->asked_on = connection;
+	member->asked_for = *request;
+	member->asked_starved = le32_to_cpu(request->kind) == QBD_REQUEST_CHANGE && !data;
+	member->asked++;
+	if (data && !buffer_is(data, (u32)le64_to_cpu(request->sequence)))
+		member->data_bad = true;
+	if (data)
+		qbd_buffer_free(data);
+	if (!member->mute)
+		rig_answer(member);
+}
+
 static const struct qbd_net_ops rig_ops = {
 	.kick = rig_kick,
 	.peer_up = rig_peer_up,
@@ -211,6 +256,7 @@ static const struct qbd_net_ops rig_ops = {
 	.extent = rig_extent,
 	.fill_end = rig_fill_end,
 	.refused = rig_refused,
+	.admin = rig_admin,
 };
 
 static void rig_poll(struct work_struct *work)
@@ -520,7 +566,7 @@ void rig_raw_hello(struct rig_raw *raw, struct rig_member *to, u32 from,
 	hello->version_min = cpu_to_le16(QBD_WIRE_VERSION);
 	hello->kind = cpu_to_le32(kind);
 	hello->from = cpu_to_le32(from);
-	hello->to = cpu_to_le32(to->identity.member_id);
+	hello->to = cpu_to_le32(kind == QBD_CONNECTION_ADMIN ? 0 : to->identity.member_id);
 	hello->session = cpu_to_le64(session);
 	memcpy(hello->uuid, to->identity.uuid, QBD_UUID_SIZE);
 	get_random_bytes(hello->nonce, sizeof(hello->nonce));

@@ -28,6 +28,7 @@
  * @kicks: by the network
  * @hold: do not poll
  * @keep: keep records instead of putting them
+ * @mute: do not answer programs
  * @up: by member id: is up
  */
 struct rig_member {
@@ -41,6 +42,7 @@ struct rig_member {
 	atomic_t kicks;
 	bool hold;
 	bool keep;
+	bool mute;
 
 	bool up[8];
 	unsigned int ups, downs;
@@ -65,6 +67,9 @@ struct rig_member {
 	unsigned int refusals;
 	u32 refused_peer;
 	enum qbd_refusal refused;
+	unsigned int asked, asked_starved;
+	u64 asked_on;
+	struct qbd_frame_request asked_for;
 };
 
 extern wait_queue_head_t rig_wait;
@@ -106,6 +111,8 @@ int rig_raw_receive(struct rig_raw *raw, void *bytes, size_t length);
 /* Sends a good frame of this content. */
 int rig_raw_frame(struct rig_raw *raw, u16 type, const void *fixed, u32 fixed_bytes,
 		  const void *data, u32 data_blocks);
+/* A member's answer to a program: DESCRIBE's page is numbered by the sequence. */
+void rig_answer(struct rig_member *member);
 /* Receives a frame without data. Return: its type or -errno. */
 int rig_raw_receive_frame(struct rig_raw *raw, void *fixed, size_t size);
 /* The other side hung up, soon. */

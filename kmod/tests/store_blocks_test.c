@@ -336,6 +336,19 @@ static void bad_superblocks_are_told_apart(struct qbd_test *test)
 	samples->superblocks[1].incarnation[0] ^= 1;
 	seal_superblock(1);
 	QBD_EQUAL(test, choose(true, true, DISK_BLOCKS), -EUCLEAN);
+	make_superblocks();
+	samples->superblocks[1].member_id = cpu_to_le32(77);
+	seal_superblock(1);
+	QBD_EQUAL(test, choose(true, true, DISK_BLOCKS), -EUCLEAN);
+	make_superblocks();
+	qbd_block_seal(&samples->superblocks[1], QBD_SUPERBLOCK_MAGIC, other_uuid,
+		       DISK_BLOCKS - 1);
+	QBD_EQUAL(test, choose(true, true, DISK_BLOCKS), -EUCLEAN);
+	/* Copies from before and after the disk grew. */
+	make_superblocks();
+	samples->superblocks[0].backing_blocks = cpu_to_le64(DISK_BLOCKS - 1);
+	seal_superblock(0);
+	QBD_EQUAL(test, choose(true, true, DISK_BLOCKS), -EUCLEAN);
 	/* Misdirected: the second copy in the first one's place. */
 	make_superblocks();
 	memcpy(&samples->superblocks[0], &samples->superblocks[1], QBD_BLOCK_SIZE);
@@ -389,6 +402,15 @@ static void set_field(struct qbd_superblock *superblock, u32 what)
 	case 13:
 		superblock->data_block = cpu_to_le64(~0ull << 8);
 		break;
+	case 14:
+		superblock->log_block = cpu_to_le64(~0ull << 8);
+		break;
+	case 15:
+		superblock->data_block = cpu_to_le64(le64_to_cpu(superblock->data_block) + 1);
+		break;
+	case 16:
+		superblock->backing_blocks = cpu_to_le64(~0ull);
+		break;
 	default:
 		superblock->backing_blocks = cpu_to_le64(9560);
 	}
@@ -398,7 +420,7 @@ static void senseless_superblocks_are_refused(struct qbd_test *test)
 {
 	samples = blocks_alloc(sizeof(*samples));
 	QBD_TRUE(test, samples);
-	for (u32 what = 0; what < 15; what++) {
+	for (u32 what = 0; what < 18; what++) {
 		make_superblocks();
 		for (u32 i = 0; i < 2; i++) {
 			set_field(&samples->superblocks[i], what);
@@ -614,6 +636,14 @@ static void bad_states_are_refused(struct qbd_test *test)
 	samples->states[0].header.version = cpu_to_le32(QBD_FORMAT_VERSION + 1);
 	make_state(1, 4);
 	QBD_EQUAL(test, choose_state(true, true, &slot), -EPROTONOSUPPORT);
+	/* Of a format that never was, though its checksum is right. */
+	make_state(0, 5);
+	samples->states[0].header.version = 0;
+	samples->states[0].header.checksum =
+		cpu_to_le32(qbd_block_checksum(&samples->states[0]));
+	make_state(1, 4);
+	QBD_EQUAL(test, choose_state(true, true, &slot), 0);
+	QBD_EQUAL(test, slot, 1);
 	/* Another device's, in its place and whole. */
 	make_state(0, 5);
 	qbd_state_encode(&samples->state, other_uuid, QBD_STATE_SLOT_BLOCK(0),
@@ -657,6 +687,23 @@ static void indexes_that_cannot_be_are_refused(struct qbd_test *test)
 	make_state(0, 5);
 	samples->state.log_first_index = 6;
 	QBD_TRUE(test, is_refused(&samples->state));
+	samples->state.log_first_index = 0;
+	QBD_TRUE(test, is_refused(&samples->state));
+	/* Positions that nobody comes to, or before the log; flags of another module. */
+	for (u32 what = 0; what < 5; what++) {
+		make_state(0, 5);
+		if (what == 0)
+			samples->state.log_first_position = 1ULL << 63;
+		else if (what == 1)
+			samples->state.applied_position = 1ULL << 63;
+		else if (what == 2)
+			samples->state.log_first_position = samples->state.applied_position + 1;
+		else if (what == 3)
+			samples->state.flags = 1u << 31;
+		else
+			samples->state.applied_membership.count = 0;
+		QBD_TRUE(test, is_refused(&samples->state));
+	}
 	/* With these nothing could follow any more. */
 	for (u32 what = 0; what < 3; what++) {
 		make_state(0, 5);

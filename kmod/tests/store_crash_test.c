@@ -13,7 +13,12 @@ static unsigned int store_crash_seed = 1;
 module_param(store_crash_seed, uint, 0444);
 MODULE_PARM_DESC(store_crash_seed, "first seed of the store's crash tests");
 
-static unsigned int store_crash_seeds = 6;
+/* A program without a kernel around it has time for more. */
+#ifndef STORE_CRASH_SEEDS
+#define STORE_CRASH_SEEDS	6
+#endif
+
+static unsigned int store_crash_seeds = STORE_CRASH_SEEDS;
 module_param(store_crash_seeds, uint, 0444);
 MODULE_PARM_DESC(store_crash_seeds, "seeds of the store's crash tests");
 
@@ -259,12 +264,13 @@ static void fill_begin(struct store_rig *rig)
 {
 	u64 leader_last = rig->commit_index;
 	u32 count = 1 + test_random(&rig->random, 60);
-	struct qbd_membership_layout membership = rig->recovered.base_membership;
+	struct qbd_membership_layout membership;
 
 	new_term(rig);
 	store_rig_wait(rig, rig_all_durable);
 	while (count--)
 		store_rig_leader_entry(rig, &leader_last);
+	store_rig_list_at(rig, leader_last, &membership);
 	rig->resets = 0;
 	qbd_store_reset(rig->store, leader_last, rig->term,
 			rig->history[rig->log[leader_last] - 1].chain, &membership);

@@ -355,6 +355,10 @@ static void an_unreadable_record_is_damage(struct qbd_test *test)
 	the_ring->unreadable[beyond % RING_BLOCKS] = true;
 	/* Nobody could send it to a member that has no other: it goes on. */
 	the_ring->state.membership.count = cpu_to_le32(1);
+	the_ring->state.applied_membership.count = cpu_to_le32(2);
+	scan();
+	expect_log(test, QBD_LOG_DAMAGED, 17);
+	the_ring->state.applied_membership.count = cpu_to_le32(1);
 	scan();
 	expect_log(test, QBD_LOG_TORN, 17);
 	/* But not over what it cannot read itself. */

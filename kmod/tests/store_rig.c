@@ -37,6 +37,8 @@ static void rig_recovered_entry(void *context, const struct qbd_record_header *h
 	KUNIT_EXPECT_NOT_NULL_MSG(rig->test, entry, "entry %llu was never written", index);
 	if (!entry)
 		return;
+	KUNIT_EXPECT_EQ(rig->test, membership ? le32_to_cpu(membership->count) : 0,
+			entry->members);
 	if (!rig->next_entry)
 		rig->next_entry = index;
 	KUNIT_EXPECT_EQ(rig->test, index, rig->next_entry);
@@ -46,6 +48,10 @@ static void rig_recovered_entry(void *context, const struct qbd_record_header *h
 				    entry - rig->history + 1,
 				    "entry %llu was durable", index);
 	rig->log[index] = entry - rig->history + 1;
+	if (membership) {
+		rig->memberships++;
+		rig->membership = *membership;
+	}
 }
 
 static void rig_log_durable(void *context, u64 generation, u64 term, u64 index)
@@ -102,7 +108,7 @@ static void rig_fill_written(void *context, void *cookie, int error)
 {
 	struct store_rig *rig = context;
 
-	KUNIT_EXPECT_EQ(rig->test, error, 0);
+	KUNIT_EXPECT_EQ(rig->test, error, rig->fill_error);
 	rig->fills_written++;
 }
 
@@ -190,7 +196,9 @@ static void format_disk(struct store_rig *rig, u32 members)
 	KUNIT_ASSERT_NOT_NULL(rig->test, state);
 	state->sequence = 1;
 	state->log_first_index = 1;
+	rig->members = members;
 	write_membership(&state->membership, members);
+	write_membership(&state->applied_membership, members);
 	qbd_state_encode(state, rig->uuid, QBD_STATE_SLOT_BLOCK(0),
 			 test_disk_block(rig->disk, QBD_STATE_SLOT_BLOCK(0)));
 	test_disk_settle(rig->disk, QBD_STATE_SLOT_BLOCK(0));
@@ -251,6 +259,7 @@ void store_rig_destroy(struct store_rig *rig)
 int store_rig_try_open(struct store_rig *rig)
 {
 	rig->next_entry = 0;
+	rig->memberships = 0;
 	rig->failed = false;
 	rig->store = qbd_store_open(rig->disk->path, rig->pool, &rig_ops, rig,
 				    &rig->recovered, rig->error_text,
@@ -266,11 +275,37 @@ int store_rig_try_open(struct store_rig *rig)
 	return 0;
 }
 
+void store_rig_list_at(struct store_rig *rig, u64 index,
+		       struct qbd_membership_layout *membership)
+{
+	u32 members = rig->members;
+
+	for (; index; index--) {
+		if (!rig->log[index] || !rig->history[rig->log[index] - 1].members)
+			continue;
+		members = rig->history[rig->log[index] - 1].members;
+		break;
+	}
+	write_membership(membership, members);
+	membership->index = cpu_to_le64(index);
+}
+
+/* The list in force before the first record: the newest up to there. */
+static void check_base_members(struct store_rig *rig)
+{
+	struct qbd_membership_layout wanted;
+
+	store_rig_list_at(rig, rig->base_index, &wanted);
+	KUNIT_EXPECT_EQ(rig->test, le32_to_cpu(rig->recovered.base_membership.count),
+			le32_to_cpu(wanted.count));
+}
+
 void store_rig_open(struct store_rig *rig)
 {
 	int error = store_rig_try_open(rig);
 
 	KUNIT_ASSERT_EQ_MSG(rig->test, error, 0, "%s", rig->error_text);
+	check_base_members(rig);
 	rig->last_index = rig->recovered.last_index;
 	rig->durable_index = rig->last_index;
 	rig->commit_index = rig->recovered.commit_index;
@@ -345,6 +380,12 @@ static void fill_record(struct qbd_record *record, const struct rig_entry *entry
 {
 	u32 page = 0, crc, i, j;
 
+	if (entry->members) {
+		memset(page_address(record->pages[0]), 0, QBD_BLOCK_SIZE);
+		write_membership(page_address(record->pages[0]), entry->members);
+		((struct qbd_membership_layout *)page_address(record->pages[0]))->index =
+			cpu_to_le64(entry->index);
+	}
 	for (i = 0; i < entry->operation_count; i++) {
 		const struct rig_operation *from = &entry->operations[i];
 		struct qbd_operation *to = &record->header->operations[i];
@@ -370,7 +411,7 @@ static struct qbd_record *sealed_record(struct store_rig *rig,
 					const struct rig_entry *entry, u32 chain_previous)
 {
 	struct qbd_record *record;
-	u32 blocks = 0, i;
+	u32 blocks = !!entry->members, i;
 
 	for (i = 0; i < entry->operation_count; i++)
 		if (!entry->operations[i].zero)
@@ -380,7 +421,7 @@ static struct qbd_record *sealed_record(struct store_rig *rig,
 	if (!record)
 		return NULL;
 	fill_record(record, entry);
-	qbd_record_seal(record, rig->uuid,
+	qbd_record_seal(record, rig->uuid, entry->members ? QBD_RECORD_MEMBERSHIP :
 			entry->operation_count ? QBD_RECORD_DATA : QBD_RECORD_NOOP,
 			entry->index, entry->term, chain_previous);
 	return record;
@@ -434,6 +475,40 @@ bool store_rig_append(struct store_rig *rig, const struct rig_operation *operati
 	return append_entry(rig, &entry);
 }
 
+bool store_rig_append_members(struct store_rig *rig, u32 count)
+{
+	struct rig_entry entry = {
+		.index = rig->last_index + 1,
+		.term = rig->term,
+		.members = count,
+	};
+
+	return rig->history_count < RIG_ENTRIES_MAX && entry.index <= RIG_ENTRIES_MAX &&
+	       append_entry(rig, &entry);
+}
+
+void store_rig_append_membership(struct store_rig *rig,
+				 const struct qbd_membership_layout *membership)
+{
+	struct rig_entry entry = {
+		.index = rig->last_index + 1,
+		.term = rig->term,
+		.members = le32_to_cpu(membership->count),
+	};
+	struct qbd_record *record;
+
+	record = qbd_record_alloc(rig->pool, QBD_POOL_APPEND, 0, 1, true);
+	KUNIT_ASSERT_NOT_NULL(rig->test, record);
+	memset(page_address(record->pages[0]), 0, QBD_BLOCK_SIZE);
+	memcpy(page_address(record->pages[0]), membership, sizeof(*membership));
+	qbd_record_seal(record, rig->uuid, QBD_RECORD_MEMBERSHIP, entry.index, entry.term,
+			qbd_store_chain(rig->store, rig->last_index));
+	KUNIT_ASSERT_EQ(rig->test, qbd_store_append(rig->store, record), 0);
+	remember(rig, &entry, qbd_record_chain_of(record));
+	rig->last_index = entry.index;
+	qbd_record_put(record);
+}
+
 static u32 random_operations(struct store_rig *rig, struct rig_operation *operations)
 {
 	u32 count = test_random(&rig->random, RIG_OPERATIONS_MAX + 1);
@@ -457,8 +532,11 @@ static u32 random_operations(struct store_rig *rig, struct rig_operation *operat
 bool store_rig_append_random(struct store_rig *rig)
 {
 	struct rig_operation operations[RIG_OPERATIONS_MAX];
-	u32 count = random_operations(rig, operations);
+	u32 count;
 
+	if (!test_random(&rig->random, 30))
+		return store_rig_append_members(rig, 2 + test_random(&rig->random, 5));
+	count = random_operations(rig, operations);
 	return store_rig_append(rig, operations, count);
 }
 

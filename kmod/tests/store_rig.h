@@ -36,6 +36,7 @@ struct rig_operation {
  * @index: log index
  * @term: of it
  * @chain: identifies it
+ * @members: a list of so many members, and no operations; 0: none
  * @operation_count: how many @operations there are
  * @operations: what it does
  */
@@ -43,6 +44,7 @@ struct rig_entry {
 	u64 index;
 	u64 term;
 	u32 chain;
+	u32 members;
 	u32 operation_count;
 	struct rig_operation operations[RIG_OPERATIONS_MAX];
 };
@@ -51,6 +53,7 @@ struct rig_entry {
  * struct store_rig - see above
  * @test: the KUnit test
  * @disk: its disk
+ * @members: that the device had when it was made
  * @device_blocks: size of the device
  * @uuid: of the device
  * @pool: log pages
@@ -74,17 +77,21 @@ struct rig_entry {
  * @applied_index: reported
  * @failed: reported
  * @resets: reported
+ * @fill_error: what fills are expected to end with
  * @fills_written: reported
  * @fills_durable: reported
  * @loaded: last record read back
  * @loaded_index: its index
  * @spaces: reported
  * @next_entry: next index that open has to report
+ * @memberships: MEMBERSHIP records that the last open reported
+ * @membership: the last one of them
  * @ahead_index: right after a crash the data area may be ahead of what is known to
  *	be committed: it may hold committed entries up to this index; 0: no
  * @ahead_log: the log as it was then
  */
 struct store_rig {
+	u32 members;
 	struct kunit *test;
 	struct test_disk *disk;
 	u32 device_blocks;
@@ -110,12 +117,15 @@ struct store_rig {
 	u64 applied_index;
 	bool failed;
 	u32 resets;
+	int fill_error;
 	u32 fills_written;
 	u32 fills_durable;
 	struct qbd_record *loaded;
 	u64 loaded_index;
 	u32 spaces;
 	u64 next_entry;
+	u32 memberships;
+	struct qbd_membership_layout membership;
 	u64 ahead_index;
 	const u32 *ahead_log;
 };
@@ -144,7 +154,15 @@ bool rig_all_applied(struct store_rig *rig);
 /* Append one entry; false if there was no room or no memory. */
 bool store_rig_append(struct store_rig *rig, const struct rig_operation *operations,
 		      u32 count);
+/* An entry that is a configuration. */
+void store_rig_append_membership(struct store_rig *rig,
+				 const struct qbd_membership_layout *membership);
 bool store_rig_append_random(struct store_rig *rig);
+/* A list of so many members. */
+bool store_rig_append_members(struct store_rig *rig, u32 count);
+/* The list in force at an index, by the model. */
+void store_rig_list_at(struct store_rig *rig, u64 index,
+		       struct qbd_membership_layout *membership);
 void store_rig_truncate(struct store_rig *rig, u64 first_removed);
 void store_rig_commit(struct store_rig *rig, u64 index);
 void store_rig_vote(struct store_rig *rig);

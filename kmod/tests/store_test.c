@@ -600,6 +600,35 @@ static void unreadable_state_of_one(struct kunit *test)
 	store_rig_open(rig);
 	KUNIT_EXPECT_EQ(test, rig->recovered.term, term);
 	rig->disk->fail_reads = false;
+	/* Others came to it, as only the log knows so far: they could be deceived. */
+	KUNIT_EXPECT_TRUE(test, store_rig_append_members(rig, 3));
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_cut(rig);
+	fail_reads_of(rig, QBD_STATE_SLOT_BLOCK(0), QBD_STATE_SLOT_BLOCK(0));
+	expect_refused(rig, -EIO, "a state block of", "may hold the last vote", "try again");
+	rig->disk->fail_reads = false;
+	store_rig_open(rig);
+	store_rig_destroy(rig);
+}
+
+/* The list in force before the log's first record is the newest before it. */
+static void lists_leave_the_log(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u32 round;
+
+	for (round = 2; round < 7; round++) {
+		append_writes(rig, 200, 2);
+		commit_all(rig);
+		KUNIT_EXPECT_TRUE(test, store_rig_append_members(rig, round));
+		append_writes(rig, 200, 2);
+		commit_all(rig);
+		store_rig_cut(rig);
+		store_rig_open(rig);
+	}
+	KUNIT_EXPECT_GT(test, rig->recovered.base_index, 800);
+	commit_all(rig);
+	store_rig_check_all(rig);
 	store_rig_destroy(rig);
 }
 
@@ -855,6 +884,8 @@ static void hung_disk(struct kunit *test)
 	qbd_store_stop(rig->store);
 	store_rig_poll(rig);
 	KUNIT_EXPECT_FALSE(test, qbd_store_stopped(rig->store));
+	/* For a moment, or no time has passed where time is simulated. */
+	wait_event_timeout(rig->wait, READ_ONCE(rig->kicked), 1);
 	qbd_store_status(rig->store, &status);
 	KUNIT_EXPECT_GT(test, status.oldest_write_ns, 0);
 	/* We are here although there was no tag left for most of it. */
@@ -935,6 +966,7 @@ static struct kunit_case store_cases[] = {
 	KUNIT_CASE(damaged_superblocks),
 	KUNIT_CASE(unreadable_states),
 	KUNIT_CASE(unreadable_state_of_one),
+	KUNIT_CASE(lists_leave_the_log),
 	KUNIT_CASE(unreadable_table),
 	KUNIT_CASE(damaged_states),
 	KUNIT_CASE(damaged_extent_table),

@@ -278,6 +278,12 @@ void test_disk_hang(struct test_disk *disk, bool hang)
 	queue_work(system_unbound_wq, &disk->worker);
 }
 
+void test_disk_wait(struct test_disk *disk)
+{
+	/* It takes them until there is none left. */
+	flush_work(&disk->worker);
+}
+
 void *test_disk_block(struct test_disk *disk, u64 block)
 {
 	return disk->cached + offset_of(disk, block * QBD_SECTORS_PER_BLOCK);

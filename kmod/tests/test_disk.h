@@ -95,6 +95,8 @@ void test_disk_power_cut(struct test_disk *disk);
 void test_disk_cut_after(struct test_disk *disk, u32 bios);
 void test_disk_power_on(struct test_disk *disk);
 void test_disk_hang(struct test_disk *disk, bool hang);
+/* Until all that is under way is over; not while it hangs. */
+void test_disk_wait(struct test_disk *disk);
 /* Direct access, when nothing is under way. */
 void *test_disk_block(struct test_disk *disk, u64 block);
 /* After a change by test_disk_block(). */

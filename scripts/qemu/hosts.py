@@ -410,6 +410,16 @@ class Host:
         for number in range(1, len(self.disks) + 1):
             self.disk_process(number).kill()
 
+    def shut_down(self, seconds=300):
+        """As its administrator would, by systemd; how many seconds that took."""
+        begin = time.monotonic()
+        self.spawn("systemctl --no-block poweroff")
+        wait_for(lambda: not self.running(), seconds, "shutdown of " + self.name)
+        took = time.monotonic() - begin
+        for number in range(1, len(self.disks) + 1):
+            self.disk_process(number).kill()
+        return took
+
     # Faults.
 
     def qmp(self, order, arguments=None):
@@ -574,13 +584,16 @@ class Cluster:
                       each of them, the file cluster.shared here.  It stays as it is
                       when a host loses its power, and atomic instructions of several
                       hosts on it are atomic
+    systemd           None, or a script that prepares each host (as root, before
+                      anything runs) for systemd, which is process 1 then
     directory         where everything is (default: temporary, removed at the end)
     lasting           the hosts outlive this process
     """
 
     def __init__(self, count=3, kernel="6.12", disks=("256M",), mem=512, smp=1,
                  modules=None, files=None, read_only_disks=(), append="",
-                 counted=False, shared=None, directory=None, lasting=False):
+                 counted=False, shared=None, systemd=None, directory=None,
+                 lasting=False):
         kernel_directory, release = image.stock_kernel(kernel)
         self.temporary = directory is None
         # Short: the path of a unix socket must fit into 107 bytes.
@@ -601,7 +614,8 @@ class Cluster:
             "smp": smp, "append": append, "counted": counted, "shared": shared,
             "modules": list(modules), "files": dict(files or {}),
             "read_only_disks": [os.path.abspath(disk) for disk in read_only_disks],
-            "root": image.root_image(kernel_directory, release),
+            "systemd": systemd,
+            "root": image.root_image(kernel_directory, release, bool(systemd)),
             "initramfs": image.initramfs(kernel_directory, release),
         }
         self.make()
@@ -669,6 +683,8 @@ class Cluster:
                 break
         for name, source in self.settings["files"].items():
             archive.add_file("/qbd/" + name, source)
+        if self.settings["systemd"]:
+            archive.add("/qbd/prepare", self.settings["systemd"].encode())
         archive.close()
         with open(host.path("initrd"), "wb") as whole:
             for part in (self.settings["initramfs"], own):
@@ -676,14 +692,18 @@ class Cluster:
                     shutil.copyfileobj(data, whole)
         os.unlink(own)
 
-    def start(self):
-        """Boot all hosts, at the same time."""
+    def start_switch(self):
+        """The network between the hosts."""
         if not self.switch.pid():
             self.switch.start([sys.executable, os.path.join(HERE, "switch.py"),
                                self.directory, str(len(self.hosts))],
                               os.path.join(self.directory, "switch.log"), self.lasting)
             control = os.path.join(self.directory, "switch-control")
             wait_for(lambda: os.path.exists(control), 20, "the network switch")
+
+    def start(self):
+        """Boot all hosts, at the same time."""
+        self.start_switch()
         for host in self.hosts:
             if not host.running():
                 host.boot(wait=False)

@@ -135,6 +135,27 @@ def root_files(directory, release):
     return files
 
 
+def systemd_files():
+    """What systemd and udev consist of: {path: file here}, {path: where a link leads}"""
+    files, links = {}, {}
+    for path in output_of("dpkg", "-L", "systemd", "udev").splitlines():
+        if path.startswith(("/usr/share/", "/etc/")):
+            continue
+        if os.path.islink(path):
+            links[merged(path)] = os.readlink(path)
+        elif os.path.isfile(path):
+            files[merged(path)] = path
+    programs = [path for path in files.values() if os.access(path, os.X_OK)]
+    programs += [path for path in files.values() if ".so" in os.path.basename(path)]
+    # Its own library lies where the loader looks only for it.
+    needed = subprocess.run(["ldd"] + programs, stdout=subprocess.PIPE,
+                            stderr=subprocess.DEVNULL, text=True)
+    for word in needed.stdout.split():
+        if word.startswith("/") and not word.endswith(":"):
+            files[merged(word)] = os.path.realpath(word)
+    return files, links
+
+
 def digest(files, *more):
     """A name for these files: changes with any of them."""
     total = hashlib.sha256(repr(more).encode())
@@ -159,7 +180,7 @@ def cached(name, build):
     return path
 
 
-def build_root_image(files, release, path):
+def build_root_image(files, links, release, path):
     stage = path + ".stage"
     shutil.rmtree(stage, ignore_errors=True)
     for directory in ("usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "proc", "sys",
@@ -173,6 +194,10 @@ def build_root_image(files, release, path):
         with open(target, "wb") as copy:
             copy.write(content_of(source))
         os.chmod(target, os.stat(source).st_mode & 0o755)
+    for target, leads_to in links.items():
+        if not os.path.lexists(stage + target):
+            os.makedirs(os.path.dirname(stage + target), exist_ok=True)
+            os.symlink(leads_to, stage + target)
     # Whatever else one types in a shell.
     for applet in output_of("busybox", "--list").split():
         if not any(os.path.lexists(os.path.join(stage, "usr", place, applet))
@@ -188,11 +213,16 @@ def build_root_image(files, release, path):
     shutil.rmtree(stage)
 
 
-def root_image(directory, release):
-    files = root_files(directory, release)
+def root_image(directory, release, systemd=False):
+    """With systemd in it, too, if that is asked for."""
+    files, links = root_files(directory, release), {}
+    if systemd:
+        more, links = systemd_files()
+        files.update(more)
     with open(__file__, "rb") as source:
-        name = "qemu-root-%s-%s.ext4" % (release, digest(files, source.read()))
-    return cached(name, lambda path: build_root_image(files, release, path))
+        name = "qemu-root-%s-%s.ext4" % (release, digest(files, sorted(links.items()),
+                                                         source.read()))
+    return cached(name, lambda path: build_root_image(files, links, release, path))
 
 
 class Archive:

@@ -21,6 +21,7 @@ static const struct qbd_test_suite *const suites[] = {
 	&core_read_suite,
 	&core_transfer_suite,
 	&core_storage_suite,
+	&core_refusals_suite,
 	&core_cluster_suite,
 	&core_simulation_suite,
 	NULL

@@ -190,7 +190,7 @@ static void judge_frame(const struct qbd_core_message *message)
 	qbd_frame_seal(&header, QBD_FRAME_MESSAGE, sizeof(frame), 0, 0,
 		       qbd_crc32c(~0u, &frame, sizeof(frame)), 0);
 	REQUIRE(qbd_frame_header_check(&header, QBD_PHASE_CONTROL, 0, &reason));
-	REQUIRE(qbd_frame_fixed_check(&header, &frame, 1 << 20, &reason));
+	REQUIRE(qbd_frame_fixed_check(&header, QBD_PHASE_CONTROL, &frame, 1 << 20, &reason));
 	qbd_frame_message_decode(&same, &frame);
 	REQUIRE(!memcmp(&same, message, sizeof(same)));
 }
@@ -321,7 +321,7 @@ static void receive_message(struct input *input)
 	qbd_frame_message_encode(&frame, &message);
 	qbd_frame_seal(&header, QBD_FRAME_MESSAGE, sizeof(frame), 0, 0,
 		       qbd_crc32c(~0u, &frame, sizeof(frame)), 0);
-	if (!qbd_frame_fixed_check(&header, &frame, 1 << 20, &reason)) {
+	if (!qbd_frame_fixed_check(&header, QBD_PHASE_CONTROL, &frame, 1 << 20, &reason)) {
 		cut_off(message.from);
 		return;
 	}

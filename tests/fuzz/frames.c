@@ -86,6 +86,21 @@ static size_t make_append(struct input *input, uint8_t *fixed, uint32_t *data_bl
 	return sizeof(*append) + qbd_record_header_bytes(operations);
 }
 
+static void make_request(struct qbd_frame_request *request, uint8_t choice, uint32_t count,
+			 uint32_t *data_blocks)
+{
+	uint32_t kind = 1 + choice % 4;
+
+	if (choice >= 0xc0)
+		kind = choice & 1 ? QBD_REQUEST_CHANGE : QBD_REQUEST_DESCRIBE;
+	if (kind > 4)
+		count = kind == QBD_REQUEST_CHANGE;
+	request->kind = cpu_to_le32(kind);
+	request->count = cpu_to_le32(count);
+	if (kind == QBD_REQUEST_WRITE || kind == QBD_REQUEST_CHANGE)
+		*data_blocks = count;
+}
+
 static void make_fixed(struct input *input, uint16_t type, uint8_t *fixed,
 		       uint32_t *data_blocks)
 {
@@ -107,10 +122,7 @@ static void make_fixed(struct input *input, uint16_t type, uint8_t *fixed,
 		fixed[0] = (uint8_t)(1 + count);
 		break;
 	case QBD_FRAME_REQUEST:
-		request->kind = cpu_to_le32(1 + take_u8(input) % 4);
-		request->count = cpu_to_le32(count);
-		if (request->kind == cpu_to_le32(QBD_REQUEST_WRITE))
-			*data_blocks = count;
+		make_request(request, take_u8(input), count, data_blocks);
 		break;
 	case QBD_FRAME_REPLY:
 		reply->count = cpu_to_le32(count);
@@ -198,12 +210,26 @@ static bool is_within(uint64_t block, uint64_t count, uint64_t device_blocks)
 	return !__builtin_add_overflow(block, count, &end) && end <= device_blocks;
 }
 
+/* To a member that is dialled by a program: it is nobody, and wants nobody. */
+static void judge_program(const struct qbd_frame_hello *hello)
+{
+	struct qbd_frame_hello self;
+
+	memset(&self, 1, sizeof(self));
+	self.kind = cpu_to_le32(QBD_CONNECTION_ADMIN);
+	self.to = 0;
+	if (!qbd_frame_hello_check(hello, &self, 0))
+		REQUIRE(!hello->from && !hello->to &&
+			!memcmp(hello->uuid, self.uuid, QBD_UUID_SIZE));
+}
+
 static void judge_hello(const struct qbd_frame_hello *hello)
 {
 	struct qbd_frame_hello self;
 	enum qbd_refusal refusal;
 	uint32_t other;
 
+	judge_program(hello);
 	memset(&self, 1, sizeof(self));
 	refusal = qbd_frame_hello_check(hello, &self, 0);
 	REQUIRE(refusal <= QBD_REFUSED_CONFIGURATION);
@@ -267,8 +293,25 @@ static void judge_record(const struct qbd_record_header *record, size_t bytes,
 	free(copy);
 }
 
-static void judge_fixed(const struct qbd_frame_header *header, const void *fixed,
-			uint64_t device_blocks)
+/* A program's, or a member's that asks for the same. Return: false if it is neither. */
+static bool judge_administration(const struct qbd_frame_request *request,
+				 enum qbd_frame_phase phase, uint32_t data_blocks)
+{
+	switch (le32_to_cpu(request->kind)) {
+	case QBD_REQUEST_DESCRIBE:
+		REQUIRE(phase == QBD_PHASE_ADMIN && !request->count && !data_blocks);
+		return true;
+	case QBD_REQUEST_CHANGE:
+		REQUIRE(request->count == cpu_to_le32(1) && data_blocks == 1);
+		return true;
+	default:
+		REQUIRE(phase == QBD_PHASE_BULK);
+		return request->kind == cpu_to_le32(QBD_REQUEST_LEADER_MOVE);
+	}
+}
+
+static void judge_fixed(const struct qbd_frame_header *header, enum qbd_frame_phase phase,
+			const void *fixed, uint64_t device_blocks)
 {
 	uint32_t bytes = le16_to_cpu(header->fixed_bytes);
 	uint32_t data_blocks = le32_to_cpu(header->data_blocks);
@@ -295,7 +338,7 @@ static void judge_fixed(const struct qbd_frame_header *header, const void *fixed
 			     device_blocks);
 		break;
 	case QBD_FRAME_REQUEST:
-		if (request->kind == cpu_to_le32(QBD_REQUEST_LEADER_MOVE))
+		if (judge_administration(request, phase, data_blocks))
 			break;
 		REQUIRE(request->count && le32_to_cpu(request->count) <= QBD_ZERO_BLOCKS_MAX);
 		REQUIRE(is_within(le64_to_cpu(request->block), le32_to_cpu(request->count),
@@ -305,6 +348,7 @@ static void judge_fixed(const struct qbd_frame_header *header, const void *fixed
 		break;
 	case QBD_FRAME_REPLY:
 		REQUIRE(le32_to_cpu(reply->count) == data_blocks);
+		REQUIRE(phase == QBD_PHASE_BULK || data_blocks <= 1);
 		break;
 	case QBD_FRAME_RESET:
 		REQUIRE(le64_to_cpu(reset->index) < QBD_INDEX_MAX);
@@ -344,18 +388,19 @@ static bool judge_stream(enum qbd_frame_phase phase, uint64_t device_blocks,
 			REQUIRE(fixed_bytes <= QBD_FRAME_FIXED_MAX);
 			REQUIRE(data_bytes >> QBD_BLOCK_SHIFT <= QBD_FRAME_DATA_BLOCKS_MAX);
 			/* What control frames and the handshake have room for. */
-			REQUIRE(phase == QBD_PHASE_BULK ||
+			REQUIRE(phase >= QBD_PHASE_BULK ||
 				(fixed_bytes <= sizeof(struct qbd_frame_challenge) &&
 				 !data_bytes));
 		}
 		if (good && stream_size - at >= fixed_bytes) {
 			fixed = copy_exactly(stream + at, fixed_bytes);
 			at += fixed_bytes;
-			good = qbd_frame_fixed_check(header, fixed, device_blocks, &reason);
+			good = qbd_frame_fixed_check(header, phase, fixed, device_blocks,
+						     &reason);
 			whole = good && stream_size - at >= data_bytes;
 		}
 		if (good && fixed)
-			judge_fixed(header, fixed, device_blocks);
+			judge_fixed(header, phase, fixed, device_blocks);
 		if (whole && data_bytes && header->type != cpu_to_le16(QBD_FRAME_APPEND))
 			good = qbd_crc32c(~0u, stream + at, data_bytes) ==
 			       le32_to_cpu(header->data_checksum);
@@ -374,11 +419,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input input = { data, size };
 	uint8_t head = take_u8(&input);
 	enum qbd_frame_phase phase = head % 3;
+	static const enum qbd_frame_phase administration[] = {
+		QBD_PHASE_ADMIN, QBD_PHASE_ANSWER,
+	};
 	uint64_t device_blocks = sizes[head / 4 % 5];
 	uint32_t judged, counted, before;
 	uint8_t cuts[4];
 	bool good;
 
+	if ((head & 0x60) == 0x60)
+		phase = administration[head & 1];
 	take_bytes(&input, cuts, sizeof(cuts));
 	stream_size = 0;
 	if (head & 0x80) {

@@ -48,7 +48,8 @@ static bool probed[SIM_HOSTS_MAX + 1];
 static bool probe_waits[SIM_HOSTS_MAX + 1];
 static u64 ids, operations;
 static u32 newest;		/* block of the last write that completed */
-static u32 spread_of_blocks, spread_in_stripe, reads_of_1024, zeroes_of_1024, least_blocks, most_blocks;
+static u32 spread_of_blocks, spread_in_stripe, reads_of_1024, zeroes_of_1024;
+static u32 least_blocks, most_blocks;
 
 /* ---- blocks of data ----------------------------------------------------- */
 
@@ -279,7 +280,7 @@ void sim_client_begin(void)
 	least_blocks = 1;
 	if (world.sparse) {
 		spread_of_blocks = SIM_USED_BLOCKS;
-		most_blocks = min(most_blocks, 4u);
+		most_blocks = world.hurry ? SIM_STRIPE : min(most_blocks, 4u);
 		reads_of_1024 = min(reads_of_1024, 300u);
 	}
 	spread_in_stripe = SIM_STRIPE;
@@ -390,7 +391,8 @@ void sim_client_work(struct sim_host *host)
 	request->request.kind = sim_chance(reads_of_1024) ? QBD_REQUEST_READ :
 				sim_chance(zeroes_of_1024) ? QBD_REQUEST_ZERO :
 				QBD_REQUEST_WRITE;
-	if ((world.filling || world.plans) && request->request.kind != QBD_REQUEST_READ)
+	if ((world.filling || world.plans || world.hurry) &&
+	    request->request.kind != QBD_REQUEST_READ)
 		place_in_own_stripe(request);
 	/* A request has its blocks side by side. */
 	left = sim_stride == SIM_STRIPE ? SIM_USED_BLOCKS - request->number :

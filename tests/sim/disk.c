@@ -51,6 +51,7 @@ struct sim_disk {
 	u64 ended;
 	struct list_head flights;
 	u64 stalled_until;
+	u64 reads_stalled_until;
 	u32 read_errors, write_errors;
 };
 
@@ -154,6 +155,7 @@ void sim_disk_make(struct sim_host *host, u64 blocks, u64 rubbish)
 	disk->rubbish = rubbish;
 	disk->ended = 0;
 	disk->stalled_until = 0;
+	disk->reads_stalled_until = 0;
 	disk->read_errors = 0;
 	disk->write_errors = 0;
 	host->bdev.disk = disk;
@@ -177,6 +179,12 @@ const u8 *sim_disk_look(const struct sim_host *host, u64 block)
 void sim_disk_stall(struct sim_host *host, u64 until)
 {
 	disks[host->number].stalled_until = until;
+	disks[host->number].reads_stalled_until = until;
+}
+
+void sim_disk_stall_reads(struct sim_host *host, u64 until)
+{
+	disks[host->number].reads_stalled_until = until;
 }
 
 void sim_disk_errors(struct sim_host *host, u32 reads, u32 writes)
@@ -370,9 +378,11 @@ static void complete_flight(void *object, u64 argument)
 	struct sim_disk *disk = flight->disk;
 	struct bio *bio = flight->bio;
 	u64 began = flight->began;
+	u64 stalled_until = is_write(bio) ? disk->stalled_until :
+			    max(disk->stalled_until, disk->reads_stalled_until);
 
-	if (disk->stalled_until > world.now) {
-		flight->event = sim_event(disk->host, disk->stalled_until +
+	if (stalled_until > world.now) {
+		flight->event = sim_event(disk->host, stalled_until +
 					  sim_below(1000), complete_flight, flight, 0);
 		return;
 	}
@@ -498,6 +508,7 @@ void sim_disk_power_cut(struct sim_host *host)
 		free(flight);
 	}
 	disk->stalled_until = 0;
+	disk->reads_stalled_until = 0;
 }
 
 void sim_disk_rot(struct sim_host *host, u64 block, enum sim_rot rot)

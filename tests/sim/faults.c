@@ -38,6 +38,7 @@ enum fault {
 	FAULT_LEADER_ISOLATE,
 	FAULT_SPLIT,
 	FAULT_BULK_STALL,
+	FAULT_MEMBERS,
 	FAULT_PLAN,
 	FAULT_AMBUSH,
 	FAULT_AWAY,
@@ -66,8 +67,10 @@ enum deed {
 	DEED_LEADER_ISOLATE,
 	DEED_STALL,
 	DEED_LEADER_STALL,
+	DEED_LEADER_READ_STALL,
 	DEED_PAUSE,
 	DEED_MOVE,
+	DEED_AWAY,
 	DEED_END
 };
 
@@ -94,6 +97,7 @@ static struct {
 	u32 away;		/* host that is off until the log has passed it by */
 	u64 away_last;		/* entry that it had */
 	u64 away_until;		/* step at which it comes back in any case */
+	bool away_cut;		/* it has power, and nobody hears it */
 	u64 rot_until;		/* step: a disk is to rot as soon as it may */
 	u64 rot_random;
 	struct sim_host *again;	/* its power goes once more, at step: */
@@ -147,6 +151,16 @@ void sim_faults_begin(void)
 				 1u << FAULT_LEADER_ISOLATE;
 		faults.rate = 20 + sim_below(100);
 	}
+	if (sim_chance(150)) {
+		/* Members change as fast as they can, while leaders are lost. */
+		world.count = max(world.count, 4u);
+		faults.enabled = 1u << FAULT_POWER_ON | 1u << FAULT_HEAL |
+				 1u << FAULT_MEMBERS | 1u << FAULT_MOVE |
+				 1u << FAULT_LEADER_POWER_CUT | 1u << FAULT_LEADER_ISOLATE |
+				 (sim_random() & sim_random());
+		faults.rate = 20 + sim_below(150);
+		world.changes = true;
+	}
 	faults.work_of_1024 = 1 + sim_below(sim_chance(512) ? 60 : 400);
 	if (sim_chance(200)) {
 		/* Checkpoints of extents that are written for the first time. */
@@ -156,8 +170,14 @@ void sim_faults_begin(void)
 		faults.rate = 20 + sim_below(100);
 		faults.work_of_1024 = 1 + sim_below(8);
 		world.sparse = true;
+		world.hurry = sim_chance(400);
 	}
-	world.plans = !world.sparse && !world.quiet && sim_chance(300);
+	if (world.hurry) {
+		/* Batches while checkpoints are made. */
+		faults.rate = 300 + sim_below(2000);
+		faults.work_of_1024 = 100 + sim_below(500);
+	}
+	world.plans = !world.sparse && !world.quiet && sim_chance(200);
 	if (world.plans) {
 		/* What a plan brought about is to last for a while. */
 		world.count = max(world.count, 3u);
@@ -166,7 +186,8 @@ void sim_faults_begin(void)
 		faults.rate = 100 + sim_below(400);
 		faults.work_of_1024 = 10 + sim_below(60);
 	}
-	world.filling = !world.sparse && !world.plans && world.count >= 3 && !world.quiet && sim_chance(350);
+	world.filling = !world.sparse && !world.plans && world.count >= 3 && !world.quiet &&
+			sim_chance(450);
 	if (world.filling) {
 		faults.rate = 150 + sim_below(600);
 		faults.work_of_1024 = 150 + sim_below(350);
@@ -343,12 +364,13 @@ static struct sim_host *worst_disk(struct sim_host *host)
 	return world.worst_disk ? &world.hosts[world.worst_disk] : host;
 }
 
-/* Its power goes and comes back, and meanwhile a block goes bad. */
-void sim_faults_spoil(struct sim_host *host, u64 block, enum sim_rot rot)
+/* Its power goes and comes back, and meanwhile these blocks go bad. */
+void sim_faults_spoil(struct sim_host *host, const u64 *blocks, u32 count, enum sim_rot rot)
 {
 	world.worst_disk = host->number;
 	sim_member_power_cut(host);
-	sim_disk_rot(host, block, rot);
+	while (count--)
+		sim_disk_rot(host, blocks[count], rot);
 	host->rotten = true;
 	host->unsound = true;
 	sim_member_power_on(host);
@@ -410,13 +432,13 @@ static void ring(void)
 	}
 }
 
-static void isolate(u32 number)
+static void isolate(u32 number, bool cut)
 {
 	for (u32 other = 1; other <= world.count; other++) {
 		if (other == number)
 			continue;
-		sim_network_cut(number, other, true);
-		sim_network_cut(other, number, true);
+		sim_network_cut(number, other, cut);
+		sim_network_cut(other, number, cut);
 	}
 }
 
@@ -458,9 +480,58 @@ static void isolate_leader(struct sim_host *leader)
 {
 	if (!leader)
 		return;
-	isolate(leader->number);
+	isolate(leader->number, true);
 	if (below(2))
 		sim_disk_stall(leader, world.now + below(1500) * SIM_MS);
+}
+
+/* ---- away for long ------------------------------------------------------ */
+
+static void send_away(struct sim_host *host)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+
+	if (faults.away || !replica || replica->phase != QBD_PHASE_RUNNING)
+		return;
+	faults.away = host->number;
+	faults.away_last = qbd_store_last_index(replica->store);
+	faults.away_until = world.steps + 6000;
+	/* Who has power has applied more than its last checkpoint says. */
+	faults.away_cut = below(2);
+	if (faults.away_cut)
+		isolate(host->number, true);
+	else
+		sim_member_power_cut(host);
+}
+
+static void watch_away(void)
+{
+	struct sim_host *host = &world.hosts[faults.away];
+	bool passed = false;
+
+	for (u32 number = 1; number <= world.count; number++) {
+		const struct qbd_replica *replica = sim_replica(&world.hosts[number]);
+
+		passed |= replica && replica->core->role == QBD_ROLE_LEADER &&
+			  qbd_store_first_index(replica->store) > faults.away_last + 1;
+	}
+	if (!passed && world.steps < faults.away_until)
+		return;
+	faults.away = 0;
+	if (faults.away_cut)
+		isolate(host->number, false);
+	sim_member_power_on(host);
+	/* What it had applied is not all on its disk when it begins to be filled. */
+	if (faults.away_cut && below(2))
+		faults.ambush = (struct ambush){
+			.laid = true,
+			.until = world.steps + 3000,
+			.moment = MOMENT_FILLING,
+			.host = host->number,
+			.wait = below(40),
+			.deed = DEED_POWER_CUT,
+			.random = faults.random,
+		};
 }
 
 /* ---- ambushes ----------------------------------------------------------- */
@@ -532,6 +603,14 @@ static void lay_ambush(u32 host)
 		ambush->host = 0;
 		ambush->step = below(2) ? below(QBD_FILL_ABORTING + 1) : 0;
 		ambush->wait = below(ambush->step ? 8 : 600);
+		if (below(4) == 0)
+			ambush->deed = below(2) ? DEED_POWER_CUT : DEED_AWAY;
+		if (below(4) == 0) {
+			/* Extents are read before what is sent and applied sooner. */
+			ambush->deed = DEED_LEADER_READ_STALL;
+			ambush->step = QBD_FILL_ASKING;
+			ambush->wait = below(8);
+		}
 	} else if (ambush->moment == MOMENT_FULL) {
 		/* Who comes up gives back what the one who went down had not. */
 		ambush->host = 0;
@@ -568,7 +647,7 @@ static void do_deed(enum deed deed, struct sim_host *host)
 			sim_network_reset(host->number, leader->number);
 		break;
 	case DEED_ISOLATE:
-		isolate(host->number);
+		isolate(host->number, true);
 		break;
 	case DEED_LEADER_ISOLATE:
 		isolate_leader(leader);
@@ -580,11 +659,18 @@ static void do_deed(enum deed deed, struct sim_host *host)
 		if (leader)
 			sim_disk_stall(leader, world.now + below(1500) * SIM_MS);
 		break;
+	case DEED_LEADER_READ_STALL:
+		if (leader)
+			sim_disk_stall_reads(leader, world.now + below(1500) * SIM_MS);
+		break;
 	case DEED_PAUSE:
 		host->paused_until = world.now + below(1000) * SIM_MS;
 		break;
 	case DEED_MOVE:
 		sim_member_move_leader(host, 0);
+		break;
+	case DEED_AWAY:
+		send_away(host);
 		break;
 	default:
 		break;
@@ -621,37 +707,6 @@ static void watch_rot(void)
 		faults.rot_until = 0;
 }
 
-/* ---- away for long ------------------------------------------------------ */
-
-static void send_away(struct sim_host *host)
-{
-	const struct qbd_replica *replica = sim_replica(host);
-
-	if (faults.away || !replica || replica->phase != QBD_PHASE_RUNNING)
-		return;
-	faults.away = host->number;
-	faults.away_last = qbd_store_last_index(replica->store);
-	faults.away_until = world.steps + 6000;
-	sim_member_power_cut(host);
-}
-
-static void watch_away(void)
-{
-	struct sim_host *host = &world.hosts[faults.away];
-	bool passed = false;
-
-	for (u32 number = 1; number <= world.count; number++) {
-		const struct qbd_replica *replica = sim_replica(&world.hosts[number]);
-
-		passed |= replica && replica->core->role == QBD_ROLE_LEADER &&
-			  qbd_store_first_index(replica->store) > faults.away_last + 1;
-	}
-	if (!passed && world.steps < faults.away_until)
-		return;
-	faults.away = 0;
-	sim_member_power_on(host);
-}
-
 static void inject(enum fault fault, u32 a, u32 b)
 {
 	struct sim_host *host = &world.hosts[a];
@@ -675,7 +730,7 @@ static void inject(enum fault fault, u32 a, u32 b)
 		sim_network_cut(b, a, true);
 		break;
 	case FAULT_ISOLATE:
-		isolate(a);
+		isolate(a, true);
 		break;
 	case FAULT_RING:
 		ring();
@@ -741,6 +796,11 @@ static void inject(enum fault fault, u32 a, u32 b)
 	case FAULT_PLAN:
 		sim_plan_make(faults.random);
 		break;
+	case FAULT_MEMBERS:
+		/* Fewer voters than that are not enough for what happens to disks. */
+		if (world.count > 3)
+			sim_member_change(host);
+		break;
 	case FAULT_AMBUSH:
 		lay_ambush(a);
 		break;
@@ -765,7 +825,7 @@ static const char * const fault_names[] = {
 	[FAULT_LEADER_POWER_CUT] = "power cut of a leader",
 	[FAULT_LEADER_ISOLATE] = "isolate a leader", [FAULT_SPLIT] = "split",
 	[FAULT_BULK_STALL] = "data stands still on its way", [FAULT_PLAN] = "plan",
-	[FAULT_AMBUSH] = "ambush", [FAULT_AWAY] = "away for long",
+	[FAULT_MEMBERS] = "change members", [FAULT_AMBUSH] = "ambush", [FAULT_AWAY] = "away for long",
 };
 
 u32 sim_faults_made(void)
@@ -785,6 +845,8 @@ static void next_fault(void)
 		fault = below(2) ? FAULT_AWAY : FAULT_AMBUSH;
 	if (world.sparse && below(2))
 		fault = FAULT_AMBUSH;
+	if (world.changes && below(2))
+		fault = FAULT_MEMBERS;
 	if (world.plans && below(2))
 		fault = FAULT_PLAN;
 	a = 1 + below(world.count);
@@ -802,8 +864,13 @@ static void next_fault(void)
 
 void sim_faults_work(void)
 {
-	if (sim_chance(faults.work_of_1024))
-		sim_client_work(&world.hosts[1 + sim_below(world.count)]);
+	u32 number;
+
+	if (!sim_chance(faults.work_of_1024))
+		return;
+	number = 1 + sim_below(world.count);
+	if (!sim_plans_silence(number))
+		sim_client_work(&world.hosts[number]);
 }
 
 /* After each step, while there are faults. */
@@ -821,123 +888,4 @@ void sim_faults_step(void)
 	if (faults.rot_until && world.steps % 16 == 0)
 		watch_rot();
 	sim_faults_work();
-}
-
-/* ---- healing ------------------------------------------------------------ */
-
-static void heal_host(struct sim_host *host)
-{
-	host->paused_until = 0;
-	sim_disk_stall(host, 0);
-	sim_disk_errors(host, 0, 0);
-	sim_disk_readable(host);
-}
-
-/* One that cannot go on with its disk gets another, when nobody else lacks anything. */
-static void mend_host(struct sim_host *host)
-{
-	if (host->going_up || host->going_down)
-		return;
-	if (host->powered && !host->network && !host->failed)
-		sim_member_power_cut(host);	/* it did not come up: once more */
-	if (host->failed)
-		sim_faults_new_disk(host);
-	else if (!host->powered)
-		sim_member_power_on(host);
-}
-
-static void mend(void *object, u64 argument)
-{
-	if (!world.healing)
-		return;
-	for (u32 number = 1; number <= world.count; number++)
-		mend_host(&world.hosts[number]);
-	sim_event(NULL, world.now + 50 * SIM_MS, mend, NULL, 0);
-}
-
-static void stuck(const char *what)
-{
-	char text[800];
-	size_t at = 0;
-
-	for (u32 number = 1; number <= world.count && at < sizeof(text) - 160; number++) {
-		const struct sim_host *host = &world.hosts[number];
-		const struct qbd_replica *replica = sim_replica(host);
-
-		at += snprintf(text + at, sizeof(text) - at, "; h%u %s", number,
-			       !host->powered ? "off" : !replica ? "not up" : "");
-		if (replica)
-			at += snprintf(text + at, sizeof(text) - at,
-				       "role %u term %llu last %llu commit %llu applied %llu%s%s%s%s",
-				       replica->core->role, replica->core->term,
-				       qbd_store_last_index(replica->store),
-				       replica->core->commit,
-				       qbd_store_applied_index(replica->store),
-				       replica->core->failed ? " failed" : "",
-				       replica->damaged ? " damaged" : "",
-				       replica->is_new ? " new" : "",
-				       qbd_replica_filling(replica) ? " filling" : "");
-		if (replica)
-			at += snprintf(text + at, sizeof(text) - at, " (log from %llu, %u of %u pages free, %u held%s)",
-				       qbd_store_first_index(replica->store),
-				       qbd_pool_pages_free(replica->pool),
-				       qbd_pool_pages(replica->pool), replica->held_count,
-				       replica->noop_index ? ", no-op unwritten" : "");
-		if (replica && qbd_replica_filling(replica))
-			at += snprintf(text + at, sizeof(text) - at, " (step %u, extent %llu)",
-				       replica->fill.step, replica->fill.cursor);
-	}
-	sim_fail("healed, and after 120 s still not: %s%s", what, text);
-}
-
-static bool all_off(void)
-{
-	for (u32 number = 1; number <= world.count; number++)
-		if (world.hosts[number].powered)
-			return false;
-	return true;
-}
-
-static bool step_until(bool (*done)(void), const char *what)
-{
-	u64 end = world.now + 120 * SIM_S;
-
-	while (!world.error && !done()) {
-		if (world.now > end) {
-			stuck(what);
-			break;
-		}
-		if (!sim_step())
-			sim_pass_time();
-	}
-	return !world.error;
-}
-
-/*
- * Everything is made good; then writes at every host have to complete, all members have
- * to come to the same state, and all go down in order with nothing left behind.
- */
-void sim_faults_heal(void)
-{
-	world.healing = true;
-	world.weather = (struct sim_weather){
-		.delay = SIM_MS / 2, .delay_spread = SIM_MS / 2,
-		.disk = 100 * SIM_US, .disk_spread = 100 * SIM_US,
-		.run_spread = 5 * SIM_US,
-	};
-	sim_network_heal();
-	for (u32 number = 1; number <= world.count; number++)
-		heal_host(&world.hosts[number]);
-	mend(NULL, 0);
-	if (!step_until(sim_client_probe, "a write at every host") ||
-	    !step_until(sim_client_idle, "an answer to every request") ||
-	    !step_until(sim_invariants_settled, "all members whole and equal"))
-		return;
-	world.healing = false;
-	sim_invariants_replicas();
-	if (world.error)
-		return;
-	for (u32 number = 1; number <= world.count; number++)
-		sim_member_down(&world.hosts[number]);
-	step_until(all_off, "down in order");
 }

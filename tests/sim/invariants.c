@@ -21,6 +21,7 @@
  *
  * What readers saw is client.c's business.
  */
+#include "../../kmod/core/internal.h"
 #include "sim.h"
 
 #define ENTRIES_MAX	(1u << 17)
@@ -173,7 +174,10 @@ static void note_promises(struct sim_host *host, const struct qbd_replica *repli
 	host->durable = replica->core->failed || host->was_filling ? 0 :
 			replica->core->durable;
 	host->spoiled = replica->core->failed;
-	host->rotten = replica->damaged;
+	/* That what was lost is there again is to be written, too. */
+	host->rotten = replica->damaged ||
+		       (host->rotten && replica->store->state.durable !=
+					replica->store->state.wanted);
 }
 
 void sim_invariants_power_cut(struct sim_host *host)
@@ -404,6 +408,7 @@ static void commit_one(struct sim_host *host, const struct qbd_store *store, u64
 	chains[index] = chain;
 	committed = index;
 	committed_in = sim_replica(host)->core->term;
+	sim_counts.lists += le16_to_cpu(record->header->shared.kind) == QBD_RECORD_MEMBERSHIP;
 	apply_to_model(record);
 }
 
@@ -429,6 +434,29 @@ static bool would_vote(const struct qbd_core *voter, u64 term, u64 last)
 	return term > own_term || (term == own_term && last >= own_last);
 }
 
+/* With the votes of these hosts, by the list that it has. */
+static bool would_win(const struct qbd_core *candidate, u32 votes)
+{
+	static const u8 sets[] = { QBD_CORE_VOTER, QBD_CORE_VOTER_OLD };
+	const struct qbd_config *config = qbd_core_config(candidate);
+
+	if (!qbd_core_self_may_campaign(candidate))
+		return false;
+	for (u32 set = 0; set < ARRAY_SIZE(sets); set++) {
+		u32 voters = 0, yes = 0;
+
+		for (u32 i = 0; i < config->count; i++) {
+			if (!(config->members[i].flags & sets[set]))
+				continue;
+			voters++;
+			yes += votes >> config->members[i].id & 1;
+		}
+		if (voters && yes <= voters / 2)
+			return false;
+	}
+	return true;
+}
+
 /*
  * Who has not got what was just committed must not be able to win an election, by what is
  * on the disks. (Who is off is left out: it neither votes nor is voted for.)
@@ -437,7 +465,7 @@ static void check_safe(void)
 {
 	for (u32 number = 1; number <= world.count; number++) {
 		const struct qbd_replica *replica = sim_replica(&world.hosts[number]);
-		u32 votes = 1;
+		u32 votes = 1u << number;
 		u64 last;
 
 		if (!vouches(replica) || qbd_replica_filling(replica) ||
@@ -450,9 +478,9 @@ static void check_safe(void)
 			if (other != number && vouches(voter) &&
 			    would_vote(voter->core, qbd_core_term_at(replica->core, last),
 				       last))
-				votes++;
+				votes |= 1u << other;
 		}
-		if (votes > world.count / 2)
+		if (would_win(replica->core, votes))
 			sim_fail("entry %llu is committed, and host %u could be elected without it",
 				 committed, number);
 	}

@@ -61,7 +61,7 @@ static bool run(u64 seed)
 	if (outage_at)
 		sim_faults_outage();
 	if (!world.error)
-		sim_faults_heal();
+		sim_heal();
 	all_steps += world.steps;
 	all_operations += sim_client_operations();
 	all_faults += sim_faults_made();
@@ -131,6 +131,8 @@ static void sum_up(u64 seeds, u64 failed)
 	printf("# members taken up by extents: %llu (%llu times begun, %llu rounds given up, %llu disturbed); %llu power cuts, %llu elections\n",
 	       counts->filled, counts->resets, counts->rounds_cut, counts->fills_disturbed,
 	       counts->power_cuts, counts->elections);
+	printf("# members changed %llu times, %llu lists committed\n", counts->changes,
+	       counts->lists);
 	printf("# disks: %llu rotten, %llu with unreadable sectors; logs found damaged %llu, tables lost %llu; %.1f million blocks compared\n",
 	       counts->rotten, counts->unreadable, counts->damaged, counts->tables_lost,
 	       counts->views / 1e6);
@@ -240,6 +242,8 @@ static u64 run_regressions(const char *path)
 static u64 hunt(u64 first, u64 count)
 {
 	for (u64 done = 0; done < count; done++) {
+		/* It may be the last one: some bugs end the program. */
+		printf("# seed number %llu\n", done + 1);
 		if (run(first + done))
 			continue;
 		printf("# found with seed number %llu: %s\n", done + 1, world.error);

@@ -246,6 +246,7 @@ static void power_off(struct sim_host *host)
 	host->powered = false;
 	host->going_up = false;
 	host->going_down = false;
+	host->changing = false;
 	host->replica = NULL;
 	host->paused_until = 0;
 	host->preempt_for = 0;
@@ -330,4 +331,67 @@ void sim_member_move_leader(struct sim_host *host, u32 target)
 		return;
 	host->move_to = target;
 	in_thread(host, move_thread);
+}
+
+/* ---- members ------------------------------------------------------------ */
+
+#define VOTERS_MIN	3	/* one may have a bad disk */
+
+static u32 voters_meant(const struct qbd_membership_layout *list)
+{
+	u32 voters = 0;
+
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
+		u16 flags = le16_to_cpu(list->members[i].flags);
+
+		voters += flags & QBD_MEMBER_VOTER ? !(flags & QBD_MEMBER_INTENTS) :
+						     !!(flags & QBD_MEMBER_JOINING);
+	}
+	return voters;
+}
+
+/* A few members are to vote or not to, or what was meant is taken back. */
+static void draw_intents(struct qbd_membership_layout *list)
+{
+	for (u32 count = 1 + sim_below(3); count; count--) {
+		struct qbd_member_layout *member =
+			&list->members[sim_below(le32_to_cpu(list->count))];
+		__le16 before = member->flags;
+		u16 flags = le16_to_cpu(before) & ~QBD_MEMBER_INTENTS;
+
+		if (sim_below(5))
+			flags |= flags & QBD_MEMBER_VOTER ? QBD_MEMBER_DEMOTING :
+							    QBD_MEMBER_JOINING;
+		member->flags = cpu_to_le16(flags);
+		if (voters_meant(list) < VOTERS_MIN)
+			member->flags = before;
+	}
+}
+
+static void change_thread(void *object)
+{
+	struct sim_host *host = object;
+	struct qbd_membership_layout wanted;
+	char text[QBD_ERROR_TEXT_SIZE];
+	int error;
+
+	if (!host->replica || host->going_down)
+		return;
+	host->changing = true;
+	/* Of who reads it while it works: the index says what it was made from. */
+	wanted = *qbd_replica_layout(host->replica);
+	draw_intents(&wanted);
+	error = qbd_replica_change_members(host->replica, &wanted, text, sizeof(text));
+	sim_trace("change of members at host %u: %s", host->number, error ? text : "taken");
+	sim_counts.changes += !error;
+	host->changing = false;
+}
+
+void sim_member_change(struct sim_host *host)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+
+	if (replica && replica->phase == QBD_PHASE_RUNNING && !host->going_down &&
+	    !host->changing)
+		in_thread(host, change_thread);
 }

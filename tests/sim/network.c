@@ -493,7 +493,7 @@ static bool frame_good(struct qbd_net *net, struct frame *frame, const char **re
 	const struct qbd_frame_append *append = (const void *)frame->fixed;
 
 	return qbd_frame_header_check(&frame->header, phase, 0, reason) &&
-	       qbd_frame_fixed_check(&frame->header, frame->fixed,
+	       qbd_frame_fixed_check(&frame->header, phase, frame->fixed,
 				     net->identity.device_blocks, reason) &&
 	       (frame->header.type != QBD_FRAME_APPEND ||
 		!qbd_record_header_check((const void *)(append + 1),
@@ -910,6 +910,12 @@ int qbd_net_send(struct qbd_net *net, u32 peer, const struct qbd_net_frame *from
 
 void qbd_net_push(struct qbd_net *net, u32 peer)
 {
+}
+
+/* There are no programs in this world: nobody has asked. */
+void qbd_net_answer(struct qbd_net *net, u64 connection, const struct qbd_net_frame *frame)
+{
+	abort();
 }
 
 void qbd_net_disconnect(struct qbd_net *net, u32 peer, const char *reason)

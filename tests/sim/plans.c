@@ -15,6 +15,9 @@
  *   hidden vote     the newest state block cannot be read when its member comes back
  *   strayed         a leader's own entries are dead, the first of them rots, its log goes on
  *                   as the others', and its power goes again
+ *   lost table      a block of the extent table is lost, and power goes when it is written
+ *   earlier term    a leader's entries reach the others under a later one of its own, while
+ *                   somebody else has an entry of a term between them (thesis, figure 3.7)
  *   there and back  a request stands still on its way until its receiver leads once more
  */
 #include "sim.h"
@@ -36,6 +39,7 @@ static struct {
 	struct sim_host *leader, *other, *third;
 	u64 term, index;
 	u32 rivals, swing;	/* bitmaps of hosts */
+	u32 silent;		/* likewise: their users ask for nothing */
 } current;
 
 static u32 below(u32 bound)
@@ -370,7 +374,7 @@ static bool hidden_vote(void)
 			return false;
 		store = sim_replica(current.other)->store;
 		current.index = QBD_STATE_SLOT_BLOCK(store->state.slot);
-		sim_faults_spoil(current.other, current.index, SIM_ROT_UNREADABLE);
+		sim_faults_spoil(current.other, &current.index, 1, SIM_ROT_UNREADABLE);
 		next_stage(0);
 		return true;
 	default:
@@ -387,7 +391,10 @@ static bool hidden_vote(void)
 
 /* ---- strayed ------------------------------------------------------------ */
 
-/* It has entries that can come to nothing, and its state block says that it has them. */
+/*
+ * It has entries that can come to nothing, its state block says that it has them, and they
+ * reach further than what the others have.
+ */
 static bool has_strayed(const struct sim_host *host)
 {
 	const struct qbd_core *core = core_of(host);
@@ -395,6 +402,7 @@ static bool has_strayed(const struct sim_host *host)
 	const struct sim_host *leader = later_leader();
 
 	return leader && core_of(leader)->commit > core->commit &&
+	       store->log.durable_index > core_of(leader)->trail.last + 2 &&
 	       store->log.durable_index > core->commit + 1 &&
 	       store->state.disk.durable_index > core->commit + 1 &&
 	       store->state.mirrored && !store->state.writing &&
@@ -404,41 +412,145 @@ static bool has_strayed(const struct sim_host *host)
 static bool strayed(void)
 {
 	const struct qbd_store *store;
-	u64 position;
+	u64 position, block;
 
 	switch (current.stage) {
 	case 0:
 		if (!world.rots || (world.worst_disk &&
 				    world.worst_disk != current.leader->number))
 			return false;
+		/* What takes the place of its entries is to be shorter than they are. */
+		current.silent = ~bit(current.leader);
 		split(bit(current.leader));
 		next_stage(0);
 		return true;
 	case 1:
 		if (!core_of(current.leader))
 			return false;
-		if (!has_strayed(current.leader))
+		if (!has_strayed(current.leader)) {
+			sim_client_work(current.leader);
 			return true;
+		}
 		if (!sim_faults_others_whole(current.leader))
 			return false;
 		store = sim_replica(current.leader)->store;
 		current.index = core_of(current.leader)->commit;
 		position = qbd_log_position(store, current.index + 1);
+		block = store->geometry.log_block + position % store->geometry.log_blocks;
+		current.silent = ~0u;
 		sim_network_heal();
-		sim_faults_spoil(current.leader, store->geometry.log_block +
-				 position % store->geometry.log_blocks,
-				 below(2) ? SIM_ROT_BIT : SIM_ROT_SECTOR);
+		/* Most of a record's first block holds nothing: all of it goes. */
+		sim_faults_spoil(current.leader, &block, 1,
+				 below(4) ? SIM_ROT_MISDIRECTED : SIM_ROT_UNREADABLE);
 		next_stage(0);
 		return true;
 	case 2:
 		if (!core_of(current.leader) || sim_replica(current.leader)->damaged ||
 		    core_of(current.leader)->durable <= current.index)
 			return true;
-		next_stage(below(100));
+		next_stage(10 + below(60));
 		return true;
 	default:
 		restart(current.leader);
 		return false;
+	}
+}
+
+/* ---- lost table --------------------------------------------------------- */
+
+static bool lost_table(void)
+{
+	struct sim_host *host;
+	u64 blocks[2], number;
+
+	switch (current.stage) {
+	case 0:
+		host = world.worst_disk ? &world.hosts[world.worst_disk] :
+					  some_host(bit(current.leader));
+		if (!world.rots || host == current.leader ||
+		    !sim_faults_others_whole(host))
+			return false;
+		number = sim_place(below(SIM_USED_BLOCKS)) /
+			 (QBD_EXTENTS_PER_BLOCK << (QBD_EXTENT_SHIFT_MIN - QBD_BLOCK_SHIFT));
+		blocks[0] = QBD_EXTENT_TABLE_BLOCK + number;
+		blocks[1] = QBD_EXTENT_JOURNAL_BLOCK + number % QBD_EXTENT_JOURNAL_BLOCKS;
+		current.other = host;
+		current.index = blocks[0];
+		sim_faults_spoil(host, blocks, 2, below(2) ? SIM_ROT_BIT : SIM_ROT_SECTOR);
+		next_stage(0);
+		return true;
+	case 1:
+		if (!current.other->powered)
+			return false;
+		if (qbd_extent_block_check((const void *)sim_disk_look(current.other,
+								       current.index),
+					   current.index, sim_uuid) != QBD_BLOCK_GOOD)
+			return true;
+		next_stage(below(3));
+		return true;
+	default:
+		restart(current.other);
+		return false;
+	}
+}
+
+/* ---- earlier term ------------------------------------------------------- */
+
+static struct sim_host *leader_after(u64 term)
+{
+	for (u32 number = 1; number <= world.count; number++)
+		if (leads(&world.hosts[number]) && core_of(&world.hosts[number])->term > term)
+			return &world.hosts[number];
+	return NULL;
+}
+
+/* Who has got some of the earlier entries, and not the first of this term, gets no more. */
+static void hold_back_own_term(void)
+{
+	u64 own_first = core_of(current.leader)->own_first;
+
+	for (u32 number = 1; number <= world.count; number++) {
+		const struct sim_host *host = &world.hosts[number];
+		const struct qbd_core *core = core_of(host);
+
+		if (core && host != current.leader && host != current.other &&
+		    core->trail.last > current.index && core->trail.last < own_first)
+			sim_network_bulk_stall(current.leader->number, number,
+					       world.now + 3 * TIMEOUT);
+	}
+}
+
+static bool earlier_term(void)
+{
+	switch (current.stage) {
+	case 0:
+		split(bit(current.leader));
+		next_stage(0);
+		return true;
+	case 1:
+		current.other = leader_after(current.term);
+		if (!current.other)
+			return true;
+		/* What it begins with nobody else gets. */
+		current.index = core_of(current.other)->own_first - 1;
+		sim_network_heal();
+		split(bit(current.other));
+		next_stage(0);
+		return core_of(current.leader) &&
+		       core_of(current.leader)->trail.last > current.index;
+	case 2:
+		if (!core_of(current.other))
+			return false;
+		if (!leads(current.leader) ||
+		    core_of(current.leader)->term <= core_of(current.other)->term)
+			return true;
+		next_stage(0);
+		return true;
+	default:
+		if (!leads(current.leader))
+			return false;
+		hold_back_own_term();
+		return !leads_well(current.leader);
 	}
 }
 
@@ -491,12 +603,20 @@ static const struct plan plans[] = {
 	{ "two leaders", two_leaders },
 	{ "hidden vote", hidden_vote },
 	{ "strayed", strayed },
+	{ "lost table", lost_table },
+	{ "earlier term", earlier_term },
 	{ "there and back", there_and_back },
 };
 
 void sim_plans_begin(void)
 {
 	current.plan = NULL;
+	current.silent = 0;
+}
+
+bool sim_plans_silence(u32 number)
+{
+	return current.silent >> number & 1;
 }
 
 /* One that is under way goes on. */
@@ -519,10 +639,10 @@ void sim_plans_step(void)
 {
 	if (!current.plan || world.steps < current.wait_until)
 		return;
-	if (world.now > current.since + 5 * SIM_S)
-		current.plan = NULL;
-	else if (!current.leader && !all_well())
+	if (!current.leader && world.now < current.since + 5 * SIM_S && !all_well())
 		return;
-	else if (!current.plan->go_on())
-		current.plan = NULL;
+	if (world.now < current.since + 5 * SIM_S && current.plan->go_on())
+		return;
+	current.plan = NULL;
+	current.silent = 0;
 }

@@ -9,8 +9,9 @@
  *   client.c    kmod/blk/blk.h: readers and writers, and what they may see
  *   module.c    the life of a member: format, up, down, power cut
  *   invariants.c what has to hold after every step
- *   faults.c    what happens to a world, drawn from the seed; healing
+ *   faults.c    what happens to a world, drawn from the seed
  *   plans.c     several faults, each at its moment
+ *   heal.c      the end of a world
  *   main.c      seeds, traces, shrinking
  *
  * One event is one step. All that is random comes from sim_random(), so a seed is a
@@ -48,7 +49,7 @@ struct sim_host {
 	u32 number;			/* member id, from 1 on */
 	u32 life;			/* counts boots and power cuts */
 	bool powered;
-	bool going_up, going_down, moving;	/* a thread is at it */
+	bool going_up, going_down, moving, changing;	/* a thread is at it */
 	bool refused;			/* memory, while it came up */
 	u64 paused_until;
 	bool preempted;
@@ -106,8 +107,10 @@ struct sim_world {
 	u32 worst_disk;		/* host whose disk rots, fails writes, and reads when it comes up */
 	bool errors;		/* a disk failed a read or a write in this run */
 	bool filling;		/* members stay away until the log has passed them by */
+	bool changes;		/* members change all the time */
 	bool plans;		/* plans are made, and little else happens */
 	bool sparse;		/* few writes, each somewhere else */
+	bool hurry;		/* not so few */
 	bool rots;		/* some disk may */
 	bool preempts;		/* works lose their processor */
 	bool quiet;		/* no faults but the one that main.c makes */
@@ -144,6 +147,7 @@ void sim_after_event(struct sim_host *host);
 extern struct sim_counts {
 	u64 power_cuts, elections, resets, filled, fills_disturbed, rounds_cut, preempted;
 	u64 damaged, tables_lost, rotten, unreadable, views;
+	u64 changes, lists;
 } sim_counts;
 
 void sim_world_begin(u64 seed);
@@ -178,6 +182,8 @@ u8 *sim_disk_block(struct sim_host *host, u64 block);
 /* Likewise, to be looked at only. */
 const u8 *sim_disk_look(const struct sim_host *host, u64 block);
 void sim_disk_stall(struct sim_host *host, u64 until);
+/* Its reads do; writes go to a cache. */
+void sim_disk_stall_reads(struct sim_host *host, u64 until);
 /* Of 1024 of reads and writes from now on. */
 void sim_disk_errors(struct sim_host *host, u32 reads, u32 writes);
 /* Is that the end of a request? */
@@ -247,6 +253,8 @@ void sim_member_down(struct sim_host *host);
 void sim_member_vanish(struct sim_host *host);
 /* Somebody there asks for leadership to be moved to that one; 0: to anybody. */
 void sim_member_move_leader(struct sim_host *host, u32 target);
+/* Some members are to vote, or not to. */
+void sim_member_change(struct sim_host *host);
 
 /*
  * The blocks that are used: stripes of SIM_STRIPE, each written by one host. They lie side
@@ -301,14 +309,16 @@ void sim_faults_outage(void);
 /* Is every other member one that has everything? */
 bool sim_faults_others_whole(const struct sim_host *host);
 void sim_faults_new_disk(struct sim_host *host);
-/* Its power goes and comes back, and meanwhile a block goes bad. */
-void sim_faults_spoil(struct sim_host *host, u64 block, enum sim_rot rot);
+/* Its power goes and comes back, and meanwhile these blocks go bad. */
+void sim_faults_spoil(struct sim_host *host, const u64 *blocks, u32 count, enum sim_rot rot);
 /* Those that shall not happen, by number. */
 extern u8 sim_left_out[SIM_FAULTS_MAX];
 /* Print them as they come; main.c's. */
 extern bool sim_list_faults;
+/* ---- heal.c ------------------------------------------------------------- */
+
 /* Everything is made good, and has to be as it should be within a bound. */
-void sim_faults_heal(void);
+void sim_heal(void);
 
 /* ---- plans.c ------------------------------------------------------------ */
 
@@ -317,5 +327,7 @@ void sim_plans_begin(void);
 void sim_plan_make(u64 random);
 /* After each step. */
 void sim_plans_step(void);
+/* Users at that host are to ask for nothing now. */
+bool sim_plans_silence(u32 number);
 
 #endif

@@ -11,6 +11,7 @@ import json
 import os
 import random
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -322,7 +323,7 @@ def _():
         try:
             disk.path, path = "/dev/mapper/liar", disk.path
             refused(create(disk), "vol0: /dev/mapper/liar: does not hold what was written "
-                                  "near block 16; this disk is broken, use another")
+                                  "near block 256; this disk is broken, use another")
         finally:
             disk.path = path
             run("dmsetup", "remove", "liar")
@@ -680,6 +681,269 @@ def _():
                   (1, "qbdadm: vol0: this opens or closes a disk: it needs "
                       "CAP_SYS_ADMIN\n"), "down without CAP_SYS_ADMIN")
         tap.equal(status("vol0")["role"], "leader", "role")
+
+
+# ---- members that are looked for, and the end of a host --------------------------------
+
+class Configuration:
+    """An /etc of our own, with these files in /etc/qbd."""
+
+    def __init__(self, **texts):
+        self.place = os.path.join(WORK, "etc")
+        os.makedirs(os.path.join(self.place, "qbd"), exist_ok=True)
+        for name in "passwd", "group", "nsswitch.conf", "protocols":
+            if os.path.exists("/etc/" + name):
+                shutil.copy("/etc/" + name, self.place)
+        for name, text in texts.items():
+            with open(os.path.join(self.place, "qbd", name + ".conf"), "w") as file:
+                file.write(text)
+
+    def __enter__(self):
+        run("mount", "--bind", self.place, "/etc")
+
+    def __exit__(self, *_):
+        run("umount", "/etc")
+        shutil.rmtree(self.place)
+
+
+def everything_down():
+    done("down", "--all", "--force")
+    tap.equal(json.loads(done("status", "--json")), {"devices": []}, "status")
+
+
+@tests.test("up --scan brings up what it finds, and what is up is left alone")
+def _():
+    nothing = "no disk here carries a member of a device\n"
+    tap.equal(done("scan"), nothing, "scan of nothing")
+    tap.equal(done("up", "--scan"), nothing, "up of nothing")
+    tap.equal(json.loads(done("up", "--scan", "--json")), {"devices": []}, "up of nothing")
+    refused(["up", "vol0"], "vol0: no disk here carries a member of it; 'qbdadm scan' lists "
+                            "those that are found")
+    with Loop() as one, Loop() as two, Loop():
+        token = os.path.join(WORK, "token-scan")
+        done("token", "new", "--out", token)
+        done(*create(one), warnings=ALONE)
+        done(*create(two, name="my-vol.1", token=token, members="1=alpha@127.0.0.1:7901"),
+             warnings=ALONE)
+        found = {disk["disk"]: (disk["name"], disk["member_id"], disk["double"],
+                                disk["problem"])
+                 for disk in json.loads(done("scan", "--json"))["disks"]}
+        tap.equal(found, {one.path: ("vol0", 1, False, None),
+                          two.path: ("my-vol.1", 1, False, None)}, "scan")
+        output = done("up", "--scan", "--wait-leader")
+        tap.equal(sorted(line.split(" as ")[0] for line in output.splitlines()),
+                  ["my-vol.1: member 1 is up", "vol0: member 1 is up"], output)
+        output = done("up", "--scan")
+        tap.equal(sorted(line.split(" as ")[0] for line in output.splitlines()),
+                  ["my-vol.1: member 1 is up already", "vol0: member 1 is up already"], output)
+        tap.equal(done("up", "vol0"), "vol0: member 1 is up already as /dev/qbd%d\n" %
+                  status("vol0")["number"], "up")
+        done("down", "vol0", "my-vol.1")
+        found = json.loads(done("up", "vol0", "--json", "--wait-leader"))
+        tap.equal((found["name"], found["disk"], found["was_up"], found["leader"]),
+                  ("vol0", one.path, False, 1), "up --json")
+        found = json.loads(done("up", "--scan", "--json"))["devices"]
+        tap.equal(sorted((device["name"], device["was_up"]) for device in found),
+                  [("my-vol.1", False), ("vol0", True)], "up --scan --json")
+        # The names of those that cannot be found do not keep up the others.
+        done("down", "vol0")
+        found = qbdadm("up", "--scan", "vol7", "vol0")
+        tap.equal((found[0], found[1].split(" as ")[0], found[2].count("\n")),
+                  (1, "vol0: member 1 is up", 1), found)
+        found = json.loads(done("down", "--all", "--json"))["devices"]
+        tap.equal(sorted((device["name"], device["member_id"], device["forced"])
+                         for device in found),
+                  [("my-vol.1", 1, False), ("vol0", 1, False)], "down --all --json")
+
+
+@tests.test("of a disk and its copy none is taken; the one that is named for good is")
+def _():
+    with Loop() as one, Loop() as copy:
+        done(*create(one), warnings=ALONE)
+        shutil.copyfile(one.path, copy.path)
+        first, second = sorted([one.path, copy.path])
+        line = ("vol0: member 1 is on %s and on %s: two ways to one disk (then use "
+                "multipath), or a copy, and an old copy loses data; name the disk with "
+                "--disk, or for good in /etc/qbd/vol0.conf" % (first, second))
+        for arguments in ["vol0"], ["--scan"], ["--scan", "vol0"]:
+            refused(["up", *arguments], line)
+        tap.equal([disk["double"] for disk in json.loads(done("scan", "--json"))["disks"]],
+                  [True, True], "scan")
+        tap.equal(json.loads(done("status", "--json")), {"devices": []}, "status")
+        os.symlink(copy.path, WORK + "/link")
+        with Configuration(vol0="disk = %s/link\nmemory = 8M\nno-quorum = error\n"
+                                "heartbeat = 40\n" % WORK):
+            up = json.loads(done("up", "vol0", "--json", "--heartbeat", "30"))
+            tap.equal(up["disk"], copy.path, "disk")
+            found = status("vol0")
+            tap.equal((found["memory_bytes"], found["settings"]["no_quorum"],
+                       found["settings"]["heartbeat_ms"]), (8 << 20, "error", 30),
+                      "settings: %s" % found["settings"])
+            # A copy of what is up is told of.
+            done("up", "vol0", warnings="qbdadm: warning: vol0: is up; %s carries member 1 "
+                 "of it, too, and is left alone: before the next boot, wipe it or take it "
+                 "away\n" % one.path)
+            done("down", "vol0")
+            os.unlink(WORK + "/link")
+            refused(["up", "vol0"], "vol0: its disk %s/link, says /etc/qbd/vol0.conf, is not "
+                                    "there, in use, or no member of it" % WORK)
+        with Configuration(vol0="memory = much\n"):
+            for arguments in ["vol0"], ["--disk", one.path]:
+                refused(["up", *arguments], "vol0: /etc/qbd/vol0.conf:1: memory: size 'much': "
+                                            "is not a size; write for example 512M, 10G or "
+                                            "1.5T")
+        tap.equal(json.loads(done("status", "--json")), {"devices": []}, "status")
+
+
+@tests.test("through a device that is built of it, a member's disk is found once")
+def _():
+    with Loop() as disk:
+        done(*create(disk), warnings=ALONE)
+        blocks = os.stat(disk.file).st_size >> 9
+        run("dmsetup", "create", "path", "--table", "0 %d linear %s 0" % (blocks, disk.path))
+        run("dmsetup", "mknodes")
+        try:
+            found = json.loads(done("scan", "--json"))["disks"]
+            tap.equal([(one["disk"], one["double"]) for one in found],
+                      [("/dev/mapper/path", False)], "scan")
+            # What is suspended is not waited for.
+            run("dmsetup", "suspend", "path")
+            tap.equal(json.loads(done("scan", "--json"))["disks"], [], "scan")
+            run("dmsetup", "resume", "path")
+            tap.equal(json.loads(done("up", "vol0", "--json"))["disk"], "/dev/mapper/path",
+                      "disk")
+        finally:
+            everything_down()
+            run("dmsetup", "remove", "path")
+
+
+@tests.test("members that are up in another network namespace are left to it")
+def _():
+    run("ip", "netns", "add", "tool")
+    run("ip", "-n", "tool", "link", "set", "lo", "up")
+    prefix = ["ip", "netns", "exec", "tool", "qbdadm"]
+    two = MEMBER + ",2=beta@127.0.0.2"
+
+    def up(*arguments):
+        """Its link is that of the other's device: that is another test's affair."""
+        code, output, errors = qbdadm("up", *arguments)
+        tap.equal((code, errors.count("\n"), "use /dev/qbd1 for this one" in errors),
+                  (0, 1, True), errors)
+        return output
+
+    with Loop() as one:
+        try:
+            with Loop() as other:
+                tap.equal(qbdadm(*create(one, members=two))[0], 0, "create")
+                tap.equal(qbdadm(*create(other, members=two, number=2))[0], 0, "create")
+                first, second = sorted([(one.path, 1), (other.path, 2)])
+                refused(["up", "vol0"],
+                        "vol0: two of its members are on disks of this host, %d on %s and "
+                        "%d on %s; name the disk with --disk" %
+                        (first[1], first[0], second[1], second[0]))
+                run(*prefix, "up", "--disk", other.path)
+                tap.equal(up("--scan"), "vol0: member 1 is up as /dev/qbd1\n", "up")
+                done("down", "vol0")
+                run(*prefix, "down", "vol0")
+                run(*prefix, "up", "--disk", one.path)
+                tap.equal(up("vol0"), "vol0: member 2 is up as /dev/qbd1\n", "up")
+                done("down", "vol0")
+            tap.equal(done("up", "--scan", warnings="qbdadm: warning: vol0: its disk %s is in "
+                           "use, but not by a member that is up in this network namespace; "
+                           "passed over\n" % one.path), "", "up --scan")
+        finally:
+            run(*prefix, "down", "--all", "--force")
+            done("down", "--all", "--force")
+            run("ip", "netns", "del", "tool")
+
+
+@tests.test("what udev is told of a disk")
+def _():
+    with Loop() as disk:
+        tap.equal(done("scan", "--udev", disk.path), "", "of none")
+        done(*create(disk), warnings=ALONE)
+        found = dict(line.split("=") for line in done("scan", "--udev",
+                                                      disk.path).splitlines())
+        listed = json.loads(done("scan", "--json"))["disks"][0]
+        tap.equal((found["ID_FS_TYPE"], found["QBD_NAME"], found["QBD_MEMBER_ID"],
+                   found["ID_FS_UUID"], found["ID_FS_UUID_SUB"], found["ID_FS_LABEL"]),
+                  ("qbd_member", "vol0", "1", listed["uuid"], listed["incarnation"], "vol0"),
+                  "properties")
+        for copy in 0, disk_end(disk):
+            disk.write(copy + 200, b"spoilt")
+        tap.equal(done("scan", "--udev", disk.path), "ID_FS_TYPE=qbd_member\n"
+                  "ID_FS_USAGE=raid\n", "of a damaged one")
+    refused(["scan", "--udev", "/nowhere"], "/nowhere: is not there; check the path")
+
+
+@tests.test("down --all without a quorum takes as long as it was told, and no longer")
+def _():
+    three = MEMBER + ",2=127.0.0.1:7901,3=127.0.0.1:7902"
+    token = os.path.join(WORK, "token-down")
+    done("token", "new", "--out", token)
+    with Up("vol0", members=three) as one, \
+            Up("vol1", members="1=alpha@127.0.0.1:7910", token=token) as _:
+        # Its I/O waits for a quorum that never comes (already when it is opened: the
+        # partition table is read); the other is free.
+        reader = subprocess.Popen(["dd", "if=" + one.device, "of=/dev/null", "count=1"],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        tap.wait_until(lambda: status("vol0")["requests_waiting"], 30, "a request that waits")
+        begin = time.monotonic()
+        code, output, errors = qbdadm("down", "--all", "--timeout", "2")
+        took = time.monotonic() - begin
+        tap.equal((code, output), (1, "vol1: member 1 is down\n"), errors)
+        tap.check(re.fullmatch(r"qbdadm: vol0: .*in use.*\n", errors), errors)
+        tap.check(2 <= took < 20, "it took %.1f s" % took)
+        tap.check(reader.poll() is None, "the reader has ended")
+        begin = time.monotonic()
+        tap.equal(done("down", "--all", "--timeout", "1", "--force"),
+                  "vol0: member 1 is down, by force: it was in use after 1 s\n", "down")
+        took = time.monotonic() - begin
+        tap.check(1 <= took < 20, "it took %.1f s" % took)
+        tap.check(reader.wait(timeout=60) != 0, "the reader has read")
+        tap.equal(done("down", "--all"), "", "down of nothing")
+        done("down", "vol0", "--if-up")
+
+
+@tests.test("down waits for who still uses the device, and no longer")
+def _():
+    with Up("vol0", "--wait-leader") as one:
+        begin = time.monotonic()
+        held = subprocess.Popen(["sh", "-c", "exec 3<%s; echo open; sleep 1" % one.device],
+                                stdout=subprocess.PIPE, text=True)
+        tap.equal(held.stdout.readline(), "open\n", "holder")
+        tap.equal(done("down", "vol0", "--timeout", "60"), "vol0: member 1 is down\n", "down")
+        took = time.monotonic() - begin
+        tap.check(1 <= took < 30, "it took %.1f s" % took)
+        held.wait(timeout=60)
+
+
+@tests.test("without a quorum set --all lets what waits fail, as a shutdown does")
+def _():
+    three = MEMBER + ",2=127.0.0.1:7901,3=127.0.0.1:7902"
+    with Up("vol0", members=three) as one:
+        reader = subprocess.Popen(["dd", "if=" + one.device, "of=/dev/null", "count=1"],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        tap.wait_until(lambda: status("vol0")["requests_waiting"], 30, "a request that waits")
+        output = done("set", "--all", "--no-quorum", "error", "--no-quorum-grace", "500")
+        tap.check("no quorum: error after 500 ms" in output, output)
+        tap.check(reader.wait(timeout=60) != 0, "the reader has read")
+        tap.equal(done("down", "--all"), "vol0: member 1 is down\n", "down")
+        tap.equal(done("set", "--all", "--no-quorum", "error"), "", "set of nothing")
+
+
+@tests.test("leader show --wait waits for the device, and then for its leader")
+def _():
+    with Loop() as disk:
+        done(*create(disk), warnings=ALONE)
+        refused(["leader", "show", "vol0", "--wait=1"], "vol0: is not up after 1 s")
+        waiting = subprocess.Popen(["qbdadm", "leader", "show", "vol0", "--wait=60"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        done("up", "vol0")
+        tap.equal(waiting.communicate(timeout=60),
+                  ("vol0: leader is alpha (1) in term 1\n", None), "leader show")
+        tap.equal(waiting.returncode, 0, "status")
+        done("down", "vol0")
 
 
 # ---- raw netlink -----------------------------------------------------------------

@@ -56,12 +56,15 @@ class Policy:
         nest = re.match(r"NLA_POLICY_NESTED\((\w+)\)", rule)
         if nest:
             return "nest", nest.group(1)
-        most = re.match(r"NLA_POLICY_MAX\(NLA_U32, (\d+)\)", rule)
-        if most:
-            return "u32", int(most.group(1))
+        edge = re.match(r"NLA_POLICY_(?:MAX|MIN|MASK)\(NLA_(\w+), (\w+)\)", rule)
+        if edge:
+            return edge.group(1).lower(), int(edge.group(2), 0)
         (kind,) = re.findall(r"\.type = NLA_(\w+)", rule)
         limit = re.findall(r"\.len = (\w+)", rule)
         return kind.lower(), numbers[limit[0]] if limit else None
+
+
+WIDTHS = {"u8": 1, "u16": 2, "u32": 4, "u64": 8}
 
 
 class Mutator:
@@ -82,10 +85,15 @@ class Mutator:
 
     def value(self, kind, limit):
         """As it should be, or on the edge of that."""
-        if kind == "u32":
-            return struct.pack("<I", self.rng.choice(
+        if kind in WIDTHS:
+            bits = 8 * WIDTHS[kind]
+            number = self.rng.choice(
                 [0, 1, 2, 50, 150, 1000, 60000, 8 << 20, 64 << 20, 0x7fffffff, 0xffffffff,
-                 self.rng.getrandbits(32)] + ([limit, limit + 1] if limit is not None else [])))
+                 self.rng.getrandbits(bits)] +
+                ([limit - 1, limit, limit + 1] if limit is not None else []))
+            return (number % (1 << bits)).to_bytes(WIDTHS[kind], "little")
+        if kind == "binary":
+            return self.rng.randbytes(self.rng.choice([0, 3, 4, 5, 15, 16, 17]))
         if kind == "nul_string":
             if self.chance(0.2):
                 length = limit + self.rng.randrange(-1, 3)

@@ -12,9 +12,12 @@ import json
 import os
 import re
 import shutil
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import uuid
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.dirname(os.path.dirname(HERE))
@@ -22,6 +25,7 @@ sys.path[:0] = [HERE, os.path.join(REPO, "tests", "lib")]
 sys.dont_write_bytecode = True
 
 import layout                   # noqa: E402
+import member as wire           # noqa: E402
 import tap                      # noqa: E402
 from layout import BLOCK, Disk  # noqa: E402
 
@@ -90,7 +94,7 @@ def _():
 
 def commands():
     """Names of all commands."""
-    return [line[2:15].strip() for line in done("--help").splitlines()
+    return [line[2:17].strip() for line in done("--help").splitlines()
             if re.match(r"  [a-z]", line)]
 
 
@@ -125,14 +129,19 @@ def _():
         try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _qbdadm; echo "${COMPREPLY[@]}"; }
         try qbdadm cr
         try qbdadm leader m
+        try qbdadm token s
+        try qbdadm join x --lea
         try qbdadm create x --token
         try qbdadm set x --no-quorum e
         try qbdadm up --wait
+        try qbdadm down --a
+        try qbdadm sc
     """ % REPO
     result = subprocess.run(["bash", "--norc", "-c", script], stdout=subprocess.PIPE,
                             text=True, timeout=60)
     tap.equal(result.stdout.splitlines(),
-              ["create", "move", "--token-file", "error", "--wait-leader"], "completions")
+              ["create", "move", "show", "--learner", "--token-file", "error",
+               "--wait-leader", "--all", "scan"], "completions")
 
 
 @tests.test("nothing to do is wrong usage and lists the commands")
@@ -172,9 +181,16 @@ USAGE = [
      "status: unknown option '-x'; see 'qbdadm status --help'"),
     (["up", "--wait-leader", "--json=1"],
      "up: option '--json' takes no value or is unknown; see 'qbdadm up --help'"),
-    (["up"], "up: needs --disk PATH; see 'qbdadm up --help'"),
+    (["scan", "x"], "scan: takes no operand; see 'qbdadm scan --help'"),
+    (["scan", "--udev", "x", "--json"],
+     "scan: --udev and --json do not go together; see 'qbdadm scan --help'"),
+    (["up"], "up: needs a NAME, --disk PATH, or --scan; see 'qbdadm up --help'"),
+    (["up", "--scan", "--disk", "x"],
+     "up: --scan and --disk do not go together; see 'qbdadm up --help'"),
+    (["up", "a", "b"], "up: one NAME at most; with --scan several; see 'qbdadm up --help'"),
     (["up", "--disk"], "up: option '--disk' needs a value; see 'qbdadm up --help'"),
-    (["up", "a", "b", "--disk", "x"], "up: one NAME at most; see 'qbdadm up --help'"),
+    (["up", "a", "b", "--disk", "x"], "up: one NAME at most; with --scan several; "
+                                     "see 'qbdadm up --help'"),
     (["up", "--disk", "x", "--memory", "1M"],
      "--memory '1M': is out of range; use 8M to 1G; see 'qbdadm up --help'"),
     (["up", "--disk", "x", "--memory", "99T"],
@@ -193,10 +209,20 @@ USAGE = [
      "--wait-leader '0': is not a number from 1 to 86400; see 'qbdadm up --help'"),
     (["up", "--disk", "x", "--window", "4G"],
      "--window '4G': is too large; less than 4G; see 'qbdadm up --help'"),
-    (["down"], "down: needs one NAME; see 'qbdadm down --help'"),
+    (["down"], "down: needs a NAME, or --all; see 'qbdadm down --help'"),
+    (["down", "x", "--all"],
+     "down: --all and a NAME do not go together; see 'qbdadm down --help'"),
+    (["down", "--all", "--timeout", "soon"],
+     "--timeout 'soon': is not a number from 0 to 86400; see 'qbdadm down --help'"),
+    (["set", "x", "--all", "--heartbeat", "5"],
+     "set: --all and a NAME do not go together; see 'qbdadm set --help'"),
     (["set", "x"], "set: needs at least one setting; see 'qbdadm set --help'"),
-    (["set", "--heartbeat", "5"], "set: needs one NAME; see 'qbdadm set --help'"),
+    (["set", "--heartbeat", "5"], "set: needs one NAME, or --all; see 'qbdadm set --help'"),
     (["leader", "show"], "leader show: needs one NAME; see 'qbdadm leader show --help'"),
+    (["leader", "show", "x", "--wait=0"],
+     "--wait '0': is not a number from 1 to 86400; see 'qbdadm leader show --help'"),
+    (["leader", "move", "x", "y", "--wait"],
+     "leader move: --wait is for 'leader show'; see 'qbdadm leader move --help'"),
     (["leader", "show", "x", "--to", "y"],
      "leader show: --to is for 'leader move'; see 'qbdadm leader show --help'"),
     (["leader", "move", "x", "y", "z"],
@@ -217,8 +243,53 @@ USAGE = [
      "checksum: --extents and --against do not go together; "
      "see 'qbdadm checksum --help'"),
     (["create"], "create: needs the device's NAME; see 'qbdadm create --help'"),
-    (["create", "v"], "create: needs --token-file FILE (made by 'qbdadm token new'); "
-                      "see 'qbdadm create --help'"),
+    (["create", "v"], "create: needs --listen ADDRESS[:PORT] (the first member of a device, "
+                      "which others join), or --token-file, --id and --member (all members "
+                      "at once); see 'qbdadm create --help'"),
+    (["create", "v", "--id", "1"], "create: needs --token-file FILE (made by 'qbdadm token "
+                                   "new'); see 'qbdadm create --help'"),
+    (["create", "v", "--listen", "192.0.2.1"],
+     "create: needs --disk PATH; see 'qbdadm create --help'"),
+    (["create", "v", "--listen", "192.0.2.1", "--disk", "d", "--id", "1"],
+     "create: either --listen ADDRESS[:PORT] (the first member of a device, which others join), or "
+     "--token-file, --id and --member (all members at once); see 'qbdadm create --help'"),
+    (["create", "v", "--listen", "192.0.2.1", "--disk", "d", "--up", "--no-up"],
+     "create: either --up or --no-up; see 'qbdadm create --help'"),
+    (["create", "v", "--id", "1", "--name", "x"],
+     "create: --name goes with --listen; else --member has the names; "
+     "see 'qbdadm create --help'"),
+    (["create", "v", "--listen", "host", "--disk", "d"],
+     "--listen: address 'host': is no IP address; host names are not looked up, write "
+     "192.0.2.1:7900 or [2001:db8::1]:7900; see 'qbdadm create --help'"),
+    (["create", "v", "--listen", "192.0.2.1", "--disk", "d", "--name", "7"],
+     "--name '7': is a number and could be taken for an id; use for example 'host7' with "
+     "--name; see 'qbdadm create --help'"),
+    (["token", "show"], "token show: needs one NAME; see 'qbdadm token show --help'"),
+    (["token", "show", "a", "b"],
+     "token show: needs one NAME; see 'qbdadm token show --help'"),
+    (["join"], "join: needs the ADDRESS of a member and the device's NAME; "
+               "see 'qbdadm join --help'"),
+    (["join", "192.0.2.1"], "join: needs the ADDRESS of a member and the device's NAME; "
+                            "see 'qbdadm join --help'"),
+    (["join", "192.0.2.1", "v"], "join: needs --disk PATH; see 'qbdadm join --help'"),
+    (["join", "192.0.2.1", "v", "--disk", "d"],
+     "join: needs --listen ADDRESS[:PORT] (where this member shall listen); "
+     "see 'qbdadm join --help'"),
+    (["join", "192.0.2.1", "v", "--disk", "d", "--listen", "192.0.2.2"],
+     "join: needs --token-file FILE ('qbdadm token show' on a member prints it); "
+     "see 'qbdadm join --help'"),
+    (["join", "192.0.2.1", "v", "w", "--disk", "d", "--listen", "192.0.2.2",
+      "--token-file", "t"],
+     "join: one ADDRESS and one NAME only, 'w' is too much; see 'qbdadm join --help'"),
+    (["join", "192.0.2.1", "v", "--priority", "256"],
+     "--priority '256': is not a number from 0 to 255; see 'qbdadm join --help'"),
+    (["join", "192.0.2.1:0", "v", "--disk", "d", "--listen", "192.0.2.2",
+      "--token-file", "t"],
+     "address '192.0.2.1:0': port '0' is not a number from 1 to 65535; "
+     "see 'qbdadm join --help'"),
+    (["join", "192.0.2.1", "v", "--disk", "d", "--listen", "0.0.0.0", "--token-file", "t"],
+     "--listen: address '0.0.0.0': is the unspecified address; give the address at which this "
+     "member listens; see 'qbdadm join --help'"),
     (["create", "v", "--token-file", "t"],
      "create: needs --id N (which member this host is); see 'qbdadm create --help'"),
     (["create", "v", "--token-file", "t", "--id", "1"],
@@ -495,6 +566,378 @@ def _():
     for token, stdin in (file, None), ("-", good):
         refused(create(token), "v: %s: is not there; check the path" % path("none"),
                 stdin=stdin)
+
+
+@tests.test("the token is on the disk, and goes to nobody else")
+def _():
+    disk = Disk()
+    image = disk.write(path("shown.img"))
+    shown = done("token", "show", disk.name, "--disk", image)
+    tap.check(shown.startswith("qbd1:%s:" % disk.uuid), shown)
+    tap.equal(shown.split(":")[2].strip(), disk.secret.hex(), "secret")
+    os.umask(0)
+    with open(path("redirected"), "w") as file:
+        subprocess.run([os.path.join(BUILT, "qbdadm"), "token", "show", disk.name, "--disk",
+                        image], stdout=file, check=True)
+    os.umask(0o022)
+    tap.equal(os.stat(path("redirected")).st_mode & 0o777, 0o600, "mode")
+    output = done("token", "show", disk.name, "--disk", image, "--out", path("shown"))
+    tap.check(disk.secret.hex() not in output, "the secret was printed")
+    with open(path("shown")) as file:
+        tap.equal(file.read(), shown, "token")
+    refused(["token", "show", "other", "--disk", image],
+            "%s: is a member of %s, not of other" % (image, disk.name))
+    refused(["token", "show", "none-such"],
+            "none-such: no disk of this host is a member of it; name one with --disk, or "
+            "run this where one is")
+    refused(["token", "show", disk.name, "--disk", image],
+            "token show: only root may; who has the token has the data",
+            user=65534, group=65534, extra_groups=[])
+
+
+# ---- joining -----------------------------------------------------------------
+
+class Joining:
+    """A device with two members that listen, and whoever wants to join it."""
+
+    def __init__(self):
+        self.token = path("join.token")
+        if not os.path.exists(self.token):
+            done("token", "new", "--out", self.token)
+        with open(self.token) as file:
+            self.device = wire.Device(file.read())
+        self.members = [wire.Member(self.device, number) for number in (1, 2)]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for member in self.members:
+            member.close()
+            tap.equal(member.errors, [], "what the member saw")
+
+    def run(self, wait=3000, contact=None, name="vol0", host="new", token=None):
+        return part("join", contact or self.members[0].address, name, token or self.token,
+                    "127.0.0.9:7900", host, str(wait))
+
+    def joined(self, number, index, **options):
+        tap.equal(self.run(**options), (0, "%d %d\n" % (number, index), ""), "join")
+        tap.equal([struct.unpack_from("<I", one)[0] for one in self.device.members].count(
+            number), 1, "members with that id")
+
+    def fails(self, *words, output="", **options):
+        result = self.run(**options)
+        tap.equal(result[:2], (1, output), "join: %s" % (result,))
+        for word in words:
+            tap.check(word in result[2] and result[2].count("\n") == 1,
+                      "%r: no %r" % (result[2], word))
+
+
+@tests.test("who joins is added by the leader, whoever was asked first")
+def _():
+    with Joining() as joining:
+        joining.joined(3, 5)
+        tap.equal(joining.device.changes, 1, "changes")
+        _, flags, priority = struct.unpack_from("<IHB", joining.device.members[-1])
+        tap.equal((flags, priority), (0x14, 0), "flags, priority")
+    with Joining() as joining:
+        joining.device.leader = 2
+        joining.joined(3, 5)
+
+
+@tests.test("a change that is not taken at once is asked for again")
+def _():
+    def refuse(joining, answers):
+        change = wire.Member.change
+
+        def answer(wanted):
+            if answers:
+                return wire.REFUSED_STATUS, answers.pop(), 0
+            return change(joining.members[0], wanted)
+        joining.members[0].change = answer
+
+    with Joining() as joining:
+        refuse(joining, [wire.PENDING, wire.NOT_LEADER_YET, wire.PENDING])
+        joining.joined(3, 5)
+    # Somebody else was added meanwhile: with the next id.
+    with Joining() as joining:
+        def somebody_else(wanted):
+            joining.device.members.append(layout.member(3, "else", "127.0.0.8"))
+            joining.device.add_index(4)
+            del joining.members[0].change
+            return joining.device.change(wanted)
+        joining.members[0].change = somebody_else
+        joining.joined(4, 6)
+    # For a while only.
+    with Joining() as joining:
+        refuse(joining, [wire.PENDING] * 1000)
+        joining.fails("vol0: another change of the members is under way; try again when it "
+                      "is done (tried for 1 s)", wait=1000)
+        tap.equal(joining.device.changes, 0, "changes")
+    # And not if it is of no use.
+    with Joining() as joining:
+        joining.members[0].change = lambda wanted: (wire.REFUSED_STATUS, wire.TWICE, 2)
+        joining.fails("vol0: member 2: its name or its address is another member's already")
+
+
+@tests.test("an answer that is lost is looked for: once, not twice")
+def _():
+    for done_before in True, False:
+        with Joining() as joining:
+            def lose(wanted):
+                del joining.members[0].change
+                if done_before:
+                    joining.device.change(wanted)
+                raise ConnectionError
+            joining.members[0].change = lose
+            joining.joined(3, 5)
+            tap.equal(joining.device.changes, 1, "changes")
+
+
+@tests.test("an id counts when the list that gives it is committed")
+def _():
+    with Joining() as joining:
+        device, first = joining.device, joining.members[0]
+        describe = first.describe
+        looks = []
+
+        def later():
+            looks.append(device.commit)
+            if device.changes and len(looks) == 5:
+                device.commit = device.index
+            return describe()
+
+        def uncommitted(wanted):
+            answer = device.change(wanted)
+            device.commit = 4
+            return answer
+        first.describe, first.change = later, uncommitted
+        joining.joined(3, 5)
+        tap.equal(looks, [4] * 5, "looks")
+    # The leader is lost with it, and the id goes to somebody else.
+    with Joining() as joining:
+        device, (first, second) = joining.device, joining.members
+        describe, two = first.describe, list(device.members)
+
+        def lost():
+            if device.changes == 1 and device.leader == 1:
+                device.members = [*two, layout.member(3, "else", "127.0.0.8")]
+                device.index, device.commit, device.next_id = 7, 7, 4
+                device.leader = 2
+            return describe()
+        first.describe = lost
+        joining.joined(4, 8)
+    # Never: it may be there all the same.
+    with Joining() as joining:
+        device, first = joining.device, joining.members[0]
+        first.change = lambda wanted: (device.change(wanted), setattr(device, "commit", 4))[0]
+        joining.fails("vol0: a majority of the members has not taken the change so far "
+                      "(tried for 1 s)", wait=1000, output="perhaps 3\n")
+
+
+@tests.test("a leader is waited for, and one that is lost is not the last word")
+def _():
+    with Joining() as joining:
+        device, first = joining.device, joining.members[0]
+        describe, looks = first.describe, []
+
+        def elect():
+            looks.append(1)
+            device.leader = 2 if len(looks) > 3 else 0
+            return describe()
+        first.describe = elect
+        joining.joined(3, 5)
+    with Joining() as joining:
+        joining.device.leader = 0
+        joining.fails("%s: no leader is known there" % joining.members[0].address, wait=700)
+    # The contact goes when it has told who the others are.
+    with Joining() as joining:
+        first = joining.members[0]
+
+        def go(wanted):
+            first.close()
+            joining.device.leader = 2
+            raise ConnectionError
+        first.change = go
+        joining.joined(3, 5)
+
+
+@tests.test("names and addresses of others are refused before anything is asked")
+def _():
+    with Joining() as joining:
+        for member in joining.members:
+            member.change = lambda wanted: 1 / 0
+        joining.fails("vol0: member 2 is called host2 already", host="host2")
+        joining.fails("the device of this token is called vol0 there, not vol1", name="vol1")
+        joining.device.members[1] = layout.member(2, "other", "127.0.0.9")
+        joining.fails("vol0: member 2 (other) listens at 127.0.0.9:7900 already")
+        joining.device.members = [layout.member(n, "h%d" % n, "127.0.1.%d" % n)
+                                  for n in range(1, 17)]
+        joining.device.next_id = 17
+        joining.fails("vol0: has 16 members, and more cannot be")
+        joining.device.members = joining.device.members[:2]
+        joining.device.next_id = 2 ** 32 - 1
+        joining.fails("vol0: all ids have been given")
+
+
+@tests.test("who does not know the secret is found out, on both sides")
+def _():
+    other = path("join.other")
+    done("token", "new", "--out", other)
+    with open(other) as file, open(path("join.token")) as ours:
+        device, secret = ours.read().split(":")[1], file.read().split(":")[2]
+    with open(path("join.mixed"), "w") as file:
+        os.chmod(file.name, 0o600)
+        file.write("qbd1:%s:%s" % (device, secret))
+    with Joining() as joining:
+        where = joining.members[0].address
+        joining.fails(where + ": a member of another device is there", token=other)
+        # The member's proof is the first that is wrong.
+        joining.fails(where + ": the token's secret is not the device's",
+                      token=path("join.mixed"))
+        first = joining.members[0]
+        first.proof = lambda label, *hellos: wire.Member.proof(
+            first, b"qbd listener", *hellos) if label == b"qbd listener" else b"?" * 32
+        joining.fails(where + ": the token's secret is not the device's")
+        first.shake_hands = lambda connection: (first.receive_frame(connection),
+                                                first.refuse(connection,
+                                                             wire.BUSY_REFUSED))[1]
+        joining.fails(where + ": too many programs are connected", wait=500)
+
+
+def wrong_hello(change):
+    def hello(member, theirs):
+        fields = list(wire.HELLO.unpack(wire.Member.hello(member, theirs)))
+        change(fields)
+        return wire.HELLO.pack(*fields)
+    return hello
+
+
+def set_field(number, value):
+    return lambda fields: fields.__setitem__(number, value)
+
+
+WRONG_HELLOS = [
+    (set_field(0, 9), None), (set_field(2, 1), "malformed"),
+    (set_field(3, 0), "not a member"), (set_field(4, 7), "not a member"),
+    (set_field(5, 1), "malformed"), (set_field(9, b"x" * 16), "another device"),
+]
+
+
+@tests.test("a member that shakes hands wrongly is told in one line")
+def _():
+    for change, words in WRONG_HELLOS:
+        with Joining() as joining:
+            first = joining.members[0]
+            first.hello = lambda theirs, c=change, m=first: wrong_hello(c)(m, theirs)
+            if words:
+                joining.fails(first.address, words)
+            else:
+                joining.joined(3, 5)
+
+
+def spoilt(**fields):
+    """A description with some of its bytes changed."""
+    def describe(block):
+        block = bytearray(block)
+        for name, (at, value) in fields.items():
+            block[at:at + len(value)] = value
+        return bytes(block)
+    return describe
+
+
+LIST = 8 * 2 + 4 * 4 + 8 + 16 + 64      # where the list begins in a description
+WRONG_DESCRIPTIONS = [
+    (spoilt(size=(0, bytes(8))), "sizes of the device"),
+    (spoilt(size=(0, b"\xff" * 8)), "sizes of the device"),
+    (spoilt(log=(8, struct.pack("<Q", 1))), "sizes of the device"),
+    (spoilt(log=(8, struct.pack("<Q", 1 << 40))), "sizes of the device"),
+    (spoilt(shift=(16, struct.pack("<I", 31))), "sizes of the device"),
+    (spoilt(name=(56, bytes(64))), "name of the device"),
+    (spoilt(name=(56, b"a" * 64)), "name of the device"),
+    (spoilt(name=(56, b"../x")), "name of the device"),
+    (spoilt(count=(LIST + 8, struct.pack("<I", 17))), "member count"),
+    (spoilt(count=(LIST + 8, bytes(4))), "member count"),
+    (spoilt(next=(LIST + 12, struct.pack("<I", 2))), "member id that was never given"),
+    (spoilt(id=(LIST + 16, struct.pack("<I", 2))), "member ids not in order"),
+    (spoilt(host=(LIST + 16 + 32, b"/" * 31)), "name or address of a member"),
+    (spoilt(address=(LIST + 16 + 8, b"\5")), "name or address of a member"),
+]
+
+
+@tests.test("nothing that is no device is believed")
+def _():
+    for change, words in WRONG_DESCRIPTIONS:
+        with Joining() as joining:
+            first = joining.members[0]
+            first.describe = lambda c=change, m=first: c(wire.Member.describe(m))
+            joining.fails("%s: is no member of a qbd device, or of another version (%s" %
+                          (first.address, words))
+
+
+def replies(**changes):
+    """A member's reply() with arguments or bytes changed."""
+    def reply(member, connection, sequence, session, status, block, detail, number):
+        values = {"sequence": sequence, "session": session, "status": status,
+                  "block": block, "kind": wire.REPLY_TYPE, "count": len(block) // BLOCK,
+                  "spoil": lambda header: header, **changes}
+        member.send(connection, values["kind"], wire.REPLY.pack(
+            values["sequence"], values["session"], values["status"], values["count"], detail,
+            number), values["block"], spoil=values["spoil"])
+    return reply
+
+
+def flip(at):
+    return lambda header: header[:at] + bytes([header[at] ^ 1]) + header[at + 1:]
+
+
+WRONG_REPLIES = [
+    (replies(sequence=77), "an answer to something else"),
+    (replies(session=77), "an answer to something else"),
+    (replies(status=wire.IO_ERROR, block=b"", count=0), "it does not say what device it is"),
+    (replies(block=b"", count=0), "it does not say what device it is"),
+    (replies(status=99, block=b"", count=0), "reply: unknown status"),
+    (replies(block=bytes(2 * BLOCK), count=2), "reply: data is not the reply's"),
+    (replies(count=0), "reply: data is not the reply's"),
+    (replies(kind=wire.REQUEST_TYPE), "frame type that does not belong on this connection"),
+    (replies(kind=99), "unknown frame type"),
+    (replies(spoil=flip(0)), "not a qbd frame"),
+    (replies(spoil=flip(12)), "frame header checksum"),
+]
+
+
+@tests.test("answers that are none are told in one line")
+def _():
+    for reply, words in WRONG_REPLIES:
+        with Joining() as joining:
+            first = joining.members[0]
+            first.reply = lambda *arguments, r=reply, m=first: r(m, *arguments)
+            joining.fails("%s: is no member of a qbd device, or of another version (%s)" %
+                          (first.address, words))
+    with Joining() as joining:
+        joining.members[0].reply = lambda *arguments: replies(
+            status=wire.BUSY, block=b"", count=0)(joining.members[0], *arguments)
+        joining.fails("no memory to spare just now", wait=500)
+
+
+@tests.test("whoever listens there, or does not: one line says it")
+def _():
+    def other(talk, *words):
+        with Joining() as joining:
+            joining.members[0].talk = talk
+            joining.fails(joining.members[0].address, *words)
+
+    other(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n" + b"x" * 100),
+          "is no member of a qbd device")
+    other(lambda connection: connection.recv(4096), "closed by the other side")
+    other(lambda connection: None, "closed by the other side")
+    other(lambda connection: [connection.recv(4096) for _ in range(3)],
+          "no answer within 5 s")
+    with Joining() as joining:
+        address = joining.members[0].address
+        joining.members[0].listener.shutdown(socket.SHUT_RDWR)
+        joining.members[0].close()
+        joining.fails(address + ": nobody listens there (connection refused)")
 
 
 @tests.test("what is no block device is refused, and left alone")
@@ -823,6 +1266,176 @@ def _():
 
 
 # ---- checksums ---------------------------------------------------------------
+
+# ---- members that are looked for -----------------------------------------------
+
+class Host:
+    """Files that look like the block devices of a host, as sysfs describes them."""
+
+    def __init__(self):
+        self.root = tempfile.mkdtemp(dir=WORK)
+        self.sysfs = os.path.join(self.root, "sysfs")
+        self.dev = os.path.join(self.root, "dev")
+        os.mkdir(self.sysfs)
+        os.mkdir(self.dev)
+        self.number = 0
+
+    def add(self, name, disk, parent="", number="8:%d", **attributes):
+        """A block device, with these attributes ("holders/dm-0" makes the directory)."""
+        self.number += 1
+        directory = os.path.join(self.sysfs, parent, name)
+        attributes = {"size": "1000", "uevent": "MAJOR=8\nDEVNAME=%s\nDEVTYPE=disk" % name,
+                      "dev": number % self.number if "%" in number else number,
+                      **{key.replace("__", "/"): value for key, value in attributes.items()}}
+        for attribute, value in attributes.items():
+            file = os.path.join(directory, attribute)
+            os.makedirs(os.path.dirname(file), exist_ok=True)
+            with open(file, "w") as text:
+                text.write(value + "\n")
+        if parent:
+            os.symlink(directory, os.path.join(self.sysfs, name))
+        if isinstance(disk, Disk):
+            disk.write(os.path.join(self.dev, name))
+        elif disk is not None:
+            with open(os.path.join(self.dev, name), "wb") as file:
+                file.write(disk)
+
+    def found(self):
+        status, output, errors = part("scan", self.sysfs, self.dev)
+        tap.equal((status, errors), (0, ""), "scan")
+        return output.splitlines()
+
+    def chosen(self, name):
+        status, output, errors = part("scan", self.sysfs, self.dev, name)
+        tap.equal((status, errors), (0, ""), "scan")
+        return output.rstrip("\n").replace(self.dev + "/", "")
+
+
+@tests.test("members are found among the disks of a host")
+def _():
+    host = Host()
+    host.add("sdb", Disk(name="vol0", member_id=2))
+    host.add("sdc", Disk(name="my-vol", member_id=7))
+    host.add("sda", bytes(1 << 21))
+    host.add("sdd", bytes(8192))                            # smaller than the metadata
+    host.add("sde", b"")
+    host.add("sdf", None)                                   # no node
+    host.add("loop0", Disk(), size="0")
+    host.add("nvme0c0n1", Disk(), hidden="1")
+    host.add("sdg", Disk(), holders__dm_0="")               # a path of a multipath device
+    host.add("dm-1", Disk(), dm__suspended="1", dm__name="x")
+    host.add("fd0", Disk(), number="2:0")
+    host.add("sr0", Disk(), number="11:0")
+    host.add("qbd0", Disk(), qbd__name="vol7")
+    host.add("qbd0p1", Disk(), parent="qbd0", partition="1")
+    tap.equal(host.found(), ["sdb 2 of 'vol0' ", "sdc 7 of 'my-vol' "], "found")
+    tap.equal(host.chosen("vol0"), "sdb", "vol0's")
+    tap.equal(host.chosen("vol1"), "vol1: no disk here carries a member of it; 'qbdadm scan' "
+                                   "lists those that are found", "vol1's")
+
+
+@tests.test("a partition is a member, the disk that it ends is none")
+def _():
+    host = Host()
+    inner = Disk(name="vol0")
+    inner.write(path("partition"))
+    with open(path("partition"), "rb") as file:
+        contents = file.read()
+    host.add("sda", bytes(1 << 20) + contents)
+    host.add("sda1", contents, parent="sda", partition="1")
+    tap.equal(host.found(), ["sda1 1 of 'vol0' "], "found")
+    # As little without the kernel's word for it: its end is a good copy, at another place.
+    host = Host()
+    host.add("sda", bytes(1 << 20) + contents)
+    tap.equal(host.found(), [], "found")
+
+
+@tests.test("a damaged member is found, and why it cannot be brought up is said")
+def _():
+    host = Host()
+    disk = Disk(name="vol0")
+    disk.blocks[0] = bytes(BLOCK)                           # the other copy is enough
+    host.add("sda", disk)
+    disk = Disk(name="vol1")
+    disk.blocks.update({block: bytes(BLOCK) for block in layout.STATE_BLOCKS})
+    host.add("sdb", disk)
+    disk = Disk(name="vol2")
+    disk.blocks[0] = disk.blocks[disk.backing_blocks - 1] = spoil(disk.superblock(0))
+    host.add("sdc", disk)
+    found = host.found()
+    tap.equal([line.split("/")[0] for line in found],
+              ["sda 1 of 'vol0' ", "sdb 1 of 'vol1' ", "sdc 0 of '' "], "found")
+    tap.check("both state blocks are bad" in found[1], found[1])
+    tap.check("no superblock copy is good" in found[2], found[2])
+    tap.equal(host.chosen("vol0"), "sda", "vol0's")
+    line = host.chosen("vol1")
+    tap.check(line.startswith("vol1: sdb: both state blocks are bad"), line)
+
+
+@tests.test("disks that could be mistaken for one another are refused")
+def _():
+    def two(change):
+        host, one = Host(), Disk(name="vol0")
+        host.add("sda", one)
+        other = Disk(name="vol0", device=one.uuid)
+        other.incarnation = one.incarnation
+        change(other)
+        host.add("sdb", other)
+        host.add("sdc", Disk(name="vol1"))
+        tap.equal(host.chosen("vol1"), "sdc", "the disk of another device")
+        return host.chosen("vol0")
+
+    tap.equal(two(lambda disk: None),
+              "vol0: member 1 is on sda and on sdb: two ways to one disk (then use "
+              "multipath), or a copy, and an old copy loses data; name the disk with --disk, "
+              "or for good in /etc/qbd/vol0.conf", "a copy")
+    tap.equal(two(lambda disk: setattr(disk, "incarnation", uuid.uuid4())),
+              "vol0: member 1 was made twice, on sda and on sdb, and only the later one "
+              "counts; 'qbdadm destroy' the other", "made twice")
+    tap.equal(two(lambda disk: setattr(disk, "member_id", 2)),
+              "vol0: two of its members are on disks of this host, 1 on sda and 2 on sdb; "
+              "name the disk with --disk", "two members")
+    tap.equal(two(lambda disk: setattr(disk, "uuid", uuid.uuid4())),
+              "vol0: is the name of two devices, of one on sda and of another on sdb; name "
+              "the disk with --disk", "two devices")
+    # A copy that is damaged is one all the same.
+    tap.check(two(lambda disk: disk.blocks.update({0: spoil(disk.superblock(0))})).startswith(
+        "vol0: member 1 is on sda and on sdb: two ways"), "a damaged copy")
+
+
+CONFIGS = [
+    ("", "disk - memory 0 given 0x2: 0 7 0 0 0 0"),
+    ("# nothing\n\n \t\n", "disk - memory 0 given 0x2: 0 7 0 0 0 0"),
+    ("memory = 256M\nheartbeat=100\n election-timeout =300 # ms\r\nread = quorum\n"
+     "no-quorum = error\nno-quorum-grace = 1234\nwindow = 4M\n"
+     "disk = /dev/disk/by-id/a b ",
+     "disk /dev/disk/by-id/a b memory 268435456 given 0x3f: 300 7 1 1234 1 4194304"),
+    ("disk = /dev/a\ndisk = /dev/b\n", "disk /dev/b memory 0 given 0x2: 0 7 0 0 0 0"),
+    ("memory 64M\n", "1: 'memory 64M': is not of the form KEY = VALUE"),
+    ("\nmemroy = 64M\n", "2: 'memroy': is no setting; use disk, memory, election-timeout, "
+     "heartbeat, no-quorum, no-quorum-grace, read or window"),
+    ("memory = 1M\n", "1: memory '1M': is out of range; use 8M to 1G"),
+    ("disk = sdb\n", "1: disk 'sdb': is no path from the root"),
+    ("heartbeat =\n", "1: heartbeat '': is not a number from 0 to 4294967295"),
+    ("= 5\n", "1: '': is no setting; use disk, memory, election-timeout, heartbeat, "
+     "no-quorum, no-quorum-grace, read or window"),
+    ("no-quorum = maybe\n", "1: no-quorum 'maybe': is not possible; use suspend or error"),
+]
+
+
+@tests.test("NAME.conf is read as it is written; what is no good is refused with its line")
+def _():
+    directory = tempfile.mkdtemp(dir=WORK)
+    tap.equal(part("config", directory, "vol0"), (0, CONFIGS[0][1] + "\n", ""), "no file")
+    file = os.path.join(directory, "vol0.conf")
+    for text, wanted in CONFIGS:
+        with open(file, "w") as config:
+            config.write(text)
+        status, output, errors = part("config", directory, "vol0")
+        bad = not wanted.startswith("disk ")
+        tap.equal((status, output, errors),
+                  (bad, (file + ":" if bad else "") + wanted + "\n", ""), repr(text))
+
 
 def contents():
     """What the device of busy_disk() holds."""

@@ -6,6 +6,12 @@
  *        parts link NAME             the link of a device of this name
  *        parts plan DISK SIZE LOG EXTENT   where things lie, all in bytes; or why not
  *        parts plans                 the same for many disks, judged as the module does
+ *        parts join CONTACT NAME TOKEN-FILE LISTEN HOST WAIT
+ *                                    be added to the members of a device, but for the
+ *                                    disk; WAIT in ms; prints the id and the list's index
+ *        parts scan SYSFS DEV [NAME]  members on files in DEV that SYSFS speaks of, or the
+ *                                    one that is NAME's
+ *        parts config DIRECTORY NAME  what NAME.conf says, over --heartbeat 7
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -14,8 +20,12 @@
 #include <string.h>
 
 #include "lib/client.h"
+#include "lib/disk.h"
+#include "lib/join.h"
 #include "lib/plan.h"
+#include "lib/scan.h"
 #include "qbdadm/links.h"
+#include "qbdadm/up.h"
 #include "store/layout.h"
 
 /*
@@ -146,8 +156,86 @@ static int plans(void)
 	return 0;
 }
 
+static int join_one(char **argv)
+{
+	struct qbd_join join = { .name = argv[1], .wait_ms = strtoul(argv[5], NULL, 10) };
+	struct qbd_token token;
+	struct qbd_error error;
+	bool added = false;
+
+	join.token = &token;
+	join.self.flags = cpu_to_le16(QBD_MEMBER_LEARNER | QBD_MEMBER_JOINING);
+	snprintf(join.self.name, sizeof(join.self.name), "%s", argv[4]);
+	if (qbd_token_read(argv[2], &token, &error) ||
+	    qbd_parse_address(argv[0], &join.contact, &error) ||
+	    qbd_parse_address(argv[3], &join.self.address, &error) ||
+	    qbd_join_look(&join, &error) || qbd_join_ask(&join, &added, &error)) {
+		fprintf(stderr, "%s\n", error.text);
+		if (added)
+			printf("perhaps %u\n", le32_to_cpu(join.self.id));
+		return 1;
+	}
+	printf("%u %" PRIu64 "\n", le32_to_cpu(join.self.id),
+	       (uint64_t)le64_to_cpu(join.description.membership.index));
+	return 0;
+}
+
+static int scan(const char *sysfs, const char *dev, const char *name)
+{
+	const struct qbd_disk_scan_place place = {
+		.sysfs = sysfs,
+		.dev = dev,
+		.open_flags = QBD_DISK_ALLOW_FILE,
+	};
+	const struct qbd_found *chosen;
+	struct qbd_disk_scan found;
+	struct qbd_error error;
+	int result;
+
+	if (qbd_disk_scan(&place, &found, &error)) {
+		fprintf(stderr, "%s\n", error.text);
+		return 1;
+	}
+	for (size_t i = 0; !name && i < found.count; i++)
+		printf("%s %u of '%s' %s\n", strrchr(found.disks[i].path, '/') + 1,
+		       found.disks[i].member_id, found.disks[i].name, found.disks[i].problem);
+	if (name) {
+		result = qbd_disk_scan_choose(&found, name, NULL, &chosen, &error);
+		puts(result ? error.text : strrchr(chosen->path, '/') + 1);
+	}
+	qbd_disk_scan_free(&found);
+	return 0;
+}
+
+static int config(const char *directory, const char *name)
+{
+	struct qbd_up_wish wish = {
+		.settings = {
+			.given = QBD_GIVEN_HEARTBEAT,
+			.settings.heartbeat_ms = 7,
+		},
+	};
+	const struct qbd_settings *settings = &wish.settings.settings;
+	struct qbdadm_config config;
+	struct qbd_error error;
+
+	if (qbdadm_read_config(directory, name, &config, &error)) {
+		puts(error.text);
+		return 1;
+	}
+	qbdadm_apply_config(&config, &wish);
+	printf("disk %s memory %u given %#x: %u %u %u %u %u %u\n",
+	       config.disk ? config.disk : "-", wish.memory_bytes, wish.settings.given,
+	       settings->election_timeout_ms, settings->heartbeat_ms, settings->no_quorum,
+	       settings->no_quorum_grace_ms, settings->read_mode, settings->window_bytes);
+	qbdadm_free_config(&config);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 8 && !strcmp(argv[1], "join"))
+		return join_one(argv + 2);
 	if (argc == 2 && !strcmp(argv[1], "requests"))
 		return requests();
 	if (argc == 3 && !strcmp(argv[1], "link")) {
@@ -159,5 +247,9 @@ int main(int argc, char **argv)
 		return plan_one(argv + 2);
 	if (argc == 2 && !strcmp(argv[1], "plans"))
 		return plans();
+	if ((argc == 4 || argc == 5) && !strcmp(argv[1], "scan"))
+		return scan(argv[2], argv[3], argv[4]);
+	if (argc == 4 && !strcmp(argv[1], "config"))
+		return config(argv[2], argv[3]);
 	return 2;
 }

@@ -224,6 +224,31 @@ static struct qbd_status nine(void)
 	return status;
 }
 
+/* A learner comes, a voter goes. */
+static struct qbd_status changing(void)
+{
+	struct qbd_status status = three(1);
+
+	add_member(&status, 4, "delta");
+	status.members[2].flags |= QBD_MEMBER_FLAGS_LEAVING;
+	status.members[3].flags = QBD_MEMBER_FLAGS_LEARNER | QBD_MEMBER_FLAGS_JOINING;
+	status.members[3].needs_extents = true;
+	status.members_index = 4700;
+	status.next_member_id = 5;
+	return status;
+}
+
+/* This member was taken out. */
+static struct qbd_status removed(void)
+{
+	struct qbd_status status = three(2);
+
+	status.removed = true;
+	status.members[1].flags = QBD_MEMBER_FLAGS_LEARNER | QBD_MEMBER_FLAGS_LEAVING;
+	strcpy(status.problem, "this member was removed from the device: take it down");
+	return status;
+}
+
 static const struct {
 	const char *name;
 	struct qbd_status (*make)(void);
@@ -240,6 +265,8 @@ static const struct {
 	{ "damaged", damaged },
 	{ "single", single },
 	{ "nine", nine },
+	{ "changing", changing },
+	{ "removed", removed },
 };
 
 #define CASE_COUNT (sizeof(cases) / sizeof(cases[0]))
@@ -247,7 +274,7 @@ static const struct {
 /* Every type of event, and one that is newer than this program. */
 static void print_events(bool json)
 {
-	for (uint32_t type = QBD_EVENT_TYPE_UP; type <= QBD_EVENT_TYPE_REFUSED + 1; type++) {
+	for (uint32_t type = QBD_EVENT_TYPE_UP; type <= QBD_EVENT_TYPE_MEMBERS + 1; type++) {
 		struct qbd_event event = {
 			.type = type, .sequence = type + 40, .name = "vol0", .number = 3,
 			.member_id = 2, .role = QBD_MEMBER_ROLE_FOLLOWER, .term = 7,

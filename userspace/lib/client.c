@@ -412,6 +412,52 @@ int qbd_client_leader_move(struct qbd_client *client, const char *name, uint32_t
 	return result ? fail(error, name, result, &exchange) : 0;
 }
 
+static void put_member(struct exchange *exchange, struct nlmsghdr *message,
+		       const struct qbd_member_layout *member)
+{
+	size_t bytes = le16_to_cpu(member->address.family) == 4 ? 4 : 16;
+	struct nlattr *nest = mnl_attr_nest_start_check(message, QBD_CLIENT_BUFFER_SIZE,
+							QBD_A_DEVICE_WANTED_MEMBERS);
+
+	if (!nest) {
+		exchange->too_long = true;
+		return;
+	}
+	put_u32(exchange, message, QBD_A_WANTED_MEMBER_ID, le32_to_cpu(member->id));
+	put_text(exchange, message, QBD_A_WANTED_MEMBER_NAME, member->name);
+	put_u32(exchange, message, QBD_A_WANTED_MEMBER_FLAGS, le16_to_cpu(member->flags));
+	exchange->too_long |=
+		!mnl_attr_put_check(message, QBD_CLIENT_BUFFER_SIZE,
+				    QBD_A_WANTED_MEMBER_ADDRESS, bytes,
+				    member->address.bytes) ||
+		!mnl_attr_put_u16_check(message, QBD_CLIENT_BUFFER_SIZE,
+					QBD_A_WANTED_MEMBER_PORT,
+					le16_to_cpu(member->address.port)) ||
+		!mnl_attr_put_u8_check(message, QBD_CLIENT_BUFFER_SIZE,
+				       QBD_A_WANTED_MEMBER_PRIORITY, member->priority);
+	mnl_attr_nest_end(message, nest);
+}
+
+int qbd_client_change_members(struct qbd_client *client, const char *name,
+			      const struct qbd_membership_layout *wanted,
+			      struct qbd_error *error)
+{
+	struct nlmsghdr *message = begin_qbd(client, NLM_F_ACK, QBD_CMD_CHANGE_MEMBERS);
+	struct exchange exchange = { 0 };
+	int result;
+
+	put_text(&exchange, message, QBD_A_DEVICE_NAME, name);
+	exchange.too_long |= !mnl_attr_put_u64_check(message, QBD_CLIENT_BUFFER_SIZE,
+						     QBD_A_DEVICE_MEMBERS_INDEX,
+						     le64_to_cpu(wanted->index));
+	put_u32(&exchange, message, QBD_A_DEVICE_NEXT_MEMBER_ID,
+		le32_to_cpu(wanted->next_member_id));
+	for (uint32_t i = 0; i < le32_to_cpu(wanted->count); i++)
+		put_member(&exchange, message, &wanted->members[i]);
+	result = transact(client, message, &exchange);
+	return result ? fail(error, name, result, &exchange) : 0;
+}
+
 /* ---- status ------------------------------------------------------------- */
 
 static int take_status(void *context, const struct nlmsghdr *message)

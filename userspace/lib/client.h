@@ -71,6 +71,13 @@ int qbd_client_set(struct qbd_client *client, const char *name,
 		   const struct qbd_settings_wish *wish, struct qbd_error *error);
 int qbd_client_leader_move(struct qbd_client *client, const char *name, uint32_t member,
 			   struct qbd_error *error);
+/*
+ * Have the leader change the members. @wanted->index is that of the list that it was made
+ * from: -ESTALE if there is another one by now; -EAGAIN: not just now.
+ */
+int qbd_client_change_members(struct qbd_client *client, const char *name,
+			      const struct qbd_membership_layout *wanted,
+			      struct qbd_error *error);
 int qbd_client_status(struct qbd_client *client, const char *name,
 		      struct qbd_status *status, struct qbd_error *error);
 

@@ -253,8 +253,8 @@ qbd_member_by_id(const struct qbd_membership_layout *members, uint32_t id)
 	return NULL;
 }
 
-static int check_member_name(const char *text, const char *name, uint32_t id,
-			     struct qbd_error *error)
+int qbd_check_member_name(const char *text, const char *name, uint32_t id,
+			  struct qbd_error *error)
 {
 	struct qbd_error why;
 
@@ -349,7 +349,7 @@ static int parse_member(const char *text, struct qbd_membership_layout *members,
 		snprintf(member.name, sizeof(member.name), "member%u", (unsigned int)id);
 		address = equals + 1;
 	}
-	result = check_member_name(text, member.name, (uint32_t)id, error);
+	result = qbd_check_member_name(text, member.name, (uint32_t)id, error);
 	if (result)
 		return result;
 	result = qbd_parse_address(address, &member.address, &why);
@@ -357,7 +357,7 @@ static int parse_member(const char *text, struct qbd_membership_layout *members,
 		return qbd_fail(error, -result, "member '%s': %s", text, why.text);
 	member.id = cpu_to_le32((uint32_t)id);
 	member.flags = cpu_to_le16(QBD_MEMBER_VOTER);
-	member.priority = 100;
+	member.priority = QBD_PRIORITY_DEFAULT;
 	result = check_unique(text, members, &member, error);
 	if (result)
 		return result;

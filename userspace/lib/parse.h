@@ -19,6 +19,10 @@ int qbd_parse_number(const char *what, const char *text, uint64_t minimum,
 int qbd_check_name(const char *what, const char *name, size_t size,
 		   struct qbd_error *error);
 
+/* A member's; @text is what the error calls it, @id its id. */
+int qbd_check_member_name(const char *text, const char *name, uint32_t id,
+			  struct qbd_error *error);
+
 /* "192.0.2.1", "192.0.2.1:7900", "2001:db8::1", "[2001:db8::1]:7900". */
 int qbd_parse_address(const char *text, struct qbd_address *address,
 		      struct qbd_error *error);

@@ -226,6 +226,8 @@ uint32_t qbd_configuration_of(const struct qbd_format_parameters *parameters)
 	__le64 log = cpu_to_le64(parameters->plan.log_blocks);
 	uint32_t crc = ~0u;
 
+	if (parameters->joins)
+		return parameters->configuration;
 	crc = qbd_crc32c(crc, parameters->token->uuid, QBD_UUID_SIZE);
 	crc = qbd_crc32c(crc, parameters->name, strlen(parameters->name) + 1);
 	crc = qbd_crc32c(crc, &size, sizeof(size));
@@ -263,7 +265,8 @@ static void make_state(const struct qbd_format_parameters *parameters, unsigned 
 	memset(state, 0, sizeof(*state));
 	/* Writers alternate by sequence: an even one goes to slot 0. */
 	state->sequence = cpu_to_le64(2 - slot);
-	state->flags = cpu_to_le32(QBD_STATE_CLEAN | QBD_STATE_NEW);
+	/* Nobody can have forgotten what a member did that never was. */
+	state->flags = cpu_to_le32(QBD_STATE_CLEAN | (parameters->joins ? 0 : QBD_STATE_NEW));
 	state->log_first_index = cpu_to_le64(1);
 	state->membership = *parameters->members;
 	state->applied_membership = *parameters->members;
@@ -345,13 +348,12 @@ static int check_log(struct qbd_disk *disk, const struct qbd_format_parameters *
 	return result;
 }
 
-/* Everything but the superblocks. @a and @b: CHUNK_BLOCKS each. */
-static int format_inside(struct qbd_disk *disk,
-			 const struct qbd_format_parameters *parameters, void *a, void *b,
-			 struct qbd_error *error)
+/* Extents and log. @a and @b: CHUNK_BLOCKS each. */
+static int format_areas(struct qbd_disk *disk,
+			const struct qbd_format_parameters *parameters, void *a, void *b,
+			struct qbd_error *error)
 {
 	const struct qbd_plan *plan = &parameters->plan;
-	unsigned int slot;
 	int result;
 
 	result = qbd_unformat(disk, plan->backing_blocks - 1, error);
@@ -360,6 +362,22 @@ static int format_inside(struct qbd_disk *disk,
 	/* The whole ring: records of an earlier life under the same token would fit. */
 	if (!result)
 		result = qbd_disk_zero(disk, plan->log_block, plan->log_blocks, error);
+	if (!result)
+		result = qbd_disk_flush(disk, error);
+	if (!result)
+		result = check_extents(disk, parameters, a, b, error);
+	if (!result)
+		result = check_log(disk, parameters, a, b, error);
+	return result;
+}
+
+static int format_states(struct qbd_disk *disk,
+			 const struct qbd_format_parameters *parameters, void *a, void *b,
+			 struct qbd_error *error)
+{
+	unsigned int slot;
+	int result = 0;
+
 	for (slot = 0; !result && slot < QBD_STATE_SLOTS; slot++) {
 		make_state(parameters, slot, a);
 		result = qbd_disk_write(disk, QBD_STATE_SLOT_BLOCK(slot), a, 1, error);
@@ -370,10 +388,6 @@ static int format_inside(struct qbd_disk *disk,
 		make_state(parameters, slot, a);
 		result = check_same(disk, QBD_STATE_SLOT_BLOCK(slot), a, b, 1, error);
 	}
-	if (!result)
-		result = check_extents(disk, parameters, a, b, error);
-	if (!result)
-		result = check_log(disk, parameters, a, b, error);
 	return result;
 }
 
@@ -399,22 +413,47 @@ static int format_superblocks(struct qbd_disk *disk,
 	return result;
 }
 
-int qbd_format(struct qbd_disk *disk, const struct qbd_format_parameters *parameters,
-	       struct qbd_error *error)
+typedef int format_part(struct qbd_disk *disk,
+			const struct qbd_format_parameters *parameters, void *a, void *b,
+			struct qbd_error *error);
+
+/* With memory for @first and @second, which may be NULL. */
+static int format_with(struct qbd_disk *disk, const struct qbd_format_parameters *parameters,
+		       format_part *first, format_part *second, struct qbd_error *error)
 {
 	void *a = qbd_disk_buffer(CHUNK_BLOCKS);
 	void *b = qbd_disk_buffer(CHUNK_BLOCKS);
 	int result;
 
 	if (a && b)
-		result = format_inside(disk, parameters, a, b, error);
+		result = first(disk, parameters, a, b, error);
 	else
 		result = qbd_fail(error, ENOMEM, "%s: out of memory", disk->path);
-	if (!result)
-		result = format_superblocks(disk, parameters, a, b, error);
+	if (!result && second)
+		result = second(disk, parameters, a, b, error);
 	free(a);
 	free(b);
 	return result;
+}
+
+int qbd_format_prepare(struct qbd_disk *disk, const struct qbd_format_parameters *parameters,
+		       struct qbd_error *error)
+{
+	return format_with(disk, parameters, format_areas, NULL, error);
+}
+
+int qbd_format_finish(struct qbd_disk *disk, const struct qbd_format_parameters *parameters,
+		      struct qbd_error *error)
+{
+	return format_with(disk, parameters, format_states, format_superblocks, error);
+}
+
+int qbd_format(struct qbd_disk *disk, const struct qbd_format_parameters *parameters,
+	       struct qbd_error *error)
+{
+	int result = qbd_format_prepare(disk, parameters, error);
+
+	return result ? result : qbd_format_finish(disk, parameters, error);
 }
 
 int qbd_unformat(struct qbd_disk *disk, uint64_t second_superblock,

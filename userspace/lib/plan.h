@@ -38,12 +38,20 @@ int qbd_plan_compute(const char *path, uint64_t backing_blocks,
 		     const struct qbd_plan_wish *wish, struct qbd_plan *plan,
 		     struct qbd_error *error);
 
+/**
+ * struct qbd_format_parameters - what a disk is to be
+ * @joins: the device is there already, and gave this id to nobody before: the disk is
+ *	not marked as new, and has the device's configuration sum
+ * @configuration: if @joins
+ */
 struct qbd_format_parameters {
 	const char *name;
 	const struct qbd_token *token;
 	uint32_t member_id;
 	const struct qbd_membership_layout *members;
 	struct qbd_plan plan;
+	bool joins;
+	uint32_t configuration;
 };
 
 /**
@@ -54,6 +62,16 @@ struct qbd_format_parameters {
  */
 int qbd_format(struct qbd_disk *disk, const struct qbd_format_parameters *parameters,
 	       struct qbd_error *error);
+
+/*
+ * The same in two parts. The first does all but a few blocks, and needs to know neither
+ * id nor members: what it finds broken has not cost anybody anything. What was on the
+ * disk is lost with it, and nothing on it is a qbd member.
+ */
+int qbd_format_prepare(struct qbd_disk *disk, const struct qbd_format_parameters *parameters,
+		       struct qbd_error *error);
+int qbd_format_finish(struct qbd_disk *disk, const struct qbd_format_parameters *parameters,
+		      struct qbd_error *error);
 
 /* Superblocks and state: nothing on this disk is a qbd member afterwards. */
 int qbd_unformat(struct qbd_disk *disk, uint64_t second_superblock,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* SHA-256 (FIPS 180-4). */
+#include <assert.h>
 #include <endian.h>
 #include <string.h>
 
@@ -123,4 +124,28 @@ void qbd_sha256_final(struct qbd_sha256 *sha, uint8_t digest[QBD_SHA256_SIZE])
 
 		memcpy(digest + 4 * i, &word, 4);
 	}
+}
+
+/* RFC 2104; a key of at most one block. */
+void qbd_hmac_init(struct qbd_hmac *hmac, const void *key, size_t length)
+{
+	uint8_t inner[64] = { 0 }, outer[64];
+
+	assert(length <= sizeof(inner));
+	memcpy(inner, key, length);
+	for (unsigned int i = 0; i < sizeof(inner); i++) {
+		outer[i] = inner[i] ^ 0x5c;
+		inner[i] ^= 0x36;
+	}
+	qbd_sha256_init(&hmac->inner);
+	qbd_sha256_update(&hmac->inner, inner, sizeof(inner));
+	qbd_sha256_init(&hmac->outer);
+	qbd_sha256_update(&hmac->outer, outer, sizeof(outer));
+}
+
+void qbd_hmac_final(struct qbd_hmac *hmac, uint8_t digest[QBD_SHA256_SIZE])
+{
+	qbd_sha256_final(&hmac->inner, digest);
+	qbd_sha256_update(&hmac->outer, digest, QBD_SHA256_SIZE);
+	qbd_sha256_final(&hmac->outer, digest);
 }

@@ -17,4 +17,13 @@ void qbd_sha256_init(struct qbd_sha256 *sha);
 void qbd_sha256_update(struct qbd_sha256 *sha, const void *data, size_t length);
 void qbd_sha256_final(struct qbd_sha256 *sha, uint8_t digest[QBD_SHA256_SIZE]);
 
+/* HMAC-SHA256: begin with the key, qbd_sha256_update() on @inner, and the end. */
+struct qbd_hmac {
+	struct qbd_sha256 inner;
+	struct qbd_sha256 outer;
+};
+
+void qbd_hmac_init(struct qbd_hmac *hmac, const void *key, size_t length);
+void qbd_hmac_final(struct qbd_hmac *hmac, uint8_t digest[QBD_SHA256_SIZE]);
+
 #endif

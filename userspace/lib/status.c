@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
 #include <linux/genetlink.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/status.h"
@@ -127,6 +129,9 @@ static const struct field device_fields[] = {
 	F(MEMORY_TOTAL_BYTES, FIELD_U64, memory_bytes),
 	F(MEMORY_FREE_BYTES, FIELD_U64, memory_free_bytes),
 	F(PROBLEM, FIELD_TEXT, problem),
+	F(REMOVED, FIELD_FLAG, removed),
+	F(MEMBERS_INDEX, FIELD_U64, members_index),
+	F(NEXT_MEMBER_ID, FIELD_U32, next_member_id),
 #undef F
 };
 
@@ -292,6 +297,8 @@ const char *qbd_event_text(uint32_t type)
 		[QBD_EVENT_TYPE_DISK_FAILED]	 = "disk-failed",
 		[QBD_EVENT_TYPE_SETTINGS]	 = "settings",
 		[QBD_EVENT_TYPE_REFUSED]	 = "refused",
+		[QBD_EVENT_TYPE_REMOVED]	 = "removed",
+		[QBD_EVENT_TYPE_MEMBERS]	 = "members",
 	};
 
 	return lookup(texts, COUNT(texts), type);
@@ -314,4 +321,27 @@ const struct qbd_member_status *qbd_status_member(const struct qbd_status *statu
 		if (status->members[i].id == id)
 			return &status->members[i];
 	return NULL;
+}
+
+int qbd_status_resolve(const struct qbd_status *status, const char *text, uint32_t *id,
+		       struct qbd_error *error)
+{
+	char known[256] = "";
+	size_t used = 0;
+
+	for (uint32_t i = 0; i < status->member_count; i++) {
+		const struct qbd_member_status *member = &status->members[i];
+		char number[16];
+
+		snprintf(number, sizeof(number), "%u", member->id);
+		if (!strcmp(text, member->name) || !strcmp(text, number)) {
+			*id = member->id;
+			return 0;
+		}
+		if (used < sizeof(known))
+			used += snprintf(known + used, sizeof(known) - used, "%s%s (%u)",
+					 used ? ", " : "", member->name, member->id);
+	}
+	return qbd_fail(error, ENOENT, "%s: '%s' is no member; members are %s", status->name,
+			text, known);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "format/format.h"
+#include "lib/error.h"
 
 /* Numbers and sizes mean what Documentation/netlink/specs/qbd.yaml says of them. */
 
@@ -113,6 +114,9 @@ struct qbd_status {
 	char problem[160];
 	struct qbd_settings settings;
 	struct qbd_store_status store;
+	bool removed;
+	uint64_t members_index;
+	uint32_t next_member_id;
 	uint32_t member_count;
 	struct qbd_member_status members[QBD_MEMBERS_MAX];
 };
@@ -142,5 +146,8 @@ const char *qbd_no_quorum_text(uint32_t policy);
 const char *qbd_read_mode_text(uint32_t mode);
 const struct qbd_member_status *qbd_status_member(const struct qbd_status *status,
 						  uint32_t id);
+/* Who is meant: a number is an id, names are never numbers. 0, or -ENOENT with the line. */
+int qbd_status_resolve(const struct qbd_status *status, const char *text, uint32_t *id,
+		       struct qbd_error *error);
 
 #endif

@@ -5,22 +5,30 @@
 #include <string.h>
 #include <uuid/uuid.h>
 
-#include "lib/inspect.h"
-#include "lib/plan.h"
 #include "lib/parse.h"
+#include "lib/plan.h"
 #include "lib/token.h"
+#include "qbdadm/prepare.h"
 #include "qbdadm/qbdadm.h"
 #include "qbdadm/up.h"
 
+/**
+ * struct create_arguments - what was asked for
+ * @listen: the short form: the first member of a device that others join
+ * @host: likewise
+ */
 struct create_arguments {
 	const char *name;
 	const char *token_file;
 	const char *disk;
 	const char *id_text;
+	const char *listen;
+	const char *host;
 	struct qbd_membership_layout members;
 	struct qbd_plan_wish wish;
 	bool force;
 	bool up;
+	bool no_up;
 	bool json;
 };
 
@@ -34,6 +42,9 @@ enum {
 	OPTION_EXTENT_SIZE,
 	OPTION_FORCE,
 	OPTION_UP,
+	OPTION_LISTEN,
+	OPTION_NAME,
+	OPTION_NO_UP,
 };
 
 static const struct option create_options[] = {
@@ -48,6 +59,9 @@ static const struct option create_options[] = {
 	{ "extent-size", required_argument, NULL, OPTION_EXTENT_SIZE },
 	{ "force", no_argument, NULL, OPTION_FORCE },
 	{ "up", no_argument, NULL, OPTION_UP },
+	{ "listen", required_argument, NULL, OPTION_LISTEN },
+	{ "name", required_argument, NULL, OPTION_NAME },
+	{ "no-up", no_argument, NULL, OPTION_NO_UP },
 	{ }
 };
 
@@ -95,17 +109,57 @@ static int take_option(struct create_arguments *arguments, int option,
 	case OPTION_FORCE:
 		arguments->force = true;
 		return 0;
+	case OPTION_LISTEN:
+		arguments->listen = optarg;
+		return 0;
+	case OPTION_NAME:
+		arguments->host = optarg;
+		return 0;
+	case OPTION_NO_UP:
+		arguments->no_up = true;
+		return 0;
 	default:
 		arguments->up = true;
 		return 0;
 	}
 }
 
+/* What is missing, or makes no sense together; NULL: nothing. */
+#define BOTH_FORMS \
+	"--listen ADDRESS[:PORT] (the first member of a device, which others join), or " \
+	"--token-file, --id and --member (all members at once)"
+
+static const char *find_flaw(const struct create_arguments *arguments)
+{
+	bool listed = arguments->token_file || arguments->id_text ||
+		      le32_to_cpu(arguments->members.count);
+
+	if (arguments->listen && listed)
+		return "either " BOTH_FORMS;
+	if (arguments->up && arguments->no_up)
+		return "either --up or --no-up";
+	if (arguments->listen)
+		return arguments->disk ? NULL : "needs --disk PATH";
+	if (arguments->host)
+		return "--name goes with --listen; else --member has the names";
+	if (!listed)
+		return "needs " BOTH_FORMS;
+	if (!arguments->token_file)
+		return "needs --token-file FILE (made by 'qbdadm token new')";
+	if (!arguments->id_text)
+		return "needs --id N (which member this host is)";
+	if (!arguments->disk)
+		return "needs --disk PATH";
+	if (!le32_to_cpu(arguments->members.count))
+		return "needs --member ID=NAME@ADDRESS, once for each member";
+	return NULL;
+}
+
 /* Return: 0, or -1 with an exit status. */
 static int parse_arguments(const struct qbdadm_command *command, int argc, char **argv,
 			   struct create_arguments *arguments, int *status)
 {
-	const char *missing = NULL;
+	const char *flaw;
 	struct qbd_error error;
 	int option;
 
@@ -118,18 +172,9 @@ static int parse_arguments(const struct qbdadm_command *command, int argc, char 
 			return -1;
 		}
 	}
-	if (optind >= argc)
-		missing = "the device's NAME";
-	else if (!arguments->token_file)
-		missing = "--token-file FILE (made by 'qbdadm token new')";
-	else if (!arguments->id_text)
-		missing = "--id N (which member this host is)";
-	else if (!arguments->disk)
-		missing = "--disk PATH";
-	else if (!le32_to_cpu(arguments->members.count))
-		missing = "--member ID=NAME@ADDRESS, once for each member";
-	if (missing) {
-		*status = qbdadm_usage(command, "create: needs %s", missing);
+	flaw = optind < argc ? find_flaw(arguments) : "needs the device's NAME";
+	if (flaw) {
+		*status = qbdadm_usage(command, "create: %s", flaw);
 		return -1;
 	}
 	arguments->name = argv[optind];
@@ -141,39 +186,6 @@ static int parse_arguments(const struct qbdadm_command *command, int argc, char 
 	return 0;
 }
 
-static int refuse_content(struct qbd_disk *disk, struct qbd_error *error)
-{
-	struct qbd_inspection *inspection = malloc(sizeof(*inspection));
-	char content[128], uuid[37];
-	int result;
-
-	if (!inspection)
-		return qbd_fail(error, ENOMEM, "%s: out of memory", disk->path);
-	result = qbd_inspect(disk, inspection, error);
-	if (!result && inspection->superblock) {
-		const struct qbd_superblock *superblock = inspection->superblock;
-
-		uuid_unparse_lower(superblock->header.uuid, uuid);
-		result = qbd_fail(error, EEXIST,
-				  "%s: carries member %u of qbd device %s (%s); 'qbdadm destroy --disk %s' or --force gives it up",
-				  disk->path, le32_to_cpu(superblock->member_id),
-				  superblock->name, uuid, disk->path);
-	} else if (!result && qbd_inspection_is_ours(inspection)) {
-		result = qbd_fail(error, EEXIST,
-				  "%s: carries a qbd superblock that is not good ('qbdadm dump %s' shows it); --force gives it up",
-				  disk->path, disk->path);
-	}
-	free(inspection);
-	if (result)
-		return result;
-	result = qbd_disk_content(disk, content, sizeof(content), error);
-	if (!result && content[0])
-		result = qbd_fail(error, EEXIST,
-				  "%s: carries %s %s; choose another disk, or --force to destroy what is on it",
-				  disk->path, strchr("aeiou", content[0]) ? "an" : "a", content);
-	return result;
-}
-
 static void warn_about_members(const struct qbd_membership_layout *members)
 {
 	uint32_t count = le32_to_cpu(members->count);
@@ -183,6 +195,31 @@ static void warn_about_members(const struct qbd_membership_layout *members)
 	else if (count % 2 == 0)
 		qbdadm_warn("%u members survive no more failures than %u do; an odd number is better",
 			    count, count - 1);
+}
+
+static void print_next(const struct create_arguments *arguments,
+		       const struct qbd_format_parameters *parameters)
+{
+	const struct qbd_member_layout *self =
+		qbd_member_by_id(parameters->members, parameters->member_id);
+	char address[QBD_ADDRESS_TEXT_SIZE];
+
+	if (!arguments->up) {
+		if (le32_to_cpu(parameters->members->count) > 1)
+			printf("Next: the same on the other members, each with its own --id and --disk; then on each:\n");
+		else
+			printf("Next:\n");
+		printf("  qbdadm up %s --disk %s\n", parameters->name, arguments->disk);
+	}
+	if (!arguments->listen)
+		return;
+	printf("Nothing is replicated until others join. The token, here, into a file to be copied to them:\n"
+	       "  qbdadm token show %s --disk %s --out %s.token\n"
+	       "and on each of them:\n"
+	       "  qbdadm join %s %s --disk PATH --listen ADDRESS --token-file %s.token\n",
+	       parameters->name, arguments->disk, parameters->name,
+	       qbd_address_text(&self->address, address), parameters->name,
+	       parameters->name);
 }
 
 static void print_created(const struct create_arguments *arguments,
@@ -197,21 +234,19 @@ static void print_created(const struct create_arguments *arguments,
 
 	printf("%s: member %u (%s) of %u is on %s\n", parameters->name, parameters->member_id,
 	       self->name, count, arguments->disk);
-	printf("  device         %s (--size %" PRIu64 "K on every member)\n",
-	       qbd_size_text(plan->device_blocks << QBD_BLOCK_SHIFT, size),
-	       plan->device_blocks << 2);
+	printf("  device         %s", qbd_size_text(plan->device_blocks << QBD_BLOCK_SHIFT, size));
+	if (arguments->listen)
+		printf("\n");
+	else
+		printf(" (--size %" PRIu64 "K on every member)\n", plan->device_blocks << 2);
 	printf("  log            %s\n",
 	       qbd_size_text(plan->log_blocks << QBD_BLOCK_SHIFT, log));
 	printf("  listens at     %s\n", qbd_address_text(&self->address, address));
-	printf("  configuration  %s (has to read the same on every member)\n",
-	       qbd_configuration_text(qbd_configuration_of(parameters), configuration));
-	if (arguments->up)
-		return;
-	if (count > 1)
-		printf("Next: the same on the other members, each with its own --id and --disk; then on each:\n");
-	else
-		printf("Next:\n");
-	printf("  qbdadm up %s --disk %s\n", parameters->name, arguments->disk);
+	if (!arguments->listen)
+		printf("  configuration  %s (has to read the same on every member)\n",
+		       qbd_configuration_text(qbd_configuration_of(parameters),
+					      configuration));
+	print_next(arguments, parameters);
 }
 
 static void print_created_json(const struct create_arguments *arguments,
@@ -255,11 +290,51 @@ static int create(struct create_arguments *arguments,
 	result = qbd_plan_compute(arguments->disk, disk.blocks, &arguments->wish,
 				  &parameters->plan, error);
 	if (!result && !arguments->force)
-		result = refuse_content(&disk, error);
+		result = qbdadm_check_content(&disk, error);
 	if (!result)
 		result = qbd_format(&disk, parameters, error);
 	qbd_disk_close(&disk);
 	return result;
+}
+
+/* The member that has to be made is in the list already. */
+static int take_listed(const struct qbdadm_command *command,
+		       struct create_arguments *arguments, struct qbd_token *token,
+		       uint64_t *id)
+{
+	struct qbd_error error;
+
+	if (qbd_parse_number("--id", arguments->id_text, 1, UINT32_MAX - 1, id, &error))
+		return qbdadm_usage(command, "%s", error.text);
+	if (!qbd_member_by_id(&arguments->members, (uint32_t)*id))
+		return qbdadm_usage(command, "create: --id %" PRIu64 " is none of the members given; name this host with --member too",
+				    *id);
+	return qbd_token_read(arguments->token_file, token, &error) ?
+	       qbdadm_failed(&error) : 0;
+}
+
+/* The list is this host alone, and it comes up. */
+static int take_first(const struct qbdadm_command *command,
+		      struct create_arguments *arguments, struct qbd_token *token)
+{
+	struct qbd_membership_layout *members = &arguments->members;
+	struct qbd_member_layout *self = &members->members[0];
+	struct qbd_error error;
+
+	arguments->up = !arguments->no_up;
+	members->count = cpu_to_le32(1);
+	members->next_member_id = cpu_to_le32(2);
+	self->id = cpu_to_le32(1);
+	self->flags = cpu_to_le16(QBD_MEMBER_VOTER);
+	self->priority = QBD_PRIORITY_DEFAULT;
+	if (qbd_parse_address(arguments->listen, &self->address, &error))
+		return qbdadm_usage(command, "--listen: %s", error.text);
+	if (qbdadm_host_name(arguments->host, self->name, &error))
+		return qbdadm_usage(command, "%s", error.text);
+	if ((arguments->up && qbdadm_check_listen(&self->address, &error)) ||
+	    qbd_token_new(token, &error))
+		return qbdadm_failed_for(arguments->name, "", &error);
+	return 0;
 }
 
 static int run_create(const struct qbdadm_command *command, int argc, char **argv)
@@ -268,27 +343,25 @@ static int run_create(const struct qbdadm_command *command, int argc, char **arg
 	struct qbd_format_parameters parameters = { 0 };
 	struct qbd_token token;
 	struct qbd_error error;
-	uint64_t id;
+	uint64_t id = 1;
 	int status;
 
 	if (parse_arguments(command, argc, argv, &arguments, &status))
 		return status;
 	if (!qbdadm_name_good(command, arguments.name, &status))
 		return status;
-	if (qbd_parse_number("--id", arguments.id_text, 1, UINT32_MAX - 1, &id, &error))
-		return qbdadm_usage(command, "%s", error.text);
-	if (!qbd_member_by_id(&arguments.members, (uint32_t)id))
-		return qbdadm_usage(command, "create: --id %" PRIu64 " is none of the members given; name this host with --member too",
-				    id);
-	if (qbd_token_read(arguments.token_file, &token, &error))
-		return qbdadm_failed(&error);
+	status = arguments.listen ? take_first(command, &arguments, &token) :
+				    take_listed(command, &arguments, &token, &id);
+	if (status)
+		return status;
 	parameters.name = arguments.name;
 	parameters.token = &token;
 	parameters.member_id = (uint32_t)id;
 	parameters.members = &arguments.members;
 	if (create(&arguments, &parameters, &error))
 		return qbdadm_failed_for(arguments.name, "", &error);
-	warn_about_members(&arguments.members);
+	if (!arguments.listen)
+		warn_about_members(&arguments.members);
 	/* With --up, what comes up is the one object that is printed. */
 	if (arguments.json && !arguments.up)
 		print_created_json(&arguments, &parameters);
@@ -301,11 +374,19 @@ static int run_create(const struct qbdadm_command *command, int argc, char **arg
 
 const struct qbdadm_command qbdadm_create = {
 	.name = "create",
-	.synopsis = "NAME --token-file FILE --id N --disk PATH --member ID=[HOST@]ADDRESS[:PORT]...",
+	.synopsis = "NAME --disk PATH --listen ADDRESS[:PORT] [OPTION]...\n"
+"       qbdadm create NAME --token-file FILE --id N --disk PATH --member LIST... [OPTION]...",
 	.summary = "Make a disk a member of a new device",
 	.details =
-"Every member runs the same command, each with its own --id and --disk. The list\n"
-"of members, the token and the size have to be the same everywhere.\n"
+"With --listen: the first member of a device, which draws its token, comes up, and is\n"
+"all there is until others join ('qbdadm join').\n"
+"\n"
+"With --member: all members at once. Each runs the same command with its own --id and\n"
+"--disk. The list of members, the token and the size have to be the same everywhere.\n"
+"\n"
+"  --listen ADDRESS    where this member listens, port 7900 by default\n"
+"  --name HOST         what status calls it; by default this host's name\n"
+"  --no-up             do not bring it up\n"
 "\n"
 "  --token-file FILE   made by 'qbdadm token new'; '-' is standard input\n"
 "  --id N              which of the members this host is\n"

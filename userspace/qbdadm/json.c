@@ -104,6 +104,9 @@ static struct json_object *member_json(const struct qbd_member_status *member)
 	qbdadm_json_bool(object, "voter_old", member->flags & QBD_MEMBER_FLAGS_VOTER_OLD);
 	qbdadm_json_bool(object, "learner", member->flags & QBD_MEMBER_FLAGS_LEARNER);
 	qbdadm_json_bool(object, "witness", member->flags & QBD_MEMBER_FLAGS_WITNESS);
+	qbdadm_json_bool(object, "joining", member->flags & QBD_MEMBER_FLAGS_JOINING);
+	qbdadm_json_bool(object, "demoting", member->flags & QBD_MEMBER_FLAGS_DEMOTING);
+	qbdadm_json_bool(object, "leaving", member->flags & QBD_MEMBER_FLAGS_LEAVING);
 	NUMBER(object, member, priority);
 	BOOL(object, member, self);
 	BOOL(object, member, leader);
@@ -159,6 +162,9 @@ static void identity_json(struct json_object *object, const struct qbd_status *s
 	NUMBER(object, status, voters);
 	NUMBER(object, status, quorum_needed);
 	NUMBER(object, status, voters_up);
+	BOOL(object, status, removed);
+	NUMBER(object, status, members_index);
+	NUMBER(object, status, next_member_id);
 	json_object_object_add(object, "may_lose", json_object_new_int(status->may_lose));
 }
 
@@ -193,19 +199,25 @@ static void counters_json(struct json_object *object, const struct qbd_status *s
 	STRING(object, status, problem);
 }
 
+struct json_object *qbdadm_members_json(const struct qbd_status *status)
+{
+	struct json_object *members = json_object_new_array();
+
+	for (uint32_t i = 0; i < status->member_count; i++)
+		json_object_array_add(members, member_json(&status->members[i]));
+	return members;
+}
+
 struct json_object *qbdadm_status_json(const struct qbd_status *status)
 {
 	struct json_object *object = json_object_new_object();
-	struct json_object *members = json_object_new_array();
 
 	identity_json(object, status);
 	counters_json(object, status);
 	json_object_object_add(object, "problems", problems_json(status));
 	json_object_object_add(object, "settings", settings_json(&status->settings));
 	json_object_object_add(object, "store", store_json(&status->store));
-	for (uint32_t i = 0; i < status->member_count; i++)
-		json_object_array_add(members, member_json(&status->members[i]));
-	json_object_object_add(object, "members", members);
+	json_object_object_add(object, "members", qbdadm_members_json(status));
 	return object;
 }
 

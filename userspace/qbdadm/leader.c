@@ -8,35 +8,14 @@
 #include "lib/parse.h"
 #include "qbdadm/qbdadm.h"
 #include "qbdadm/render.h"
+#include "qbdadm/up.h"
 
-enum { OPTION_TO = QBDADM_OPTION_LONG };
+enum {
+	OPTION_TO = QBDADM_OPTION_LONG,
+	OPTION_WAIT,
+};
 
-/* Who is meant: a number is an id, names are never numbers. 0: the fittest. */
-static int resolve(const struct qbd_status *status, const char *text, uint32_t *id,
-		   struct qbd_error *error)
-{
-	char known[256] = "";
-	size_t used = 0;
-
-	*id = 0;
-	if (!text)
-		return 0;
-	for (uint32_t i = 0; i < status->member_count; i++) {
-		const struct qbd_member_status *member = &status->members[i];
-		char number[16];
-
-		snprintf(number, sizeof(number), "%u", member->id);
-		if (!strcmp(text, member->name) || !strcmp(text, number)) {
-			*id = member->id;
-			return 0;
-		}
-		if (used < sizeof(known))
-			used += snprintf(known + used, sizeof(known) - used, "%s%s (%u)",
-					 used ? ", " : "", member->name, member->id);
-	}
-	return qbd_fail(error, ENOENT, "%s: '%s' is no member; members are %s", status->name,
-			text, known);
-}
+#define WAIT_SECONDS	30
 
 static int print_leader(const struct qbd_status *status, const char *verb, bool json)
 {
@@ -64,10 +43,10 @@ static int move(struct qbd_client *client, const char *name, const char *to, boo
 {
 	struct qbd_status status;
 	struct qbd_error error;
-	uint32_t member;
+	uint32_t member = 0;	/* the fittest */
 
 	if (qbd_client_status(client, name, &status, &error) ||
-	    resolve(&status, to, &member, &error) ||
+	    (to && qbd_status_resolve(&status, to, &member, &error)) ||
 	    qbd_client_leader_move(client, name, member, &error) ||
 	    qbd_client_status(client, name, &status, &error))
 		return qbdadm_failed(&error);
@@ -84,37 +63,70 @@ static int show(struct qbd_client *client, const char *name, bool json)
 	return print_leader(&status, "leader is", json);
 }
 
+/* Until there is one, and the device before that. */
+static int wait_and_show(const char *name, uint64_t seconds, bool json)
+{
+	struct qbd_client client, listener;
+	struct qbd_status status;
+	struct qbd_error error;
+	int result;
+
+	/* Whoever waits for a device is told of its coming by the module. */
+	if (qbd_client_open(&client, true, &error))
+		return qbdadm_failed(&error);
+	result = qbd_client_open(&listener, false, &error);
+	if (!result) {
+		result = qbd_client_listen(&listener, &error);
+		if (!result)
+			result = qbdadm_wait_leader(&client, &listener, name, seconds, true,
+						    &status, &error);
+		qbd_client_close(&listener);
+	}
+	qbd_client_close(&client);
+	return result ? qbdadm_failed(&error) : print_leader(&status, "leader is", json);
+}
+
 static int run_leader(const struct qbdadm_command *command, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "help", no_argument, NULL, QBDADM_OPTION_HELP },
 		{ "json", no_argument, NULL, QBDADM_OPTION_JSON },
 		{ "to", required_argument, NULL, OPTION_TO },
+		{ "wait", optional_argument, NULL, OPTION_WAIT },
 		{ }
 	};
 	bool moves = command == &qbdadm_leader_move;
 	const char *name, *to = NULL;
 	struct qbd_client client;
 	struct qbd_error error;
+	uint64_t wait = 0;
 	bool json = false;
 	int status, option;
 
 	while ((option = qbdadm_next_option(command, argc, argv, options, &status)) != -1) {
 		if (option == -2)
 			return status;
+		json |= option == QBDADM_OPTION_JSON;
 		if (option == OPTION_TO)
 			to = optarg;
-		else
-			json = true;
+		if (option == OPTION_WAIT)
+			wait = WAIT_SECONDS;
+		if (option == OPTION_WAIT && optarg &&
+		    qbd_parse_number("--wait", optarg, 1, 86400, &wait, &error))
+			return qbdadm_usage(command, "%s", error.text);
 	}
 	if (optind >= argc || optind + (moves && !to ? 2 : 1) < argc)
 		return qbdadm_usage(command, "%s: needs one NAME%s", command->name,
 				    moves ? " and one MEMBER at most" : "");
 	if (to && !moves)
 		return qbdadm_usage(command, "%s: --to is for 'leader move'", command->name);
+	if (wait && moves)
+		return qbdadm_usage(command, "%s: --wait is for 'leader show'", command->name);
 	name = argv[optind];
 	if (!qbdadm_name_good(command, name, &status))
 		return status;
+	if (wait)
+		return wait_and_show(name, wait, json);
 	if (moves && !to)
 		to = argv[optind + 1];
 	if (qbd_client_open(&client, false, &error))
@@ -126,10 +138,12 @@ static int run_leader(const struct qbdadm_command *command, int argc, char **arg
 
 const struct qbdadm_command qbdadm_leader_show = {
 	.name = "leader show",
-	.synopsis = "NAME [--json]",
+	.synopsis = "NAME [--wait[=SECONDS]] [--json]",
 	.summary = "Who leads; exit status 1 if nobody is known to",
 	.details =
-"  --json   print JSON\n",
+"  --wait[=SECONDS]   until the device is up here and has a leader, 30 seconds by\n"
+"                     default; its I/O need not wait then\n"
+"  --json             print JSON\n",
 	.run = run_leader,
 };
 

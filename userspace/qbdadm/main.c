@@ -21,13 +21,22 @@ static const struct qbdadm_command version_command = {
 
 static const struct qbdadm_command *const commands[] = {
 	&qbdadm_token_new,
+	&qbdadm_token_show,
 	&qbdadm_create,
+	&qbdadm_join,
+	&qbdadm_scan,
 	&qbdadm_up,
 	&qbdadm_down,
 	&qbdadm_status,
 	&qbdadm_events,
 	&qbdadm_leader_show,
 	&qbdadm_leader_move,
+	&qbdadm_member_list,
+	&qbdadm_member_remove,
+	&qbdadm_member_promote,
+	&qbdadm_member_demote,
+	&qbdadm_member_replace,
+	&qbdadm_member_set,
 	&qbdadm_set,
 	&qbdadm_destroy,
 	&qbdadm_dump,
@@ -87,7 +96,7 @@ static int print_commands(void)
 {
 	printf("usage: qbdadm COMMAND [ARGUMENT]...\n\nQuorum Block Device: block devices replicated by Raft.\n\n");
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		printf("  %-13s %s\n", commands[i]->name, commands[i]->summary);
+		printf("  %-15s %s\n", commands[i]->name, commands[i]->summary);
 	printf("\n'qbdadm COMMAND --help' says more. Exit status: 0 done, 1 failed, 2 wrong usage.\n");
 	return qbdadm_flush(QBDADM_OK);
 }
@@ -121,7 +130,7 @@ static int complain(int argc, char **argv)
 		for (size_t i = 0; i < COMMAND_COUNT; i++)
 			if (!strncmp(commands[i]->name, argv[1], length) &&
 			    commands[i]->name[length] == ' ')
-				printf("  %-13s %s\n", commands[i]->name,
+				printf("  %-15s %s\n", commands[i]->name,
 				       commands[i]->summary);
 		return qbdadm_flush(QBDADM_OK);
 	}

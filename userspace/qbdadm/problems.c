@@ -139,6 +139,38 @@ static void add_progress(const struct qbd_status *status, struct qbdadm_problems
 		    percent);
 }
 
+const char *qbdadm_open_steps(const struct qbd_status *status, char *text, size_t size)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (uint32_t i = 0; i < status->member_count && used < size; i++) {
+		const struct qbd_member_status *member = &status->members[i];
+		const char *what = NULL;
+
+		if (member->flags & QBD_MEMBER_FLAGS_JOINING)
+			what = member->connected ? "has not caught up" : "is not connected";
+		else if (member->flags & QBD_MEMBER_FLAGS_DEMOTING)
+			what = "still votes";
+		else if (member->flags & QBD_MEMBER_FLAGS_LEAVING)
+			what = "is leaving";
+		else if (member->flags & QBD_MEMBER_FLAGS_VOTER_OLD)
+			what = "changes its vote";
+		if (what)
+			used += snprintf(text + used, size - used, "%s%s (%u) %s",
+					 used ? ", " : "", member->name, member->id, what);
+	}
+	return text;
+}
+
+static void add_changes(const struct qbd_status *status, struct qbdadm_problems *problems)
+{
+	char steps[128];
+
+	if (!status->removed && qbdadm_open_steps(status, steps, sizeof(steps))[0])
+		add(problems, false, "members are changing: %s", steps);
+}
+
 void qbdadm_find_problems(const struct qbd_status *status,
 			  struct qbdadm_problems *problems)
 {
@@ -149,6 +181,7 @@ void qbdadm_find_problems(const struct qbd_status *status,
 	if (status->problem[0] && !status->failed && !status->damaged)
 		add(problems, true, "%s", status->problem);
 	add_reserve(status, problems);
+	add_changes(status, problems);
 	add_members(status, problems);
 	add_progress(status, problems);
 	if (status->errors)

@@ -38,19 +38,28 @@ struct qbdadm_command {
 	int (*run)(const struct qbdadm_command *command, int argc, char **argv);
 };
 
-/* token.c create.c destroy.c dump.c checksum.c: disks */
+/* token.c create.c join.c destroy.c dump.c checksum.c: disks */
 extern const struct qbdadm_command qbdadm_token_new;
+extern const struct qbdadm_command qbdadm_token_show;
 extern const struct qbdadm_command qbdadm_create;
+extern const struct qbdadm_command qbdadm_join;
 extern const struct qbdadm_command qbdadm_destroy;
 extern const struct qbdadm_command qbdadm_dump;
 extern const struct qbdadm_command qbdadm_checksum;
-/* up.c status.c events.c leader.c settings.c: what is up */
+/* scan.c up.c down.c status.c events.c leader.c member.c settings.c: what is up */
+extern const struct qbdadm_command qbdadm_scan;
 extern const struct qbdadm_command qbdadm_up;
 extern const struct qbdadm_command qbdadm_down;
 extern const struct qbdadm_command qbdadm_status;
 extern const struct qbdadm_command qbdadm_events;
 extern const struct qbdadm_command qbdadm_leader_show;
 extern const struct qbdadm_command qbdadm_leader_move;
+extern const struct qbdadm_command qbdadm_member_list;
+extern const struct qbdadm_command qbdadm_member_remove;
+extern const struct qbdadm_command qbdadm_member_promote;
+extern const struct qbdadm_command qbdadm_member_demote;
+extern const struct qbdadm_command qbdadm_member_replace;
+extern const struct qbdadm_command qbdadm_member_set;
 extern const struct qbdadm_command qbdadm_set;
 
 /* output.c */

@@ -128,12 +128,19 @@ static void peer_state(const struct qbd_status *status,
 static const char *member_role(const struct qbd_status *status,
 			       const struct qbd_member_status *member)
 {
-	if (member->self)
-		return qbd_role_text(status->role);
 	if (member->leader)
 		return "leader";
+	if (member->self && status->removed)
+		return "removed";
+	/* What is to become of it says more than what it is. */
+	if (member->flags & QBD_MEMBER_FLAGS_JOINING)
+		return "joining";
+	if (member->flags & QBD_MEMBER_FLAGS_LEAVING)
+		return "leaving";
 	if (member->flags & QBD_MEMBER_FLAGS_LEARNER)
 		return "learner";
+	if (member->self)
+		return qbd_role_text(status->role);
 	if (member->flags & QBD_MEMBER_FLAGS_WITNESS)
 		return "witness";
 	return status->leader ? "follower" : "voter";
@@ -244,6 +251,7 @@ static const char *more_words(const struct qbd_event *event)
 	case QBD_EVENT_TYPE_DISK_FAILED:
 	case QBD_EVENT_TYPE_REFUSED:
 	case QBD_EVENT_TYPE_QUORUM_LOST:
+	case QBD_EVENT_TYPE_MEMBERS:
 		return event->text;
 	default:
 		return "";

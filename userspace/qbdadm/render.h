@@ -29,6 +29,9 @@ struct qbdadm_problems {
 void qbdadm_find_problems(const struct qbd_status *status,
 			  struct qbdadm_problems *problems);
 
+/* What is still to become of members, as people read it; "" if nothing is. */
+const char *qbdadm_open_steps(const struct qbd_status *status, char *text, size_t size);
+
 /* The leader hears from everybody several times in an election timeout. */
 bool qbdadm_is_silent(const struct qbd_status *status,
 		      const struct qbd_member_status *member);
@@ -36,6 +39,7 @@ bool qbdadm_is_silent(const struct qbd_status *status,
 void qbdadm_render_status(FILE *out, const struct qbd_status *status, bool colour);
 struct json_object *qbdadm_status_json(const struct qbd_status *status);
 void qbdadm_render_event(FILE *out, const struct qbd_event *event);
+struct json_object *qbdadm_members_json(const struct qbd_status *status);
 struct json_object *qbdadm_event_json(const struct qbd_event *event);
 
 /* "alpha (1)", "member 7" if it is not in the list, "nobody" for 0. */

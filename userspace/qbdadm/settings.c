@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /* qbdadm set, and the options that up and set have in common. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/parse.h"
 #include "qbdadm/qbdadm.h"
 #include "qbdadm/up.h"
+
+#define MEMORY_MIN	(8ULL << 20)
+#define MEMORY_MAX	(1ULL << 30)
+
+enum { OPTION_ALL = QBDADM_OPTION_LONG };
 
 static int take_milliseconds(const char *what, const char *text, unsigned int given,
 			     uint32_t *to, struct qbd_settings_wish *wish,
@@ -74,37 +80,99 @@ int qbdadm_take_setting(int option, const char *text, struct qbd_settings_wish *
 	}
 }
 
-static int print_set(struct qbd_client *client, const char *name, bool json)
+static int take_memory(const char *text, struct qbd_up_wish *wish, struct qbd_error *error)
+{
+	struct qbd_error why;
+	uint64_t bytes;
+
+	if (qbd_parse_size(text, &bytes, &why))
+		return qbd_fail(error, EINVAL, "--memory: %.600s", why.text);
+	if (bytes < MEMORY_MIN || bytes > MEMORY_MAX)
+		return qbd_fail(error, ERANGE, "--memory '%s': is out of range; use 8M to 1G",
+				text);
+	wish->memory_bytes = (uint32_t)bytes;
+	return 0;
+}
+
+int qbdadm_take_up_option(int option, const char *text, struct qbd_up_wish *wish,
+			  struct qbd_error *error)
+{
+	if (option == QBDADM_MEMORY)
+		return take_memory(text, wish, error);
+	return qbdadm_take_setting(option, text, &wish->settings, error);
+}
+
+static struct json_object *set_json(const struct qbd_status *status)
+{
+	struct json_object *object = json_object_new_object();
+
+	qbdadm_json_string(object, "name", status->name);
+	qbdadm_json_number(object, "election_timeout_ms", status->settings.election_timeout_ms);
+	qbdadm_json_number(object, "heartbeat_ms", status->settings.heartbeat_ms);
+	qbdadm_json_string(object, "no_quorum", qbd_no_quorum_text(status->settings.no_quorum));
+	qbdadm_json_number(object, "no_quorum_grace_ms", status->settings.no_quorum_grace_ms);
+	qbdadm_json_string(object, "read", qbd_read_mode_text(status->settings.read_mode));
+	qbdadm_json_number(object, "window_bytes", status->settings.window_bytes);
+	return object;
+}
+
+static void print_set(const struct qbd_status *status)
+{
+	printf("%s: election timeout %u ms, heartbeat %u ms, no quorum: %s after %u ms, read by %s, window %u bytes\n",
+	       status->name, status->settings.election_timeout_ms, status->settings.heartbeat_ms,
+	       qbd_no_quorum_text(status->settings.no_quorum),
+	       status->settings.no_quorum_grace_ms,
+	       qbd_read_mode_text(status->settings.read_mode), status->settings.window_bytes);
+}
+
+/* Set, print, or add to @list if there is one. */
+static int set_one(struct qbd_client *client, const char *name,
+		   const struct qbd_settings_wish *wish, bool json, struct json_object *list)
 {
 	struct qbd_status status;
 	struct qbd_error error;
 
-	if (qbd_client_status(client, name, &status, &error))
+	if (qbd_client_set(client, name, wish, &error) ||
+	    qbd_client_status(client, name, &status, &error))
 		return qbdadm_failed(&error);
+	if (list)
+		json_object_array_add(list, set_json(&status));
+	else if (json)
+		qbdadm_print_json(set_json(&status));
+	else
+		print_set(&status);
+	return qbdadm_flush(QBDADM_OK);
+}
+
+/* Without the module, or a device that is up, there is nothing to do. */
+static int set_all(const struct qbd_settings_wish *wish, bool json)
+{
+	struct json_object *list = json ? json_object_new_array() : NULL;
+	struct qbd_status *statuses = NULL;
+	struct qbd_client client;
+	struct qbd_error error;
+	int status = QBDADM_OK;
+	size_t count = 0;
+	int result;
+
+	result = qbd_client_open(&client, false, &error);
+	if (!result) {
+		result = qbd_client_status_all(&client, &statuses, &count, &error);
+		for (size_t i = 0; i < count; i++)
+			if (set_one(&client, statuses[i].name, wish, json, list))
+				status = QBDADM_FAILED;
+		free(statuses);
+		qbd_client_close(&client);
+	}
+	if (result && result != -ENOENT)
+		status = qbdadm_failed(&error);
 	if (json) {
 		struct json_object *object = json_object_new_object();
 
-		qbdadm_json_string(object, "name", name);
-		qbdadm_json_number(object, "election_timeout_ms",
-				   status.settings.election_timeout_ms);
-		qbdadm_json_number(object, "heartbeat_ms", status.settings.heartbeat_ms);
-		qbdadm_json_string(object, "no_quorum",
-				   qbd_no_quorum_text(status.settings.no_quorum));
-		qbdadm_json_number(object, "no_quorum_grace_ms",
-				   status.settings.no_quorum_grace_ms);
-		qbdadm_json_string(object, "read",
-				   qbd_read_mode_text(status.settings.read_mode));
-		qbdadm_json_number(object, "window_bytes", status.settings.window_bytes);
+		json_object_object_add(object, "devices", list);
 		qbdadm_print_json(object);
-	} else {
-		printf("%s: election timeout %u ms, heartbeat %u ms, no quorum: %s after %u ms, read by %s, window %u bytes\n",
-		       name, status.settings.election_timeout_ms, status.settings.heartbeat_ms,
-		       qbd_no_quorum_text(status.settings.no_quorum),
-		       status.settings.no_quorum_grace_ms,
-		       qbd_read_mode_text(status.settings.read_mode),
-		       status.settings.window_bytes);
 	}
-	return qbdadm_flush(QBDADM_OK);
+	return qbdadm_flush(status);
 }
 
 static int run_set(const struct qbdadm_command *command, int argc, char **argv)
@@ -112,6 +180,7 @@ static int run_set(const struct qbdadm_command *command, int argc, char **argv)
 	static const struct option options[] = {
 		{ "help", no_argument, NULL, QBDADM_OPTION_HELP },
 		{ "json", no_argument, NULL, QBDADM_OPTION_JSON },
+		{ "all", no_argument, NULL, OPTION_ALL },
 		{ "election-timeout", required_argument, NULL, QBDADM_ELECTION_TIMEOUT },
 		{ "heartbeat", required_argument, NULL, QBDADM_HEARTBEAT },
 		{ "no-quorum", required_argument, NULL, QBDADM_NO_QUORUM },
@@ -123,7 +192,7 @@ static int run_set(const struct qbdadm_command *command, int argc, char **argv)
 	struct qbd_settings_wish wish = { 0 };
 	struct qbd_client client;
 	struct qbd_error error;
-	bool json = false;
+	bool json = false, all = false;
 	int status, option;
 
 	while ((option = qbdadm_next_option(command, argc, argv, options, &status)) != -1) {
@@ -131,33 +200,36 @@ static int run_set(const struct qbdadm_command *command, int argc, char **argv)
 			return status;
 		if (option == QBDADM_OPTION_JSON)
 			json = true;
+		else if (option == OPTION_ALL)
+			all = true;
 		else if (qbdadm_take_setting(option, optarg, &wish, &error))
 			return qbdadm_usage(command, "%s", error.text);
 	}
-	if (optind + 1 != argc)
-		return qbdadm_usage(command, "set: needs one NAME");
-	if (!qbdadm_name_good(command, argv[optind], &status))
+	if (optind + !all != argc)
+		return qbdadm_usage(command, all ? "set: --all and a NAME do not go together" :
+				    "set: needs one NAME, or --all");
+	if (!all && !qbdadm_name_good(command, argv[optind], &status))
 		return status;
 	if (!wish.given)
 		return qbdadm_usage(command, "set: needs at least one setting");
+	if (all)
+		return set_all(&wish, json);
 	if (qbd_client_open(&client, false, &error))
 		return qbdadm_failed_for(argv[optind], "is not up: ", &error);
-	if (qbd_client_set(&client, argv[optind], &wish, &error))
-		status = qbdadm_failed(&error);
-	else
-		status = print_set(&client, argv[optind], json);
+	status = set_one(&client, argv[optind], &wish, json, NULL);
 	qbd_client_close(&client);
 	return status;
 }
 
 const struct qbdadm_command qbdadm_set = {
 	.name = "set",
-	.synopsis = "NAME SETTING... [--json]",
+	.synopsis = "NAME|--all SETTING... [--json]",
 	.summary = "Change settings of a device that is up, even while its I/O waits",
 	.details =
 "What is not given stays. Settings are this host's and last until the member goes\n"
-"down.\n"
+"down; what is in /etc/qbd/NAME.conf is for the next time that it comes up.\n"
 "\n"
+"  --all                     every device of this network namespace, if any is up\n"
 QBDADM_SETTINGS_HELP
 "  --json                    print JSON\n",
 	.run = run_set,

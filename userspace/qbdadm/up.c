@@ -1,40 +1,52 @@
 // SPDX-License-Identifier: GPL-2.0
-/* qbdadm up and down. */
+/* qbdadm up. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "lib/client.h"
 #include "lib/inspect.h"
 #include "lib/parse.h"
+#include "lib/scan.h"
 #include "qbdadm/links.h"
 #include "qbdadm/qbdadm.h"
 #include "qbdadm/render.h"
 #include "qbdadm/up.h"
 
-#define MEMORY_MIN		(8ULL << 20)
-#define MEMORY_MAX		(1ULL << 30)
 #define LEADER_WAIT_SECONDS	30
 
 /**
  * struct up_arguments - what was asked for
  * @name: that the disk has to carry; NULL: whatever it is
+ * @scan: look for members on all disks
  * @wait_leader: seconds to wait for a leader; 0: do not
  */
 struct up_arguments {
 	const char *name;
 	struct qbd_up_wish wish;
+	bool scan;
 	uint64_t wait_leader;
 	bool json;
+};
+
+/**
+ * struct up - one run
+ * @list: what is printed as JSON, if it is a list
+ */
+struct up {
+	const struct up_arguments *arguments;
+	struct qbd_client client;
+	struct qbd_client listener;
+	struct json_object *list;
 };
 
 /*
  * Is this a member's disk, and the one that was meant? Looking first gives better
  * words than the module could, and loads the disk's own driver.
  */
-static int check_disk(const struct up_arguments *arguments, struct qbd_error *error)
+static int check_disk(const struct up_arguments *arguments, char *name,
+		      struct qbd_error *error)
 {
 	struct qbd_inspection *inspection = malloc(sizeof(*inspection));
 	struct qbd_disk disk;
@@ -56,113 +68,285 @@ static int check_disk(const struct up_arguments *arguments, struct qbd_error *er
 				  arguments->wish.disk, inspection->superblock->name,
 				  arguments->name, inspection->superblock->name,
 				  arguments->wish.disk);
+	if (!result)
+		snprintf(name, QBD_NAME_SIZE, "%s", inspection->geometry.name);
 	free(inspection);
 	return result;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
+/* ---- one member ---------------------------------------------------------- */
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+/**
+ * struct came_up - a member that is up now
+ * @disk: that it was found on; NULL if it was up before, and nobody knows
+ */
+struct came_up {
+	const char *name;
+	uint32_t number;
+	uint32_t member_id;
+	const char *disk;
+	bool was_up;
+};
+
+static struct json_object *up_json(const struct up *up, const struct came_up *came,
+				   const struct qbd_status *status)
+{
+	struct json_object *object = json_object_new_object();
+	char device[32];
+
+	snprintf(device, sizeof(device), "/dev/qbd%u", came->number);
+	qbdadm_json_string(object, "name", came->name);
+	qbdadm_json_string(object, "device", device);
+	qbdadm_json_number(object, "number", came->number);
+	qbdadm_json_number(object, "member_id", came->member_id);
+	if (came->disk)
+		qbdadm_json_string(object, "disk", came->disk);
+	qbdadm_json_bool(object, "was_up", came->was_up);
+	if (up->arguments->wait_leader)
+		qbdadm_json_number(object, "leader", status->leader);
+	return object;
 }
 
-/* @listener heard events since before the member came up: none is missed. */
-static int wait_leader(struct qbd_client *client, struct qbd_client *listener,
-		       const char *name, uint64_t seconds, struct qbd_status *status,
-		       struct qbd_error *error)
-{
-	int64_t end = now_ms() + (int64_t)seconds * 1000;
-	struct qbd_event event;
-	int64_t left;
-	int result;
-
-	for (;;) {
-		result = qbd_client_status(client, name, status, error);
-		if (result)
-			return result;
-		if (status->leader && status->has_quorum)
-			return 0;
-		left = end - now_ms();
-		result = left > 0 ? qbd_client_event(listener, &event, (int)left, error) : 0;
-		if (result < 0 && result != -ENOBUFS && result != -EINTR)
-			return result;
-		if (!result)
-			return qbd_fail(error, ETIMEDOUT,
-					"%s: is up, but no leader is known after %" PRIu64 " s: %u of %u members needed, %u up; bring the others up",
-					name, seconds, status->quorum_needed, status->voters,
-					status->voters_up);
-	}
-}
-
-static int print_up(const struct up_arguments *arguments, const struct qbd_up_reply *reply,
+static int print_up(const struct up *up, const struct came_up *came,
 		    const struct qbd_status *status)
 {
-	char device[32], leader[64];
+	char leader[64];
 
-	snprintf(device, sizeof(device), "/dev/qbd%u", reply->number);
-	if (arguments->json) {
-		struct json_object *object = json_object_new_object();
+	if (up->arguments->json) {
+		struct json_object *object = up_json(up, came, status);
 
-		qbdadm_json_string(object, "name", reply->name);
-		qbdadm_json_string(object, "device", device);
-		qbdadm_json_number(object, "number", reply->number);
-		qbdadm_json_number(object, "member_id", reply->member_id);
-		if (arguments->wait_leader)
-			qbdadm_json_number(object, "leader", status->leader);
-		qbdadm_print_json(object);
-	} else if (arguments->wait_leader) {
-		printf("%s: member %u is up as %s, leader is %s\n", reply->name,
-		       reply->member_id, device,
-		       qbdadm_member_text(status, status->leader, leader, sizeof(leader)));
+		if (up->list)
+			json_object_array_add(up->list, object);
+		else
+			qbdadm_print_json(object);
 	} else {
-		printf("%s: member %u is up as %s\n", reply->name, reply->member_id, device);
+		printf("%s: member %u %s as /dev/qbd%u", came->name, came->member_id,
+		       came->was_up ? "is up already" : "is up", came->number);
+		if (up->arguments->wait_leader)
+			printf(", leader is %s",
+			       qbdadm_member_text(status, status->leader, leader,
+						  sizeof(leader)));
+		putchar('\n');
 	}
 	return qbdadm_flush(QBDADM_OK);
 }
 
-static int bring_up(struct qbd_client *client, struct qbd_client *listener,
-		    const struct up_arguments *arguments)
+/* It is up: the rest that was asked for. */
+static int finish_up(struct up *up, const struct came_up *came)
 {
+	uint64_t seconds = up->arguments->wait_leader;
+	struct qbd_status status;
+	struct qbd_error error;
+
+	if (qbdadm_wait_node(came->number, &error))
+		return qbdadm_failed(&error);
+	qbdadm_make_link(came->name, came->number);
+	if (seconds && qbdadm_wait_leader(&up->client, &up->listener, came->name, seconds,
+					  false, &status, &error))
+		return qbdadm_failed(&error);
+	return print_up(up, came, &status);
+}
+
+static int finish_up_already(struct up *up, const struct qbd_status *status)
+{
+	struct came_up came = {
+		.name = status->name,
+		.number = status->number,
+		.member_id = status->member_id,
+		.was_up = true,
+	};
+
+	return finish_up(up, &came);
+}
+
+/* @name is its device's, and /etc/qbd/NAME.conf has been read. */
+static int bring_up(struct up *up, const char *name, const char *disk,
+		    const struct qbdadm_config *config)
+{
+	struct qbd_up_wish wish = up->arguments->wish;
+	struct came_up came = { .disk = disk };
 	struct qbd_status status;
 	struct qbd_up_reply reply;
 	struct qbd_error error;
-	int result = 0;
 
-	if (arguments->wait_leader)
-		result = qbd_client_listen(listener, &error);
-	if (!result)
-		result = qbd_client_up(client, &arguments->wish, &reply, &error);
-	if (!result)
-		result = qbdadm_wait_node(reply.number, &error);
-	if (result)
+	wish.disk = disk;
+	qbdadm_apply_config(config, &wish);
+	if (qbd_client_up(&up->client, &wish, &reply, &error)) {
+		/* Somebody else looked for it at the same time, and was faster. */
+		struct qbd_error other;
+
+		if (up->arguments->scan &&
+		    !qbd_client_status(&up->client, name, &status, &other))
+			return finish_up_already(up, &status);
 		return qbdadm_failed(&error);
-	qbdadm_make_link(reply.name, reply.number);
-	if (arguments->wait_leader &&
-	    wait_leader(client, listener, reply.name, arguments->wait_leader, &status, &error))
-		return qbdadm_failed(&error);
-	return print_up(arguments, &reply, &status);
+	}
+	came.name = reply.name;
+	came.number = reply.number;
+	came.member_id = reply.member_id;
+	return finish_up(up, &came);
 }
 
-static int up(const struct up_arguments *arguments)
+static int up_disk(struct up *up, const char *name)
 {
-	struct qbd_client client, listener;
+	struct qbdadm_config config;
 	struct qbd_error error;
 	int status;
 
-	if (check_disk(arguments, &error))
+	if (qbdadm_read_config(QBDADM_CONFIG_DIRECTORY, name, &config, &error))
+		return qbdadm_failed_for(name, "", &error);
+	status = bring_up(up, name, up->arguments->wish.disk, &config);
+	qbdadm_free_config(&config);
+	return status;
+}
+
+/* ---- members that are looked for ----------------------------------------- */
+
+/* Disks that might be taken for that of a member that is up: people should know. */
+static void warn_of_copies(const struct qbd_disk_scan *scan, const struct qbd_status *status)
+{
+	size_t same = 0;
+
+	for (size_t i = 0; i < scan->count; i++)
+		same += !strcmp(scan->disks[i].name, status->name);
+	/* One is the disk that it is up on. */
+	for (size_t i = 0; same > 1 && i < scan->count; i++)
+		if (!strcmp(scan->disks[i].name, status->name) &&
+		    !qbd_found_in_use(&scan->disks[i]))
+			qbdadm_warn("%s: is up; %s carries member %u of it, too, and is left alone: before the next boot, wipe it or take it away",
+				    status->name, scan->disks[i].path, scan->disks[i].member_id);
+}
+
+/* Return: the exit status. */
+static int up_found(struct up *up, const struct qbd_disk_scan *scan, const char *name)
+{
+	const struct qbd_found *chosen;
+	struct qbdadm_config config;
+	struct qbd_status status;
+	struct qbd_error error;
+	int result;
+
+	if (!qbd_client_status(&up->client, name, &status, &error)) {
+		warn_of_copies(scan, &status);
+		return finish_up_already(up, &status);
+	}
+	if (qbdadm_read_config(QBDADM_CONFIG_DIRECTORY, name, &config, &error))
+		return qbdadm_failed_for(name, "", &error);
+	result = qbd_disk_scan_choose(scan, name, config.disk, &chosen, &error);
+	if (result)
+		result = qbdadm_failed(&error);
+	else
+		result = bring_up(up, name, chosen->path, &config);
+	qbdadm_free_config(&config);
+	return result;
+}
+
+static bool was_named_before(const struct qbd_disk_scan *scan, size_t at)
+{
+	for (size_t i = 0; i < at; i++)
+		if (!strcmp(scan->disks[i].name, scan->disks[at].name))
+			return true;
+	return false;
+}
+
+/* Of several namespaces of this host, each has its own members. */
+static bool is_up_elsewhere(struct up *up, const struct qbd_disk_scan *scan, const char *name)
+{
+	struct qbd_status status;
+	struct qbd_error error;
+
+	if (!qbd_client_status(&up->client, name, &status, &error))
+		return false;
+	for (size_t i = 0; i < scan->count; i++)
+		if (!strcmp(scan->disks[i].name, name) && !qbd_found_in_use(&scan->disks[i]))
+			return false;
+	return true;
+}
+
+static int up_all_found(struct up *up, const struct qbd_disk_scan *scan)
+{
+	int status = QBDADM_OK;
+
+	for (size_t i = 0; i < scan->count; i++) {
+		const struct qbd_found *found = &scan->disks[i];
+
+		if (!found->name[0]) {
+			struct qbd_error error;
+
+			qbd_fail(&error, EUCLEAN, "%s", found->problem);
+			status = qbdadm_failed(&error);
+		} else if (!was_named_before(scan, i)) {
+			if (is_up_elsewhere(up, scan, found->name))
+				qbdadm_warn("%s: its disk %s is in use, but not by a member that is up in this network namespace; passed over",
+					    found->name, found->path);
+			else if (up_found(up, scan, found->name))
+				status = QBDADM_FAILED;
+		}
+	}
+	if (!scan->count && !up->list)
+		puts("no disk here carries a member of a device");
+	return status;
+}
+
+static int up_scanned(struct up *up, char **names)
+{
+	int status = QBDADM_OK;
+	struct qbd_disk_scan scan;
+	struct qbd_error error;
+
+	if (qbd_disk_scan(&qbd_disk_scan_host, &scan, &error))
+		return qbdadm_failed(&error);
+	if (!*names)
+		status = up_all_found(up, &scan);
+	for (; *names; names++)
+		if (up_found(up, &scan, *names))
+			status = QBDADM_FAILED;
+	qbd_disk_scan_free(&scan);
+	return status;
+}
+
+/* ---- the command --------------------------------------------------------- */
+
+static int run(struct up *up, const char *name, char **names)
+{
+	struct qbd_error error;
+	int status;
+
+	if (up->arguments->wait_leader && qbd_client_listen(&up->listener, &error))
+		return qbdadm_failed(&error);
+	if (!up->arguments->scan)
+		return up_disk(up, name);
+	/* What was asked for by one name is one object, as with --disk. */
+	if (up->arguments->json && !up->arguments->name)
+		up->list = json_object_new_array();
+	status = up_scanned(up, names);
+	if (up->list) {
+		struct json_object *object = json_object_new_object();
+
+		json_object_object_add(object, "devices", up->list);
+		qbdadm_print_json(object);
+	}
+	return qbdadm_flush(status);
+}
+
+static int up(const struct up_arguments *arguments, char **names)
+{
+	struct up up = { .arguments = arguments };
+	char name[QBD_NAME_SIZE] = "";
+	struct qbd_error error;
+	int status;
+
+	if (!arguments->scan && check_disk(arguments, name, &error))
 		return arguments->name ? qbdadm_failed_for(arguments->name, "", &error) :
 		       qbdadm_failed(&error);
-	if (qbd_client_open(&client, true, &error))
+	if (qbd_client_open(&up.client, true, &error))
 		return qbdadm_failed(&error);
-	if (qbd_client_open(&listener, false, &error)) {
+	if (qbd_client_open(&up.listener, false, &error)) {
 		status = qbdadm_failed(&error);
 	} else {
-		status = bring_up(&client, &listener, arguments);
-		qbd_client_close(&listener);
+		status = run(&up, name, names);
+		qbd_client_close(&up.listener);
 	}
-	qbd_client_close(&client);
+	qbd_client_close(&up.client);
 	return status;
 }
 
@@ -170,28 +354,13 @@ int qbdadm_bring_up(const char *name, const char *disk, bool json)
 {
 	struct up_arguments arguments = { .name = name, .wish.disk = disk, .json = json };
 
-	return up(&arguments);
-}
-
-static int take_memory(const char *text, struct qbd_up_wish *wish, struct qbd_error *error)
-{
-	struct qbd_error why;
-	uint64_t bytes;
-
-	if (qbd_parse_size(text, &bytes, &why))
-		return qbd_fail(error, EINVAL, "--memory: %.600s", why.text);
-	if (bytes < MEMORY_MIN || bytes > MEMORY_MAX)
-		return qbd_fail(error, ERANGE, "--memory '%s': is out of range; use 8M to 1G",
-				text);
-	wish->memory_bytes = (uint32_t)bytes;
-	return 0;
+	return up(&arguments, NULL);
 }
 
 enum {
 	OPTION_DISK = QBDADM_OPTION_LONG,
-	OPTION_MEMORY,
+	OPTION_SCAN,
 	OPTION_WAIT_LEADER,
-	OPTION_FORCE,
 };
 
 static int take_option(struct up_arguments *arguments, int option, struct qbd_error *error)
@@ -203,8 +372,9 @@ static int take_option(struct up_arguments *arguments, int option, struct qbd_er
 	case OPTION_DISK:
 		arguments->wish.disk = optarg;
 		return 0;
-	case OPTION_MEMORY:
-		return take_memory(optarg, &arguments->wish, error);
+	case OPTION_SCAN:
+		arguments->scan = true;
+		return 0;
 	case OPTION_WAIT_LEADER:
 		arguments->wait_leader = LEADER_WAIT_SECONDS;
 		if (!optarg)
@@ -212,7 +382,7 @@ static int take_option(struct up_arguments *arguments, int option, struct qbd_er
 		return qbd_parse_number("--wait-leader", optarg, 1, 86400,
 					&arguments->wait_leader, error);
 	default:
-		return qbdadm_take_setting(option, optarg, &arguments->wish.settings, error);
+		return qbdadm_take_up_option(option, optarg, &arguments->wish, error);
 	}
 }
 
@@ -222,7 +392,8 @@ static int run_up(const struct qbdadm_command *command, int argc, char **argv)
 		{ "help", no_argument, NULL, QBDADM_OPTION_HELP },
 		{ "json", no_argument, NULL, QBDADM_OPTION_JSON },
 		{ "disk", required_argument, NULL, OPTION_DISK },
-		{ "memory", required_argument, NULL, OPTION_MEMORY },
+		{ "scan", no_argument, NULL, OPTION_SCAN },
+		{ "memory", required_argument, NULL, QBDADM_MEMORY },
 		{ "wait-leader", optional_argument, NULL, OPTION_WAIT_LEADER },
 		{ "election-timeout", required_argument, NULL, QBDADM_ELECTION_TIMEOUT },
 		{ "heartbeat", required_argument, NULL, QBDADM_HEARTBEAT },
@@ -242,25 +413,35 @@ static int run_up(const struct qbdadm_command *command, int argc, char **argv)
 		if (take_option(&arguments, option, &error))
 			return qbdadm_usage(command, "%s", error.text);
 	}
-	if (optind + 1 < argc)
-		return qbdadm_usage(command, "up: one NAME at most");
-	if (!arguments.wish.disk)
-		return qbdadm_usage(command, "up: needs --disk PATH");
-	arguments.name = argv[optind];
-	if (arguments.name && !qbdadm_name_good(command, arguments.name, &status))
-		return status;
-	return up(&arguments);
+	if (arguments.scan && arguments.wish.disk)
+		return qbdadm_usage(command, "up: --scan and --disk do not go together");
+	if (!arguments.scan && optind + 1 < argc)
+		return qbdadm_usage(command, "up: one NAME at most; with --scan several");
+	if (!arguments.scan && !arguments.wish.disk && optind == argc)
+		return qbdadm_usage(command, "up: needs a NAME, --disk PATH, or --scan");
+	for (int i = optind; i < argc; i++)
+		if (!qbdadm_name_good(command, argv[i], &status))
+			return status;
+	if (!arguments.scan)
+		arguments.name = argv[optind];
+	arguments.scan |= !arguments.wish.disk;
+	return up(&arguments, argv + optind);
 }
 
 const struct qbdadm_command qbdadm_up = {
 	.name = "up",
-	.synopsis = "[NAME] --disk PATH [OPTION]... [SETTING]...",
+	.synopsis = "NAME | --scan [NAME]... | [NAME] --disk PATH [OPTION]... [SETTING]...",
 	.summary = "Bring a member up: /dev/qbd/NAME appears",
 	.details =
-"All that the member has to know is on its disk. NAME, if given, has to be the\n"
-"device's: a check against the wrong disk.\n"
+"All that the member has to know is on its disk, which is looked for among all disks\n"
+"of this host. One that is up already is left as it is. If several disks could be\n"
+"meant (a copy, two ways to one disk) none is taken. Settings that are not given come\n"
+"from /etc/qbd/NAME.conf, lines of KEY = VALUE: those below without the dashes, memory,\n"
+"and disk, the only disk that it may be.\n"
 "\n"
-"  --disk PATH               the member's disk\n"
+"  --scan                    every member that is found, or those named; exit status 1\n"
+"                            if one could not be brought up\n"
+"  --disk PATH               the member's disk; NAME is a check against the wrong one\n"
 "  --memory SIZE             for log pages, 8M to 1G; 64M by default\n"
 "  --wait-leader[=SECONDS]   until a leader is known, 30 seconds by default\n"
 QBDADM_SETTINGS_HELP
@@ -268,67 +449,3 @@ QBDADM_SETTINGS_HELP
 	.run = run_up,
 };
 
-static int down(const char *name, bool force, bool json)
-{
-	struct qbd_status status;
-	struct qbd_client client;
-	struct qbd_error error;
-	int result;
-
-	if (qbd_client_open(&client, false, &error))
-		return qbdadm_failed_for(name, "is not up: ", &error);
-	result = qbd_client_status(&client, name, &status, &error);
-	if (!result)
-		result = qbd_client_down(&client, name, force, &error);
-	qbd_client_close(&client);
-	if (result)
-		return qbdadm_failed(&error);
-	qbdadm_remove_link(name, status.number);
-	if (json) {
-		struct json_object *object = json_object_new_object();
-
-		qbdadm_json_string(object, "name", name);
-		qbdadm_json_number(object, "member_id", status.member_id);
-		qbdadm_print_json(object);
-	} else {
-		printf("%s: member %u is down\n", name, status.member_id);
-	}
-	return qbdadm_flush(QBDADM_OK);
-}
-
-static int run_down(const struct qbdadm_command *command, int argc, char **argv)
-{
-	static const struct option options[] = {
-		{ "help", no_argument, NULL, QBDADM_OPTION_HELP },
-		{ "json", no_argument, NULL, QBDADM_OPTION_JSON },
-		{ "force", no_argument, NULL, OPTION_FORCE },
-		{ }
-	};
-	bool force = false, json = false;
-	int status, option;
-
-	while ((option = qbdadm_next_option(command, argc, argv, options, &status)) != -1) {
-		if (option == -2)
-			return status;
-		force |= option == OPTION_FORCE;
-		json |= option == QBDADM_OPTION_JSON;
-	}
-	if (optind + 1 != argc)
-		return qbdadm_usage(command, "down: needs one NAME");
-	if (!qbdadm_name_good(command, argv[optind], &status))
-		return status;
-	return down(argv[optind], force, json);
-}
-
-const struct qbdadm_command qbdadm_down = {
-	.name = "down",
-	.synopsis = "NAME [--force] [--json]",
-	.summary = "Take a member down in order; the others go on",
-	.details =
-"A leader hands leadership over first. A device that is in use (mounted, open) is\n"
-"refused.\n"
-"\n"
-"  --force   even if it is in use: what waits on it fails with I/O errors\n"
-"  --json    print JSON\n",
-	.run = run_down,
-};

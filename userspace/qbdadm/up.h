@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* Bringing members up: what up, create, set and leader have in common. */
 #ifndef QBDADM_UP_H
 #define QBDADM_UP_H
 
@@ -6,10 +7,29 @@
 
 #include "lib/client.h"
 
-/* Bring a member up with default settings. Return: the exit status. */
+/* up.c */
+
+/* Bring a member up as up does. Return: the exit status. */
 int qbdadm_bring_up(const char *name, const char *disk, bool json);
 
-/* Options of up and set that say how a device behaves; see settings.c. */
+/* wait.c */
+
+/* For deadlines: of the clock that nobody sets. */
+int64_t qbdadm_now_ms(void);
+
+/**
+ * qbdadm_wait_leader() - until the device has a leader that a quorum is with
+ * @listener: hears events since before @client was first asked: none is missed
+ * @name: of the device
+ * @seconds: how long
+ * @until_up: also wait until it is up in the first place
+ * @status: how it is then
+ */
+int qbdadm_wait_leader(struct qbd_client *client, struct qbd_client *listener,
+		       const char *name, uint64_t seconds, bool until_up,
+		       struct qbd_status *status, struct qbd_error *error);
+
+/* settings.c: options of up and set, which are keys of NAME.conf, too */
 enum qbdadm_settings_option {
 	QBDADM_ELECTION_TIMEOUT = 512,
 	QBDADM_HEARTBEAT,
@@ -17,6 +37,7 @@ enum qbdadm_settings_option {
 	QBDADM_NO_QUORUM_GRACE,
 	QBDADM_READ,
 	QBDADM_WINDOW,
+	QBDADM_MEMORY,		/* of up only */
 };
 
 #define QBDADM_SETTINGS_HELP							\
@@ -32,5 +53,28 @@ enum qbdadm_settings_option {
 /* 0, or -errno with the line if @text will not do for @option. */
 int qbdadm_take_setting(int option, const char *text, struct qbd_settings_wish *wish,
 			struct qbd_error *error);
+int qbdadm_take_up_option(int option, const char *text, struct qbd_up_wish *wish,
+			  struct qbd_error *error);
+
+/* config.c */
+
+#define QBDADM_CONFIG_DIRECTORY	"/etc/qbd"
+
+/**
+ * struct qbdadm_config - what NAME.conf says
+ * @disk: the only disk that the member may be on, or NULL
+ * @wish: settings; its disk is not used
+ */
+struct qbdadm_config {
+	char *disk;
+	struct qbd_up_wish wish;
+};
+
+/* Without a file there is nothing in it. */
+int qbdadm_read_config(const char *directory, const char *name, struct qbdadm_config *config,
+		       struct qbd_error *error);
+void qbdadm_free_config(struct qbdadm_config *config);
+/* @wish where it was given, else @config. */
+void qbdadm_apply_config(const struct qbdadm_config *config, struct qbd_up_wish *wish);
 
 #endif

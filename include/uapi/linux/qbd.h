@@ -9,8 +9,9 @@
 #define QBD_FAMILY_NAME		"qbd"
 #define QBD_FAMILY_VERSION	1
 
-#define QBD_NAME_MAX	63
-#define QBD_PATH_MAX	4095
+#define QBD_NAME_MAX		63
+#define QBD_PATH_MAX		4095
+#define QBD_MEMBER_NAME_MAX	31
 
 /**
  * enum qbd_no_quorum_policy - What I/O does while there is no leader.
@@ -66,12 +67,20 @@ enum qbd_progress_state {
  *   configuration.
  * @QBD_MEMBER_FLAGS_LEARNER: Receives the log and never counts.
  * @QBD_MEMBER_FLAGS_WITNESS: Votes and logs, never leads.
+ * @QBD_MEMBER_FLAGS_JOINING: A learner that will be a voter as soon as it has
+ *   caught up.
+ * @QBD_MEMBER_FLAGS_DEMOTING: A voter that will be a learner, with the next
+ *   change of voters.
+ * @QBD_MEMBER_FLAGS_LEAVING: It will be no member any more, likewise.
  */
 enum qbd_member_flags {
 	QBD_MEMBER_FLAGS_VOTER = 1,
 	QBD_MEMBER_FLAGS_VOTER_OLD = 2,
 	QBD_MEMBER_FLAGS_LEARNER = 4,
 	QBD_MEMBER_FLAGS_WITNESS = 8,
+	QBD_MEMBER_FLAGS_JOINING = 16,
+	QBD_MEMBER_FLAGS_DEMOTING = 32,
+	QBD_MEMBER_FLAGS_LEAVING = 64,
 };
 
 /**
@@ -89,6 +98,9 @@ enum qbd_member_flags {
  * @QBD_EVENT_TYPE_DISK_FAILED: The member's disk failed.
  * @QBD_EVENT_TYPE_SETTINGS: Settings were changed.
  * @QBD_EVENT_TYPE_REFUSED: A handshake failed.
+ * @QBD_EVENT_TYPE_REMOVED: This member was removed from the device; its I/O
+ *   fails.
+ * @QBD_EVENT_TYPE_MEMBERS: The list of members changed, and is committed.
  */
 enum qbd_event_type {
 	QBD_EVENT_TYPE_UP = 1,
@@ -104,6 +116,8 @@ enum qbd_event_type {
 	QBD_EVENT_TYPE_DISK_FAILED,
 	QBD_EVENT_TYPE_SETTINGS,
 	QBD_EVENT_TYPE_REFUSED,
+	QBD_EVENT_TYPE_REMOVED,
+	QBD_EVENT_TYPE_MEMBERS,
 };
 
 enum {
@@ -155,6 +169,10 @@ enum {
 	QBD_A_DEVICE_PROBLEM,
 	QBD_A_DEVICE_STORE,
 	QBD_A_DEVICE_MEMBERS,
+	QBD_A_DEVICE_MEMBERS_INDEX,
+	QBD_A_DEVICE_NEXT_MEMBER_ID,
+	QBD_A_DEVICE_REMOVED,
+	QBD_A_DEVICE_WANTED_MEMBERS,
 
 	__QBD_A_DEVICE_MAX,
 	QBD_A_DEVICE_MAX = (__QBD_A_DEVICE_MAX - 1)
@@ -197,6 +215,18 @@ enum {
 
 	__QBD_A_MEMBER_MAX,
 	QBD_A_MEMBER_MAX = (__QBD_A_MEMBER_MAX - 1)
+};
+
+enum {
+	QBD_A_WANTED_MEMBER_ID = 1,
+	QBD_A_WANTED_MEMBER_NAME,
+	QBD_A_WANTED_MEMBER_ADDRESS,
+	QBD_A_WANTED_MEMBER_PORT,
+	QBD_A_WANTED_MEMBER_FLAGS,
+	QBD_A_WANTED_MEMBER_PRIORITY,
+
+	__QBD_A_WANTED_MEMBER_MAX,
+	QBD_A_WANTED_MEMBER_MAX = (__QBD_A_WANTED_MEMBER_MAX - 1)
 };
 
 enum {
@@ -261,6 +291,7 @@ enum {
 	QBD_CMD_SET,
 	QBD_CMD_LEADER_MOVE,
 	QBD_CMD_EVENT,
+	QBD_CMD_CHANGE_MEMBERS,
 
 	__QBD_CMD_MAX,
 	QBD_CMD_MAX = (__QBD_CMD_MAX - 1)

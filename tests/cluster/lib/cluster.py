@@ -100,6 +100,7 @@ class Member:
         self.netns = member_namespace(number)
         self.disk = disk
         self.is_up = False
+        self.removed = False        # it is no member (any more), and stays down
         self.options = []
 
     def __repr__(self):
@@ -164,11 +165,15 @@ class Member:
 
 
 class Cluster:
-    """Members 1..count of one device, up and with a leader unless told otherwise."""
+    """Members 1..count of one device, up and with a leader unless told otherwise.
+
+    alone: the first one only, made by the short form of create; others join()
+    """
 
     def __init__(self, count=3, size="64M", disk_mib=160, log_size=None, name="vol",
                  up=("--memory", "16M"), family=4, start=True, block=512,
-                 disk_ns=0, disk_solid=False, disk_cache=CACHE, disks=None, create=()):
+                 disk_ns=0, disk_solid=False, disk_cache=CACHE, disks=None, create=(),
+                 alone=False):
         self.name = name
         self.family = family
         self.network = Network(count)
@@ -181,7 +186,8 @@ class Cluster:
         self.log = kernel.Log()
         self.token = tempfile.mkdtemp() + "/token"
         try:
-            run(["qbdadm", "token", "new", "--out", self.token])
+            if not alone:
+                run(["qbdadm", "token", "new", "--out", self.token])
             for number in range(1, count + 1):
                 disk = disks[number - 1] if disks else \
                     Disk(disk_mib, block, disk_ns, disk_solid, disk_cache)
@@ -190,8 +196,11 @@ class Cluster:
                 if "--election-timeout" not in up:
                     member.options += UP_OPTIONS
                 self.members.append(member)
-            for member in self.members:
-                self.create(member)
+            if alone:
+                self.create_alone()
+            else:
+                for member in self.members:
+                    self.create(member)
             if start:
                 self.up()
                 self.wait_leader()
@@ -202,10 +211,8 @@ class Cluster:
     def member_options(self):
         options = []
         for member in self.members:
-            host = address(member.number, self.family)
-            host = "[%s]" % host if self.family == 6 else host
-            options += ["--member", "%d=%s@%s:%d" % (member.number, member.name, host,
-                                                     PORT)]
+            options += ["--member", "%d=%s@%s" % (member.number, member.name,
+                                                  self.listen(member))]
         return options
 
     def create(self, member, *more, token=None, **run_options):
@@ -216,6 +223,40 @@ class Cluster:
         return run(["qbdadm", "create", self.name, *options, *self.member_options(),
                     *self.create_options, *more], netns=member.netns, **run_options)
 
+    def create_alone(self):
+        """The first member; the others are none yet. It is up."""
+        first = self.member(1)
+        for member in self.members[1:]:
+            member.removed = True
+        log = ["--log-size", self.log_size] if self.log_size else []
+        first.qbdadm("create", self.name, "--disk", first.disk.path, "--size", self.size,
+                     "--listen", self.listen(first), "--name", first.name, *log,
+                     *self.create_options)
+        first.is_up = True
+        first.qbdadm("token", "show", self.name, "--out", self.token)
+
+    def listen(self, member):
+        host = address(member.number, self.family)
+        return "[%s]:%d" % (host, PORT) if self.family == 6 else "%s:%d" % (host, PORT)
+
+    def join_command(self, number, *more, contact=1, token=None, name=None, listen=None,
+                     host=None, disk=None):
+        """What a member joins by: what is not given is what is right."""
+        member = self.member(number)
+        return ["qbdadm", "join", contact if isinstance(contact, str) else
+                self.listen(self.member(contact)), name or self.name,
+                "--disk", disk or member.disk.path, "--listen", listen or self.listen(member),
+                "--name", host or member.name, "--token-file", token or self.token, *more]
+
+    def join(self, number, *more, contact=1, **run_options):
+        member = self.member(number)
+        result = run(self.join_command(number, *more, contact=contact), netns=member.netns,
+                     **run_options)
+        if result.status == 0:
+            member.removed = False
+            member.is_up = "--no-up" not in more
+        return result
+
     def member(self, number):
         return self.members[number - 1]
 
@@ -224,8 +265,19 @@ class Cluster:
 
     def up(self):
         for member in self.members:
-            if not member.is_up:
+            if not member.is_up and not member.removed:
                 member.up()
+
+    def change(self, member, command, *arguments, **options):
+        """qbdadm member COMMAND, on this member's host."""
+        return member.qbdadm("member", command, self.name,
+                             *[getattr(one, "number", one) for one in arguments], **options)
+
+    def retire(self, member):
+        """A member that was removed, and knows it, is taken down for good."""
+        member.wait("it knows that it was removed", lambda status: status.removed)
+        member.down()
+        member.removed = True
 
     def events(self, member):
         events = Events(member.netns)
@@ -282,7 +334,7 @@ class Cluster:
 
     def assert_equal(self, members=None):
         """The data of these members' disks is the same; all are down."""
-        first, *rest = members or self.members
+        first, *rest = members or [one for one in self.members if not one.removed]
         for other in rest:
             run(["qbdadm", "checksum", first.disk.path, "--against", other.disk.path],
                 timeout=60)

@@ -99,6 +99,8 @@ int blk_status_to_errno(blk_status_t status)
 		return 0;
 	case BLK_STS_NOTSUPP:
 		return -EOPNOTSUPP;
+	case BLK_STS_MEDIUM:
+		return -ENODATA;
 	case BLK_STS_AGAIN:
 		return -EAGAIN;
 	default:

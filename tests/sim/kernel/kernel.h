@@ -617,6 +617,7 @@ unsigned long find_next_bit(const unsigned long *map, unsigned long size,
 
 #define BLK_STS_OK		((blk_status_t)0)
 #define BLK_STS_NOTSUPP		((blk_status_t)1)
+#define BLK_STS_MEDIUM		((blk_status_t)7)
 #define BLK_STS_RESOURCE	((blk_status_t)9)
 #define BLK_STS_IOERR		((blk_status_t)10)
 #define BLK_STS_AGAIN		((blk_status_t)12)

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The member list changes while the device is in use. What may be asked for and which
+ * step follows is decided in intent.c; here it is done.
+ */
+#include <linux/string.h>
+
+#include "../format/change.h"
+#include "intent.h"
+#include "internal.h"
+
+/* A follower that lacks no more than so many entries has caught up. */
+#define QBD_READY_ENTRIES	64u
+
+/* What the leader knows of a peer, as bits of struct qbd_intent_facts. */
+static void peer_facts(struct qbd_replica *replica, u32 id, u32 bit,
+		       struct qbd_intent_facts *facts)
+{
+	u64 told_after = replica->config_committed_at +
+			 2ull * replica->settings.heartbeat_ms * NSEC_PER_MSEC;
+	struct qbd_core_status core;
+	struct qbd_peer_status peer;
+
+	if (!qbd_core_get_peer(replica->core, replica->now, id, &peer) || !peer.alive ||
+	    peer.flags & (QBD_MESSAGE_FILLING | QBD_MESSAGE_FAILED))
+		return;
+	qbd_core_get_status(replica->core, replica->now, &core);
+	facts->there |= bit;
+	if (peer.state == QBD_PEER_REPLICATE) {
+		/* Of a learner that is not said. */
+		if (peer.flags & QBD_MESSAGE_FIT)
+			facts->fit |= bit;
+		if (peer.match + QBD_READY_ENTRIES >= core.last)
+			facts->ready |= bit;
+	}
+	/* A heartbeat that was sent after the commit has been answered. */
+	if (peer.match >= le64_to_cpu(qbd_replica_layout(replica)->index) &&
+	    replica->config_committed_at && peer.heard_at > told_after)
+		facts->knows |= bit;
+}
+
+static void gather_facts(struct qbd_replica *replica, struct qbd_intent_facts *facts)
+{
+	const struct qbd_membership_layout *now = qbd_replica_layout(replica);
+
+	memset(facts, 0, sizeof(*facts));
+	facts->self = replica->member_id;
+	for (u32 i = 0; i < le32_to_cpu(now->count); i++) {
+		u32 id = le32_to_cpu(now->members[i].id);
+
+		if (id != replica->member_id)
+			peer_facts(replica, id, 1u << i, facts);
+		else
+			facts->there |= 1u << i;
+	}
+}
+
+static bool config_committed(const struct qbd_replica *replica)
+{
+	struct qbd_core_status status;
+
+	qbd_core_get_status(replica->core, replica->now, &status);
+	return qbd_core_config_index(replica->core) <= status.commit;
+}
+
+/*
+ * The entry, like any other proposal: everything that can be refused first. It may use
+ * what is kept back from data (accident 32: the way out of a joint list must not be
+ * refused for want of room).
+ */
+static enum qbd_change_result propose(struct qbd_replica *replica,
+				      struct qbd_membership_layout *next)
+{
+	u64 last = qbd_store_last_index(replica->store);
+	struct qbd_record *record;
+	struct qbd_config config;
+	const char *reason;
+	u64 index;
+
+	if (replica->store_failed || replica->noop_index)
+		return QBD_CHANGE_NOT_LEADER;
+	if (!qbd_store_has_room_at(replica->store, last + 1, 1, 0))
+		return QBD_CHANGE_ROOM;
+	next->index = cpu_to_le64(last + 1);
+	if (qbd_layout_check(next, &reason))
+		return QBD_CHANGE_MALFORMED;
+	record = qbd_record_alloc(replica->pool, QBD_POOL_FORWARD, 0, 1, true);
+	if (!record)
+		return QBD_CHANGE_ROOM;
+	qbd_config_from_layout(&config, next);
+	switch (qbd_core_propose(replica->core, replica->now, QBD_ENTRY_CONFIG, &config,
+				 &index)) {
+	case QBD_PROPOSE_OK:
+		break;
+	case QBD_PROPOSE_CONFIG_PENDING:
+	case QBD_PROPOSE_TRANSFERRING:
+		qbd_record_put(record);
+		return QBD_CHANGE_PENDING;
+	case QBD_PROPOSE_INVALID:
+		qbd_record_put(record);
+		return QBD_CHANGE_FLAGS;
+	default:
+		qbd_record_put(record);
+		return QBD_CHANGE_NOT_LEADER;
+	}
+	memset(page_address(record->pages[0]), 0, QBD_BLOCK_SIZE);
+	memcpy(page_address(record->pages[0]), next, sizeof(*next));
+	qbd_record_seal(record, replica->uuid, QBD_RECORD_MEMBERSHIP, index,
+			replica->told_term, qbd_store_chain(replica->store, last));
+	qbd_replica_push_config(replica, index, next);
+	if (WARN_ON_ONCE(index != last + 1 || qbd_store_append(replica->store, record)))
+		qbd_replica_stop_vouching(replica, "log and consensus disagree");
+	qbd_record_put(record);
+	replica->records_appended++;
+	qbd_replica_settle(replica);
+	return QBD_CHANGE_DONE;
+}
+
+/**
+ * qbd_change_propose() - somebody wants another member list
+ * @replica: replica
+ * @wanted: the list as it came; its index names the one that it was made from
+ * @member: set if the refusal is about a member, else 0
+ *
+ * Return: QBD_CHANGE_DONE when the entry is in this leader's log. It may be lost with its
+ * leader still; whoever asked sees the list's index change, or not.
+ */
+enum qbd_change_result qbd_change_propose(struct qbd_replica *replica,
+					  const struct qbd_membership_layout *wanted,
+					  u32 *member)
+{
+	struct qbd_membership_layout next;
+	struct qbd_intent_facts facts;
+	enum qbd_change_result result;
+	const char *reason;
+
+	*member = 0;
+	if (replica->told_role != QBD_ROLE_LEADER || replica->phase != QBD_PHASE_RUNNING)
+		return QBD_CHANGE_NOT_LEADER;
+	if (qbd_layout_check(wanted, &reason))
+		return QBD_CHANGE_MALFORMED;
+	if (!config_committed(replica))
+		return QBD_CHANGE_PENDING;
+	gather_facts(replica, &facts);
+	result = qbd_intent_check(qbd_replica_layout(replica), wanted, &facts, member);
+	if (result != QBD_CHANGE_DONE)
+		return result;
+	next = *wanted;
+	return propose(replica, &next);
+}
+
+/* ---- what follows ------------------------------------------------------- */
+
+/* Leadership goes to one that stays; if that does not come about, again later. */
+static void hand_over(struct qbd_replica *replica, u32 member)
+{
+	replica->change_after = replica->now +
+		(u64)replica->settings.election_timeout_ms * NSEC_PER_MSEC;
+	qbd_replica_later(replica, replica->change_after);
+	if (qbd_core_transfer(replica->core, replica->now, member) ==
+	    QBD_TRANSFER_STARTED)
+		qbd_notice(replica, "leadership goes to member %u: this one is to leave",
+			   member);
+}
+
+static void step(struct qbd_replica *replica)
+{
+	struct qbd_membership_layout next;
+	struct qbd_intent_facts facts;
+	u32 member;
+
+	gather_facts(replica, &facts);
+	switch (qbd_intent_next(qbd_replica_layout(replica), &facts, &next, &member)) {
+	case QBD_INTENT_PROPOSE:
+		propose(replica, &next);
+		break;
+	case QBD_INTENT_HAND_OVER:
+		if (replica->now >= replica->change_after)
+			hand_over(replica, member);
+		break;
+	default:
+		break;
+	}
+}
+
+/* A list is committed. */
+static void tell_members(struct qbd_replica *replica,
+			 const struct qbd_membership_layout *list)
+{
+	u32 voters = 0, others = 0;
+
+	if (replica->members_told == le64_to_cpu(list->index))
+		return;
+	replica->members_told = le64_to_cpu(list->index);
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
+		if (le16_to_cpu(list->members[i].flags) & QBD_MEMBER_VOTER)
+			voters++;
+		else
+			others++;
+	}
+	qbd_notice(replica, "members: %u voters, %u others%s", voters, others,
+		   replica->change_pending ? "; more is to change" : "");
+	qbd_replica_event(replica, QBD_EVENT_MEMBERS, 0, "%u voters, %u others", voters,
+			  others);
+}
+
+/* It was removed: nobody listens to it any more, and who uses the device here is told. */
+static void leave(struct qbd_replica *replica)
+{
+	replica->removed = true;
+	qbd_warn(replica, "this member was removed from the device; I/O fails, take it down");
+	qbd_replica_event(replica, QBD_EVENT_REMOVED, 0, "removed");
+	qbd_io_fail_local(replica);
+}
+
+/**
+ * qbd_change_check() - go on with a change of members, if there is one
+ * @replica: replica; each pass
+ */
+void qbd_change_check(struct qbd_replica *replica)
+{
+	const struct qbd_membership_layout *now = qbd_replica_layout(replica);
+
+	if (replica->changing && replica->now >= replica->changing_until)
+		qbd_change_unanswered(replica, "the leader does not answer; look whether the members have changed");
+	else if (replica->changing)
+		qbd_replica_later(replica, replica->changing_until);
+	if (!replica->config_committed_at) {
+		if (!config_committed(replica))
+			return;
+		replica->config_committed_at = replica->now;
+		tell_members(replica, now);
+		if (qbd_intent_is_out(now, replica->member_id) && !replica->removed)
+			leave(replica);
+	}
+	if (replica->told_role == QBD_ROLE_LEADER && replica->change_pending)
+		step(replica);
+}
+
+/* Another list is in force, committed or not. */
+void qbd_change_noticed(struct qbd_replica *replica)
+{
+	replica->config_committed_at = 0;
+	replica->change_pending = qbd_intent_pending(qbd_replica_layout(replica));
+}
+
+/* ---- from here to the leader -------------------------------------------- */
+
+/* Ask the leader; the layout is the request's data. */
+static int ask_leader(struct qbd_replica *replica, const struct qbd_membership_layout *wanted)
+{
+	struct qbd_frame_request request = {
+		.kind = cpu_to_le32(QBD_REQUEST_CHANGE),
+		.count = cpu_to_le32(1),
+		.sequence = cpu_to_le64(QBD_CHANGE_SEQUENCE),
+		.session = cpu_to_le64(replica->session),
+		.leader_term = cpu_to_le64(replica->told_term),
+	};
+	struct qbd_net_frame frame = {
+		.type = QBD_FRAME_REQUEST,
+		.fixed = &request,
+		.fixed_bytes = sizeof(request),
+		.data_blocks = 1,
+	};
+	int error;
+
+	frame.buffer = qbd_buffer_alloc(replica->pool, QBD_POOL_FORWARD, 1);
+	if (!frame.buffer)
+		return -ENOMEM;
+	memset(page_address(frame.buffer->pages[0]), 0, QBD_BLOCK_SIZE);
+	memcpy(page_address(frame.buffer->pages[0]), wanted, sizeof(*wanted));
+	error = qbd_net_send(replica->network, replica->told_leader, &frame);
+	if (error)
+		qbd_buffer_free(frame.buffer);
+	else
+		qbd_net_push(replica->network, replica->told_leader);
+	return error;
+}
+
+static int error_of(u32 result)
+{
+	switch (result) {
+	case QBD_CHANGE_DONE:
+		return 0;
+	case QBD_CHANGE_NOT_LEADER:
+	case QBD_CHANGE_PENDING:
+	case QBD_CHANGE_ROOM:
+		return -EAGAIN;
+	case QBD_CHANGE_OUTDATED:
+		return -ESTALE;
+	case QBD_CHANGE_QUORUM:
+		return -EHOSTUNREACH;
+	default:
+		return -EINVAL;
+	}
+}
+
+/* One line for whoever asked. */
+static void describe(u32 result, u32 member, char *text, size_t size)
+{
+	const char *words = qbd_change_text(result);
+	const char *place = qbd_change_names_member(result) ? strstr(words, "%u") : NULL;
+
+	if (place)
+		snprintf(text, size, "%.*s%u%s", (int)(place - words), words, member,
+			 place + 2);
+	else
+		snprintf(text, size, "%s", words);
+}
+
+static void answer(struct qbd_command *command, u32 result, u32 member)
+{
+	char text[QBD_ERROR_TEXT_SIZE];
+
+	describe(result, member, text, sizeof(text));
+	qbd_command_done(command, error_of(result), "%s", text);
+}
+
+/**
+ * qbd_change_command() - have the member list changed, by the leader wherever it is
+ * @replica: replica
+ * @command: argument is a struct qbd_membership_layout; is done when the leader has
+ *	written it into its log, or has refused it
+ */
+void qbd_change_command(struct qbd_replica *replica, struct qbd_command *command)
+{
+	const struct qbd_membership_layout *wanted = command->argument;
+	enum qbd_change_result result;
+	u32 member;
+
+	if (replica->changing || !replica->told_leader) {
+		qbd_command_done(command, replica->changing ? -EBUSY : -EHOSTUNREACH, "%s",
+				 replica->changing ?
+				 "somebody else on this host is changing the members; try again" :
+				 "there is no leader now; a majority of the members must be up and reach each other");
+		return;
+	}
+	if (replica->told_role == QBD_ROLE_LEADER) {
+		result = qbd_change_propose(replica, wanted, &member);
+		answer(command, result, member);
+		return;
+	}
+	if (ask_leader(replica, wanted)) {
+		qbd_command_done(command, -EHOSTUNREACH,
+				 "the leader (member %u) cannot be reached from here; run this there",
+				 replica->told_leader);
+		return;
+	}
+	replica->changing = command;
+	replica->changing_leader = replica->told_leader;
+	replica->changing_term = replica->told_term;
+	/* Others wait meanwhile: the kernel's lock of all netlink families is held. */
+	replica->changing_until = replica->now + QBD_MOVE_WAIT_MS * NSEC_PER_MSEC;
+	qbd_replica_later(replica, replica->changing_until);
+}
+
+/* The leader's answer to ask_leader(). */
+void qbd_change_replied(struct qbd_replica *replica, u32 peer,
+			const struct qbd_frame_reply *reply)
+{
+	struct qbd_command *command = replica->changing;
+	u32 status = le32_to_cpu(reply->status);
+
+	if (!command || peer != replica->changing_leader)
+		return;
+	replica->changing = NULL;
+	if (status == QBD_REPLY_OK)
+		answer(command, QBD_CHANGE_DONE, 0);
+	else if (status == QBD_REPLY_REFUSED)
+		answer(command, le32_to_cpu(reply->detail), le32_to_cpu(reply->member));
+	else
+		answer(command, QBD_CHANGE_NOT_LEADER, 0);
+}
+
+/* The connection to the leader is gone, or another one leads: nobody will answer. */
+void qbd_change_unanswered(struct qbd_replica *replica, const char *why)
+{
+	struct qbd_command *command = replica->changing;
+
+	replica->changing = NULL;
+	if (command)
+		qbd_command_done(command, -EAGAIN, "%s", why);
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Pure decisions about member lists; see intent.h. */
+#include <linux/string.h>
+
+#include "intent.h"
+
+#define VOTES	(QBD_MEMBER_VOTER | QBD_MEMBER_VOTER_OLD)
+
+static u32 count_of(const struct qbd_membership_layout *list)
+{
+	return le32_to_cpu(list->count);
+}
+
+static u32 id_of(const struct qbd_member_layout *member)
+{
+	return le32_to_cpu(member->id);
+}
+
+static u16 flags_of(const struct qbd_member_layout *member)
+{
+	return le16_to_cpu(member->flags);
+}
+
+static const struct qbd_member_layout *find(const struct qbd_membership_layout *list,
+					    u32 id)
+{
+	for (u32 i = 0; i < count_of(list); i++)
+		if (id_of(&list->members[i]) == id)
+			return &list->members[i];
+	return NULL;
+}
+
+static bool is_joint(const struct qbd_membership_layout *list)
+{
+	for (u32 i = 0; i < count_of(list); i++)
+		if (flags_of(&list->members[i]) & QBD_MEMBER_VOTER_OLD)
+			return true;
+	return false;
+}
+
+/* Its intent comes true: would it vote? */
+static bool will_vote(u16 flags)
+{
+	if (flags & QBD_MEMBER_VOTER)
+		return !(flags & (QBD_MEMBER_DEMOTING | QBD_MEMBER_LEAVING));
+	return flags & QBD_MEMBER_JOINING;
+}
+
+static bool changes_votes(const struct qbd_membership_layout *list)
+{
+	for (u32 i = 0; i < count_of(list); i++) {
+		u16 flags = flags_of(&list->members[i]);
+
+		if (will_vote(flags) != !!(flags & QBD_MEMBER_VOTER))
+			return true;
+	}
+	return false;
+}
+
+static bool is_leaving_learner(u16 flags)
+{
+	return !(flags & VOTES) && flags & QBD_MEMBER_LEAVING;
+}
+
+bool qbd_intent_pending(const struct qbd_membership_layout *list)
+{
+	if (is_joint(list) || changes_votes(list))
+		return true;
+	for (u32 i = 0; i < count_of(list); i++)
+		if (is_leaving_learner(flags_of(&list->members[i])))
+			return true;
+	return false;
+}
+
+bool qbd_intent_is_out(const struct qbd_membership_layout *list, u32 id)
+{
+	const struct qbd_member_layout *member = find(list, id);
+
+	return !member || is_leaving_learner(flags_of(member));
+}
+
+/* ---- steps -------------------------------------------------------------- */
+
+/* From a joint list to the incoming set. */
+static void leave_joint(struct qbd_membership_layout *next)
+{
+	for (u32 i = 0; i < count_of(next); i++)
+		next->members[i].flags &= ~cpu_to_le16(QBD_MEMBER_VOTER_OLD);
+}
+
+static u16 joint_flags(u16 flags)
+{
+	u16 result = flags & (QBD_MEMBER_WITNESS | QBD_MEMBER_LEAVING);
+
+	if (flags & QBD_MEMBER_VOTER)
+		result |= QBD_MEMBER_VOTER_OLD;
+	return result | (will_vote(flags) ? QBD_MEMBER_VOTER : QBD_MEMBER_LEARNER);
+}
+
+static void enter_joint(struct qbd_membership_layout *next)
+{
+	for (u32 i = 0; i < count_of(next); i++)
+		next->members[i].flags =
+			cpu_to_le16(joint_flags(flags_of(&next->members[i])));
+}
+
+static void drop(struct qbd_membership_layout *next, u32 position)
+{
+	u32 count = count_of(next) - 1;
+
+	memmove(&next->members[position], &next->members[position + 1],
+		(count - position) * sizeof(next->members[0]));
+	memset(&next->members[count], 0, sizeof(next->members[0]));
+	next->count = cpu_to_le32(count);
+}
+
+/* Who of the incoming set is missing for a majority of it? 0: nobody. */
+static u32 missing(const struct qbd_membership_layout *list, u32 there)
+{
+	u32 voters = 0, present = 0, absent = 0;
+
+	for (u32 i = 0; i < count_of(list); i++) {
+		if (!will_vote(flags_of(&list->members[i])))
+			continue;
+		voters++;
+		if (there & (1u << i))
+			present++;
+		else if (!absent)
+			absent = id_of(&list->members[i]);
+	}
+	return present > voters / 2 ? 0 : absent;
+}
+
+/* Of those that stay: the one that would rather lead. 0: none is fit. */
+static u32 successor(const struct qbd_membership_layout *now,
+		     const struct qbd_intent_facts *facts)
+{
+	const struct qbd_member_layout *best = NULL;
+
+	for (u32 i = 0; i < count_of(now); i++) {
+		const struct qbd_member_layout *member = &now->members[i];
+		u16 flags = flags_of(member);
+
+		if (!(flags & QBD_MEMBER_VOTER) || !will_vote(flags) ||
+		    flags & QBD_MEMBER_WITNESS || !(facts->fit & (1u << i)))
+			continue;
+		if (!best || member->priority > best->priority)
+			best = member;
+	}
+	return best ? id_of(best) : 0;
+}
+
+static enum qbd_intent_step change_votes(const struct qbd_membership_layout *now,
+					 const struct qbd_intent_facts *facts,
+					 struct qbd_membership_layout *next, u32 *member)
+{
+	const struct qbd_member_layout *self = find(now, facts->self);
+
+	for (u32 i = 0; i < count_of(now); i++)
+		if (flags_of(&now->members[i]) & QBD_MEMBER_JOINING &&
+		    !(facts->ready & (1u << i)))
+			return QBD_INTENT_NOTHING;
+	if (missing(now, facts->there))
+		return QBD_INTENT_NOTHING;
+	if (!self || !will_vote(flags_of(self))) {
+		*member = successor(now, facts);
+		return *member ? QBD_INTENT_HAND_OVER : QBD_INTENT_NOTHING;
+	}
+	enter_joint(next);
+	return QBD_INTENT_PROPOSE;
+}
+
+enum qbd_intent_step qbd_intent_next(const struct qbd_membership_layout *now,
+				     const struct qbd_intent_facts *facts,
+				     struct qbd_membership_layout *next, u32 *member)
+{
+	*next = *now;
+	*member = 0;
+	if (is_joint(now)) {
+		leave_joint(next);
+		return QBD_INTENT_PROPOSE;
+	}
+	if (changes_votes(now))
+		return change_votes(now, facts, next, member);
+	for (u32 i = 0; i < count_of(now); i++) {
+		if (!is_leaving_learner(flags_of(&now->members[i])))
+			continue;
+		if (facts->there & ~facts->knows & (1u << i))
+			continue;
+		drop(next, i);
+		return QBD_INTENT_PROPOSE;
+	}
+	return QBD_INTENT_NOTHING;
+}
+
+/* ---- requests ----------------------------------------------------------- */
+
+/* One of those that are there: what may be said of it? */
+static bool member_may(u16 now, u16 wanted)
+{
+	const u16 kept = (u16)~QBD_MEMBER_INTENTS;
+	u16 intents = wanted & QBD_MEMBER_INTENTS;
+
+	if ((now & kept) != (wanted & kept))
+		return false;
+	/* It may have been told already. */
+	if (is_leaving_learner(now) && !is_leaving_learner(wanted))
+		return false;
+	/* One intent at a time, and one that changes something. */
+	if (intents & (intents - 1))
+		return false;
+	return !(intents & (wanted & QBD_MEMBER_VOTER ? QBD_MEMBER_JOINING :
+							QBD_MEMBER_DEMOTING));
+}
+
+/* A new one begins as a learner. Witnesses are not there yet. */
+static bool newcomer_may(u16 flags)
+{
+	return (flags & ~QBD_MEMBER_JOINING) == QBD_MEMBER_LEARNER;
+}
+
+static bool same_place(const struct qbd_member_layout *a, const struct qbd_member_layout *b)
+{
+	return !memcmp(&a->address, &b->address, sizeof(a->address)) ||
+	       !strncmp(a->name, b->name, sizeof(a->name));
+}
+
+static enum qbd_change_result check_members(const struct qbd_membership_layout *now,
+					    const struct qbd_membership_layout *wanted,
+					    u32 *member)
+{
+	for (u32 i = 0; i < count_of(wanted); i++) {
+		const struct qbd_member_layout *one = &wanted->members[i];
+		const struct qbd_member_layout *was = find(now, id_of(one));
+
+		*member = id_of(one);
+		if (!was && id_of(one) < le32_to_cpu(now->next_member_id))
+			return QBD_CHANGE_IDS;
+		if (was ? !member_may(flags_of(was), flags_of(one)) :
+			  !newcomer_may(flags_of(one)))
+			return QBD_CHANGE_FLAGS;
+		/* It listens where it does until it comes up anew. */
+		if (was && memcmp(&was->address, &one->address, sizeof(one->address)))
+			return QBD_CHANGE_ADDRESS;
+		for (u32 j = 0; j < i; j++)
+			if (same_place(one, &wanted->members[j]))
+				return QBD_CHANGE_TWICE;
+	}
+	for (u32 i = 0; i < count_of(now); i++) {
+		*member = id_of(&now->members[i]);
+		if (!find(wanted, *member))
+			return QBD_CHANGE_MISSING;
+	}
+	*member = 0;
+	return QBD_CHANGE_DONE;
+}
+
+/* Bits of @now's members and of those that are JOINING, for @wanted's. */
+static u32 counted_there(const struct qbd_membership_layout *now,
+			 const struct qbd_membership_layout *wanted, u32 there)
+{
+	u32 result = 0;
+
+	for (u32 i = 0; i < count_of(wanted); i++) {
+		const struct qbd_member_layout *one = &wanted->members[i];
+
+		if (flags_of(one) & QBD_MEMBER_JOINING)
+			result |= 1u << i;
+		for (u32 j = 0; j < count_of(now); j++)
+			if (now->members[j].id == one->id && there & (1u << j))
+				result |= 1u << i;
+	}
+	return result;
+}
+
+static u32 voters_in_the_end(const struct qbd_membership_layout *list)
+{
+	u32 voters = 0;
+
+	for (u32 i = 0; i < count_of(list); i++)
+		voters += will_vote(flags_of(&list->members[i]));
+	return voters;
+}
+
+enum qbd_change_result qbd_intent_check(const struct qbd_membership_layout *now,
+					const struct qbd_membership_layout *wanted,
+					const struct qbd_intent_facts *facts, u32 *member)
+{
+	enum qbd_change_result result;
+	u32 voters;
+
+	*member = 0;
+	if (wanted->index != now->index)
+		return QBD_CHANGE_OUTDATED;
+	if (is_joint(now))
+		return QBD_CHANGE_PENDING;
+	if (le32_to_cpu(wanted->next_member_id) < le32_to_cpu(now->next_member_id))
+		return QBD_CHANGE_IDS;
+	result = check_members(now, wanted, member);
+	if (result != QBD_CHANGE_DONE)
+		return result;
+	if (!memcmp(now, wanted, sizeof(*now)))
+		return QBD_CHANGE_NOTHING;
+	voters = voters_in_the_end(wanted);
+	if (!voters || voters > QBD_VOTERS_MAX)
+		return QBD_CHANGE_VOTERS;
+	if (!changes_votes(wanted))
+		return QBD_CHANGE_DONE;
+	*member = missing(wanted, counted_there(now, wanted, facts->there));
+	return *member ? QBD_CHANGE_QUORUM : QBD_CHANGE_DONE;
+}

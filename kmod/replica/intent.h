@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Member lists and what is meant to become of them: pure decisions.
+ *
+ * Who changes the members of a device writes down what is meant (JOINING, DEMOTING,
+ * LEAVING: kmod/format/format.h), in an entry of the log that changes nobody's vote. The
+ * leader of the day then takes one step after the other, each of them an entry:
+ *
+ *   list in force, committed     when                          next list
+ *
+ *   joint                        at once                       simple: the incoming set
+ *   simple, with a voter         all that are JOINING have     joint: outgoing the voters,
+ *   DEMOTING or LEAVING, or      caught up, a majority of the  incoming those that stay and
+ *   a learner JOINING            incoming set is there, and    are JOINING; who goes is a
+ *                                the leader is in it           learner from here on
+ *        likewise, the leader    likewise, and one of the      (leadership is handed over
+ *        is not in that set      incoming set is fit           to that one)
+ *   simple, with a learner       it knows, or is not there     without it
+ *   LEAVING
+ *   anything else                -                             (nothing)
+ *
+ * So a change survives the loss of whoever began it, can be taken back until it is joint,
+ * and a member that goes hears of it: it is a learner that is LEAVING first, which gets the
+ * log like any other. All voters that come or go do so in one joint step (thesis 4.3), so
+ * a member is replaced without a moment of fewer copies.
+ *
+ * A leader never proposes a set that it is not in itself: accident 31 has no place to
+ * happen. The steps are derived from the list alone, so accident 32 (the way out of the
+ * joint list is forgotten with its leader) has none either.
+ */
+#ifndef QBD_REPLICA_INTENT_H
+#define QBD_REPLICA_INTENT_H
+
+#include "../format/format.h"
+#include "../format/frame.h"
+
+#define QBD_VOTERS_MAX	9u
+
+/**
+ * struct qbd_intent_facts - what the leader knows; bit n: members[n] of the list in force
+ * @self: the leader's id
+ * @there: heard lately, its disk good, not being filled; the leader itself
+ * @fit: there, and could lead
+ * @ready: there, and has nearly all of the log
+ * @knows: has the list in force, and was told that it is committed
+ */
+struct qbd_intent_facts {
+	u32 self;
+	u32 there;
+	u32 fit;
+	u32 ready;
+	u32 knows;
+};
+
+enum qbd_intent_step {
+	QBD_INTENT_NOTHING,	/* there is nothing to be done, or not now */
+	QBD_INTENT_PROPOSE,	/* the next list */
+	QBD_INTENT_HAND_OVER,	/* leadership first, to the member named */
+};
+
+/**
+ * qbd_intent_pending() - is there a step to be taken, now or later?
+ * @list: member list
+ */
+bool qbd_intent_pending(const struct qbd_membership_layout *list);
+
+/**
+ * qbd_intent_is_out() - is a member no part of the device any more?
+ * @list: a committed list
+ * @id: member
+ *
+ * Return: true if it is not in it, or only there to hear that it goes.
+ */
+bool qbd_intent_is_out(const struct qbd_membership_layout *list, u32 id);
+
+/**
+ * qbd_intent_next() - the next step
+ * @now: list in force, committed
+ * @facts: see there
+ * @next: filled if PROPOSE (but for @index, which the entry will have)
+ * @member: HAND_OVER: to whom
+ */
+enum qbd_intent_step qbd_intent_next(const struct qbd_membership_layout *now,
+				     const struct qbd_intent_facts *facts,
+				     struct qbd_membership_layout *next, u32 *member);
+
+/**
+ * qbd_intent_check() - may somebody ask for this list?
+ * @now: list in force
+ * @wanted: well formed (qbd_layout_check()); its @index names the list that its author saw
+ * @facts: see there
+ * @member: set if the refusal is about one of them
+ *
+ * Votes are as they were, members come as learners with ids never given before, and none
+ * is left out. If all intents came true, a majority of the voters has to be there; those
+ * that are JOINING count as there, for the step waits for them.
+ *
+ * Return: QBD_CHANGE_DONE if it may.
+ */
+enum qbd_change_result qbd_intent_check(const struct qbd_membership_layout *now,
+					const struct qbd_membership_layout *wanted,
+					const struct qbd_intent_facts *facts, u32 *member);
+
+#endif

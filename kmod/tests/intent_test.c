@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Which member list follows which: kmod/replica/intent.c.
+ *
+ * Lists are written as words, one a member: its id, then v (voter), o (old voter), l
+ * (learner), and what is meant: j (joining), d (demoting), x (leaving).
+ */
+#include <kunit/test.h>
+
+#include "../replica/intent.h"
+
+static void intent_test_list(struct kunit *test, const char *text,
+			     struct qbd_membership_layout *list)
+{
+	static const char letters[] = "vol?jdx";
+	u32 count = 0, highest = 0;
+
+	memset(list, 0, sizeof(*list));
+	while (*text) {
+		struct qbd_member_layout *member = &list->members[count++];
+		u16 flags = 0;
+
+		KUNIT_ASSERT_TRUE(test, *text >= '1' && *text <= '9');
+		highest = *text++ - '0';
+		member->id = cpu_to_le32(highest);
+		member->priority = 100;
+		snprintf(member->name, sizeof(member->name), "host%u", highest);
+		member->address.port = cpu_to_le16(highest);
+		for (; *text && *text != ' '; text++)
+			flags |= 1 << (strchr(letters, *text) - letters);
+		member->flags = cpu_to_le16(flags);
+		while (*text == ' ')
+			text++;
+	}
+	list->count = cpu_to_le32(count);
+	list->next_member_id = cpu_to_le32(highest + 1);
+}
+
+/* Bit n of the result: members[n] has an id that is a digit of @text. */
+static u32 intent_test_bits(const struct qbd_membership_layout *list, const char *text)
+{
+	u32 bits = 0;
+
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++)
+		if (strchr(text, '0' + (int)le32_to_cpu(list->members[i].id)))
+			bits |= 1u << i;
+	return bits;
+}
+
+struct intent_step_case {
+	const char *now;
+	u32 self;
+	const char *there, *ready, *knows;
+	enum qbd_intent_step step;
+	const char *next;	/* or the member's digit */
+};
+
+static const struct intent_step_case intent_step_cases[] = {
+	/* nothing is meant */
+	{ "1v 2v 3v", 1, "123", "123", "", QBD_INTENT_NOTHING, "" },
+	{ "1v 2v 3v 4l", 1, "1234", "1234", "", QBD_INTENT_NOTHING, "" },
+	/* a learner joins: when it has caught up, not before */
+	{ "1v 2v 3v 4lj", 1, "1234", "123", "", QBD_INTENT_NOTHING, "" },
+	{ "1v 2v 3v 4lj", 1, "1234", "1234", "", QBD_INTENT_PROPOSE, "1vo 2vo 3vo 4v" },
+	{ "1v 2lj", 1, "12", "12", "", QBD_INTENT_PROPOSE, "1vo 2v" },
+	/* all that join have to be ready, for they come together */
+	{ "1v 2lj 3lj", 1, "123", "12", "", QBD_INTENT_NOTHING, "" },
+	{ "1v 2lj 3lj", 1, "123", "123", "", QBD_INTENT_PROPOSE, "1vo 2v 3v" },
+	/* the way out of a joint list, whoever is there */
+	{ "1vo 2vo 3vo 4v", 2, "2", "2", "", QBD_INTENT_PROPOSE, "1v 2v 3v 4v" },
+	{ "1vo 2vo 3olx", 1, "1", "1", "", QBD_INTENT_PROPOSE, "1v 2v 3lx" },
+	/* replaced in one step, when the new one is ready */
+	{ "1v 2v 3vx 4lj", 1, "1234", "123", "", QBD_INTENT_NOTHING, "" },
+	{ "1v 2v 3vx 4lj", 1, "1234", "1234", "", QBD_INTENT_PROPOSE, "1vo 2vo 3olx 4v" },
+	/* a dead one is replaced as well */
+	{ "1v 2v 3vx 4lj", 1, "124", "124", "", QBD_INTENT_PROPOSE, "1vo 2vo 3olx 4v" },
+	/* demoted; two at once */
+	{ "1v 2vd 3v", 1, "123", "123", "", QBD_INTENT_PROPOSE, "1vo 2ol 3vo" },
+	{ "1v 2vd 3vd", 1, "123", "123", "", QBD_INTENT_PROPOSE, "1vo 2ol 3ol" },
+	/* no majority of the incoming set is there: not now */
+	{ "1v 2vd 3v", 1, "12", "12", "", QBD_INTENT_NOTHING, "" },
+	{ "1v 2v 3v 4v 5vx", 1, "15", "15", "", QBD_INTENT_NOTHING, "" },
+	/* a leader that goes hands over first, to one that stays */
+	{ "1vx 2v 3v", 1, "123", "123", "", QBD_INTENT_HAND_OVER, "2" },
+	{ "1vd 2vx 3v", 1, "123", "123", "", QBD_INTENT_HAND_OVER, "3" },
+	{ "1vx 2v 3v", 2, "123", "123", "", QBD_INTENT_PROPOSE, "1olx 2vo 3vo" },
+	/* a learner that goes hears of it, if it is there */
+	{ "1v 2v 3lx", 1, "123", "123", "", QBD_INTENT_NOTHING, "" },
+	{ "1v 2v 3lx", 1, "123", "123", "3", QBD_INTENT_PROPOSE, "1v 2v" },
+	{ "1v 2v 3lx", 1, "12", "12", "", QBD_INTENT_PROPOSE, "1v 2v" },
+	{ "1lx 2v 3lx", 2, "123", "123", "3", QBD_INTENT_PROPOSE, "1lx 2v" },
+	/* votes first, then who only leaves */
+	{ "1v 2lx 3lj", 1, "13", "13", "", QBD_INTENT_PROPOSE, "1vo 2lx 3v" },
+};
+
+static void steps(struct kunit *test)
+{
+	static struct qbd_membership_layout now, next, wanted;
+
+	for (u32 i = 0; i < ARRAY_SIZE(intent_step_cases); i++) {
+		const struct intent_step_case *one = &intent_step_cases[i];
+		struct qbd_intent_facts facts = { .self = one->self };
+		enum qbd_intent_step step;
+		u32 member;
+
+		intent_test_list(test, one->now, &now);
+		facts.there = intent_test_bits(&now, one->there);
+		facts.fit = facts.there;
+		facts.ready = intent_test_bits(&now, one->ready);
+		facts.knows = intent_test_bits(&now, one->knows);
+		step = qbd_intent_next(&now, &facts, &next, &member);
+		KUNIT_EXPECT_EQ_MSG(test, step, one->step, "%s", one->now);
+		if (step == QBD_INTENT_HAND_OVER)
+			KUNIT_EXPECT_EQ_MSG(test, member, one->next[0] - '0', "%s", one->now);
+		if (step != QBD_INTENT_PROPOSE)
+			continue;
+		intent_test_list(test, one->next, &wanted);
+		/* An id that was given stays given. */
+		wanted.next_member_id = now.next_member_id;
+		KUNIT_EXPECT_MEMEQ_MSG(test, &next, &wanted, sizeof(next), "%s", one->now);
+		KUNIT_EXPECT_TRUE_MSG(test, qbd_intent_pending(&now), "%s", one->now);
+	}
+}
+
+/* Whatever is meant, it comes to an end if all are there, by lists that may follow. */
+static void every_change_ends(struct kunit *test)
+{
+	static const char * const kinds[] = { "v", "vd", "vx", "l", "lj", "lx" };
+	static struct qbd_membership_layout now, next;
+	char text[32];
+
+	for (u32 number = 0; number < 6 * 6 * 6 * 6; number++) {
+		u32 member, count = 0, rest = number, leader = 1;
+
+		snprintf(text, sizeof(text), "1v 2%s 3%s 4%s 5%s", kinds[rest % 6],
+			 kinds[rest / 6 % 6], kinds[rest / 36 % 6], kinds[rest / 216]);
+		intent_test_list(test, text, &now);
+		while (qbd_intent_pending(&now)) {
+			struct qbd_intent_facts facts = { leader, ~0u, ~0u, ~0u, ~0u };
+			u32 joint = 0, joint_next = 0;
+
+			KUNIT_ASSERT_EQ_MSG(test, qbd_intent_next(&now, &facts, &next,
+								  &member),
+					    QBD_INTENT_PROPOSE, "%s", text);
+			for (u32 i = 0; i < le32_to_cpu(now.count); i++)
+				joint |= le16_to_cpu(now.members[i].flags) & 2;
+			for (u32 i = 0; i < le32_to_cpu(next.count); i++)
+				joint_next |= le16_to_cpu(next.members[i].flags) & 2;
+			KUNIT_ASSERT_FALSE_MSG(test, joint && joint_next, "%s", text);
+			now = next;
+			KUNIT_ASSERT_LT_MSG(test, ++count, 8, "%s", text);
+		}
+		for (u32 i = 0; i < le32_to_cpu(now.count); i++)
+			KUNIT_EXPECT_EQ_MSG(test, le16_to_cpu(now.members[i].flags) &
+					    ~(QBD_MEMBER_VOTER | QBD_MEMBER_LEARNER), 0, "%s",
+					    text);
+	}
+}
+
+struct intent_check_case {
+	const char *now, *wanted, *there;
+	enum qbd_change_result result;
+	u32 member;
+};
+
+static const struct intent_check_case intent_check_cases[] = {
+	{ "1v 2v 3v", "1v 2v 3vx", "123", QBD_CHANGE_DONE, 0 },
+	{ "1v 2v 3v", "1v 2v 3v 4lj", "123", QBD_CHANGE_DONE, 0 },
+	{ "1v 2v 3v", "1v 2v 3v 4l", "1", QBD_CHANGE_DONE, 0 },
+	{ "1v", "1v 2lj 3lj", "1", QBD_CHANGE_DONE, 0 },
+	{ "1v 2v 3vx", "1v 2v 3v", "123", QBD_CHANGE_DONE, 0 },
+	{ "1v 2v 3v", "1v 2v 3v", "123", QBD_CHANGE_NOTHING, 0 },
+	/* votes are not given or taken by hand */
+	{ "1v 2v 3v", "1v 2v 3l", "123", QBD_CHANGE_FLAGS, 3 },
+	{ "1v 2l", "1v 2v", "12", QBD_CHANGE_FLAGS, 2 },
+	{ "1v 2v", "1v 2vo", "12", QBD_CHANGE_FLAGS, 2 },
+	{ "1v", "1v 2v", "12", QBD_CHANGE_FLAGS, 2 },
+	{ "1v", "1v 2lx", "12", QBD_CHANGE_FLAGS, 2 },
+	/* no two intents, and none without sense */
+	{ "1v 2v", "1v 2vdx", "12", QBD_CHANGE_FLAGS, 2 },
+	{ "1v 2v", "1v 2vj", "12", QBD_CHANGE_FLAGS, 2 },
+	{ "1v 2l", "1v 2ld", "12", QBD_CHANGE_FLAGS, 2 },
+	/* who was told that it goes, goes */
+	{ "1v 2lx", "1v 2l", "12", QBD_CHANGE_FLAGS, 2 },
+	{ "1v 2v 3v", "1v 2v", "123", QBD_CHANGE_MISSING, 3 },
+	/* ids are never used again: 3 was there once */
+	{ "1v 2v 4v", "1v 2v 3lj 4v", "124", QBD_CHANGE_IDS, 3 },
+	/* one change after the other */
+	{ "1vo 2vo 3ol", "1vo 2vo 3olx", "123", QBD_CHANGE_PENDING, 0 },
+	/* somebody has to be left, and there */
+	{ "1v 2v", "1vx 2vd", "12", QBD_CHANGE_VOTERS, 0 },
+	{ "1v 2v 3v", "1v 2vx 3v", "12", QBD_CHANGE_QUORUM, 3 },
+	{ "1v 2v 3v", "1v 2v 3vx", "12", QBD_CHANGE_DONE, 0 },
+	{ "1v 2v 3v 4v 5v", "1vx 2v 3v 4v 5v", "123", QBD_CHANGE_QUORUM, 4 },
+	{ "1v 2v 3v 4v 5v", "1v 2v 3v 4vx 5vx", "123", QBD_CHANGE_DONE, 0 },
+};
+
+static void checks(struct kunit *test)
+{
+	static struct qbd_membership_layout now, wanted;
+
+	for (u32 i = 0; i < ARRAY_SIZE(intent_check_cases); i++) {
+		const struct intent_check_case *one = &intent_check_cases[i];
+		struct qbd_intent_facts facts = { .self = 1 };
+		u32 member;
+
+		intent_test_list(test, one->now, &now);
+		intent_test_list(test, one->wanted, &wanted);
+		if (one->result == QBD_CHANGE_MISSING)
+			wanted.next_member_id = now.next_member_id;
+		facts.there = intent_test_bits(&now, one->there);
+		KUNIT_EXPECT_EQ_MSG(test, qbd_intent_check(&now, &wanted, &facts, &member),
+				    one->result, "%s -> %s", one->now, one->wanted);
+		KUNIT_EXPECT_EQ_MSG(test, member, one->member, "%s -> %s", one->now,
+				    one->wanted);
+		if (one->result == QBD_CHANGE_DONE) {
+			wanted.index = cpu_to_le64(1);
+			KUNIT_EXPECT_EQ(test, qbd_intent_check(&now, &wanted, &facts, &member),
+					QBD_CHANGE_OUTDATED);
+		}
+	}
+}
+
+/* Names and addresses are nobody else's; an id is not taken back. */
+static void checks_of_places(struct kunit *test)
+{
+	static struct qbd_membership_layout now, wanted;
+	struct qbd_intent_facts facts = { .self = 1, .there = ~0u };
+	u32 member;
+
+	intent_test_list(test, "1v 2v", &now);
+	intent_test_list(test, "1v 2v 3l", &wanted);
+	wanted.members[2].address = wanted.members[0].address;
+	KUNIT_EXPECT_EQ(test, qbd_intent_check(&now, &wanted, &facts, &member),
+			QBD_CHANGE_TWICE);
+	KUNIT_EXPECT_EQ(test, member, 3);
+	intent_test_list(test, "1v 2v 3l", &wanted);
+	strscpy(wanted.members[2].name, "host2", sizeof(wanted.members[2].name));
+	KUNIT_EXPECT_EQ(test, qbd_intent_check(&now, &wanted, &facts, &member),
+			QBD_CHANGE_TWICE);
+	intent_test_list(test, "1v 2v", &wanted);
+	wanted.members[1].address.port = cpu_to_le16(7);
+	KUNIT_EXPECT_EQ(test, qbd_intent_check(&now, &wanted, &facts, &member),
+			QBD_CHANGE_ADDRESS);
+	intent_test_list(test, "1v 2v", &wanted);
+	wanted.next_member_id = cpu_to_le32(2);
+	KUNIT_EXPECT_EQ(test, qbd_intent_check(&now, &wanted, &facts, &member),
+			QBD_CHANGE_IDS);
+	intent_test_list(test, "1v 2v", &wanted);
+	wanted.members[1].priority = 7;
+	KUNIT_EXPECT_EQ(test, qbd_intent_check(&now, &wanted, &facts, &member),
+			QBD_CHANGE_DONE);
+}
+
+static void who_is_out(struct kunit *test)
+{
+	struct qbd_membership_layout list;
+
+	intent_test_list(test, "1v 2l 3lx 4vx 5olx", &list);
+	KUNIT_EXPECT_FALSE(test, qbd_intent_is_out(&list, 1));
+	KUNIT_EXPECT_FALSE(test, qbd_intent_is_out(&list, 2));
+	KUNIT_EXPECT_TRUE(test, qbd_intent_is_out(&list, 3));
+	KUNIT_EXPECT_FALSE(test, qbd_intent_is_out(&list, 4));
+	/* The joint list may be taken back still, with its leader. */
+	KUNIT_EXPECT_FALSE(test, qbd_intent_is_out(&list, 5));
+	KUNIT_EXPECT_TRUE(test, qbd_intent_is_out(&list, 6));
+}
+
+static struct kunit_case intent_cases[] = {
+	KUNIT_CASE(steps),
+	KUNIT_CASE(every_change_ends),
+	KUNIT_CASE(checks),
+	KUNIT_CASE(checks_of_places),
+	KUNIT_CASE(who_is_out),
+	{}
+};
+
+static struct kunit_suite intent_suite = {
+	.name = "intent",
+	.test_cases = intent_cases,
+};
+
+kunit_test_suite(intent_suite);

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Members of a device in use are removed, demoted, promoted, replaced."""
+
+from lib.cluster import Cluster, refused
+from lib.registry import test
+from lib.shell import SLOWNESS, run
+from lib.workload import Writer, direct_write, pattern
+
+
+def roles(status):
+    """What each member is: ids of voters and of learners; nothing is still to come."""
+    voters, learners = [], []
+    for member in status.members:
+        assert not (member["joining"] or member["leaving"] or member["demoting"] or
+                    member["voter_old"]), member
+        (voters if member["voter"] else learners).append(member["id"])
+    return voters, learners
+
+
+def wait_roles(members, voters, learners=()):
+    """Until all these members know this list of members and no other."""
+    for member in members:
+        member.wait("voters %s, learners %s" % (voters, learners), lambda status: [
+            (one["id"], one["voter"], one["voter_old"]) for one in status.members] == [
+                (number, number in voters, False)
+                for number in sorted([*voters, *learners])])
+        roles(member.status())
+
+
+@test("membership")
+def demote_and_promote_under_load():
+    """Voters become learners and voters again; a writer does not notice."""
+    with Cluster(5) as cluster:
+        leader = cluster.leader()
+        others = cluster.others(leader)
+        writer = Writer(others[0].device)
+        writer.wait_for(20)
+        gone = [one.number for one in others[2:]]
+        cluster.change(others[1], "demote", *gone)
+        stay = [one for one in range(1, 6) if one not in gone]
+        wait_roles(cluster.members, stay, gone)
+        assert cluster.leader().status().quorum_needed == 2
+        writer.wait_for(20)
+        cluster.change(leader, "promote", *gone)
+        wait_roles(cluster.members, [1, 2, 3, 4, 5])
+        writer.wait_for(20)
+        assert writer.longest() < 2 * SLOWNESS, "writes stood still %.2f s" % \
+            writer.longest()
+        writer.stop()
+        writer.verify()
+
+
+@test("membership")
+def learners_do_not_count():
+    """What two voters have is committed, whatever learners have; and they elect nobody."""
+    with Cluster(5) as cluster:
+        leader = cluster.lead(1)
+        cluster.change(leader, "demote", 4, 5)
+        wait_roles(cluster.members, [1, 2, 3], [4, 5])
+        cluster.member(3).power_cut()
+        direct_write(leader.device, 0, pattern(1, 1))
+        cluster.member(2).power_cut()
+        # Leader and two learners: three of five members, one of three voters.
+        cluster.member(4).wait("no leader", lambda status: not status.leader)
+        cluster.network.heal()
+        for number in (2, 3):
+            cluster.member(number).up()
+        assert cluster.leader().number in (1, 2, 3)
+
+
+@test("membership")
+def remove_follower_and_leader():
+    """A follower, then the leader is removed under load: it says so, and its I/O fails."""
+    with Cluster(5) as cluster:
+        leader = cluster.leader()
+        one, two, three, four = cluster.others(leader)
+        writer = Writer(three.device)
+        writer.wait_for(20)
+        cluster.change(three, "remove", one)
+        wait_roles([leader, two, three, four],
+                   sorted(member.number for member in (leader, two, three, four)))
+        result = run(["dd", "if=" + one.device, "of=/dev/null", "bs=4k", "count=1",
+                      "iflag=direct"], check=False)
+        assert "Input/output error" in result.errors, result.text
+        cluster.retire(one)
+        writer.wait_for(20)
+        events = cluster.events(leader)
+        cluster.change(three, "remove", leader)
+        events.wait("removed")
+        wait_roles([two, three, four],
+                   sorted(member.number for member in (two, three, four)))
+        assert cluster.wait_leader([two, three, four]) is not leader
+        cluster.retire(leader)
+        writer.wait_for(20)
+        writer.stop()
+        writer.verify()
+        # It does not come back by accident.
+        refused(leader.up(check=False), "was removed from the device")
+
+
+@test("membership")
+def remove_two_at_once():
+    """Two of five go in one step, one of them the leader; those that go are not asked."""
+    with Cluster(5) as cluster:
+        leader = cluster.lead(1)
+        cluster.change(leader, "remove", "alpha", 2)
+        rest = [cluster.member(number) for number in (3, 4, 5)]
+        wait_roles(rest, [3, 4, 5])
+        for number in (1, 2):
+            cluster.retire(cluster.member(number))
+        assert cluster.wait_leader(rest) in rest
+
+
+@test("membership")
+def remove_a_dead_member():
+    """A member that is down for good is removed; what is left goes on with two of two."""
+    with Cluster(3) as cluster:
+        leader = cluster.lead(1)
+        dead = cluster.member(3)
+        dead.down()
+        cluster.change(leader, "remove", dead)
+        wait_roles([leader, cluster.member(2)], [1, 2])
+        dead.removed = True
+        direct_write(leader.device, 0, pattern(7, 7))
+        # Its disk still names it a member: it comes up, and nobody talks to it.
+        dead.up()
+        dead.wait("it is refused", lambda status: "not a member" in
+                  status.member(1).network["last_error"] or
+                  "not a member" in status.member(2).network["last_error"])
+        assert not dead.status().leader
+        dead.down()
+
+
+@test("membership")
+def refused_changes():
+    """What would leave no majority, or makes no sense, is refused; nothing changes."""
+    with Cluster(3) as cluster:
+        leader = cluster.lead(1)
+        before = leader.status().members_index
+        cluster.member(3).down()
+        leader.wait("3 is gone", lambda status: status.voters_up == 2)
+        refused(cluster.change(leader, "demote", 2, check=False), "majority", "member 3")
+        refused(cluster.change(leader, "remove", 7, check=False), "no member")
+        refused(cluster.change(leader, "remove", 2, "beta", check=False), "same member")
+        refused(cluster.change(leader, "remove", 1, 2, 3, check=False), "one to nine")
+        refused(cluster.change(leader, "promote", 2, check=False), "so already")
+        refused(cluster.change(leader, "set", 2, "--name", "gamma", check=False),
+                "another member's")
+        assert cluster.change(leader, "set", 2, check=False).status == 2
+        assert leader.status().members_index == before
+        roles(leader.status())
+        cluster.member(2).down()
+        leader.wait("no quorum", lambda status: not status.has_quorum)
+        refused(cluster.change(leader, "remove", 2, 3, check=False), "no leader")
+
+
+@test("membership")
+def own_device_in_use():
+    """Who uses the device on a member that is to go has to say --force."""
+    with Cluster(3) as cluster:
+        member = cluster.others(cluster.leader())[0]
+        with open(member.device, "rb"):
+            refused(cluster.change(member, "remove", member, check=False), "in use", "--force")
+            cluster.change(member, "remove", member, "--force")
+        cluster.retire(member)
+
+
+@test("membership")
+def change_survives_its_leader():
+    """The leader that began a change is lost; the next one brings it to its end."""
+    with Cluster(5) as cluster:
+        leader = cluster.lead(1)
+        cluster.change(leader, "demote", 5)
+        wait_roles(cluster.members, [1, 2, 3, 4], [5])
+        cluster.member(5).down()
+        leader.wait("5 is gone", lambda status: not status.member(5).connected)
+        # It cannot come true: the learner is down.
+        result = cluster.change(leader, "promote", 5, "--wait", 1, check=False)
+        refused(result, "is not connected")
+        leader.power_cut()
+        rest = [cluster.member(number) for number in (2, 3, 4)]
+        cluster.wait_leader(rest)
+        assert rest[0].status().member(5).joining
+        # Taken back, and said again: both by the new leader.
+        cluster.change(rest[0], "demote", 5)
+        cluster.change(rest[1], "promote", 5, "--no-wait")
+        cluster.member(5).up()
+        wait_roles([*rest, cluster.member(5)], [1, 2, 3, 4, 5])
+        cluster.network.heal()
+        leader.up()
+        wait_roles(cluster.members, [1, 2, 3, 4, 5])
+
+
+@test("membership")
+def name_and_priority():
+    """A member is called otherwise; the one with the higher priority is the fittest."""
+    with Cluster(3) as cluster:
+        leader = cluster.lead(1)
+        cluster.change(leader, "set", 3, "--name", "charlie", "--priority", 200)
+        for member in cluster.members:
+            member.wait("the name", lambda status: status.member(3)["name"] == "charlie")
+            assert member.status().member(3).priority == 200
+        leader.qbdadm("leader", "move", cluster.name)
+        assert cluster.wait_leader(not_member=leader).number == 3
+
+
+@test("membership")
+def lists_survive_restarts():
+    """After changes all lose power; the list is the one that was in force."""
+    with Cluster(5) as cluster:
+        cluster.change(cluster.leader(), "demote", 2)
+        cluster.change(cluster.leader(), "remove", 4)
+        cluster.retire(cluster.member(4))
+        rest = cluster.others(cluster.member(4))
+        for member in rest:
+            member.power_cut()
+        cluster.network.heal()
+        cluster.up()
+        cluster.wait_leader(rest)
+        wait_roles(rest, [1, 3, 5], [2])

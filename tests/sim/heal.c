@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The end of a world.
+ *
+ * Everything is made good; then writes at every host have to complete, all members have
+ * to come to the same state, and all go down in order with nothing left behind.
+ */
+#include "sim.h"
+
+static void heal_host(struct sim_host *host)
+{
+	host->paused_until = 0;
+	sim_disk_stall(host, 0);
+	sim_disk_errors(host, 0, 0);
+	sim_disk_readable(host);
+}
+
+/* One that cannot go on with its disk gets another, when nobody else lacks anything. */
+static void mend_host(struct sim_host *host)
+{
+	if (host->going_up || host->going_down)
+		return;
+	if (host->powered && !host->network && !host->failed)
+		sim_member_power_cut(host);	/* it did not come up: once more */
+	if (host->failed)
+		sim_faults_new_disk(host);
+	else if (!host->powered)
+		sim_member_power_on(host);
+}
+
+static void mend(void *object, u64 argument)
+{
+	if (!world.healing)
+		return;
+	for (u32 number = 1; number <= world.count; number++)
+		mend_host(&world.hosts[number]);
+	sim_event(NULL, world.now + 50 * SIM_MS, mend, NULL, 0);
+}
+
+static void stuck(const char *what)
+{
+	char text[800];
+	size_t at = 0;
+
+	for (u32 number = 1; number <= world.count && at < sizeof(text) - 160; number++) {
+		const struct sim_host *host = &world.hosts[number];
+		const struct qbd_replica *replica = sim_replica(host);
+
+		at += snprintf(text + at, sizeof(text) - at, "; h%u %s", number,
+			       !host->powered ? "off" : !replica ? "not up" : "");
+		if (replica)
+			at += snprintf(text + at, sizeof(text) - at,
+				       "role %u term %llu last %llu commit %llu applied %llu%s%s%s%s",
+				       replica->core->role, replica->core->term,
+				       qbd_store_last_index(replica->store),
+				       replica->core->commit,
+				       qbd_store_applied_index(replica->store),
+				       replica->core->failed ? " failed" : "",
+				       replica->damaged ? " damaged" : "",
+				       replica->is_new ? " new" : "",
+				       qbd_replica_filling(replica) ? " filling" : "");
+		if (replica)
+			at += snprintf(text + at, sizeof(text) - at, " (log from %llu, %u of %u pages free, %u held%s)",
+				       qbd_store_first_index(replica->store),
+				       qbd_pool_pages_free(replica->pool),
+				       qbd_pool_pages(replica->pool), replica->held_count,
+				       replica->noop_index ? ", no-op unwritten" : "");
+		if (replica && qbd_replica_filling(replica))
+			at += snprintf(text + at, sizeof(text) - at, " (step %u, extent %llu)",
+				       replica->fill.step, replica->fill.cursor);
+	}
+	sim_fail("healed, and after 120 s still not: %s%s", what, text);
+}
+
+static bool all_off(void)
+{
+	for (u32 number = 1; number <= world.count; number++)
+		if (world.hosts[number].powered)
+			return false;
+	return true;
+}
+
+static bool step_until(bool (*done)(void), const char *what)
+{
+	u64 end = world.now + 120 * SIM_S;
+
+	while (!world.error && !done()) {
+		if (world.now > end) {
+			stuck(what);
+			break;
+		}
+		if (!sim_step())
+			sim_pass_time();
+	}
+	return !world.error;
+}
+
+void sim_heal(void)
+{
+	world.healing = true;
+	world.weather = (struct sim_weather){
+		.delay = SIM_MS / 2, .delay_spread = SIM_MS / 2,
+		.disk = 100 * SIM_US, .disk_spread = 100 * SIM_US,
+		.run_spread = 5 * SIM_US,
+	};
+	sim_network_heal();
+	for (u32 number = 1; number <= world.count; number++)
+		heal_host(&world.hosts[number]);
+	mend(NULL, 0);
+	if (!step_until(sim_client_probe, "a write at every host") ||
+	    !step_until(sim_client_idle, "an answer to every request") ||
+	    !step_until(sim_invariants_settled, "all members whole and equal"))
+		return;
+	world.healing = false;
+	sim_invariants_replicas();
+	if (world.error)
+		return;
+	for (u32 number = 1; number <= world.count; number++)
+		sim_member_down(&world.hosts[number]);
+	step_until(all_off, "down in order");
+}

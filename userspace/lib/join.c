@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The list of members is changed by compare-and-set: a change names the index of the list
+ * that it was made from, and the leader takes it only if that one is in force. So it is
+ * done once or not at all, however often it is sent, and whoever does not hear the answer
+ * looks: a list that has the id we asked for, with our name and address, has it from us.
+ *
+ * A list in the leader's log may still be lost with its leader, and the id be given to
+ * somebody else then. So a disk is given an id when the list is committed, not before.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "format/change.h"
+#include "lib/join.h"
+#include "lib/parse.h"
+
+#define PAUSE_MIN_MS	50
+#define PAUSE_MAX_MS	1000
+
+/* Trying again, for a while, ever more slowly. */
+struct patience {
+	int64_t end;
+	int64_t pause;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+static void be_patient(struct patience *patience, const struct qbd_join *join)
+{
+	patience->end = now_ms() + join->wait_ms;
+	patience->pause = PAUSE_MIN_MS;
+}
+
+/* Return: false if there is no more time. */
+static bool pause_for(struct patience *patience)
+{
+	struct timespec pause = {
+		.tv_sec = patience->pause / 1000,
+		.tv_nsec = patience->pause % 1000 * 1000000L,
+	};
+
+	if (now_ms() + patience->pause >= patience->end)
+		return false;
+	nanosleep(&pause, NULL);
+	patience->pause *= 2;
+	if (patience->pause > PAUSE_MAX_MS)
+		patience->pause = PAUSE_MAX_MS;
+	return true;
+}
+
+static bool same_address(const struct qbd_address *a, const struct qbd_address *b)
+{
+	return !memcmp(a, b, sizeof(*a));
+}
+
+/* ---- looking ------------------------------------------------------------ */
+
+static int check_name(const struct qbd_join *join, const struct qbd_description *description,
+		      const char *where, struct qbd_error *error)
+{
+	if (strcmp(join->name, description->name))
+		return qbd_fail(error, EINVAL, "%s: the device of this token is called %s there, not %s",
+				where, description->name, join->name);
+	return 0;
+}
+
+/* What the member at @address says; the connection stays open if it leads. */
+static int describe_at(struct qbd_join *join, struct qbd_admin *admin,
+		       const struct qbd_address *address, struct qbd_error *error)
+{
+	int result = qbd_admin_connect(admin, address, join->token, error);
+
+	if (result)
+		return result;
+	result = qbd_admin_describe(admin, &join->description, error);
+	if (!result)
+		result = check_name(join, &join->description, admin->where, error);
+	if (result) {
+		qbd_admin_close(admin);
+		return result;
+	}
+	join->described = true;
+	if (join->description.leader == join->description.member_id)
+		return 0;
+	qbd_admin_close(admin);
+	return qbd_fail(error, EAGAIN, "%s: no leader is known there; a majority of the members must be up and reach each other",
+			admin->where);
+}
+
+/* No other member or another try will say anything else. */
+static bool is_final(int result)
+{
+	return result == -EACCES || result == -EINVAL;
+}
+
+/*
+ * The leader, asked for by way of @address, and by way of whom that one names. The
+ * leader of the moment may be none a moment later: this tries once.
+ */
+static int find_leader_by(struct qbd_join *join, struct qbd_admin *admin,
+			  const struct qbd_address *address, struct qbd_error *error)
+{
+	const struct qbd_member_layout *leader;
+	struct qbd_address next;
+	int result;
+
+	result = describe_at(join, admin, address, error);
+	if (result != -EAGAIN || !join->described)
+		return result;
+	leader = qbd_member_by_id(&join->description.membership,
+				  le32_to_cpu(join->description.leader));
+	if (!leader || join->description.leader == join->description.member_id)
+		return result;
+	next = leader->address;
+	return describe_at(join, admin, &next, error);
+}
+
+/* Whoever answers first: the contact, or any member that is known by now. */
+static int find_leader_once(struct qbd_join *join, struct qbd_admin *admin,
+			    const struct patience *patience, struct qbd_error *error)
+{
+	struct qbd_membership_layout known = { 0 };
+	struct qbd_error first;
+	int result, final;
+
+	if (join->described)
+		known = join->description.membership;
+	result = find_leader_by(join, admin, &join->contact, error);
+	if (!result || is_final(result))
+		return result;
+	final = result;
+	for (uint32_t i = 0; i < le32_to_cpu(known.count) && now_ms() < patience->end; i++) {
+		if (same_address(&known.members[i].address, &join->contact) ||
+		    same_address(&known.members[i].address, &join->self.address))
+			continue;
+		result = find_leader_by(join, admin, &known.members[i].address, &first);
+		if (!result)
+			return 0;
+		if (is_final(result)) {
+			*error = first;
+			return result;
+		}
+	}
+	return final;
+}
+
+static int find_leader(struct qbd_join *join, struct qbd_admin *admin,
+		       struct patience *patience, struct qbd_error *error)
+{
+	int result;
+
+	do {
+		result = find_leader_once(join, admin, patience, error);
+		/* Nobody has ever answered: the address is wrong, most likely. */
+		if (!result || is_final(result) || (!join->described && result != -EBUSY))
+			return result;
+	} while (pause_for(patience));
+	return result;
+}
+
+/* Does the list have room for us, and nothing that is ours? */
+static int check_place(const struct qbd_join *join, struct qbd_error *error)
+{
+	const struct qbd_membership_layout *members = &join->description.membership;
+	char text[QBD_ADDRESS_TEXT_SIZE];
+
+	for (uint32_t i = 0; i < le32_to_cpu(members->count); i++) {
+		const struct qbd_member_layout *member = &members->members[i];
+
+		if (!strcmp(member->name, join->self.name))
+			return qbd_fail(error, EEXIST, "%s: member %u is called %s already; choose another --name, or, if it shall be replaced, remove that one first ('qbdadm member remove %s %u')",
+					join->name, le32_to_cpu(member->id), member->name,
+					join->name, le32_to_cpu(member->id));
+		if (same_address(&member->address, &join->self.address))
+			return qbd_fail(error, EEXIST, "%s: member %u (%s) listens at %s already; choose another --listen, or, if it shall be replaced, remove that one first ('qbdadm member remove %s %u')",
+					join->name, le32_to_cpu(member->id), member->name,
+					qbd_address_text(&member->address, text), join->name,
+					le32_to_cpu(member->id));
+		if (member->address.family != join->self.address.family)
+			return qbd_fail(error, EINVAL, "%s: member %u (%s) listens at %s; give an address of the same kind with --listen",
+					join->name, le32_to_cpu(member->id), member->name,
+					qbd_address_text(&member->address, text));
+	}
+	if (le32_to_cpu(members->next_member_id) + 1 < 2)
+		return qbd_fail(error, ENOSPC, "%s: all ids have been given; make a new device",
+				join->name);
+	if (le32_to_cpu(members->count) == QBD_MEMBERS_MAX)
+		return qbd_fail(error, ENOSPC, "%s: has %u members, and more cannot be",
+				join->name, QBD_MEMBERS_MAX);
+	return 0;
+}
+
+int qbd_join_look(struct qbd_join *join, struct qbd_error *error)
+{
+	struct patience patience;
+	struct qbd_admin admin;
+	int result;
+
+	be_patient(&patience, join);
+	result = find_leader(join, &admin, &patience, error);
+	if (result)
+		return result;
+	qbd_admin_close(&admin);
+	return check_place(join, error);
+}
+
+/* ---- asking ------------------------------------------------------------- */
+
+/* The present list and us. The new id is the highest, so the order is right. */
+static void make_wanted(const struct qbd_join *join, struct qbd_membership_layout *wanted)
+{
+	uint32_t count, id;
+
+	*wanted = join->description.membership;
+	count = le32_to_cpu(wanted->count);
+	id = le32_to_cpu(wanted->next_member_id);
+	wanted->members[count] = join->self;
+	wanted->members[count].id = cpu_to_le32(id);
+	wanted->count = cpu_to_le32(count + 1);
+	wanted->next_member_id = cpu_to_le32(id + 1);
+}
+
+static int no_change(const struct qbd_join *join, const struct qbd_admin_answer *answer,
+		     struct qbd_error *error)
+{
+	bool again = answer->result == QBD_CHANGE_NOT_LEADER ||
+		     answer->result == QBD_CHANGE_OUTDATED ||
+		     answer->result == QBD_CHANGE_PENDING ||
+		     answer->result == QBD_CHANGE_ROOM;
+	const char *words = qbd_change_text(answer->result);
+	const char *place = qbd_change_names_member(answer->result) ? strstr(words, "%u") :
+								      NULL;
+
+	if (place)
+		return qbd_fail(error, again ? EAGAIN : EINVAL, "%s: %.*s%u%s", join->name,
+				(int)(place - words), words, answer->member, place + 2);
+	return qbd_fail(error, again ? EAGAIN : EINVAL, "%s: %s", join->name, words);
+}
+
+/* @asked: the id that we have asked for, 0: none. Is it ours now? */
+static bool is_in(const struct qbd_join *join, uint32_t asked)
+{
+	const struct qbd_member_layout *member =
+		qbd_member_by_id(&join->description.membership, asked);
+
+	return member && !strcmp(member->name, join->self.name) &&
+	       same_address(&member->address, &join->self.address);
+}
+
+static bool is_committed(const struct qbd_description *description)
+{
+	return le64_to_cpu(description->membership.index) <=
+	       le64_to_cpu(description->commit_index);
+}
+
+/* Ask once, on a connection to the leader. @sent: it may have done it. */
+static int ask_once(struct qbd_join *join, struct qbd_admin *admin, uint32_t *asked,
+		    bool *sent, struct qbd_error *error)
+{
+	struct qbd_admin_answer answer;
+	struct qbd_membership_layout wanted;
+	int result;
+
+	make_wanted(join, &wanted);
+	*asked = le32_to_cpu(join->description.membership.next_member_id);
+	*sent = true;
+	result = qbd_admin_change(admin, &wanted, &answer, error);
+	/* Nobody knows: the next look tells. */
+	if (result)
+		return qbd_fail(error, EAGAIN, "%s", strdupa(error->text));
+	if (answer.result == QBD_CHANGE_DONE)
+		return 0;
+	*sent = false;
+	return no_change(join, &answer, error);
+}
+
+/* One look, and what follows from it. 0: we are in; -EAGAIN: again. */
+static int step(struct qbd_join *join, uint32_t *asked, bool *sent,
+		struct patience *patience, struct qbd_error *error)
+{
+	struct qbd_admin admin;
+	int result;
+
+	result = find_leader(join, &admin, patience, error);
+	if (result)
+		return result;
+	if (is_in(join, *asked)) {
+		if (!is_committed(&join->description))
+			result = qbd_fail(error, EAGAIN, "%s: a majority of the members has not taken the change so far",
+					  join->name);
+	} else {
+		result = check_place(join, error);
+		if (!result)
+			result = ask_once(join, &admin, asked, sent, error);
+		/* It is in the leader's log: look again. */
+		if (!result)
+			result = qbd_fail(error, EAGAIN, "%s: the change was lost with the leader that had taken it",
+					  join->name);
+	}
+	qbd_admin_close(&admin);
+	return result;
+}
+
+int qbd_join_ask(struct qbd_join *join, bool *added, struct qbd_error *error)
+{
+	const struct qbd_description looked = join->description;
+	struct patience patience;
+	uint32_t asked = 0;
+	int result;
+
+	*added = false;
+	be_patient(&patience, join);
+	do {
+		result = step(join, &asked, added, &patience, error);
+	} while (result == -EAGAIN && pause_for(&patience));
+	join->self.id = cpu_to_le32(asked);
+	if (result == -EAGAIN)
+		return qbd_fail(error, ETIMEDOUT, "%.500s (tried for %u s)",
+				strdupa(error->text), join->wait_ms / 1000);
+	if (!result && (looked.device_blocks != join->description.device_blocks ||
+			looked.log_blocks != join->description.log_blocks ||
+			looked.extent_shift != join->description.extent_shift ||
+			looked.configuration != join->description.configuration))
+		return qbd_fail(error, EPROTO, "%s: its members do not agree on its size",
+				join->name);
+	return result;
+}

@@ -1,0 +1,494 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * qbdadm member list, remove, promote, demote, replace, set.
+ *
+ * Each reads the list in force, says in it what is meant to become of members, and has the
+ * leader write it; then it waits until all that has come true.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/client.h"
+#include "lib/parse.h"
+#include "qbdadm/qbdadm.h"
+#include "qbdadm/render.h"
+
+#define WAIT_SECONDS	60
+/* The list changed under us, or another change is under way: so often again. */
+#define TRIES		20
+#define PAUSE_MS	250
+
+enum {
+	OPTION_NO_WAIT = QBDADM_OPTION_LONG,
+	OPTION_WAIT,
+	OPTION_FORCE,
+	OPTION_PRIORITY,
+	OPTION_NAME,
+};
+
+struct member_arguments {
+	const char *device;
+	const char *members[QBD_MEMBERS_MAX];
+	unsigned int count;
+	const char *name;		/* set: NULL: stays */
+	uint64_t priority;		/* set: UINT64_MAX: stays */
+	uint64_t wait;			/* seconds; 0: not at all */
+	bool force;
+	bool json;
+};
+
+static const struct option member_options[] = {
+	{ "help", no_argument, NULL, QBDADM_OPTION_HELP },
+	{ "json", no_argument, NULL, QBDADM_OPTION_JSON },
+	{ "no-wait", no_argument, NULL, OPTION_NO_WAIT },
+	{ "wait", required_argument, NULL, OPTION_WAIT },
+	{ "force", no_argument, NULL, OPTION_FORCE },
+	{ "priority", required_argument, NULL, OPTION_PRIORITY },
+	{ "name", required_argument, NULL, OPTION_NAME },
+	{ }
+};
+
+/* ---- lists -------------------------------------------------------------- */
+
+static void list_of(const struct qbd_status *status, struct qbd_membership_layout *list)
+{
+	memset(list, 0, sizeof(*list));
+	list->index = cpu_to_le64(status->members_index);
+	list->count = cpu_to_le32(status->member_count);
+	list->next_member_id = cpu_to_le32(status->next_member_id);
+	for (uint32_t i = 0; i < status->member_count; i++) {
+		const struct qbd_member_status *from = &status->members[i];
+		struct qbd_member_layout *to = &list->members[i];
+
+		to->id = cpu_to_le32(from->id);
+		to->flags = cpu_to_le16((uint16_t)from->flags);
+		to->priority = from->priority;
+		to->address = from->address;
+		strncpy(to->name, from->name, sizeof(to->name) - 1);
+	}
+}
+
+static struct qbd_member_layout *member_of(struct qbd_membership_layout *list, uint32_t id)
+{
+	for (uint32_t i = 0; i < le32_to_cpu(list->count); i++)
+		if (le32_to_cpu(list->members[i].id) == id)
+			return &list->members[i];
+	return NULL;
+}
+
+static void set_intent(struct qbd_member_layout *member, uint16_t intent)
+{
+	uint16_t flags = le16_to_cpu(member->flags) & ~QBD_MEMBER_INTENTS;
+
+	member->flags = cpu_to_le16(flags | intent);
+}
+
+static bool votes(const struct qbd_member_layout *member)
+{
+	return le16_to_cpu(member->flags) & QBD_MEMBER_VOTER;
+}
+
+/*
+ * What a command says of the members that it names, in the order given. Return: 0, or
+ * -errno with the line.
+ */
+typedef int (*member_change)(const struct member_arguments *arguments,
+			     struct qbd_membership_layout *list, const uint32_t *ids,
+			     struct qbd_error *error);
+
+static int want_removed(const struct member_arguments *arguments,
+			struct qbd_membership_layout *list, const uint32_t *ids,
+			struct qbd_error *error)
+{
+	(void)error;
+	for (unsigned int i = 0; i < arguments->count; i++)
+		set_intent(member_of(list, ids[i]), QBD_MEMBER_LEAVING);
+	return 0;
+}
+
+static int want_promoted(const struct member_arguments *arguments,
+			 struct qbd_membership_layout *list, const uint32_t *ids,
+			 struct qbd_error *error)
+{
+	(void)error;
+	for (unsigned int i = 0; i < arguments->count; i++) {
+		struct qbd_member_layout *member = member_of(list, ids[i]);
+
+		/* A voter that was to go stays. */
+		set_intent(member, votes(member) ? 0 : QBD_MEMBER_JOINING);
+	}
+	return 0;
+}
+
+static int want_demoted(const struct member_arguments *arguments,
+			struct qbd_membership_layout *list, const uint32_t *ids,
+			struct qbd_error *error)
+{
+	(void)error;
+	for (unsigned int i = 0; i < arguments->count; i++) {
+		struct qbd_member_layout *member = member_of(list, ids[i]);
+
+		set_intent(member, votes(member) ? QBD_MEMBER_DEMOTING : 0);
+	}
+	return 0;
+}
+
+/* The first goes, the second comes, in one step. */
+static int want_replaced(const struct member_arguments *arguments,
+			 struct qbd_membership_layout *list, const uint32_t *ids,
+			 struct qbd_error *error)
+{
+	if (votes(member_of(list, ids[1])))
+		return qbd_fail(error, EINVAL,
+				"%s: '%s' votes already; replace by a learner ('qbdadm join --learner'), or use 'member remove'",
+				arguments->device, arguments->members[1]);
+	set_intent(member_of(list, ids[0]), QBD_MEMBER_LEAVING);
+	set_intent(member_of(list, ids[1]), QBD_MEMBER_JOINING);
+	return 0;
+}
+
+static int want_set(const struct member_arguments *arguments,
+		    struct qbd_membership_layout *list, const uint32_t *ids,
+		    struct qbd_error *error)
+{
+	struct qbd_member_layout *member = member_of(list, ids[0]);
+
+	(void)error;
+	if (arguments->priority != UINT64_MAX)
+		member->priority = (uint8_t)arguments->priority;
+	if (arguments->name) {
+		memset(member->name, 0, sizeof(member->name));
+		strncpy(member->name, arguments->name, sizeof(member->name) - 1);
+	}
+	return 0;
+}
+
+/* ---- asking and waiting ------------------------------------------------- */
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+static void pause_ms(long milliseconds)
+{
+	struct timespec pause = { .tv_nsec = milliseconds * 1000000 };
+
+	nanosleep(&pause, NULL);
+}
+
+static int wait_done(struct qbd_client *client, const struct member_arguments *arguments,
+		     struct qbd_status *status, struct qbd_error *error)
+{
+	int64_t end = now_ms() + (int64_t)arguments->wait * 1000;
+	char steps[256];
+
+	for (;;) {
+		int result = qbd_client_status(client, arguments->device, status, error);
+
+		if (result)
+			return result;
+		/* Of a member that was removed nobody tells us more. */
+		if (status->removed || !qbdadm_open_steps(status, steps, sizeof(steps))[0])
+			return 0;
+		if (now_ms() >= end)
+			return qbd_fail(error, ETIMEDOUT,
+					"%s: the change goes on by itself, but is not done after %"
+					PRIu64 " s: %s; 'qbdadm status' shows it",
+					arguments->device, arguments->wait, steps);
+		pause_ms(PAUSE_MS);
+	}
+}
+
+static int resolve_all(const struct member_arguments *arguments,
+		       const struct qbd_status *status, uint32_t *ids,
+		       struct qbd_error *error)
+{
+	for (unsigned int i = 0; i < arguments->count; i++) {
+		int result = qbd_status_resolve(status, arguments->members[i], &ids[i], error);
+
+		if (result)
+			return result;
+		for (unsigned int j = 0; j < i; j++)
+			if (ids[j] == ids[i])
+				return qbd_fail(error, EINVAL,
+						"%s: '%s' and '%s' are the same member",
+						arguments->device, arguments->members[j],
+						arguments->members[i]);
+	}
+	return 0;
+}
+
+/* A file system on a member that goes is lost to its users. */
+static int check_own_use(const struct member_arguments *arguments,
+			 const struct qbd_status *status,
+			 const struct qbd_membership_layout *list, struct qbd_error *error)
+{
+	for (uint32_t i = 0; i < le32_to_cpu(list->count); i++)
+		if (le32_to_cpu(list->members[i].id) == status->member_id &&
+		    le16_to_cpu(list->members[i].flags) & QBD_MEMBER_LEAVING &&
+		    status->in_use && !arguments->force)
+			return qbd_fail(error, EBUSY,
+					"%s: /dev/qbd%u is in use on this host, and its I/O fails when this member is removed; unmount it first, or use --force",
+					arguments->device, status->number);
+	return 0;
+}
+
+static int change(struct qbd_client *client, const struct member_arguments *arguments,
+		  member_change want, struct qbd_status *status, struct qbd_error *error)
+{
+	struct qbd_membership_layout list;
+	uint32_t ids[QBD_MEMBERS_MAX];
+	int result;
+
+	for (unsigned int try = 1; ; try++) {
+		result = qbd_client_status(client, arguments->device, status, error);
+		if (!result)
+			result = resolve_all(arguments, status, ids, error);
+		if (result)
+			return result;
+		list_of(status, &list);
+		result = want(arguments, &list, ids, error);
+		if (!result)
+			result = check_own_use(arguments, status, &list, error);
+		if (result)
+			return result;
+		result = qbd_client_change_members(client, arguments->device, &list, error);
+		if ((result != -EAGAIN && result != -ESTALE) || try == TRIES)
+			break;
+		pause_ms(PAUSE_MS);
+	}
+	if (!result && arguments->wait)
+		result = wait_done(client, arguments, status, error);
+	else if (!result)
+		result = qbd_client_status(client, arguments->device, status, error);
+	return result;
+}
+
+/* ---- printing ----------------------------------------------------------- */
+
+static const char *intent_text(uint32_t flags)
+{
+	if (flags & QBD_MEMBER_FLAGS_JOINING)
+		return "joining";
+	if (flags & QBD_MEMBER_FLAGS_DEMOTING)
+		return "demoting";
+	return flags & QBD_MEMBER_FLAGS_LEAVING ? "leaving" : "";
+}
+
+static const char *vote_text(uint32_t flags)
+{
+	if (flags & QBD_MEMBER_FLAGS_VOTER)
+		return "voter";
+	return flags & QBD_MEMBER_FLAGS_VOTER_OLD ? "old voter" : "learner";
+}
+
+static int print_members(const struct qbd_status *status, bool json)
+{
+	char address[QBD_ADDRESS_TEXT_SIZE];
+
+	if (json) {
+		qbdadm_print_json(qbdadm_members_json(status));
+		return qbdadm_flush(QBDADM_OK);
+	}
+	if (status->removed)
+		printf("%s: this member was removed from the device; 'qbdadm down %s', then its disk is free\n",
+		       status->name, status->name);
+	for (uint32_t i = 0; i < status->member_count; i++) {
+		const struct qbd_member_status *member = &status->members[i];
+		const char *intent = intent_text(member->flags);
+
+		printf("  %-16s %3u  %-9s  priority %3u  %s%s%s%s\n", member->name, member->id,
+		       vote_text(member->flags), member->priority,
+		       qbd_address_text(&member->address, address), intent[0] ? ", " : "",
+		       intent, member->leader ? ", leads" : "");
+	}
+	return qbdadm_flush(QBDADM_OK);
+}
+
+/* ---- commands ----------------------------------------------------------- */
+
+static int take_option(struct member_arguments *arguments, int option, struct qbd_error *error)
+{
+	switch (option) {
+	case QBDADM_OPTION_JSON:
+		arguments->json = true;
+		return 0;
+	case OPTION_NO_WAIT:
+		arguments->wait = 0;
+		return 0;
+	case OPTION_WAIT:
+		return qbd_parse_number("--wait", optarg, 1, 86400, &arguments->wait, error);
+	case OPTION_FORCE:
+		arguments->force = true;
+		return 0;
+	case OPTION_PRIORITY:
+		return qbd_parse_number("--priority", optarg, 0, 255, &arguments->priority,
+					error);
+	default:
+		arguments->name = optarg;
+		return qbd_check_member_name(optarg, optarg, 1, error);
+	}
+}
+
+/* Return: 0, or -1 with an exit status. */
+static int parse_arguments(const struct qbdadm_command *command, int argc, char **argv,
+			   struct member_arguments *arguments, int *status)
+{
+	struct qbd_error error;
+	int option;
+
+	while ((option = qbdadm_next_option(command, argc, argv, member_options,
+					    status)) != -1) {
+		if (option == -2)
+			return -1;
+		if (take_option(arguments, option, &error)) {
+			*status = qbdadm_usage(command, "%s", error.text);
+			return -1;
+		}
+	}
+	if (optind < argc)
+		arguments->device = argv[optind++];
+	for (; optind < argc && arguments->count < QBD_MEMBERS_MAX; optind++)
+		arguments->members[arguments->count++] = argv[optind];
+	if (optind < argc || !arguments->device) {
+		*status = qbdadm_usage(command, "%s: needs the device's NAME%s", command->name,
+				       optind < argc ? " and fewer members" : "");
+		return -1;
+	}
+	return qbdadm_name_good(command, arguments->device, status) ? 0 : -1;
+}
+
+/* Which command wants what, and how many members it has to be given. */
+static const struct {
+	const struct qbdadm_command *command;
+	member_change want;
+	unsigned int least, most;
+} changes[] = {
+	{ &qbdadm_member_remove, want_removed, 1, QBD_MEMBERS_MAX },
+	{ &qbdadm_member_promote, want_promoted, 1, QBD_MEMBERS_MAX },
+	{ &qbdadm_member_demote, want_demoted, 1, QBD_MEMBERS_MAX },
+	{ &qbdadm_member_replace, want_replaced, 2, 2 },
+	{ &qbdadm_member_set, want_set, 1, 1 },
+	{ &qbdadm_member_list, NULL, 0, 0 },
+};
+
+/* Options that only some commands have. Return: what is wrong, or NULL. */
+static const char *misplaced(const struct qbdadm_command *command,
+			     const struct member_arguments *arguments)
+{
+	bool sets = arguments->name || arguments->priority != UINT64_MAX;
+
+	if (sets && command != &qbdadm_member_set)
+		return "--name and --priority are for 'member set'";
+	if (!sets && command == &qbdadm_member_set)
+		return "member set: needs --name or --priority";
+	if (arguments->force && command != &qbdadm_member_remove &&
+	    command != &qbdadm_member_replace)
+		return "--force is for 'member remove' and 'member replace'";
+	return NULL;
+}
+
+static int run_member(const struct qbdadm_command *command, int argc, char **argv)
+{
+	struct member_arguments arguments = { .priority = UINT64_MAX, .wait = WAIT_SECONDS };
+	struct qbd_client client;
+	struct qbd_status status;
+	struct qbd_error error;
+	unsigned int which = 0;
+	const char *wrong;
+	int result;
+
+	if (parse_arguments(command, argc, argv, &arguments, &result))
+		return result;
+	while (changes[which].command != command)
+		which++;
+	if (arguments.count < changes[which].least || arguments.count > changes[which].most)
+		return qbdadm_usage(command, "%s: %u members were given", command->name,
+				    arguments.count);
+	wrong = misplaced(command, &arguments);
+	if (wrong)
+		return qbdadm_usage(command, "%s", wrong);
+	if (qbd_client_open(&client, false, &error))
+		return qbdadm_failed_for(arguments.device, "is not up: ", &error);
+	if (changes[which].want)
+		result = change(&client, &arguments, changes[which].want, &status, &error);
+	else
+		result = qbd_client_status(&client, arguments.device, &status, &error);
+	qbd_client_close(&client);
+	return result ? qbdadm_failed(&error) : print_members(&status, arguments.json);
+}
+
+#define WAIT_DETAILS \
+"  --wait SECONDS   how long to wait for it, 60 by default; it goes on by itself\n" \
+"  --no-wait        do not wait\n" \
+"  --json           print JSON: the members\n"
+
+const struct qbdadm_command qbdadm_member_list = {
+	.name = "member list",
+	.synopsis = "NAME [--json]",
+	.summary = "The members of a device, and what is to become of them",
+	.details = "  --json   print JSON\n",
+	.run = run_member,
+};
+
+const struct qbdadm_command qbdadm_member_remove = {
+	.name = "member remove",
+	.synopsis = "NAME MEMBER... [--force] [--wait SECONDS | --no-wait] [--json]",
+	.summary = "Take members out of a device that is in use, by name or id",
+	.details =
+"Refused if the voters that remain would have no majority that is up. A leader hands\n"
+"over first. A removed member says so and fails its I/O; take it down then.\n"
+"\n"
+"  --force          even though the device is in use on this host, and this member\n"
+"                   is one of those that go\n" WAIT_DETAILS,
+	.run = run_member,
+};
+
+const struct qbdadm_command qbdadm_member_promote = {
+	.name = "member promote",
+	.synopsis = "NAME MEMBER... [--wait SECONDS | --no-wait] [--json]",
+	.summary = "Make learners voters, as soon as they have caught up",
+	.details =
+"Of a voter that was to be demoted or removed it takes that back, if it has not\n"
+"happened yet.\n"
+"\n" WAIT_DETAILS,
+	.run = run_member,
+};
+
+const struct qbdadm_command qbdadm_member_demote = {
+	.name = "member demote",
+	.synopsis = "NAME MEMBER... [--wait SECONDS | --no-wait] [--json]",
+	.summary = "Make voters learners: they are sent all, and never count",
+	.details = WAIT_DETAILS,
+	.run = run_member,
+};
+
+const struct qbdadm_command qbdadm_member_replace = {
+	.name = "member replace",
+	.synopsis = "NAME OLD NEW [--force] [--wait SECONDS | --no-wait] [--json]",
+	.summary = "A learner takes the place of a voter, in one step",
+	.details =
+"NEW is a learner that joined before. OLD votes until NEW has caught\n"
+"up; then both change at once, and OLD is removed.\n"
+"\n"
+"  --force          even though the device is in use on this host, and this member\n"
+"                   is OLD\n" WAIT_DETAILS,
+	.run = run_member,
+};
+
+const struct qbdadm_command qbdadm_member_set = {
+	.name = "member set",
+	.synopsis = "NAME MEMBER [--name HOST] [--priority N] [--json]",
+	.summary = "What a member is called, and how gladly it leads",
+	.details =
+"  --name HOST      what people call it\n"
+"  --priority N     0 to 255, 100 by default; the higher, the rather leader\n"
+"  --json           print JSON: the members\n",
+	.run = run_member,
+};
