@@ -296,6 +296,8 @@ enum qbd_change_result {
  * struct qbd_frame_reply - the answer to REQUEST
  * @sequence: of the request
  * @session: of the request
+ * @leader_term: of the request: which of several copies, to leaderships that followed one
+ *	another, it answers
  * @status: enum qbd_reply_status
  * @count: data blocks that follow (READ, DESCRIBE)
  * @detail: see enum qbd_reply_status
@@ -304,6 +306,7 @@ enum qbd_change_result {
 struct qbd_frame_reply {
 	__le64 sequence;
 	__le64 session;
+	__le64 leader_term;
 	__le32 status;
 	__le32 count;
 	__le32 detail;
@@ -426,7 +429,7 @@ static_assert(sizeof(struct qbd_frame_hello) == 104, "hello");
 static_assert(sizeof(struct qbd_frame_message) == 120, "message");
 static_assert(sizeof(struct qbd_frame_append) == 32, "append");
 static_assert(sizeof(struct qbd_frame_request) == 56, "request");
-static_assert(sizeof(struct qbd_frame_reply) == 32, "reply");
+static_assert(sizeof(struct qbd_frame_reply) == 40, "reply");
 static_assert(sizeof(struct qbd_description) <= QBD_BLOCK_SIZE, "description");
 /* The header of a full record and the append part share the fixed part. */
 static_assert(sizeof(struct qbd_frame_append) + 128 +

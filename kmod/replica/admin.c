@@ -21,6 +21,7 @@ static void answer(struct qbd_replica *replica, u64 connection,
 
 	reply->sequence = request->sequence;
 	reply->session = request->session;
+	reply->leader_term = request->leader_term;
 	reply->count = cpu_to_le32(frame.data_blocks);
 	qbd_net_answer(replica->network, connection, &frame);
 }

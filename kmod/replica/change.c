@@ -361,7 +361,8 @@ void qbd_change_replied(struct qbd_replica *replica, u32 peer,
 	struct qbd_command *command = replica->changing;
 	u32 status = le32_to_cpu(reply->status);
 
-	if (!command || peer != replica->changing_leader)
+	if (!command || peer != replica->changing_leader ||
+	    le64_to_cpu(reply->leader_term) != replica->changing_term)
 		return;
 	replica->changing = NULL;
 	if (status == QBD_REPLY_OK)

@@ -73,15 +73,26 @@ bool qbd_forward_begin(struct qbd_io *io, u32 leader)
 	return true;
 }
 
-static struct qbd_io *forwarded_find(struct qbd_replica *replica, u32 peer, u64 session,
-				     u64 sequence)
+/*
+ * Of the copy that is under way now, and of no other: control and bulk frames overtake
+ * each other.
+ *
+ *	1 led in term 3 and lost that, and leads in term 5. 7 heard of that by a heartbeat,
+ *	and sent its write once more, to 1 again. Then came the answer to the first copy:
+ *	no leader. 7 took it for the answer to the second one, and sent a third. The second
+ *	was committed and answered, another member wrote to the same block, and then the
+ *	third was committed.
+ */
+static struct qbd_io *forwarded_find(struct qbd_replica *replica, u32 peer,
+				     const struct qbd_frame_reply *reply)
 {
 	struct qbd_io *io;
 
-	if (session != replica->session)
+	if (le64_to_cpu(reply->session) != replica->session)
 		return NULL;
 	list_for_each_entry(io, &replica->forwarded, list)
-		if (io->sequence == sequence && io->peer == peer)
+		if (io->sequence == le64_to_cpu(reply->sequence) && io->peer == peer &&
+		    io->term == le64_to_cpu(reply->leader_term))
 			return io;
 	return NULL;
 }
@@ -105,8 +116,7 @@ static void reply_ok(struct qbd_io *io, struct qbd_buffer *data)
 void qbd_forward_reply(struct qbd_replica *replica, u32 peer,
 		       const struct qbd_frame_reply *reply, struct qbd_buffer *data)
 {
-	struct qbd_io *io = forwarded_find(replica, peer, le64_to_cpu(reply->session),
-					   le64_to_cpu(reply->sequence));
+	struct qbd_io *io = forwarded_find(replica, peer, reply);
 	u32 status = le32_to_cpu(reply->status);
 
 	if (le64_to_cpu(reply->session) == replica->session &&
@@ -168,6 +178,7 @@ static void answer(struct qbd_replica *replica, u32 peer,
 	struct qbd_frame_reply reply = {
 		.sequence = request->sequence,
 		.session = request->session,
+		.leader_term = request->leader_term,
 		.status = cpu_to_le32(status),
 		.detail = cpu_to_le32(detail),
 		.member = cpu_to_le32(member),

@@ -73,6 +73,7 @@
  * @index: PROPOSED: log index
  * @term: PROPOSED, FORWARDED: of the leadership
  * @ticket: CONFIRMING: of the read
+ * @asked_term: remote: the leadership that it was addressed to
  * @peer: FORWARDED: to whom
  * @request: the block request, NULL if it is another member's, or was taken away
  *	(see qbd_read_abandon())
@@ -102,6 +103,7 @@ struct qbd_io {
 	u64 index;
 	u64 term;
 	u64 ticket;
+	u64 asked_term;
 	u32 peer;
 	struct qbd_request *request;
 	struct qbd_buffer *data;

@@ -78,6 +78,7 @@ struct qbd_io *qbd_io_from_peer(struct qbd_replica *replica, u32 peer,
 	io->session = le64_to_cpu(request->session);
 	io->sequence = le64_to_cpu(request->sequence);
 	io->checksum = le32_to_cpu(request->data_checksum);
+	io->asked_term = le64_to_cpu(request->leader_term);
 	io->peer = peer;
 	io->data = data;
 	return io;
@@ -100,6 +101,7 @@ bool qbd_io_answer_later(struct qbd_replica *replica, u32 peer,
 	io->kind = le32_to_cpu(request->kind);
 	io->session = le64_to_cpu(request->session);
 	io->sequence = le64_to_cpu(request->sequence);
+	io->asked_term = le64_to_cpu(request->leader_term);
 	io->peer = peer;
 	io->status = status;
 	io->detail = detail;
@@ -190,6 +192,7 @@ static bool io_send_reply(struct qbd_io *io)
 	struct qbd_frame_reply reply = {
 		.sequence = cpu_to_le64(io->sequence),
 		.session = cpu_to_le64(io->session),
+		.leader_term = cpu_to_le64(io->asked_term),
 		.status = cpu_to_le32(io->status),
 		.detail = cpu_to_le32(io->detail),
 		.member = cpu_to_le32(io->member),

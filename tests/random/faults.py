@@ -29,6 +29,12 @@ class Unfit(Exception):
     """The fault cannot be made now; the text says why."""
 
 
+def sound(status):
+    """It counts as a copy, by what it says of itself."""
+    return not (status.failed or status.damaged or status.filling or
+                status.problem.startswith("this disk is new"))
+
+
 class Faults:
     def __init__(self, cluster, plan, clients, say, without=()):
         self.cluster = cluster
@@ -81,9 +87,8 @@ class Faults:
             if index is None and leader and statuses[leader].has_quorum:
                 # What is committed now includes all that it ever acknowledged.
                 self.unsound[member] = statuses[leader].commit_index
-            elif index is not None and status and member not in self.failing and not (
-                    status.failed or status.damaged or status.filling) and \
-                    status.applied_index >= index:
+            elif index is not None and status and member not in self.failing and \
+                    sound(status) and status.applied_index >= index:
                 del self.unsound[member]
 
     def require_others_whole(self, victim):
@@ -97,7 +102,7 @@ class Faults:
         for member in others:
             status = statuses.get(member)
             if member in self.unsound or member in self.failing or status is None or \
-                    status.failed or status.damaged or status.filling:
+                    not sound(status):
                 raise Unfit("member %d is not whole" % member.number)
             if (status.leader, status.term) != (leader.number, statuses[leader].term):
                 raise Unfit("member %d does not follow member %d" %
@@ -527,7 +532,7 @@ class Faults:
                     and member is self.worst:
                 continue
             status = statuses.get(member)
-            if status and not (status.failed or status.damaged or status.filling):
+            if status and sound(status):
                 whole.append(member)
             elif not status and damage.is_whole(member.disk):
                 whole.append(member)

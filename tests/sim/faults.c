@@ -218,6 +218,7 @@ bool sim_faults_others_whole(const struct sim_host *host)
 {
 	for (u32 number = 1; number <= world.count; number++)
 		if (number != host->number && (world.hosts[number].unsound ||
+					       world.hosts[number].rot_left ||
 					       sim_disk_fails_writes(&world.hosts[number])))
 			return false;
 	return world.count >= 3;
@@ -252,6 +253,7 @@ void sim_faults_new_disk(struct sim_host *host)
 	host->durable = 0;
 	host->spoiled = true;
 	host->rotten = false;
+	host->rot_left = false;
 	host->unsound = true;
 	host->failed = false;
 	host->told_term = 0;
@@ -372,6 +374,7 @@ void sim_faults_spoil(struct sim_host *host, const u64 *blocks, u32 count, enum 
 	while (count--)
 		sim_disk_rot(host, blocks[count], rot);
 	host->rotten = true;
+	host->rot_left = true;
 	host->unsound = true;
 	sim_member_power_on(host);
 }

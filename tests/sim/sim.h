@@ -80,6 +80,7 @@ struct sim_host {
 	bool write_erred;		/* a write */
 	bool spoiled;			/* its disk was made anew since, or is out of use */
 	bool rotten;			/* part of it was lost since */
+	bool rot_left;			/* and may be found only when it comes up again */
 	u64 told_term;			/* highest in which it asked or acknowledged */
 	u64 vote_term;			/* of its newest vote that left */
 	u32 vote;			/* and for whom that was */

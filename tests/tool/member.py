@@ -15,7 +15,7 @@ from layout import BLOCK, crc32c, pad
 HEADER = struct.Struct("<IHHIIIIII")
 HELLO = struct.Struct("<HHIIIQIIQ16s16s32s")
 REQUEST = struct.Struct("<IIQQQQQII")
-REPLY = struct.Struct("<QQIIII")
+REPLY = struct.Struct("<QQQIIII")
 MAGIC = int.from_bytes(b"QBDF", "little")
 HELLO_TYPE, CHALLENGE, PROOF, WELCOME, REFUSED, REQUEST_TYPE, REPLY_TYPE = 1, 2, 3, 4, 5, 33, 34
 ADMIN = 3
@@ -183,7 +183,7 @@ class Member:
         self.reply(connection, sequence, session, status, block, detail, member)
 
     def reply(self, connection, sequence, session, status, block, detail, member):
-        self.send(connection, REPLY_TYPE, REPLY.pack(sequence, session, status,
+        self.send(connection, REPLY_TYPE, REPLY.pack(sequence, session, 0, status,
                                                      len(block) // BLOCK, detail, member),
                   block)
 

@@ -882,7 +882,7 @@ def replies(**changes):
                   "block": block, "kind": wire.REPLY_TYPE, "count": len(block) // BLOCK,
                   "spoil": lambda header: header, **changes}
         member.send(connection, values["kind"], wire.REPLY.pack(
-            values["sequence"], values["session"], values["status"], values["count"], detail,
+            values["sequence"], values["session"], 0, values["status"], values["count"], detail,
             number), values["block"], spoil=values["spoil"])
     return reply
 
