@@ -159,14 +159,22 @@ void qbd_forward_recall(struct qbd_replica *replica, u32 peer)
 			qbd_io_hold(io);
 }
 
-/* Leader or term changed: what was addressed to another leadership starts anew. */
+/*
+ * The term changed: what was addressed to another leadership starts anew. Not when only
+ * nobody is heard to lead: in this term there is no other leader, so it may be heard
+ * again, over the same connection, and has what it was sent.
+ *
+ *	1 had a write under way to 2, and did not hear it for a while. When it did again, in
+ *	the same term, it sent the write once more. Then the answer to the first copy came;
+ *	somebody else wrote to the same block; and the second copy was committed.
+ */
 void qbd_forward_new_leader(struct qbd_replica *replica)
 {
 	u64 term = current_term(replica);
 	struct qbd_io *io, *next;
 
 	list_for_each_entry_safe(io, next, &replica->forwarded, list)
-		if (io->term != term || io->peer != replica->told_leader)
+		if (io->term != term)
 			qbd_io_hold(io);
 	replica->forward_after = 0;
 }

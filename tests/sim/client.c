@@ -39,6 +39,7 @@ struct history {
 	u32 completed;		/* the newest write that had */
 	u32 seen;		/* by a read that had completed */
 	bool pending;		/* the newest is under way */
+	u32 writer;		/* host of the newest */
 };
 
 static struct history histories[SIM_USED_BLOCKS];
@@ -47,6 +48,7 @@ static u32 outstanding[SIM_HOSTS_MAX + 1];
 static bool probed[SIM_HOSTS_MAX + 1];
 static bool probe_waits[SIM_HOSTS_MAX + 1];
 static u64 ids, operations;
+static bool turns;		/* any host writes any block, one after the other */
 static u32 newest;		/* block of the last write that completed */
 static u32 spread_of_blocks, spread_in_stripe, reads_of_1024, zeroes_of_1024;
 static u32 least_blocks, most_blocks;
@@ -94,6 +96,7 @@ static void begin_write(struct sim_request *request)
 		}
 		history->values[history->count++] = value_for(request, i);
 		history->pending = true;
+		history->writer = request->host->number;
 	}
 }
 
@@ -273,6 +276,7 @@ void sim_client_begin(void)
 	ids = 0;
 	operations = 0;
 	newest = 0;
+	turns = sim_chance(512);
 	spread_of_blocks = spreads[sim_below(ARRAY_SIZE(spreads))];
 	reads_of_1024 = sim_below(900);
 	zeroes_of_1024 = sim_chance(512) ? sim_below(200) : 0;
@@ -318,12 +322,23 @@ static u32 writer_of(u32 number)
 	return 1 + number / SIM_STRIPE % world.count;
 }
 
+/*
+ * One writer of a block at a time. Hosts may take turns at it in some worlds: but what came of
+ * the last write has to be known then, else a copy of it may be on its way still, and is
+ * left to whoever made it until one has completed.
+ */
 static bool may_write(const struct sim_request *request)
 {
+	u32 host = request->host->number;
+
 	for (u32 i = 0; i < request->request.count; i++) {
 		u32 number = request->number + i;
+		const struct history *history = &histories[number];
 
-		if (histories[number].pending || writer_of(number) != request->host->number)
+		if (history->pending)
+			return false;
+		if (!turns ? writer_of(number) != host :
+		    history->completed != history->count - 1 && history->writer != host)
 			return false;
 	}
 	return true;
@@ -391,8 +406,10 @@ void sim_client_work(struct sim_host *host)
 	request->request.kind = sim_chance(reads_of_1024) ? QBD_REQUEST_READ :
 				sim_chance(zeroes_of_1024) ? QBD_REQUEST_ZERO :
 				QBD_REQUEST_WRITE;
-	if ((world.filling || world.plans || world.hurry) &&
-	    request->request.kind != QBD_REQUEST_READ)
+	if (turns && sim_chance(400))
+		request->number = newest;
+	else if (!turns && (world.filling || world.plans || world.hurry) &&
+		 request->request.kind != QBD_REQUEST_READ)
 		place_in_own_stripe(request);
 	/* A request has its blocks side by side. */
 	left = sim_stride == SIM_STRIPE ? SIM_USED_BLOCKS - request->number :
@@ -437,7 +454,8 @@ bool sim_client_probe(void)
 		request->probe = true;
 		request->request.kind = QBD_REQUEST_WRITE;
 		request->request.count = 1;
-		request->number = (number - 1) * SIM_STRIPE + sim_below(SIM_STRIPE);
+		request->number = turns ? sim_below(SIM_USED_BLOCKS) :
+				  (number - 1) * SIM_STRIPE + sim_below(SIM_STRIPE);
 		request->request.block = sim_place(request->number);
 		if (!may_write(request)) {
 			free(request);
