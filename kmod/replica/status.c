@@ -146,7 +146,7 @@ void qbd_status_fill(struct qbd_replica *replica, struct qbd_replica_status *sta
 		replica->is_new && !replica->told_leader ?
 		"this disk is new: it votes when all are up together or it has everything" :
 		replica->is_new ?
-		"this disk is new: it counts when it was connected with every other voter and has everything" :
+		"this disk is new: it counts when all other voters were met and it has everything" :
 		replica->read_problem, sizeof(status->problem));
 	qbd_store_status(replica->store, &status->store);
 	replica->status_log_used = status->store.log_used_bytes;
