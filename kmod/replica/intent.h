@@ -24,9 +24,10 @@
  * log like any other. All voters that come or go do so in one joint step (thesis 4.3), so
  * a member is replaced without a moment of fewer copies.
  *
- * A leader never proposes a set that it is not in itself: accident 31 has no place to
- * happen. The steps are derived from the list alone, so accident 32 (the way out of the
- * joint list is forgotten with its leader) has none either.
+ * A leader enters a joint list only with a set that it is in itself. One that is elected
+ * while the list is joint may have to leave: then it does not count itself, and steps down
+ * (accident 31; kmod/core). The steps are derived from the list alone, so the way out of the
+ * joint list is not forgotten with its leader (accident 32).
  */
 #ifndef QBD_REPLICA_INTENT_H
 #define QBD_REPLICA_INTENT_H
