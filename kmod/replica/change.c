@@ -21,6 +21,8 @@ static void peer_facts(struct qbd_replica *replica, u32 id, u32 bit,
 	struct qbd_core_status core;
 	struct qbd_peer_status peer;
 
+	if (qbd_net_peer_up(replica->network, id))
+		facts->connected |= bit;
 	if (!qbd_core_get_peer(replica->core, replica->now, id, &peer) || !peer.alive ||
 	    peer.flags & (QBD_MESSAGE_FILLING | QBD_MESSAGE_FAILED))
 		return;

@@ -185,7 +185,7 @@ enum qbd_intent_step qbd_intent_next(const struct qbd_membership_layout *now,
 	for (u32 i = 0; i < count_of(now); i++) {
 		if (!is_leaving_learner(flags_of(&now->members[i])))
 			continue;
-		if (facts->there & ~facts->knows & (1u << i))
+		if (facts->connected & ~facts->knows & (1u << i))
 			continue;
 		drop(next, i);
 		return QBD_INTENT_PROPOSE;

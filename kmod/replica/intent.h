@@ -15,8 +15,8 @@
  *                                the leader is in it           learner from here on
  *        likewise, the leader    likewise, and one of the      (leadership is handed over
  *        is not in that set      incoming set is fit           to that one)
- *   simple, with a learner       it knows, or is not there     without it
- *   LEAVING
+ *   simple, with a learner       it knows, or is not           without it
+ *   LEAVING                      connected
  *   anything else                -                             (nothing)
  *
  * So a change survives the loss of whoever began it, can be taken back until it is joint,
@@ -44,6 +44,7 @@
  * @fit: there, and could lead
  * @ready: there, and has nearly all of the log
  * @knows: has the list in force, and was told that it is committed
+ * @connected: its connections stand: it may be slow, but it will be told
  */
 struct qbd_intent_facts {
 	u32 self;
@@ -51,6 +52,7 @@ struct qbd_intent_facts {
 	u32 fit;
 	u32 ready;
 	u32 knows;
+	u32 connected;
 };
 
 enum qbd_intent_step {

@@ -106,6 +106,7 @@ static void steps(struct kunit *test)
 		intent_test_list(test, one->now, &now);
 		facts.there = intent_test_bits(&now, one->there);
 		facts.fit = facts.there;
+		facts.connected = facts.there;
 		facts.ready = intent_test_bits(&now, one->ready);
 		facts.knows = intent_test_bits(&now, one->knows);
 		step = qbd_intent_next(&now, &facts, &next, &member);
@@ -136,7 +137,7 @@ static void every_change_ends(struct kunit *test)
 			 kinds[rest / 6 % 6], kinds[rest / 36 % 6], kinds[rest / 216]);
 		intent_test_list(test, text, &now);
 		while (qbd_intent_pending(&now)) {
-			struct qbd_intent_facts facts = { leader, ~0u, ~0u, ~0u, ~0u };
+			struct qbd_intent_facts facts = { leader, ~0u, ~0u, ~0u, ~0u, ~0u };
 			u32 joint = 0, joint_next = 0;
 
 			KUNIT_ASSERT_EQ_MSG(test, qbd_intent_next(&now, &facts, &next,

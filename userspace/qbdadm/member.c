@@ -239,25 +239,38 @@ static int check_own_use(const struct member_arguments *arguments,
 	return 0;
 }
 
+/*
+ * An answer may be lost although the change was taken: a leader that is to leave hands over
+ * at once. Then it shows when the members are looked at again.
+ */
 static int change(struct qbd_client *client, const struct member_arguments *arguments,
 		  member_change want, struct qbd_status *status, struct qbd_error *error)
 {
-	struct qbd_membership_layout list;
+	struct qbd_membership_layout list, now;
 	uint32_t ids[QBD_MEMBERS_MAX];
 	int result;
 
 	for (unsigned int try = 1; ; try++) {
 		result = qbd_client_status(client, arguments->device, status, error);
-		if (!result)
-			result = resolve_all(arguments, status, ids, error);
 		if (result)
 			return result;
-		list_of(status, &list);
+		result = resolve_all(arguments, status, ids, error);
+		/* All of them were there: they are gone because of us, or as if. */
+		if (result == -ENOENT && try > 1 && want == want_removed) {
+			result = 0;
+			break;
+		}
+		if (result)
+			return result;
+		list_of(status, &now);
+		list = now;
 		result = want(arguments, &list, ids, error);
 		if (!result)
 			result = check_own_use(arguments, status, &list, error);
 		if (result)
 			return result;
+		if (try > 1 && !memcmp(&list, &now, sizeof(now)))
+			break;
 		result = qbd_client_change_members(client, arguments->device, &list, error);
 		if ((result != -EAGAIN && result != -ESTALE) || try == TRIES)
 			break;
