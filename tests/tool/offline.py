@@ -680,6 +680,18 @@ def _():
         joining.fails("vol0: member 2: its name or its address is another member's already")
 
 
+@tests.test("a member of our name and address that is not from us is not taken for us")
+def _():
+    with Joining() as joining:
+        def twin(wanted):
+            del joining.members[0].change
+            joining.device.change(wanted)
+            return wire.REFUSED_STATUS, wire.OUTDATED, 0
+        joining.members[0].change = twin
+        joining.fails("vol0: member 3 is called new already")
+        tap.equal(joining.device.changes, 1, "changes")
+
+
 @tests.test("an answer that is lost is looked for: once, not twice")
 def _():
     for done_before in True, False:

@@ -263,12 +263,17 @@ static bool is_committed(const struct qbd_description *description)
 	       le64_to_cpu(description->commit_index);
 }
 
-/* Ask once, on a connection to the leader. @sent: it may have done it. */
+/*
+ * Ask once, on a connection to the leader. @sent: it may have done it. What was refused has
+ * not been asked for: if there is a member with this id, name and address then, somebody else
+ * has it, and two disks must not be made of it.
+ */
 static int ask_once(struct qbd_join *join, struct qbd_admin *admin, uint32_t *asked,
 		    bool *sent, struct qbd_error *error)
 {
 	struct qbd_admin_answer answer;
 	struct qbd_membership_layout wanted;
+	uint32_t before = *asked;
 	int result;
 
 	make_wanted(join, &wanted);
@@ -281,6 +286,7 @@ static int ask_once(struct qbd_join *join, struct qbd_admin *admin, uint32_t *as
 	if (answer.result == QBD_CHANGE_DONE)
 		return 0;
 	*sent = false;
+	*asked = before;
 	return no_change(join, &answer, error);
 }
 
