@@ -8,25 +8,17 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "format/check.h"
 #include "format/superblock.h"
 #include "lib/admin.h"
+#include "lib/clock.h"
 #include "lib/sha256.h"
 #include "net/frame.h"
 #include "store/layout.h"
 
 /* ---- bytes -------------------------------------------------------------- */
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
 
 static int silent(const struct qbd_admin *admin, struct qbd_error *error)
 {
@@ -56,7 +48,7 @@ static int wait_for(const struct qbd_admin *admin, short events, int64_t end,
 	int result;
 
 	do {
-		left = end - now_ms();
+		left = end - qbd_now_ms();
 		result = left > 0 ? poll(&poll_fd, 1, (int)left) : 0;
 	} while (result < 0 && errno == EINTR);
 	if (result < 0)
@@ -134,7 +126,7 @@ static int receive_bytes(struct qbd_admin *admin, void *bytes, size_t length, in
 static int send_frame(struct qbd_admin *admin, uint16_t type, const void *fixed,
 		      uint16_t fixed_bytes, const void *block, struct qbd_error *error)
 {
-	int64_t end = now_ms() + QBD_ADMIN_WAIT_MS;
+	int64_t end = qbd_now_ms() + QBD_ADMIN_WAIT_MS;
 	uint8_t bytes[sizeof(struct qbd_frame_header) + sizeof(struct qbd_frame_challenge)];
 	struct qbd_frame_header header;
 	int result;
@@ -155,7 +147,7 @@ static int receive_frame(struct qbd_admin *admin, struct qbd_frame_header *heade
 			 void *fixed, void *block, struct qbd_error *error)
 {
 	enum qbd_frame_phase phase = block ? QBD_PHASE_ANSWER : QBD_PHASE_HANDSHAKE;
-	int64_t end = now_ms() + QBD_ADMIN_WAIT_MS;
+	int64_t end = qbd_now_ms() + QBD_ADMIN_WAIT_MS;
 	const char *reason;
 	int result;
 
@@ -317,7 +309,7 @@ socklen_t qbd_address_to_socket(const struct qbd_address *address,
 static int dial(struct qbd_admin *admin, const struct qbd_address *address,
 		struct qbd_error *error)
 {
-	int64_t end = now_ms() + QBD_ADMIN_WAIT_MS;
+	int64_t end = qbd_now_ms() + QBD_ADMIN_WAIT_MS;
 	struct sockaddr_storage storage;
 	socklen_t length = qbd_address_to_socket(address, &storage);
 	int code = 0, one = 1, result;

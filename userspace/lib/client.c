@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "lib/client.h"
+#include "lib/clock.h"
 
 #define DUMP_TRIES	10
 /* Room for events that come in a burst while we are busy. */
@@ -549,14 +550,6 @@ int qbd_client_listen(struct qbd_client *client, struct qbd_error *error)
 	return 0;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
 /* One datagram. Return: 1 with an event, 0 if it was something else, or -errno. */
 static int receive_event(struct qbd_client *client, struct qbd_event *event)
 {
@@ -578,14 +571,14 @@ static int receive_event(struct qbd_client *client, struct qbd_event *event)
 int qbd_client_event(struct qbd_client *client, struct qbd_event *event, int timeout_ms,
 		     struct qbd_error *error)
 {
-	int64_t end = now_ms() + timeout_ms;
+	int64_t end = qbd_now_ms() + timeout_ms;
 	struct pollfd poll_one = {
 		.fd = mnl_socket_get_fd(client->socket),
 		.events = POLLIN,
 	};
 
 	for (;;) {
-		int64_t left = timeout_ms < 0 ? -1 : end - now_ms();
+		int64_t left = timeout_ms < 0 ? -1 : end - qbd_now_ms();
 		int result = poll(&poll_one, 1, left < 0 && timeout_ms >= 0 ? 0 : (int)left);
 
 		if (!result)

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "format/change.h"
+#include "lib/clock.h"
 #include "lib/join.h"
 #include "lib/parse.h"
 
@@ -27,17 +28,9 @@ struct patience {
 	int64_t pause;
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
 static void be_patient(struct patience *patience, const struct qbd_join *join)
 {
-	patience->end = now_ms() + join->wait_ms;
+	patience->end = qbd_now_ms() + join->wait_ms;
 	patience->pause = PAUSE_MIN_MS;
 }
 
@@ -49,7 +42,7 @@ static bool pause_for(struct patience *patience)
 		.tv_nsec = patience->pause % 1000 * 1000000L,
 	};
 
-	if (now_ms() + patience->pause >= patience->end)
+	if (qbd_now_ms() + patience->pause >= patience->end)
 		return false;
 	nanosleep(&pause, NULL);
 	patience->pause *= 2;
@@ -139,7 +132,7 @@ static int find_leader_once(struct qbd_join *join, struct qbd_admin *admin,
 	if (!result || is_final(result))
 		return result;
 	final = result;
-	for (uint32_t i = 0; i < le32_to_cpu(known.count) && now_ms() < patience->end; i++) {
+	for (uint32_t i = 0; i < le32_to_cpu(known.count) && qbd_now_ms() < patience->end; i++) {
 		if (same_address(&known.members[i].address, &join->contact) ||
 		    same_address(&known.members[i].address, &join->self.address))
 			continue;

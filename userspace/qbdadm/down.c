@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "lib/client.h"
+#include "lib/clock.h"
 #include "lib/parse.h"
 #include "qbdadm/links.h"
 #include "qbdadm/qbdadm.h"
@@ -113,13 +114,13 @@ static int take_down(struct qbd_client *client, const struct down_arguments *arg
 		     struct going *list, size_t count, struct json_object *printed)
 {
 	struct timespec step = { .tv_nsec = RETRY_MS_MIN * 1000000L };
-	int64_t end = qbdadm_now_ms() + (int64_t)arguments->seconds * 1000;
+	int64_t end = qbd_now_ms() + (int64_t)arguments->seconds * 1000;
 	bool failed = false;
 	size_t left;
 	bool last;
 
 	do {
-		last = qbdadm_now_ms() >= end;
+		last = qbd_now_ms() >= end;
 		left = 0;
 		for (size_t i = 0; i < count; i++) {
 			if (!list[i].done)

@@ -2,9 +2,9 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
 #include "lib/client.h"
+#include "lib/clock.h"
 #include "lib/parse.h"
 #include "qbdadm/qbdadm.h"
 #include "qbdadm/render.h"
@@ -20,14 +20,6 @@ enum {
 	OPTION_COUNT = QBDADM_OPTION_LONG,
 	OPTION_TIMEOUT,
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
 
 /* One object on one line, so that a reader can take it at once. */
 static void print_line(struct json_object *object)
@@ -61,7 +53,7 @@ static void print_event(const struct qbd_event *event, bool json)
 
 static int64_t time_left(const struct event_options *options, int64_t end)
 {
-	int64_t left = end - now_ms();
+	int64_t left = end - qbd_now_ms();
 
 	if (!options->timeout)
 		return -1;
@@ -70,7 +62,7 @@ static int64_t time_left(const struct event_options *options, int64_t end)
 
 static int follow(struct qbd_client *client, const struct event_options *options)
 {
-	int64_t end = now_ms() + (int64_t)options->timeout * 1000;
+	int64_t end = qbd_now_ms() + (int64_t)options->timeout * 1000;
 	struct qbd_event event;
 	struct qbd_error error;
 	uint64_t seen = 0;

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "lib/client.h"
+#include "lib/clock.h"
 #include "lib/parse.h"
 #include "qbdadm/qbdadm.h"
 #include "qbdadm/render.h"
@@ -167,14 +168,6 @@ static int want_set(const struct member_arguments *arguments,
 
 /* ---- asking and waiting ------------------------------------------------- */
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
 static void pause_ms(long milliseconds)
 {
 	struct timespec pause = { .tv_nsec = milliseconds * 1000000 };
@@ -185,7 +178,7 @@ static void pause_ms(long milliseconds)
 static int wait_done(struct qbd_client *client, const struct member_arguments *arguments,
 		     struct qbd_status *status, struct qbd_error *error)
 {
-	int64_t end = now_ms() + (int64_t)arguments->wait * 1000;
+	int64_t end = qbd_now_ms() + (int64_t)arguments->wait * 1000;
 	char steps[256];
 
 	for (;;) {
@@ -196,7 +189,7 @@ static int wait_done(struct qbd_client *client, const struct member_arguments *a
 		/* Of a member that was removed nobody tells us more. */
 		if (status->removed || !qbdadm_open_steps(status, steps, sizeof(steps))[0])
 			return 0;
-		if (now_ms() >= end)
+		if (qbd_now_ms() >= end)
 			return qbd_fail(error, ETIMEDOUT,
 					"%s: the change goes on by itself, but is not done after %"
 					PRIu64 " s: %s; 'qbdadm status' shows it",

@@ -14,9 +14,6 @@ int qbdadm_bring_up(const char *name, const char *disk, bool json);
 
 /* wait.c */
 
-/* For deadlines: of the clock that nobody sets. */
-int64_t qbdadm_now_ms(void);
-
 /**
  * qbdadm_wait_leader() - until the device has a leader that a quorum is with
  * @listener: hears events since before @client was first asked: none is missed

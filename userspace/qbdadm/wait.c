@@ -1,17 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <inttypes.h>
-#include <time.h>
 
+#include "lib/clock.h"
 #include "qbdadm/up.h"
-
-int64_t qbdadm_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
 
 static int fail_late(const char *name, uint64_t seconds, bool is_up,
 		     const struct qbd_status *status, struct qbd_error *error)
@@ -28,7 +20,7 @@ int qbdadm_wait_leader(struct qbd_client *client, struct qbd_client *listener,
 		       const char *name, uint64_t seconds, bool until_up,
 		       struct qbd_status *status, struct qbd_error *error)
 {
-	int64_t end = qbdadm_now_ms() + (int64_t)seconds * 1000;
+	int64_t end = qbd_now_ms() + (int64_t)seconds * 1000;
 	struct qbd_event event;
 	int64_t left;
 	int result;
@@ -42,7 +34,7 @@ int qbdadm_wait_leader(struct qbd_client *client, struct qbd_client *listener,
 			return result;
 		if (is_up && status->leader && status->has_quorum)
 			return 0;
-		left = end - qbdadm_now_ms();
+		left = end - qbd_now_ms();
 		result = left > 0 ? qbd_client_event(listener, &event, (int)left, error) : 0;
 		if (result < 0 && result != -ENOBUFS && result != -EINTR)
 			return result;
