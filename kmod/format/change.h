@@ -5,10 +5,16 @@
 
 #include "frame.h"
 
+#ifdef __KERNEL__
+#include <linux/string.h>
+#else
+#include <stdio.h>
+#include <string.h>
+#endif
+
 /**
  * qbd_change_text() - what a refusal says
- * @result: enum qbd_change_result; %u in the text is the member's id if
- *	qbd_change_names_member()
+ * @result: enum qbd_change_result; %u in the text is the member's id
  */
 static inline const char *qbd_change_text(__u32 result)
 {
@@ -48,12 +54,24 @@ static inline const char *qbd_change_text(__u32 result)
 	return "refused for a reason that this version does not know";
 }
 
-/* Is there a member's id in that text? */
-static inline int qbd_change_names_member(__u32 result)
+/**
+ * qbd_change_describe() - the same with the member's id in it, if it speaks of one
+ * @result: enum qbd_change_result
+ * @member: id
+ * @text: one line
+ * @size: its room
+ */
+static inline void qbd_change_describe(__u32 result, __u32 member, char *text,
+				       unsigned int size)
 {
-	return result == QBD_CHANGE_IDS || result == QBD_CHANGE_FLAGS ||
-	       result == QBD_CHANGE_MISSING || result == QBD_CHANGE_TWICE ||
-	       result == QBD_CHANGE_QUORUM || result == QBD_CHANGE_ADDRESS;
+	const char *words = qbd_change_text(result);
+	const char *place = strstr(words, "%u");
+
+	if (place)
+		snprintf(text, size, "%.*s%u%s", (int)(place - words), words, member,
+			 place + 2);
+	else
+		snprintf(text, size, "%s", words);
 }
 
 #endif

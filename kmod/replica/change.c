@@ -13,12 +13,11 @@
 #define QBD_READY_ENTRIES	64u
 
 /* What the leader knows of a peer, as bits of struct qbd_intent_facts. */
-static void peer_facts(struct qbd_replica *replica, u32 id, u32 bit,
+static void peer_facts(struct qbd_replica *replica, u32 id, u32 bit, u64 last,
 		       struct qbd_intent_facts *facts)
 {
 	u64 told_after = replica->config_committed_at +
 			 2ull * replica->settings.heartbeat_ms * NSEC_PER_MSEC;
-	struct qbd_core_status core;
 	struct qbd_peer_status peer;
 
 	if (qbd_net_peer_up(replica->network, id))
@@ -26,13 +25,12 @@ static void peer_facts(struct qbd_replica *replica, u32 id, u32 bit,
 	if (!qbd_core_get_peer(replica->core, replica->now, id, &peer) || !peer.alive ||
 	    peer.flags & (QBD_MESSAGE_FILLING | QBD_MESSAGE_FAILED))
 		return;
-	qbd_core_get_status(replica->core, replica->now, &core);
 	facts->there |= bit;
 	if (peer.state == QBD_PEER_REPLICATE) {
 		/* Of a learner that is not said. */
 		if (peer.flags & QBD_MESSAGE_FIT)
 			facts->fit |= bit;
-		if (peer.match + QBD_READY_ENTRIES >= core.last)
+		if (peer.match + QBD_READY_ENTRIES >= last)
 			facts->ready |= bit;
 	}
 	/* A heartbeat that was sent after the commit has been answered. */
@@ -44,14 +42,16 @@ static void peer_facts(struct qbd_replica *replica, u32 id, u32 bit,
 static void gather_facts(struct qbd_replica *replica, struct qbd_intent_facts *facts)
 {
 	const struct qbd_membership_layout *now = qbd_replica_layout(replica);
+	struct qbd_core_status core;
 
+	qbd_core_get_status(replica->core, replica->now, &core);
 	memset(facts, 0, sizeof(*facts));
 	facts->self = replica->member_id;
 	for (u32 i = 0; i < le32_to_cpu(now->count); i++) {
 		u32 id = le32_to_cpu(now->members[i].id);
 
 		if (id != replica->member_id)
-			peer_facts(replica, id, 1u << i, facts);
+			peer_facts(replica, id, 1u << i, core.last, facts);
 		else
 			facts->there |= 1u << i;
 	}
@@ -297,24 +297,11 @@ static int error_of(u32 result)
 	}
 }
 
-/* One line for whoever asked. */
-static void describe(u32 result, u32 member, char *text, size_t size)
-{
-	const char *words = qbd_change_text(result);
-	const char *place = qbd_change_names_member(result) ? strstr(words, "%u") : NULL;
-
-	if (place)
-		snprintf(text, size, "%.*s%u%s", (int)(place - words), words, member,
-			 place + 2);
-	else
-		snprintf(text, size, "%s", words);
-}
-
 static void answer(struct qbd_command *command, u32 result, u32 member)
 {
 	char text[QBD_ERROR_TEXT_SIZE];
 
-	describe(result, member, text, sizeof(text));
+	qbd_change_describe(result, member, text, sizeof(text));
 	qbd_command_done(command, error_of(result), "%s", text);
 }
 

@@ -230,14 +230,10 @@ static int no_change(const struct qbd_join *join, const struct qbd_admin_answer 
 		     answer->result == QBD_CHANGE_OUTDATED ||
 		     answer->result == QBD_CHANGE_PENDING ||
 		     answer->result == QBD_CHANGE_ROOM;
-	const char *words = qbd_change_text(answer->result);
-	const char *place = qbd_change_names_member(answer->result) ? strstr(words, "%u") :
-								      NULL;
+	char text[256];
 
-	if (place)
-		return qbd_fail(error, again ? EAGAIN : EINVAL, "%s: %.*s%u%s", join->name,
-				(int)(place - words), words, answer->member, place + 2);
-	return qbd_fail(error, again ? EAGAIN : EINVAL, "%s: %s", join->name, words);
+	qbd_change_describe(answer->result, answer->member, text, sizeof(text));
+	return qbd_fail(error, again ? EAGAIN : EINVAL, "%s: %s", join->name, text);
 }
 
 /* @asked: the id that we have asked for, 0: none. Is it ours now? */
