@@ -254,7 +254,7 @@ static int ask_leader(struct qbd_replica *replica, const struct qbd_membership_l
 	struct qbd_frame_request request = {
 		.kind = cpu_to_le32(QBD_REQUEST_CHANGE),
 		.count = cpu_to_le32(1),
-		.sequence = cpu_to_le64(QBD_CHANGE_SEQUENCE),
+		.sequence = cpu_to_le64(++replica->changing_sequence),
 		.session = cpu_to_le64(replica->session),
 		.leader_term = cpu_to_le64(replica->told_term),
 	};
@@ -351,7 +351,7 @@ void qbd_change_replied(struct qbd_replica *replica, u32 peer,
 	u32 status = le32_to_cpu(reply->status);
 
 	if (!command || peer != replica->changing_leader ||
-	    le64_to_cpu(reply->leader_term) != replica->changing_term)
+	    le64_to_cpu(reply->sequence) != replica->changing_sequence)
 		return;
 	replica->changing = NULL;
 	if (status == QBD_REPLY_OK)

@@ -120,7 +120,7 @@ void qbd_forward_reply(struct qbd_replica *replica, u32 peer,
 	u32 status = le32_to_cpu(reply->status);
 
 	if (le64_to_cpu(reply->session) == replica->session &&
-	    le64_to_cpu(reply->sequence) == QBD_CHANGE_SEQUENCE)
+	    le64_to_cpu(reply->sequence) & QBD_CHANGE_SEQUENCE)
 		qbd_change_replied(replica, peer, reply);
 	if (replica->moving && !io &&
 	    le64_to_cpu(reply->session) == replica->session &&

@@ -53,8 +53,11 @@
 /* Extents that one FILL asks for at most, and pieces read ahead to answer it. */
 #define QBD_FILL_EXTENTS	8
 #define QBD_FILL_READS_MAX	4
-/* What a forwarded CHANGE has for a sequence: no request of a block device has it. */
-#define QBD_CHANGE_SEQUENCE	U64_MAX
+/*
+ * Forwarded CHANGEs are numbered from here on, where no request of a block device gets: a
+ * late answer to one that nobody waits for any more is not taken for the next one's.
+ */
+#define QBD_CHANGE_SEQUENCE	BIT_ULL(63)
 /* How long a clean handover of the disk is waited for when a member goes down. */
 #define QBD_STORE_STOP_MS	5000
 
@@ -357,6 +360,7 @@ struct qbd_replica {
 	struct qbd_command *moving;	/* leader move that waits for its end */
 	u64 moving_deadline;
 	struct qbd_command *changing;	/* member change that waits for the leader's answer */
+	u64 changing_sequence;		/* of the newest, above QBD_CHANGE_SEQUENCE */
 	u32 changing_leader;		/* of whom */
 	u64 changing_term;		/* of its leadership */
 	u64 changing_until;		/* then nobody waits for it any more */

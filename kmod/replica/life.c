@@ -354,6 +354,7 @@ static struct qbd_replica *replica_alloc(struct net *net,
 	replica->number = -1;
 	replica->settings = parameters->settings;
 	replica->session = get_random_u64();
+	replica->changing_sequence = QBD_CHANGE_SEQUENCE;
 	replica->told_quorum = true;
 	spin_lock_init(&replica->command_lock);
 	spin_lock_init(&replica->event_lock);

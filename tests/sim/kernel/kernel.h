@@ -96,6 +96,7 @@ struct hlist_head {
 #define SIM_STATIC_ASSERT(condition, ...) _Static_assert(condition, #condition)
 #define static_assert(condition, ...) SIM_STATIC_ASSERT(condition, ##__VA_ARGS__, #condition)
 #define BUILD_BUG_ON(condition)	_Static_assert(!(condition), #condition)
+#define BIT_ULL(number)	(1ull << (number))
 #define ARRAY_SIZE(array)	(sizeof(array) / sizeof((array)[0]))
 #define DIV_ROUND_UP(a, b)	(((a) + (b) - 1) / (b))
 #define BITS_PER_LONG		64
