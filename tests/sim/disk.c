@@ -372,6 +372,24 @@ static bool unreadable(const struct sim_disk *disk, const struct bio *bio)
 	return false;
 }
 
+/*
+ * What cannot be read while a member comes up it may take for lost. So only one disk of a
+ * run fails then, and only while nobody else lacks anything.
+ */
+static bool read_fails(const struct sim_disk *disk)
+{
+	struct sim_host *host = disk->host;
+
+	if (!sim_chance(disk->read_errors))
+		return false;
+	if (host->replica)
+		return true;
+	if (host->number != world.worst_disk || !sim_faults_others_whole(host))
+		return false;
+	host->unsound = true;
+	return true;
+}
+
 static void complete_flight(void *object, u64 argument)
 {
 	struct flight *flight = object;
@@ -405,8 +423,7 @@ static void complete_flight(void *object, u64 argument)
 				flush(disk, began);
 			write_data(disk, bio);
 		}
-	} else if (unreadable(disk, bio) || (sim_chance(disk->read_errors) &&
-		   (disk->host->replica || disk->host->number == world.worst_disk))) {
+	} else if (unreadable(disk, bio) || read_fails(disk)) {
 		bio->bi_status = BLK_STS_IOERR;
 	} else {
 		read_data(disk, bio);
