@@ -253,7 +253,7 @@ help:
 	@echo '                           fresh seed, or SEED=S (MEMBERS=N, STEPS=N, STATES=N)'
 	@echo '  make crash-states-bugs   does that find deliberate bugs?'
 	@echo '  make coverage            which lines and branches the tests in userspace reach'
-	@echo '  make fuzz                fuzz what parses bytes of others (TIME=60 for each TARGET=NAME)'
+	@echo '  make fuzz                fuzz what parses bytes of others (TIME=60 seconds of a processor each, TARGET=NAME)'
 	@echo '  make fuzz-self-test      does fuzzing find deliberate bugs?'
 	@echo '  make shell               a shell on host 1 of three hosts in QEMU'
 	@echo '  make uml-shell           a shell in a three-member cluster in User-mode Linux'
