@@ -39,6 +39,7 @@ enum fault {
 	FAULT_SPLIT,
 	FAULT_BULK_STALL,
 	FAULT_MEMBERS,
+	FAULT_JOIN,
 	FAULT_PLAN,
 	FAULT_AMBUSH,
 	FAULT_AWAY,
@@ -126,6 +127,24 @@ static void draw_weather(struct sim_weather *weather)
 	weather->refuse_memory = sim_chance(256) ? sim_below(100) : 0;
 }
 
+#define FAULTS_OF_DISKS	(1u << FAULT_READ_ERRORS | 1u << FAULT_WRITE_ERRORS | 1u << FAULT_ROT)
+
+/* Members come and go, and their power does. */
+static void draw_joins(void)
+{
+	static const u32 counts[] = { 1, 2, 3, 3, 3, 4, 5, 5, 7, 9 };
+
+	world.count = counts[sim_below(ARRAY_SIZE(counts))];
+	faults.enabled |= 1u << FAULT_MEMBERS | 1u << FAULT_JOIN | 1u << FAULT_POWER_CUT |
+			  1u << FAULT_POWER_ON;
+	faults.enabled &= ~(1u << FAULT_NEW_DISK);
+	if (!world.changes)
+		faults.rate = 50 + sim_below(500);
+	/* Without errors of disks there may be one or two. */
+	if (sim_chance(512))
+		faults.enabled &= ~FAULTS_OF_DISKS;
+}
+
 void sim_faults_begin(void)
 {
 	static const u32 counts[] = { 1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7, 9 };
@@ -161,8 +180,11 @@ void sim_faults_begin(void)
 		faults.rate = 20 + sim_below(150);
 		world.changes = true;
 	}
+	world.joins = !world.quiet && sim_chance(world.changes ? 700 : 100);
+	if (world.joins)
+		draw_joins();
 	faults.work_of_1024 = 1 + sim_below(sim_chance(512) ? 60 : 400);
-	if (sim_chance(200)) {
+	if (sim_chance(200) && !world.joins) {
 		/* Checkpoints of extents that are written for the first time. */
 		faults.enabled = 1u << FAULT_POWER_ON | 1u << FAULT_POWER_CUT |
 				 1u << FAULT_HEAL | 1u << FAULT_AMBUSH | 1u << FAULT_ROT |
@@ -177,7 +199,7 @@ void sim_faults_begin(void)
 		faults.rate = 300 + sim_below(2000);
 		faults.work_of_1024 = 100 + sim_below(500);
 	}
-	world.plans = !world.sparse && !world.quiet && sim_chance(200);
+	world.plans = !world.sparse && !world.quiet && !world.joins && sim_chance(200);
 	if (world.plans) {
 		/* What a plan brought about is to last for a while. */
 		world.count = max(world.count, 3u);
@@ -201,6 +223,11 @@ void sim_faults_begin(void)
 	sim_plans_begin();
 	faults.next = 200 + sim_below(4 * faults.rate);
 	faults.number = 0;
+	if (!world.joins)
+		faults.enabled &= ~(1u << FAULT_JOIN);
+	/* Fewer voters are not enough for what happens to disks. */
+	world.voters_min = faults.enabled & FAULTS_OF_DISKS || !world.joins ? 3 : 1;
+	world.founders = world.count;
 	for (u32 number = 1; number <= world.count; number++) {
 		struct sim_host *host = &world.hosts[number];
 
@@ -216,12 +243,16 @@ void sim_faults_begin(void)
 
 bool sim_faults_others_whole(const struct sim_host *host)
 {
-	for (u32 number = 1; number <= world.count; number++)
-		if (number != host->number && (world.hosts[number].unsound ||
-					       world.hosts[number].rot_left ||
-					       sim_disk_fails_writes(&world.hosts[number])))
+	if (!sim_lists_counts(host->number) || !sim_lists_spare_one())
+		return false;
+	for (u32 number = 1; number <= world.count; number++) {
+		const struct sim_host *other = &world.hosts[number];
+
+		if (number != host->number && other->exists && sim_lists_counts(number) &&
+		    (other->unsound || other->rot_left || sim_disk_fails_writes(other)))
 			return false;
-	return world.count >= 3;
+	}
+	return true;
 }
 
 static bool term_is_led(const struct sim_host *host)
@@ -243,9 +274,10 @@ static void power_cut(struct sim_host *host)
 		sim_member_power_on(host);
 }
 
+/* Where members come and go one is replaced by another member. */
 void sim_faults_new_disk(struct sim_host *host)
 {
-	if (!sim_faults_others_whole(host))
+	if (world.joins || !sim_faults_others_whole(host))
 		return;
 	sim_member_power_cut(host);
 	sim_trace("a new disk: host %u", host->number);
@@ -800,9 +832,11 @@ static void inject(enum fault fault, u32 a, u32 b)
 		sim_plan_make(faults.random);
 		break;
 	case FAULT_MEMBERS:
-		/* Fewer voters than that are not enough for what happens to disks. */
-		if (world.count > 3)
+		if (world.joins || world.count > 3)
 			sim_member_change(host);
+		break;
+	case FAULT_JOIN:
+		sim_join(host, faults.random);
 		break;
 	case FAULT_AMBUSH:
 		lay_ambush(a);
@@ -828,7 +862,8 @@ static const char * const fault_names[] = {
 	[FAULT_LEADER_POWER_CUT] = "power cut of a leader",
 	[FAULT_LEADER_ISOLATE] = "isolate a leader", [FAULT_SPLIT] = "split",
 	[FAULT_BULK_STALL] = "data stands still on its way", [FAULT_PLAN] = "plan",
-	[FAULT_MEMBERS] = "change members", [FAULT_AMBUSH] = "ambush", [FAULT_AWAY] = "away for long",
+	[FAULT_MEMBERS] = "change members", [FAULT_JOIN] = "join",
+	[FAULT_AMBUSH] = "ambush", [FAULT_AWAY] = "away for long",
 };
 
 u32 sim_faults_made(void)
@@ -850,6 +885,8 @@ static void next_fault(void)
 		fault = FAULT_AMBUSH;
 	if (world.changes && below(2))
 		fault = FAULT_MEMBERS;
+	if (world.joins && !below(6))
+		fault = below(3) ? FAULT_JOIN : FAULT_MEMBERS;
 	if (world.plans && below(2))
 		fault = FAULT_PLAN;
 	a = 1 + below(world.count);
