@@ -544,6 +544,16 @@ static void count_filling(struct sim_host *host, const struct qbd_replica *repli
 	host->fill_step = step;
 }
 
+static void check_removed(struct sim_host *host, const struct qbd_replica *replica)
+{
+	if (!sim_lists_out(host->number))
+		sim_fail("host %u believes that it was removed, and was not", host->number);
+	if (!world.healing || replica->core->role != QBD_ROLE_LEADER)
+		host->leads_removed_since = world.now;
+	else if (world.now > host->leads_removed_since + 10 * SIM_S)
+		sim_fail("host %u was removed, knows it, and leads", host->number);
+}
+
 void sim_invariants_check(struct sim_host *host)
 {
 	struct qbd_replica *replica = sim_replica(host);
@@ -570,8 +580,8 @@ void sim_invariants_check(struct sim_host *host)
 		check_commit(host, replica);
 	if (replica->core->role == QBD_ROLE_LEADER)
 		check_leader(host, replica);
-	if (replica->removed && !sim_lists_out(host->number))
-		sim_fail("host %u believes that it was removed, and was not", host->number);
+	if (replica->removed)
+		check_removed(host, replica);
 	check_data(host, replica);
 	host->role = replica->core->role;
 	host->term = replica->core->term;

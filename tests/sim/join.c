@@ -14,6 +14,7 @@
 struct joiner {
 	struct sim_host *host;		/* whose thread it is */
 	bool busy;
+	u64 begun;			/* distinguishes it from who had its place before */
 	u32 guest;
 	u64 random;
 	/* the request that is waited for */
@@ -24,7 +25,7 @@ struct joiner {
 };
 
 static struct joiner joiners[SIM_JOINERS];
-static u64 connections;
+static u64 connections, begun;
 static u32 guests;
 
 static u32 below(struct joiner *joiner, u32 bound)
@@ -43,6 +44,7 @@ void sim_join_begin(void)
 	for (u32 i = 0; i < SIM_JOINERS; i++)
 		joiners[i].host = &world.hosts[SIM_HOSTS_MAX + 1 + i];
 	connections = 0;
+	begun = 0;
 	guests = 0;
 }
 
@@ -262,7 +264,7 @@ static void lose_power(void *object, u64 argument)
 {
 	struct joiner *joiner = object;
 
-	if (!joiner->busy || joiner->guest != argument || world.healing)
+	if (!joiner->busy || joiner->begun != argument || world.healing)
 		return;
 	sim_trace("the power of guest %u goes while it joins", joiner->guest);
 	sim_host_void(joiner->host);
@@ -278,12 +280,16 @@ void sim_join(struct sim_host *contact, u32 random)
 	if (joiner == joiners + SIM_JOINERS || !contact->exists || guests == 199)
 		return;
 	joiner->busy = true;
-	joiner->guest = ++guests;
 	joiner->random = random;
+	/* Now and then somebody is told twice to make the same host a member. */
+	if (!guests || below(joiner, 6))
+		guests++;
+	joiner->guest = guests;
+	joiner->begun = ++begun;
 	joiner->connection = 0;
 	joiner->host->move_to = contact->number;
 	sim_thread_on(joiner->host, join_thread, joiner);
 	if (!below(joiner, 4))
 		sim_event(NULL, world.now + (u64)below(joiner, 4000) * below(joiner, 1000) * SIM_US,
-			  lose_power, joiner, joiner->guest);
+			  lose_power, joiner, joiner->begun);
 }
