@@ -438,6 +438,23 @@ void sim_client_work(struct sim_host *host)
 		submit(request);
 }
 
+void sim_client_write(struct sim_host *host, u32 number, u32 count)
+{
+	struct sim_request *request;
+
+	if (!ready(host))
+		return;
+	request = request_at(host);
+	request->number = number;
+	request->request.kind = QBD_REQUEST_WRITE;
+	request->request.count = count;
+	request->request.block = sim_place(number);
+	if (may_write(request))
+		submit(request);
+	else
+		free(request);
+}
+
 void sim_client_read_newest(struct sim_host *host)
 {
 	struct sim_request *request;

@@ -5,17 +5,24 @@
  *
  * A host that joins is a thread until it has its disk, then a member. Its power may go
  * at any time: what it asked for stands, or may stand, and nobody has a disk for it then.
+ *
+ * Some are told twice at the same time to become one, with the same name and address. Those
+ * give up when an answer is lost: to which of them an id was given neither could tell.
  */
 #include "lib/clock.h"
 #include "lib/join.h"
 #include "sim.h"
 #include "user.h"
 
+/* Those that members.c makes up have higher ones. */
+#define GUESTS_MAX	199u
+
 struct joiner {
 	struct sim_host *host;		/* whose thread it is */
 	bool busy;
 	u64 begun;			/* distinguishes it from who had its place before */
 	u32 guest;
+	bool twin, gives_up;
 	u64 random;
 	/* the request that is waited for */
 	u64 connection;
@@ -106,6 +113,8 @@ int qbd_admin_connect(struct qbd_admin *admin, const struct qbd_address *address
 	struct sim_host *host = host_at(address);
 
 	transit();
+	if (current_joiner()->gives_up)
+		return qbd_fail(error, EACCES, "an answer was lost");
 	memset(admin, 0, sizeof(*admin));
 	if (!host || !host->powered || !host->network || host->paused_until > world.now)
 		return qbd_fail(error, ECONNREFUSED, "nobody listens there");
@@ -163,6 +172,7 @@ static int ask(struct qbd_admin *admin, const struct qbd_membership_layout *list
 	joiner->connection = ++connections;
 	joiner->answered = false;
 	joiner->broken = false;
+	joiner->gives_up = joiner->twin && list;
 	transit();
 	if (host->life != admin->sequence || (!world.healing && !below(joiner, 10)))
 		return qbd_fail(error, ECONNRESET, "the connection is gone");
@@ -171,7 +181,10 @@ static int ask(struct qbd_admin *admin, const struct qbd_membership_layout *list
 	while (!joiner->answered && !joiner->broken)
 		if (!sim_sleep(end))
 			return qbd_fail(error, ETIMEDOUT, "no answer");
-	return joiner->broken ? qbd_fail(error, ECONNRESET, "the answer is lost") : 0;
+	if (joiner->broken)
+		return qbd_fail(error, ECONNRESET, "the answer is lost");
+	joiner->gives_up = false;
+	return 0;
 }
 
 int qbd_admin_describe(struct qbd_admin *admin, struct qbd_description *description,
@@ -271,20 +284,19 @@ static void lose_power(void *object, u64 argument)
 	joiner->busy = false;
 }
 
-void sim_join(struct sim_host *contact, u32 random)
+static void begin(struct sim_host *contact, u64 random, bool twin)
 {
 	struct joiner *joiner = joiners;
 
 	while (joiner < joiners + SIM_JOINERS && joiner->busy)
 		joiner++;
-	if (joiner == joiners + SIM_JOINERS || !contact->exists || guests == 199)
+	if (joiner == joiners + SIM_JOINERS)
 		return;
 	joiner->busy = true;
 	joiner->random = random;
-	/* Now and then somebody is told twice to make the same host a member. */
-	if (!guests || below(joiner, 6))
-		guests++;
 	joiner->guest = guests;
+	joiner->twin = twin;
+	joiner->gives_up = false;
 	joiner->begun = ++begun;
 	joiner->connection = 0;
 	joiner->host->move_to = contact->number;
@@ -292,4 +304,17 @@ void sim_join(struct sim_host *contact, u32 random)
 	if (!below(joiner, 4))
 		sim_event(NULL, world.now + (u64)below(joiner, 4000) * below(joiner, 1000) * SIM_US,
 			  lose_power, joiner, joiner->begun);
+}
+
+void sim_join(struct sim_host *contact, u64 random)
+{
+	u64 numbers = random;
+	bool twin = !sim_below_of(&numbers, 6);
+
+	if (!contact->exists || guests == GUESTS_MAX)
+		return;
+	guests++;
+	begin(contact, random, twin);
+	if (twin)
+		begin(contact, numbers, twin);
 }

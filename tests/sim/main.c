@@ -51,6 +51,7 @@ static bool run(u64 seed)
 	sim_module_begin();
 	sim_network_begin();
 	sim_join_begin();
+	sim_members_begin();
 	sim_faults_begin();
 	sim_client_begin();
 	sim_invariants_begin();

@@ -23,6 +23,15 @@ void sim_member_place(struct qbd_member_layout *member, u32 number, u32 guest)
 	member->address.bytes[3] = guest ?: number;
 }
 
+static struct qbd_membership_layout an_earlier_list;
+static u32 last_removed;	/* who is removed when all is well; 0: nobody */
+
+void sim_members_begin(void)
+{
+	memset(&an_earlier_list, 0, sizeof(an_earlier_list));
+	last_removed = 0;
+}
+
 /* ---- what is meant ------------------------------------------------------ */
 
 static u32 voters_meant(const struct qbd_membership_layout *list)
@@ -124,21 +133,20 @@ static bool bring_back(struct qbd_membership_layout *list)
 	return true;
 }
 
-static struct qbd_membership_layout an_earlier_list;
-
 /* Return: false if there is nothing to be refused. */
 static bool draw_nonsense(struct qbd_membership_layout *list)
 {
 	struct qbd_member_layout *member = some_member(list);
 	u16 flags = le16_to_cpu(member->flags);
 
-	switch (sim_below(4)) {
+	switch (sim_below(5)) {
 	case 0:
 		drop_member(list, member - list->members);
 		return le32_to_cpu(list->count);
 	case 1:
-		return bring_back(list);
 	case 2:
+		return bring_back(list);
+	case 3:
 		member->flags = cpu_to_le16(flags ^ (QBD_MEMBER_VOTER | QBD_MEMBER_LEARNER));
 		return voters_meant(list);
 	default:
@@ -178,7 +186,7 @@ static void change_thread(void *object)
 	host->changing = true;
 	/* Of who reads it while it works: the index says what it was made from. */
 	wanted = *qbd_replica_layout(host->replica);
-	nonsense = host->replica->told_role == QBD_ROLE_LEADER && !sim_below(8) &&
+	nonsense = host->replica->told_role == QBD_ROLE_LEADER && !sim_below(4) &&
 		   draw_nonsense(&wanted);
 	if (!nonsense) {
 		wanted = *qbd_replica_layout(host->replica);
@@ -198,15 +206,29 @@ static bool may_ask(const struct sim_host *host)
 	       !host->going_down && !host->changing;
 }
 
+static struct sim_host *leader_to_ask(void)
+{
+	for (u32 number = 1; number <= world.count; number++) {
+		struct sim_host *host = &world.hosts[number];
+
+		if (may_ask(host) && host->role == QBD_ROLE_LEADER)
+			return host;
+	}
+	return NULL;
+}
+
 void sim_member_change(struct sim_host *host)
 {
+	struct sim_host *leader = leader_to_ask();
+
+	/* Elsewhere it would be sent on to that one. */
+	if (leader && !sim_below(3))
+		host = leader;
 	if (may_ask(host))
 		sim_thread_on(host, change_thread, host);
 }
 
 /* ---- the end of a world ------------------------------------------------- */
-
-static u32 last_removed;	/* who is removed when all is well; 0: nobody */
 
 /* It has no disk, nor will it ever have one; or that one has failed. */
 static bool is_hopeless(const struct qbd_member_layout *member)
@@ -254,17 +276,6 @@ static void mend_thread(void *object)
 	if (mark_leaving(&wanted))
 		ask(host, &wanted, false);
 	host->changing = false;
-}
-
-static struct sim_host *leader_to_ask(void)
-{
-	for (u32 number = 1; number <= world.count; number++) {
-		struct sim_host *host = &world.hosts[number];
-
-		if (may_ask(host) && host->role == QBD_ROLE_LEADER)
-			return host;
-	}
-	return NULL;
 }
 
 bool sim_members_final(void)

@@ -248,6 +248,8 @@ void sim_client_begin(void);
 void sim_client_power_cut(struct sim_host *host);
 /* Ask for something, if there may be more. */
 void sim_client_work(struct sim_host *host);
+/* Write these blocks of one stripe from there, if that may be now. */
+void sim_client_write(struct sim_host *host, u32 number, u32 count);
 /* Read there what was written last, by anybody. */
 void sim_client_read_newest(struct sim_host *host);
 void sim_client_probe_begin(void);
@@ -291,6 +293,7 @@ u32 sim_number(u64 block);
 
 /* ---- members.c ---------------------------------------------------------- */
 
+void sim_members_begin(void);
 /* Where a member listens: one of the first, or one that joined as number @guest. */
 void sim_member_place(struct qbd_member_layout *member, u32 number, u32 guest);
 /* Somebody there asks for other members: a few are to vote, not to vote, to go. */
@@ -309,7 +312,7 @@ bool sim_members_removed_one(void);
 void sim_join_begin(void);
 void sim_join_end(void);
 /* A host wants to become a member, and asks @contact first. */
-void sim_join(struct sim_host *contact, u32 random);
+void sim_join(struct sim_host *contact, u64 random);
 bool sim_join_idle(void);
 /* The answer to sim_network_ask(). */
 void sim_join_answer(u64 connection, const struct qbd_frame_reply *reply, const void *data);
