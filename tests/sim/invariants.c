@@ -109,7 +109,8 @@ void sim_invariants_message(struct sim_host *host, const struct qbd_core_message
 	if (host->vote_term == message->term && host->vote != vote)
 		sim_fail("host %u votes in term %llu for %u and for %u", host->number,
 			 message->term, host->vote, vote);
-	if (replica && replica->removed)
+	/* What leaves now may have been said before it knew: terms tell. */
+	if (replica && replica->removed && message->term > host->removed_in)
 		sim_fail("host %u was removed, knows it, and votes in term %llu for %u",
 			 host->number, message->term, vote);
 	if (replica && (replica->damaged || replica->is_new))
@@ -546,6 +547,8 @@ static void count_filling(struct sim_host *host, const struct qbd_replica *repli
 
 static void check_removed(struct sim_host *host, const struct qbd_replica *replica)
 {
+	if (!host->removed_in)
+		host->removed_in = replica->core->term;
 	if (!sim_lists_out(host->number))
 		sim_fail("host %u believes that it was removed, and was not", host->number);
 	if (!world.healing || replica->core->role != QBD_ROLE_LEADER)

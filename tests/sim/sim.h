@@ -94,6 +94,7 @@ struct sim_host {
 	bool failed;			/* its disk has to be replaced */
 	u32 guest;			/* it joined, as number so many; 0: there from the start */
 	bool knows;			/* it would not come up, for it was removed */
+	u64 removed_in;			/* term in which it came to know that */
 	u64 leads_removed_since;	/* time, while all is well */
 };
 
