@@ -248,8 +248,10 @@ bool sim_faults_others_whole(const struct sim_host *host)
 	for (u32 number = 1; number <= world.count; number++) {
 		const struct sim_host *other = &world.hosts[number];
 
-		if (number != host->number && other->exists && sim_lists_counts(number) &&
-		    (other->unsound || other->rot_left || sim_disk_fails_writes(other)))
+		if (number == host->number || !other->exists || !sim_lists_counts(number))
+			continue;
+		if (other->unsound || other->rot_left || sim_disk_unreadable(other) ||
+		    sim_disk_fails_writes(other))
 			return false;
 	}
 	return true;
