@@ -54,6 +54,7 @@ enum moment {
 	MOMENT_APPEND,		/* records are on their way to its disk */
 	MOMENT_FULL,		/* its log is about to give space back */
 	MOMENT_FILLING,		/* it is being filled: at a certain step, or any */
+	MOMENT_LIST,		/* it leads, and its list of members is not committed */
 	MOMENT_END
 };
 
@@ -136,7 +137,7 @@ static void draw_joins(void)
 
 	world.count = counts[sim_below(ARRAY_SIZE(counts))];
 	faults.enabled |= 1u << FAULT_MEMBERS | 1u << FAULT_JOIN | 1u << FAULT_POWER_CUT |
-			  1u << FAULT_POWER_ON;
+			  1u << FAULT_POWER_ON | 1u << FAULT_AMBUSH;
 	faults.enabled &= ~(1u << FAULT_NEW_DISK);
 	if (!world.changes)
 		faults.rate = 50 + sim_below(500);
@@ -176,7 +177,7 @@ void sim_faults_begin(void)
 		faults.enabled = 1u << FAULT_POWER_ON | 1u << FAULT_HEAL |
 				 1u << FAULT_MEMBERS | 1u << FAULT_MOVE |
 				 1u << FAULT_LEADER_POWER_CUT | 1u << FAULT_LEADER_ISOLATE |
-				 (sim_random() & sim_random());
+				 1u << FAULT_AMBUSH | (sim_random() & sim_random());
 		faults.rate = 20 + sim_below(150);
 		world.changes = true;
 	}
@@ -597,6 +598,9 @@ static bool is_moment(const struct ambush *ambush, const struct sim_host *host)
 	case MOMENT_FILLING:
 		return replica->fill.step && (!ambush->step ||
 					      replica->fill.step == ambush->step);
+	case MOMENT_LIST:
+		return replica->core->role == QBD_ROLE_LEADER &&
+		       qbd_core_config_index(replica->core) > replica->core->commit;
 	default:
 		return false;
 	}
@@ -604,6 +608,7 @@ static bool is_moment(const struct ambush *ambush, const struct sim_host *host)
 
 static void lay_ambush(u32 host)
 {
+	bool members_change = world.changes || world.joins;
 	struct ambush *ambush = &faults.ambush;
 
 	if (ambush->laid && world.steps < ambush->until)
@@ -612,7 +617,8 @@ static void lay_ambush(u32 host)
 		.laid = true,
 		.until = world.steps + 3000,
 		.host = host,
-		.moment = world.filling && below(2) ? MOMENT_FILLING :
+		.moment = members_change && below(2) ? MOMENT_LIST :
+			  world.filling && below(2) ? MOMENT_FILLING :
 			  world.sparse && below(4) ? MOMENT_CHECKPOINT : below(MOMENT_END),
 		.deed = below(DEED_END),
 		.random = faults.random,
@@ -648,6 +654,12 @@ static void lay_ambush(u32 host)
 			ambush->step = QBD_FILL_ASKING;
 			ambush->wait = below(8);
 		}
+	} else if (ambush->moment == MOMENT_LIST) {
+		/* Most of them are lost with their leader, or are all that is left of it. */
+		ambush->host = 0;
+		ambush->wait = below(2) ? 0 : below(60);
+		if (below(4))
+			ambush->deed = below(2) ? DEED_LEADER_ISOLATE : DEED_POWER_CUT;
 	} else if (ambush->moment == MOMENT_FULL) {
 		/* Who comes up gives back what the one who went down had not. */
 		ambush->host = 0;
@@ -889,6 +901,8 @@ static void next_fault(void)
 		fault = FAULT_MEMBERS;
 	if (world.joins && !below(6))
 		fault = below(3) ? FAULT_JOIN : FAULT_MEMBERS;
+	if ((world.joins || world.changes) && !below(8))
+		fault = FAULT_AMBUSH;
 	if (world.plans && below(2))
 		fault = FAULT_PLAN;
 	a = 1 + below(world.count);
