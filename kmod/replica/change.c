@@ -19,10 +19,13 @@ static void peer_facts(struct qbd_replica *replica, u32 id, u32 bit, u64 last,
 	u64 told_after = replica->config_committed_at +
 			 2ull * replica->settings.heartbeat_ms * NSEC_PER_MSEC;
 	struct qbd_peer_status peer;
+	bool known = qbd_core_get_peer(replica->core, replica->now, id, &peer);
 
-	if (qbd_net_peer_up(replica->network, id))
+	/* One whose disk has failed takes no list any more. */
+	if (qbd_net_peer_up(replica->network, id) &&
+	    !(known && peer.flags & QBD_MESSAGE_FAILED))
 		facts->connected |= bit;
-	if (!qbd_core_get_peer(replica->core, replica->now, id, &peer) || !peer.alive ||
+	if (!known || !peer.alive ||
 	    peer.flags & (QBD_MESSAGE_FILLING | QBD_MESSAGE_FAILED))
 		return;
 	facts->there |= bit;

@@ -458,6 +458,21 @@ static bool may_begin_round(struct qbd_replica *replica)
 		!replica->held_count) || !something_to_apply(replica);
 }
 
+/*
+ * The list that a reset leaves in force: the leader's, unless the one that this member begins
+ * with is newer. That one is committed, but a leader that has just come up may not know.
+ *
+ *	the list of entry 163 adds this member, which makes its disk of that; all lose power.
+ *	The new leader knows of a commit index of 152 and of an older list, and its log does
+ *	not reach this member. With the older list it took itself for removed, for good.
+ */
+static const struct qbd_membership_layout *
+list_after_reset(const struct qbd_replica *replica, const struct qbd_frame_reset *reset)
+{
+	return replica->configs[0].index > le64_to_cpu(reset->membership.index) ?
+	       &replica->configs[0].layout : &reset->membership;
+}
+
 /* The leader's log does not reach this member. */
 void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 		    const struct qbd_frame_reset *reset)
@@ -497,14 +512,14 @@ void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 	fill->cursor = 0;
 	fill->through_index = fill->start_index;
 	fill->extents_total = qbd_store_identity(replica->store)->extent_count;
-	fill->membership = reset->membership;
+	fill->membership = *list_after_reset(replica, reset);
 	qbd_replica_update_fitness(replica);
 	qbd_append_drop_held(replica, 0);
 	qbd_write_truncated(replica, status.commit + 1);
 	qbd_notice(replica, "the leader's log no longer reaches this member (at %llu): what changed is copied",
 		   status.last);
 	qbd_store_reset(replica->store, fill->start_index, fill->start_term,
-			le32_to_cpu(reset->chain), &reset->membership);
+			le32_to_cpu(reset->chain), &fill->membership);
 }
 
 void qbd_fill_reset_durable(struct qbd_replica *replica, u64 index)

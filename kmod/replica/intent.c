@@ -131,18 +131,25 @@ static u32 missing(const struct qbd_membership_layout *list, u32 there)
 	return present > voters / 2 ? 0 : absent;
 }
 
-/* Of those that stay: the one that would rather lead. 0: none is fit. */
+/*
+ * Of those that stay: the one that would rather lead. 0: none is fit, or none @stays that
+ * could ever be.
+ */
 static u32 successor(const struct qbd_membership_layout *now,
-		     const struct qbd_intent_facts *facts)
+		     const struct qbd_intent_facts *facts, bool *stays)
 {
 	const struct qbd_member_layout *best = NULL;
 
+	*stays = false;
 	for (u32 i = 0; i < count_of(now); i++) {
 		const struct qbd_member_layout *member = &now->members[i];
 		u16 flags = flags_of(member);
 
 		if (!(flags & QBD_MEMBER_VOTER) || !will_vote(flags) ||
-		    flags & QBD_MEMBER_WITNESS || !(facts->fit & (1u << i)))
+		    flags & QBD_MEMBER_WITNESS)
+			continue;
+		*stays = true;
+		if (!(facts->fit & (1u << i)))
 			continue;
 		if (!best || member->priority > best->priority)
 			best = member;
@@ -155,6 +162,7 @@ static enum qbd_intent_step change_votes(const struct qbd_membership_layout *now
 					 struct qbd_membership_layout *next, u32 *member)
 {
 	const struct qbd_member_layout *self = find(now, facts->self);
+	bool stays;
 
 	for (u32 i = 0; i < count_of(now); i++)
 		if (flags_of(&now->members[i]) & QBD_MEMBER_JOINING &&
@@ -163,8 +171,12 @@ static enum qbd_intent_step change_votes(const struct qbd_membership_layout *now
 	if (missing(now, facts->there))
 		return QBD_INTENT_NOTHING;
 	if (!self || !will_vote(flags_of(self))) {
-		*member = successor(now, facts);
-		return *member ? QBD_INTENT_HAND_OVER : QBD_INTENT_NOTHING;
+		*member = successor(now, facts, &stays);
+		if (*member)
+			return QBD_INTENT_HAND_OVER;
+		if (stays)
+			return QBD_INTENT_NOTHING;
+		/* All voters go: who comes cannot lead before it votes. */
 	}
 	enter_joint(next);
 	return QBD_INTENT_PROPOSE;

@@ -15,6 +15,8 @@
  *                                the leader is in it           learner from here on
  *        likewise, the leader    likewise, and one of the      (leadership is handed over
  *        is not in that set      incoming set is fit           to that one)
+ *        likewise, and no        as if the leader were in it   as above: nobody could
+ *        voter stays                                           take over before
  *   simple, with a learner       it knows, or is not           without it
  *   LEAVING                      connected
  *   anything else                -                             (nothing)
@@ -24,9 +26,9 @@
  * log like any other. All voters that come or go do so in one joint step (thesis 4.3), so
  * a member is replaced without a moment of fewer copies.
  *
- * A leader enters a joint list only with a set that it is in itself. One that is elected
- * while the list is joint may have to leave: then it does not count itself, and steps down
- * (accident 31; kmod/core). The steps are derived from the list alone, so the way out of the
+ * A leader enters a joint list only with a set that it is in itself, unless all voters are
+ * replaced. That one, and one that is elected while the list is joint, may have to leave:
+ * then it does not count itself, and steps down (accident 31; kmod/core). The steps are derived from the list alone, so the way out of the
  * joint list is not forgotten with its leader (accident 32).
  */
 #ifndef QBD_REPLICA_INTENT_H
@@ -44,7 +46,8 @@
  * @fit: there, and could lead
  * @ready: there, and has nearly all of the log
  * @knows: has the list in force, and was told that it is committed
- * @connected: its connections stand: it may be slow, but it will be told
+ * @connected: its connections stand, and its disk has not failed: it may be slow, but it
+ *	will be told
  */
 struct qbd_intent_facts {
 	u32 self;

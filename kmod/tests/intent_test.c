@@ -84,6 +84,13 @@ static const struct intent_step_case intent_step_cases[] = {
 	{ "1vx 2v 3v", 1, "123", "123", "", QBD_INTENT_HAND_OVER, "2" },
 	{ "1vd 2vx 3v", 1, "123", "123", "", QBD_INTENT_HAND_OVER, "3" },
 	{ "1vx 2v 3v", 2, "123", "123", "", QBD_INTENT_PROPOSE, "1olx 2vo 3vo" },
+	/* all voters go: nobody can take over before the list is joint */
+	{ "1vx 2lj", 1, "12", "1", "", QBD_INTENT_NOTHING, "" },
+	{ "1vx 2lj", 1, "12", "12", "", QBD_INTENT_PROPOSE, "1olx 2v" },
+	{ "1vd 2vx 3lj 4lj", 1, "134", "134", "", QBD_INTENT_PROPOSE, "1ol 2olx 3v 4v" },
+	{ "1olx 2v", 1, "12", "12", "", QBD_INTENT_PROPOSE, "1lx 2v" },
+	/* one stays, and is not there: it may come back */
+	{ "1vx 2v 3lj 4lj", 1, "134", "134", "", QBD_INTENT_NOTHING, "" },
 	/* a learner that goes hears of it, if it is there */
 	{ "1v 2v 3lx", 1, "123", "123", "", QBD_INTENT_NOTHING, "" },
 	{ "1v 2v 3lx", 1, "123", "123", "3", QBD_INTENT_PROPOSE, "1v 2v" },

@@ -216,6 +216,14 @@ void qbd_request_copy_in(struct qbd_request *request, struct page **pages,
 	}
 }
 
+/* It knows that it was removed: it fails whatever is asked of it. */
+static bool removed(const struct sim_host *host)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+
+	return replica && replica->removed;
+}
+
 static void request_end(struct sim_request *request)
 {
 	outstanding[request->host->number]--;
@@ -229,13 +237,16 @@ void qbd_request_complete(struct qbd_request *request, blk_status_t status)
 	struct sim_host *host = ours->host;
 
 	operations++;
-	if (status != BLK_STS_OK && !host->going_down && !world.errors)
+	if (removed(host) && status == BLK_STS_OK)
+		sim_fail("host %u was removed, knows it, and a request of block %llu completes",
+			 host->number, request->block);
+	if (status != BLK_STS_OK && !host->going_down && !world.errors && !removed(host))
 		sim_fail("host %u: a request of kind %u of block %llu failed", host->number,
 			 request->kind, request->block);
 	if (request->kind != QBD_REQUEST_READ)
 		end_write(ours, status == BLK_STS_OK);
 	if (ours->probe) {
-		probed[host->number] = status == BLK_STS_OK;
+		probed[host->number] = status == BLK_STS_OK || removed(host);
 		probe_waits[host->number] = false;
 	}
 	request_end(ours);
@@ -276,7 +287,8 @@ void sim_client_begin(void)
 	ids = 0;
 	operations = 0;
 	newest = 0;
-	turns = sim_chance(512);
+	/* Whose a block is may leave. */
+	turns = sim_chance(512) || world.joins;
 	spread_of_blocks = spreads[sim_below(ARRAY_SIZE(spreads))];
 	reads_of_1024 = sim_below(900);
 	zeroes_of_1024 = sim_chance(512) ? sim_below(200) : 0;
@@ -319,13 +331,14 @@ void sim_client_power_cut(struct sim_host *host)
 
 static u32 writer_of(u32 number)
 {
-	return 1 + number / SIM_STRIPE % world.count;
+	return 1 + number / SIM_STRIPE % world.founders;
 }
 
 /*
  * One writer of a block at a time. Hosts may take turns at it in some worlds: but what came of
  * the last write has to be known then, else a copy of it may be on its way still, and is
- * left to whoever made it until one has completed.
+ * left to whoever made it until one has completed. Of a member that is gone none is on
+ * its way: nobody takes anything from it since.
  */
 static bool may_write(const struct sim_request *request)
 {
@@ -338,7 +351,8 @@ static bool may_write(const struct sim_request *request)
 		if (history->pending)
 			return false;
 		if (!turns ? writer_of(number) != host :
-		    history->completed != history->count - 1 && history->writer != host)
+		    history->completed != history->count - 1 && history->writer != host &&
+		    !sim_lists_gone(history->writer))
 			return false;
 	}
 	return true;
@@ -374,7 +388,7 @@ static void place_in_own_stripe(struct sim_request *request)
 {
 	u32 stripe = request->number / SIM_STRIPE;
 
-	stripe = stripe / world.count * world.count + request->host->number - 1;
+	stripe = stripe / world.founders * world.founders + request->host->number - 1;
 	if (stripe < SIM_USED_BLOCKS / SIM_STRIPE)
 		request->number = stripe * SIM_STRIPE +
 				  sim_below(min(SIM_STRIPE - request->request.count + 1,
@@ -394,7 +408,7 @@ static struct sim_request *request_at(struct sim_host *host)
 void sim_client_work(struct sim_host *host)
 {
 	struct sim_request *request;
-	u32 spread = min(spread_of_blocks * world.count, SIM_USED_BLOCKS);
+	u32 spread = min(spread_of_blocks * world.founders, SIM_USED_BLOCKS);
 	u32 left;
 
 	if (!ready(host))
@@ -406,6 +420,8 @@ void sim_client_work(struct sim_host *host)
 	request->request.kind = sim_chance(reads_of_1024) ? QBD_REQUEST_READ :
 				sim_chance(zeroes_of_1024) ? QBD_REQUEST_ZERO :
 				QBD_REQUEST_WRITE;
+	if (removed(host) && sim_chance(900))
+		request->request.kind = QBD_REQUEST_READ;
 	if (turns && sim_chance(400))
 		request->number = newest;
 	else if (!turns && (world.filling || world.plans || world.hurry) &&
@@ -422,6 +438,23 @@ void sim_client_work(struct sim_host *host)
 		submit(request);
 }
 
+void sim_client_write(struct sim_host *host, u32 number, u32 count)
+{
+	struct sim_request *request;
+
+	if (!ready(host))
+		return;
+	request = request_at(host);
+	request->number = number;
+	request->request.kind = QBD_REQUEST_WRITE;
+	request->request.count = count;
+	request->request.block = sim_place(number);
+	if (may_write(request))
+		submit(request);
+	else
+		free(request);
+}
+
 void sim_client_read_newest(struct sim_host *host)
 {
 	struct sim_request *request;
@@ -436,7 +469,15 @@ void sim_client_read_newest(struct sim_host *host)
 	submit(request);
 }
 
-/* One write at each host has to complete; true when they all did. */
+void sim_client_probe_begin(void)
+{
+	memset(probed, 0, sizeof(probed));
+}
+
+/*
+ * One write at each member has to complete, and a read to fail where one knows that it was
+ * removed; true when they all did.
+ */
 bool sim_client_probe(void)
 {
 	bool all = true;
@@ -445,19 +486,20 @@ bool sim_client_probe(void)
 		struct sim_host *host = &world.hosts[number];
 		struct sim_request *request;
 
-		if (probed[number])
+		if (probed[number] || (!sim_lists_has(number) && !removed(host)))
 			continue;
 		all = false;
 		if (!ready(host) || probe_waits[number])
 			continue;
 		request = request_at(host);
 		request->probe = true;
-		request->request.kind = QBD_REQUEST_WRITE;
+		request->request.kind = removed(host) ? QBD_REQUEST_READ :
+							QBD_REQUEST_WRITE;
 		request->request.count = 1;
 		request->number = turns ? sim_below(SIM_USED_BLOCKS) :
 				  (number - 1) * SIM_STRIPE + sim_below(SIM_STRIPE);
 		request->request.block = sim_place(request->number);
-		if (!may_write(request)) {
+		if (request->request.kind == QBD_REQUEST_WRITE && !may_write(request)) {
 			free(request);
 			continue;
 		}

@@ -39,6 +39,7 @@ enum fault {
 	FAULT_SPLIT,
 	FAULT_BULK_STALL,
 	FAULT_MEMBERS,
+	FAULT_JOIN,
 	FAULT_PLAN,
 	FAULT_AMBUSH,
 	FAULT_AWAY,
@@ -53,6 +54,7 @@ enum moment {
 	MOMENT_APPEND,		/* records are on their way to its disk */
 	MOMENT_FULL,		/* its log is about to give space back */
 	MOMENT_FILLING,		/* it is being filled: at a certain step, or any */
+	MOMENT_LIST,		/* it leads, and its list of members is not committed */
 	MOMENT_END
 };
 
@@ -126,6 +128,24 @@ static void draw_weather(struct sim_weather *weather)
 	weather->refuse_memory = sim_chance(256) ? sim_below(100) : 0;
 }
 
+#define FAULTS_OF_DISKS	(1u << FAULT_READ_ERRORS | 1u << FAULT_WRITE_ERRORS | 1u << FAULT_ROT)
+
+/* Members come and go, and their power does. */
+static void draw_joins(void)
+{
+	static const u32 counts[] = { 1, 2, 3, 3, 3, 4, 5, 5, 7, 9 };
+
+	world.count = counts[sim_below(ARRAY_SIZE(counts))];
+	faults.enabled |= 1u << FAULT_MEMBERS | 1u << FAULT_JOIN | 1u << FAULT_POWER_CUT |
+			  1u << FAULT_POWER_ON | 1u << FAULT_AMBUSH;
+	faults.enabled &= ~(1u << FAULT_NEW_DISK);
+	if (!world.changes)
+		faults.rate = 50 + sim_below(500);
+	/* Without errors of disks there may be one or two. */
+	if (sim_chance(512))
+		faults.enabled &= ~FAULTS_OF_DISKS;
+}
+
 void sim_faults_begin(void)
 {
 	static const u32 counts[] = { 1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7, 9 };
@@ -157,12 +177,15 @@ void sim_faults_begin(void)
 		faults.enabled = 1u << FAULT_POWER_ON | 1u << FAULT_HEAL |
 				 1u << FAULT_MEMBERS | 1u << FAULT_MOVE |
 				 1u << FAULT_LEADER_POWER_CUT | 1u << FAULT_LEADER_ISOLATE |
-				 (sim_random() & sim_random());
+				 1u << FAULT_AMBUSH | (sim_random() & sim_random());
 		faults.rate = 20 + sim_below(150);
 		world.changes = true;
 	}
+	world.joins = !world.quiet && sim_chance(world.changes ? 700 : 100);
+	if (world.joins)
+		draw_joins();
 	faults.work_of_1024 = 1 + sim_below(sim_chance(512) ? 60 : 400);
-	if (sim_chance(200)) {
+	if (sim_chance(200) && !world.joins) {
 		/* Checkpoints of extents that are written for the first time. */
 		faults.enabled = 1u << FAULT_POWER_ON | 1u << FAULT_POWER_CUT |
 				 1u << FAULT_HEAL | 1u << FAULT_AMBUSH | 1u << FAULT_ROT |
@@ -177,7 +200,7 @@ void sim_faults_begin(void)
 		faults.rate = 300 + sim_below(2000);
 		faults.work_of_1024 = 100 + sim_below(500);
 	}
-	world.plans = !world.sparse && !world.quiet && sim_chance(200);
+	world.plans = !world.sparse && !world.quiet && !world.joins && sim_chance(200);
 	if (world.plans) {
 		/* What a plan brought about is to last for a while. */
 		world.count = max(world.count, 3u);
@@ -201,6 +224,11 @@ void sim_faults_begin(void)
 	sim_plans_begin();
 	faults.next = 200 + sim_below(4 * faults.rate);
 	faults.number = 0;
+	if (!world.joins)
+		faults.enabled &= ~(1u << FAULT_JOIN);
+	/* Fewer voters are not enough for what happens to disks. */
+	world.voters_min = faults.enabled & FAULTS_OF_DISKS || !world.joins ? 3 : 1;
+	world.founders = world.count;
 	for (u32 number = 1; number <= world.count; number++) {
 		struct sim_host *host = &world.hosts[number];
 
@@ -216,13 +244,18 @@ void sim_faults_begin(void)
 
 bool sim_faults_others_whole(const struct sim_host *host)
 {
-	for (u32 number = 1; number <= world.count; number++)
-		if (number != host->number && (world.hosts[number].unsound ||
-					       world.hosts[number].rot_left ||
-					       sim_disk_unreadable(&world.hosts[number]) ||
-					       sim_disk_fails_writes(&world.hosts[number])))
+	if (!sim_lists_counts(host->number) || !sim_lists_spare_one())
+		return false;
+	for (u32 number = 1; number <= world.count; number++) {
+		const struct sim_host *other = &world.hosts[number];
+
+		if (number == host->number || !other->exists || !sim_lists_counts(number))
+			continue;
+		if (other->unsound || other->rot_left || sim_disk_unreadable(other) ||
+		    sim_disk_fails_writes(other))
 			return false;
-	return world.count >= 3;
+	}
+	return true;
 }
 
 static bool term_is_led(const struct sim_host *host)
@@ -244,9 +277,10 @@ static void power_cut(struct sim_host *host)
 		sim_member_power_on(host);
 }
 
+/* Where members come and go one is replaced by another member. */
 void sim_faults_new_disk(struct sim_host *host)
 {
-	if (!sim_faults_others_whole(host))
+	if (world.joins || !sim_faults_others_whole(host))
 		return;
 	sim_member_power_cut(host);
 	sim_trace("a new disk: host %u", host->number);
@@ -564,6 +598,9 @@ static bool is_moment(const struct ambush *ambush, const struct sim_host *host)
 	case MOMENT_FILLING:
 		return replica->fill.step && (!ambush->step ||
 					      replica->fill.step == ambush->step);
+	case MOMENT_LIST:
+		return replica->core->role == QBD_ROLE_LEADER &&
+		       qbd_core_config_index(replica->core) > replica->core->commit;
 	default:
 		return false;
 	}
@@ -571,6 +608,7 @@ static bool is_moment(const struct ambush *ambush, const struct sim_host *host)
 
 static void lay_ambush(u32 host)
 {
+	bool members_change = world.changes || world.joins;
 	struct ambush *ambush = &faults.ambush;
 
 	if (ambush->laid && world.steps < ambush->until)
@@ -579,7 +617,8 @@ static void lay_ambush(u32 host)
 		.laid = true,
 		.until = world.steps + 3000,
 		.host = host,
-		.moment = world.filling && below(2) ? MOMENT_FILLING :
+		.moment = members_change && below(2) ? MOMENT_LIST :
+			  world.filling && below(2) ? MOMENT_FILLING :
 			  world.sparse && below(4) ? MOMENT_CHECKPOINT : below(MOMENT_END),
 		.deed = below(DEED_END),
 		.random = faults.random,
@@ -615,6 +654,12 @@ static void lay_ambush(u32 host)
 			ambush->step = QBD_FILL_ASKING;
 			ambush->wait = below(8);
 		}
+	} else if (ambush->moment == MOMENT_LIST) {
+		/* Most of them are lost with their leader, or are all that is left of it. */
+		ambush->host = 0;
+		ambush->wait = below(2) ? 0 : below(60);
+		if (below(4))
+			ambush->deed = below(2) ? DEED_LEADER_ISOLATE : DEED_POWER_CUT;
 	} else if (ambush->moment == MOMENT_FULL) {
 		/* Who comes up gives back what the one who went down had not. */
 		ambush->host = 0;
@@ -801,9 +846,11 @@ static void inject(enum fault fault, u32 a, u32 b)
 		sim_plan_make(faults.random);
 		break;
 	case FAULT_MEMBERS:
-		/* Fewer voters than that are not enough for what happens to disks. */
-		if (world.count > 3)
+		if (world.joins || world.count > 3)
 			sim_member_change(host);
+		break;
+	case FAULT_JOIN:
+		sim_join(host, faults.random);
 		break;
 	case FAULT_AMBUSH:
 		lay_ambush(a);
@@ -829,7 +876,8 @@ static const char * const fault_names[] = {
 	[FAULT_LEADER_POWER_CUT] = "power cut of a leader",
 	[FAULT_LEADER_ISOLATE] = "isolate a leader", [FAULT_SPLIT] = "split",
 	[FAULT_BULK_STALL] = "data stands still on its way", [FAULT_PLAN] = "plan",
-	[FAULT_MEMBERS] = "change members", [FAULT_AMBUSH] = "ambush", [FAULT_AWAY] = "away for long",
+	[FAULT_MEMBERS] = "change members", [FAULT_JOIN] = "join",
+	[FAULT_AMBUSH] = "ambush", [FAULT_AWAY] = "away for long",
 };
 
 u32 sim_faults_made(void)
@@ -851,6 +899,10 @@ static void next_fault(void)
 		fault = FAULT_AMBUSH;
 	if (world.changes && below(2))
 		fault = FAULT_MEMBERS;
+	if (world.joins && !below(6))
+		fault = below(3) ? FAULT_JOIN : FAULT_MEMBERS;
+	if ((world.joins || world.changes) && !below(8))
+		fault = FAULT_AMBUSH;
 	if (world.plans && below(2))
 		fault = FAULT_PLAN;
 	a = 1 + below(world.count);

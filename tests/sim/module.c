@@ -98,31 +98,26 @@ static void write_superblock(struct sim_host *host, u64 position, u64 blocks,
 	qbd_block_seal(superblock, QBD_SUPERBLOCK_MAGIC, sim_uuid, position);
 }
 
+/* The list that the device begins with. */
 static void write_members(struct qbd_membership_layout *members)
 {
-	members->count = cpu_to_le32(world.count);
-	members->next_member_id = cpu_to_le32(world.count + 1);
-	for (u32 i = 0; i < world.count; i++) {
+	memset(members, 0, sizeof(*members));
+	members->count = cpu_to_le32(world.founders);
+	members->next_member_id = cpu_to_le32(world.founders + 1);
+	for (u32 i = 0; i < world.founders; i++) {
 		struct qbd_member_layout *member = &members->members[i];
 
-		member->id = cpu_to_le32(i + 1);
 		member->flags = cpu_to_le16(QBD_MEMBER_VOTER);
-		member->priority = 100;
-		snprintf(member->name, sizeof(member->name), "host%u", i + 1);
-		member->address.family = cpu_to_le16(4);
-		member->address.port = cpu_to_le16(QBD_DEFAULT_PORT);
-		member->address.bytes[0] = 192;
-		member->address.bytes[2] = 2;
-		member->address.bytes[3] = i + 1;
+		sim_member_place(member, i + 1, 0);
 	}
 }
 
-/* As qbdadm create does. */
-void sim_member_format(struct sim_host *host)
+static void format(struct sim_host *host, const struct qbd_membership_layout *members,
+		   u32 flags)
 {
 	u64 blocks = DATA_BLOCK + sim_device_blocks + 1;
 	struct qbd_state state = {
-		.flags = QBD_STATE_CLEAN | QBD_STATE_NEW,
+		.flags = QBD_STATE_CLEAN | flags,
 		.log_first_index = 1,
 	};
 	u64 incarnation = sim_random();
@@ -130,8 +125,9 @@ void sim_member_format(struct sim_host *host)
 	host->bdev.write_zeroes = sim_chance(512);
 	/* Where nothing was ever written there is rubbish, which nobody may see. */
 	sim_disk_make(host, blocks, DATA_BLOCK);
-	write_members(&state.membership);
-	state.applied_membership = state.membership;
+	host->exists = true;
+	state.membership = *members;
+	state.applied_membership = *members;
 	for (u64 i = 0; i < sim_table_blocks; i++)
 		qbd_block_seal(sim_disk_block(host, QBD_EXTENT_TABLE_BLOCK + i),
 			       QBD_EXTENTS_MAGIC, sim_uuid, QBD_EXTENT_TABLE_BLOCK + i);
@@ -144,6 +140,21 @@ void sim_member_format(struct sim_host *host)
 	}
 	write_superblock(host, 0, blocks, incarnation);
 	write_superblock(host, blocks - 1, blocks, incarnation);
+}
+
+/* As qbdadm create does. */
+void sim_member_format(struct sim_host *host)
+{
+	struct qbd_membership_layout members;
+
+	write_members(&members);
+	format(host, &members, QBD_STATE_NEW);
+}
+
+/* As qbdadm join does: nobody can have forgotten what a member did that never was. */
+void sim_member_format_joined(struct sim_host *host, const struct qbd_membership_layout *list)
+{
+	format(host, list, 0);
 }
 
 static void again(void *object, u64 argument)
@@ -202,25 +213,16 @@ static void up_thread(void *object)
 		  qbd_replica_filling(replica) ? ", filling" : "");
 }
 
-static void in_thread(struct sim_host *host, void (*run)(void *object))
-{
-	struct sim_host *before = sim_host;
-
-	sim_host = host;
-	sim_thread(run, host);
-	sim_host = before;
-}
-
 void sim_member_power_on(struct sim_host *host)
 {
-	if (host->powered)
+	if (host->powered || !host->exists || host->knows)
 		return;
 	sim_trace("power on: host %u", host->number);
 	host->powered = true;
 	host->going_up = true;
 	host->clock_base = sim_below(1000) * SIM_S;
 	host->clock_at = world.now;
-	in_thread(host, up_thread);
+	sim_thread_on(host, up_thread, host);
 }
 
 /* ---- down --------------------------------------------------------------- */
@@ -265,6 +267,8 @@ void sim_member_power_cut(struct sim_host *host)
 
 void sim_member_vanish(struct sim_host *host)
 {
+	if (!host->exists)
+		return;
 	registry_mutex.held = false;
 	power_off(host);
 }
@@ -309,7 +313,7 @@ void sim_member_down(struct sim_host *host)
 		return;
 	sim_trace("taken down: host %u", host->number);
 	host->going_down = true;
-	in_thread(host, down_thread);
+	sim_thread_on(host, down_thread, host);
 }
 
 static void move_thread(void *object)
@@ -330,68 +334,5 @@ void sim_member_move_leader(struct sim_host *host, u32 target)
 	if (!host->powered || !host->replica || host->going_down || host->moving)
 		return;
 	host->move_to = target;
-	in_thread(host, move_thread);
-}
-
-/* ---- members ------------------------------------------------------------ */
-
-#define VOTERS_MIN	3	/* one may have a bad disk */
-
-static u32 voters_meant(const struct qbd_membership_layout *list)
-{
-	u32 voters = 0;
-
-	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
-		u16 flags = le16_to_cpu(list->members[i].flags);
-
-		voters += flags & QBD_MEMBER_VOTER ? !(flags & QBD_MEMBER_INTENTS) :
-						     !!(flags & QBD_MEMBER_JOINING);
-	}
-	return voters;
-}
-
-/* A few members are to vote or not to, or what was meant is taken back. */
-static void draw_intents(struct qbd_membership_layout *list)
-{
-	for (u32 count = 1 + sim_below(3); count; count--) {
-		struct qbd_member_layout *member =
-			&list->members[sim_below(le32_to_cpu(list->count))];
-		__le16 before = member->flags;
-		u16 flags = le16_to_cpu(before) & ~QBD_MEMBER_INTENTS;
-
-		if (sim_below(5))
-			flags |= flags & QBD_MEMBER_VOTER ? QBD_MEMBER_DEMOTING :
-							    QBD_MEMBER_JOINING;
-		member->flags = cpu_to_le16(flags);
-		if (voters_meant(list) < VOTERS_MIN)
-			member->flags = before;
-	}
-}
-
-static void change_thread(void *object)
-{
-	struct sim_host *host = object;
-	struct qbd_membership_layout wanted;
-	char text[QBD_ERROR_TEXT_SIZE];
-	int error;
-
-	if (!host->replica || host->going_down)
-		return;
-	host->changing = true;
-	/* Of who reads it while it works: the index says what it was made from. */
-	wanted = *qbd_replica_layout(host->replica);
-	draw_intents(&wanted);
-	error = qbd_replica_change_members(host->replica, &wanted, text, sizeof(text));
-	sim_trace("change of members at host %u: %s", host->number, error ? text : "taken");
-	sim_counts.changes += !error;
-	host->changing = false;
-}
-
-void sim_member_change(struct sim_host *host)
-{
-	const struct qbd_replica *replica = sim_replica(host);
-
-	if (replica && replica->phase == QBD_PHASE_RUNNING && !host->going_down &&
-	    !host->changing)
-		in_thread(host, change_thread);
+	sim_thread_on(host, move_thread, host);
 }

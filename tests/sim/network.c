@@ -20,6 +20,7 @@
 #define QUEUE_HIGH	(512u << 10)
 #define QUEUE_LOW	(256u << 10)
 #define RING_FRAMES	128
+#define SIDES		(2 * QBD_MEMBERS_MAX)
 #define PAGES_WAIT	(100 * SIM_MS)
 
 enum stream {
@@ -93,7 +94,14 @@ struct qbd_net {
 	u64 term;
 	bool was_marked;
 	u64 silence;
-	struct side sides[QBD_MEMBERS_MAX];
+	/* Those that were removed leave with the next poll. */
+	struct side sides[SIDES];
+	/* What programs ask: one after the other. */
+	struct {
+		u64 connection;		/* 0: nothing */
+		bool changes;
+		struct qbd_membership_layout list;
+	} asked[SIM_JOINERS];
 };
 
 static struct path paths[SIM_HOSTS_MAX + 1][SIM_HOSTS_MAX + 1][STREAMS];
@@ -112,7 +120,7 @@ static struct side *side_of(struct sim_host *host, u32 peer)
 
 	if (!net || !peer)
 		return NULL;
-	for (u32 i = 0; i < QBD_MEMBERS_MAX; i++)
+	for (u32 i = 0; i < SIDES; i++)
 		if (net->sides[i].peer == peer)
 			return &net->sides[i];
 	return NULL;
@@ -665,7 +673,7 @@ struct qbd_net *qbd_net_create(struct net *namespace,
 	net->ops = ops;
 	net->context = context;
 	net->silence = SIM_S;
-	for (u32 i = 0; i < QBD_MEMBERS_MAX; i++)
+	for (u32 i = 0; i < SIDES; i++)
 		for (u32 stream = 0; stream < STREAMS; stream++)
 			INIT_LIST_HEAD(&net->sides[i].ring[stream]);
 	sim_host->network = net;
@@ -674,7 +682,7 @@ struct qbd_net *qbd_net_create(struct net *namespace,
 
 void qbd_net_destroy(struct qbd_net *net)
 {
-	for (u32 i = 0; i < QBD_MEMBERS_MAX; i++) {
+	for (u32 i = 0; i < SIDES; i++) {
 		struct side *side = &net->sides[i];
 
 		if (!side->peer)
@@ -691,7 +699,7 @@ void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout
 {
 	u32 count = le32_to_cpu(members->count);
 
-	for (u32 i = 0; i < QBD_MEMBERS_MAX; i++) {
+	for (u32 i = 0; i < SIDES; i++) {
 		struct side *side = &net->sides[i];
 		bool found = false;
 
@@ -720,7 +728,7 @@ void qbd_net_set_silence_limit(struct qbd_net *net, unsigned int milliseconds)
 void qbd_net_mark(struct qbd_net *net)
 {
 	net->was_marked = true;
-	for (u32 i = 0; i < QBD_MEMBERS_MAX; i++)
+	for (u32 i = 0; i < SIDES; i++)
 		net->sides[i].marked = arrivals;
 }
 
@@ -797,19 +805,73 @@ static void side_poll(struct qbd_net *net, struct side *side)
 	}
 }
 
+/* ---- programs ----------------------------------------------------------- */
+
+bool sim_network_ask(struct sim_host *host, u64 connection,
+		     const struct qbd_membership_layout *list)
+{
+	struct qbd_net *net = host->network;
+	struct sim_host *before = sim_host;
+
+	for (u32 i = 0; net && i < ARRAY_SIZE(net->asked); i++) {
+		if (net->asked[i].connection)
+			continue;
+		net->asked[i].connection = connection;
+		net->asked[i].changes = list;
+		if (list)
+			net->asked[i].list = *list;
+		sim_host = host;
+		net->ops->kick(net->context);
+		sim_host = before;
+		return true;
+	}
+	return false;
+}
+
+static void hand_over_asked(struct qbd_net *net, u32 number)
+{
+	struct qbd_frame_request request = {
+		.kind = cpu_to_le32(net->asked[number].changes ? QBD_REQUEST_CHANGE :
+								 QBD_REQUEST_DESCRIBE),
+		.count = cpu_to_le32(net->asked[number].changes),
+	};
+	u64 connection = net->asked[number].connection;
+	struct qbd_buffer *data = NULL;
+
+	net->asked[number].connection = 0;
+	if (net->asked[number].changes)
+		data = qbd_buffer_alloc(net->pool, QBD_POOL_FORWARD, 1);
+	if (data) {
+		memset(page_address(data->pages[0]), 0, QBD_BLOCK_SIZE);
+		memcpy(page_address(data->pages[0]), &net->asked[number].list,
+		       sizeof(net->asked[number].list));
+	}
+	net->ops->admin(net->context, connection, &request, data);
+}
+
+void qbd_net_answer(struct qbd_net *net, u64 connection, const struct qbd_net_frame *frame)
+{
+	sim_join_answer(connection, frame->fixed,
+			frame->buffer ? page_address(frame->buffer->pages[0]) : NULL);
+	qbd_buffer_free(frame->buffer);
+}
+
 void qbd_net_poll(struct qbd_net *net)
 {
 	if (!net->was_marked)
 		qbd_net_mark(net);
 	net->was_marked = false;
-	for (u32 i = 0; i < QBD_MEMBERS_MAX; i++)
+	for (u32 i = 0; i < SIDES; i++)
 		if (net->sides[i].peer)
 			side_poll(net, &net->sides[i]);
+	for (u32 i = 0; i < ARRAY_SIZE(net->asked); i++)
+		if (net->asked[i].connection)
+			hand_over_asked(net, i);
 }
 
 void qbd_net_pages_available(struct qbd_net *net)
 {
-	for (u32 i = 0; i < QBD_MEMBERS_MAX; i++) {
+	for (u32 i = 0; i < SIDES; i++) {
 		struct side *side = &net->sides[i];
 		u32 self = net->host->number;
 
@@ -910,12 +972,6 @@ int qbd_net_send(struct qbd_net *net, u32 peer, const struct qbd_net_frame *from
 
 void qbd_net_push(struct qbd_net *net, u32 peer)
 {
-}
-
-/* There are no programs in this world: nobody has asked. */
-void qbd_net_answer(struct qbd_net *net, u64 connection, const struct qbd_net_frame *frame)
-{
-	abort();
 }
 
 void qbd_net_disconnect(struct qbd_net *net, u32 peer, const char *reason)
@@ -1037,7 +1093,7 @@ void sim_network_power_cut(struct sim_host *host)
 {
 	struct qbd_net *net = host->network;
 
-	for (u32 i = 0; net && i < QBD_MEMBERS_MAX; i++) {
+	for (u32 i = 0; net && i < SIDES; i++) {
 		struct arrived *arrived, *next;
 		struct side *side = &net->sides[i];
 

@@ -132,6 +132,39 @@ def remove_a_dead_member():
 
 
 @test("membership")
+def remove_one_with_a_failed_disk():
+    """A member is up and its disk has failed: it takes no list any more, and is removed."""
+    with Cluster(3) as cluster:
+        leader = cluster.lead(1)
+        failed = cluster.member(3)
+        failed.disk.fail()
+        direct_write(leader.device, 0, pattern(3, 3))
+        failed.wait("it knows that its disk failed", lambda status: status.failed)
+        cluster.change(leader, "remove", failed)
+        wait_roles([leader, cluster.member(2)], [1, 2])
+        direct_write(leader.device, 0, pattern(4, 4))
+        failed.disk.heal()
+        failed.down()
+        failed.removed = True
+
+
+@test("membership")
+def replace_the_only_voter():
+    """All voters go in one step: nobody else could lead before; data and users stay."""
+    with Cluster(2) as cluster:
+        leader = cluster.lead(1)
+        other = cluster.member(2)
+        cluster.change(leader, "demote", 2)
+        wait_roles(cluster.members, [1], [2])
+        direct_write(leader.device, 0, pattern(5, 5))
+        cluster.change(leader, "replace", 1, 2)
+        wait_roles([other], [2])
+        cluster.retire(leader)
+        assert cluster.wait_leader([other]) is other
+        direct_write(other.device, 0, pattern(6, 6))
+
+
+@test("membership")
 def refused_changes():
     """What would leave no majority, or makes no sense, is refused; nothing changes."""
     with Cluster(3) as cluster:
