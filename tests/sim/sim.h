@@ -10,6 +10,7 @@
  *   linear.c    likewise, where several write the same block at once
  *   module.c    the life of a member: format, up, down, power cut
  *   invariants.c what has to hold after every step
+ *   once.c      likewise: no write is in the log twice
  *   faults.c    what happens to a world, drawn from the seed
  *   plans.c     several faults, each at its moment
  *   heal.c      the end of a world
@@ -255,6 +256,12 @@ void sim_linear_write_given_up(u32 number, u64 value);
 void sim_linear_host_wrote(u32 host, u64 begun);
 void sim_linear_read(u32 number, u64 value, u64 begun, u32 host);
 bool sim_linear_may_hold(u32 number, u64 value);
+
+/* ---- once.c ------------------------------------------------------------- */
+
+void sim_once_begin(void);
+void sim_once_committed(const struct qbd_record *record);
+void sim_once_leads(const struct sim_host *host, const struct qbd_replica *replica);
 
 /* ---- module.c ----------------------------------------------------------- */
 
