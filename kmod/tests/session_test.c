@@ -125,6 +125,11 @@ static void windows_wrap(struct qbd_test *test)
 	QBD_EQUAL(test, find(1, 7, 1), ~0ull);
 	QBD_EQUAL(test, find(1, 7, 2), 102);
 	QBD_EQUAL(test, find(1, 7, WINDOW + 1), 5000);
+	/* And what comes in another order finds nothing in the places of the answered. */
+	note(1, 7, WINDOW + 5, 2, 5001);
+	QBD_EQUAL(test, find(1, 7, WINDOW + 4), 0);
+	QBD_EQUAL(test, find(1, 7, WINDOW + 3), 0);
+	QBD_EQUAL(test, find(1, 7, WINDOW + 2), ~0ull);
 	/* All answered at once, and far beyond. */
 	note(1, 7, 10 * WINDOW, 0, 6000);
 	QBD_EQUAL(test, find(1, 7, 10 * WINDOW - 1), ~0ull);
@@ -345,6 +350,8 @@ static void hosts_number_their_writes(struct qbd_test *test)
 	for (sequence = 3 + WINDOW; sequence < 3 + 2 * WINDOW; sequence++)
 		QBD_EQUAL(test, qbd_window_take(window), sequence);
 	QBD_EQUAL(test, qbd_window_take(window), 0);
+	qbd_window_answered(window, 3 + WINDOW);
+	QBD_EQUAL(test, window->oldest, 4 + WINDOW);
 	session_free(lab);
 }
 
