@@ -19,6 +19,7 @@
 #ifndef QBD_FORMAT_FRAME_H
 #define QBD_FORMAT_FRAME_H
 
+#include "applied.h"
 #include "format.h"
 #include "record.h"
 
@@ -250,6 +251,7 @@ enum qbd_request_kind {
  * @epoch: see struct qbd_operation
  * @data_checksum: CRC-32C of the data of a write, seed ~0: becomes the
  *	operation's. 0 on the wire, where it is in the frame's header
+ * @outstanding: WRITE, ZERO: see struct qbd_operation; else 0
  * @reserved: zero
  */
 struct qbd_frame_request {
@@ -261,7 +263,8 @@ struct qbd_frame_request {
 	__le64 leader_term;
 	__le64 epoch;
 	__le32 data_checksum;
-	__le32 reserved;
+	__le16 outstanding;
+	__le16 reserved;
 } __attribute__((packed));
 
 enum qbd_reply_status {
@@ -348,6 +351,7 @@ struct qbd_description {
  * @term: its term
  * @chain: its record checksum
  * @membership: configuration at @index
+ * @applied: what entries up to @index have done besides to the data
  * @reserved: zero
  */
 struct qbd_frame_reset {
@@ -357,6 +361,7 @@ struct qbd_frame_reset {
 	__le32 chain;
 	__le32 reserved;
 	struct qbd_membership_layout membership;
+	struct qbd_applied_layout applied;
 } __attribute__((packed));
 
 /**
@@ -430,6 +435,7 @@ static_assert(sizeof(struct qbd_frame_message) == 120, "message");
 static_assert(sizeof(struct qbd_frame_append) == 32, "append");
 static_assert(sizeof(struct qbd_frame_request) == 56, "request");
 static_assert(sizeof(struct qbd_frame_reply) == 40, "reply");
+static_assert(sizeof(struct qbd_frame_reset) <= QBD_FRAME_FIXED_MAX, "reset");
 static_assert(sizeof(struct qbd_description) <= QBD_BLOCK_SIZE, "description");
 /* The header of a full record and the append part share the fixed part. */
 static_assert(sizeof(struct qbd_frame_append) + 128 +

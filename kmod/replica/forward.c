@@ -26,7 +26,8 @@ static u64 current_term(const struct qbd_replica *replica)
  * @io: the request
  * @leader: whom
  *
- * Return: false if it has to stay held (no connection, queue full, no memory).
+ * Return: false if it has to stay held (no connection, queue full, no memory, too many
+ * newer ones were answered before the oldest one under way).
  */
 bool qbd_forward_begin(struct qbd_io *io, u32 leader)
 {
@@ -36,7 +37,6 @@ bool qbd_forward_begin(struct qbd_io *io, u32 leader)
 		.kind = cpu_to_le32(io->kind),
 		.count = cpu_to_le32(io->count),
 		.block = cpu_to_le64(io->block),
-		.sequence = cpu_to_le64(io->sequence),
 		.session = cpu_to_le64(io->session),
 		.leader_term = cpu_to_le64(term),
 	};
@@ -48,6 +48,10 @@ bool qbd_forward_begin(struct qbd_io *io, u32 leader)
 
 	if (!qbd_net_peer_up(replica->network, leader))
 		return false;
+	if (io->kind != QBD_REQUEST_READ && !qbd_repeat_number(io))
+		return false;
+	request.sequence = cpu_to_le64(io->sequence);
+	request.outstanding = cpu_to_le16(io->outstanding);
 	if (io->kind == QBD_REQUEST_WRITE) {
 		frame.buffer = qbd_buffer_alloc(replica->pool, QBD_POOL_FORWARD,
 						io->count);

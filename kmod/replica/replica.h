@@ -10,6 +10,8 @@
  * intent.c     which member list may follow which, and when: pure
  * change.c     the member list changes while the device is in use
  * io.c         the life of one request
+ * session.c    each write is in the log once: the table of those that are, pure
+ * repeat.c     that table, in step with the log
  * write.c      requests into records, proposals, commit, completion
  * read.c       reads at the leader
  * forward.c    requests to and from other members

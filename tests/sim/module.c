@@ -120,6 +120,7 @@ static void format(struct sim_host *host, const struct qbd_membership_layout *me
 		.flags = QBD_STATE_CLEAN | flags,
 		.log_first_index = 1,
 	};
+	const struct qbd_applied_layout applied = { };
 	u64 incarnation = sim_random();
 
 	host->bdev.write_zeroes = sim_chance(512);
@@ -137,6 +138,8 @@ static void format(struct sim_host *host, const struct qbd_membership_layout *me
 		state.sequence = QBD_STATE_SLOTS - slot;
 		qbd_state_encode(&state, sim_uuid, position,
 				 sim_disk_block(host, position));
+		qbd_applied_encode(&applied, state.sequence, sim_uuid, position + 1,
+				   sim_disk_block(host, position + 1));
 	}
 	write_superblock(host, 0, blocks, incarnation);
 	write_superblock(host, blocks - 1, blocks, incarnation);

@@ -7,11 +7,13 @@
  *   disk.c      disks that forget, tear, stall, fail and rot
  *   network.c   kmod/net/net.h: connections that are late, stuck, half open
  *   client.c    kmod/blk/blk.h: readers and writers, and what they may see
+ *   linear.c    likewise, where several write the same block at once
  *   module.c    the life of a member: format, up, down, power cut
  *   members.c   who is to vote, to come and to go
  *   join.c      hosts that become members
  *   lists.c     the lists of members that were committed, and what has to hold of them
  *   invariants.c what has to hold after every step
+ *   once.c      likewise: no write is in the log twice
  *   faults.c    what happens to a world, drawn from the seed
  *   plans.c     several faults, each at its moment
  *   heal.c      the end of a world
@@ -122,6 +124,7 @@ struct sim_world {
 	bool changes;		/* members change all the time */
 	bool joins;		/* members come and go */
 	u32 voters_min;		/* nobody asks for fewer */
+	bool overlap;		/* several hosts write the same blocks at the same time */
 	bool plans;		/* plans are made, and little else happens */
 	bool sparse;		/* few writes, each somewhere else */
 	bool hurry;		/* not so few */
@@ -262,6 +265,25 @@ bool sim_client_idle(void);
 u64 sim_client_operations(void);
 /* Could a reader find that there? */
 bool sim_client_may_hold(u32 number, u64 value);
+
+/* ---- linear.c ----------------------------------------------------------- */
+
+void sim_linear_begin(void);
+/* Of two moments the later one is higher. */
+u64 sim_linear_now(void);
+/* No two writes of a block have the same value. */
+void sim_linear_write_begins(u32 number, u64 value, u32 host);
+void sim_linear_write_ends(u32 number, u64 value);
+void sim_linear_write_given_up(u32 number, u64 value);
+void sim_linear_host_wrote(u32 host, u64 begun);
+void sim_linear_read(u32 number, u64 value, u64 begun, u32 host);
+bool sim_linear_may_hold(u32 number, u64 value);
+
+/* ---- once.c ------------------------------------------------------------- */
+
+void sim_once_begin(void);
+void sim_once_committed(const struct qbd_record *record);
+void sim_once_leads(const struct sim_host *host, const struct qbd_replica *replica);
 
 /* ---- module.c ----------------------------------------------------------- */
 
