@@ -39,6 +39,7 @@ bool qbd_forward_begin(struct qbd_io *io, u32 leader)
 		.sequence = cpu_to_le64(io->sequence),
 		.session = cpu_to_le64(io->session),
 		.leader_term = cpu_to_le64(term),
+		.epoch = cpu_to_le64(io->epoch),
 	};
 	struct qbd_net_frame frame = {
 		.type = QBD_FRAME_REQUEST,
@@ -122,6 +123,9 @@ void qbd_forward_reply(struct qbd_replica *replica, u32 peer,
 	if (le64_to_cpu(reply->session) == replica->session &&
 	    le64_to_cpu(reply->sequence) & QBD_CHANGE_SEQUENCE)
 		qbd_change_replied(replica, peer, reply);
+	else if (le64_to_cpu(reply->session) == replica->session &&
+		 le64_to_cpu(reply->sequence) & QBD_CLAIM_SEQUENCE)
+		qbd_hold_replied(replica, peer, reply);
 	if (replica->moving && !io &&
 	    le64_to_cpu(reply->session) == replica->session &&
 	    le64_to_cpu(reply->sequence) == 0) {
@@ -142,6 +146,8 @@ void qbd_forward_reply(struct qbd_replica *replica, u32 peer,
 		qbd_io_hold(io);
 		replica->forward_after = replica->now + NSEC_PER_MSEC *
 			max(replica->settings.heartbeat_ms / 4, 1u);
+	} else if (io && status == QBD_REPLY_FENCED) {
+		qbd_hold_fenced(io);
 	} else if (io) {
 		qbd_io_complete(io, status);
 	}
@@ -179,17 +185,19 @@ void qbd_forward_new_leader(struct qbd_replica *replica)
 	replica->forward_after = 0;
 }
 
-static void answer(struct qbd_replica *replica, u32 peer,
-		   const struct qbd_frame_request *request, u32 status, u32 detail,
-		   u32 member)
+/* Say something to who asked for it; his connection is cut if that cannot be. */
+void qbd_forward_answer(struct qbd_replica *replica, u32 peer,
+			const struct qbd_frame_request *request,
+			const struct qbd_answer *answer)
 {
 	struct qbd_frame_reply reply = {
 		.sequence = request->sequence,
 		.session = request->session,
 		.leader_term = request->leader_term,
-		.status = cpu_to_le32(status),
-		.detail = cpu_to_le32(detail),
-		.member = cpu_to_le32(member),
+		.status = cpu_to_le32(answer->status),
+		.detail = cpu_to_le32(answer->detail),
+		.member = cpu_to_le32(answer->member),
+		.value = cpu_to_le64(answer->value),
 	};
 	struct qbd_net_frame frame = {
 		.type = QBD_FRAME_REPLY,
@@ -202,7 +210,7 @@ static void answer(struct qbd_replica *replica, u32 peer,
 		return;
 	}
 	/* Its sender waits for it, and would for ever. */
-	if (!qbd_io_answer_later(replica, peer, request, status, detail, member))
+	if (!qbd_io_answer_later(replica, peer, request, answer))
 		qbd_net_disconnect(replica->network, peer, "no memory to say no");
 }
 
@@ -247,39 +255,41 @@ void qbd_forward_request(struct qbd_replica *replica, u32 peer,
 			 const struct qbd_frame_request *request,
 			 struct qbd_buffer *data)
 {
+	struct qbd_answer answer = { .status = QBD_REPLY_NOT_LEADER };
 	u32 kind = le32_to_cpu(request->kind);
-	u32 status = QBD_REPLY_NOT_LEADER;
-	u32 detail = 0, member = 0;
 	struct qbd_io *io;
 
 	if (replica->told_role == QBD_ROLE_LEADER &&
 	    replica->phase == QBD_PHASE_RUNNING &&
 	    le64_to_cpu(request->leader_term) == current_term(replica)) {
 		if (kind == QBD_REQUEST_LEADER_MOVE) {
-			detail = transfer(replica, le64_to_cpu(request->block));
-			status = detail == QBD_TRANSFER_STARTED ||
-				 detail == QBD_TRANSFER_ALREADY ?
-				 QBD_REPLY_OK : QBD_REPLY_REFUSED;
+			answer.detail = transfer(replica, le64_to_cpu(request->block));
+			answer.status = answer.detail == QBD_TRANSFER_STARTED ||
+					answer.detail == QBD_TRANSFER_ALREADY ?
+					QBD_REPLY_OK : QBD_REPLY_REFUSED;
+		} else if (kind == QBD_REQUEST_CLAIM) {
+			qbd_claim_asked(replica, peer, request);
+			return;
 		} else if (kind != QBD_REQUEST_READ && kind != QBD_REQUEST_ZERO && !data) {
-			status = QBD_REPLY_BUSY;
+			answer.status = QBD_REPLY_BUSY;
 		} else if (kind == QBD_REQUEST_CHANGE) {
-			detail = qbd_change_propose(replica,
-						    page_address(data->pages[0]),
-						    &member);
-			status = detail == QBD_CHANGE_DONE ? QBD_REPLY_OK :
-							     QBD_REPLY_REFUSED;
+			answer.detail = qbd_change_propose(replica,
+							   page_address(data->pages[0]),
+							   &answer.member);
+			answer.status = answer.detail == QBD_CHANGE_DONE ?
+					QBD_REPLY_OK : QBD_REPLY_REFUSED;
 		} else {
 			io = qbd_io_from_peer(replica, peer, request, data);
 			if (io) {
 				qbd_io_hold(io);
 				return;
 			}
-			status = QBD_REPLY_BUSY;
+			answer.status = QBD_REPLY_BUSY;
 		}
 	}
 	if (data)
 		qbd_buffer_free(data);
-	answer(replica, peer, request, status, detail, member);
+	qbd_forward_answer(replica, peer, request, &answer);
 }
 
 const char *qbd_transfer_text(u32 result)
