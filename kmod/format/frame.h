@@ -19,6 +19,7 @@
 #ifndef QBD_FORMAT_FRAME_H
 #define QBD_FORMAT_FRAME_H
 
+#include "applied.h"
 #include "format.h"
 #include "record.h"
 
@@ -264,6 +265,7 @@ enum qbd_claim_action {
  * @epoch: see struct qbd_operation
  * @data_checksum: CRC-32C of the data of a write, seed ~0: becomes the
  *	operation's. 0 on the wire, where it is in the frame's header
+ * @outstanding: WRITE, ZERO: see struct qbd_operation; else 0
  * @reserved: zero
  */
 struct qbd_frame_request {
@@ -275,7 +277,8 @@ struct qbd_frame_request {
 	__le64 leader_term;
 	__le64 epoch;
 	__le32 data_checksum;
-	__le32 reserved;
+	__le16 outstanding;
+	__le16 reserved;
 } __attribute__((packed));
 
 enum qbd_reply_status {
@@ -351,6 +354,7 @@ struct qbd_frame_reply {
  * @commit_index: known committed here: a @membership of a later index may still be
  *	lost with its leader, and the ids that it gave be given to others
  * @reserved: zero
+ * @claim: the newest that is known to be committed here
  * @name: of the device
  * @membership: configuration in force here, with the index that a CHANGE has to name
  */
@@ -363,6 +367,7 @@ struct qbd_description {
 	__le32 leader;
 	__le64 commit_index;
 	__le64 reserved[2];
+	struct qbd_claim_layout claim;
 	char name[QBD_NAME_SIZE];
 	struct qbd_membership_layout membership;
 } __attribute__((packed));
@@ -375,6 +380,7 @@ struct qbd_description {
  * @term: its term
  * @chain: its record checksum
  * @membership: configuration at @index
+ * @applied: what entries up to @index have done besides to the data
  * @reserved: zero
  */
 struct qbd_frame_reset {
@@ -384,6 +390,7 @@ struct qbd_frame_reset {
 	__le32 chain;
 	__le32 reserved;
 	struct qbd_membership_layout membership;
+	struct qbd_applied_layout applied;
 } __attribute__((packed));
 
 /**
@@ -457,6 +464,7 @@ static_assert(sizeof(struct qbd_frame_message) == 120, "message");
 static_assert(sizeof(struct qbd_frame_append) == 32, "append");
 static_assert(sizeof(struct qbd_frame_request) == 56, "request");
 static_assert(sizeof(struct qbd_frame_reply) == 48, "reply");
+static_assert(sizeof(struct qbd_frame_reset) <= QBD_FRAME_FIXED_MAX, "reset");
 static_assert(sizeof(struct qbd_description) <= QBD_BLOCK_SIZE, "description");
 /* The header of a full record and the append part share the fixed part. */
 static_assert(sizeof(struct qbd_frame_append) + 128 +

@@ -33,23 +33,19 @@ enum qbd_operation_kind {
 	QBD_OPERATION_ZERO	= 2,	/* discard and write zeroes: reads as zero */
 };
 
-/* Who may write to the device. */
-enum qbd_claim_sharing {
-	QBD_CLAIM_EXCLUSIVE	= 0,	/* one host at a time: it has to claim the device */
-	QBD_CLAIM_SHARED	= 1,	/* every host: for cluster file systems */
-};
-
 /**
  * struct qbd_operation - one change of consecutive device blocks
  * @block: first device block
  * @count: blocks, at least 1
  * @data_checksum: CRC-32C of the data, seed ~0; 0 for QBD_OPERATION_ZERO
  * @kind: enum qbd_operation_kind
- * @flags: 0
+ * @outstanding: so many sequences back is the oldest write of the session that had not
+ *	been answered when this one was sent; less than QBD_SESSION_WINDOW
  * @origin: member on whose host the request was made
- * @session: identifies the run of that member's device (its requests count
- *	from 1 anew in each session)
- * @sequence: number of the request in its session
+ * @session: identifies the run of that member's device (its writes count from 1
+ *	anew in each session)
+ * @sequence: number of the write in its session. No log has two operations with the
+ *	same origin, session and sequence
  * @epoch: log index of the claim in force where it was appended, 0 for the one that the
  *	device was made with. In mode exclusive @origin and @session are its holder's
  */
@@ -58,7 +54,7 @@ struct qbd_operation {
 	__le32 count;
 	__le32 data_checksum;
 	__le16 kind;
-	__le16 flags;
+	__le16 outstanding;
 	__le32 origin;
 	__le64 session;
 	__le64 sequence;

@@ -166,6 +166,18 @@ static bool claim_check(const struct qbd_frame_request *request)
 	}
 }
 
+/* Those of writes, and of no other, become an operation's. */
+static bool number_good(const struct qbd_frame_request *request, u32 kind)
+{
+	u64 sequence = le64_to_cpu(request->sequence);
+	u32 outstanding = le16_to_cpu(request->outstanding);
+
+	if (kind == QBD_REQUEST_WRITE || kind == QBD_REQUEST_ZERO)
+		return sequence > outstanding && !(sequence >> 62) &&
+		       outstanding < QBD_SESSION_WINDOW;
+	return !outstanding;
+}
+
 static bool request_check(const struct qbd_frame_request *request,
 			  enum qbd_frame_phase phase, u32 data_blocks,
 			  u64 device_blocks, const char **reason)
@@ -187,8 +199,11 @@ static bool request_check(const struct qbd_frame_request *request,
 	case QBD_REQUEST_WRITE:
 	case QBD_REQUEST_ZERO:
 		*reason = "request: outside of the device";
-		return count && count <= most &&
-		       within(le64_to_cpu(request->block), count, device_blocks);
+		if (!count || count > most ||
+		    !within(le64_to_cpu(request->block), count, device_blocks))
+			return false;
+		*reason = "request: not numbered as its kind is";
+		return number_good(request, kind);
 	case QBD_REQUEST_LEADER_MOVE:
 		*reason = "request: member to move the leader to";
 		return !count && le64_to_cpu(request->block) <= 0xffffffffu;

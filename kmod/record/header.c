@@ -6,6 +6,7 @@
  * before its counts are known to be in bounds and the chain, which covers every
  * shared byte that is used, has been computed.
  */
+#include "../format/applied.h"
 #include "header.h"
 
 static bool bounds_good(const struct qbd_record_header *header, size_t bytes,
@@ -43,7 +44,10 @@ static bool operation_good(const struct qbd_operation *operation, u64 device_blo
 
 	if (!count || block >= device_blocks || count > device_blocks - block)
 		return false;
-	if (operation->flags)
+	/* Sequences from 2^62 on are none of writes. */
+	if (le16_to_cpu(operation->outstanding) >= QBD_SESSION_WINDOW ||
+	    le64_to_cpu(operation->sequence) < le16_to_cpu(operation->outstanding) ||
+	    le64_to_cpu(operation->sequence) >> 62)
 		return false;
 	switch (le16_to_cpu(operation->kind)) {
 	case QBD_OPERATION_WRITE:

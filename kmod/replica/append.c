@@ -219,14 +219,11 @@ static bool chain_follows(const struct qbd_replica *replica,
  * are (log matching), and so are the chains. Asked before the core takes the record:
  * it is the sender who is wrong, and nothing of it may stay.
  */
-static bool history_differs(const struct qbd_replica *replica,
-			    const struct qbd_append *append,
-			    const struct qbd_record *record)
+static bool follows(const struct qbd_replica *replica, const struct qbd_append *append)
 {
 	return append->prev_index + 1 >= qbd_store_first_index(replica->store) &&
 	       append->prev_index <= qbd_store_last_index(replica->store) &&
-	       qbd_core_term_at(replica->core, append->prev_index) ==
-	       append->prev_term && !chain_follows(replica, record);
+	       qbd_core_term_at(replica->core, append->prev_index) == append->prev_term;
 }
 
 static void write_accepted(struct qbd_replica *replica, struct qbd_record *record,
@@ -235,6 +232,7 @@ static void write_accepted(struct qbd_replica *replica, struct qbd_record *recor
 {
 	if (result->truncate_from) {
 		qbd_store_truncate(replica->store, result->truncate_from);
+		qbd_repeat_truncated(replica, result->truncate_from);
 		qbd_replica_pop_configs(replica, result->truncate_from);
 		qbd_claims_pop(replica, result->truncate_from);
 		qbd_write_truncated(replica, result->truncate_from);
@@ -253,6 +251,7 @@ static void write_accepted(struct qbd_replica *replica, struct qbd_record *recor
 	if (layout)
 		qbd_replica_push_config(replica, record->index, layout);
 	qbd_claims_push(replica, record->header);
+	qbd_repeat_appended(replica, record->header);
 	if (WARN_ON_ONCE(qbd_store_append(replica->store, record)))
 		qbd_replica_stop_vouching(replica, "log and consensus disagree");
 }
@@ -299,9 +298,14 @@ static bool process(struct qbd_replica *replica, u32 peer,
 			goto invalid;
 		entry.config = &config;
 	}
-	reason = "history differs from this member's";
-	if (history_differs(replica, &append, record))
-		goto invalid;
+	if (follows(replica, &append)) {
+		reason = "history differs from this member's";
+		if (!chain_follows(replica, record))
+			goto invalid;
+		reason = "a write that is in the log already";
+		if (qbd_repeat_in(replica, record->header))
+			goto invalid;
+	}
 	switch (qbd_core_append(replica->core, replica->now, &append, &result)) {
 	case QBD_APPEND_ACCEPTED:
 		write_accepted(replica, record, &result, layout);

@@ -340,6 +340,12 @@ void qbd_replica_settle(struct qbd_replica *replica)
 
 /* ---- what the store reports --------------------------------------------- */
 
+static void store_applied_state(void *context, u64 index,
+				struct qbd_applied_layout *applied)
+{
+	qbd_replica_applied_state(context, index, applied);
+}
+
 static void store_log_durable(void *context, u64 generation, u64 term, u64 index)
 {
 	struct qbd_replica *replica = context;
@@ -414,6 +420,8 @@ static void store_failed(void *context, int error, const char *what)
 
 const struct qbd_store_ops qbd_replica_store_ops = {
 	.kick = qbd_replica_kick,
+	.recovered_applied = qbd_replica_recovered_applied,
+	.applied_state = store_applied_state,
 	.recovered_entry = qbd_replica_recovered_entry,
 	.log_durable = store_log_durable,
 	.state_durable = store_state_durable,

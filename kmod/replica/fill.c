@@ -37,6 +37,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#include "../store/layout.h"
 #include "internal.h"
 
 bool qbd_replica_filling(const struct qbd_replica *replica)
@@ -92,6 +93,7 @@ void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *p
 		reset->chain = cpu_to_le32(qbd_store_chain(replica->store, index));
 		/* The newest that is committed; the core takes a later one than @index. */
 		reset->membership = replica->configs[0].layout;
+		qbd_replica_applied_state(replica, index, &reset->applied);
 		frame.fixed = reset;
 		frame.fixed_bytes = sizeof(*reset);
 		if (!qbd_net_send(replica->network, peer->id, &frame)) {
@@ -473,7 +475,8 @@ void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 	    !qbd_core_may_reset(replica->core, le64_to_cpu(reset->index),
 				le64_to_cpu(reset->term)))
 		return;		/* late or needless; the leader finds out */
-	if (qbd_layout_check(&reset->membership, &reason)) {
+	if (qbd_layout_check(&reset->membership, &reason) ||
+	    !qbd_applied_good(&reset->applied, &reason)) {
 		qbd_net_disconnect(replica->network, peer, reason);
 		return;
 	}
@@ -498,13 +501,14 @@ void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 	fill->through_index = fill->start_index;
 	fill->extents_total = qbd_store_identity(replica->store)->extent_count;
 	fill->membership = reset->membership;
+	fill->applied = reset->applied;
 	qbd_replica_update_fitness(replica);
 	qbd_append_drop_held(replica, 0);
 	qbd_write_truncated(replica, status.commit + 1);
 	qbd_notice(replica, "the leader's log no longer reaches this member (at %llu): what changed is copied",
 		   status.last);
 	qbd_store_reset(replica->store, fill->start_index, fill->start_term,
-			le32_to_cpu(reset->chain), &reset->membership);
+			le32_to_cpu(reset->chain), &reset->membership, &reset->applied);
 }
 
 void qbd_fill_reset_durable(struct qbd_replica *replica, u64 index)
@@ -525,6 +529,7 @@ void qbd_fill_reset_durable(struct qbd_replica *replica, u64 index)
 		qbd_replica_stop_vouching(replica, "log was reset below a committed entry");
 		return;
 	}
+	qbd_replica_applied_restore(replica, index, &fill->applied);
 	replica->config_count = 1;
 	replica->configs[0].index = le64_to_cpu(fill->membership.index);
 	replica->configs[0].layout = fill->membership;

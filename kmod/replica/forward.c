@@ -26,7 +26,8 @@ static u64 current_term(const struct qbd_replica *replica)
  * @io: the request
  * @leader: whom
  *
- * Return: false if it has to stay held (no connection, queue full, no memory).
+ * Return: false if it has to stay held (no connection, queue full, no memory, too many
+ * newer ones were answered before the oldest one under way).
  */
 bool qbd_forward_begin(struct qbd_io *io, u32 leader)
 {
@@ -36,7 +37,6 @@ bool qbd_forward_begin(struct qbd_io *io, u32 leader)
 		.kind = cpu_to_le32(io->kind),
 		.count = cpu_to_le32(io->count),
 		.block = cpu_to_le64(io->block),
-		.sequence = cpu_to_le64(io->sequence),
 		.session = cpu_to_le64(io->session),
 		.leader_term = cpu_to_le64(term),
 		.epoch = cpu_to_le64(io->epoch),
@@ -49,6 +49,10 @@ bool qbd_forward_begin(struct qbd_io *io, u32 leader)
 
 	if (!qbd_net_peer_up(replica->network, leader))
 		return false;
+	if (io->kind != QBD_REQUEST_READ && !qbd_repeat_number(io))
+		return false;
+	request.sequence = cpu_to_le64(io->sequence);
+	request.outstanding = cpu_to_le16(io->outstanding);
 	if (io->kind == QBD_REQUEST_WRITE) {
 		frame.buffer = qbd_buffer_alloc(replica->pool, QBD_POOL_FORWARD,
 						io->count);
@@ -118,17 +122,17 @@ void qbd_forward_reply(struct qbd_replica *replica, u32 peer,
 		       const struct qbd_frame_reply *reply, struct qbd_buffer *data)
 {
 	struct qbd_io *io = forwarded_find(replica, peer, reply);
+	u64 sequence = le64_to_cpu(reply->sequence);
 	u32 status = le32_to_cpu(reply->status);
 
 	if (le64_to_cpu(reply->session) == replica->session &&
-	    le64_to_cpu(reply->sequence) & QBD_CHANGE_SEQUENCE)
-		qbd_change_replied(replica, peer, reply);
-	else if (le64_to_cpu(reply->session) == replica->session &&
-		 le64_to_cpu(reply->sequence) & QBD_CLAIM_SEQUENCE)
+	    (sequence & QBD_CLAIM_SEQUENCE) == QBD_CLAIM_SEQUENCE)
 		qbd_hold_replied(replica, peer, reply);
+	else if (le64_to_cpu(reply->session) == replica->session &&
+		 sequence & QBD_CHANGE_SEQUENCE)
+		qbd_change_replied(replica, peer, reply);
 	if (replica->moving && !io &&
-	    le64_to_cpu(reply->session) == replica->session &&
-	    le64_to_cpu(reply->sequence) == 0) {
+	    le64_to_cpu(reply->session) == replica->session && !sequence) {
 		if (status == QBD_REPLY_REFUSED)
 			qbd_command_done(replica->moving, -EREMOTEIO,
 					 "the leader refused: %s",

@@ -35,6 +35,7 @@
 #include "../format/applied.h"
 #include "claim_rule.h"
 #include "replica.h"
+#include "session.h"
 
 #define qbd_err(replica, format, ...) \
 	pr_err("%s: " format "\n", (replica)->name, ##__VA_ARGS__)
@@ -60,8 +61,10 @@
  * late answer to one that nobody waits for any more is not taken for the next one's.
  */
 #define QBD_CHANGE_SEQUENCE	BIT_ULL(63)
+/* Reads from here on: those of writes have no gaps, see session.h. */
+#define QBD_READ_SEQUENCE	BIT_ULL(62)
 /* Likewise of CLAIMs. */
-#define QBD_CLAIM_SEQUENCE	BIT_ULL(62)
+#define QBD_CLAIM_SEQUENCE	(QBD_CHANGE_SEQUENCE | QBD_READ_SEQUENCE)
 /* Claims that may be lost still: see claim_log.c. */
 #define QBD_CLAIMS_MAX		8
 /* How long a clean handover of the disk is waited for when a member goes down. */
@@ -78,7 +81,8 @@
  * @local: of this host's block device, also when @request is gone
  * @origin: member on whose host it was made
  * @session: run of that member's device
- * @sequence: number in the session
+ * @sequence: number in the session; of a write of this host 0 until it goes somewhere
+ * @outstanding: writes: see struct qbd_operation
  * @index: PROPOSED: log index
  * @term: PROPOSED, FORWARDED: of the leadership
  * @ticket: CONFIRMING: of the read
@@ -113,6 +117,7 @@ struct qbd_io {
 	u32 origin;
 	u64 session;
 	u64 sequence;
+	u16 outstanding;
 	u64 index;
 	u64 term;
 	u64 ticket;
@@ -191,6 +196,7 @@ enum qbd_fill_step {
  * @leader: whom FILL was sent to
  * @leader_term: of its leadership
  * @membership: RESETTING: that of the reset
+ * @applied: likewise
  * @event_at: @cursor when progress was last told
  * @count: extents of one round; halved when one fails, one more when one is done
  * @not_before: time of the next round
@@ -214,6 +220,7 @@ struct qbd_fill_target {
 	u32 leader;
 	u64 leader_term;
 	struct qbd_membership_layout membership;
+	struct qbd_applied_layout applied;
 	u64 event_at;
 	u32 count;
 	u64 not_before;
@@ -410,6 +417,11 @@ struct qbd_replica {
 	u32 pull_slots;			/* core slots with something to be sent */
 	u32 extents_slots;		/* core slots that need extents */
 
+	/* writes that come again: session.h */
+	struct qbd_sessions *sessions;	/* that are in the log */
+	u64 restored_through;		/* what it says up to here was on the disk */
+	struct qbd_write_window window;	/* this host's own */
+
 	/* log */
 	u64 noop_index;			/* accepted by the core, not written; 0: none */
 	u64 noop_term;
@@ -517,6 +529,9 @@ int qbd_command_run(struct qbd_replica *replica, struct qbd_command *command);
 void qbd_replica_pages_back(void *context);	/* any context */
 void qbd_replica_take_requests(struct qbd_replica *replica);
 void qbd_replica_later(struct qbd_replica *replica, u64 when);
+void qbd_replica_recovered_applied(void *context, u64 index,
+				   const struct qbd_applied_layout *applied,
+				   const struct qbd_membership_layout *membership);
 void qbd_replica_recovered_entry(void *context, const struct qbd_record_header *header,
 				 const struct qbd_membership_layout *membership);
 
@@ -602,6 +617,7 @@ bool qbd_io_await_claim(struct qbd_replica *replica, u32 peer,
 bool qbd_io_writes(const struct qbd_replica *replica);
 void qbd_io_hold(struct qbd_io *io);
 void qbd_io_complete(struct qbd_io *io, u32 status);
+void qbd_io_drop_late(struct qbd_io *io);
 void qbd_io_send_replies(struct qbd_replica *replica);
 void qbd_io_fail_local(struct qbd_replica *replica);
 void qbd_io_drop_peer(struct qbd_replica *replica, u32 peer);
@@ -610,6 +626,20 @@ void qbd_io_refuse_remote(struct qbd_replica *replica);
 u64 qbd_io_oldest(const struct qbd_replica *replica);
 u64 qbd_io_waiting(const struct qbd_replica *replica);
 u64 qbd_io_in_flight(const struct qbd_replica *replica);
+
+/* repeat.c */
+bool qbd_repeat_number(struct qbd_io *io);
+void qbd_repeat_answered(struct qbd_io *io);
+enum qbd_session_verdict qbd_repeat_find(const struct qbd_io *io, u64 *index);
+void qbd_repeat_proposing(const struct qbd_io *io, u64 index);
+bool qbd_repeat_in(const struct qbd_replica *replica, const struct qbd_record_header *header);
+void qbd_repeat_appended(struct qbd_replica *replica, const struct qbd_record_header *header);
+void qbd_repeat_recovered(struct qbd_replica *replica, const struct qbd_record_header *header);
+void qbd_repeat_truncated(struct qbd_replica *replica, u64 first_removed);
+void qbd_replica_applied_state(struct qbd_replica *replica, u64 index,
+			       struct qbd_applied_layout *applied);
+void qbd_replica_applied_restore(struct qbd_replica *replica, u64 index,
+				 const struct qbd_applied_layout *applied);
 
 /* write.c */
 void qbd_write_propose(struct qbd_replica *replica);

@@ -6,7 +6,7 @@
  *   UNCLAIMED    unclaimed    HELD (this host has a claim), done (refused, failed)
  *   HELD         writes,      PROPOSED (leader, write), READING or CONFIRMING
  *                reads        (leader, read), FORWARDED (local, leader elsewhere),
- *                             done (refused, failed)
+ *                             done (refused, failed, committed before)
  *   PROPOSED     proposed     done (committed), HELD (truncated)
  *   READING      reading      done, CONFIRMING (lease lost meanwhile), HELD (not the
  *                             leader any more; what the disk reads is for nobody)
@@ -54,7 +54,8 @@ struct qbd_io *qbd_io_from_request(struct qbd_replica *replica,
 	io->local = true;
 	io->origin = replica->member_id;
 	io->session = replica->session;
-	io->sequence = request->sequence;
+	if (io->kind == QBD_REQUEST_READ)
+		io->sequence = QBD_READ_SEQUENCE + request->sequence;
 	io->request = request;
 	if (io->kind != QBD_REQUEST_READ)
 		qbd_hold_stamp(io);
@@ -80,6 +81,7 @@ struct qbd_io *qbd_io_from_peer(struct qbd_replica *replica, u32 peer,
 	io->origin = peer;
 	io->session = le64_to_cpu(request->session);
 	io->sequence = le64_to_cpu(request->sequence);
+	io->outstanding = le16_to_cpu(request->outstanding);
 	io->checksum = le32_to_cpu(request->data_checksum);
 	io->epoch = le64_to_cpu(request->epoch);
 	io->asked_term = le64_to_cpu(request->leader_term);
@@ -172,11 +174,18 @@ void qbd_io_hold(struct qbd_io *io)
 		qbd_buffer_free(io->data);
 		io->data = NULL;
 	}
+	/*
+	 * What has a number goes before what needs one: there may be none before it is
+	 * answered.
+	 */
 	if (io->kind == QBD_REQUEST_READ)
 		list_move_tail(&io->list, &replica->reads);
+	else if (io->local && !io->claimed)
+		list_move_tail(&io->list, &replica->unclaimed);
+	else if (io->local && io->sequence)
+		list_move(&io->list, &replica->writes);
 	else
-		list_move_tail(&io->list, io->local && !io->claimed ? &replica->unclaimed :
-								      &replica->writes);
+		list_move_tail(&io->list, &replica->writes);
 }
 
 static void io_account(struct qbd_io *io, u32 status)
@@ -204,6 +213,8 @@ void qbd_io_complete(struct qbd_io *io, u32 status)
 	struct qbd_request *request = io->request;
 
 	if (request) {
+		if (io->kind != QBD_REQUEST_READ)
+			qbd_repeat_answered(io);
 		io_account(io, status);
 		if (status == QBD_REPLY_OK)
 			replica->progress_at = replica->now;
@@ -218,6 +229,15 @@ void qbd_io_complete(struct qbd_io *io, u32 status)
 	}
 	io->status = status;
 	list_move_tail(&io->list, &replica->replies);
+}
+
+/* A copy of a write that its host has the answer to: nobody waits for this one. */
+void qbd_io_drop_late(struct qbd_io *io)
+{
+	if (WARN_ON_ONCE(io->request))
+		qbd_io_complete(io, QBD_REPLY_IO_ERROR);
+	else
+		io_free(io);
 }
 
 /* Returns false if the queue to the peer is full: try again when it is not. */

@@ -174,6 +174,16 @@ static void registry_remove(struct qbd_replica *replica)
 
 /* ---- what the disk says, into the core ---------------------------------- */
 
+/* During qbd_store_open(), before all records. */
+void qbd_replica_recovered_applied(void *context, u64 index,
+				   const struct qbd_applied_layout *applied,
+				   const struct qbd_membership_layout *membership)
+{
+	qbd_replica_applied_restore(context, index, applied);
+	/* Who writes in what follows is a member of it, or of a later one. */
+	qbd_replica_push_config(context, le64_to_cpu(membership->index), membership);
+}
+
 /* During qbd_store_open(): records in order; only runs of terms are kept. */
 void qbd_replica_recovered_entry(void *context, const struct qbd_record_header *header,
 				 const struct qbd_membership_layout *membership)
@@ -193,6 +203,7 @@ void qbd_replica_recovered_entry(void *context, const struct qbd_record_header *
 		}
 		qbd_replica_push_config(replica, index, membership);
 	}
+	qbd_repeat_recovered(replica, header);
 	if (replica->run_count && replica->runs[replica->run_count - 1].term == term)
 		return;
 	if (replica->run_count == replica->run_room) {
@@ -361,6 +372,9 @@ static struct qbd_replica *replica_alloc(struct net *net,
 	/* 0 is nobody's. */
 	replica->session = get_random_u64() ?: 1;
 	replica->hold.last_sequence = QBD_CLAIM_SEQUENCE;
+	qbd_window_init(&replica->window);
+	/* What the disk says comes before anybody looks. */
+	replica->claim_count = 1;
 	replica->changing_sequence = QBD_CHANGE_SEQUENCE;
 	replica->told_quorum = true;
 	spin_lock_init(&replica->command_lock);
@@ -381,6 +395,7 @@ static int allocate_reserves(struct qbd_replica *replica, u32 memory_bytes)
 	struct qbd_pool *pool;
 
 	replica->core = kvzalloc(sizeof(*replica->core), GFP_KERNEL);
+	replica->sessions = kvzalloc(sizeof(*replica->sessions), GFP_KERNEL);
 	replica->held = kvcalloc(QBD_HELD_APPENDS_MAX, sizeof(*replica->held), GFP_KERNEL);
 	/* Twice: reads that were abandoned to a disk that hangs keep theirs. */
 	replica->local_ios = mempool_create_kmalloc_pool(2 * QBD_DISK_QUEUE_DEPTH,
@@ -389,7 +404,7 @@ static int allocate_reserves(struct qbd_replica *replica, u32 memory_bytes)
 	replica->bvec_pages = mempool_create_page_pool(QBD_DISK_QUEUE_DEPTH, 0);
 	replica->queue = alloc_workqueue("qbd", WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_UNBOUND,
 					 1);
-	if (!replica->core || !replica->held || !replica->local_ios ||
+	if (!replica->core || !replica->sessions || !replica->held || !replica->local_ios ||
 	    !replica->remote_ios || !replica->bvec_pages || !replica->queue)
 		return -ENOMEM;
 	pool = qbd_pool_create(memory_bytes >> QBD_BLOCK_SHIFT, qbd_replica_pages_back,
@@ -419,6 +434,7 @@ static void free_reserves(struct qbd_replica *replica)
 	mempool_destroy(replica->remote_ios);
 	mempool_destroy(replica->local_ios);
 	kvfree(replica->held);
+	kvfree(replica->sessions);
 	kvfree(replica->core);
 	kfree(replica->runs);
 	replica->runs = NULL;

@@ -15,6 +15,8 @@
  * claim_hold.c   the claim of this host
  * claim_command.c  what administrators do with it
  * io.c         the life of one request
+ * session.c    each write is in the log once: the table of those that are, pure
+ * repeat.c     that table, in step with the log
  * write.c      requests into records, proposals, commit, completion
  * read.c       reads at the leader
  * forward.c    requests to and from other members

@@ -34,7 +34,8 @@ int qbd_fill_init(struct qbd_store *store)
 }
 
 void qbd_store_reset(struct qbd_store *store, u64 index, u64 term, u32 chain,
-		     const struct qbd_membership_layout *membership)
+		     const struct qbd_membership_layout *membership,
+		     const struct qbd_applied_layout *applied)
 {
 	struct qbd_fill *fill = &store->fill;
 
@@ -46,6 +47,7 @@ void qbd_store_reset(struct qbd_store *store, u64 index, u64 term, u32 chain,
 	fill->reset_term = term;
 	fill->reset_chain = chain;
 	fill->reset_membership = *membership;
+	fill->reset_applied = *applied;
 	qbd_store_wake(store);
 }
 
@@ -95,6 +97,7 @@ static void reset_now(struct qbd_store *store)
 	disk->log_previous_chain = fill->reset_chain;
 	disk->membership = fill->reset_membership;
 	disk->applied_membership = fill->reset_membership;
+	store->state.applied = fill->reset_applied;
 	fill->reset_version = qbd_state_request(store, false);
 	/* The ring's old content may still be on its way there. */
 	store->log.barrier = fill->reset_version;

@@ -256,6 +256,72 @@ enum qbd_block_verdict qbd_state_check(const void *block, u64 position,
 	return QBD_BLOCK_GOOD;
 }
 
+static bool claim_good(const struct qbd_claim_layout *claim)
+{
+	u32 mode = le32_to_cpu(claim->mode);
+
+	return !(le64_to_cpu(claim->epoch) >> 62) && mode <= QBD_CLAIM_SHARED &&
+	       !claim->session == !claim->holder &&
+	       (mode == QBD_CLAIM_EXCLUSIVE || !claim->holder) &&
+	       !claim->reserved[0] && !claim->reserved[1];
+}
+
+static bool session_good(const struct qbd_session_layout *session)
+{
+	static const struct qbd_session_layout none;
+
+	if (!session->origin)
+		return !memcmp(session, &none, sizeof(none));
+	return !session->reserved && !(le64_to_cpu(session->below) >> 62);
+}
+
+bool qbd_applied_good(const struct qbd_applied_layout *applied, const char **reason)
+{
+	unsigned int i, j;
+
+	*reason = "a claim that makes no sense";
+	if (!claim_good(&applied->claim))
+		return false;
+	for (i = 0; i < QBD_MEMBERS_MAX; i++) {
+		*reason = "a session that makes no sense";
+		if (!session_good(&applied->sessions[i]))
+			return false;
+		*reason = "two sessions of one member";
+		for (j = 0; j < i && applied->sessions[i].origin; j++)
+			if (applied->sessions[i].origin == applied->sessions[j].origin)
+				return false;
+	}
+	return true;
+}
+
+enum qbd_block_verdict qbd_applied_check(const void *block, u64 position,
+					 const u8 *uuid, u64 sequence,
+					 const char **reason)
+{
+	const struct qbd_applied_block *applied = block;
+	enum qbd_block_verdict verdict;
+
+	verdict = header_check(block, QBD_APPLIED_MAGIC, position, uuid, reason);
+	if (verdict != QBD_BLOCK_GOOD)
+		return verdict;
+	if (!qbd_applied_good(&applied->applied, reason))
+		return QBD_BLOCK_DAMAGED;
+	*reason = "it was not written with its state block";
+	return le64_to_cpu(applied->sequence) == sequence ? QBD_BLOCK_GOOD :
+							    QBD_BLOCK_DAMAGED;
+}
+
+void qbd_applied_encode(const struct qbd_applied_layout *applied, u64 sequence,
+			const u8 *uuid, u64 position, void *buffer)
+{
+	struct qbd_applied_block *block = buffer;
+
+	memset(block, 0, sizeof(*block));
+	block->sequence = cpu_to_le64(sequence);
+	block->applied = *applied;
+	qbd_block_seal(block, QBD_APPLIED_MAGIC, uuid, position);
+}
+
 enum qbd_block_verdict qbd_extent_block_check(const void *block, u64 position,
 					      const u8 *uuid)
 {

@@ -105,6 +105,11 @@ struct qbd_store_recovered {
 /**
  * struct qbd_store_ops - what the store tells its replica
  * @kick: any context: have qbd_store_run() called soon
+ * @recovered_applied: during qbd_store_open(), before the first recovered_entry():
+ *	what entries up to @index had done besides to the data, which the store keeps and
+ *	does not look into; @membership is the one that the log begins with
+ * @applied_state: that, as of @index, which is applied: fill @applied, all of it. The
+ *	state block is about to say that so much is applied
  * @recovered_entry: during qbd_store_open(): each record from base_index + 1 to
  *	last_index in order; @membership is NULL unless kind is
  *	QBD_RECORD_MEMBERSHIP
@@ -128,6 +133,10 @@ struct qbd_store_recovered {
  */
 struct qbd_store_ops {
 	void (*kick)(void *context);
+	void (*recovered_applied)(void *context, u64 index,
+				  const struct qbd_applied_layout *applied,
+				  const struct qbd_membership_layout *membership);
+	void (*applied_state)(void *context, u64 index, struct qbd_applied_layout *applied);
 	void (*recovered_entry)(void *context, const struct qbd_record_header *header,
 				const struct qbd_membership_layout *membership);
 	void (*log_durable)(void *context, u64 generation, u64 term, u64 index);
@@ -284,7 +293,8 @@ u64 qbd_store_changed_extent(const struct qbd_store *store, u64 first, u64 since
  * extents; resume; advance cursor } -> finish.
  */
 void qbd_store_reset(struct qbd_store *store, u64 index, u64 term, u32 chain,
-		     const struct qbd_membership_layout *membership);
+		     const struct qbd_membership_layout *membership,
+		     const struct qbd_applied_layout *applied);
 /* Extents that changed after this index are wanted; 0 if nothing is being filled. */
 u64 qbd_store_fill_base(const struct qbd_store *store);
 void qbd_store_apply_pause(struct qbd_store *store, bool pause);

@@ -183,6 +183,30 @@ void qbd_disk_destroy(struct qbd_disk *disk)
 	kfree(disk);
 }
 
+/* Clients write as if the disk were open for that all the time. */
+bool qbd_disk_claim_asked(struct qbd_disk *disk)
+{
+	return false;
+}
+
+void qbd_disk_claim_answer(struct qbd_disk *disk, int error)
+{
+}
+
+bool qbd_disk_claim_needed(struct qbd_disk *disk)
+{
+	return true;
+}
+
+void qbd_disk_claim_keep(struct qbd_disk *disk)
+{
+}
+
+bool qbd_disk_opened(struct qbd_disk *disk)
+{
+	return true;
+}
+
 struct llist_node *qbd_disk_take(struct qbd_disk *disk)
 {
 	return llist_reverse_order(llist_del_all(&disk->queue));

@@ -267,7 +267,7 @@ void sim_faults_new_disk(struct sim_host *host)
 /* Where things are on a disk when its power goes. */
 struct survey {
 	u64 superblock;		/* the copy that may rot */
-	u32 slot;		/* of the state block, likewise ... */
+	u64 slot;		/* a block of one of the state's, likewise ... */
 	bool state;		/* ... if the log does not: it says how far that was durable */
 	u64 log_block, first, applied, known, next;	/* ring positions */
 	u64 data_block, data_blocks;
@@ -280,7 +280,8 @@ static struct survey survey_of(const struct qbd_store *store)
 	const struct qbd_state *state = &store->state.disk;
 	struct survey survey = {
 		.superblock = below(2) ? store->geometry.backing_blocks - 1 : 0,
-		.slot = below(QBD_STATE_SLOTS),
+		.slot = QBD_STATE_SLOT_BLOCK(below(QBD_STATE_SLOTS)) +
+			below(QBD_STATE_SLOT_BLOCKS),
 		.state = below(4) == 0,
 		.log_block = store->geometry.log_block,
 		.first = store->log.first_position,
@@ -354,7 +355,7 @@ static void rot_block(struct sim_host *host, const struct survey *survey)
 			     SIM_ROT_UNREADABLE);
 		break;
 	default:
-		sim_disk_rot(host, survey->state ? QBD_STATE_SLOT_BLOCK(survey->slot) :
+		sim_disk_rot(host, survey->state ? survey->slot :
 						   log_block_to_rot(survey), rot);
 		break;
 	}

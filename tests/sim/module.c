@@ -125,6 +125,9 @@ void sim_member_format(struct sim_host *host)
 		.flags = QBD_STATE_CLEAN | QBD_STATE_NEW,
 		.log_first_index = 1,
 	};
+	const struct qbd_applied_layout applied = {
+		.claim.mode = cpu_to_le32(QBD_CLAIM_SHARED),
+	};
 	u64 incarnation = sim_random();
 
 	host->bdev.write_zeroes = sim_chance(512);
@@ -141,6 +144,8 @@ void sim_member_format(struct sim_host *host)
 		state.sequence = QBD_STATE_SLOTS - slot;
 		qbd_state_encode(&state, sim_uuid, position,
 				 sim_disk_block(host, position));
+		qbd_applied_encode(&applied, state.sequence, sim_uuid, position + 1,
+				   sim_disk_block(host, position + 1));
 	}
 	write_superblock(host, 0, blocks, incarnation);
 	write_superblock(host, blocks - 1, blocks, incarnation);

@@ -159,6 +159,13 @@ def _():
             ids = [struct.unpack_from("<I", block, 176 + 64 * n)[0] for n in range(3)]
             tap.equal(ids, [1, 2, 7], "ids")
         tap.check(slots[0][40:48] != slots[1][40:48], "both slots have one sequence")
+        for position, block in zip(layout.STATE_BLOCKS, slots):
+            second = disk.read(position + 1)
+            tap.check(layout.is_sealed(second), "behind the state at %d" % position)
+            tap.equal(struct.unpack_from("<IIIIQ", second)[::2],
+                      (layout.APPLIED, struct.unpack_from("<I", second, 8)[0], position + 1),
+                      "header")
+            tap.equal(second[40:], block[40:48] + bytes(BLOCK - 48), "nothing is applied")
         table = disk.read(layout.TABLE)
         tap.check(layout.is_sealed(table), "extent table")
         tap.equal(table[40:], bytes(BLOCK - 40), "extents")

@@ -1057,11 +1057,38 @@ def _():
     for slot in 0, 1:
         disk = busy_disk()
         other = 1 - slot
-        disk.blocks[layout.STATE_BLOCKS[other]] = disk.state_block(other)
+        disk.blocks.update(disk.slot(other))
+        disk.blocks.update(disk.slot(slot, sequence=9))
         disk.blocks[layout.STATE_BLOCKS[slot]] = spoil(disk.state_block(slot, sequence=9))
         found = dump(image(disk))
         tap.equal(found["states"][slot]["verdict"], "damaged", "slot")
         tap.check(found["states"][other]["current"], "the good slot does not count")
+        # Nor is a slot good without its second block, or with one of another write.
+        disk.blocks.update(disk.slot(slot, sequence=9))
+        tap.check(dump(image(disk))["states"][slot]["current"], "the newer slot")
+        second = layout.STATE_BLOCKS[slot] + 1
+        for block, verdict in [(spoil(disk.blocks[second]), "damaged"),
+                               (bytes(BLOCK), "empty"),
+                               (disk.applied_block(other, sequence=9), "misplaced"),
+                               (disk.applied_block(slot, sequence=8), "invalid")]:
+            disk.blocks[second] = block
+            found = dump(image(disk))["states"]
+            tap.equal(found[slot]["verdict"], verdict, "slot")
+            tap.check(found[slot]["reason"].startswith("its second block: "), "reason")
+            tap.check(found[other]["current"], "the good slot does not count")
+
+
+@tests.test("dump shows the sessions of those who write")
+def _():
+    disk = busy_disk()
+    disk.state["sessions"] = {1: (77, 5, 0), 3: (1 << 63, 1000, 1 << 1000 % 1024 | 1 << 3)}
+    disk.write(path("image"))
+    found = dump(path("image"))["states"][0]["sessions"]
+    tap.equal(found, [{"origin": 1, "session": 77, "below": 5, "logged": 0},
+                      {"origin": 3, "session": 1 << 63, "below": 1000, "logged": 2}],
+              "sessions")
+    tap.check("session of member 3    answered below 1000" in done("dump", path("image")),
+              "text")
 
 
 def bad_image(disk, line, shows=True):
