@@ -83,6 +83,7 @@ bool qbd_disk_claim_asked(struct qbd_disk *disk);
 void qbd_disk_claim_answer(struct qbd_disk *disk, int error);
 /* Somebody may write, or waits to be let: from the first such opening to the last closing. */
 bool qbd_disk_claim_needed(struct qbd_disk *disk);
+bool qbd_disk_write_opened(struct qbd_disk *disk);	/* the same without who waits */
 /* Somebody wrote who had not opened it for that: as if he had. */
 void qbd_disk_claim_keep(struct qbd_disk *disk);
 /* Somebody has it open, or is opening it. */

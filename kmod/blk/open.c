@@ -122,11 +122,16 @@ void qbd_disk_claim_answer(struct qbd_disk *disk, int error)
 	wake_up_all(&disk->claim_wait);
 }
 
+bool qbd_disk_write_opened(struct qbd_disk *disk)
+{
+	return READ_ONCE(disk->opens) && READ_ONCE(disk->write_opened);
+}
+
 bool qbd_disk_claim_needed(struct qbd_disk *disk)
 {
-	/* Asked first: who was answered counts as an opener before it stops asking. */
-	return smp_load_acquire(&disk->claim_asked) ||
-	       (READ_ONCE(disk->opens) && READ_ONCE(disk->write_opened));
+	/* Asked first: who was let in counts as an opener before it stops asking. */
+	return (smp_load_acquire(&disk->claim_asked) &&
+		READ_ONCE(disk->claim_answer) >= 0) || qbd_disk_write_opened(disk);
 }
 
 bool qbd_disk_opened(struct qbd_disk *disk)

@@ -329,7 +329,8 @@ enum qbd_change_result {
  * @status: enum qbd_reply_status
  * @count: data blocks that follow (READ, DESCRIBE)
  * @detail: see enum qbd_reply_status
- * @member: CHANGE, CLAIM, refused: the member that @detail speaks of, or 0
+ * @member: CHANGE, CLAIM, refused: the member that @detail speaks of, or 0; FENCED: that
+ *	holds the device now, or 0
  * @value: CLAIM, done: the epoch; refused: see enum qbd_claim_result
  */
 struct qbd_frame_reply {

@@ -182,8 +182,9 @@ bool qbd_claim_filter(struct qbd_replica *replica)
 	list_for_each_entry_safe(io, next, &replica->writes, list) {
 		if (qbd_claim_allows(claim, io->epoch, io->origin, io->session))
 			continue;
+		io->member = claim->holder;
 		if (io->local)
-			qbd_hold_fenced(io);
+			qbd_hold_fenced(io, claim->holder);
 		else
 			qbd_io_complete(io, QBD_REPLY_FENCED);
 	}

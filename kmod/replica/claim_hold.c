@@ -11,6 +11,8 @@
  *   ASKING     the mode is shared, by the log                  HELD (shared)
  *   ASKING     somebody else has it, for longer than it takes  NONE; who waits is told
  *              to give it back
+ *   ASKING     the same, and somebody has it open for write    FENCED
+ *              already (the mode was shared)
  *   ASKING     no quorum, and I/O is to fail                   NONE; who waits is told
  *   ASKING     nobody needs it any more                        NONE
  *   HELD       nobody needs it any more, no write is left      RELEASING
@@ -132,8 +134,9 @@ static void fence(struct qbd_replica *replica, u32 by)
 /**
  * qbd_hold_fenced() - a write of this host was refused for its epoch
  * @io: the write, on whatever list
+ * @by: member that has the claim now, or 0
  */
-void qbd_hold_fenced(struct qbd_io *io)
+void qbd_hold_fenced(struct qbd_io *io, u32 by)
 {
 	struct qbd_replica *replica = io->replica;
 	struct qbd_hold *hold = &replica->hold;
@@ -146,8 +149,11 @@ void qbd_hold_fenced(struct qbd_io *io)
 		qbd_io_hold(io);
 		return;
 	}
-	if (hold->state == QBD_HOLD_HELD && !hold->shared && io->epoch == hold->epoch)
-		hold->superseded = true;	/* and all else, when the lists are at rest */
+	/* All else fails, too, when the lists are at rest. */
+	if (hold->state == QBD_HOLD_HELD && !hold->shared && io->epoch == hold->epoch) {
+		hold->superseded = true;
+		hold->superseded_by = by;
+	}
 	qbd_io_complete(io, QBD_REPLY_IO_ERROR);
 }
 
@@ -192,6 +198,10 @@ static void refused(struct qbd_replica *replica, u32 holder, u64 wait_ms)
 	snprintf(text, sizeof(text),
 		 "member %u (%s) has the device claimed: close it there, or take it over with 'qbdadm claim take %s --force'; if that host is gone it may be opened in %llu ms",
 		 holder, name_of(replica, holder), replica->name, wait_ms);
+	if (replica->disk && qbd_disk_write_opened(replica->disk)) {
+		fence(replica, holder);
+		return;
+	}
 	qbd_warn(replica, "not opened for write: %s", text);
 	give_up(replica, -EBUSY, text);
 }
@@ -453,7 +463,7 @@ void qbd_hold_check(struct qbd_replica *replica)
 		return;
 	}
 	if (hold->superseded && hold->state == QBD_HOLD_HELD)
-		fence(replica, 0);
+		fence(replica, hold->superseded_by);
 	hold->superseded = false;
 	look_at_disk(replica);
 	look_at_log(replica);

@@ -279,6 +279,7 @@ struct qbd_replica_config {
  * @force: ASKING: even from who is there, from @force_epoch
  * @force_epoch: see there
  * @superseded: a write was refused: to be FENCED when no list is being walked
+ * @superseded_by: whose claim is in force, as far as was said
  * @asked: a request to the leader was sent and not answered
  * @sequence: its number
  * @asked_leader: to whom
@@ -304,6 +305,7 @@ struct qbd_hold {
 	bool force;
 	u64 force_epoch;
 	bool superseded;
+	u32 superseded_by;
 	bool asked;
 	u64 sequence;
 	u32 asked_leader;
@@ -587,7 +589,7 @@ bool qbd_claim_filter(struct qbd_replica *replica);
 /* claim_hold.c */
 void qbd_hold_check(struct qbd_replica *replica);
 void qbd_hold_fail(struct qbd_replica *replica);
-void qbd_hold_fenced(struct qbd_io *io);
+void qbd_hold_fenced(struct qbd_io *io, u32 by);
 void qbd_hold_stamp(struct qbd_io *io);
 int qbd_hold_send(struct qbd_replica *replica, const struct qbd_claim_wish *wish);
 void qbd_hold_unanswered(struct qbd_replica *replica, u32 peer);

@@ -198,6 +198,11 @@ bool qbd_disk_claim_needed(struct qbd_disk *disk)
 	return true;
 }
 
+bool qbd_disk_write_opened(struct qbd_disk *disk)
+{
+	return true;
+}
+
 void qbd_disk_claim_keep(struct qbd_disk *disk)
 {
 }

@@ -130,8 +130,8 @@ const struct qbdadm_command qbdadm_claim_mode = {
 	.summary = "Let one host write at a time, or every host",
 	.details =
 "shared is for cluster file systems: nothing keeps two hosts from mounting the device, and\n"
-"any other file system is destroyed by that. From shared to exclusive: the first host that\n"
-"writes has the claim, and writes of others fail.\n"
+"any other file system is destroyed by that. From shared to exclusive: hosts that have it\n"
+"open for write ask for the claim at once; one of them gets it, and I/O of the others fails.\n"
 "\n"
 "  --json   print JSON\n",
 	.run = run_claim,
