@@ -1070,6 +1070,7 @@ const struct qbd_config *qbd_core_config_at(const struct qbd_core *core,
  * @failed: storage failed
  * @disk_stalled: the log has undurable entries without progress for disk_stall
  * @lost: acknowledged entries were found missing
+ * @handed_over: leader: the one before it wanted it to be
  * @transfer_to: leader: under way to this member
  * @stopped_line: where an invariant failed
  * @rubbish: messages so far that were malformed or cannot be
@@ -1094,6 +1095,7 @@ struct qbd_core_status {
 	bool failed;
 	bool disk_stalled;
 	bool lost;
+	bool handed_over;
 	u32 transfer_to;
 	u32 stopped_line;
 	u64 rubbish;

@@ -59,7 +59,7 @@ static struct qbd_replica *find_named(struct genl_info *info)
 static int patch_settings(const struct nlattr *nest, struct qbd_settings *settings,
 			  struct netlink_ext_ack *extack)
 {
-	struct nlattr *attrs[QBD_A_SETTINGS_CLAIM_LEASE_MS + 1];
+	struct nlattr *attrs[QBD_A_SETTINGS_LEADER_FOLLOWS + 1];
 	const struct {
 		int type;
 		u32 *value;
@@ -71,11 +71,12 @@ static int patch_settings(const struct nlattr *nest, struct qbd_settings *settin
 		{ QBD_A_SETTINGS_READ_MODE, &settings->read_mode },
 		{ QBD_A_SETTINGS_WINDOW_BYTES, &settings->window_bytes },
 		{ QBD_A_SETTINGS_CLAIM_LEASE_MS, &settings->claim_lease_ms },
+		{ QBD_A_SETTINGS_LEADER_FOLLOWS, &settings->leader_follows },
 	};
 	unsigned int i;
 	int error;
 
-	error = nla_parse_nested(attrs, QBD_A_SETTINGS_CLAIM_LEASE_MS, nest,
+	error = nla_parse_nested(attrs, QBD_A_SETTINGS_LEADER_FOLLOWS, nest,
 				 qbd_settings_nl_policy, extack);
 	if (error)
 		return error;

@@ -54,7 +54,7 @@ static size_t member_size(void)
 
 size_t qbd_ctl_status_size(unsigned int member_count)
 {
-	size_t settings = SIZE_NEST + 7 * SIZE_U32;
+	size_t settings = SIZE_NEST + 8 * SIZE_U32;
 	size_t store = SIZE_NEST + 12 * SIZE_U64 + SIZE_FLAG;
 
 	return SIZE_TEXT(QBD_NAME_SIZE) + SIZE_TEXT(QBD_UUID_SIZE) + 12 * SIZE_U32 +
@@ -86,7 +86,8 @@ static int put_settings(struct sk_buff *skb, const struct qbd_settings *settings
 			settings->no_quorum_grace_ms) ||
 	    nla_put_u32(skb, QBD_A_SETTINGS_READ_MODE, settings->read_mode) ||
 	    nla_put_u32(skb, QBD_A_SETTINGS_WINDOW_BYTES, settings->window_bytes) ||
-	    nla_put_u32(skb, QBD_A_SETTINGS_CLAIM_LEASE_MS, settings->claim_lease_ms))
+	    nla_put_u32(skb, QBD_A_SETTINGS_CLAIM_LEASE_MS, settings->claim_lease_ms) ||
+	    nla_put_u32(skb, QBD_A_SETTINGS_LEADER_FOLLOWS, settings->leader_follows))
 		return -EMSGSIZE;
 	nla_nest_end(skb, nest);
 	return 0;

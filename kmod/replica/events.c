@@ -233,6 +233,8 @@ static void role_changed(struct qbd_replica *replica, u32 old_role)
 	qbd_replica_event(replica, QBD_EVENT_ROLE, 0, "%s", names[replica->told_role]);
 	if (replica->told_role == QBD_ROLE_LEADER)
 		replica->leads_since = replica->now;
+	replica->follow_tries = 0;
+	replica->follow_after = 0;
 	if (old_role == QBD_ROLE_LEADER) {
 		qbd_io_refuse_remote(replica);
 		qbd_read_abandon(replica, false);

@@ -396,6 +396,9 @@ struct qbd_replica {
 	struct qbd_hold hold;
 	u64 claim_seen_at;		/* claims[0] was known to be committed */
 	u64 leads_since;		/* role leader */
+	u64 follow_since;		/* the holder could lead, see claim_follow.c */
+	u64 follow_after;		/* it was tried: not again before */
+	u32 follow_tries;
 
 	/* requests */
 	struct list_head writes;	/* held, in order of arrival */
@@ -585,6 +588,9 @@ enum qbd_claim_verdict qbd_claim_wanted(struct qbd_replica *replica,
 void qbd_claim_asked(struct qbd_replica *replica, u32 peer,
 		     const struct qbd_frame_request *request);
 bool qbd_claim_filter(struct qbd_replica *replica);
+
+/* claim_follow.c */
+void qbd_claim_follow(struct qbd_replica *replica);
 
 /* claim_hold.c */
 void qbd_hold_check(struct qbd_replica *replica);

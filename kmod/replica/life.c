@@ -39,6 +39,7 @@ void qbd_settings_default(struct qbd_settings *settings)
 	settings->read_mode = QBD_CORE_READ_LEASE;
 	settings->window_bytes = 8u << 20;
 	settings->claim_lease_ms = 5000;
+	settings->leader_follows = 1;
 }
 
 static void core_options(struct qbd_core_options *options,
@@ -72,6 +73,8 @@ int qbd_settings_check(const struct qbd_settings *settings, char *error_text,
 		why = "read mode must be lease or quorum";
 	else if (settings->claim_lease_ms < 100 || settings->claim_lease_ms > 3600000)
 		why = "claim lease must be 100 ms to an hour";
+	else if (settings->leader_follows > 1)
+		why = "leader-follows must be yes or no";
 	else if (settings->window_bytes < (2u << 20) || settings->window_bytes > (1u << 30))
 		why = "window must be 2 MiB to 1 GiB";
 	else

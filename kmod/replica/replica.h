@@ -14,6 +14,7 @@
  * claim_grant.c  claims at the leader: given, and enforced
  * claim_hold.c   the claim of this host
  * claim_command.c  what administrators do with it
+ * claim_follow.c   leadership goes where the claim is
  * io.c         the life of one request
  * session.c    each write is in the log once: the table of those that are, pure
  * repeat.c     that table, in step with the log
@@ -58,6 +59,7 @@ enum qbd_no_quorum {
  * @window_bytes: records sent to one follower and not acknowledged
  * @claim_lease_ms: a host that was not heard for so long loses its claim to the next one
  *	that asks; two election timeouts if these are more. The leader's counts
+ * @leader_follows: 1: leadership goes to the holder of the claim. The leader's counts
  */
 struct qbd_settings {
 	u32 election_timeout_ms;
@@ -67,6 +69,7 @@ struct qbd_settings {
 	u32 read_mode;
 	u32 window_bytes;
 	u32 claim_lease_ms;
+	u32 leader_follows;
 };
 
 #define QBD_MEMORY_DEFAULT	(64u << 20)

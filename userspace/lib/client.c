@@ -319,6 +319,8 @@ static void put_settings(struct exchange *exchange, struct nlmsghdr *message,
 		{ QBD_GIVEN_WINDOW, QBD_A_SETTINGS_WINDOW_BYTES, settings->window_bytes },
 		{ QBD_GIVEN_CLAIM_LEASE, QBD_A_SETTINGS_CLAIM_LEASE_MS,
 		  settings->claim_lease_ms },
+		{ QBD_GIVEN_LEADER_FOLLOWS, QBD_A_SETTINGS_LEADER_FOLLOWS,
+		  settings->leader_follows },
 	};
 	struct nlattr *nest;
 

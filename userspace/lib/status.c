@@ -29,6 +29,7 @@ static const struct field settings_fields[] = {
 	F(READ_MODE, read_mode),
 	F(WINDOW_BYTES, window_bytes),
 	F(CLAIM_LEASE_MS, claim_lease_ms),
+	F(LEADER_FOLLOWS, leader_follows),
 #undef F
 };
 

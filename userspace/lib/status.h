@@ -21,6 +21,7 @@ struct qbd_settings {
 	uint32_t read_mode;		/* enum qbd_read_policy */
 	uint32_t window_bytes;
 	uint32_t claim_lease_ms;
+	uint32_t leader_follows;
 };
 
 struct qbd_network_status {

@@ -402,6 +402,7 @@ static int run_up(const struct qbdadm_command *command, int argc, char **argv)
 		{ "read", required_argument, NULL, QBDADM_READ },
 		{ "window", required_argument, NULL, QBDADM_WINDOW },
 		{ "claim-lease", required_argument, NULL, QBDADM_CLAIM_LEASE },
+		{ "leader-follows", required_argument, NULL, QBDADM_LEADER_FOLLOWS },
 		{ }
 	};
 	struct up_arguments arguments = { 0 };

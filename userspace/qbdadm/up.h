@@ -35,6 +35,7 @@ enum qbdadm_settings_option {
 	QBDADM_READ,
 	QBDADM_WINDOW,
 	QBDADM_CLAIM_LEASE,
+	QBDADM_LEADER_FOLLOWS,
 	QBDADM_MEMORY,		/* of up only */
 };
 
@@ -49,7 +50,9 @@ enum qbdadm_settings_option {
 "  --window SIZE             sent to a member and not acknowledged, at most\n"	\
 "  --claim-lease MS          a host that the leader did not hear for so long loses\n" \
 "                            its claim to the next that asks; 5000 by default, and\n" \
-"                            never less than two election timeouts\n"
+"                            never less than two election timeouts\n"	\
+"  --leader-follows yes|no   leadership goes to the host that has claimed the device\n" \
+"                            (default), or stays where it is\n"
 
 /* 0, or -errno with the line if @text will not do for @option. */
 int qbdadm_take_setting(int option, const char *text, struct qbd_settings_wish *wish,

@@ -443,3 +443,41 @@ def late_writes_are_refused():
         for member in (new, leader):
             assert parse(direct_read(member.device, 0, BLOCK)) == (2, 1)
         holder.close()
+
+
+@test("claims", timeout=60)
+def leader_follows_the_holder():
+    """Leadership goes to the holder, stays where an administrator puts it, and comes back."""
+    with Cluster(3, follows=True) as cluster:
+        leader = cluster.leader()
+        holder, third = cluster.others(leader)
+        writer = Writer(holder.device)
+        writer.wait_for(20)
+        holder.wait("it leads", lambda status: status.role == "leader")
+        writer.wait_for(20)
+        # By hand: it is left where it is, though others could follow.
+        cluster.lead(third.number)
+        writer.wait_for(50)
+        time.sleep(3)
+        assert cluster.leader() is third
+        # Elected, and not handed over to: it follows.
+        third.down("--force")
+        holder.wait("it leads", lambda status: status.role == "leader")
+        third.up()
+        writer.stop()
+        writer.verify()
+        cluster.wait_caught_up()
+        # A new claim is followed in any case.
+        cluster.lead(leader.number)
+        other = Writer(third.device)
+        third.wait("it leads", lambda status: status.role == "leader")
+        other.stop()
+        # One that cannot lead is not followed, and writes all the same.
+        cluster.change(leader, "demote", holder)
+        holder.wait("it is a learner", lambda status: status.member(holder.number).learner)
+        other = Writer(holder.device)
+        other.wait_for(50)
+        time.sleep(2)
+        assert cluster.leader() is third
+        other.stop()
+        other.verify()
