@@ -194,6 +194,9 @@ class Cluster:
                     Disk(disk_mib, block, disk_ns, disk_solid, disk_cache)
                 member = Member(self, number, disk)
                 member.options = list(up)
+                # Whoever goes on where another host was lost does so soon.
+                if "--claim-lease" not in up:
+                    member.options += ["--claim-lease", "300"]
                 if not follows:
                     member.options += ["--leader-follows", "no"]
                 if "--election-timeout" not in up:

@@ -18,7 +18,7 @@ from .test_quorum import lose_quorum, regain_quorum
 from .test_rejoin import fill_log
 
 LEASE = 5
-QUICK = ("--memory", "16M", "--claim-lease", "1000")
+PATIENT = ("--memory", "16M", "--claim-lease", str(LEASE * 1000))
 
 
 def open_once(device, flags=os.O_RDWR):
@@ -119,7 +119,7 @@ def one_host_writes():
 @test("claims", timeout=90)
 def lease_of_a_dead_holder():
     """A holder that loses power: its claim may be taken after the lease, not before."""
-    with Cluster(3) as cluster:
+    with Cluster(3, up=PATIENT) as cluster:
         leader = cluster.leader()
         dead, heir = cluster.others(leader)
         writer = Writer(dead.device)
@@ -144,7 +144,7 @@ def lease_of_a_dead_holder():
 @test("claims", timeout=60)
 def restarted_holder_has_lost_it():
     """A holder that restarts is no holder: nobody waits for its lease."""
-    with Cluster(3) as cluster:
+    with Cluster(3, up=PATIENT) as cluster:
         leader = cluster.leader()
         holder, heir = cluster.others(leader)
         take(holder)
@@ -192,7 +192,7 @@ def forced_from_a_mounted_file_system():
 @test("claims", timeout=90)
 def cut_off_holder_is_fenced():
     """The holder leads, is cut off, and comes back when another host has taken over."""
-    with Cluster(3, up=QUICK) as cluster:
+    with Cluster(3) as cluster:
         old = cluster.leader()
         new, other = cluster.others(old)
         writers = [Writer(old.device, first_block=block) for block in (0, 1000)]
@@ -369,7 +369,7 @@ def open_without_a_quorum():
 @test("claims", timeout=60, expect=r"EXT4-fs|JBD2|Buffer I/O error")
 def read_only_mount_that_writes():
     """A read-only mount that has to replay a journal claims the device for that."""
-    with Cluster(3, up=QUICK) as cluster:
+    with Cluster(3) as cluster:
         leader = cluster.leader()
         dead, heir = cluster.others(leader)
         filesystem.make("ext4", dead.device)
@@ -420,7 +420,7 @@ def claim_commands():
 @test("claims", timeout=60)
 def late_writes_are_refused():
     """A write that waits at the old holder while another takes over is never made."""
-    with Cluster(3, up=QUICK) as cluster:
+    with Cluster(3) as cluster:
         leader = cluster.leader()
         old, new = cluster.others(leader)
         holder = Holder(old.device)
