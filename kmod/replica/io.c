@@ -410,8 +410,10 @@ static u64 list_count_local(const struct list_head *list)
 
 u64 qbd_io_waiting(const struct qbd_replica *replica)
 {
+	/* Who opens the device waits, too. */
 	return list_count_local(&replica->writes) + list_count_local(&replica->reads) +
-	       list_count_local(&replica->unclaimed);
+	       list_count_local(&replica->unclaimed) +
+	       (replica->hold.state == QBD_HOLD_ASKING);
 }
 
 static bool has_writes(const struct list_head *list)

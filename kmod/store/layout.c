@@ -256,16 +256,6 @@ enum qbd_block_verdict qbd_state_check(const void *block, u64 position,
 	return QBD_BLOCK_GOOD;
 }
 
-static bool claim_good(const struct qbd_claim_layout *claim)
-{
-	u32 mode = le32_to_cpu(claim->mode);
-
-	return !(le64_to_cpu(claim->epoch) >> 62) && mode <= QBD_CLAIM_SHARED &&
-	       !claim->session == !claim->holder &&
-	       (mode == QBD_CLAIM_EXCLUSIVE || !claim->holder) &&
-	       !claim->reserved[0] && !claim->reserved[1];
-}
-
 static bool session_good(const struct qbd_session_layout *session)
 {
 	static const struct qbd_session_layout none;
@@ -280,7 +270,7 @@ bool qbd_applied_good(const struct qbd_applied_layout *applied, const char **rea
 	unsigned int i, j;
 
 	*reason = "a claim that makes no sense";
-	if (!claim_good(&applied->claim))
+	if (!qbd_claim_good(&applied->claim))
 		return false;
 	for (i = 0; i < QBD_MEMBERS_MAX; i++) {
 		*reason = "a session that makes no sense";

@@ -409,6 +409,7 @@ static void commit_one(struct sim_host *host, const struct qbd_store *store, u64
 	committed = index;
 	committed_in = sim_replica(host)->core->term;
 	sim_counts.lists += le16_to_cpu(record->header->shared.kind) == QBD_RECORD_MEMBERSHIP;
+	sim_claims_committed(record);
 	apply_to_model(record);
 }
 

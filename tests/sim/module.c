@@ -126,7 +126,8 @@ void sim_member_format(struct sim_host *host)
 		.log_first_index = 1,
 	};
 	const struct qbd_applied_layout applied = {
-		.claim.mode = cpu_to_le32(QBD_CLAIM_SHARED),
+		.claim.mode = cpu_to_le32(world.exclusive ? QBD_CLAIM_EXCLUSIVE :
+							    QBD_CLAIM_SHARED),
 	};
 	u64 incarnation = sim_random();
 

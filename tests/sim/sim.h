@@ -7,6 +7,7 @@
  *   disk.c      disks that forget, tear, stall, fail and rot
  *   network.c   kmod/net/net.h: connections that are late, stuck, half open
  *   client.c    kmod/blk/blk.h: readers and writers, and what they may see
+ *   claims.c    who may write
  *   module.c    the life of a member: format, up, down, power cut
  *   invariants.c what has to hold after every step
  *   faults.c    what happens to a world, drawn from the seed
@@ -109,6 +110,7 @@ struct sim_world {
 	bool errors;		/* a disk failed a read or a write in this run */
 	bool filling;		/* members stay away until the log has passed them by */
 	bool changes;		/* members change all the time */
+	bool exclusive;		/* a host claims the device before it writes */
 	bool plans;		/* plans are made, and little else happens */
 	bool sparse;		/* few writes, each somewhere else */
 	bool hurry;		/* not so few */
@@ -148,7 +150,7 @@ void sim_after_event(struct sim_host *host);
 extern struct sim_counts {
 	u64 power_cuts, elections, resets, filled, fills_disturbed, rounds_cut, preempted;
 	u64 damaged, tables_lost, rotten, unreadable, views;
-	u64 changes, lists;
+	u64 changes, lists, claims, forced;
 } sim_counts;
 
 void sim_world_begin(u64 seed);
@@ -240,6 +242,19 @@ bool sim_client_idle(void);
 u64 sim_client_operations(void);
 /* Could a reader find that there? */
 bool sim_client_may_hold(u32 number, u64 value);
+
+/* ---- claims.c ----------------------------------------------------------- */
+
+void sim_claims_begin(void);
+void sim_claims_committed(const struct qbd_record *record);
+bool sim_claims_asked(const struct sim_host *host);
+void sim_claims_answer(struct sim_host *host, int error);
+bool sim_claims_open(const struct sim_host *host);
+bool sim_claims_needed(const struct sim_host *host);
+void sim_claims_off(struct sim_host *host);
+/* May it write now? @idle: it waits for no answer. */
+bool sim_claims_use(struct sim_host *host, bool idle);
+bool sim_claims_turn(struct sim_host *host, bool its_turn, bool idle);
 
 /* ---- module.c ----------------------------------------------------------- */
 

@@ -219,7 +219,7 @@ void qbdadm_render_claim(FILE *out, const struct qbd_status *status)
 					   sizeof(holder)), status->claim_epoch);
 	else
 		fprintf(out, "exclusive: nobody");
-	if (status->claim_lease_left_ms != UINT64_MAX)
+	if (status->claim_holder && status->claim_lease_left_ms != UINT64_MAX)
 		fprintf(out, ", lease %" PRIu64 " ms", status->claim_lease_left_ms);
 	fprintf(out, "\n");
 }

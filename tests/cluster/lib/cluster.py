@@ -15,6 +15,8 @@ from .shell import DEADLINE, CommandFailed, Hung, run, spawn, wait_until
 
 NAMES = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota"]
 PORT = 7900
+# Of create: the test writes on several hosts at once.
+SHARED = ("--claim", "shared")
 # Options of members that this kernel needs: tests/cluster/run says so.
 UP_OPTIONS = os.environ.get("QBD_TEST_UP", "").split()
 
