@@ -300,6 +300,7 @@ enum qbd_claim_result {
 	QBD_CLAIM_DONE		= 0,
 	QBD_CLAIM_BUSY		= 1,	/* @member holds it; @value: ms until it may be taken */
 	QBD_CLAIM_OUTDATED	= 2,	/* another claim than @epoch is in force by now */
+	QBD_CLAIM_SILENT	= 3,	/* like BUSY, but @member seems to be gone */
 };
 
 /* Why the member list is not changed; in words in kmod/format/change.h. */

@@ -48,6 +48,7 @@ static void gather_facts(struct qbd_replica *replica, struct qbd_claim_facts *fa
 		facts->restarted = claim->session != replica->session;
 	else if (peer)
 		facts->restarted = peer->session && peer->session != claim->session;
+	facts->silent = facts->unheard_ms > 2ull * replica->settings.election_timeout_ms;
 }
 
 /*
@@ -90,8 +91,8 @@ static bool append(struct qbd_replica *replica, const struct qbd_claim *next, u6
  * @replica: replica that leads
  * @wish: what
  * @answer: HAVE: that claim is in force, GRANT: it will be when its entry is committed;
- *	BUSY: whose it is
- * @wait_ms: BUSY: see qbd_claim_decide()
+ *	BUSY, WAIT: whose it is
+ * @wait_ms: BUSY, WAIT: see qbd_claim_decide()
  *
  * Return: as qbd_claim_decide(); LATER also if there is no room just now.
  */
@@ -147,6 +148,12 @@ void qbd_claim_asked(struct qbd_replica *replica, u32 peer,
 	case QBD_VERDICT_BUSY:
 		answer.status = QBD_REPLY_REFUSED;
 		answer.detail = QBD_CLAIM_BUSY;
+		answer.member = claim.holder;
+		answer.value = wait_ms;
+		break;
+	case QBD_VERDICT_WAIT:
+		answer.status = QBD_REPLY_REFUSED;
+		answer.detail = QBD_CLAIM_SILENT;
 		answer.member = claim.holder;
 		answer.value = wait_ms;
 		break;

@@ -9,8 +9,8 @@
  *   NONE       the log says that it is this run's              HELD
  *   ASKING     the leader gave it, or the log says so          HELD
  *   ASKING     the mode is shared, by the log                  HELD (shared)
- *   ASKING     somebody else has it, for longer than it takes  NONE; who waits is told
- *              to give it back
+ *   ASKING     somebody else has it and is there, for longer   NONE; who waits is told
+ *              than it takes to give it back
  *   ASKING     the same, and somebody has it open for write    FENCED
  *              already (the mode was shared)
  *   ASKING     no quorum, and I/O is to fail                   NONE; who waits is told
@@ -112,6 +112,8 @@ void qbd_hold_fail(struct qbd_replica *replica)
 {
 	if (replica->hold.state == QBD_HOLD_ASKING)
 		give_up(replica, -EIO, "I/O of this host is to fail now");
+	else if (replica->hold.state == QBD_HOLD_RELEASING)
+		answer_opener(replica, -EIO);
 }
 
 static void fence(struct qbd_replica *replica, u32 by)
@@ -206,6 +208,16 @@ static void refused(struct qbd_replica *replica, u32 holder, u64 wait_ms)
 	give_up(replica, -EBUSY, text);
 }
 
+/* Whoever has it seems to be gone: who waits goes on waiting until his lease is over. */
+static void wait_for_lease(struct qbd_replica *replica, u64 wait_ms)
+{
+	ask_again_later(replica);
+	replica->hold.refused_since = 0;
+	replica->hold.ask_after = max(replica->hold.ask_after, replica->now +
+				      min_t(u64, wait_ms, 100) * NSEC_PER_MSEC);
+	qbd_replica_later(replica, replica->hold.ask_after);
+}
+
 static void outdated(struct qbd_replica *replica)
 {
 	give_up(replica, -ESTALE, "the claim has changed meanwhile; look at it, and try again");
@@ -259,6 +271,9 @@ static void ask_self(struct qbd_replica *replica)
 		break;
 	case QBD_VERDICT_BUSY:
 		refused(replica, claim.holder, wait_ms);
+		break;
+	case QBD_VERDICT_WAIT:
+		wait_for_lease(replica, wait_ms);
 		break;
 	case QBD_VERDICT_OUTDATED:
 		outdated(replica);
@@ -359,6 +374,8 @@ void qbd_hold_replied(struct qbd_replica *replica, u32 peer,
 		have(replica, value, detail == QBD_CLAIM_SHARED);
 	else if (status == QBD_REPLY_REFUSED && detail == QBD_CLAIM_BUSY)
 		refused(replica, le32_to_cpu(reply->member), value);
+	else if (status == QBD_REPLY_REFUSED && detail == QBD_CLAIM_SILENT)
+		wait_for_lease(replica, value);
 	else if (status == QBD_REPLY_REFUSED)
 		outdated(replica);
 	else
@@ -424,7 +441,6 @@ static void look_at_disk(struct qbd_replica *replica)
 		hold->state = QBD_HOLD_ASKING;
 		hold->asked = false;
 		hold->ask_after = 0;
-		hold->asking_since = replica->now;
 		break;
 	case QBD_HOLD_ASKING:
 		if (!needed(replica)) {
@@ -462,6 +478,10 @@ void qbd_hold_check(struct qbd_replica *replica)
 		answer_opener(replica, -EIO);
 		return;
 	}
+	if (!replica->disk || !qbd_disk_claim_asked(replica->disk))
+		hold->opener_since = 0;
+	else if (!hold->opener_since)
+		hold->opener_since = replica->now;
 	if (hold->superseded && hold->state == QBD_HOLD_HELD)
 		fence(replica, hold->superseded_by);
 	hold->superseded = false;

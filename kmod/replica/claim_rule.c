@@ -20,7 +20,7 @@ static enum qbd_claim_verdict decide_take(const struct qbd_claim *claim,
 	if (!facts->member || facts->restarted || facts->unheard_ms >= facts->lease_ms)
 		return QBD_VERDICT_GRANT;
 	*wait_ms = facts->lease_ms - facts->unheard_ms;
-	return QBD_VERDICT_BUSY;
+	return facts->silent ? QBD_VERDICT_WAIT : QBD_VERDICT_BUSY;
 }
 
 enum qbd_claim_verdict qbd_claim_decide(const struct qbd_claim *claim,

@@ -18,6 +18,7 @@
  *   TAKE       of a member that was removed                          GRANT
  *   TAKE       of a run that is over: its member is in another one   GRANT
  *   TAKE       of a member that was not heard for the claim lease    GRANT
+ *   TAKE       of a member that is silent, for less than that        WAIT
  *   TAKE       of any other                                          BUSY
  *   RELEASE    the asker's own, and the one that was named           GRANT: nobody's
  *   RELEASE    any other                                             HAVE: it is not his
@@ -74,6 +75,7 @@ struct qbd_claim_wish {
  * @member: the holder is a member still
  * @restarted: it was heard in another run than the claim's
  * @unheard_ms: for how long it was not, counted from this leader's election at most
+ * @silent: that is longer than who is there is ever silent
  * @lease_ms: the claim lease
  */
 struct qbd_claim_facts {
@@ -81,6 +83,7 @@ struct qbd_claim_facts {
 	bool member;
 	bool restarted;
 	__u64 unheard_ms;
+	bool silent;
 	__u64 lease_ms;
 };
 
@@ -89,6 +92,7 @@ enum qbd_claim_verdict {
 	QBD_VERDICT_HAVE,	/* it is so already */
 	QBD_VERDICT_LATER,	/* ask again soon */
 	QBD_VERDICT_BUSY,	/* somebody else has it */
+	QBD_VERDICT_WAIT,	/* likewise, but he seems to be gone */
 	QBD_VERDICT_OUTDATED,	/* it is not the one that was named */
 };
 
@@ -98,7 +102,7 @@ enum qbd_claim_verdict {
  * @facts: see there
  * @wish: see there
  * @next: GRANT: the claim to be appended (but for @epoch)
- * @wait_ms: BUSY: so long until it may be taken, if the holder stays silent
+ * @wait_ms: BUSY, WAIT: so long until it may be taken, if the holder stays silent
  */
 enum qbd_claim_verdict qbd_claim_decide(const struct qbd_claim *claim,
 					const struct qbd_claim_facts *facts,

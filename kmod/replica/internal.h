@@ -285,7 +285,7 @@ struct qbd_replica_config {
  * @asked_leader: to whom
  * @asked_term: of which leadership
  * @ask_after: not to be sent before
- * @asking_since: when ASKING began
+ * @opener_since: somebody opens the device and waits, since then; 0: nobody does
  * @refused_since: ASKING: when the leader first said no
  * @last_sequence: of the newest CLAIM request
  * @command: of an administrator, that waits; see claim_command.c
@@ -311,7 +311,7 @@ struct qbd_hold {
 	u32 asked_leader;
 	u64 asked_term;
 	u64 ask_after;
-	u64 asking_since;
+	u64 opener_since;
 	u64 refused_since;
 	u64 last_sequence;
 	struct qbd_command *command;

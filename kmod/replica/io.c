@@ -328,8 +328,8 @@ u64 qbd_io_oldest(const struct qbd_replica *replica)
 	u64 oldest = U64_MAX;
 
 	/* Somebody who opens it waits, too. */
-	if (replica->hold.state == QBD_HOLD_ASKING)
-		oldest = replica->hold.asking_since;
+	if (replica->hold.opener_since)
+		oldest = replica->hold.opener_since;
 	oldest = oldest_in(&replica->unclaimed, oldest);
 	oldest = oldest_in(&replica->writes, oldest);
 	oldest = oldest_in(&replica->reads, oldest);
@@ -413,7 +413,7 @@ u64 qbd_io_waiting(const struct qbd_replica *replica)
 	/* Who opens the device waits, too. */
 	return list_count_local(&replica->writes) + list_count_local(&replica->reads) +
 	       list_count_local(&replica->unclaimed) +
-	       (replica->hold.state == QBD_HOLD_ASKING);
+	       (replica->hold.opener_since ? 1 : 0);
 }
 
 static bool has_writes(const struct list_head *list)

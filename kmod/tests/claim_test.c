@@ -63,6 +63,10 @@ static void claim_is_held(struct kunit *test)
 	facts.unheard_ms = LEASE - 1;
 	EXPECT(BUSY, &held, &facts, TAKE(3, 33));
 	KUNIT_EXPECT_EQ(test, wait_ms, 1ull);
+	/* Who seems to be gone is waited for. */
+	facts.silent = true;
+	EXPECT(WAIT, &held, &facts, TAKE(3, 33));
+	KUNIT_EXPECT_EQ(test, wait_ms, 1ull);
 	facts.unheard_ms = LEASE;
 	EXPECT(GRANT, &held, &facts, TAKE(3, 33));
 	facts = alive;
