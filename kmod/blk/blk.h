@@ -86,7 +86,7 @@ bool qbd_disk_claim_needed(struct qbd_disk *disk);
 bool qbd_disk_write_opened(struct qbd_disk *disk);	/* the same without who waits */
 /* Somebody wrote who had not opened it for that: as if he had. */
 void qbd_disk_claim_keep(struct qbd_disk *disk);
-/* Somebody has it open, or is opening it. */
+/* Somebody has it open; who waits to be let in does not. */
 bool qbd_disk_opened(struct qbd_disk *disk);
 
 /* Copy one write's data into log pages, computing its checksum; and back. */

@@ -136,7 +136,7 @@ bool qbd_disk_claim_needed(struct qbd_disk *disk)
 
 bool qbd_disk_opened(struct qbd_disk *disk)
 {
-	return smp_load_acquire(&disk->claim_asked) || READ_ONCE(disk->opens);
+	return READ_ONCE(disk->opens);
 }
 
 void qbd_disk_claim_keep(struct qbd_disk *disk)

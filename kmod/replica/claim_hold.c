@@ -456,6 +456,7 @@ static void look_at_disk(struct qbd_replica *replica)
 		hold->ask_after = 0;
 		break;
 	case QBD_HOLD_FENCED:
+		/* Who opens it again and again must not keep himself out. */
 		if (!replica->disk || !qbd_disk_opened(replica->disk))
 			hold->state = QBD_HOLD_NONE;
 		break;

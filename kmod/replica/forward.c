@@ -218,10 +218,14 @@ void qbd_forward_answer(struct qbd_replica *replica, u32 peer,
 		qbd_net_disconnect(replica->network, peer, "no memory to say no");
 }
 
-/* The fittest to take over: connected, caught up, by priority. 0 if none. */
+/*
+ * The fittest to take over: connected, caught up, by priority; of several the one that
+ * writes. 0 if none.
+ */
 static u32 fittest(struct qbd_replica *replica)
 {
 	const struct qbd_config *config = qbd_core_config(replica->core);
+	u32 holder = qbd_claims_committed(replica)->holder;
 	u32 best = 0, best_priority = 0, i;
 	u64 best_match = 0;
 
@@ -236,7 +240,8 @@ static u32 fittest(struct qbd_replica *replica)
 		    !peer.alive || !(peer.flags & QBD_MESSAGE_FIT))
 			continue;
 		if (!best || member->priority > best_priority ||
-		    (member->priority == best_priority && peer.match > best_match)) {
+		    (member->priority == best_priority && best != holder &&
+		     (member->id == holder || peer.match > best_match))) {
 			best = member->id;
 			best_priority = member->priority;
 			best_match = peer.match;

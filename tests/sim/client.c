@@ -214,7 +214,7 @@ void qbd_disk_claim_keep(struct qbd_disk *disk)
 
 bool qbd_disk_opened(struct qbd_disk *disk)
 {
-	return sim_claims_needed(disk->host);
+	return sim_claims_open(disk->host);
 }
 
 struct llist_node *qbd_disk_take(struct qbd_disk *disk)
