@@ -207,6 +207,7 @@ enum qbd_message_type {
  * @timeout: HEARTBEAT, HEARTBEAT_REPLY: the sender's election timeout
  * @reachable: the caller's: which members the sender has connections to, one bit
  *	for each in the order of the configuration; the core passes over it
+ * @session: the caller's: run of the sender's device; likewise
  *
  * Fields not named for a type are zero.
  */
@@ -227,6 +228,7 @@ struct qbd_core_message {
 	u64 hint_term;
 	u64 timeout;
 	u64 reachable;
+	u64 session;
 };
 
 /* ---- log entries -------------------------------------------------------- */
@@ -1068,6 +1070,7 @@ const struct qbd_config *qbd_core_config_at(const struct qbd_core *core,
  * @failed: storage failed
  * @disk_stalled: the log has undurable entries without progress for disk_stall
  * @lost: acknowledged entries were found missing
+ * @handed_over: leader: the one before it wanted it to be
  * @transfer_to: leader: under way to this member
  * @stopped_line: where an invariant failed
  * @rubbish: messages so far that were malformed or cannot be
@@ -1092,6 +1095,7 @@ struct qbd_core_status {
 	bool failed;
 	bool disk_stalled;
 	bool lost;
+	bool handed_over;
 	u32 transfer_to;
 	u32 stopped_line;
 	u64 rubbish;

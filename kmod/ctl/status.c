@@ -23,6 +23,13 @@ static_assert((int)QBD_MEMBER_FLAGS_DEMOTING == QBD_MEMBER_DEMOTING);
 static_assert((int)QBD_MEMBER_FLAGS_LEAVING == QBD_MEMBER_LEAVING);
 static_assert((int)QBD_NO_QUORUM_POLICY_SUSPEND == (int)QBD_NO_QUORUM_SUSPEND);
 static_assert((int)QBD_NO_QUORUM_POLICY_ERROR == (int)QBD_NO_QUORUM_ERROR);
+static_assert((int)QBD_CLAIM_MODE_EXCLUSIVE == (int)QBD_CLAIM_EXCLUSIVE);
+static_assert((int)QBD_CLAIM_MODE_SHARED == (int)QBD_CLAIM_SHARED);
+static_assert((int)QBD_CLAIM_STATE_NONE == (int)QBD_HOLD_NONE);
+static_assert((int)QBD_CLAIM_STATE_ASKING == (int)QBD_HOLD_ASKING);
+static_assert((int)QBD_CLAIM_STATE_HELD == (int)QBD_HOLD_HELD);
+static_assert((int)QBD_CLAIM_STATE_RELEASING == (int)QBD_HOLD_RELEASING);
+static_assert((int)QBD_CLAIM_STATE_FENCED == (int)QBD_HOLD_FENCED);
 static_assert(sizeof_field(struct qbd_event, name) == QBD_NAME_MAX + 1);
 
 /* An attribute of each kind at its largest, for the size of a message. */
@@ -47,11 +54,11 @@ static size_t member_size(void)
 
 size_t qbd_ctl_status_size(unsigned int member_count)
 {
-	size_t settings = SIZE_NEST + 6 * SIZE_U32;
+	size_t settings = SIZE_NEST + 8 * SIZE_U32;
 	size_t store = SIZE_NEST + 12 * SIZE_U64 + SIZE_FLAG;
 
-	return SIZE_TEXT(QBD_NAME_SIZE) + SIZE_TEXT(QBD_UUID_SIZE) + 9 * SIZE_U32 +
-	       8 * SIZE_FLAG + 24 * SIZE_U64 +
+	return SIZE_TEXT(QBD_NAME_SIZE) + SIZE_TEXT(QBD_UUID_SIZE) + 12 * SIZE_U32 +
+	       8 * SIZE_FLAG + 27 * SIZE_U64 +
 	       SIZE_TEXT(sizeof_field(struct qbd_replica_status, problem)) +
 	       settings + store + member_count * member_size();
 }
@@ -78,7 +85,9 @@ static int put_settings(struct sk_buff *skb, const struct qbd_settings *settings
 	    nla_put_u32(skb, QBD_A_SETTINGS_NO_QUORUM_GRACE_MS,
 			settings->no_quorum_grace_ms) ||
 	    nla_put_u32(skb, QBD_A_SETTINGS_READ_MODE, settings->read_mode) ||
-	    nla_put_u32(skb, QBD_A_SETTINGS_WINDOW_BYTES, settings->window_bytes))
+	    nla_put_u32(skb, QBD_A_SETTINGS_WINDOW_BYTES, settings->window_bytes) ||
+	    nla_put_u32(skb, QBD_A_SETTINGS_CLAIM_LEASE_MS, settings->claim_lease_ms) ||
+	    nla_put_u32(skb, QBD_A_SETTINGS_LEADER_FOLLOWS, settings->leader_follows))
 		return -EMSGSIZE;
 	nla_nest_end(skb, nest);
 	return 0;
@@ -267,12 +276,30 @@ static int put_numbers(struct sk_buff *skb, const struct qbd_replica_status *sta
 	return 0;
 }
 
+static int put_claim(struct sk_buff *skb, const struct qbd_replica_status *status)
+{
+	if (nla_put_u32(skb, QBD_A_DEVICE_CLAIM_MODE, status->claim_mode) ||
+	    (status->claim_holder &&
+	     nla_put_u32(skb, QBD_A_DEVICE_CLAIM_HOLDER, status->claim_holder)) ||
+	    put_u64(skb, QBD_A_DEVICE_CLAIM_EPOCH, status->claim_epoch,
+		    QBD_A_DEVICE_PAD) ||
+	    put_u64(skb, QBD_A_DEVICE_CLAIM_SINCE_MS, status->claim_since_ms,
+		    QBD_A_DEVICE_PAD) ||
+	    nla_put_u32(skb, QBD_A_DEVICE_CLAIM_STATE, status->claim_state) ||
+	    (status->claim_lease_known &&
+	     put_u64(skb, QBD_A_DEVICE_CLAIM_LEASE_LEFT_MS, status->claim_lease_left_ms,
+		     QBD_A_DEVICE_PAD)))
+		return -EMSGSIZE;
+	return 0;
+}
+
 int qbd_ctl_put_status(struct sk_buff *skb, const struct qbd_replica_status *status)
 {
 	unsigned int i;
 
 	if (put_self(skb, status) || put_flags(skb, status) ||
-	    put_numbers(skb, status) || put_settings(skb, &status->settings) ||
+	    put_numbers(skb, status) || put_claim(skb, status) ||
+	    put_settings(skb, &status->settings) ||
 	    put_store(skb, &status->store))
 		return -EMSGSIZE;
 	for (i = 0; i < status->member_count; i++)

@@ -10,6 +10,10 @@
 
 #include "format.h"
 
+#ifndef __KERNEL__
+#include <stdbool.h>
+#endif
+
 #define QBD_APPLIED_MAGIC	0x41444251u	/* "QBDA" */
 
 /*
@@ -23,7 +27,7 @@
  * @epoch: log index of the entry that said so; 0: none ever did
  * @session: of the holder's device
  * @holder: member id; 0: nobody
- * @mode: how
+ * @mode: enum qbd_claim_sharing
  * @reserved: 0
  */
 struct qbd_claim_layout {
@@ -53,7 +57,12 @@ struct qbd_session_layout {
 	__u8 logged[QBD_SESSION_WINDOW / 8];
 } __attribute__((packed));
 
-/* As of one applied index. */
+/**
+ * struct qbd_applied_layout - as of one applied index
+ * @claim: not older than that; if it is newer then it was known to be committed, and what
+ *	entries up to its own say of claims is history
+ * @sessions: of all members that have written
+ */
 struct qbd_applied_layout {
 	struct qbd_claim_layout claim;
 	struct qbd_session_layout sessions[QBD_MEMBERS_MAX];
@@ -73,6 +82,17 @@ struct qbd_applied_block {
 	struct qbd_applied_layout applied;
 	__u8 unused[QBD_BLOCK_SIZE - 48 - sizeof(struct qbd_applied_layout)];
 } __attribute__((packed));
+
+/* Could it be one? The holder is a run of a member's device; when all may write, nobody. */
+static inline bool qbd_claim_good(const struct qbd_claim_layout *claim)
+{
+	__u32 mode = le32_to_cpu(claim->mode);
+
+	return !(le64_to_cpu(claim->epoch) >> 62) && mode <= QBD_CLAIM_SHARED &&
+	       !claim->session == !claim->holder &&
+	       (mode == QBD_CLAIM_EXCLUSIVE || !claim->holder) &&
+	       !claim->reserved[0] && !claim->reserved[1];
+}
 
 static_assert(sizeof(struct qbd_claim_layout) == 40, "claim");
 static_assert(sizeof(struct qbd_session_layout) == 24 + QBD_SESSION_WINDOW / 8, "session");

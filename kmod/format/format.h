@@ -118,6 +118,12 @@ static_assert(sizeof(struct qbd_member_layout) == 64, "member layout");
 static_assert(sizeof(struct qbd_membership_layout) == 16 + 64 * QBD_MEMBERS_MAX,
 	      "membership layout");
 
+/* Who may write to the device. */
+enum qbd_claim_sharing {
+	QBD_CLAIM_EXCLUSIVE	= 0,	/* one host at a time: it has to claim the device */
+	QBD_CLAIM_SHARED	= 1,	/* every host: for cluster file systems */
+};
+
 /**
  * struct qbd_block_header - begins every metadata block (4 KiB)
  * @magic: tells the kind of block

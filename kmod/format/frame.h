@@ -182,7 +182,7 @@ struct qbd_frame_refused {
  * @hint_term: likewise
  * @timeout: likewise
  * @reachable: likewise
- * @reserved: zero
+ * @session: likewise
  */
 struct qbd_frame_message {
 	__le32 type;
@@ -201,7 +201,7 @@ struct qbd_frame_message {
 	__le64 hint_term;
 	__le64 timeout;
 	__le64 reachable;
-	__le64 reserved;
+	__le64 session;
 } __attribute__((packed));
 
 /**
@@ -235,7 +235,21 @@ enum qbd_request_kind {
 	QBD_REQUEST_CHANGE	= 5,
 	/* ADMIN connections: what is this device? One data block comes back. */
 	QBD_REQUEST_DESCRIBE	= 6,
+	/*
+	 * Of the sender's device, in its @session. @count is enum qbd_claim_action, @block
+	 * its flags (TAKE) or the mode (MODE), @epoch: see there.
+	 */
+	QBD_REQUEST_CLAIM	= 7,
 };
+
+enum qbd_claim_action {
+	QBD_CLAIM_TAKE		= 1,	/* it is to be the sender's; @epoch: FORCE only */
+	QBD_CLAIM_RELEASE	= 2,	/* of @epoch, if it is the sender's still */
+	QBD_CLAIM_MODE		= 3,	/* @block: enum qbd_claim_sharing */
+};
+
+/* TAKE: even from a host that is there, if @epoch is in force still. */
+#define QBD_CLAIM_FORCE		(1u << 0)
 
 /**
  * struct qbd_frame_request - I/O forwarded to the leader
@@ -273,8 +287,20 @@ enum qbd_reply_status {
 	QBD_REPLY_IO_ERROR	= 2,
 	QBD_REPLY_INVALID	= 3,	/* out of the device, malformed */
 	QBD_REPLY_BUSY		= 4,	/* no memory for it now, send it again soon */
-	/* LEADER_MOVE: @detail is enum qbd_transfer_result; CHANGE: enum qbd_change_result */
+	/*
+	 * LEADER_MOVE: @detail is enum qbd_transfer_result; CHANGE: enum qbd_change_result;
+	 * CLAIM: enum qbd_claim_result
+	 */
 	QBD_REPLY_REFUSED	= 5,
+	QBD_REPLY_FENCED	= 6,	/* WRITE, ZERO: its epoch is not the one in force */
+};
+
+/* Why a claim is not given. */
+enum qbd_claim_result {
+	QBD_CLAIM_DONE		= 0,
+	QBD_CLAIM_BUSY		= 1,	/* @member holds it; @value: ms until it may be taken */
+	QBD_CLAIM_OUTDATED	= 2,	/* another claim than @epoch is in force by now */
+	QBD_CLAIM_SILENT	= 3,	/* like BUSY, but @member seems to be gone */
 };
 
 /* Why the member list is not changed; in words in kmod/format/change.h. */
@@ -304,7 +330,9 @@ enum qbd_change_result {
  * @status: enum qbd_reply_status
  * @count: data blocks that follow (READ, DESCRIBE)
  * @detail: see enum qbd_reply_status
- * @member: CHANGE, refused: the member that @detail speaks of, or 0
+ * @member: CHANGE, CLAIM, refused: the member that @detail speaks of, or 0; FENCED: that
+ *	holds the device now, or 0
+ * @value: CLAIM, done: the epoch; refused: see enum qbd_claim_result
  */
 struct qbd_frame_reply {
 	__le64 sequence;
@@ -314,6 +342,7 @@ struct qbd_frame_reply {
 	__le32 count;
 	__le32 detail;
 	__le32 member;
+	__le64 value;
 } __attribute__((packed));
 
 /**
@@ -327,6 +356,7 @@ struct qbd_frame_reply {
  * @commit_index: known committed here: a @membership of a later index may still be
  *	lost with its leader, and the ids that it gave be given to others
  * @reserved: zero
+ * @claim: the newest that is known to be committed here
  * @name: of the device
  * @membership: configuration in force here, with the index that a CHANGE has to name
  */
@@ -339,6 +369,7 @@ struct qbd_description {
 	__le32 leader;
 	__le64 commit_index;
 	__le64 reserved[2];
+	struct qbd_claim_layout claim;
 	char name[QBD_NAME_SIZE];
 	struct qbd_membership_layout membership;
 } __attribute__((packed));
@@ -434,7 +465,7 @@ static_assert(sizeof(struct qbd_frame_hello) == 104, "hello");
 static_assert(sizeof(struct qbd_frame_message) == 120, "message");
 static_assert(sizeof(struct qbd_frame_append) == 32, "append");
 static_assert(sizeof(struct qbd_frame_request) == 56, "request");
-static_assert(sizeof(struct qbd_frame_reply) == 40, "reply");
+static_assert(sizeof(struct qbd_frame_reply) == 48, "reply");
 static_assert(sizeof(struct qbd_frame_reset) <= QBD_FRAME_FIXED_MAX, "reset");
 static_assert(sizeof(struct qbd_description) <= QBD_BLOCK_SIZE, "description");
 /* The header of a full record and the append part share the fixed part. */

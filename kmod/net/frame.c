@@ -147,6 +147,25 @@ static bool request_belongs(u32 kind, enum qbd_frame_phase phase)
 	return kind != QBD_REQUEST_DESCRIBE;
 }
 
+static bool claim_check(const struct qbd_frame_request *request)
+{
+	u64 block = le64_to_cpu(request->block);
+
+	/* Nobody's run has number 0: a claim with it is nobody's. */
+	if (!request->session || le64_to_cpu(request->epoch) >= QBD_INDEX_MAX)
+		return false;
+	switch (le32_to_cpu(request->count)) {
+	case QBD_CLAIM_TAKE:
+		return !(block & ~(u64)QBD_CLAIM_FORCE);
+	case QBD_CLAIM_RELEASE:
+		return !block;
+	case QBD_CLAIM_MODE:
+		return block <= QBD_CLAIM_SHARED;
+	default:
+		return false;
+	}
+}
+
 /* Those of writes, and of no other, become an operation's. */
 static bool number_good(const struct qbd_frame_request *request, u32 kind)
 {
@@ -194,6 +213,9 @@ static bool request_check(const struct qbd_frame_request *request,
 	case QBD_REQUEST_DESCRIBE:
 		*reason = "request: describe takes nothing";
 		return !count && !request->block;
+	case QBD_REQUEST_CLAIM:
+		*reason = "request: malformed claim";
+		return claim_check(request);
 	default:
 		*reason = "request: unknown kind";
 		return false;
@@ -206,7 +228,7 @@ static bool reply_check(const struct qbd_frame_reply *reply, enum qbd_frame_phas
 	u32 status = le32_to_cpu(reply->status);
 
 	*reason = "reply: unknown status";
-	if (status > QBD_REPLY_REFUSED)
+	if (status > QBD_REPLY_FENCED)
 		return false;
 	*reason = "reply: data is not the reply's";
 	if (phase == QBD_PHASE_ANSWER && data_blocks > 1)
@@ -364,7 +386,7 @@ void qbd_frame_message_encode(struct qbd_frame_message *frame,
 	frame->hint_term = cpu_to_le64(message->hint_term);
 	frame->timeout = cpu_to_le64(message->timeout);
 	frame->reachable = cpu_to_le64(message->reachable);
-	frame->reserved = 0;
+	frame->session = cpu_to_le64(message->session);
 }
 
 void qbd_frame_message_decode(struct qbd_core_message *message,
@@ -386,6 +408,7 @@ void qbd_frame_message_decode(struct qbd_core_message *message,
 	message->hint_term = le64_to_cpu(frame->hint_term);
 	message->timeout = le64_to_cpu(frame->timeout);
 	message->reachable = le64_to_cpu(frame->reachable);
+	message->session = le64_to_cpu(frame->session);
 }
 
 static bool stream_data_good(const struct qbd_frame_header *header, const u8 *data,

@@ -41,6 +41,7 @@ static void fill_description(struct qbd_replica *replica,
 	description->leader = cpu_to_le32(core.leader);
 	description->commit_index = cpu_to_le64(core.commit);
 	strscpy(description->name, replica->name, sizeof(description->name));
+	qbd_claims_layout(replica, &description->claim);
 	description->membership = *qbd_replica_layout(replica);
 }
 

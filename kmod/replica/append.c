@@ -234,6 +234,7 @@ static void write_accepted(struct qbd_replica *replica, struct qbd_record *recor
 		qbd_store_truncate(replica->store, result->truncate_from);
 		qbd_repeat_truncated(replica, result->truncate_from);
 		qbd_replica_pop_configs(replica, result->truncate_from);
+		qbd_claims_pop(replica, result->truncate_from);
 		qbd_write_truncated(replica, result->truncate_from);
 	}
 	if (!result->count_new)
@@ -243,8 +244,13 @@ static void write_accepted(struct qbd_replica *replica, struct qbd_record *recor
 		qbd_replica_stop_vouching(replica, "history differs from the leader's");
 		return;
 	}
+	if (WARN_ON_ONCE(!qbd_claims_allow(replica, record->header))) {
+		qbd_replica_stop_vouching(replica, "the leader sent a write of another claim than the one in force");
+		return;
+	}
 	if (layout)
 		qbd_replica_push_config(replica, record->index, layout);
+	qbd_claims_push(replica, record->header);
 	qbd_repeat_appended(replica, record->header);
 	if (WARN_ON_ONCE(qbd_store_append(replica->store, record)))
 		qbd_replica_stop_vouching(replica, "log and consensus disagree");

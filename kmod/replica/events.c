@@ -231,6 +231,10 @@ static void role_changed(struct qbd_replica *replica, u32 old_role)
 	unsigned int i;
 
 	qbd_replica_event(replica, QBD_EVENT_ROLE, 0, "%s", names[replica->told_role]);
+	if (replica->told_role == QBD_ROLE_LEADER)
+		replica->leads_since = replica->now;
+	replica->follow_tries = 0;
+	replica->follow_after = 0;
 	if (old_role == QBD_ROLE_LEADER) {
 		qbd_io_refuse_remote(replica);
 		qbd_read_abandon(replica, false);
@@ -285,6 +289,8 @@ static void handle_output(struct qbd_replica *replica,
 		qbd_store_commit(replica->store, output->commit);
 		qbd_write_committed(replica, output->commit);
 		qbd_replica_trim_configs(replica, output->commit);
+		if (qbd_claims_trim(replica, output->commit))
+			replica->claim_seen_at = replica->now;
 	}
 	if (output->flags & QBD_OUT_READS_RELEASED)
 		qbd_read_released(replica, output->read_released);
@@ -325,6 +331,7 @@ void qbd_replica_settle(struct qbd_replica *replica)
 			handle_output(replica, &output);
 		while (qbd_core_take_message(replica->core, &message)) {
 			message.reachable = qbd_reach_own(replica);
+			message.session = replica->session;
 			qbd_net_send_message(replica->network, &message);
 		}
 	} while (transient);
@@ -466,6 +473,7 @@ static void net_peer_down(void *context, u32 id, const char *reason)
 	qbd_append_drop_held(replica, id);
 	qbd_io_drop_peer(replica, id);
 	qbd_forward_recall(replica, id);
+	qbd_hold_unanswered(replica, id);
 	if (replica->changing_leader == id)
 		qbd_change_unanswered(replica, "the connection to the leader was lost before it answered; look whether the members have changed");
 	qbd_core_peer_disconnected(replica->core, replica->now, id, QBD_LINK_CONTROL);
@@ -480,6 +488,10 @@ static void net_message(void *context, u32 peer, const struct qbd_core_message *
 {
 	struct qbd_replica *replica = context;
 
+	struct qbd_replica_peer *from = qbd_replica_peer(replica, peer);
+
+	if (from)
+		from->session = message->session;
 	qbd_reach_heard(replica, peer, message->reachable);
 	if (!qbd_core_receive(replica->core, replica->now, message))
 		qbd_net_disconnect(replica->network, peer, "malformed message");

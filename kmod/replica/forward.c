@@ -39,6 +39,7 @@ bool qbd_forward_begin(struct qbd_io *io, u32 leader)
 		.block = cpu_to_le64(io->block),
 		.session = cpu_to_le64(io->session),
 		.leader_term = cpu_to_le64(term),
+		.epoch = cpu_to_le64(io->epoch),
 	};
 	struct qbd_net_frame frame = {
 		.type = QBD_FRAME_REQUEST,
@@ -121,14 +122,17 @@ void qbd_forward_reply(struct qbd_replica *replica, u32 peer,
 		       const struct qbd_frame_reply *reply, struct qbd_buffer *data)
 {
 	struct qbd_io *io = forwarded_find(replica, peer, reply);
+	u64 sequence = le64_to_cpu(reply->sequence);
 	u32 status = le32_to_cpu(reply->status);
 
 	if (le64_to_cpu(reply->session) == replica->session &&
-	    le64_to_cpu(reply->sequence) & QBD_CHANGE_SEQUENCE)
+	    (sequence & QBD_CLAIM_SEQUENCE) == QBD_CLAIM_SEQUENCE)
+		qbd_hold_replied(replica, peer, reply);
+	else if (le64_to_cpu(reply->session) == replica->session &&
+		 sequence & QBD_CHANGE_SEQUENCE)
 		qbd_change_replied(replica, peer, reply);
 	if (replica->moving && !io &&
-	    le64_to_cpu(reply->session) == replica->session &&
-	    le64_to_cpu(reply->sequence) == 0) {
+	    le64_to_cpu(reply->session) == replica->session && !sequence) {
 		if (status == QBD_REPLY_REFUSED)
 			qbd_command_done(replica->moving, -EREMOTEIO,
 					 "the leader refused: %s",
@@ -146,6 +150,8 @@ void qbd_forward_reply(struct qbd_replica *replica, u32 peer,
 		qbd_io_hold(io);
 		replica->forward_after = replica->now + NSEC_PER_MSEC *
 			max(replica->settings.heartbeat_ms / 4, 1u);
+	} else if (io && status == QBD_REPLY_FENCED) {
+		qbd_hold_fenced(io, le32_to_cpu(reply->member));
 	} else if (io) {
 		qbd_io_complete(io, status);
 	}
@@ -183,17 +189,19 @@ void qbd_forward_new_leader(struct qbd_replica *replica)
 	replica->forward_after = 0;
 }
 
-static void answer(struct qbd_replica *replica, u32 peer,
-		   const struct qbd_frame_request *request, u32 status, u32 detail,
-		   u32 member)
+/* Say something to who asked for it; his connection is cut if that cannot be. */
+void qbd_forward_answer(struct qbd_replica *replica, u32 peer,
+			const struct qbd_frame_request *request,
+			const struct qbd_answer *answer)
 {
 	struct qbd_frame_reply reply = {
 		.sequence = request->sequence,
 		.session = request->session,
 		.leader_term = request->leader_term,
-		.status = cpu_to_le32(status),
-		.detail = cpu_to_le32(detail),
-		.member = cpu_to_le32(member),
+		.status = cpu_to_le32(answer->status),
+		.detail = cpu_to_le32(answer->detail),
+		.member = cpu_to_le32(answer->member),
+		.value = cpu_to_le64(answer->value),
 	};
 	struct qbd_net_frame frame = {
 		.type = QBD_FRAME_REPLY,
@@ -206,14 +214,18 @@ static void answer(struct qbd_replica *replica, u32 peer,
 		return;
 	}
 	/* Its sender waits for it, and would for ever. */
-	if (!qbd_io_answer_later(replica, peer, request, status, detail, member))
+	if (!qbd_io_answer_later(replica, peer, request, answer))
 		qbd_net_disconnect(replica->network, peer, "no memory to say no");
 }
 
-/* The fittest to take over: connected, caught up, by priority. 0 if none. */
+/*
+ * The fittest to take over: connected, caught up, by priority; of several the one that
+ * writes. 0 if none.
+ */
 static u32 fittest(struct qbd_replica *replica)
 {
 	const struct qbd_config *config = qbd_core_config(replica->core);
+	u32 holder = qbd_claims_committed(replica)->holder;
 	u32 best = 0, best_priority = 0, i;
 	u64 best_match = 0;
 
@@ -228,7 +240,8 @@ static u32 fittest(struct qbd_replica *replica)
 		    !peer.alive || !(peer.flags & QBD_MESSAGE_FIT))
 			continue;
 		if (!best || member->priority > best_priority ||
-		    (member->priority == best_priority && peer.match > best_match)) {
+		    (member->priority == best_priority && best != holder &&
+		     (member->id == holder || peer.match > best_match))) {
 			best = member->id;
 			best_priority = member->priority;
 			best_match = peer.match;
@@ -251,39 +264,41 @@ void qbd_forward_request(struct qbd_replica *replica, u32 peer,
 			 const struct qbd_frame_request *request,
 			 struct qbd_buffer *data)
 {
+	struct qbd_answer answer = { .status = QBD_REPLY_NOT_LEADER };
 	u32 kind = le32_to_cpu(request->kind);
-	u32 status = QBD_REPLY_NOT_LEADER;
-	u32 detail = 0, member = 0;
 	struct qbd_io *io;
 
 	if (replica->told_role == QBD_ROLE_LEADER &&
 	    replica->phase == QBD_PHASE_RUNNING &&
 	    le64_to_cpu(request->leader_term) == current_term(replica)) {
 		if (kind == QBD_REQUEST_LEADER_MOVE) {
-			detail = transfer(replica, le64_to_cpu(request->block));
-			status = detail == QBD_TRANSFER_STARTED ||
-				 detail == QBD_TRANSFER_ALREADY ?
-				 QBD_REPLY_OK : QBD_REPLY_REFUSED;
+			answer.detail = transfer(replica, le64_to_cpu(request->block));
+			answer.status = answer.detail == QBD_TRANSFER_STARTED ||
+					answer.detail == QBD_TRANSFER_ALREADY ?
+					QBD_REPLY_OK : QBD_REPLY_REFUSED;
+		} else if (kind == QBD_REQUEST_CLAIM) {
+			qbd_claim_asked(replica, peer, request);
+			return;
 		} else if (kind != QBD_REQUEST_READ && kind != QBD_REQUEST_ZERO && !data) {
-			status = QBD_REPLY_BUSY;
+			answer.status = QBD_REPLY_BUSY;
 		} else if (kind == QBD_REQUEST_CHANGE) {
-			detail = qbd_change_propose(replica,
-						    page_address(data->pages[0]),
-						    &member);
-			status = detail == QBD_CHANGE_DONE ? QBD_REPLY_OK :
-							     QBD_REPLY_REFUSED;
+			answer.detail = qbd_change_propose(replica,
+							   page_address(data->pages[0]),
+							   &answer.member);
+			answer.status = answer.detail == QBD_CHANGE_DONE ?
+					QBD_REPLY_OK : QBD_REPLY_REFUSED;
 		} else {
 			io = qbd_io_from_peer(replica, peer, request, data);
 			if (io) {
 				qbd_io_hold(io);
 				return;
 			}
-			status = QBD_REPLY_BUSY;
+			answer.status = QBD_REPLY_BUSY;
 		}
 	}
 	if (data)
 		qbd_buffer_free(data);
-	answer(replica, peer, request, status, detail, member);
+	qbd_forward_answer(replica, peer, request, &answer);
 }
 
 const char *qbd_transfer_text(u32 result)

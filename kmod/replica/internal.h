@@ -32,6 +32,8 @@
 #include <linux/workqueue.h>
 
 #include "../blk/blk.h"
+#include "../format/applied.h"
+#include "claim_rule.h"
 #include "replica.h"
 #include "session.h"
 
@@ -61,6 +63,10 @@
 #define QBD_CHANGE_SEQUENCE	BIT_ULL(63)
 /* Reads from here on: those of writes have no gaps, see session.h. */
 #define QBD_READ_SEQUENCE	BIT_ULL(62)
+/* Likewise of CLAIMs. */
+#define QBD_CLAIM_SEQUENCE	(QBD_CHANGE_SEQUENCE | QBD_READ_SEQUENCE)
+/* Claims that may be lost still: see claim_log.c. */
+#define QBD_CLAIMS_MAX		8
 /* How long a clean handover of the disk is waited for when a member goes down. */
 #define QBD_STORE_STOP_MS	5000
 
@@ -91,6 +97,10 @@
  * @status: finished remote request: what the reply will say
  * @detail: likewise
  * @member: likewise
+ * @value: likewise
+ * @epoch: write: of the claim that it was made under
+ * @claimed: local write: it has one; else it waits for it
+ * @shared: likewise, and nobody needed a claim then
  * @leased: the read began under the lease, which must hold at its end too
  * @data_read: CONFIRMING: the data is there, leadership is not confirmed yet
  * @orphan: the peer is gone, or @request: nobody waits for it
@@ -121,6 +131,10 @@ struct qbd_io {
 	u32 status;
 	u32 detail;
 	u32 member;
+	u64 value;
+	u64 epoch;
+	bool claimed;
+	bool shared;
 	bool leased;
 	bool data_read;
 	bool orphan;
@@ -228,6 +242,7 @@ struct qbd_fill_target {
  * @reset_sent: RESET was sent on this connection
  * @reset_at_ns: when
  * @reachable: whom it said it is connected to, see reach.c
+ * @session: run of its device, as it said; 0: it was not heard
  * @narrowed: its window is QBD_FILL_WINDOW while it is being filled
  * @fill: see struct qbd_fill_source
  */
@@ -244,6 +259,7 @@ struct qbd_replica_peer {
 	bool reset_sent;
 	bool narrowed;
 	u64 reachable;
+	u64 session;
 	u64 reset_at_ns;
 	struct qbd_fill_source fill;
 };
@@ -251,6 +267,68 @@ struct qbd_replica_peer {
 struct qbd_replica_config {
 	u64 index;
 	struct qbd_membership_layout layout;
+};
+
+/**
+ * struct qbd_hold - the claim of this host
+ * @state: see there
+ * @shared: HELD: nobody needs a claim
+ * @epoch: HELD, RELEASING, FENCED: of the claim
+ * @released: claims up to this epoch are given back or lost, whatever the log says yet
+ * @pinned: an administrator took it; it stays when the device is closed
+ * @force: ASKING: even from who is there, from @force_epoch
+ * @force_epoch: see there
+ * @superseded: a write was refused: to be FENCED when no list is being walked
+ * @superseded_by: whose claim is in force, as far as was said
+ * @asked: a request to the leader was sent and not answered
+ * @sequence: its number
+ * @asked_leader: to whom
+ * @asked_term: of which leadership
+ * @ask_after: not to be sent before
+ * @opener_since: somebody opens the device and waits, since then; 0: nobody does
+ * @refused_since: ASKING: when the leader first said no
+ * @last_sequence: of the newest CLAIM request
+ * @command: of an administrator, that waits; see claim_command.c
+ * @command_until: no longer than that
+ * @mode_asked: @command changes the mode: as @asked
+ * @mode_sequence: likewise
+ * @mode_leader: likewise
+ * @mode_term: likewise
+ * @mode_after: likewise
+ */
+struct qbd_hold {
+	enum qbd_hold_state state;
+	bool shared;
+	u64 epoch;
+	u64 released;
+	bool pinned;
+	bool force;
+	u64 force_epoch;
+	bool superseded;
+	u32 superseded_by;
+	bool asked;
+	u64 sequence;
+	u32 asked_leader;
+	u64 asked_term;
+	u64 ask_after;
+	u64 opener_since;
+	u64 refused_since;
+	u64 last_sequence;
+	struct qbd_command *command;
+	u64 command_until;
+	bool mode_asked;
+	u64 mode_sequence;
+	u32 mode_leader;
+	u64 mode_term;
+	u64 mode_after;
+};
+
+/* What a reply says, besides which request it answers. */
+struct qbd_answer {
+	u32 status;
+	u32 detail;
+	u32 member;
+	u64 value;
 };
 
 /* A received record that waits for room in the log. */
@@ -312,8 +390,19 @@ struct qbd_replica {
 	bool change_pending;		/* it is not the last of a change */
 	u64 change_after;		/* no handing over of leadership before */
 
+	/* claims: claims[0] is committed */
+	u32 claim_count;
+	struct qbd_claim claims[QBD_CLAIMS_MAX];
+	struct qbd_hold hold;
+	u64 claim_seen_at;		/* claims[0] was known to be committed */
+	u64 leads_since;		/* role leader */
+	u64 follow_since;		/* the holder could lead, see claim_follow.c */
+	u64 follow_after;		/* it was tried: not again before */
+	u32 follow_tries;
+
 	/* requests */
 	struct list_head writes;	/* held, in order of arrival */
+	struct list_head unclaimed;	/* local writes that wait for a claim */
 	struct list_head reads;		/* held */
 	struct list_head proposed;	/* by index */
 	struct list_head reading;	/* at the store */
@@ -479,6 +568,48 @@ struct qbd_replica_peer *qbd_replica_peer(struct qbd_replica *replica, u32 id);
 const struct qbd_member_layout *qbd_replica_member(const struct qbd_replica *replica,
 						   u32 id);
 
+/* claim_log.c */
+const struct qbd_claim *qbd_claims_newest(const struct qbd_replica *replica);
+const struct qbd_claim *qbd_claims_committed(const struct qbd_replica *replica);
+void qbd_claims_begin(struct qbd_replica *replica, const struct qbd_claim_layout *layout);
+void qbd_claims_layout(const struct qbd_replica *replica, struct qbd_claim_layout *layout);
+void qbd_claims_push(struct qbd_replica *replica, const struct qbd_record_header *header);
+void qbd_claims_pop(struct qbd_replica *replica, u64 first_removed);
+bool qbd_claims_trim(struct qbd_replica *replica, u64 commit);
+bool qbd_claims_allow(const struct qbd_replica *replica,
+		      const struct qbd_record_header *header);
+
+/* claim_grant.c */
+u64 qbd_claim_lease_ms(const struct qbd_replica *replica);
+u64 qbd_claim_unheard_ms(struct qbd_replica *replica, u32 holder);
+enum qbd_claim_verdict qbd_claim_wanted(struct qbd_replica *replica,
+					const struct qbd_claim_wish *wish,
+					struct qbd_claim *answer, u64 *wait_ms);
+void qbd_claim_asked(struct qbd_replica *replica, u32 peer,
+		     const struct qbd_frame_request *request);
+bool qbd_claim_filter(struct qbd_replica *replica);
+
+/* claim_follow.c */
+void qbd_claim_follow(struct qbd_replica *replica);
+
+/* claim_hold.c */
+void qbd_hold_check(struct qbd_replica *replica);
+void qbd_hold_fail(struct qbd_replica *replica);
+void qbd_hold_fenced(struct qbd_io *io, u32 by);
+void qbd_hold_stamp(struct qbd_io *io);
+int qbd_hold_send(struct qbd_replica *replica, const struct qbd_claim_wish *wish);
+void qbd_hold_unanswered(struct qbd_replica *replica, u32 peer);
+void qbd_hold_replied(struct qbd_replica *replica, u32 peer,
+		      const struct qbd_frame_reply *reply);
+
+/* claim_command.c */
+void qbd_claim_command(struct qbd_replica *replica, struct qbd_command *command);
+void qbd_claim_command_ends(struct qbd_replica *replica, int error, const char *text);
+void qbd_claim_command_abort(struct qbd_replica *replica);
+void qbd_claim_command_check(struct qbd_replica *replica);
+bool qbd_claim_mode_replied(struct qbd_replica *replica, u32 peer,
+			    const struct qbd_frame_reply *reply);
+
 /* io.c */
 struct qbd_io *qbd_io_from_request(struct qbd_replica *replica,
 				   struct qbd_request *request);
@@ -486,8 +617,12 @@ struct qbd_io *qbd_io_from_peer(struct qbd_replica *replica, u32 peer,
 				const struct qbd_frame_request *request,
 				struct qbd_buffer *data);
 bool qbd_io_answer_later(struct qbd_replica *replica, u32 peer,
-			 const struct qbd_frame_request *request, u32 status, u32 detail,
-			 u32 member);
+			 const struct qbd_frame_request *request,
+			 const struct qbd_answer *answer);
+bool qbd_io_await_claim(struct qbd_replica *replica, u32 peer,
+			const struct qbd_frame_request *request,
+			const struct qbd_claim *claim);
+bool qbd_io_writes(const struct qbd_replica *replica);
 void qbd_io_hold(struct qbd_io *io);
 void qbd_io_complete(struct qbd_io *io, u32 status);
 void qbd_io_drop_late(struct qbd_io *io);
@@ -537,6 +672,9 @@ void qbd_forward_new_leader(struct qbd_replica *replica);
 void qbd_forward_request(struct qbd_replica *replica, u32 peer,
 			 const struct qbd_frame_request *request,
 			 struct qbd_buffer *data);
+void qbd_forward_answer(struct qbd_replica *replica, u32 peer,
+			const struct qbd_frame_request *request,
+			const struct qbd_answer *answer);
 const char *qbd_transfer_text(u32 result);
 void qbd_leader_move_command(struct qbd_replica *replica, struct qbd_command *command);
 void qbd_leader_move_check(struct qbd_replica *replica, bool ended);

@@ -3,6 +3,7 @@
  * The life of one request, local or another member's.
  *
  *   state        list         leaves to
+ *   UNCLAIMED    unclaimed    HELD (this host has a claim), done (refused, failed)
  *   HELD         writes,      PROPOSED (leader, write), READING or CONFIRMING
  *                reads        (leader, read), FORWARDED (local, leader elsewhere),
  *                             done (refused, failed, committed before)
@@ -56,6 +57,8 @@ struct qbd_io *qbd_io_from_request(struct qbd_replica *replica,
 	if (io->kind == QBD_REQUEST_READ)
 		io->sequence = QBD_READ_SEQUENCE + request->sequence;
 	io->request = request;
+	if (io->kind != QBD_REQUEST_READ)
+		qbd_hold_stamp(io);
 	return io;
 }
 
@@ -80,35 +83,64 @@ struct qbd_io *qbd_io_from_peer(struct qbd_replica *replica, u32 peer,
 	io->sequence = le64_to_cpu(request->sequence);
 	io->outstanding = le16_to_cpu(request->outstanding);
 	io->checksum = le32_to_cpu(request->data_checksum);
+	io->epoch = le64_to_cpu(request->epoch);
 	io->asked_term = le64_to_cpu(request->leader_term);
 	io->peer = peer;
 	io->data = data;
 	return io;
 }
 
-/* Only an answer, to be sent when the queue to the peer has room. */
-bool qbd_io_answer_later(struct qbd_replica *replica, u32 peer,
-			 const struct qbd_frame_request *request, u32 status, u32 detail,
-			 u32 member)
+static struct qbd_io *answer_init(struct qbd_replica *replica, u32 peer,
+				  const struct qbd_frame_request *request)
 {
 	struct qbd_io *io;
 
 	/* Whoever asks on and on and never takes an answer gets no more of them. */
 	if (replica->remote_count >= 2 * QBD_REMOTE_IO_MAX)
-		return false;
+		return NULL;
 	io = io_init(replica, replica->remote_ios);
 	if (!io)
-		return false;
+		return NULL;
 	replica->remote_count++;
 	io->kind = le32_to_cpu(request->kind);
 	io->session = le64_to_cpu(request->session);
 	io->sequence = le64_to_cpu(request->sequence);
 	io->asked_term = le64_to_cpu(request->leader_term);
 	io->peer = peer;
-	io->status = status;
-	io->detail = detail;
-	io->member = member;
+	return io;
+}
+
+/* Only an answer, to be sent when the queue to the peer has room. */
+bool qbd_io_answer_later(struct qbd_replica *replica, u32 peer,
+			 const struct qbd_frame_request *request,
+			 const struct qbd_answer *answer)
+{
+	struct qbd_io *io = answer_init(replica, peer, request);
+
+	if (!io)
+		return false;
+	io->status = answer->status;
+	io->detail = answer->detail;
+	io->member = answer->member;
+	io->value = answer->value;
 	list_add_tail(&io->list, &replica->replies);
+	return true;
+}
+
+/* A claim that was just appended: whoever asked for it is told when it is committed. */
+bool qbd_io_await_claim(struct qbd_replica *replica, u32 peer,
+			const struct qbd_frame_request *request,
+			const struct qbd_claim *claim)
+{
+	struct qbd_io *io = answer_init(replica, peer, request);
+
+	if (!io)
+		return false;
+	io->index = claim->epoch;
+	io->term = replica->told_term;
+	io->detail = claim->mode;
+	io->value = claim->epoch;
+	list_add_tail(&io->list, &replica->proposed);
 	return true;
 }
 
@@ -148,6 +180,8 @@ void qbd_io_hold(struct qbd_io *io)
 	 */
 	if (io->kind == QBD_REQUEST_READ)
 		list_move_tail(&io->list, &replica->reads);
+	else if (io->local && !io->claimed)
+		list_move_tail(&io->list, &replica->unclaimed);
 	else if (io->local && io->sequence)
 		list_move(&io->list, &replica->writes);
 	else
@@ -217,6 +251,7 @@ static bool io_send_reply(struct qbd_io *io)
 		.status = cpu_to_le32(io->status),
 		.detail = cpu_to_le32(io->detail),
 		.member = cpu_to_le32(io->member),
+		.value = cpu_to_le64(io->value),
 	};
 	struct qbd_net_frame frame = {
 		.type = QBD_FRAME_REPLY,
@@ -267,6 +302,8 @@ static void fail_list(struct list_head *list, bool remote_too)
  */
 void qbd_io_fail_local(struct qbd_replica *replica)
 {
+	qbd_hold_fail(replica);
+	fail_list(&replica->unclaimed, false);
 	fail_list(&replica->writes, false);
 	fail_list(&replica->reads, false);
 	fail_list(&replica->proposed, false);
@@ -290,6 +327,10 @@ u64 qbd_io_oldest(const struct qbd_replica *replica)
 {
 	u64 oldest = U64_MAX;
 
+	/* Somebody who opens it waits, too. */
+	if (replica->hold.opener_since)
+		oldest = replica->hold.opener_since;
+	oldest = oldest_in(&replica->unclaimed, oldest);
 	oldest = oldest_in(&replica->writes, oldest);
 	oldest = oldest_in(&replica->reads, oldest);
 	oldest = oldest_in(&replica->proposed, oldest);
@@ -369,7 +410,27 @@ static u64 list_count_local(const struct list_head *list)
 
 u64 qbd_io_waiting(const struct qbd_replica *replica)
 {
-	return list_count_local(&replica->writes) + list_count_local(&replica->reads);
+	/* Who opens the device waits, too. */
+	return list_count_local(&replica->writes) + list_count_local(&replica->reads) +
+	       list_count_local(&replica->unclaimed) +
+	       (replica->hold.opener_since ? 1 : 0);
+}
+
+static bool has_writes(const struct list_head *list)
+{
+	struct qbd_io *io;
+
+	list_for_each_entry(io, list, list)
+		if (io->request && io->kind != QBD_REQUEST_READ)
+			return true;
+	return false;
+}
+
+/* Are there writes of this host that are not completed? */
+bool qbd_io_writes(const struct qbd_replica *replica)
+{
+	return has_writes(&replica->unclaimed) || has_writes(&replica->writes) ||
+	       has_writes(&replica->proposed) || has_writes(&replica->forwarded);
 }
 
 u64 qbd_io_in_flight(const struct qbd_replica *replica)

@@ -38,6 +38,8 @@ void qbd_settings_default(struct qbd_settings *settings)
 	settings->no_quorum_grace_ms = 10000;
 	settings->read_mode = QBD_CORE_READ_LEASE;
 	settings->window_bytes = 8u << 20;
+	settings->claim_lease_ms = 5000;
+	settings->leader_follows = 1;
 }
 
 static void core_options(struct qbd_core_options *options,
@@ -69,6 +71,10 @@ int qbd_settings_check(const struct qbd_settings *settings, char *error_text,
 		why = "no-quorum grace must be at most an hour";
 	else if (settings->read_mode > QBD_CORE_READ_QUORUM)
 		why = "read mode must be lease or quorum";
+	else if (settings->claim_lease_ms < 100 || settings->claim_lease_ms > 3600000)
+		why = "claim lease must be 100 ms to an hour";
+	else if (settings->leader_follows > 1)
+		why = "leader-follows must be yes or no";
 	else if (settings->window_bytes < (2u << 20) || settings->window_bytes > (1u << 30))
 		why = "window must be 2 MiB to 1 GiB";
 	else
@@ -190,6 +196,7 @@ void qbd_replica_recovered_entry(void *context, const struct qbd_record_header *
 	u64 term = le64_to_cpu(header->shared.term);
 	struct qbd_recovered_run *runs;
 
+	qbd_claims_push(replica, header);
 	if (membership) {
 		/* One level is kept free for the base's. */
 		if (replica->config_count == QBD_CONFIGS_MAX - 1) {
@@ -312,6 +319,7 @@ static int restore_core(struct qbd_replica *replica,
 	qbd_core_restore_commit(replica->core,
 				min(recovered->commit_index, recovered->last_index));
 	qbd_replica_trim_configs(replica, recovered->commit_index);
+	qbd_claims_trim(replica, recovered->commit_index);
 	return 0;
 }
 
@@ -349,7 +357,7 @@ static struct qbd_replica *replica_alloc(struct net *net,
 {
 	struct qbd_replica *replica = kvzalloc(sizeof(*replica), GFP_KERNEL);
 	struct list_head *lists[] = {
-		&replica->registry, &replica->writes, &replica->reads,
+		&replica->registry, &replica->writes, &replica->unclaimed, &replica->reads,
 		&replica->proposed, &replica->reading, &replica->confirming,
 		&replica->forwarded, &replica->replies, &replica->pieces,
 		&replica->commands, &replica->event_list,
@@ -364,8 +372,12 @@ static struct qbd_replica *replica_alloc(struct net *net,
 	replica->net = net;
 	replica->number = -1;
 	replica->settings = parameters->settings;
-	replica->session = get_random_u64();
+	/* 0 is nobody's. */
+	replica->session = get_random_u64() ?: 1;
+	replica->hold.last_sequence = QBD_CLAIM_SEQUENCE;
 	qbd_window_init(&replica->window);
+	/* What the disk says comes before anybody looks. */
+	replica->claim_count = 1;
 	replica->changing_sequence = QBD_CHANGE_SEQUENCE;
 	replica->told_quorum = true;
 	spin_lock_init(&replica->command_lock);
@@ -667,6 +679,7 @@ static void stop_everything(struct qbd_replica *replica, struct qbd_command *com
 		qbd_command_done(replica->moving, -ENODEV, "the device is going down");
 	replica->moving = NULL;
 	qbd_change_unanswered(replica, "the device is going down");
+	qbd_claim_command_abort(replica);
 	/* What the store still has to say must not reach it any more. */
 	replica->network = NULL;
 	drop_peers(replica);
@@ -898,6 +911,20 @@ int qbd_replica_change_members(struct qbd_replica *replica,
 	struct qbd_membership_layout copy = *wanted;
 	struct qbd_command command = {
 		.run = qbd_change_command,
+		.argument = &copy,
+		.text = error_text,
+		.text_size = error_text_size,
+	};
+
+	return qbd_command_run(replica, &command);
+}
+
+int qbd_replica_claim(struct qbd_replica *replica, const struct qbd_claim_order *order,
+		      char *error_text, size_t error_text_size)
+{
+	struct qbd_claim_order copy = *order;
+	struct qbd_command command = {
+		.run = qbd_claim_command,
 		.argument = &copy,
 		.text = error_text,
 		.text_size = error_text_size,

@@ -149,7 +149,7 @@ void qbd_repeat_truncated(struct qbd_replica *replica, u64 first_removed)
 void qbd_replica_applied_state(struct qbd_replica *replica, u64 index,
 			       struct qbd_applied_layout *applied)
 {
-	memset(&applied->claim, 0, sizeof(applied->claim));
+	qbd_claims_layout(replica, &applied->claim);
 	qbd_session_store(replica->sessions, index, applied);
 }
 
@@ -163,6 +163,7 @@ void qbd_replica_applied_restore(struct qbd_replica *replica, u64 index,
 				 const struct qbd_applied_layout *applied)
 {
 	qbd_session_load(replica->sessions, index, applied);
+	qbd_claims_begin(replica, &applied->claim);
 	replica->restored_through = index;
 }
 

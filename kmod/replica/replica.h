@@ -9,6 +9,12 @@
  * membership.c configurations with names and addresses
  * intent.c     which member list may follow which, and when: pure
  * change.c     the member list changes while the device is in use
+ * claim_rule.c who may write: pure
+ * claim_log.c  claims in this member's log
+ * claim_grant.c  claims at the leader: given, and enforced
+ * claim_hold.c   the claim of this host
+ * claim_command.c  what administrators do with it
+ * claim_follow.c   leadership goes where the claim is
  * io.c         the life of one request
  * session.c    each write is in the log once: the table of those that are, pure
  * repeat.c     that table, in step with the log
@@ -51,6 +57,9 @@ enum qbd_no_quorum {
  * @no_quorum_grace_ms: how long without a leader before I/O fails (ERROR)
  * @read_mode: enum qbd_core_read_mode
  * @window_bytes: records sent to one follower and not acknowledged
+ * @claim_lease_ms: a host that was not heard for so long loses its claim to the next one
+ *	that asks; two election timeouts if these are more. The leader's counts
+ * @leader_follows: 1: leadership goes to the holder of the claim. The leader's counts
  */
 struct qbd_settings {
 	u32 election_timeout_ms;
@@ -59,6 +68,8 @@ struct qbd_settings {
 	u32 no_quorum_grace_ms;
 	u32 read_mode;
 	u32 window_bytes;
+	u32 claim_lease_ms;
+	u32 leader_follows;
 };
 
 #define QBD_MEMORY_DEFAULT	(64u << 20)
@@ -141,6 +152,35 @@ int qbd_replica_leader_move(struct qbd_replica *replica, u32 member, char *error
 int qbd_replica_change_members(struct qbd_replica *replica,
 			       const struct qbd_membership_layout *wanted,
 			       char *error_text, size_t error_text_size);
+
+/* This host's claim; the table is in claim_hold.c. */
+enum qbd_hold_state {
+	QBD_HOLD_NONE,
+	QBD_HOLD_ASKING,
+	QBD_HOLD_HELD,
+	QBD_HOLD_RELEASING,
+	QBD_HOLD_FENCED,
+};
+
+/**
+ * struct qbd_claim_order - what an administrator wants done with a claim
+ * @action: enum qbd_claim_action: TAKE and RELEASE are about this host's
+ * @force: TAKE: even from a host that is there
+ * @mode: MODE: enum qbd_claim_sharing
+ */
+struct qbd_claim_order {
+	u32 action;
+	bool force;
+	u32 mode;
+};
+
+/*
+ * Waits until it is committed, QBD_MOVE_WAIT_MS at the most. -EBUSY: somebody else has it,
+ * or this host uses it; -ENOENT: there is nothing to be given back; -EOPNOTSUPP, -ESTALE,
+ * -ETIMEDOUT ... with one line of text.
+ */
+int qbd_replica_claim(struct qbd_replica *replica, const struct qbd_claim_order *order,
+		      char *error_text, size_t error_text_size);
 
 /**
  * struct qbd_member_status - one member as this one sees it
@@ -227,6 +267,13 @@ struct qbd_member_status {
  * @problem: one line if something needs a person, or ""
  * @settings: in force
  * @store: of the disk
+ * @claim_mode: enum qbd_claim_sharing
+ * @claim_holder: member that may write, 0: nobody (or everybody)
+ * @claim_epoch: log index of that claim
+ * @claim_since_ms: this member knows of it for so long
+ * @claim_state: of this host, enum qbd_hold_state
+ * @claim_lease_known: this member leads, and somebody else is the holder:
+ * @claim_lease_left_ms: after so long without a sign of him it may be taken over
  * @removed: this member is none any more
  * @members_index: log index of the list of members in force, 0 for the first
  * @next_member_id: the lowest id that no member ever had
@@ -268,6 +315,13 @@ struct qbd_replica_status {
 	char problem[128];
 	struct qbd_settings settings;
 	struct qbd_store_status store;
+	u32 claim_mode;
+	u32 claim_holder;
+	u64 claim_epoch;
+	u64 claim_since_ms;
+	u32 claim_state;
+	bool claim_lease_known;
+	u64 claim_lease_left_ms;
 	bool removed;
 	u64 members_index;
 	u32 next_member_id;
@@ -295,6 +349,9 @@ enum qbd_event_kind {
 	QBD_EVENT_REFUSED,		/* a handshake failed */
 	QBD_EVENT_REMOVED,		/* this member is none any more */
 	QBD_EVENT_MEMBERS,		/* the list of members changed, and is committed */
+	QBD_EVENT_CLAIMED,		/* this host has the claim */
+	QBD_EVENT_RELEASED,		/* this host has given it back */
+	QBD_EVENT_FENCED,		/* it was taken over; this host's I/O fails */
 };
 
 /**

@@ -121,6 +121,25 @@ static void fill_counters(struct qbd_replica *replica, struct qbd_replica_status
 		(u64)qbd_pool_pages_free(replica->pool) << QBD_BLOCK_SHIFT;
 }
 
+static void fill_claim(struct qbd_replica *replica, struct qbd_replica_status *status)
+{
+	const struct qbd_claim *claim = qbd_claims_committed(replica);
+	u64 lease = qbd_claim_lease_ms(replica);
+
+	status->claim_mode = claim->mode;
+	status->claim_holder = claim->holder;
+	status->claim_epoch = claim->epoch;
+	status->claim_since_ms = div_u64(replica->now - min(replica->claim_seen_at,
+							    replica->now), NSEC_PER_MSEC);
+	status->claim_state = replica->hold.state;
+	if (status->role != QBD_ROLE_LEADER || !claim->holder ||
+	    claim->holder == replica->member_id)
+		return;
+	status->claim_lease_known = true;
+	status->claim_lease_left_ms =
+		lease - min(lease, qbd_claim_unheard_ms(replica, claim->holder));
+}
+
 /**
  * qbd_status_fill() - take the snapshot
  * @replica: replica
@@ -151,6 +170,7 @@ void qbd_status_fill(struct qbd_replica *replica, struct qbd_replica_status *sta
 	qbd_store_status(replica->store, &status->store);
 	replica->status_log_used = status->store.log_used_bytes;
 	fill_log(replica, &core, status);
+	fill_claim(replica, status);
 	status->removed = replica->removed;
 	status->members_index = le64_to_cpu(layout->index);
 	status->next_member_id = le32_to_cpu(layout->next_member_id);

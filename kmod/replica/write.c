@@ -99,7 +99,7 @@ static void describe(struct qbd_operation *operation, const struct qbd_io *io,
 	operation->origin = cpu_to_le32(io->origin);
 	operation->session = cpu_to_le64(io->session);
 	operation->sequence = cpu_to_le64(io->sequence);
-	operation->epoch = 0;
+	operation->epoch = cpu_to_le64(qbd_claims_newest(io->replica)->epoch);
 }
 
 /* Fresh pages for the data of local writes; the others' are moved over later. */
@@ -234,7 +234,7 @@ static bool propose_batch(struct qbd_replica *replica)
 /* Propose what is held, as leader. Stops when there is no room, or a transfer. */
 void qbd_write_propose(struct qbd_replica *replica)
 {
-	if (replica->store_failed || replica->noop_index)
+	if (replica->store_failed || replica->noop_index || !qbd_claim_filter(replica))
 		return;
 	while (!list_empty(&replica->writes)) {
 		if (!propose_batch(replica))

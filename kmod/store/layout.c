@@ -269,8 +269,8 @@ bool qbd_applied_good(const struct qbd_applied_layout *applied, const char **rea
 {
 	unsigned int i, j;
 
-	*reason = "a claim of an entry that cannot be";
-	if (le64_to_cpu(applied->claim.epoch) >> 62)
+	*reason = "a claim that makes no sense";
+	if (!qbd_claim_good(&applied->claim))
 		return false;
 	for (i = 0; i < QBD_MEMBERS_MAX; i++) {
 		*reason = "a session that makes no sense";

@@ -565,7 +565,7 @@ static void other_contents_are_checked(struct qbd_test *test)
 	reply->count = 0;
 	sample->data_blocks = 0;
 	QBD_TRUE(test, passes(sample));
-	reply->status = cpu_to_le32(QBD_REPLY_REFUSED + 1);
+	reply->status = cpu_to_le32(QBD_REPLY_FENCED + 1);
 	QBD_TRUE(test, !passes(sample));
 
 	memset(sample, 0, sizeof(*sample));

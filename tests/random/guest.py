@@ -203,7 +203,7 @@ def make_cluster(plan):
                       disk_mib=plan.device_mib + int(plan.log[:-1]) + 8,
                       log_size=plan.log, up=("--memory", plan.memory), block=plan.block,
                       disk_ns=plan.disk_ns, disk_cache=plan.disk_cache,
-                      create=("--extent-size", plan.extent))
+                      create=("--extent-size", plan.extent, "--claim", "shared"))
     cluster.network.know_neighbours()
     for member in cluster.members:
         cluster.network.shape(member.number, *plan.weather)

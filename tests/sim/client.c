@@ -23,7 +23,8 @@ struct sim_request {
 	bool probe;
 	u32 number;		/* of the first block, among those that are used */
 	u64 begun;		/* see linear.c */
-	u32 floors[QBD_REQUEST_SEGMENTS_MAX];
+	u32 floors[QBD_REQUEST_SEGMENTS_MAX];	/* read: of each block */
+	u32 ats[QBD_REQUEST_SEGMENTS_MAX];	/* write: its place in each history */
 };
 
 struct qbd_disk {
@@ -101,6 +102,7 @@ static void begin_write(struct sim_request *request)
 			if (!history->values)
 				abort();
 		}
+		request->ats[i] = history->count;
 		history->values[history->count++] = value_for(request, i);
 		history->pending = true;
 		history->writer = request->host->number;
@@ -131,9 +133,11 @@ static void end_write(struct sim_request *request, bool completed)
 	for (u32 i = 0; i < request->request.count; i++) {
 		struct history *history = &histories[request->number + i];
 
-		history->pending = false;
+		/* Somebody else may have claimed the device, and written there since. */
+		if (request->ats[i] == history->count - 1)
+			history->pending = false;
 		if (completed)
-			history->completed = history->count - 1;
+			history->completed = max(history->completed, request->ats[i]);
 	}
 }
 
@@ -200,6 +204,7 @@ bool qbd_disk_in_use(struct qbd_disk *disk)
 int qbd_disk_begin_removal(struct qbd_disk *disk, bool force)
 {
 	disk->removing = true;
+	sim_claims_off(disk->host);
 	return 0;
 }
 
@@ -210,6 +215,35 @@ void qbd_disk_destroy(struct qbd_disk *disk)
 			 disk->host->number);
 	disk->host->blk = NULL;
 	kfree(disk);
+}
+
+bool qbd_disk_claim_asked(struct qbd_disk *disk)
+{
+	return sim_claims_asked(disk->host);
+}
+
+void qbd_disk_claim_answer(struct qbd_disk *disk, int error)
+{
+	sim_claims_answer(disk->host, error);
+}
+
+bool qbd_disk_claim_needed(struct qbd_disk *disk)
+{
+	return sim_claims_needed(disk->host);
+}
+
+bool qbd_disk_write_opened(struct qbd_disk *disk)
+{
+	return sim_claims_open(disk->host);
+}
+
+void qbd_disk_claim_keep(struct qbd_disk *disk)
+{
+}
+
+bool qbd_disk_opened(struct qbd_disk *disk)
+{
+	return sim_claims_open(disk->host);
 }
 
 struct llist_node *qbd_disk_take(struct qbd_disk *disk)
@@ -269,7 +303,9 @@ void qbd_request_complete(struct qbd_request *request, blk_status_t status)
 	if (removed(host) && status == BLK_STS_OK)
 		sim_fail("host %u was removed, knows it, and a request of block %llu completes",
 			 host->number, request->block);
-	if (status != BLK_STS_OK && !host->going_down && !world.errors && !removed(host))
+	/* With claims: its own may have been taken over. */
+	if (status != BLK_STS_OK && !host->going_down && !world.errors && !removed(host) &&
+	    !world.exclusive)
 		sim_fail("host %u: a request of kind %u of block %llu failed", host->number,
 			 request->kind, request->block);
 	if (request->kind != QBD_REQUEST_READ)
@@ -291,7 +327,7 @@ static void draw_overlap(void)
 {
 	u64 random = world.seed ^ 0x6f7665726c617073ull;
 
-	world.overlap = sim_below_of(&random, 4) == 0;
+	world.overlap = sim_below_of(&random, 4) == 0 && !world.exclusive;
 	if (!world.overlap)
 		return;
 	sim_linear_begin();
@@ -337,7 +373,8 @@ void sim_client_begin(void)
 	operations = 0;
 	newest = 0;
 	/* Whose a block is may leave. */
-	turns = sim_chance(512) || world.joins;
+	turns = sim_chance(512) || world.joins || world.exclusive;
+	sim_claims_begin();
 	spread_of_blocks = spreads[sim_below(ARRAY_SIZE(spreads))];
 	reads_of_1024 = sim_below(900);
 	zeroes_of_1024 = sim_chance(512) ? sim_below(200) : 0;
@@ -376,6 +413,7 @@ void sim_client_power_cut(struct sim_host *host)
 		request_end(request);
 	}
 	probe_waits[host->number] = false;
+	sim_claims_off(host);
 	host->blk = NULL;
 }
 
@@ -398,8 +436,13 @@ static bool may_write(const struct sim_request *request)
 		u32 number = request->number + i;
 		const struct history *history = &histories[number];
 
+		/* Of another holder: it was superseded, or this host would not write. */
+		if (world.exclusive && history->pending && history->writer != host)
+			continue;
 		if (history->pending)
 			return false;
+		if (world.exclusive)
+			continue;
 		if (!turns ? writer_of(number) != host :
 		    history->completed != history->count - 1 && history->writer != host &&
 		    !sim_lists_gone(history->writer))
@@ -483,7 +526,8 @@ void sim_client_work(struct sim_host *host)
 					  SIM_STRIPE - request->number % SIM_STRIPE;
 	request->request.count = min(request->request.count, left);
 	request->request.block = sim_place(request->number);
-	if (request->request.kind != QBD_REQUEST_READ && !may_write(request))
+	if (request->request.kind != QBD_REQUEST_READ &&
+	    (!sim_claims_use(host, !outstanding[host->number]) || !may_write(request)))
 		free(request);
 	else
 		submit(request);
@@ -537,11 +581,19 @@ bool sim_client_probe(void)
 		struct sim_host *host = &world.hosts[number];
 		struct sim_request *request;
 
-		if (probed[number] || (!sim_lists_has(number) && !removed(host)))
+		if (!sim_lists_has(number) && !removed(host))
 			continue;
+		/* Whoever has had its turn lets the next one have it. */
+		if (probed[number]) {
+			sim_claims_turn(host, false, !outstanding[number]);
+			continue;
+		}
+		if (!ready(host) || probe_waits[number] || (!removed(host) &&
+		    !sim_claims_turn(host, all, !outstanding[number]))) {
+			all = false;
+			continue;
+		}
 		all = false;
-		if (!ready(host) || probe_waits[number])
-			continue;
 		request = request_at(host);
 		request->probe = true;
 		request->request.kind = removed(host) ? QBD_REQUEST_READ :

@@ -431,6 +431,7 @@ static void commit_one(struct sim_host *host, const struct qbd_store *store, u64
 	committed_in = sim_replica(host)->core->term;
 	if (le16_to_cpu(record->header->shared.kind) == QBD_RECORD_MEMBERSHIP)
 		sim_lists_committed(host, record);
+	sim_claims_committed(record);
 	apply_to_model(record);
 	sim_once_committed(record);
 }

@@ -120,7 +120,10 @@ static void format(struct sim_host *host, const struct qbd_membership_layout *me
 		.flags = QBD_STATE_CLEAN | flags,
 		.log_first_index = 1,
 	};
-	const struct qbd_applied_layout applied = { };
+	const struct qbd_applied_layout applied = {
+		.claim.mode = cpu_to_le32(world.exclusive ? QBD_CLAIM_EXCLUSIVE :
+							    QBD_CLAIM_SHARED),
+	};
 	u64 incarnation = sim_random();
 
 	host->bdev.write_zeroes = sim_chance(512);

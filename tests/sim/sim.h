@@ -8,6 +8,7 @@
  *   network.c   kmod/net/net.h: connections that are late, stuck, half open
  *   client.c    kmod/blk/blk.h: readers and writers, and what they may see
  *   linear.c    likewise, where several write the same block at once
+ *   claims.c    who may write
  *   module.c    the life of a member: format, up, down, power cut
  *   members.c   who is to vote, to come and to go
  *   join.c      hosts that become members
@@ -125,6 +126,7 @@ struct sim_world {
 	bool joins;		/* members come and go */
 	u32 voters_min;		/* nobody asks for fewer */
 	bool overlap;		/* several hosts write the same blocks at the same time */
+	bool exclusive;		/* a host claims the device before it writes */
 	bool plans;		/* plans are made, and little else happens */
 	bool sparse;		/* few writes, each somewhere else */
 	bool hurry;		/* not so few */
@@ -164,7 +166,7 @@ void sim_after_event(struct sim_host *host);
 extern struct sim_counts {
 	u64 power_cuts, elections, resets, filled, fills_disturbed, rounds_cut, preempted;
 	u64 damaged, tables_lost, rotten, unreadable, views;
-	u64 changes, lists, joined, left;
+	u64 changes, lists, joined, left, claims, forced;
 } sim_counts;
 
 void sim_world_begin(u64 seed);
@@ -284,6 +286,18 @@ bool sim_linear_may_hold(u32 number, u64 value);
 void sim_once_begin(void);
 void sim_once_committed(const struct qbd_record *record);
 void sim_once_leads(const struct sim_host *host, const struct qbd_replica *replica);
+/* ---- claims.c ----------------------------------------------------------- */
+
+void sim_claims_begin(void);
+void sim_claims_committed(const struct qbd_record *record);
+bool sim_claims_asked(const struct sim_host *host);
+void sim_claims_answer(struct sim_host *host, int error);
+bool sim_claims_open(const struct sim_host *host);
+bool sim_claims_needed(const struct sim_host *host);
+void sim_claims_off(struct sim_host *host);
+/* May it write now? @idle: it waits for no answer. */
+bool sim_claims_use(struct sim_host *host, bool idle);
+bool sim_claims_turn(struct sim_host *host, bool its_turn, bool idle);
 
 /* ---- module.c ----------------------------------------------------------- */
 

@@ -15,7 +15,7 @@ from layout import BLOCK, crc32c, pad
 HEADER = struct.Struct("<IHHIIIIII")
 HELLO = struct.Struct("<HHIIIQIIQ16s16s32s")
 REQUEST = struct.Struct("<IIQQQQQII")
-REPLY = struct.Struct("<QQQIIII")
+REPLY = struct.Struct("<QQQIIIIQ")
 MAGIC = int.from_bytes(b"QBDF", "little")
 HELLO_TYPE, CHALLENGE, PROOF, WELCOME, REFUSED, REQUEST_TYPE, REPLY_TYPE = 1, 2, 3, 4, 5, 33, 34
 ADMIN = 3
@@ -52,7 +52,7 @@ class Device:
             pad(b"".join(self.members), 16 * 64)
 
     def description(self, member):
-        return pad(struct.pack("<QQIIIIQ16x64s", 16384, 4096, 20, 0xc0ffee, member,
+        return pad(struct.pack("<QQIIIIQ16x40x64s", 16384, 4096, 20, 0xc0ffee, member,
                                self.leader, self.commit, self.name.encode()) +
                    self.membership())
 
@@ -184,7 +184,7 @@ class Member:
 
     def reply(self, connection, sequence, session, status, block, detail, member):
         self.send(connection, REPLY_TYPE, REPLY.pack(sequence, session, 0, status,
-                                                     len(block) // BLOCK, detail, member),
+                                                     len(block) // BLOCK, detail, member, 0),
                   block)
 
     def describe(self):

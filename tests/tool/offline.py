@@ -858,7 +858,7 @@ def spoilt(**fields):
     return describe
 
 
-LIST = 8 * 2 + 4 * 4 + 8 + 16 + 64      # where the list begins in a description
+LIST = 8 * 2 + 4 * 4 + 8 + 16 + 40 + 64      # where the list begins in a description
 WRONG_DESCRIPTIONS = [
     (spoilt(size=(0, bytes(8))), "sizes of the device"),
     (spoilt(size=(0, b"\xff" * 8)), "sizes of the device"),
@@ -895,7 +895,7 @@ def replies(**changes):
                   "spoil": lambda header: header, **changes}
         member.send(connection, values["kind"], wire.REPLY.pack(
             values["sequence"], values["session"], 0, values["status"], values["count"], detail,
-            number), values["block"], spoil=values["spoil"])
+            number, 0), values["block"], spoil=values["spoil"])
     return reply
 
 
@@ -1452,12 +1452,14 @@ CONFIGS = [
     ("disk = /dev/a\ndisk = /dev/b\n", "disk /dev/b memory 0 given 0x2: 0 7 0 0 0 0"),
     ("memory 64M\n", "1: 'memory 64M': is not of the form KEY = VALUE"),
     ("\nmemroy = 64M\n", "2: 'memroy': is no setting; use disk, memory, election-timeout, "
-     "heartbeat, no-quorum, no-quorum-grace, read or window"),
+     "heartbeat, no-quorum, no-quorum-grace, read, "
+     "window, claim-lease or leader-follows"),
     ("memory = 1M\n", "1: memory '1M': is out of range; use 8M to 1G"),
     ("disk = sdb\n", "1: disk 'sdb': is no path from the root"),
     ("heartbeat =\n", "1: heartbeat '': is not a number from 0 to 4294967295"),
     ("= 5\n", "1: '': is no setting; use disk, memory, election-timeout, heartbeat, "
-     "no-quorum, no-quorum-grace, read or window"),
+     "no-quorum, no-quorum-grace, read, "
+     "window, claim-lease or leader-follows"),
     ("no-quorum = maybe\n", "1: no-quorum 'maybe': is not possible; use suspend or error"),
 ]
 

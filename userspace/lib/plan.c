@@ -234,6 +234,7 @@ uint32_t qbd_configuration_of(const struct qbd_format_parameters *parameters)
 	/* A leader could have more that is not committed than a shorter log takes. */
 	crc = qbd_crc32c(crc, &log, sizeof(log));
 	crc = qbd_crc32c(crc, &shift, sizeof(shift));
+	crc = qbd_crc32c(crc, &parameters->claim.mode, sizeof(parameters->claim.mode));
 	return qbd_crc32c(crc, members->members,
 			  le32_to_cpu(members->count) * sizeof(members->members[0]));
 }
@@ -279,6 +280,7 @@ static void make_state(const struct qbd_format_parameters *parameters, unsigned 
 		    parameters->token->uuid);
 	/* Nothing is applied, and nobody has written. */
 	applied->sequence = state->sequence;
+	applied->applied.claim = parameters->claim;
 	fill_header(&applied->header, QBD_APPLIED_MAGIC, QBD_APPLIED_BLOCK(slot),
 		    parameters->token->uuid);
 }

@@ -28,6 +28,8 @@ static const struct field settings_fields[] = {
 	F(NO_QUORUM_GRACE_MS, no_quorum_grace_ms),
 	F(READ_MODE, read_mode),
 	F(WINDOW_BYTES, window_bytes),
+	F(CLAIM_LEASE_MS, claim_lease_ms),
+	F(LEADER_FOLLOWS, leader_follows),
 #undef F
 };
 
@@ -132,6 +134,12 @@ static const struct field device_fields[] = {
 	F(REMOVED, FIELD_FLAG, removed),
 	F(MEMBERS_INDEX, FIELD_U64, members_index),
 	F(NEXT_MEMBER_ID, FIELD_U32, next_member_id),
+	F(CLAIM_MODE, FIELD_U32, claim_mode),
+	F(CLAIM_HOLDER, FIELD_U32, claim_holder),
+	F(CLAIM_EPOCH, FIELD_U64, claim_epoch),
+	F(CLAIM_SINCE_MS, FIELD_U64, claim_since_ms),
+	F(CLAIM_STATE, FIELD_U32, claim_state),
+	F(CLAIM_LEASE_LEFT_MS, FIELD_U64, claim_lease_left_ms),
 #undef F
 };
 
@@ -232,6 +240,7 @@ int qbd_status_parse(const struct nlmsghdr *message, struct qbd_status *status)
 	const struct nlattr *attribute;
 
 	memset(status, 0, sizeof(*status));
+	status->claim_lease_left_ms = UINT64_MAX;
 	mnl_attr_for_each(attribute, message, sizeof(struct genlmsghdr)) {
 		switch (mnl_attr_get_type(attribute)) {
 		case QBD_A_DEVICE_SETTINGS:
@@ -299,6 +308,9 @@ const char *qbd_event_text(uint32_t type)
 		[QBD_EVENT_TYPE_REFUSED]	 = "refused",
 		[QBD_EVENT_TYPE_REMOVED]	 = "removed",
 		[QBD_EVENT_TYPE_MEMBERS]	 = "members",
+		[QBD_EVENT_TYPE_CLAIMED]	 = "claimed",
+		[QBD_EVENT_TYPE_RELEASED]	 = "released",
+		[QBD_EVENT_TYPE_FENCED]		 = "fenced",
 	};
 
 	return lookup(texts, COUNT(texts), type);
@@ -312,6 +324,24 @@ const char *qbd_no_quorum_text(uint32_t policy)
 const char *qbd_read_mode_text(uint32_t mode)
 {
 	return mode == QBD_READ_POLICY_QUORUM ? "quorum" : "lease";
+}
+
+const char *qbd_claim_mode_text(uint32_t mode)
+{
+	return mode == QBD_CLAIM_MODE_SHARED ? "shared" : "exclusive";
+}
+
+const char *qbd_claim_state_text(uint32_t state)
+{
+	static const char *const texts[] = {
+		[QBD_CLAIM_STATE_NONE]		= "none",
+		[QBD_CLAIM_STATE_ASKING]	= "asking",
+		[QBD_CLAIM_STATE_HELD]		= "held",
+		[QBD_CLAIM_STATE_RELEASING]	= "releasing",
+		[QBD_CLAIM_STATE_FENCED]	= "fenced",
+	};
+
+	return lookup(texts, COUNT(texts), state);
 }
 
 const struct qbd_member_status *qbd_status_member(const struct qbd_status *status,

@@ -20,6 +20,8 @@ struct qbd_settings {
 	uint32_t no_quorum_grace_ms;
 	uint32_t read_mode;		/* enum qbd_read_policy */
 	uint32_t window_bytes;
+	uint32_t claim_lease_ms;
+	uint32_t leader_follows;
 };
 
 struct qbd_network_status {
@@ -114,6 +116,12 @@ struct qbd_status {
 	char problem[160];
 	struct qbd_settings settings;
 	struct qbd_store_status store;
+	uint32_t claim_mode;		/* enum qbd_claim_mode of the specification */
+	uint32_t claim_holder;		/* 0: nobody, or everybody */
+	uint64_t claim_epoch;
+	uint64_t claim_since_ms;
+	uint32_t claim_state;		/* enum qbd_claim_state */
+	uint64_t claim_lease_left_ms;	/* UINT64_MAX: not known here */
 	bool removed;
 	uint64_t members_index;
 	uint32_t next_member_id;
@@ -144,6 +152,8 @@ const char *qbd_role_text(uint32_t role);
 const char *qbd_event_text(uint32_t type);
 const char *qbd_no_quorum_text(uint32_t policy);
 const char *qbd_read_mode_text(uint32_t mode);
+const char *qbd_claim_mode_text(uint32_t mode);
+const char *qbd_claim_state_text(uint32_t state);
 const struct qbd_member_status *qbd_status_member(const struct qbd_status *status,
 						  uint32_t id);
 /* Who is meant: a number is an id, names are never numbers. 0, or -ENOENT with the line. */

@@ -176,6 +176,7 @@ static int make_plan(const struct qbd_join *join, const struct qbd_disk *disk,
 	parameters->members = &device->membership;
 	parameters->joins = true;
 	parameters->configuration = le32_to_cpu(device->configuration);
+	parameters->claim = device->claim;
 	return qbd_plan_compute(disk->path, disk->blocks, &wish, &parameters->plan, error);
 }
 

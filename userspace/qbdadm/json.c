@@ -21,6 +21,8 @@ static struct json_object *settings_json(const struct qbd_settings *settings)
 	NUMBER(object, settings, no_quorum_grace_ms);
 	qbdadm_json_string(object, "read", qbd_read_mode_text(settings->read_mode));
 	NUMBER(object, settings, window_bytes);
+	NUMBER(object, settings, claim_lease_ms);
+	BOOL(object, settings, leader_follows);
 	return object;
 }
 
@@ -208,6 +210,27 @@ struct json_object *qbdadm_members_json(const struct qbd_status *status)
 	return members;
 }
 
+/* lease_left_ms: of another holder, and only the leader knows it. */
+struct json_object *qbdadm_claim_json(const struct qbd_status *status)
+{
+	const struct qbd_member_status *holder =
+		qbd_status_member(status, status->claim_holder);
+	struct json_object *object = json_object_new_object();
+
+	qbdadm_json_string(object, "mode", qbd_claim_mode_text(status->claim_mode));
+	qbdadm_json_number(object, "holder", status->claim_holder);
+	json_object_object_add(object, "holder_name", holder ?
+			       json_object_new_string(holder->name) : NULL);
+	qbdadm_json_number(object, "epoch", status->claim_epoch);
+	qbdadm_json_number(object, "since_ms", status->claim_since_ms);
+	qbdadm_json_string(object, "state", qbd_claim_state_text(status->claim_state));
+	if (status->claim_lease_left_ms == UINT64_MAX)
+		json_object_object_add(object, "lease_left_ms", NULL);
+	else
+		qbdadm_json_number(object, "lease_left_ms", status->claim_lease_left_ms);
+	return object;
+}
+
 struct json_object *qbdadm_status_json(const struct qbd_status *status)
 {
 	struct json_object *object = json_object_new_object();
@@ -215,6 +238,7 @@ struct json_object *qbdadm_status_json(const struct qbd_status *status)
 	identity_json(object, status);
 	counters_json(object, status);
 	json_object_object_add(object, "problems", problems_json(status));
+	json_object_object_add(object, "claim", qbdadm_claim_json(status));
 	json_object_object_add(object, "settings", settings_json(&status->settings));
 	json_object_object_add(object, "store", store_json(&status->store));
 	json_object_object_add(object, "members", qbdadm_members_json(status));

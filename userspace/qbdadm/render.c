@@ -203,6 +203,27 @@ static void print_quorum(FILE *out, const struct qbd_status *status, bool colour
 	fprintf(out, "; PC/EC\n");
 }
 
+void qbdadm_render_claim(FILE *out, const struct qbd_status *status)
+{
+	char holder[64];
+
+	if (status->claim_mode == QBD_CLAIM_MODE_SHARED)
+		fprintf(out, "shared: every host may write");
+	else if (status->claim_state == QBD_CLAIM_STATE_FENCED)
+		fprintf(out, "taken over by %s: I/O of this host fails until it is closed",
+			qbdadm_member_text(status, status->claim_holder, holder,
+					   sizeof(holder)));
+	else if (status->claim_holder)
+		fprintf(out, "exclusive: %s, epoch %" PRIu64,
+			qbdadm_member_text(status, status->claim_holder, holder,
+					   sizeof(holder)), status->claim_epoch);
+	else
+		fprintf(out, "exclusive: nobody");
+	if (status->claim_holder && status->claim_lease_left_ms != UINT64_MAX)
+		fprintf(out, ", lease %" PRIu64 " ms", status->claim_lease_left_ms);
+	fprintf(out, "\n");
+}
+
 static void print_load(FILE *out, const struct qbd_status *status)
 {
 	uint64_t log = status->store.log_bytes ?
@@ -239,6 +260,8 @@ void qbdadm_render_status(FILE *out, const struct qbd_status *status, bool colou
 	fprintf(out, "  leader   %s\n",
 		status->leader ? qbdadm_member_text(status, status->leader, leader,
 						    sizeof(leader)) : "none known");
+	fprintf(out, "  claim    ");
+	qbdadm_render_claim(out, status);
 	print_load(out, status);
 	print_members(out, status, colour);
 }
@@ -252,6 +275,9 @@ static const char *more_words(const struct qbd_event *event)
 	case QBD_EVENT_TYPE_REFUSED:
 	case QBD_EVENT_TYPE_QUORUM_LOST:
 	case QBD_EVENT_TYPE_MEMBERS:
+	case QBD_EVENT_TYPE_CLAIMED:
+	case QBD_EVENT_TYPE_RELEASED:
+	case QBD_EVENT_TYPE_FENCED:
 		return event->text;
 	default:
 		return "";

@@ -39,6 +39,9 @@ bool qbdadm_is_silent(const struct qbd_status *status,
 void qbdadm_render_status(FILE *out, const struct qbd_status *status, bool colour);
 struct json_object *qbdadm_status_json(const struct qbd_status *status);
 void qbdadm_render_event(FILE *out, const struct qbd_event *event);
+/* One line: who may write. */
+void qbdadm_render_claim(FILE *out, const struct qbd_status *status);
+struct json_object *qbdadm_claim_json(const struct qbd_status *status);
 struct json_object *qbdadm_members_json(const struct qbd_status *status);
 struct json_object *qbdadm_event_json(const struct qbd_event *event);
 

@@ -75,6 +75,13 @@ int qbdadm_take_setting(int option, const char *text, struct qbd_settings_wish *
 	case QBDADM_READ:
 		return take_word("--read", text, "lease", "quorum", QBD_GIVEN_READ_MODE,
 				 &settings->read_mode, wish, error);
+	case QBDADM_CLAIM_LEASE:
+		return take_milliseconds("--claim-lease", text, QBD_GIVEN_CLAIM_LEASE,
+					 &settings->claim_lease_ms, wish, error);
+	case QBDADM_LEADER_FOLLOWS:
+		return take_word("--leader-follows", text, "no", "yes",
+				 QBD_GIVEN_LEADER_FOLLOWS, &settings->leader_follows, wish,
+				 error);
 	default:
 		return take_window(text, wish, error);
 	}
@@ -113,16 +120,20 @@ static struct json_object *set_json(const struct qbd_status *status)
 	qbdadm_json_number(object, "no_quorum_grace_ms", status->settings.no_quorum_grace_ms);
 	qbdadm_json_string(object, "read", qbd_read_mode_text(status->settings.read_mode));
 	qbdadm_json_number(object, "window_bytes", status->settings.window_bytes);
+	qbdadm_json_number(object, "claim_lease_ms", status->settings.claim_lease_ms);
+	qbdadm_json_bool(object, "leader_follows", status->settings.leader_follows);
 	return object;
 }
 
 static void print_set(const struct qbd_status *status)
 {
-	printf("%s: election timeout %u ms, heartbeat %u ms, no quorum: %s after %u ms, read by %s, window %u bytes\n",
+	printf("%s: election timeout %u ms, heartbeat %u ms, no quorum: %s after %u ms, read by %s, window %u bytes, claim lease %u ms, leader %s\n",
 	       status->name, status->settings.election_timeout_ms, status->settings.heartbeat_ms,
 	       qbd_no_quorum_text(status->settings.no_quorum),
 	       status->settings.no_quorum_grace_ms,
-	       qbd_read_mode_text(status->settings.read_mode), status->settings.window_bytes);
+	       qbd_read_mode_text(status->settings.read_mode), status->settings.window_bytes,
+	       status->settings.claim_lease_ms,
+	       status->settings.leader_follows ? "follows the claim" : "stays");
 }
 
 /* Set, print, or add to @list if there is one. */
@@ -187,6 +198,8 @@ static int run_set(const struct qbdadm_command *command, int argc, char **argv)
 		{ "no-quorum-grace", required_argument, NULL, QBDADM_NO_QUORUM_GRACE },
 		{ "read", required_argument, NULL, QBDADM_READ },
 		{ "window", required_argument, NULL, QBDADM_WINDOW },
+		{ "claim-lease", required_argument, NULL, QBDADM_CLAIM_LEASE },
+		{ "leader-follows", required_argument, NULL, QBDADM_LEADER_FOLLOWS },
 		{ }
 	};
 	struct qbd_settings_wish wish = { 0 };

@@ -263,7 +263,7 @@ def admitted(cluster, victim, traitor, known, kind, session):
 
 def wrong_data(stranger):
     """A reply whose data is not that of its checksum."""
-    stranger.frame(wire.REPLY, wire.REPLY_LAYOUT.pack(0, 0, 0, 0, 1, 0, 0), blocks=1,
+    stranger.frame(wire.REPLY, wire.REPLY_LAYOUT.pack(0, 0, 0, 0, 1, 0, 0, 0), blocks=1,
                    data_checksum=wire.crc32c(bytes(4096)))
     stranger.send(bytes(4095) + b"x")
 
