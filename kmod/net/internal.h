@@ -70,8 +70,13 @@ struct crypto_shash;
 #define QBD_AHEAD_BYTES		512	/* a control frame, or the head of others */
 #define QBD_REASON_SIZE		64
 
-/* Head of an outgoing frame: header, fixed part, shared and local record part. */
-#define QBD_HEAD_BYTES		(sizeof(struct qbd_frame_header) + 168)
+/*
+ * Head of an outgoing frame: header, and the longest fixed part but a RESET's: CHALLENGE,
+ * or APPEND with the shared and the local part of a record.
+ */
+#define QBD_HEAD_BYTES \
+	(sizeof(struct qbd_frame_header) + sizeof(struct qbd_frame_challenge))
+static_assert(sizeof(struct qbd_frame_challenge) >= 168, "APPEND fits, too");
 
 /**
  * struct qbd_outgoing - a frame to be sent
@@ -290,6 +295,7 @@ struct qbd_net_peer {
 struct qbd_net_refusal {
 	u32 peer;
 	enum qbd_refusal reason;
+	bool by_us;
 };
 
 #define QBD_REFUSALS	8

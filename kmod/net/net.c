@@ -360,7 +360,8 @@ static void tell_refusals(struct qbd_net *net)
 	net->refusal_count = 0;
 	spin_unlock(&net->lock);
 	for (i = 0; i < count; i++)
-		net->ops->refused(net->context, refusals[i].peer, refusals[i].reason);
+		net->ops->refused(net->context, refusals[i].peer, refusals[i].reason,
+				  refusals[i].by_us);
 }
 
 void qbd_net_mark(struct qbd_net *net)

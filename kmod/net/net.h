@@ -61,7 +61,8 @@ struct qbd_net;
  * @extent: a piece of an extent; @data (NULL if zero) is the callee's to free.
  *	NULL although not zero: there was no memory, send FILL for it again
  * @fill_end: see struct qbd_frame_fill_end
- * @refused: a handshake failed, either side; @peer 0 if not known; rate limited
+ * @refused: a handshake failed; @peer 0 if not known; @by_us: it was us who refused it,
+ *	else we were refused; rate limited
  * @admin: a program's request, DESCRIBE or CHANGE, on the connection that has this
  *	number; @data (CHANGE) is the callee's to free, NULL: there was no memory.
  *	The next one of that connection comes after qbd_net_answer()
@@ -82,7 +83,7 @@ struct qbd_net_ops {
 	void (*extent)(void *context, u32 peer, const struct qbd_frame_extent *extent,
 		       struct qbd_buffer *data);
 	void (*fill_end)(void *context, u32 peer, const struct qbd_frame_fill_end *end);
-	void (*refused)(void *context, u32 peer, enum qbd_refusal reason);
+	void (*refused)(void *context, u32 peer, enum qbd_refusal reason, bool by_us);
 	void (*admin)(void *context, u64 connection, const struct qbd_frame_request *request,
 		      struct qbd_buffer *data);
 };

@@ -192,7 +192,8 @@ bool qbd_peer_adopt(struct qbd_connection *connection)
  * Who a stranger claims to be is not known to be true, so it may cost a line in
  * the log now and then, and nothing else.
  */
-static bool refusal_is_news(struct qbd_net *net, u32 id, u32 reason, u32 *known)
+static bool refusal_is_news(struct qbd_net *net, u32 id, u32 reason, bool by_us,
+			    u32 *known)
 {
 	struct qbd_net_peer *peer;
 	bool news = true;
@@ -215,6 +216,7 @@ static bool refusal_is_news(struct qbd_net *net, u32 id, u32 reason, u32 *known)
 	news = news && __ratelimit(&net->log_limit);
 	if (news && net->refusal_count < QBD_REFUSALS) {
 		net->refusals[net->refusal_count].peer = *known;
+		net->refusals[net->refusal_count].by_us = by_us;
 		net->refusals[net->refusal_count++].reason = reason;
 	}
 	spin_unlock(&net->lock);
@@ -227,7 +229,7 @@ void qbd_peer_refused(struct qbd_connection *connection, u32 reason, bool by_us)
 	struct qbd_net *net = connection->net;
 	u32 known;
 
-	if (!refusal_is_news(net, connection->peer, reason, &known))
+	if (!refusal_is_news(net, connection->peer, reason, by_us, &known))
 		return;
 	if (connection->kind == QBD_CONNECTION_ADMIN)
 		pr_warn("%s: a program at %pISpc is refused: %s\n", net->name,

@@ -162,6 +162,8 @@ void qbd_disks_peer_up(struct qbd_replica *replica, u32 id)
 	u64 run, term, index;
 
 	replica->disks_noticed = true;
+	if (id == replica->strange_peer)
+		replica->strange_until = 0;
 	if (!hello)
 		return;
 	run = le64_to_cpu(hello->known_run);
@@ -182,4 +184,45 @@ void qbd_disks_peer_up(struct qbd_replica *replica, u32 id)
 	qbd_warn(replica, "%s This member neither votes nor leads until the leader has sent it again",
 		 replica->damage);
 	qbd_replica_update_fitness(replica);
+}
+
+/* ---- two disks of one member -------------------------------------------- */
+
+/* A refusal is told again every ten seconds: for so long what it means is shown. */
+#define STRANGE_MS	30000ull
+
+/**
+ * qbd_disks_refused() - a handshake failed: is it because of a disk?
+ * @replica: replica
+ * @peer: with whom
+ * @reason: why
+ * @by_us: we refused it; else we were refused
+ */
+void qbd_disks_refused(struct qbd_replica *replica, u32 peer, enum qbd_refusal reason,
+		       bool by_us)
+{
+	char *text = replica->strange;
+
+	if (reason == QBD_REFUSED_DISK && !by_us)
+		snprintf(text, sizeof(replica->strange),
+			 "member %u says that another disk is this member now: take this one down; 'qbdadm join' makes it a new member",
+			 peer);
+	else if (reason == QBD_REFUSED_TWICE && by_us)
+		snprintf(text, sizeof(replica->strange),
+			 "member %u is up twice: is a copy of its disk up on another host? Take one down",
+			 peer);
+	else if (reason == QBD_REFUSED_TWICE)
+		snprintf(text, sizeof(replica->strange),
+			 "member %u is connected with another host that is this member: is a copy of this disk up there? Take one down",
+			 peer);
+	else
+		return;
+	replica->strange_peer = by_us ? 0 : peer;
+	replica->strange_until = replica->now + STRANGE_MS * NSEC_PER_MSEC;
+}
+
+/* One line for people, "" if all are who they say. */
+const char *qbd_disks_problem(const struct qbd_replica *replica)
+{
+	return replica->now < replica->strange_until ? replica->strange : "";
 }

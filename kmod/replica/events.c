@@ -528,9 +528,10 @@ static void net_fill_end(void *context, u32 peer, const struct qbd_frame_fill_en
 	qbd_fill_end(context, peer, end);
 }
 
-static void net_refused(void *context, u32 peer, enum qbd_refusal reason)
+static void net_refused(void *context, u32 peer, enum qbd_refusal reason, bool by_us)
 {
 	qbd_replica_event(context, QBD_EVENT_REFUSED, peer, "%s", qbd_refusal_text(reason));
+	qbd_disks_refused(context, peer, reason, by_us);
 }
 
 const struct qbd_net_ops qbd_replica_net_ops = {

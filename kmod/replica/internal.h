@@ -392,6 +392,9 @@ struct qbd_replica {
 	/* One line each for people, "" if there is nothing. */
 	char failure[128];
 	char damage[160];
+	char strange[160];		/* about disks that are not who they say, see disks.c */
+	u64 strange_until;
+	u32 strange_peer;
 	char read_problem[128];
 	bool failed_before;		/* the disk was marked failed when we came up */
 
@@ -539,6 +542,9 @@ void qbd_disks_facts(struct qbd_replica *replica, u32 id, u8 *incarnation, bool 
 void qbd_disks_heard(struct qbd_replica *replica, u32 id,
 		     const struct qbd_core_message *message);
 void qbd_disks_peer_up(struct qbd_replica *replica, u32 id);
+void qbd_disks_refused(struct qbd_replica *replica, u32 peer, enum qbd_refusal reason,
+		       bool by_us);
+const char *qbd_disks_problem(const struct qbd_replica *replica);
 
 /* join.c */
 void qbd_join_heard(struct qbd_replica *replica, u32 peer, u64 term, u64 last);
