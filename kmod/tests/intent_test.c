@@ -298,7 +298,8 @@ static void disks_are_listed(struct kunit *test)
 	memset(facts.disks[0], 'a', QBD_UUID_SIZE);
 	KUNIT_EXPECT_EQ(test, qbd_intent_next(&now, &facts, &next, &member),
 			QBD_INTENT_PROPOSE);
-	KUNIT_EXPECT_EQ(test, le16_to_cpu(next.members[0].flags), 0);
+	KUNIT_EXPECT_EQ(test, le16_to_cpu(next.members[0].flags), QBD_MEMBER_VOTER);
+	KUNIT_EXPECT_EQ(test, next.members[0].incarnation[7], 0);
 }
 
 /* Who asks for a list cannot say which disk is which member, but of a new one. */
