@@ -316,7 +316,7 @@ static void adopt_recovered(struct qbd_replica *replica,
 	replica->recovered_index = recovered->last_index;
 	replica->told_blank = !recovered->term && !recovered->last_index;
 	if (recovered->damaged || recovered->failed)
-		strscpy(replica->damage, recovered->reason, sizeof(replica->damage));
+		snprintf(replica->damage, sizeof(replica->damage), "%s", recovered->reason);
 	if (recovered->damaged)
 		qbd_warn(replica, "%s; this member neither votes nor leads until the leader has sent it again",
 			 recovered->reason);
