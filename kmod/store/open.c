@@ -595,6 +595,7 @@ static void fill_identity(struct qbd_store *store)
 
 	memcpy(identity->uuid, geometry->uuid, QBD_UUID_SIZE);
 	memcpy(identity->incarnation, geometry->incarnation, QBD_UUID_SIZE);
+	memcpy(identity->history, store->state.disk.history, QBD_UUID_SIZE);
 	memcpy(identity->secret, geometry->secret, QBD_SECRET_SIZE);
 	memcpy(identity->name, geometry->name, QBD_NAME_SIZE);
 	identity->member_id = geometry->member_id;
