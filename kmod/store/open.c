@@ -251,6 +251,7 @@ static int open_state(struct qbd_store *store, struct reader *reader, char *erro
 	store->state.unreadable = unreadable;
 	store->term = disk->term;
 	store->vote = disk->vote;
+	memcpy(store->identity.history, disk->history, QBD_UUID_SIZE);
 	store->applied_index = disk->applied_index;
 	store->failed = disk->flags & QBD_STATE_FAILED;
 	store->failed_written = store->failed;
@@ -595,7 +596,6 @@ static void fill_identity(struct qbd_store *store)
 
 	memcpy(identity->uuid, geometry->uuid, QBD_UUID_SIZE);
 	memcpy(identity->incarnation, geometry->incarnation, QBD_UUID_SIZE);
-	memcpy(identity->history, store->state.disk.history, QBD_UUID_SIZE);
 	memcpy(identity->secret, geometry->secret, QBD_SECRET_SIZE);
 	memcpy(identity->name, geometry->name, QBD_NAME_SIZE);
 	identity->member_id = geometry->member_id;

@@ -32,7 +32,7 @@ def one_of_three_goes_on_alone():
         writer = Writer(leader.device, limit=200)
         writer.child.wait()
         assert recover(gamma, check=False).status == 2
-        refused(recover(gamma, "--force-new-history", "--confirm", "vol", check=False), "busy")
+        refused(recover(gamma, "--force-new-history", "--confirm", "vol", check=False), "in use")
         gamma.down()
         alpha.power_cut()
         cluster.network.heal()
@@ -78,7 +78,7 @@ def one_of_three_goes_on_alone():
         alpha.disk.wipe()
         cluster.join(1, contact=3)
         gamma.wait("it votes", lambda status: status.voters == 2)
-        direct_write(gamma.device, 8, pattern(2, 2))
+        direct_write(gamma.device, 4096, pattern(2, 2))
         alpha.wait("it has everything", lambda status: status.member_id == 4 and
                    status.applied_index == gamma.status().applied_index)
         writer.verify(alpha.device)
