@@ -96,6 +96,7 @@ enum qbd_connection_kind {
 #define QBD_PROOF_SIZE	32
 
 #define QBD_HELLO_BLANK		(1u << 0)
+#define QBD_HELLO_NEW		(1u << 1)
 
 /**
  * struct qbd_frame_hello - HELLO and the first part of CHALLENGE
@@ -108,11 +109,21 @@ enum qbd_connection_kind {
  * @session: number that the dialler gave to this attempt; its control and bulk
  *	connection carry the same one, so that only two of one attempt make a pair.
  *	The listener repeats it
- * @flags: QBD_HELLO_BLANK: the sender has no log and knows of no term
+ * @flags: QBD_HELLO_BLANK: the sender has no log and knows of no term; QBD_HELLO_NEW:
+ *	its disk was made anew (QBD_STATE_NEW), and may take another one's place
  * @configuration: of the sender's superblock
  * @term: the sender has not been in a later one, nor asked for votes in one
  * @uuid: device
  * @incarnation: of the sender's disk
+ * @listed: index of the newest committed list in which the sender's disk is this member,
+ *	as far as the sender knows; 0: none. A list that is older says nothing of it
+ * @run: drawn when the sender came up: two that have the same id and another run are two,
+ *	or one that was up before
+ * @known_run: what the sender knows of the receiver: in that run it was in @known_term for
+ *	certain, and had the committed entry @known_index on its disk; 0: nothing
+ * @known_term: see @known_run
+ * @known_index: see @known_run
+ * @history: of the sender's state block: of another one no member is taken. A program's is 0
  * @nonce: random, never used again
  */
 struct qbd_frame_hello {
@@ -127,6 +138,12 @@ struct qbd_frame_hello {
 	__le64 term;
 	__u8 uuid[QBD_UUID_SIZE];
 	__u8 incarnation[QBD_UUID_SIZE];
+	__le64 listed;
+	__le64 run;
+	__le64 known_run;
+	__le64 known_term;
+	__le64 known_index;
+	__u8 history[QBD_UUID_SIZE];
 	__u8 nonce[QBD_NONCE_SIZE];
 } __attribute__((packed));
 
@@ -156,6 +173,9 @@ enum qbd_refusal {
 	QBD_REFUSED_PROTOCOL	= 5,	/* malformed frame */
 	QBD_REFUSED_CONFIGURATION = 6,	/* made with other members, name or sizes */
 	QBD_REFUSED_BUSY	= 7,	/* ADMIN: others are connected, come back soon */
+	QBD_REFUSED_DISK	= 8,	/* another disk is this member now */
+	QBD_REFUSED_TWICE	= 9,	/* this member is connected, and alive: it is up twice */
+	QBD_REFUSED_HISTORY	= 10,	/* the device was recovered by force on one side */
 };
 
 struct qbd_frame_refused {
@@ -318,7 +338,7 @@ enum qbd_change_result {
 	QBD_CHANGE_QUORUM	= 10,	/* @member is needed for a majority, and is not there */
 	QBD_CHANGE_ROOM		= 11,	/* no memory or no room in the log just now */
 	QBD_CHANGE_NOTHING	= 12,	/* it is so already */
-	QBD_CHANGE_ADDRESS	= 13,	/* @member: its address cannot be changed so */
+	QBD_CHANGE_ADDRESS	= 13,	/* @member: not asked for on its host, or of another kind */
 };
 
 /**
@@ -355,7 +375,7 @@ struct qbd_frame_reply {
  * @leader: member id, 0 if none is known
  * @commit_index: known committed here: a @membership of a later index may still be
  *	lost with its leader, and the ids that it gave be given to others
- * @reserved: zero
+ * @history: as in the state block; who joins writes it into its own
  * @claim: the newest that is known to be committed here
  * @name: of the device
  * @membership: configuration in force here, with the index that a CHANGE has to name
@@ -368,7 +388,7 @@ struct qbd_description {
 	__le32 member_id;
 	__le32 leader;
 	__le64 commit_index;
-	__le64 reserved[2];
+	__u8 history[QBD_UUID_SIZE];
 	struct qbd_claim_layout claim;
 	char name[QBD_NAME_SIZE];
 	struct qbd_membership_layout membership;
@@ -461,7 +481,7 @@ struct qbd_frame_fill_end {
 #define QBD_FILL_DONE		(1u << 0)
 
 static_assert(sizeof(struct qbd_frame_header) == 32, "frame header");
-static_assert(sizeof(struct qbd_frame_hello) == 104, "hello");
+static_assert(sizeof(struct qbd_frame_hello) == 160, "hello");
 static_assert(sizeof(struct qbd_frame_message) == 120, "message");
 static_assert(sizeof(struct qbd_frame_append) == 32, "append");
 static_assert(sizeof(struct qbd_frame_request) == 56, "request");

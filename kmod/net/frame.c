@@ -336,6 +336,8 @@ enum qbd_refusal qbd_frame_hello_check(const struct qbd_frame_hello *hello,
 		return QBD_REFUSED_DEVICE;
 	if (le32_to_cpu(self->kind) == QBD_CONNECTION_ADMIN)
 		return admin_pair(hello, self) ? 0 : QBD_REFUSED_MEMBER;
+	if (memcmp(hello->history, self->history, QBD_UUID_SIZE))
+		return QBD_REFUSED_HISTORY;
 	/* Before the members: if these differ it is why the lists do. */
 	if (hello->configuration != self->configuration)
 		return QBD_REFUSED_CONFIGURATION;
@@ -343,6 +345,17 @@ enum qbd_refusal qbd_frame_hello_check(const struct qbd_frame_hello *hello,
 	    (peer && from != peer))
 		return QBD_REFUSED_MEMBER;
 	return 0;
+}
+
+bool qbd_frame_disk_check(const struct qbd_frame_hello *hello, const u8 *incarnation,
+			  u64 index)
+{
+	static const u8 unknown[QBD_UUID_SIZE];
+
+	return !memcmp(incarnation, unknown, QBD_UUID_SIZE) ||
+	       !memcmp(incarnation, hello->incarnation, QBD_UUID_SIZE) ||
+	       le32_to_cpu(hello->flags) & QBD_HELLO_NEW ||
+	       le64_to_cpu(hello->listed) > index;
 }
 
 const char *qbd_refusal_text(u32 reason)
@@ -362,6 +375,12 @@ const char *qbd_refusal_text(u32 reason)
 		return "made with other members, name or sizes";
 	case QBD_REFUSED_BUSY:
 		return "too many programs are connected";
+	case QBD_REFUSED_DISK:
+		return "another disk is this member now";
+	case QBD_REFUSED_HISTORY:
+		return "not of the history that was recovered by force";
+	case QBD_REFUSED_TWICE:
+		return "this member is up twice: a copy of its disk?";
 	default:
 		return "unknown reason";
 	}

@@ -236,6 +236,9 @@ struct qbd_fill_target {
  * @pull_after: not before; a record could not be read
  * @told: it said in a handshake, since this member came up, in what term it was
  * @told_term: the highest one that it said
+ * @known_run: what is known of it for certain, see disks.c
+ * @known_term: likewise
+ * @known_index: likewise
  * @loading: a record is being read from the ring for it
  * @loading_index: its index
  * @loaded: that record, or NULL
@@ -253,6 +256,9 @@ struct qbd_replica_peer {
 	u64 pull_after;
 	bool told;
 	u64 told_term;
+	u64 known_run;
+	u64 known_term;
+	u64 known_index;
 	bool loading;
 	u64 loading_index;
 	struct qbd_record *loaded;
@@ -388,6 +394,8 @@ struct qbd_replica {
 	u64 config_committed_at;	/* the newest was seen to be; 0: it is not yet */
 	u64 members_told;		/* index of the list that was last told */
 	bool change_pending;		/* it is not the last of a change */
+	bool disks_noticed;		/* it may have to name another disk, see disks.c */
+	u64 listed_by;			/* index of the list last looked at for that */
 	u64 change_after;		/* no handing over of leadership before */
 
 	/* claims: claims[0] is committed */
@@ -440,6 +448,9 @@ struct qbd_replica {
 	u64 whole_term;			/* see join.c */
 	u64 whole_index;
 	bool damaged;
+	u64 lost_term;			/* a vote in it may be forgotten, see disks.c */
+	u64 recovered_term;		/* what was on the disk when the member came up */
+	u64 recovered_index;
 	bool removed;			/* no member any more, see change.c */
 	bool store_failed;
 	bool read_failed;
@@ -465,6 +476,9 @@ struct qbd_replica {
 	u32 changing_leader;		/* of whom */
 	u64 changing_term;		/* of its leadership */
 	u64 changing_until;		/* then nobody waits for it any more */
+	bool changing_listens;		/* it waits for qbd_net_listen() */
+	struct qbd_address address;	/* own, by the list in force */
+	bool moved_from;		/* the one before is listened at, too */
 	u64 better_since;		/* somebody is better connected, see reach.c */
 	u32 moving_from;
 
@@ -481,7 +495,10 @@ struct qbd_replica {
 	u64 status_log_used;		/* scratch of status.c */
 	/* One line each for people, "" if there is nothing. */
 	char failure[128];
-	char damage[128];
+	char damage[160];
+	char strange[160];		/* about disks that are not who they say, see disks.c */
+	u64 strange_until;
+	u32 strange_peer;
 	char read_problem[128];
 	bool failed_before;		/* the disk was marked failed when we came up */
 
@@ -689,6 +706,17 @@ void qbd_append_forget(struct qbd_replica_peer *peer);
 void qbd_append_drop_held(struct qbd_replica *replica, u32 peer);
 void qbd_append_loaded(struct qbd_replica *replica, u64 index, struct qbd_record *record);
 
+/* disks.c */
+bool qbd_disks_is_listed(const struct qbd_replica *replica);
+void qbd_disks_check(struct qbd_replica *replica);
+void qbd_disks_facts(struct qbd_replica *replica, u32 id, u8 *incarnation, bool *is_new);
+void qbd_disks_heard(struct qbd_replica *replica, u32 id,
+		     const struct qbd_core_message *message);
+void qbd_disks_peer_up(struct qbd_replica *replica, u32 id);
+void qbd_disks_refused(struct qbd_replica *replica, u32 peer, enum qbd_refusal reason,
+		       bool by_us);
+const char *qbd_disks_problem(const struct qbd_replica *replica);
+
 /* join.c */
 void qbd_join_heard(struct qbd_replica *replica, u32 peer, u64 term, u64 last);
 void qbd_join_check(struct qbd_replica *replica);
@@ -696,10 +724,11 @@ void qbd_join_check(struct qbd_replica *replica);
 /* change.c */
 enum qbd_change_result qbd_change_propose(struct qbd_replica *replica,
 					  const struct qbd_membership_layout *wanted,
-					  u32 *member);
+					  u32 asker, u32 *member);
 void qbd_change_check(struct qbd_replica *replica);
 void qbd_change_noticed(struct qbd_replica *replica);
 void qbd_change_command(struct qbd_replica *replica, struct qbd_command *command);
+void qbd_change_listening(void *context, int error, const char *text);
 void qbd_change_replied(struct qbd_replica *replica, u32 peer,
 			const struct qbd_frame_reply *reply);
 void qbd_change_unanswered(struct qbd_replica *replica, const char *why);

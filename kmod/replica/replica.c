@@ -272,6 +272,7 @@ static void pass_running(struct qbd_replica *replica)
 	qbd_leader_move_check(replica, false);
 	qbd_reach_check(replica);
 	qbd_join_check(replica);
+	qbd_disks_check(replica);
 	qbd_change_check(replica);
 	qbd_claim_follow(replica);
 	qbd_replica_settle(replica);

@@ -22,6 +22,7 @@
  * read.c       reads at the leader
  * forward.c    requests to and from other members
  * append.c     records to followers, records from the leader
+ * disks.c      which disk is which member, and what others know of it
  * join.c       disks that are new or lost something: when they may vote
  * admin.c      what programs of other hosts ask
  * reach.c      who reaches whom; a leader that all can reach
@@ -312,7 +313,7 @@ struct qbd_replica_status {
 	u64 reads, read_bytes, writes, write_bytes, zeroes, forwarded, resent, errors;
 	u64 records_appended;
 	u64 memory_bytes, memory_free_bytes;
-	char problem[128];
+	char problem[160];
 	struct qbd_settings settings;
 	struct qbd_store_status store;
 	u32 claim_mode;

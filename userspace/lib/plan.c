@@ -247,7 +247,10 @@ static void make_superblock(const struct qbd_format_parameters *parameters,
 	memset(superblock, 0, sizeof(*superblock));
 	superblock->member_id = cpu_to_le32(parameters->member_id);
 	superblock->extent_shift = cpu_to_le32(plan->extent_shift);
-	uuid_generate_random(superblock->incarnation);
+	if (parameters->joins)
+		memcpy(superblock->incarnation, parameters->incarnation, QBD_UUID_SIZE);
+	else
+		uuid_generate_random(superblock->incarnation);
 	strncpy(superblock->name, parameters->name, sizeof(superblock->name) - 1);
 	superblock->created_seconds = cpu_to_le64((uint64_t)time(NULL));
 	superblock->backing_blocks = cpu_to_le64(plan->backing_blocks);
@@ -276,6 +279,7 @@ static void make_state(const struct qbd_format_parameters *parameters, unsigned 
 	state->log_first_index = cpu_to_le64(1);
 	state->membership = *parameters->members;
 	state->applied_membership = *parameters->members;
+	memcpy(state->history, parameters->history, QBD_UUID_SIZE);
 	fill_header(&state->header, QBD_STATE_MAGIC, QBD_STATE_SLOT_BLOCK(slot),
 		    parameters->token->uuid);
 	/* Nothing is applied, and nobody has written. */

@@ -44,6 +44,8 @@ int qbd_plan_compute(const char *path, uint64_t backing_blocks,
  *	not marked as new, and has the device's configuration sum
  * @configuration: if @joins
  * @claim: the claim that it begins with: of a new device, the mode only
+ * @history: if @joins
+ * @incarnation: if @joins: what the list of members says of the disk; else one is drawn
  */
 struct qbd_format_parameters {
 	const char *name;
@@ -54,6 +56,8 @@ struct qbd_format_parameters {
 	bool joins;
 	uint32_t configuration;
 	struct qbd_claim_layout claim;
+	uint8_t incarnation[QBD_UUID_SIZE];
+	uint8_t history[QBD_UUID_SIZE];
 };
 
 /**

@@ -54,6 +54,8 @@ extern const struct qbdadm_command qbdadm_status;
 extern const struct qbdadm_command qbdadm_events;
 extern const struct qbdadm_command qbdadm_leader_show;
 extern const struct qbdadm_command qbdadm_leader_move;
+extern const struct qbdadm_command qbdadm_recover;
+extern const struct qbdadm_command qbdadm_member_add;
 extern const struct qbdadm_command qbdadm_member_list;
 extern const struct qbdadm_command qbdadm_member_remove;
 extern const struct qbdadm_command qbdadm_member_promote;
@@ -101,6 +103,8 @@ bool qbdadm_confirm(const char *question);
 void qbdadm_json_string(struct json_object *object, const char *key, const char *value);
 void qbdadm_json_number(struct json_object *object, const char *key, uint64_t value);
 void qbdadm_json_bool(struct json_object *object, const char *key, bool value);
+/* Zeroes: null. */
+void qbdadm_json_uuid(struct json_object *object, const char *key, const uint8_t *uuid);
 
 #define QBDADM_OPTION_HELP	'h'
 #define QBDADM_OPTION_JSON	'j'
