@@ -537,7 +537,7 @@ void sim_client_write(struct sim_host *host, u32 number, u32 count)
 {
 	struct sim_request *request;
 
-	if (!ready(host))
+	if (!ready(host) || !sim_claims_open(host))
 		return;
 	request = request_at(host);
 	request->number = number;
