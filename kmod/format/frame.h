@@ -366,10 +366,12 @@ struct qbd_frame_reset {
  * @base_index: extents that changed after it are wanted
  * @first_extent: go on from here
  * @count: at most so many extents, 1..64
+ * @first_block: and within it from here
  * @request: names this FILL; its extents and its end carry it, so that what was
  *	read for an earlier one, and may be older than what the follower has applied
  *	since, is never taken for an answer to this one
- * @reserved: zero
+ *
+ * It is answered with at most 256 pieces, in order.
  */
 struct qbd_frame_fill {
 	__le64 request;
@@ -378,7 +380,7 @@ struct qbd_frame_fill {
 	__le64 base_index;
 	__le64 first_extent;
 	__le32 count;
-	__le32 reserved;
+	__le32 first_block;
 } __attribute__((packed));
 
 /**
@@ -408,18 +410,20 @@ struct qbd_frame_extent {
  * @first_extent: of the FILL that it answers
  * @next_extent: where the next FILL goes on
  * @extents_total: extents of the device
+ * @extents_left: about so many are still to be sent, for people
  * @index: highest commit index at which an extent was read
  * @flags: bit 0: nothing is left at or after @next_extent
- * @reserved: zero
+ * @next_block: and within it
  */
 struct qbd_frame_fill_end {
 	__le64 request;
 	__le64 first_extent;
 	__le64 next_extent;
 	__le64 extents_total;
+	__le64 extents_left;
 	__le64 index;
 	__le32 flags;
-	__le32 reserved;
+	__le32 next_block;
 } __attribute__((packed));
 
 #define QBD_FILL_DONE		(1u << 0)

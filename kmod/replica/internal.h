@@ -32,6 +32,7 @@
 #include <linux/workqueue.h>
 
 #include "../blk/blk.h"
+#include "rate.h"
 #include "replica.h"
 
 #define qbd_err(replica, format, ...) \
@@ -50,9 +51,8 @@
  * extents in its connection, and take memory there that only apply gives back.
  */
 #define QBD_FILL_WINDOW		(1024u << 10)
-/* Extents that one FILL asks for at most, and pieces read ahead to answer it. */
-#define QBD_FILL_EXTENTS	8
-#define QBD_FILL_READS_MAX	4
+/* Extents that one FILL asks for at most. */
+#define QBD_FILL_EXTENTS_MAX	64
 /*
  * Forwarded CHANGEs are numbered from here on, where no request of a block device gets: a
  * late answer to one that nobody waits for any more is not taken for the next one's.
@@ -126,24 +126,52 @@ struct qbd_io {
  * struct qbd_fill_source - the leader's side of filling one follower
  * @asked: a FILL waits to be answered or is being answered
  * @request: the FILL
+ * @over: nothing more is begun for it
+ * @done: for nothing is left
  * @next: extent to look at next
  * @block: next block of the extent being read, if @extent is not U64_MAX
  * @extent: extent being read
- * @sent: extents begun for this FILL
- * @reads: pieces under way
+ * @extents: begun for this FILL
+ * @pieces: likewise
+ * @bytes: of pieces under way
+ * @end_by: time at which it is over
  * @index: highest commit index at which a piece was read
  * @generation: counts connections and FILLs; a piece of an older one is dropped
  */
 struct qbd_fill_source {
 	bool asked;
 	struct qbd_frame_fill request;
+	bool over;
+	bool done;
 	u64 next;
 	u64 block;
 	u64 extent;
-	u32 sent;
-	u32 reads;
+	u32 extents;
+	u32 pieces;
+	u32 bytes;
+	u64 end_by;
 	u64 index;
 	u64 generation;
+};
+
+/**
+ * struct qbd_fill_progress - how far a member is, from one FILL to the next
+ * @done: extents that are filled, or need not be
+ * @total: of the device
+ * @left: extents that are still to be sent; 0: not known, or none
+ * @counted_at: when they were counted
+ * @told_at: @done when it was last told
+ * @least_at: the next piece, if extents get as little as possible
+ * @pace: bytes of extents
+ */
+struct qbd_fill_progress {
+	u64 done;
+	u64 total;
+	u64 left;
+	u64 counted_at;
+	u64 told_at;
+	u64 least_at;
+	struct qbd_pace pace;
 };
 
 /* The steps of being filled; see the table in fill.c. */
@@ -167,18 +195,19 @@ enum qbd_fill_step {
  * @start_index: the log goes on after it
  * @start_term: its term
  * @cursor: extents below it are filled, durably
+ * @block: and so many blocks of the next one, until this host restarts
  * @through_index: whole once everything up to it is applied
  * @extents_total: of the device
  * @request: number of the newest FILL
  * @writes: pieces being written
  * @ended: the end of this FILL has come
  * @last: and nothing is left after it
- * @next_cursor: what it said
+ * @next_cursor: what it said; until then, how far the pieces reach that came
+ * @next_block: likewise
  * @leader: whom FILL was sent to
  * @leader_term: of its leadership
  * @membership: RESETTING: that of the reset
- * @event_at: @cursor when progress was last told
- * @count: extents of one round; halved when one fails, one more when one is done
+ * @progress: for people
  * @not_before: time of the next round
  * @answer_by: ASKING: when it is given up
  * @catch_up_index: CATCHING_UP: to be applied before the next round
@@ -190,6 +219,7 @@ struct qbd_fill_target {
 	u64 start_index;
 	u64 start_term;
 	u64 cursor;
+	u32 block;
 	u64 through_index;
 	u64 extents_total;
 	u64 request;
@@ -197,11 +227,11 @@ struct qbd_fill_target {
 	bool ended;
 	bool last;
 	u64 next_cursor;
+	u32 next_block;
 	u32 leader;
 	u64 leader_term;
 	struct qbd_membership_layout membership;
-	u64 event_at;
-	u32 count;
+	struct qbd_fill_progress progress;
 	u64 not_before;
 	u64 answer_by;
 	u64 catch_up_index;
@@ -223,6 +253,7 @@ struct qbd_fill_target {
  * @reachable: whom it said it is connected to, see reach.c
  * @narrowed: its window is QBD_FILL_WINDOW while it is being filled
  * @fill: see struct qbd_fill_source
+ * @progress: of its filling, as long as it is @narrowed
  */
 struct qbd_replica_peer {
 	u32 id;
@@ -239,6 +270,7 @@ struct qbd_replica_peer {
 	u64 reachable;
 	u64 reset_at_ns;
 	struct qbd_fill_source fill;
+	struct qbd_fill_progress progress;
 };
 
 struct qbd_replica_config {
@@ -314,6 +346,8 @@ struct qbd_replica {
 	struct list_head forwarded;
 	struct list_head replies;	/* finished remote requests */
 	struct list_head pieces;	/* read for followers, to be sent */
+	unsigned int fill_turn;		/* whose pieces come first */
+	struct qbd_rate rate;		/* of what members that catch up are sent */
 	u32 remote_count;
 	u64 ticket;
 	u64 later_at;			/* have a pass at that time, 0: no need */
@@ -442,6 +476,9 @@ void qbd_replica_update_fitness(struct qbd_replica *replica);
 void qbd_replica_stop_vouching(struct qbd_replica *replica, const char *why);
 void qbd_replica_event(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
 		       const char *format, ...) __printf(4, 5);
+void qbd_replica_event_with(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
+			    const struct qbd_fill_report *report, const char *format, ...)
+	__printf(5, 6);
 void qbd_replica_event_work(struct work_struct *work);	/* process context */
 void qbd_replica_check_quorum(struct qbd_replica *replica);
 bool qbd_replica_has_leader(const struct qbd_replica *replica);
@@ -480,6 +517,7 @@ void qbd_io_fail_local(struct qbd_replica *replica);
 void qbd_io_drop_peer(struct qbd_replica *replica, u32 peer);
 void qbd_io_drop_proposed(struct qbd_replica *replica);
 void qbd_io_refuse_remote(struct qbd_replica *replica);
+bool qbd_io_under_way(const struct qbd_replica *replica);
 u64 qbd_io_oldest(const struct qbd_replica *replica);
 u64 qbd_io_waiting(const struct qbd_replica *replica);
 u64 qbd_io_in_flight(const struct qbd_replica *replica);
@@ -545,14 +583,21 @@ u64 qbd_reach_own(const struct qbd_replica *replica);
 void qbd_reach_heard(struct qbd_replica *replica, u32 id, u64 reachable);
 void qbd_reach_check(struct qbd_replica *replica);
 
-/* fill.c */
-void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *peer);
-void qbd_fill_serve(struct qbd_replica *replica, struct qbd_replica_peer *peer);
+/* fill_source.c */
 void qbd_fill_drop_pieces(struct qbd_replica *replica);
 void qbd_fill_go_on(struct qbd_replica *replica);
 void qbd_fill_asked(struct qbd_replica *replica, u32 peer,
 		    const struct qbd_frame_fill *fill);
 void qbd_fill_peer_gone(struct qbd_replica *replica, struct qbd_replica_peer *peer);
+
+/* progress.c: of a peer that is filled from here, or (NULL) of this member itself */
+void qbd_fill_report(const struct qbd_replica *replica, const struct qbd_replica_peer *peer,
+		     struct qbd_fill_report *report);
+void qbd_fill_event(struct qbd_replica *replica, enum qbd_event_kind kind,
+		    const struct qbd_replica_peer *peer, const char *text);
+
+/* fill.c */
+void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *peer);
 void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 		    const struct qbd_frame_reset *reset);
 void qbd_fill_reset_durable(struct qbd_replica *replica, u64 index);

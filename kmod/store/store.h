@@ -224,6 +224,8 @@ bool qbd_store_is_new(const struct qbd_store *store);
 u64 qbd_store_generation(const struct qbd_store *store);
 u64 qbd_store_last_index(const struct qbd_store *store);
 u64 qbd_store_first_index(const struct qbd_store *store);
+/* Sixteenths of the ring that lie after the entry at @index, which need not be there. */
+u32 qbd_store_log_share_after(const struct qbd_store *store, u64 index);
 /* Chain of the entry at @index, which is in the ring or just before it. */
 u32 qbd_store_chain(const struct qbd_store *store, u64 index);
 
@@ -277,6 +279,8 @@ void qbd_store_read(struct qbd_store *store, struct qbd_store_read *read);
  * U64_MAX if none. Only what is applied is in the table.
  */
 u64 qbd_store_changed_extent(const struct qbd_store *store, u64 first, u64 since);
+/* And how many there are. Looks at all of them. */
+u64 qbd_store_changed_count(const struct qbd_store *store, u64 first, u64 since);
 
 /*
  * Fill, at the follower. The order is the rule (accidents 45, 46, 47):

@@ -165,8 +165,9 @@ static struct qbd_status filling(void)
 	struct qbd_status status = three(3);
 
 	status.filling = true;
-	status.fill_extents_done = 370;
-	status.fill_extents_total = 1000;
+	status.fill = (struct qbd_fill_status){
+		.done = 370, .total = 1000, .left = 630, .rate = 96 * MIB, .seconds_left = 6,
+	};
 	status.store.log_used_bytes = 240 * MIB;
 	status.store.oldest_write_ns = 2100000000ULL;
 	return status;
@@ -282,8 +283,7 @@ static void print_events(bool json)
 			.peer = type == QBD_EVENT_TYPE_PEER_UP ||
 				type == QBD_EVENT_TYPE_PEER_DOWN ||
 				type == QBD_EVENT_TYPE_REFUSED ? 3 : 0,
-			.done = type == QBD_EVENT_TYPE_FILL_PROGRESS ? 37 : 0,
-			.total = type == QBD_EVENT_TYPE_FILL_PROGRESS ? 100 : 0,
+			.fill = { .seconds_left = UINT64_MAX },
 			.text = "words",
 		};
 
