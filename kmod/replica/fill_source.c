@@ -246,8 +246,6 @@ static bool next_extent(struct qbd_replica *replica, struct qbd_replica_peer *pe
 		      le32_to_cpu(fill->request.first_block);
 	fill->next = extent + 1;
 	fill->extents++;
-	if (peer->progress.left)
-		peer->progress.left--;
 	return true;
 }
 
@@ -311,8 +309,11 @@ static bool begin_next(struct qbd_replica *replica, struct qbd_replica_peer *pee
 	qbd_pace_add(&peer->progress.pace, replica->now, bytes);
 	peer->progress.least_at = replica->now + div_u64(bytes * NSEC_PER_SEC, QBD_RATE_FLOOR);
 	fill->block += count;
-	if (last)
-		fill->extent = U64_MAX;
+	if (!last)
+		return true;
+	fill->extent = U64_MAX;
+	if (peer->progress.left)
+		peer->progress.left--;
 	return true;
 }
 

@@ -10,6 +10,8 @@
 #define SECOND			1000000000ull
 /* What is later than this by the clock alone is not late. */
 #define NOISE_NS		50000ull
+#define NOISE_SAMPLES		32u
+#define NEAR_FLOOR		(2 * QBD_RATE_FLOOR)
 /* Longer ones say nothing of us. */
 #define LATENCY_MAX_NS		SECOND
 /* A piece that came late to be sent may be followed by the next one so much sooner. */
@@ -41,6 +43,7 @@ static void begin_window(struct qbd_rate *rate, u64 now)
 {
 	rate->since = now;
 	rate->used = 0;
+	rate->longest = 0;
 	rate->samples = 0;
 	rate->late = 0;
 	rate->very_late = 0;
@@ -50,10 +53,14 @@ static void begin_window(struct qbd_rate *rate, u64 now)
 	rate->shortest = 0;
 }
 
-/* At full speed the queues of the network are full: they need longer to become empty. */
+/*
+ * What was sent takes its time to get out of the way: as long as requests waited for it.
+ * At full speed nobody knows, but the queues of the network are full.
+ */
 static void begin_quiet(struct qbd_rate *rate, u64 now)
 {
 	rate->settle = (rate->phase == QBD_RATE_FREE ? 5 : 1) * QBD_RATE_SETTLE_NS;
+	rate->settle = max(rate->settle, min(2 * rate->longest, QBD_RATE_QUIET_MAX_NS / 2));
 	rate->phase = QBD_RATE_QUIET;
 	begin_window(rate, now);
 }
@@ -66,11 +73,39 @@ static void begin_busy(struct qbd_rate *rate, u64 now)
 	rate->ready_at = now;
 }
 
+static bool is_late(u64 quiet, u64 latency)
+{
+	return latency > quiet + max(quiet / 2, NOISE_NS);
+}
+
+static bool is_very_late(u64 quiet, u64 latency)
+{
+	return latency > quiet + max(quiet / 8 * 7, 2 * NOISE_NS);
+}
+
+/* How many are late without us? Of 256, over the last few times. */
+static void learn_noise(struct qbd_rate *rate, u64 quiet, u64 latency)
+{
+	if (!quiet)
+		return;
+	rate->noise_late += is_late(quiet, latency);
+	rate->noise_very_late += is_very_late(quiet, latency);
+	if (++rate->noise_samples < NOISE_SAMPLES)
+		return;
+	rate->usual_late = (rate->usual_late + rate->noise_late * 256 / NOISE_SAMPLES) / 2;
+	rate->usual_very_late = (rate->usual_very_late +
+				 rate->noise_very_late * 256 / NOISE_SAMPLES) / 2;
+	rate->noise_samples = 0;
+	rate->noise_late = 0;
+	rate->noise_very_late = 0;
+}
+
 /* Up fast, down slowly: it stays near the longest of them. */
 static void learn(struct qbd_rate *rate, u32 class, u64 latency)
 {
 	u64 *quiet = &rate->quiet[class];
 
+	learn_noise(rate, *quiet, latency);
 	if (!*quiet)
 		*quiet = latency;
 	else if (latency > *quiet)
@@ -81,7 +116,8 @@ static void learn(struct qbd_rate *rate, u32 class, u64 latency)
 
 static void slower(struct qbd_rate *rate, u64 now, u64 latency)
 {
-	rate->ceiling = max(rate->rate / 8 * 7, QBD_RATE_FLOOR);
+	/* So near the floor it says nothing of what there is room for. */
+	rate->ceiling = rate->rate > NEAR_FLOOR ? rate->rate / 8 * 7 : 0;
 	rate->ceiling_until = now + QBD_RATE_CEILING_NS;
 	rate->probes = 0;
 	rate->rate = max(rate->rate / 2, QBD_RATE_FLOOR);
@@ -126,11 +162,13 @@ static void judge_window(struct qbd_rate *rate, u64 now)
 {
 	if (rate->phase != QBD_RATE_BUSY || now < rate->since || !window_over(rate, now))
 		return;
-	if (rate->late > 1 && rate->late * 16 > rate->samples)
+	if (rate->late > 1 &&
+	    rate->late * 256 > rate->samples * (16 + 2 * rate->usual_late))
 		slower(rate, now, 0);
 	else if (rate->unknown > rate->samples / 2)
 		begin_quiet(rate, now);
-	else if (!rate->late && rate->samples && was_used(rate, now))
+	else if (rate->samples && was_used(rate, now) &&
+		 rate->late * 256 <= rate->samples * (1 + rate->usual_late + rate->usual_late / 2))
 		faster(rate, now);
 	if (rate->phase == QBD_RATE_BUSY && rate->since <= now)
 		begin_window(rate, now);
@@ -141,15 +179,20 @@ static void judge(struct qbd_rate *rate, u64 now, u32 class, u64 latency)
 	u64 quiet = rate->quiet[class];
 
 	rate->samples++;
+	rate->longest = max(rate->longest, latency);
 	if (!quiet) {
 		rate->unknown++;
 		return;
 	}
 	if (!rate->shortest || quiet < rate->shortest)
 		rate->shortest = quiet;
-	if (latency > quiet + max(quiet / 2, NOISE_NS))
-		rate->late++;
-	if (latency > quiet + max(quiet / 8 * 7, 2 * NOISE_NS) && ++rate->very_late == 2)
+	/* As little as this is not what makes them late. */
+	if (rate->rate <= NEAR_FLOOR)
+		learn_noise(rate, quiet, latency);
+	rate->late += is_late(quiet, latency);
+	rate->very_late += is_very_late(quiet, latency);
+	if (rate->very_late >= 2 + max(rate->samples, 16u) *
+			       (1 + rate->usual_very_late) / 128)
 		slower(rate, now, latency);
 }
 

@@ -20,10 +20,10 @@
  *                                                 takes a quarter of a quiet latency
  *
  * In BUSY a request is late at one and a half times its quiet latency, and very late at
- * nearly twice. Two very late ones, or one late of sixteen, halve the rate and are
- * remembered as a ceiling: the rate goes up to 7/8 of it, and beyond only after ten
- * seconds, by an eighth; if that does no harm by larger steps. While none is late the rate
- * doubles, if what it allows is used.
+ * nearly twice. Two very late ones, or one late of sixteen, and twice as many as at quiet
+ * times, or near the floor, besides, halve the rate and are remembered as a ceiling: the rate goes up to 7/8 of it, and beyond only after ten
+ * seconds, by an eighth; if that does no harm by larger steps. While hardly more are late
+ * than usual the rate doubles, if what it allows is used.
  *
  * It never falls below QBD_RATE_FLOOR (but for @max, which is what people said): so
  * filling ends, however slow the requests are for other reasons. The time in which it
@@ -38,7 +38,7 @@
 #include <linux/types.h>
 
 /* Bytes a second. */
-#define QBD_RATE_FLOOR		(1ull << 20)
+#define QBD_RATE_FLOOR		(2ull << 20)
 #define QBD_RATE_START		(8ull << 20)
 #define QBD_RATE_LIMIT		(16ull << 30)
 /* --max-rate, if it is not 0. */
@@ -54,7 +54,7 @@
 #define QBD_RATE_WINDOW_NS	50000000ull
 #define QBD_RATE_SETTLE_NS	20000000ull
 #define QBD_RATE_QUIET_MIN_NS	20000000ull
-#define QBD_RATE_QUIET_MAX_NS	200000000ull
+#define QBD_RATE_QUIET_MAX_NS	400000000ull
 #define QBD_RATE_QUIET_EVERY_NS	2000000000ull
 #define QBD_RATE_CEILING_NS	10000000000ull
 #define QBD_RATE_SAMPLES	8u
@@ -88,8 +88,14 @@ enum qbd_rate_phase {
  * @late: of these
  * @very_late: likewise
  * @unknown: likewise: nothing is known of their kind
+ * @longest: took the longest of them
  * @shortest: shortest quiet latency of the kinds of this window
  * @latency: and of the window before
+ * @usual_late: of 256 requests, at quiet times
+ * @usual_very_late: likewise
+ * @noise_samples: counts for the next of these
+ * @noise_late: likewise
+ * @noise_very_late: likewise
  * @quiet: latency of each class at quiet times, near the longest; 0: not known
  */
 struct qbd_rate {
@@ -110,8 +116,14 @@ struct qbd_rate {
 	u32 late;
 	u32 very_late;
 	u32 unknown;
+	u64 longest;
 	u64 shortest;
 	u64 latency;
+	u32 usual_late;
+	u32 usual_very_late;
+	u32 noise_samples;
+	u32 noise_late;
+	u32 noise_very_late;
 	u64 quiet[QBD_RATE_CLASSES];
 };
 
