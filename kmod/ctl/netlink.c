@@ -70,6 +70,7 @@ static int patch_settings(const struct nlattr *nest, struct qbd_settings *settin
 		{ QBD_A_SETTINGS_NO_QUORUM_GRACE_MS, &settings->no_quorum_grace_ms },
 		{ QBD_A_SETTINGS_READ_MODE, &settings->read_mode },
 		{ QBD_A_SETTINGS_WINDOW_BYTES, &settings->window_bytes },
+		{ QBD_A_SETTINGS_CHECKSUMS, &settings->checksums },
 	};
 	unsigned int i;
 	int error;

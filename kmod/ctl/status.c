@@ -47,7 +47,7 @@ static size_t member_size(void)
 
 size_t qbd_ctl_status_size(unsigned int member_count)
 {
-	size_t settings = SIZE_NEST + 6 * SIZE_U32 + SIZE_U64;
+	size_t settings = SIZE_NEST + 7 * SIZE_U32 + SIZE_U64;
 	size_t store = SIZE_NEST + 12 * SIZE_U64 + SIZE_FLAG;
 
 	return SIZE_TEXT(QBD_NAME_SIZE) + SIZE_TEXT(QBD_UUID_SIZE) + 9 * SIZE_U32 +
@@ -79,6 +79,7 @@ static int put_settings(struct sk_buff *skb, const struct qbd_settings *settings
 			settings->no_quorum_grace_ms) ||
 	    nla_put_u32(skb, QBD_A_SETTINGS_READ_MODE, settings->read_mode) ||
 	    nla_put_u32(skb, QBD_A_SETTINGS_WINDOW_BYTES, settings->window_bytes) ||
+	    nla_put_u32(skb, QBD_A_SETTINGS_CHECKSUMS, settings->checksums) ||
 	    put_u64(skb, QBD_A_SETTINGS_MAX_RATE, settings->max_rate, QBD_A_SETTINGS_PAD))
 		return -EMSGSIZE;
 	nla_nest_end(skb, nest);

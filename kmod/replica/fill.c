@@ -228,6 +228,20 @@ void qbd_fill_reset_durable(struct qbd_replica *replica, u64 index)
 	qbd_fill_event(replica, QBD_EVENT_FILL_PROGRESS, NULL, "begins");
 }
 
+/*
+ * An extent is not what it is at the leader. Those before it are, which came in order; the
+ * next round gets it.
+ */
+void qbd_fill_differs(struct qbd_replica *replica)
+{
+	struct qbd_fill_target *fill = &replica->fill;
+
+	abort_round(replica);
+	fill->not_before = replica->now;
+	fill->differs = true;
+	fill->check_extents = 1;
+}
+
 static void ask(struct qbd_replica *replica)
 {
 	struct qbd_fill_target *fill = &replica->fill;
@@ -241,10 +255,21 @@ static void ask(struct qbd_replica *replica)
 		.count = cpu_to_le32(QBD_FILL_EXTENTS_MAX),
 	};
 
+	/* Within an extent it is known already that it differs. */
+	fill->checking = replica->settings.checksums && !fill->differs && !fill->block;
+	if (fill->checking) {
+		fill->check_extents = clamp(fill->check_extents, 1u, QBD_FILL_EXTENTS_MAX);
+		request.flags = cpu_to_le32(QBD_FILL_CHECK);
+		request.count = cpu_to_le32(fill->check_extents);
+	} else if (replica->settings.checksums) {
+		request.count = cpu_to_le32(1);
+	}
+
 	fill->leader = replica->told_leader;
 	fill->leader_term = replica->told_term;
 	fill->ended = false;
 	fill->last = false;
+	fill->check_next = fill->cursor;
 	fill->step = QBD_FILL_ASKING;
 	fill->answer_by = replica->now + QBD_FILL_ANSWER_NS;
 	if (!qbd_net_send_fill(replica->network, fill->leader, &request))
@@ -286,6 +311,23 @@ static bool take_order(struct qbd_replica *replica, const struct qbd_frame_exten
 	return true;
 }
 
+/* It is that of a whole extent, behind those before it. */
+static bool take_digest(struct qbd_replica *replica, const struct qbd_frame_extent *piece)
+{
+	const struct qbd_store_identity *identity = qbd_store_identity(replica->store);
+	struct qbd_fill_target *fill = &replica->fill;
+	u64 extent = le64_to_cpu(piece->extent);
+	u32 blocks = extent_blocks(replica);
+
+	if (extent < fill->check_next || extent >= fill->extents_total ||
+	    le64_to_cpu(piece->block) != extent * blocks ||
+	    le32_to_cpu(piece->count) !=
+	    min_t(u64, blocks, identity->device_blocks - extent * blocks))
+		return false;
+	fill->check_next = extent + 1;
+	return true;
+}
+
 /* A piece has come. @data is ours until it is written. */
 void qbd_fill_extent(struct qbd_replica *replica, u32 peer,
 		     const struct qbd_frame_extent *extent, struct qbd_buffer *data)
@@ -293,17 +335,19 @@ void qbd_fill_extent(struct qbd_replica *replica, u32 peer,
 	struct qbd_fill_target *fill = &replica->fill;
 	u64 index = le64_to_cpu(extent->index);
 	bool zero = le32_to_cpu(extent->flags) & QBD_EXTENT_ZERO;
+	bool digest = le32_to_cpu(extent->flags) & QBD_EXTENT_DIGEST;
 
 	if (fill->step != QBD_FILL_ASKING || peer != fill->leader ||
 	    le64_to_cpu(extent->request) != fill->request)
 		goto drop;
 	/* Older than what is applied here: the one thing that must never land. */
-	if (index < qbd_store_applied_index(replica->store) || (!zero && !data)) {
+	if (index < qbd_store_applied_index(replica->store) || (!zero && !data && !digest)) {
 		abort_round(replica);
 		goto drop;
 	}
 	/* All that a FILL asks for fits: this is no answer to one. */
-	if (fill->writes == QBD_STORE_FILL_WRITES_MAX || !take_order(replica, extent)) {
+	if (fill->writes == QBD_STORE_FILL_WRITES_MAX || fill->checking != digest ||
+	    !(digest ? take_digest(replica, extent) : take_order(replica, extent))) {
 		qbd_net_disconnect(replica->network, peer,
 				   "extents that were not asked for");
 		goto drop;
@@ -312,6 +356,11 @@ void qbd_fill_extent(struct qbd_replica *replica, u32 peer,
 		     (u64)le32_to_cpu(extent->count) << QBD_BLOCK_SHIFT);
 	fill->through_index = max(fill->through_index, index);
 	fill->answer_by = replica->now + QBD_FILL_ANSWER_NS;
+	if (digest) {
+		if (!qbd_check_begin(replica, extent))
+			abort_round(replica);
+		return;
+	}
 	fill->writes++;
 	qbd_store_fill_write(replica->store, le64_to_cpu(extent->block),
 			     le32_to_cpu(extent->count), data ? data->pages : NULL,
@@ -350,14 +399,16 @@ void qbd_fill_end(struct qbd_replica *replica, u32 peer,
 	    le64_to_cpu(end->request) != fill->request)
 		return;
 	if (goes_back(fill, next, block) || next > fill->extents_total ||
-	    block >= (next == fill->extents_total ? 1 : extent_blocks(replica))) {
+	    (fill->checking && (block || next < fill->check_next)) || block >= (next == fill->extents_total ? 1 : extent_blocks(replica))) {
 		qbd_net_disconnect(replica->network, peer, "malformed end of extents");
 		return;
 	}
 	fill->ended = true;
 	fill->last = le32_to_cpu(end->flags) & QBD_FILL_DONE;
-	fill->next_cursor = next;
-	fill->next_block = block;
+	fill->end_cursor = next;
+	fill->end_block = block;
+	if (!fill->checking)
+		fill->differs = false;
 	fill->progress.left = le64_to_cpu(end->extents_left);
 	fill->through_index = max(fill->through_index, le64_to_cpu(end->index));
 	qbd_fill_proceed(replica);
@@ -444,6 +495,8 @@ void qbd_fill_proceed(struct qbd_replica *replica)
 		else
 			qbd_replica_later(replica, fill->answer_by);
 	}
+	if (!qbd_check_go_on(replica))
+		qbd_replica_later(replica, replica->now + 10 * NSEC_PER_MSEC);
 	switch (fill->step) {
 	case QBD_FILL_IDLE:
 		if (!leader_to_ask(replica) || !may_begin_round(replica))
@@ -460,6 +513,10 @@ void qbd_fill_proceed(struct qbd_replica *replica)
 	case QBD_FILL_ASKING:
 		if (!fill->ended || fill->writes)
 			return;
+		fill->next_cursor = fill->end_cursor;
+		fill->next_block = fill->end_block;
+		if (fill->checking)
+			fill->check_extents *= 2;
 		advance(replica);
 		return;
 	case QBD_FILL_ABORTING:

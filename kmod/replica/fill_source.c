@@ -30,7 +30,9 @@
  * @replica: whose
  * @peer: for whom
  * @generation: see struct qbd_fill_source
+ * @count: blocks that are read
  * @ready: it was read
+ * @digested: and is part of its extent's digest
  * @frame: what will be sent with it
  * @data: what is read; NULL once it is known to be zero or was sent
  * @bvecs: a page of them
@@ -41,7 +43,9 @@ struct fill_piece {
 	struct qbd_replica *replica;
 	u32 peer;
 	u64 generation;
+	u32 count;
 	bool ready;
+	bool digested;
 	struct qbd_frame_extent frame;
 	struct qbd_buffer *data;
 	struct bio_vec *bvecs;
@@ -74,6 +78,44 @@ static bool all_zero(const struct qbd_buffer *data)
 	return true;
 }
 
+static bool is_check(const struct qbd_fill_source *fill)
+{
+	return le32_to_cpu(fill->request.flags) & QBD_FILL_CHECK;
+}
+
+static u32 extent_blocks(const struct qbd_replica *replica)
+{
+	return 1u << (qbd_store_identity(replica->store)->extent_shift - QBD_BLOCK_SHIFT);
+}
+
+/*
+ * In order: it becomes part of the digest of its extent. Return: true if that is complete, to
+ * be sent in its place.
+ */
+static bool digest(struct fill_piece *piece, struct qbd_fill_source *fill)
+{
+	u64 blocks = extent_blocks(piece->replica);
+	u64 start = le64_to_cpu(piece->frame.extent) * blocks;
+	bool last = le32_to_cpu(piece->frame.flags) & QBD_EXTENT_LAST_PIECE;
+
+	if (piece->digested)
+		return last;
+	if (le64_to_cpu(piece->frame.block) == start)
+		blake2s_init(&fill->digest, BLAKE2S_HASH_SIZE);
+	qbd_digest_add(&fill->digest, piece->data);
+	qbd_buffer_free(piece->data);
+	piece->data = NULL;
+	piece->digested = true;
+	if (!last)
+		return false;
+	blake2s_final(&fill->digest, piece->frame.digest);
+	piece->frame.flags |= cpu_to_le32(QBD_EXTENT_DIGEST);
+	piece->frame.count = cpu_to_le32(le64_to_cpu(piece->frame.block) + piece->count - start);
+	piece->frame.block = cpu_to_le64(start);
+	piece->frame.index = cpu_to_le64(fill->index);
+	return true;
+}
+
 static void piece_read(struct qbd_store_read *read)
 {
 	struct fill_piece *piece = container_of(read, struct fill_piece, read);
@@ -93,7 +135,7 @@ static void piece_read(struct qbd_store_read *read)
 		piece_free(piece);
 		return;
 	}
-	if (all_zero(piece->data)) {
+	if (!is_check(&peer->fill) && all_zero(piece->data)) {
 		piece->frame.flags |= cpu_to_le32(QBD_EXTENT_ZERO);
 		qbd_buffer_free(piece->data);
 		piece->data = NULL;
@@ -125,6 +167,7 @@ static bool piece_begin(struct qbd_replica *replica, struct qbd_replica_peer *pe
 	piece->replica = replica;
 	piece->peer = peer->id;
 	piece->generation = fill->generation;
+	piece->count = count;
 	piece->bvecs = page_address(page);
 	piece->frame.request = fill->request.request;
 	piece->frame.extent = cpu_to_le64(fill->extent);
@@ -147,6 +190,27 @@ static bool piece_begin(struct qbd_replica *replica, struct qbd_replica_peer *pe
 	return true;
 }
 
+/* Return: false if the queue to that peer is full. */
+static bool piece_sent(struct qbd_replica *replica, struct qbd_replica_peer *peer,
+		       struct fill_piece *piece)
+{
+	struct qbd_net_frame frame = {
+		.type = QBD_FRAME_EXTENT,
+		.fixed = &piece->frame,
+		.fixed_bytes = sizeof(piece->frame),
+	};
+
+	if (is_check(&peer->fill) && !digest(piece, &peer->fill))
+		return true;
+	frame.buffer = piece->data;
+	frame.data_blocks = piece->data ? piece->data->blocks : 0;
+	if (qbd_net_send(replica->network, peer->id, &frame))
+		return false;
+	qbd_net_push(replica->network, peer->id);
+	piece->data = NULL;
+	return true;
+}
+
 /*
  * Send what is ready. Each follower gets its pieces in order, so that it knows how far it
  * is if no more of them come.
@@ -158,13 +222,6 @@ static void pieces_send(struct qbd_replica *replica)
 
 	list_for_each_entry_safe(piece, next, &replica->pieces, list) {
 		struct qbd_replica_peer *peer = piece_peer(piece);
-		struct qbd_net_frame frame = {
-			.type = QBD_FRAME_EXTENT,
-			.fixed = &piece->frame,
-			.fixed_bytes = sizeof(piece->frame),
-			.buffer = piece->data,
-			.data_blocks = piece->data ? piece->data->blocks : 0,
-		};
 		u64 bit;
 
 		if (!peer) {
@@ -175,13 +232,11 @@ static void pieces_send(struct qbd_replica *replica)
 		bit = BIT_ULL(peer - replica->peers);
 		if (held & bit)
 			continue;
-		if (!piece->ready || qbd_net_send(replica->network, peer->id, &frame)) {
+		if (!piece->ready || !piece_sent(replica, peer, piece)) {
 			held |= bit;
 			continue;
 		}
-		qbd_net_push(replica->network, peer->id);
-		piece->data = NULL;
-		peer->fill.bytes -= le32_to_cpu(piece->frame.count) << QBD_BLOCK_SHIFT;
+		peer->fill.bytes -= piece->count << QBD_BLOCK_SHIFT;
 		piece_free(piece);
 	}
 }
@@ -195,11 +250,6 @@ void qbd_fill_drop_pieces(struct qbd_replica *replica)
 	list_for_each_entry_safe(piece, next, &replica->pieces, list)
 		if (piece->ready)
 			piece_free(piece);
-}
-
-static u32 extent_blocks(const struct qbd_replica *replica)
-{
-	return 1u << (qbd_store_identity(replica->store)->extent_shift - QBD_BLOCK_SHIFT);
 }
 
 static void send_end(struct qbd_replica *replica, struct qbd_replica_peer *peer)
@@ -280,8 +330,9 @@ static bool over(struct qbd_replica *replica, struct qbd_replica_peer *peer)
 {
 	struct qbd_fill_source *fill = &peer->fill;
 
-	if (fill->pieces && (replica->now >= fill->end_by ||
-			     fill->pieces == QBD_STORE_FILL_WRITES_MAX))
+	/* A digest is that of a whole extent. */
+	if (fill->pieces && (!is_check(fill) || fill->extent == U64_MAX) &&
+	    (replica->now >= fill->end_by || fill->pieces >= QBD_STORE_FILL_WRITES_MAX))
 		fill->over = true;
 	if (!fill->over && fill->extent == U64_MAX)
 		fill->over = !next_extent(replica, peer);
@@ -300,6 +351,8 @@ static bool begin_next(struct qbd_replica *replica, struct qbd_replica_peer *pee
 	u64 bytes;
 	bool last;
 
+	if (is_check(fill))
+		count = min(count, QBD_CHECK_BLOCKS);
 	count = min_t(u64, count, identity->device_blocks - block);
 	last = fill->block + count == blocks || block + count == identity->device_blocks;
 	if (!piece_begin(replica, peer, block, count, last))
@@ -416,7 +469,8 @@ void qbd_fill_asked(struct qbd_replica *replica, u32 id,
 		return;
 	if (!le32_to_cpu(request->count) || le32_to_cpu(request->count) > QBD_FILL_EXTENTS_MAX ||
 	    le64_to_cpu(request->first_extent) > identity->extent_count ||
-	    le32_to_cpu(request->first_block) >= extent_blocks(replica)) {
+	    le32_to_cpu(request->first_block) >= extent_blocks(replica) ||
+	    (le32_to_cpu(request->flags) & QBD_FILL_CHECK && request->first_block)) {
 		qbd_net_disconnect(replica->network, id, "malformed request for extents");
 		return;
 	}

@@ -22,6 +22,7 @@
 #ifndef QBD_REPLICA_INTERNAL_H
 #define QBD_REPLICA_INTERNAL_H
 
+#include <crypto/blake2s.h>
 #include <linux/completion.h>
 #include <linux/hrtimer.h>
 #include <linux/list.h>
@@ -51,6 +52,8 @@
  * extents in its connection, and take memory there that only apply gives back.
  */
 #define QBD_FILL_WINDOW		(1024u << 10)
+/* Read and digested at a time: what else there is to be done does not wait for long. */
+#define QBD_CHECK_BLOCKS	32u
 /* Extents that one FILL asks for at most. */
 #define QBD_FILL_EXTENTS_MAX	64
 /*
@@ -136,6 +139,7 @@ struct qbd_io {
  * @bytes: of pieces under way
  * @end_by: time at which it is over
  * @index: highest commit index at which a piece was read
+ * @digest: of the extent, as far as it was read
  * @generation: counts connections and FILLs; a piece of an older one is dropped
  */
 struct qbd_fill_source {
@@ -151,6 +155,7 @@ struct qbd_fill_source {
 	u32 bytes;
 	u64 end_by;
 	u64 index;
+	struct blake2s_state digest;
 	u64 generation;
 };
 
@@ -162,6 +167,7 @@ struct qbd_fill_source {
  * @counted_at: when they were counted
  * @told_at: @done when it was last told
  * @least_at: the next piece, if extents get as little as possible
+ * @same: extents that were not sent, for they are equal
  * @pace: bytes of extents
  */
 struct qbd_fill_progress {
@@ -171,6 +177,7 @@ struct qbd_fill_progress {
 	u64 counted_at;
 	u64 told_at;
 	u64 least_at;
+	u64 same;
 	struct qbd_pace pace;
 };
 
@@ -202,12 +209,19 @@ enum qbd_fill_step {
  * @writes: pieces being written
  * @ended: the end of this FILL has come
  * @last: and nothing is left after it
- * @next_cursor: what it said; until then, how far the pieces reach that came
+ * @next_cursor: how far the pieces reach that came, or were found equal
  * @next_block: likewise
+ * @end_cursor: and in the end
+ * @end_block: likewise
+ * @checking: this FILL asked for digests
+ * @check_next: the next one is not of an extent below it
  * @leader: whom FILL was sent to
  * @leader_term: of its leadership
  * @membership: RESETTING: that of the reset
  * @progress: for people
+ * @checks: extents that are compared
+ * @differs: the extent at the cursor is to be sent, whatever its digest says
+ * @check_extents: compared in one round; few while they differ
  * @not_before: time of the next round
  * @answer_by: ASKING: when it is given up
  * @catch_up_index: CATCHING_UP: to be applied before the next round
@@ -228,10 +242,17 @@ struct qbd_fill_target {
 	bool last;
 	u64 next_cursor;
 	u32 next_block;
+	u64 end_cursor;
+	u32 end_block;
+	bool checking;
+	u64 check_next;
 	u32 leader;
 	u64 leader_term;
 	struct qbd_membership_layout membership;
 	struct qbd_fill_progress progress;
+	struct list_head checks;
+	bool differs;
+	u32 check_extents;
 	u64 not_before;
 	u64 answer_by;
 	u64 catch_up_index;
@@ -596,7 +617,14 @@ void qbd_fill_report(const struct qbd_replica *replica, const struct qbd_replica
 void qbd_fill_event(struct qbd_replica *replica, enum qbd_event_kind kind,
 		    const struct qbd_replica_peer *peer, const char *text);
 
+/* fill_check.c */
+void qbd_digest_add(struct blake2s_state *digest, const struct qbd_buffer *data);
+bool qbd_check_begin(struct qbd_replica *replica, const struct qbd_frame_extent *frame);
+bool qbd_check_go_on(struct qbd_replica *replica);
+void qbd_check_drop(struct qbd_replica *replica);
+
 /* fill.c */
+void qbd_fill_differs(struct qbd_replica *replica);
 void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *peer);
 void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 		    const struct qbd_frame_reset *reset);

@@ -39,6 +39,7 @@ void qbd_settings_default(struct qbd_settings *settings)
 	settings->read_mode = QBD_CORE_READ_LEASE;
 	settings->window_bytes = 8u << 20;
 	settings->max_rate = 0;
+	settings->checksums = 0;
 }
 
 static void core_options(struct qbd_core_options *options,
@@ -72,6 +73,8 @@ int qbd_settings_check(const struct qbd_settings *settings, char *error_text,
 		why = "read mode must be lease or quorum";
 	else if (settings->window_bytes < (2u << 20) || settings->window_bytes > (1u << 30))
 		why = "window must be 2 MiB to 1 GiB";
+	else if (settings->checksums > 1)
+		why = "checksums must be off or on";
 	else if (settings->max_rate && settings->max_rate < QBD_RATE_MAX_MIN)
 		why = "maximal rate of catching up must be at least 64 KiB a second, or 0 for none";
 	else
@@ -344,7 +347,7 @@ static struct qbd_replica *replica_alloc(struct net *net,
 		&replica->registry, &replica->writes, &replica->reads,
 		&replica->proposed, &replica->reading, &replica->confirming,
 		&replica->forwarded, &replica->replies, &replica->pieces,
-		&replica->commands, &replica->event_list,
+		&replica->commands, &replica->event_list, &replica->fill.checks,
 	};
 	unsigned int i;
 
@@ -640,6 +643,7 @@ static void drop_peers(struct qbd_replica *replica)
 	}
 	qbd_append_drop_held(replica, 0);
 	qbd_fill_drop_pieces(replica);
+	qbd_check_drop(replica);
 }
 
 /* No command after this one. */

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Pure decisions about the speed of catching up; see rate.h. */
-#include <linux/log2.h>
 #include <linux/math64.h>
 #include <linux/minmax.h>
 #include <linux/string.h>
@@ -198,10 +197,12 @@ static void judge(struct qbd_rate *rate, u64 now, u32 class, u64 latency)
 
 void qbd_rate_done(struct qbd_rate *rate, u64 now, bool read, u32 blocks, u64 latency)
 {
-	u32 class = blocks ? min_t(u32, ilog2(blocks), QBD_RATE_SIZES - 1) : 0;
 	u64 began = now - min(now, latency);
+	u32 class = read ? QBD_RATE_SIZES : 0;
+	u32 size;
 
-	class += read ? QBD_RATE_SIZES : 0;
+	for (size = 1; size < QBD_RATE_SIZES && blocks >> size; size++)
+		class++;
 	rate->done_at = now;
 	if (latency > LATENCY_MAX_NS)
 		return;

@@ -18,6 +18,7 @@
  * admin.c      what programs of other hosts ask
  * reach.c      who reaches whom; a leader that all can reach
  * fill.c       extents from the leader
+ * fill_check.c checksums before data
  * fill_source.c  and to others, as leader
  * rate.c       how fast: pure
  * progress.c   how far members are that are filled
@@ -52,6 +53,7 @@ enum qbd_no_quorum {
  * @no_quorum_grace_ms: how long without a leader before I/O fails (ERROR)
  * @read_mode: enum qbd_core_read_mode
  * @window_bytes: records sent to one follower and not acknowledged
+ * @checksums: compare what this member has before data is sent to it
  * @max_rate: bytes a second that members which catch up are sent by this one; 0: no limit
  */
 struct qbd_settings {
@@ -61,6 +63,7 @@ struct qbd_settings {
 	u32 no_quorum_grace_ms;
 	u32 read_mode;
 	u32 window_bytes;
+	u32 checksums;
 	u64 max_rate;
 };
 

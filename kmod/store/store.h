@@ -250,6 +250,7 @@ int qbd_store_record(struct qbd_store *store, u64 index, struct qbd_record **rec
  * @count: blocks
  * @bvecs: where to; @count * 4 KiB in all; left alone by the store
  * @bvec_count: entries
+ * @as_it_is: what the disk has, whatever log and extent table say
  * @done: exactly once; replica context, perhaps within qbd_store_read(), or at the
  *	latest within qbd_store_close()
  * @list: the store's
@@ -262,6 +263,7 @@ struct qbd_store_read {
 	u32 count;
 	const struct bio_vec *bvecs;
 	unsigned int bvec_count;
+	bool as_it_is;
 	void (*done)(struct qbd_store_read *read);
 	struct list_head list;
 	u64 next;
@@ -304,6 +306,8 @@ bool qbd_store_apply_idle(const struct qbd_store *store);
  */
 void qbd_store_fill_write(struct qbd_store *store, u64 block, u32 count,
 			  struct page **pages, u64 index, void *cookie);
+/* Likewise, but the disk has these blocks already; the cookie is NULL. */
+void qbd_store_fill_same(struct qbd_store *store, u64 block, u32 count, u64 index);
 void qbd_store_fill_advance(struct qbd_store *store, u64 cursor, u64 through_index);
 /* All extents are there and applied >= through_index: flush, drop the intent. */
 void qbd_store_fill_finish(struct qbd_store *store);

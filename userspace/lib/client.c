@@ -324,6 +324,7 @@ static void put_settings(struct exchange *exchange, struct nlmsghdr *message,
 		  settings->no_quorum_grace_ms },
 		{ QBD_GIVEN_READ_MODE, QBD_A_SETTINGS_READ_MODE, settings->read_mode },
 		{ QBD_GIVEN_WINDOW, QBD_A_SETTINGS_WINDOW_BYTES, settings->window_bytes },
+		{ QBD_GIVEN_CHECKSUMS, QBD_A_SETTINGS_CHECKSUMS, settings->checksums },
 	};
 	struct nlattr *nest;
 

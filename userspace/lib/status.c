@@ -28,6 +28,7 @@ static const struct field settings_fields[] = {
 	F(NO_QUORUM_GRACE_MS, no_quorum_grace_ms),
 	F(READ_MODE, read_mode),
 	F(WINDOW_BYTES, window_bytes),
+	F(CHECKSUMS, checksums),
 #undef F
 	FIELD(qbd_settings, QBD_A_SETTINGS_MAX_RATE, FIELD_U64, max_rate),
 };

@@ -20,6 +20,7 @@ struct qbd_settings {
 	uint32_t no_quorum_grace_ms;
 	uint32_t read_mode;		/* enum qbd_read_policy */
 	uint32_t window_bytes;
+	uint32_t checksums;
 	uint64_t max_rate;		/* 0: no limit */
 };
 

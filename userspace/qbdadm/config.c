@@ -18,6 +18,7 @@ static const struct {
 	{ "read", QBDADM_READ },
 	{ "window", QBDADM_WINDOW },
 	{ "max-rate", QBDADM_MAX_RATE },
+	{ "checksums", QBDADM_CHECKSUMS },
 };
 
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
@@ -44,7 +45,7 @@ static int take(const char *key, const char *value, struct qbdadm_config *config
 		       0;
 	}
 	return qbd_fail(error, EINVAL,
-			"'%s': is no setting; use disk, memory, election-timeout, heartbeat, no-quorum, no-quorum-grace, read, window or max-rate",
+			"'%s': is no setting; use disk, memory, election-timeout, heartbeat, no-quorum, no-quorum-grace, read, window, max-rate or checksums",
 			key);
 }
 
@@ -132,5 +133,6 @@ void qbdadm_apply_config(const struct qbdadm_config *config, struct qbd_up_wish 
 	OVERRIDE(QBD_GIVEN_READ_MODE, read_mode);
 	OVERRIDE(QBD_GIVEN_WINDOW, window_bytes);
 	OVERRIDE(QBD_GIVEN_MAX_RATE, max_rate);
+	OVERRIDE(QBD_GIVEN_CHECKSUMS, checksums);
 	to->given |= given.given;
 }

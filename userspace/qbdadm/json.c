@@ -40,6 +40,7 @@ static struct json_object *settings_json(const struct qbd_settings *settings)
 	qbdadm_json_string(object, "read", qbd_read_mode_text(settings->read_mode));
 	NUMBER(object, settings, window_bytes);
 	NUMBER(object, settings, max_rate);
+	BOOL(object, settings, checksums);
 	return object;
 }
 

@@ -89,6 +89,9 @@ int qbdadm_take_setting(int option, const char *text, struct qbd_settings_wish *
 	case QBDADM_READ:
 		return take_word("--read", text, "lease", "quorum", QBD_GIVEN_READ_MODE,
 				 &settings->read_mode, wish, error);
+	case QBDADM_CHECKSUMS:
+		return take_word("--checksums", text, "off", "on", QBD_GIVEN_CHECKSUMS,
+				 &settings->checksums, wish, error);
 	case QBDADM_MAX_RATE:
 		return take_max_rate(text, wish, error);
 	default:
@@ -130,6 +133,7 @@ static struct json_object *set_json(const struct qbd_status *status)
 	qbdadm_json_string(object, "read", qbd_read_mode_text(status->settings.read_mode));
 	qbdadm_json_number(object, "window_bytes", status->settings.window_bytes);
 	qbdadm_json_number(object, "max_rate", status->settings.max_rate);
+	qbdadm_json_bool(object, "checksums", status->settings.checksums);
 	return object;
 }
 
@@ -139,12 +143,12 @@ static void print_set(const struct qbd_status *status)
 
 	if (status->settings.max_rate)
 		snprintf(rate, sizeof(rate), "%" PRIu64 " bytes/s", status->settings.max_rate);
-	printf("%s: election timeout %u ms, heartbeat %u ms, no quorum: %s after %u ms, read by %s, window %u bytes, maximal rate %s\n",
+	printf("%s: election timeout %u ms, heartbeat %u ms, no quorum: %s after %u ms, read by %s, window %u bytes, maximal rate %s, checksums %s\n",
 	       status->name, status->settings.election_timeout_ms, status->settings.heartbeat_ms,
 	       qbd_no_quorum_text(status->settings.no_quorum),
 	       status->settings.no_quorum_grace_ms,
 	       qbd_read_mode_text(status->settings.read_mode), status->settings.window_bytes,
-	       rate);
+	       rate, status->settings.checksums ? "on" : "off");
 }
 
 /* Set, print, or add to @list if there is one. */
@@ -210,6 +214,7 @@ static int run_set(const struct qbdadm_command *command, int argc, char **argv)
 		{ "read", required_argument, NULL, QBDADM_READ },
 		{ "window", required_argument, NULL, QBDADM_WINDOW },
 		{ "max-rate", required_argument, NULL, QBDADM_MAX_RATE },
+		{ "checksums", required_argument, NULL, QBDADM_CHECKSUMS },
 		{ }
 	};
 	struct qbd_settings_wish wish = { 0 };
