@@ -269,6 +269,8 @@ struct qbd_fill_target {
  * @loading: a record is being read from the ring for it
  * @loading_index: its index
  * @loaded: that record, or NULL
+ * @appended: of qbd_replica.appended_bytes, when it got @credit for them
+ * @credit: bytes of old records that it gets whatever the rate is
  * @reset_sent: RESET was sent on this connection
  * @reset_at_ns: when
  * @reachable: whom it said it is connected to, see reach.c
@@ -286,6 +288,8 @@ struct qbd_replica_peer {
 	bool loading;
 	u64 loading_index;
 	struct qbd_record *loaded;
+	u64 appended;
+	u64 credit;
 	bool reset_sent;
 	bool narrowed;
 	u64 reachable;
@@ -369,6 +373,7 @@ struct qbd_replica {
 	struct list_head pieces;	/* read for followers, to be sent */
 	unsigned int fill_turn;		/* whose pieces come first */
 	struct qbd_rate rate;		/* of what members that catch up are sent */
+	u64 appended_bytes;		/* of records, as leader */
 	u32 remote_count;
 	u64 ticket;
 	u64 later_at;			/* have a pass at that time, 0: no need */
@@ -571,6 +576,7 @@ void qbd_leader_move_command(struct qbd_replica *replica, struct qbd_command *co
 void qbd_leader_move_check(struct qbd_replica *replica, bool ended);
 
 /* append.c */
+u64 qbd_replica_catch_up_next(struct qbd_replica *replica);
 void qbd_append_send(struct qbd_replica *replica, struct qbd_replica_peer *peer);
 void qbd_append_received(struct qbd_replica *replica, u32 peer,
 			 const struct qbd_frame_append *frame,

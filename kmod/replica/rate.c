@@ -217,11 +217,12 @@ void qbd_rate_done(struct qbd_rate *rate, u64 now, bool read, u32 blocks, u64 la
 	judge_window(rate, now);
 }
 
-u64 qbd_rate_next(struct qbd_rate *rate, u64 now, bool waiting)
+u64 qbd_rate_next(struct qbd_rate *rate, u64 now, bool waiting, bool needed)
 {
 	u64 silence = now - min(now, rate->done_at);
 
-	if (!rate->done_at || silence > (waiting ? QBD_RATE_STUCK_NS : QBD_RATE_PRESENT_NS))
+	if (needed || !rate->done_at ||
+	    silence > (waiting ? QBD_RATE_STUCK_NS : QBD_RATE_PRESENT_NS))
 		rate->phase = QBD_RATE_FREE;
 	else if (rate->phase == QBD_RATE_FREE)
 		begin_quiet(rate, now);

@@ -11,9 +11,9 @@
  *
  *   FREE     nobody uses the device, or its       as fast as it can
  *            requests wait for something else
- *            than us: a quorum, perhaps, that
- *            only the member being filled can
- *            bring back
+ *            than us; or there is no majority
+ *            without a member that catches up:
+ *            then they wait for that
  *   QUIET    requests came; once every 2 s        stands still for some 40 ms, and
  *            later                                latencies are learned
  *   BUSY     otherwise                            at @rate, in pieces so small that each
@@ -28,6 +28,10 @@
  * It never falls below QBD_RATE_FLOOR (but for @max, which is what people said): so
  * filling ends, however slow the requests are for other reasons. The time in which it
  * stands still is bounded, too.
+ *
+ * The same goes for old records of the log, which have to be read from the disk for a
+ * member that was away. But it gets at least five quarters of what is written meanwhile, so
+ * that it comes nearer, and all it can take when the log is about to pass it by.
  *
  * What is learned at quiet times only cannot drift: with catching up as part of the
  * measure, each round would find the load of the one before normal.
@@ -139,10 +143,11 @@ void qbd_rate_done(struct qbd_rate *rate, u64 now, bool read, u32 blocks, u64 la
  * @rate: rate
  * @now: time
  * @waiting: requests are under way
+ * @needed: whoever catches up is needed for a majority
  *
  * Return: a time; not after @now: at once. Later it may be earlier: ask again then.
  */
-u64 qbd_rate_next(struct qbd_rate *rate, u64 now, bool waiting);
+u64 qbd_rate_next(struct qbd_rate *rate, u64 now, bool waiting, bool needed);
 /* And how large may it be? QBD_RATE_PIECE_MIN..QBD_RATE_PIECE_MAX. */
 u32 qbd_rate_piece(const struct qbd_rate *rate);
 /* It begins. */

@@ -243,6 +243,8 @@ u64 qbd_store_applied_index(const struct qbd_store *store);
  * -EAGAIN: no memory now, space() follows; -ENOENT: reclaimed or not there.
  */
 int qbd_store_record(struct qbd_store *store, u64 index, struct qbd_record **record);
+/* Would it have to be read from the ring? */
+bool qbd_store_record_is_old(const struct qbd_store *store, u64 index);
 
 /**
  * struct qbd_store_read - one read of committed data

@@ -22,6 +22,7 @@
  * @noise: and up to so much more, for reasons of its own
  * @think: between two requests; 0 for @alone: nobody is there
  * @mute: requests come, and are not completed
+ * @needed: for a majority
  * @now: time
  * @busy_until: the link is
  * @done_at: the request under way completes
@@ -36,6 +37,7 @@ struct rate_world {
 	u64 noise;
 	u64 think;
 	bool mute;
+	bool needed;
 	u64 now;
 	u64 busy_until;
 	u64 begun_at;
@@ -106,7 +108,8 @@ static void rate_run(struct rate_world *world, u64 time, bool catching_up)
 		u64 piece = U64_MAX;
 
 		if (catching_up) {
-			piece = qbd_rate_next(&world->rate, world->now, world->alone);
+			piece = qbd_rate_next(&world->rate, world->now, world->alone,
+					      world->needed);
 			piece = max(piece, world->now);
 			/* The window is full. */
 			if (world->busy_until > world->now + RATE_QUEUE_NS(world))
@@ -119,7 +122,8 @@ static void rate_run(struct rate_world *world, u64 time, bool catching_up)
 			rate_completed(world);
 		} else {
 			world->now = piece;
-			if (qbd_rate_next(&world->rate, world->now, world->alone) <= world->now)
+			if (qbd_rate_next(&world->rate, world->now, world->alone,
+					  world->needed) <= world->now)
 				rate_piece(world);
 		}
 	}
@@ -225,6 +229,12 @@ static void requests_that_hang(struct kunit *test)
 	world.mute = true;
 	rate_run(&world, 600 * MS, true);
 	KUNIT_EXPECT_GE(test, rate_measure(&world, SECONDS), 120 * MB);
+	/* It is known at once if the others are no majority. */
+	rate_world_begin(&world, 125 * MB, 1100000);
+	rate_run(&world, 3 * SECONDS, true);
+	world.mute = true;
+	world.needed = true;
+	KUNIT_EXPECT_GE(test, rate_measure(&world, 100 * MS), 120 * MB);
 }
 
 static void the_link_changes(struct kunit *test)
