@@ -104,6 +104,9 @@ static struct qbd_status catching_up(void)
 	status.members[2].behind_bytes = 5 * GIB;
 	status.members[2].last_heard_ms = 34;
 	status.members[2].match_index = 0;
+	status.members[2].fill = (struct qbd_fill_status){
+		.done = 512, .total = 2048, .left = 700, .rate = 5 * MIB, .seconds_left = 140,
+	};
 	return status;
 }
 
@@ -282,8 +285,11 @@ static void print_events(bool json)
 			.leader = type == QBD_EVENT_TYPE_LEADER ? 1 : 0,
 			.peer = type == QBD_EVENT_TYPE_PEER_UP ||
 				type == QBD_EVENT_TYPE_PEER_DOWN ||
+				type == QBD_EVENT_TYPE_FILL_PROGRESS ||
 				type == QBD_EVENT_TYPE_REFUSED ? 3 : 0,
-			.fill = { .seconds_left = UINT64_MAX },
+			.fill = type == QBD_EVENT_TYPE_FILL_PROGRESS ?
+				(struct qbd_fill_status){ 37, 100, 20, 4 * MIB, 5 } :
+				(struct qbd_fill_status){ .seconds_left = UINT64_MAX },
 			.text = "words",
 		};
 
