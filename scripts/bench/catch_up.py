@@ -67,7 +67,7 @@ def rejoin_by_extents(program, result, extents):
     """So many extents change, several times, and the log is passed by."""
     with bench_cluster(3, "8M", 64) as cluster:
         leader = cluster.lead(1)
-        write(leader, 24, 24)
+        write(leader, 12, 12)
         rest(cluster)
         lost = cluster.members[-1]
         lost.down()
