@@ -46,6 +46,7 @@ static void begin_window(struct qbd_rate *rate, u64 now)
 	rate->samples = 0;
 	rate->late = 0;
 	rate->very_late = 0;
+	rate->in_a_row = 0;
 	rate->unknown = 0;
 	if (rate->shortest)
 		rate->latency = rate->shortest;
@@ -79,7 +80,7 @@ static bool is_late(u64 quiet, u64 latency)
 
 static bool is_very_late(u64 quiet, u64 latency)
 {
-	return latency > quiet + max(quiet / 8 * 7, 2 * NOISE_NS);
+	return latency > quiet + max(quiet / 4 * 3, 2 * NOISE_NS);
 }
 
 /* How many are late without us? Of 256, over the last few times. */
@@ -138,7 +139,7 @@ static void faster(struct qbd_rate *rate, u64 now)
 	}
 	if (rate->ceiling)
 		most = min(most, rate->ceiling);
-	rate->rate = max(min(2 * rate->rate, most), QBD_RATE_FLOOR);
+	rate->rate = max(min(rate->rate + rate->rate / 2, most), QBD_RATE_FLOOR);
 }
 
 /* Enough is known of this window, or it has lasted long enough. */
@@ -188,9 +189,11 @@ static void judge(struct qbd_rate *rate, u64 now, u32 class, u64 latency)
 	/* As little as this is not what makes them late. */
 	if (rate->rate <= NEAR_FLOOR)
 		learn_noise(rate, quiet, latency);
+	rate->in_a_row = is_late(quiet, latency) ? rate->in_a_row + 1 : 0;
 	rate->late += is_late(quiet, latency);
 	rate->very_late += is_very_late(quiet, latency);
-	if (rate->very_late >= 2 + max(rate->samples, 16u) *
+	if (rate->in_a_row >= 4 + rate->usual_late / 32 ||
+	    rate->very_late >= 2 + max(rate->samples, 16u) *
 			       (1 + rate->usual_very_late) / 128)
 		slower(rate, now, latency);
 }

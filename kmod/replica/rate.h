@@ -19,11 +19,12 @@
  *   BUSY     otherwise                            at @rate, in pieces so small that each
  *                                                 takes a quarter of a quiet latency
  *
- * In BUSY a request is late at one and a half times its quiet latency, and very late at
- * nearly twice. Two very late ones, or one late of sixteen, and twice as many as at quiet
+ * In BUSY a request is late at one and a half times its quiet latency, and very late at one
+ * and three quarters. Two very late ones, four late ones in a row, or one late of sixteen,
+ * and twice as many as at quiet
  * times, or near the floor, besides, halve the rate and are remembered as a ceiling: the rate goes up to 7/8 of it, and beyond only after ten
  * seconds, by an eighth; if that does no harm by larger steps. While hardly more are late
- * than usual the rate doubles, if what it allows is used.
+ * than usual the rate grows by a half, if what it allows is used.
  *
  * It never falls below QBD_RATE_FLOOR (but for @max, which is what people said): so
  * filling ends, however slow the requests are for other reasons. The time in which it
@@ -91,6 +92,7 @@ enum qbd_rate_phase {
  * @samples: requests of this window
  * @late: of these
  * @very_late: likewise
+ * @in_a_row: the last so many were late
  * @unknown: likewise: nothing is known of their kind
  * @longest: took the longest of them
  * @shortest: shortest quiet latency of the kinds of this window
@@ -119,6 +121,7 @@ struct qbd_rate {
 	u32 samples;
 	u32 late;
 	u32 very_late;
+	u32 in_a_row;
 	u32 unknown;
 	u64 longest;
 	u64 shortest;
