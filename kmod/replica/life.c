@@ -40,6 +40,8 @@ void qbd_settings_default(struct qbd_settings *settings)
 	settings->window_bytes = 8u << 20;
 	settings->claim_lease_ms = 5000;
 	settings->leader_follows = 1;
+	settings->max_rate = 0;
+	settings->checksums = 0;
 }
 
 static void core_options(struct qbd_core_options *options,
@@ -77,6 +79,10 @@ int qbd_settings_check(const struct qbd_settings *settings, char *error_text,
 		why = "leader-follows must be yes or no";
 	else if (settings->window_bytes < (2u << 20) || settings->window_bytes > (1u << 30))
 		why = "window must be 2 MiB to 1 GiB";
+	else if (settings->checksums > 1)
+		why = "checksums must be off or on";
+	else if (settings->max_rate && settings->max_rate < QBD_RATE_MAX_MIN)
+		why = "maximal rate of catching up must be at least 64 KiB a second, or 0 for none";
 	else
 		why = qbd_core_options_check(&options);
 	if (!why)
@@ -362,7 +368,7 @@ static struct qbd_replica *replica_alloc(struct net *net,
 		&replica->registry, &replica->writes, &replica->unclaimed, &replica->reads,
 		&replica->proposed, &replica->reading, &replica->confirming,
 		&replica->forwarded, &replica->replies, &replica->pieces,
-		&replica->commands, &replica->event_list,
+		&replica->commands, &replica->event_list, &replica->fill.checks,
 	};
 	unsigned int i;
 
@@ -374,6 +380,8 @@ static struct qbd_replica *replica_alloc(struct net *net,
 	replica->net = net;
 	replica->number = -1;
 	replica->settings = parameters->settings;
+	qbd_rate_init(&replica->rate);
+	qbd_rate_set_max(&replica->rate, parameters->settings.max_rate);
 	/* 0 is nobody's. */
 	replica->session = get_random_u64() ?: 1;
 	replica->hold.last_sequence = QBD_CLAIM_SEQUENCE;
@@ -668,6 +676,7 @@ static void drop_peers(struct qbd_replica *replica)
 	}
 	qbd_append_drop_held(replica, 0);
 	qbd_fill_drop_pieces(replica);
+	qbd_check_drop(replica);
 }
 
 /* No command after this one. */
@@ -876,6 +885,7 @@ static void set_settings(struct qbd_replica *replica, struct qbd_command *comman
 	replica->settings = *(const struct qbd_settings *)command->argument;
 	core_options(&options, &replica->settings);
 	qbd_core_set_options(replica->core, replica->now, &options);
+	qbd_rate_set_max(&replica->rate, replica->settings.max_rate);
 	qbd_net_set_silence_limit(replica->network,
 				  max(4 * replica->settings.election_timeout_ms, 1000u));
 	qbd_replica_event(replica, QBD_EVENT_SETTINGS, 0, "changed");

@@ -212,6 +212,7 @@ struct qbd_state_writer {
  * @index: what changed_index becomes at least
  * @writes: its extents become written ones; else it is zeroes, which change nothing
  *	where nothing was ever written
+ * @same: the disk has it: nothing is written
  */
 struct qbd_segment {
 	u64 start;
@@ -220,6 +221,7 @@ struct qbd_segment {
 	struct page **pages;
 	u64 index;
 	bool writes;
+	bool same;
 };
 
 enum qbd_batch_kind {
@@ -319,6 +321,7 @@ struct qbd_checkpoint {
  * @count: blocks
  * @index: what changed_index becomes at least
  * @pages: data, the caller's; NULL for zeroes
+ * @same: no data: the disk has it
  * @cookie: the caller's
  * @error: 0 or negative errno
  */
@@ -328,6 +331,7 @@ struct qbd_fill_operation {
 	u32 count;
 	u64 index;
 	struct page **pages;
+	bool same;
 	void *cookie;
 	int error;
 };

@@ -232,7 +232,7 @@ static void become_member(struct joiner *joiner, const struct qbd_join *join)
 	world.count = max(world.count, id);
 	host->guest = joiner->guest;
 	host->unsound = true;
-	sim_member_format_joined(host, &join->description.membership);
+	sim_member_format_joined(host, &join->description, join->self.incarnation);
 	sleep_for(below(joiner, 3) ? 0 : below(joiner, 2000) * SIM_MS);
 	sim_member_power_on(host);
 }

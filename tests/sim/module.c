@@ -79,15 +79,22 @@ u32 sim_number(u64 block)
 
 /* ---- disks -------------------------------------------------------------- */
 
+void sim_uuid_draw(u8 *uuid)
+{
+	const u64 drawn[2] = { sim_random(), sim_random() };
+
+	memcpy(uuid, drawn, QBD_UUID_SIZE);
+}
+
 static void write_superblock(struct sim_host *host, u64 position, u64 blocks,
-			     u64 incarnation)
+			     const u8 *incarnation)
 {
 	struct qbd_superblock *superblock = (void *)sim_disk_block(host, position);
 
 	memset(superblock, 0, sizeof(*superblock));
 	superblock->member_id = cpu_to_le32(host->number);
 	superblock->extent_shift = cpu_to_le32(EXTENT_SHIFT);
-	memcpy(superblock->incarnation, &incarnation, sizeof(incarnation));
+	memcpy(superblock->incarnation, incarnation, QBD_UUID_SIZE);
 	strscpy(superblock->name, "sim", sizeof(superblock->name));
 	superblock->backing_blocks = cpu_to_le64(blocks);
 	superblock->device_blocks = cpu_to_le64(sim_device_blocks);
@@ -113,18 +120,14 @@ static void write_members(struct qbd_membership_layout *members)
 }
 
 static void format(struct sim_host *host, const struct qbd_membership_layout *members,
-		   u32 flags)
+		   const struct qbd_claim_layout *claim, const u8 *incarnation, u32 flags)
 {
 	u64 blocks = DATA_BLOCK + sim_device_blocks + 1;
 	struct qbd_state state = {
 		.flags = QBD_STATE_CLEAN | flags,
 		.log_first_index = 1,
 	};
-	const struct qbd_applied_layout applied = {
-		.claim.mode = cpu_to_le32(world.exclusive ? QBD_CLAIM_EXCLUSIVE :
-							    QBD_CLAIM_SHARED),
-	};
-	u64 incarnation = sim_random();
+	const struct qbd_applied_layout applied = { .claim = *claim };
 
 	host->bdev.write_zeroes = sim_chance(512);
 	/* Where nothing was ever written there is rubbish, which nobody may see. */
@@ -151,16 +154,23 @@ static void format(struct sim_host *host, const struct qbd_membership_layout *me
 /* As qbdadm create does. */
 void sim_member_format(struct sim_host *host)
 {
+	const struct qbd_claim_layout claim = {
+		.mode = cpu_to_le32(world.exclusive ? QBD_CLAIM_EXCLUSIVE :
+						      QBD_CLAIM_SHARED),
+	};
 	struct qbd_membership_layout members;
+	u8 incarnation[QBD_UUID_SIZE];
 
 	write_members(&members);
-	format(host, &members, QBD_STATE_NEW);
+	sim_uuid_draw(incarnation);
+	format(host, &members, &claim, incarnation, QBD_STATE_NEW);
 }
 
 /* As qbdadm join does: nobody can have forgotten what a member did that never was. */
-void sim_member_format_joined(struct sim_host *host, const struct qbd_membership_layout *list)
+void sim_member_format_joined(struct sim_host *host, const struct qbd_description *device,
+			      const u8 *incarnation)
 {
-	format(host, list, 0);
+	format(host, &device->membership, &device->claim, incarnation, 0);
 }
 
 static void again(void *object, u64 argument)
@@ -200,6 +210,8 @@ static void up_thread(void *object)
 
 	qbd_settings_default(&parameters.settings);
 	parameters.settings.window_bytes = 2u << 20;
+	/* Some compare before data is sent to them. */
+	parameters.settings.checksums = (world.seed / 2 + host->number) % 3 == 0;
 	host->refused = false;
 	error = qbd_replica_up(&host->net, &parameters, &replica, text, sizeof(text));
 	host->going_up = false;

@@ -305,7 +305,9 @@ void sim_module_begin(void);
 /* A member disk: new, or as if another had been put in its place. */
 void sim_member_format(struct sim_host *host);
 /* One that joins: the list has it, and is committed. */
-void sim_member_format_joined(struct sim_host *host, const struct qbd_membership_layout *list);
+void sim_member_format_joined(struct sim_host *host, const struct qbd_description *device,
+			      const u8 *incarnation);
+void sim_uuid_draw(u8 *uuid);
 void sim_member_power_on(struct sim_host *host);
 void sim_member_power_cut(struct sim_host *host);
 /* In order. */

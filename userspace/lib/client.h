@@ -41,6 +41,8 @@ enum qbd_settings_given {
 	QBD_GIVEN_WINDOW		= 1 << 5,
 	QBD_GIVEN_CLAIM_LEASE		= 1 << 6,
 	QBD_GIVEN_LEADER_FOLLOWS	= 1 << 7,
+	QBD_GIVEN_MAX_RATE		= 1 << 8,
+	QBD_GIVEN_CHECKSUMS		= 1 << 9,
 };
 
 struct qbd_settings_wish {

@@ -36,6 +36,8 @@ enum qbdadm_settings_option {
 	QBDADM_WINDOW,
 	QBDADM_CLAIM_LEASE,
 	QBDADM_LEADER_FOLLOWS,
+	QBDADM_MAX_RATE,
+	QBDADM_CHECKSUMS,
 	QBDADM_MEMORY,		/* of up only */
 };
 
@@ -52,7 +54,11 @@ enum qbdadm_settings_option {
 "                            its claim to the next that asks; 5000 by default, and\n" \
 "                            never less than two election timeouts\n"	\
 "  --leader-follows yes|no   leadership goes to the host that has claimed the device\n" \
-"                            (default), or stays where it is\n"
+"                            (default), or stays where it is\n" \
+"  --max-rate SIZE|none      sent in a second to members that catch up, at most;\n" \
+"                            none by default: as much as leaves others alone\n" \
+"  --checksums on|off        when this member is filled, compare what it has before\n" \
+"                            data is sent; off by default\n"
 
 /* 0, or -errno with the line if @text will not do for @option. */
 int qbdadm_take_setting(int option, const char *text, struct qbd_settings_wish *wish,

@@ -28,7 +28,7 @@ MEMBERS_LAYOUT = struct.Struct("<QII")          # and MEMBERS_MAX members
 MEMBER_LAYOUT = struct.Struct("<IHBBHHI16s32s16s")
 MEMBERS_MAX = 16
 NEWEST = (1 << 62) - 1    # index of a list that nobody else has: it names our disk
-EXTENT_LAYOUT = struct.Struct("<QQQQII")
+EXTENT_LAYOUT = struct.Struct("<QQQQII32x")
 
 
 def make_table():
