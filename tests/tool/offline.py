@@ -900,9 +900,9 @@ WRONG_DESCRIPTIONS = [
     (spoilt(log=(8, struct.pack("<Q", 1))), "sizes of the device"),
     (spoilt(log=(8, struct.pack("<Q", 1 << 40))), "sizes of the device"),
     (spoilt(shift=(16, struct.pack("<I", 31))), "sizes of the device"),
-    (spoilt(name=(56, bytes(64))), "name of the device"),
-    (spoilt(name=(56, b"a" * 64)), "name of the device"),
-    (spoilt(name=(56, b"../x")), "name of the device"),
+    (spoilt(name=(96, bytes(64))), "name of the device"),
+    (spoilt(name=(96, b"a" * 64)), "name of the device"),
+    (spoilt(name=(96, b"../x")), "name of the device"),
     (spoilt(count=(LIST + 8, struct.pack("<I", 17))), "member count"),
     (spoilt(count=(LIST + 8, bytes(4))), "member count"),
     (spoilt(next=(LIST + 12, struct.pack("<I", 2))), "member id that was never given"),
@@ -1484,7 +1484,7 @@ CONFIGS = [
      "no-quorum = error\nno-quorum-grace = 1234\nwindow = 4M\nmax-rate = 20M\n"
      "checksums = on\n"
      "disk = /dev/disk/by-id/a b ",
-     "disk /dev/disk/by-id/a b memory 268435456 given 0xff: 300 7 1 1234 1 4194304 1 20971520"),
+     "disk /dev/disk/by-id/a b memory 268435456 given 0x33f: 300 7 1 1234 1 4194304 1 20971520"),
     ("disk = /dev/a\ndisk = /dev/b\n", "disk /dev/b memory 0 given 0x2: 0 7 0 0 0 0 0 0"),
     ("memory 64M\n", "1: 'memory 64M': is not of the form KEY = VALUE"),
     ("\nmemroy = 64M\n", "2: 'memroy': is no setting; use disk, memory, election-timeout, "
@@ -1497,7 +1497,7 @@ CONFIGS = [
      "no-quorum, no-quorum-grace, read, "
      "window, claim-lease, leader-follows, max-rate or checksums"),
     ("max-rate = fast\n", "1: max-rate: size 'fast': is not a size; write for example 512M, 10G or 1.5T, or none"),
-    ("max-rate = none\n", "disk - memory 0 given 0x42: 0 7 0 0 0 0 0 0"),
+    ("max-rate = none\n", "disk - memory 0 given 0x102: 0 7 0 0 0 0 0 0"),
     ("checksums = yes\n", "1: checksums 'yes': is not possible; use off or on"),
     ("no-quorum = maybe\n", "1: no-quorum 'maybe': is not possible; use suspend or error"),
 ]

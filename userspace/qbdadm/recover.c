@@ -181,24 +181,35 @@ static int plan(const struct qbd_disk *disk, struct recovery *recovery,
 	return 0;
 }
 
+static unsigned int newer_slot(const struct recovery *recovery)
+{
+	return recovery->inspection.state == &recovery->inspection.slots[1].state;
+}
+
+/* What else is applied stays: which writes are in the log, and who had the device claimed. */
 static int write_slot(struct qbd_disk *disk, struct recovery *recovery, unsigned int slot,
 		      void *buffer, struct qbd_error *error)
 {
+	const uint8_t *uuid = recovery->inspection.geometry.uuid;
 	uint64_t position = QBD_STATE_SLOT_BLOCK(slot);
+	uint8_t *applied = (uint8_t *)buffer + QBD_BLOCK_SIZE;
 	struct qbd_state found;
 	const char *reason;
 	int result;
 
 	recovery->state.sequence++;
-	qbd_state_encode(&recovery->state, recovery->inspection.geometry.uuid, position, buffer);
-	result = qbd_disk_write(disk, position, buffer, 1, error);
+	qbd_state_encode(&recovery->state, uuid, position, buffer);
+	qbd_applied_encode(&recovery->inspection.slots[newer_slot(recovery)].applied.applied,
+			   recovery->state.sequence, uuid, position + 1, applied);
+	result = qbd_disk_write(disk, position, buffer, QBD_STATE_SLOT_BLOCKS, error);
 	if (!result)
 		result = qbd_disk_flush(disk, error);
 	if (!result)
-		result = qbd_disk_read(disk, position, buffer, 1, error);
-	if (!result && (qbd_state_check(buffer, position, recovery->inspection.geometry.uuid,
-					&found, &reason) != QBD_BLOCK_GOOD ||
-			found.sequence != recovery->state.sequence))
+		result = qbd_disk_read(disk, position, buffer, QBD_STATE_SLOT_BLOCKS, error);
+	if (!result && (qbd_state_check(buffer, position, uuid, &found, &reason) !=
+			QBD_BLOCK_GOOD || found.sequence != recovery->state.sequence ||
+			qbd_applied_check(applied, position + 1, uuid, found.sequence,
+					  &reason) != QBD_BLOCK_GOOD))
 		result = qbd_fail(error, EIO, "%s: does not hold what was written near block %" PRIu64 "; this disk is broken, use another",
 				  disk->path, position);
 	return result;
@@ -208,8 +219,8 @@ static int write_slot(struct qbd_disk *disk, struct recovery *recovery, unsigned
 static int write_state(struct qbd_disk *disk, struct recovery *recovery,
 		       struct qbd_error *error)
 {
-	unsigned int current = recovery->inspection.state == &recovery->inspection.slots[1].state;
-	void *buffer = qbd_disk_buffer(1);
+	unsigned int current = newer_slot(recovery);
+	void *buffer = qbd_disk_buffer(QBD_STATE_SLOT_BLOCKS);
 	int result;
 
 	if (!buffer)
