@@ -55,6 +55,7 @@ enum moment {
 	MOMENT_FULL,		/* its log is about to give space back */
 	MOMENT_FILLING,		/* it is being filled: at a certain step, or any */
 	MOMENT_LIST,		/* it leads, and its list of members is not committed */
+	MOMENT_JOINED,		/* its log does not reach the list that it began with */
 	MOMENT_END
 };
 
@@ -601,6 +602,9 @@ static bool is_moment(const struct ambush *ambush, const struct sim_host *host)
 	case MOMENT_LIST:
 		return replica->core->role == QBD_ROLE_LEADER &&
 		       qbd_core_config_index(replica->core) > replica->core->commit;
+	case MOMENT_JOINED:
+		return replica->configs[0].index > qbd_store_last_index(store) &&
+		       (!ambush->step || store->log.memberships);
 	default:
 		return false;
 	}
@@ -617,7 +621,8 @@ static void lay_ambush(u32 host)
 		.laid = true,
 		.until = world.steps + 3000,
 		.host = host,
-		.moment = members_change && below(2) ? MOMENT_LIST :
+		.moment = world.joins && below(2) ? MOMENT_JOINED :
+			  members_change && below(2) ? MOMENT_LIST :
 			  world.filling && below(2) ? MOMENT_FILLING :
 			  world.sparse && below(4) ? MOMENT_CHECKPOINT : below(MOMENT_END),
 		.deed = below(DEED_END),
@@ -660,6 +665,13 @@ static void lay_ambush(u32 host)
 		ambush->wait = below(2) ? 0 : below(60);
 		if (below(4))
 			ambush->deed = below(2) ? DEED_LEADER_ISOLATE : DEED_POWER_CUT;
+	} else if (ambush->moment == MOMENT_JOINED) {
+		/* It has nothing of the log, or a little with older lists in it. */
+		ambush->host = 0;
+		ambush->step = below(2);
+		ambush->wait = below(ambush->step ? 4 : 20);
+		if (below(8))
+			ambush->deed = below(2) ? DEED_OUTAGE : DEED_POWER_CUT;
 	} else if (ambush->moment == MOMENT_FULL) {
 		/* Who comes up gives back what the one who went down had not. */
 		ambush->host = 0;

@@ -18,6 +18,7 @@
  *   the extent table      of a member that is whole knows the last change of whatever was
  *                         ever written; what it says on the disk that was written is there
  *   the log               begins for the core where it does in the store, or later
+ *   the list              of members that is in force is one for core and replica
  *   one state             a member that is whole holds what the history says at its
  *                         commit index, at any time; in the end all do
  *
@@ -578,6 +579,11 @@ void sim_invariants_check(struct sim_host *host)
 		sim_fail("host %u: the core's log begins at %llu, the store's at %llu",
 			 host->number, replica->core->trail.base_index + 1,
 			 qbd_store_first_index(replica->store));
+	if (qbd_core_config_index(replica->core) !=
+	    replica->configs[replica->config_count - 1].index)
+		sim_fail("host %u: the core's list of members is of entry %llu, the replica's of %llu",
+			 host->number, qbd_core_config_index(replica->core),
+			 replica->configs[replica->config_count - 1].index);
 	/* Between a message and its consequences nothing is said yet. */
 	if (replica->core->commit != host->commit)
 		check_commit(host, replica);

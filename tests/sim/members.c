@@ -230,12 +230,37 @@ void sim_member_change(struct sim_host *host)
 
 /* ---- the end of a world ------------------------------------------------- */
 
-/* It has no disk, nor will it ever have one; or that one has failed. */
+/*
+ * It was away while all voters that it knows were replaced: whoever could tell it is a stranger
+ * to it, and refused.
+ */
+static bool knows_nobody(const struct sim_host *host)
+{
+	const struct qbd_membership_layout *list = sim_lists_now();
+	const struct qbd_replica *replica = sim_replica(host);
+	bool others = false;
+
+	if (!replica || replica->phase != QBD_PHASE_RUNNING)
+		return false;
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
+		u32 id = le32_to_cpu(list->members[i].id);
+
+		if (id == host->number || !(le16_to_cpu(list->members[i].flags) & VOTES))
+			continue;
+		others = true;
+		if (qbd_replica_member(replica, id))
+			return false;
+	}
+	return others;
+}
+
+/* It has no disk, nor will it ever have one; that one has failed; or nobody reaches it. */
 static bool is_hopeless(const struct qbd_member_layout *member)
 {
 	const struct sim_host *host = &world.hosts[le32_to_cpu(member->id)];
 
-	return (!host->exists && sim_join_idle()) || (host->failed && world.joins);
+	return (!host->exists && sim_join_idle()) ||
+	       (world.joins && (host->failed || knows_nobody(host)));
 }
 
 static bool is_to_go(const struct qbd_member_layout *member)
@@ -278,6 +303,19 @@ static void mend_thread(void *object)
 	host->changing = false;
 }
 
+/* Only who is up can be seen to know nobody. */
+static bool all_up(const struct qbd_membership_layout *list)
+{
+	for (u32 i = 0; world.joins && i < le32_to_cpu(list->count); i++) {
+		const struct sim_host *host = &world.hosts[le32_to_cpu(list->members[i].id)];
+		const struct qbd_replica *replica = sim_replica(host);
+
+		if (!replica || replica->phase != QBD_PHASE_RUNNING)
+			return false;
+	}
+	return true;
+}
+
 bool sim_members_final(void)
 {
 	const struct qbd_membership_layout *list = sim_lists_now();
@@ -287,7 +325,7 @@ bool sim_members_final(void)
 
 	if (leaving && leader && world.steps % 64 == 0)
 		sim_thread_on(leader, mend_thread, leader);
-	return !leaving && !qbd_intent_pending(list) && sim_join_idle() &&
+	return !leaving && !qbd_intent_pending(list) && sim_join_idle() && all_up(list) &&
 	       leader && qbd_replica_layout(leader->replica)->index == list->index;
 }
 
