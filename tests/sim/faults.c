@@ -74,6 +74,7 @@ enum deed {
 	DEED_PAUSE,
 	DEED_MOVE,
 	DEED_AWAY,
+	DEED_ISOLATE_AND_CUT,	/* its disk writes what it has got, and its power goes */
 	DEED_END
 };
 
@@ -671,7 +672,8 @@ static void lay_ambush(u32 host)
 		ambush->step = below(2);
 		ambush->wait = below(ambush->step ? 4 : 20);
 		if (below(8))
-			ambush->deed = below(2) ? DEED_OUTAGE : DEED_POWER_CUT;
+			ambush->deed = ambush->step ? DEED_ISOLATE_AND_CUT :
+				       below(2) ? DEED_OUTAGE : DEED_POWER_CUT;
 	} else if (ambush->moment == MOMENT_FULL) {
 		/* Who comes up gives back what the one who went down had not. */
 		ambush->host = 0;
@@ -732,6 +734,11 @@ static void do_deed(enum deed deed, struct sim_host *host)
 		break;
 	case DEED_AWAY:
 		send_away(host);
+		break;
+	case DEED_ISOLATE_AND_CUT:
+		isolate(host->number, true);
+		faults.again = host;
+		faults.again_at = world.steps + 100 + below(200);
 		break;
 	default:
 		break;

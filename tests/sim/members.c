@@ -23,13 +23,18 @@ void sim_member_place(struct qbd_member_layout *member, u32 number, u32 guest)
 	member->address.bytes[3] = guest ?: number;
 }
 
+/* When all is well so many ask for what has to be refused. */
+#define NONSENSE_IN_THE_END	12u
+
 static struct qbd_membership_layout an_earlier_list;
 static u32 last_removed;	/* who is removed when all is well; 0: nobody */
+static u32 nonsense_left;
 
 void sim_members_begin(void)
 {
 	memset(&an_earlier_list, 0, sizeof(an_earlier_list));
 	last_removed = 0;
+	nonsense_left = world.joins ? NONSENSE_IN_THE_END : 0;
 }
 
 /* ---- what is meant ------------------------------------------------------ */
@@ -150,10 +155,14 @@ static bool draw_nonsense(struct qbd_membership_layout *list)
 		member->flags = cpu_to_le16(flags ^ (QBD_MEMBER_VOTER | QBD_MEMBER_LEARNER));
 		return voters_meant(list);
 	default:
-		/* Whoever made it has looked long ago. */
-		if (!an_earlier_list.count || an_earlier_list.index == list->index)
+		/* Whoever made it has looked long ago, or the list was changed since. */
+		if (an_earlier_list.count && an_earlier_list.index != list->index &&
+		    sim_below(2))
+			*list = an_earlier_list;
+		else if (list->index)
+			list->index = cpu_to_le64(le64_to_cpu(list->index) - 1);
+		else
 			return false;
-		*list = an_earlier_list;
 		draw_intents(list);
 		return true;
 	}
@@ -204,6 +213,20 @@ static bool may_ask(const struct sim_host *host)
 
 	return host->replica && replica && replica->phase == QBD_PHASE_RUNNING &&
 	       !host->going_down && !host->changing;
+}
+
+static void nonsense_thread(void *object)
+{
+	struct sim_host *host = object;
+	struct qbd_membership_layout wanted;
+
+	if (!host->replica || host->going_down)
+		return;
+	host->changing = true;
+	wanted = *qbd_replica_layout(host->replica);
+	if (draw_nonsense(&wanted))
+		ask(host, &wanted, true);
+	host->changing = false;
 }
 
 static struct sim_host *leader_to_ask(void)
@@ -325,8 +348,14 @@ bool sim_members_final(void)
 
 	if (leaving && leader && world.steps % 64 == 0)
 		sim_thread_on(leader, mend_thread, leader);
-	return !leaving && !qbd_intent_pending(list) && sim_join_idle() && all_up(list) &&
-	       leader && qbd_replica_layout(leader->replica)->index == list->index;
+	if (leaving || qbd_intent_pending(list) || !sim_join_idle() || !all_up(list) ||
+	    !leader || qbd_replica_layout(leader->replica)->index != list->index)
+		return false;
+	if (nonsense_left) {
+		nonsense_left--;
+		sim_thread_on(leader, nonsense_thread, leader);
+	}
+	return !nonsense_left;
 }
 
 /* Somebody who is connected to the leader, so that it will be told. */
