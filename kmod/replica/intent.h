@@ -32,8 +32,9 @@
  *
  * A leader enters a joint list only with a set that it is in itself, unless all voters are
  * replaced. That one, and one that is elected while the list is joint, may have to leave:
- * then it does not count itself, and steps down (accident 31; kmod/core). The steps are derived from the list alone, so the way out of the
- * joint list is not forgotten with its leader (accident 32).
+ * then it does not count itself, and steps down (accident 31; kmod/core). The steps are
+ * derived from the list alone, so the way out of the joint list is not forgotten with its
+ * leader (accident 32).
  */
 #ifndef QBD_REPLICA_INTENT_H
 #define QBD_REPLICA_INTENT_H

@@ -55,6 +55,7 @@ enum moment {
 	MOMENT_FULL,		/* its log is about to give space back */
 	MOMENT_FILLING,		/* it is being filled: at a certain step, or any */
 	MOMENT_LIST,		/* it leads, and its list of members is not committed */
+	MOMENT_JOINED,		/* its log does not reach the list that it began with */
 	MOMENT_END
 };
 
@@ -73,6 +74,7 @@ enum deed {
 	DEED_PAUSE,
 	DEED_MOVE,
 	DEED_AWAY,
+	DEED_ISOLATE_AND_CUT,	/* its disk writes what it has got, and its power goes */
 	DEED_END
 };
 
@@ -603,6 +605,9 @@ static bool is_moment(const struct ambush *ambush, const struct sim_host *host)
 	case MOMENT_LIST:
 		return replica->core->role == QBD_ROLE_LEADER &&
 		       qbd_core_config_index(replica->core) > replica->core->commit;
+	case MOMENT_JOINED:
+		return replica->configs[0].index > qbd_store_last_index(store) &&
+		       (!ambush->step || store->log.memberships);
 	default:
 		return false;
 	}
@@ -619,7 +624,8 @@ static void lay_ambush(u32 host)
 		.laid = true,
 		.until = world.steps + 3000,
 		.host = host,
-		.moment = members_change && below(2) ? MOMENT_LIST :
+		.moment = world.joins && below(2) ? MOMENT_JOINED :
+			  members_change && below(2) ? MOMENT_LIST :
 			  world.filling && below(2) ? MOMENT_FILLING :
 			  world.sparse && below(4) ? MOMENT_CHECKPOINT : below(MOMENT_END),
 		.deed = below(DEED_END),
@@ -662,6 +668,14 @@ static void lay_ambush(u32 host)
 		ambush->wait = below(2) ? 0 : below(60);
 		if (below(4))
 			ambush->deed = below(2) ? DEED_LEADER_ISOLATE : DEED_POWER_CUT;
+	} else if (ambush->moment == MOMENT_JOINED) {
+		/* It has nothing of the log, or a little with older lists in it. */
+		ambush->host = 0;
+		ambush->step = below(2);
+		ambush->wait = below(ambush->step ? 4 : 20);
+		if (below(8))
+			ambush->deed = ambush->step ? DEED_ISOLATE_AND_CUT :
+				       below(2) ? DEED_OUTAGE : DEED_POWER_CUT;
 	} else if (ambush->moment == MOMENT_FULL) {
 		/* Who comes up gives back what the one who went down had not. */
 		ambush->host = 0;
@@ -722,6 +736,11 @@ static void do_deed(enum deed deed, struct sim_host *host)
 		break;
 	case DEED_AWAY:
 		send_away(host);
+		break;
+	case DEED_ISOLATE_AND_CUT:
+		isolate(host->number, true);
+		faults.again = host;
+		faults.again_at = world.steps + 100 + below(200);
 		break;
 	default:
 		break;

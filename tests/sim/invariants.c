@@ -14,11 +14,12 @@
  *                         knows that it misses it; so its term, and its vote in it
  *   one vote              in each term, and none by a member that is new or damaged, or
  *                         knows that it was removed
- *   removed               is who knows it; it does not begin to lead, nor come up again
+ *   removed members       know it, if they say so; none of those does begin to lead, nor come up again
  *   the extent table      of a member that is whole knows the last change of whatever was
  *                         ever written; what it says on the disk that was written is there
  *   each write once       no log has the same one twice (once.c)
  *   the log               begins for the core where it does in the store, or later
+ *   the list              of members that is in force is one for core and replica
  *   one state             a member that is whole holds what the history says at its
  *                         commit index, at any time; in the end all do
  *
@@ -584,6 +585,11 @@ void sim_invariants_check(struct sim_host *host)
 		sim_fail("host %u: the core's log begins at %llu, the store's at %llu",
 			 host->number, replica->core->trail.base_index + 1,
 			 qbd_store_first_index(replica->store));
+	if (qbd_core_config_index(replica->core) !=
+	    replica->configs[replica->config_count - 1].index)
+		sim_fail("host %u: the core's list of members is of entry %llu, the replica's of %llu",
+			 host->number, qbd_core_config_index(replica->core),
+			 replica->configs[replica->config_count - 1].index);
 	/* Between a message and its consequences nothing is said yet. */
 	if (replica->core->commit != host->commit)
 		check_commit(host, replica);

@@ -51,8 +51,8 @@ static bool run(u64 seed)
 	sim_module_begin();
 	sim_network_begin();
 	sim_join_begin();
-	sim_members_begin();
 	sim_faults_begin();
+	sim_members_begin();
 	sim_client_begin();
 	sim_invariants_begin();
 	sim_lists_begin();

@@ -23,13 +23,18 @@ void sim_member_place(struct qbd_member_layout *member, u32 number, u32 guest)
 	member->address.bytes[3] = guest ?: number;
 }
 
+/* When all is well so many ask for what has to be refused. */
+#define NONSENSE_IN_THE_END	12u
+
 static struct qbd_membership_layout an_earlier_list;
 static u32 last_removed;	/* who is removed when all is well; 0: nobody */
+static u32 nonsense_left;
 
 void sim_members_begin(void)
 {
 	memset(&an_earlier_list, 0, sizeof(an_earlier_list));
 	last_removed = 0;
+	nonsense_left = world.joins ? NONSENSE_IN_THE_END : 0;
 }
 
 /* ---- what is meant ------------------------------------------------------ */
@@ -150,10 +155,14 @@ static bool draw_nonsense(struct qbd_membership_layout *list)
 		member->flags = cpu_to_le16(flags ^ (QBD_MEMBER_VOTER | QBD_MEMBER_LEARNER));
 		return voters_meant(list);
 	default:
-		/* Whoever made it has looked long ago. */
-		if (!an_earlier_list.count || an_earlier_list.index == list->index)
+		/* Whoever made it has looked long ago, or the list was changed since. */
+		if (an_earlier_list.count && an_earlier_list.index != list->index &&
+		    sim_below(2))
+			*list = an_earlier_list;
+		else if (list->index)
+			list->index = cpu_to_le64(le64_to_cpu(list->index) - 1);
+		else
 			return false;
-		*list = an_earlier_list;
 		draw_intents(list);
 		return true;
 	}
@@ -206,6 +215,20 @@ static bool may_ask(const struct sim_host *host)
 	       !host->going_down && !host->changing;
 }
 
+static void nonsense_thread(void *object)
+{
+	struct sim_host *host = object;
+	struct qbd_membership_layout wanted;
+
+	if (!host->replica || host->going_down)
+		return;
+	host->changing = true;
+	wanted = *qbd_replica_layout(host->replica);
+	if (draw_nonsense(&wanted))
+		ask(host, &wanted, true);
+	host->changing = false;
+}
+
 static struct sim_host *leader_to_ask(void)
 {
 	for (u32 number = 1; number <= world.count; number++) {
@@ -230,12 +253,37 @@ void sim_member_change(struct sim_host *host)
 
 /* ---- the end of a world ------------------------------------------------- */
 
-/* It has no disk, nor will it ever have one; or that one has failed. */
+/*
+ * It was away while all voters that it knows were replaced: whoever could tell it is a stranger
+ * to it, and refused.
+ */
+static bool knows_nobody(const struct sim_host *host)
+{
+	const struct qbd_membership_layout *list = sim_lists_now();
+	const struct qbd_replica *replica = sim_replica(host);
+	bool others = false;
+
+	if (!replica || replica->phase != QBD_PHASE_RUNNING)
+		return false;
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
+		u32 id = le32_to_cpu(list->members[i].id);
+
+		if (id == host->number || !(le16_to_cpu(list->members[i].flags) & VOTES))
+			continue;
+		others = true;
+		if (qbd_replica_member(replica, id))
+			return false;
+	}
+	return others;
+}
+
+/* It has no disk, nor will it ever have one; that one has failed; or nobody reaches it. */
 static bool is_hopeless(const struct qbd_member_layout *member)
 {
 	const struct sim_host *host = &world.hosts[le32_to_cpu(member->id)];
 
-	return (!host->exists && sim_join_idle()) || (host->failed && world.joins);
+	return (!host->exists && sim_join_idle()) ||
+	       (world.joins && (host->failed || knows_nobody(host)));
 }
 
 static bool is_to_go(const struct qbd_member_layout *member)
@@ -278,6 +326,19 @@ static void mend_thread(void *object)
 	host->changing = false;
 }
 
+/* Only who is up can be seen to know nobody. */
+static bool all_up(const struct qbd_membership_layout *list)
+{
+	for (u32 i = 0; world.joins && i < le32_to_cpu(list->count); i++) {
+		const struct sim_host *host = &world.hosts[le32_to_cpu(list->members[i].id)];
+		const struct qbd_replica *replica = sim_replica(host);
+
+		if (!replica || replica->phase != QBD_PHASE_RUNNING)
+			return false;
+	}
+	return true;
+}
+
 bool sim_members_final(void)
 {
 	const struct qbd_membership_layout *list = sim_lists_now();
@@ -287,8 +348,14 @@ bool sim_members_final(void)
 
 	if (leaving && leader && world.steps % 64 == 0)
 		sim_thread_on(leader, mend_thread, leader);
-	return !leaving && !qbd_intent_pending(list) && sim_join_idle() &&
-	       leader && qbd_replica_layout(leader->replica)->index == list->index;
+	if (leaving || qbd_intent_pending(list) || !sim_join_idle() || !all_up(list) ||
+	    !leader || qbd_replica_layout(leader->replica)->index != list->index)
+		return false;
+	if (nonsense_left) {
+		nonsense_left--;
+		sim_thread_on(leader, nonsense_thread, leader);
+	}
+	return !nonsense_left;
 }
 
 /* Somebody who is connected to the leader, so that it will be told. */

@@ -21,7 +21,7 @@ static struct qbd_store *sim_store_open(const char *path, struct qbd_pool *pool,
 
 #define qbd_store_open sim_store_open
 /* For the registry, which a host that loses its power has to leave. */
-#include "../../kmod/replica/life.c"
+#include "replica/life.c"
 #undef qbd_store_open
 
 #define LOG_BLOCK	512u
