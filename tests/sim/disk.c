@@ -556,6 +556,20 @@ void sim_disk_rot(struct sim_host *host, u64 block, enum sim_rot rot)
 	}
 }
 
+/*
+ * A block of the ring that was free when it went bad is found when the log comes to it, and
+ * then it may have held a record.
+ */
+bool sim_disk_unreadable(const struct sim_host *host)
+{
+	const struct sim_disk *disk = &disks[host->number];
+
+	for (u64 block = 0; world.rots && block < disk->rubbish; block++)
+		if (disk->places[block].unreadable)
+			return true;
+	return false;
+}
+
 /* What cannot be read can be, after all: by another path, or another try. */
 void sim_disk_readable(struct sim_host *host)
 {

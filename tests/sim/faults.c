@@ -219,6 +219,7 @@ bool sim_faults_others_whole(const struct sim_host *host)
 	for (u32 number = 1; number <= world.count; number++)
 		if (number != host->number && (world.hosts[number].unsound ||
 					       world.hosts[number].rot_left ||
+					       sim_disk_unreadable(&world.hosts[number]) ||
 					       sim_disk_fails_writes(&world.hosts[number])))
 			return false;
 	return world.count >= 3;

@@ -209,6 +209,8 @@ enum sim_rot {
 /* Spoil what is on it while its host is off. */
 void sim_disk_rot(struct sim_host *host, u64 block, enum sim_rot rot);
 void sim_disk_readable(struct sim_host *host);
+/* Is there such a block, outside of the data area? */
+bool sim_disk_unreadable(const struct sim_host *host);
 
 /* ---- network.c ---------------------------------------------------------- */
 
