@@ -33,7 +33,7 @@ struct qbd_disk;
  * @kind: enum qbd_request_kind of format/frame.h
  * @block: first device block
  * @count: device blocks
- * @sequence: number in this session, never 0
+ * @sequence: number in this session, never 0 (writes get another one when they go to a log)
  */
 struct qbd_request {
 	struct llist_node queued;

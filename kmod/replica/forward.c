@@ -2,11 +2,15 @@
 /*
  * Requests to the leader, and from the members that are not.
  *
- * A forwarded request names the leadership (term) it is meant for, and a leader of
- * another term refuses it. Together with kmod/net's promise that nothing of an old
- * connection is delivered after peer_down(), this is what keeps a copy that was
- * delayed from being appended after its repeat completed and something newer was
- * written.
+ * A write that was not answered is sent to the next leader, which finds it in the log if
+ * it is there (repeat.c), or that it was answered. So it does no harm if more than one
+ * copy is under way.
+ *
+ * But a session ends with the run of its device, and of an older one nothing is
+ * remembered. That a copy of it comes late is kept out by this: a request names the
+ * leadership (term) it is meant for, and a leader of another term refuses it; and nothing
+ * of an old connection is delivered after peer_down(), so all that an older run sent is
+ * over when a newer one is heard.
  *
  * Write data is copied before it is checksummed: its pages may be changed by
  * their owner while the write is under way.
@@ -80,13 +84,7 @@ bool qbd_forward_begin(struct qbd_io *io, u32 leader)
 
 /*
  * Of the copy that is under way now, and of no other: control and bulk frames overtake
- * each other.
- *
- *	1 led in term 3 and lost that, and leads in term 5. 7 heard of that by a heartbeat,
- *	and sent its write once more, to 1 again. Then came the answer to the first copy:
- *	no leader. 7 took it for the answer to the second one, and sent a third. The second
- *	was committed and answered, another member wrote to the same block, and then the
- *	third was committed.
+ * each other, and "no leader" of the one before would have it sent a third time.
  */
 static struct qbd_io *forwarded_find(struct qbd_replica *replica, u32 peer,
 				     const struct qbd_frame_reply *reply)
@@ -173,10 +171,6 @@ void qbd_forward_recall(struct qbd_replica *replica, u32 peer)
  * The term changed: what was addressed to another leadership starts anew. Not when only
  * nobody is heard to lead: in this term there is no other leader, so it may be heard
  * again, over the same connection, and has what it was sent.
- *
- *	1 had a write under way to 2, and did not hear it for a while. When it did again, in
- *	the same term, it sent the write once more. Then the answer to the first copy came;
- *	somebody else wrote to the same block; and the second copy was committed.
  */
 void qbd_forward_new_leader(struct qbd_replica *replica)
 {

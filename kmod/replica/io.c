@@ -353,8 +353,9 @@ static void drop_from(struct list_head *list, u32 peer, bool free_now)
 
 /*
  * The connection on which these came is gone. What was not proposed yet must not
- * be any more: its sender sends it again on the next connection, and a copy that
- * was appended after that one completed could overwrite a later write.
+ * be any more: its sender sends it again on the next connection - or has restarted, and
+ * then a copy of its former run could overwrite what the new one writes, for in the new
+ * session nobody knows of it.
  */
 void qbd_io_drop_peer(struct qbd_replica *replica, u32 peer)
 {

@@ -24,7 +24,7 @@ static const struct qbd_session *find_slot(const struct qbd_sessions *sessions, 
 	unsigned int i;
 
 	for (i = 0; i < QBD_MEMBERS_MAX; i++)
-		if (sessions->slots[i].origin == origin)
+		if (sessions->slots[i].origin == origin && origin)
 			return &sessions->slots[i];
 	return NULL;
 }
@@ -99,7 +99,7 @@ void qbd_session_note(struct qbd_sessions *sessions, const struct qbd_write_id *
 	struct qbd_session *slot = (struct qbd_session *)find_slot(sessions, id->origin);
 
 	if (!slot) {
-		slot = new_slot(sessions, standing, context);
+		slot = id->origin ? new_slot(sessions, standing, context) : NULL;
 		if (!slot)
 			return;
 		begin_session(slot, id->origin, id->session);

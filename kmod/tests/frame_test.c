@@ -425,6 +425,40 @@ static bool request_passes(u32 kind, u64 block, u32 count, u32 data_blocks)
 	return good;
 }
 
+static bool number_passes(u32 kind, u64 sequence, u32 outstanding)
+{
+	struct sample *sample = frame_test_alloc(sizeof(*sample));
+	struct qbd_frame_request *request = (void *)sample->fixed;
+	bool good;
+
+	make_request(sample);
+	request->kind = cpu_to_le32(kind);
+	sample->data_blocks = kind == QBD_REQUEST_WRITE ? 2 : 0;
+	request->sequence = cpu_to_le64(sequence);
+	request->outstanding = cpu_to_le16(outstanding);
+	good = passes(sample);
+	frame_test_free(sample);
+	return good;
+}
+
+/* It becomes an operation's: what no record may say is not taken from a request. */
+static void writes_are_numbered(struct qbd_test *test)
+{
+	const u32 kinds[] = { QBD_REQUEST_WRITE, QBD_REQUEST_ZERO };
+
+	for (u32 i = 0; i < 2; i++) {
+		QBD_TRUE(test, number_passes(kinds[i], 1, 0));
+		QBD_TRUE(test, number_passes(kinds[i], ((u64)1 << 62) - 1,
+					     QBD_SESSION_WINDOW - 1));
+		QBD_TRUE(test, !number_passes(kinds[i], 0, 0));
+		QBD_TRUE(test, !number_passes(kinds[i], 7, 7));
+		QBD_TRUE(test, !number_passes(kinds[i], 9000, QBD_SESSION_WINDOW));
+		QBD_TRUE(test, !number_passes(kinds[i], (u64)1 << 62, 0));
+	}
+	QBD_TRUE(test, number_passes(QBD_REQUEST_READ, (u64)1 << 62, 0));
+	QBD_TRUE(test, !number_passes(QBD_REQUEST_READ, (u64)1 << 62, 1));
+}
+
 static void requests_lie_within_the_device(struct qbd_test *test)
 {
 	QBD_TRUE(test, request_passes(QBD_REQUEST_READ, 0, 1, 0));
@@ -757,6 +791,7 @@ QBD_SUITE(frame,
 	  QBD_CASE(a_stream_may_end_anywhere),
 	  QBD_CASE(every_flipped_bit_is_found),
 	  QBD_CASE(frames_keep_to_their_connection),
+	  QBD_CASE(writes_are_numbered),
 	  QBD_CASE(lengths_are_bounded),
 	  QBD_CASE(sequence_and_magic_are_checked),
 	  QBD_CASE(requests_lie_within_the_device),

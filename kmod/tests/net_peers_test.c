@@ -419,6 +419,7 @@ static void malformed_frames_cut_the_member_off(struct kunit *test)
 	trio_connect(test, &trio, session++);
 	request.kind = cpu_to_le32(QBD_REQUEST_WRITE);
 	request.block = 0;
+	request.sequence = cpu_to_le64(1);
 	qbd_frame_seal(&header, QBD_FRAME_REQUEST, sizeof(request), 1, trio.bulk.sent,
 		       qbd_crc32c(~0u, &request, sizeof(request)), 0);
 	rig_raw_send(&trio.bulk, &header, sizeof(header));

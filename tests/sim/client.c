@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * kmod/blk/blk.h without a block layer, and its users: readers of everything, and for
- * each block one host that writes it, one write after another.
+ * each block one host that writes it, one write after another. (In some worlds all write
+ * at once, and linear.c judges.)
  *
  * So what a reader may see is known: the writes of a block have an order, and a read
  * gives what one of them wrote that is not older than the last one that had completed
@@ -21,6 +22,7 @@ struct sim_request {
 	u64 id;
 	bool probe;
 	u32 number;		/* of the first block, among those that are used */
+	u64 begun;		/* see linear.c */
 	u32 floors[QBD_REQUEST_SEGMENTS_MAX];	/* read: of each block */
 	u32 ats[QBD_REQUEST_SEGMENTS_MAX];	/* write: its place in each history */
 };
@@ -85,6 +87,11 @@ static u64 value_for(const struct sim_request *request, u32 number)
 
 static void begin_write(struct sim_request *request)
 {
+	for (u32 i = 0; world.overlap && i < request->request.count; i++)
+		sim_linear_write_begins(request->number + i, value_for(request, i),
+					request->host->number);
+	if (world.overlap)
+		return;
 	for (u32 i = 0; i < request->request.count; i++) {
 		struct history *history = &histories[request->number + i];
 
@@ -102,8 +109,27 @@ static void begin_write(struct sim_request *request)
 	}
 }
 
+static void end_overlapping(struct sim_request *request, bool completed)
+{
+	for (u32 i = 0; i < request->request.count; i++) {
+		if (completed)
+			sim_linear_write_ends(request->number + i, value_for(request, i));
+		else
+			sim_linear_write_given_up(request->number + i,
+						  value_for(request, i));
+	}
+	if (completed)
+		sim_linear_host_wrote(request->host->number, request->begun);
+}
+
 static void end_write(struct sim_request *request, bool completed)
 {
+	if (completed)
+		newest = request->number;
+	if (world.overlap) {
+		end_overlapping(request, completed);
+		return;
+	}
 	for (u32 i = 0; i < request->request.count; i++) {
 		struct history *history = &histories[request->number + i];
 
@@ -113,8 +139,6 @@ static void end_write(struct sim_request *request, bool completed)
 		if (completed)
 			history->completed = max(history->completed, request->ats[i]);
 	}
-	if (completed)
-		newest = request->number;
 }
 
 static void begin_read(struct sim_request *request)
@@ -132,6 +156,11 @@ static void end_read(struct sim_request *request, u32 number, u64 value)
 	struct history *history = &histories[request->number + number];
 	u32 at = request->floors[number];
 
+	if (world.overlap) {
+		sim_linear_read(request->number + number, value, request->begun,
+				request->host->number);
+		return;
+	}
 	while (at < history->count && history->values[at] != value)
 		at++;
 	if (at < history->count) {
@@ -278,6 +307,26 @@ void qbd_request_complete(struct qbd_request *request, blk_status_t status)
 
 /* ---- users -------------------------------------------------------------- */
 
+/*
+ * Few blocks, and no zeroes: those are all the same. Drawn apart from the rest, of which
+ * nothing else changes so.
+ */
+static void draw_overlap(void)
+{
+	u64 random = world.seed ^ 0x6f7665726c617073ull;
+
+	world.overlap = sim_below_of(&random, 4) == 0;
+	if (!world.overlap)
+		return;
+	sim_linear_begin();
+	zeroes_of_1024 = 0;
+	reads_of_1024 = min(reads_of_1024, 600u);
+	if (world.filling || world.sparse)
+		return;
+	spread_of_blocks = 1 + sim_below_of(&random, 4);
+	most_blocks = min(most_blocks, 3u);
+}
+
 void sim_client_begin(void)
 {
 	static const u32 spreads[] = { 8, 64, 256, 1024 };
@@ -331,13 +380,14 @@ void sim_client_begin(void)
 		most_blocks = min(most_blocks, 8u);
 		reads_of_1024 = min(reads_of_1024, 600u);
 	}
-	if (!world.filling)
-		return;
-	/* The log is to be overrun. */
-	spread_of_blocks = sim_chance(512) ? SIM_USED_BLOCKS : 64;
-	reads_of_1024 = sim_below(300);
-	most_blocks = SIM_STRIPE;
-	least_blocks = 1 + sim_below(SIM_STRIPE);
+	if (world.filling) {
+		/* The log is to be overrun. */
+		spread_of_blocks = sim_chance(512) ? SIM_USED_BLOCKS : 64;
+		reads_of_1024 = sim_below(300);
+		most_blocks = SIM_STRIPE;
+		least_blocks = 1 + sim_below(SIM_STRIPE);
+	}
+	draw_overlap();
 }
 
 void sim_client_power_cut(struct sim_host *host)
@@ -368,7 +418,7 @@ static bool may_write(const struct sim_request *request)
 {
 	u32 host = request->host->number;
 
-	for (u32 i = 0; i < request->request.count; i++) {
+	for (u32 i = 0; !world.overlap && i < request->request.count; i++) {
 		u32 number = request->number + i;
 		const struct history *history = &histories[number];
 
@@ -392,6 +442,7 @@ static void submit(struct sim_request *request)
 
 	request->id = ++ids;
 	request->request.sequence = ids;
+	request->begun = sim_linear_now();
 	if (request->request.kind == QBD_REQUEST_READ)
 		begin_read(request);
 	else
@@ -448,9 +499,9 @@ void sim_client_work(struct sim_host *host)
 	request->request.kind = sim_chance(reads_of_1024) ? QBD_REQUEST_READ :
 				sim_chance(zeroes_of_1024) ? QBD_REQUEST_ZERO :
 				QBD_REQUEST_WRITE;
-	if (turns && sim_chance(400))
+	if ((turns || world.overlap) && sim_chance(400))
 		request->number = newest;
-	else if (!turns && (world.filling || world.plans || world.hurry) &&
+	else if (!turns && !world.overlap && (world.filling || world.plans || world.hurry) &&
 		 request->request.kind != QBD_REQUEST_READ)
 		place_in_own_stripe(request);
 	/* A request has its blocks side by side. */
@@ -503,7 +554,7 @@ bool sim_client_probe(void)
 		request->probe = true;
 		request->request.kind = QBD_REQUEST_WRITE;
 		request->request.count = 1;
-		request->number = turns ? sim_below(SIM_USED_BLOCKS) :
+		request->number = turns || world.overlap ? sim_below(SIM_USED_BLOCKS) :
 				  (number - 1) * SIM_STRIPE + sim_below(SIM_STRIPE);
 		request->request.block = sim_place(request->number);
 		if (!may_write(request)) {
@@ -534,6 +585,8 @@ bool sim_client_may_hold(u32 number, u64 value)
 {
 	const struct history *history = &histories[number];
 
+	if (world.overlap)
+		return sim_linear_may_hold(number, value);
 	for (u32 i = max(history->completed, history->seen); i < history->count; i++)
 		if (history->values[i] == value)
 			return true;

@@ -15,6 +15,7 @@
  *   one vote              in each term, and none by a member that is new or damaged
  *   the extent table      of a member that is whole knows the last change of whatever was
  *                         ever written; what it says on the disk that was written is there
+ *   each write once       no log has the same one twice (once.c)
  *   the log               begins for the core where it does in the store, or later
  *   one state             a member that is whole holds what the history says at its
  *                         commit index, at any time; in the end all do
@@ -58,6 +59,7 @@ void sim_invariants_begin(void)
 	for (u32 i = 0; i < SIM_USED_BLOCKS; i++)
 		model[i].count = 0;
 	memset(written_by, 0, sizeof(written_by));
+	sim_once_begin();
 	committed = 0;
 	committed_in = 0;
 	terms = 0;
@@ -245,6 +247,8 @@ static void check_leader(struct sim_host *host, const struct qbd_replica *replic
 		 qbd_store_chain(replica->store, committed) != chains[committed])
 		sim_fail("host %u leads with another entry %llu than is committed",
 			 host->number, committed);
+	else
+		sim_once_leads(host, replica);
 }
 
 /* ---- what the history says ---------------------------------------------- */
@@ -411,6 +415,7 @@ static void commit_one(struct sim_host *host, const struct qbd_store *store, u64
 	sim_counts.lists += le16_to_cpu(record->header->shared.kind) == QBD_RECORD_MEMBERSHIP;
 	sim_claims_committed(record);
 	apply_to_model(record);
+	sim_once_committed(record);
 }
 
 static bool vouches(const struct qbd_replica *replica)

@@ -923,6 +923,8 @@ void qbd_net_disconnect(struct qbd_net *net, u32 peer, const char *reason)
 	struct side *side = side_here(net, peer);
 
 	sim_trace("cuts member %u off: %s", peer, reason);
+	if (!strcmp(reason, "a write that is in the log already"))
+		sim_fail("host %u is sent %s", net->host->number, reason);
 	if (side)
 		lose(net->host, side, reason);
 }

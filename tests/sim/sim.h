@@ -8,8 +8,10 @@
  *   network.c   kmod/net/net.h: connections that are late, stuck, half open
  *   client.c    kmod/blk/blk.h: readers and writers, and what they may see
  *   claims.c    who may write
+ *   linear.c    likewise, where several write the same block at once
  *   module.c    the life of a member: format, up, down, power cut
  *   invariants.c what has to hold after every step
+ *   once.c      likewise: no write is in the log twice
  *   faults.c    what happens to a world, drawn from the seed
  *   plans.c     several faults, each at its moment
  *   heal.c      the end of a world
@@ -111,6 +113,7 @@ struct sim_world {
 	bool filling;		/* members stay away until the log has passed them by */
 	bool changes;		/* members change all the time */
 	bool exclusive;		/* a host claims the device before it writes */
+	bool overlap;		/* several hosts write the same blocks at the same time */
 	bool plans;		/* plans are made, and little else happens */
 	bool sparse;		/* few writes, each somewhere else */
 	bool hurry;		/* not so few */
@@ -255,6 +258,25 @@ void sim_claims_off(struct sim_host *host);
 /* May it write now? @idle: it waits for no answer. */
 bool sim_claims_use(struct sim_host *host, bool idle);
 bool sim_claims_turn(struct sim_host *host, bool its_turn, bool idle);
+
+/* ---- linear.c ----------------------------------------------------------- */
+
+void sim_linear_begin(void);
+/* Of two moments the later one is higher. */
+u64 sim_linear_now(void);
+/* No two writes of a block have the same value. */
+void sim_linear_write_begins(u32 number, u64 value, u32 host);
+void sim_linear_write_ends(u32 number, u64 value);
+void sim_linear_write_given_up(u32 number, u64 value);
+void sim_linear_host_wrote(u32 host, u64 begun);
+void sim_linear_read(u32 number, u64 value, u64 begun, u32 host);
+bool sim_linear_may_hold(u32 number, u64 value);
+
+/* ---- once.c ------------------------------------------------------------- */
+
+void sim_once_begin(void);
+void sim_once_committed(const struct qbd_record *record);
+void sim_once_leads(const struct sim_host *host, const struct qbd_replica *replica);
 
 /* ---- module.c ----------------------------------------------------------- */
 

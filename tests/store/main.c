@@ -127,6 +127,7 @@ static int judge_file(const char *path)
 
 static const struct qbd_test_suite *const suites[] = {
 	&record_header_suite, &store_blocks_suite, &store_recovery_log_suite,
+	&session_suite,
 };
 
 #define SUITES (sizeof(suites) / sizeof(suites[0]))
