@@ -490,10 +490,10 @@ void qbd_hold_check(struct qbd_replica *replica)
 	look_at_log(replica);
 	if (hold->state == QBD_HOLD_ASKING || hold->state == QBD_HOLD_RELEASING)
 		ask(replica);
-	if (hold->state == QBD_HOLD_HELD) {
-		answer_opener(replica, 0);
-		end_command(replica, 0, "claimed");
-	} else if (hold->state == QBD_HOLD_FENCED) {
+	if (hold->state == QBD_HOLD_FENCED)
 		answer_opener(replica, -EBUSY);
-	}
+	if (hold->state != QBD_HOLD_HELD)
+		return;
+	answer_opener(replica, 0);
+	end_command(replica, 0, "claimed");
 }
