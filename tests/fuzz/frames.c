@@ -97,6 +97,8 @@ static void make_request(struct qbd_frame_request *request, uint8_t choice, uint
 		count = kind == QBD_REQUEST_CHANGE;
 	request->kind = cpu_to_le32(kind);
 	request->count = cpu_to_le32(count);
+	/* Rather one that may be. */
+	request->sequence = cpu_to_le64(kind == QBD_REQUEST_READ ? 1ull << 62 : 1u + choice);
 	if (kind == QBD_REQUEST_WRITE || kind == QBD_REQUEST_CHANGE)
 		*data_blocks = count;
 }
@@ -280,7 +282,10 @@ static void judge_record(const struct qbd_record_header *record, size_t bytes,
 			const struct qbd_operation *operation = &copy->operations[i];
 			uint32_t count = le32_to_cpu(operation->count);
 
-			REQUIRE(count && count <= QBD_ZERO_BLOCKS_MAX && !operation->flags);
+			REQUIRE(count && count <= QBD_ZERO_BLOCKS_MAX);
+			REQUIRE(le16_to_cpu(operation->outstanding) < QBD_SESSION_WINDOW &&
+				le16_to_cpu(operation->outstanding) <=
+				le64_to_cpu(operation->sequence));
 			REQUIRE(is_within(le64_to_cpu(operation->block), count,
 					  device_blocks));
 			if (operation->kind == cpu_to_le16(QBD_OPERATION_WRITE))
@@ -345,6 +350,11 @@ static void judge_fixed(const struct qbd_frame_header *header, enum qbd_frame_ph
 				  device_blocks));
 		REQUIRE(request->kind != cpu_to_le32(QBD_REQUEST_WRITE) ||
 			data_blocks == le32_to_cpu(request->count));
+		/* What it becomes in a record is one that a record may have. */
+		REQUIRE(le16_to_cpu(request->outstanding) < QBD_SESSION_WINDOW &&
+			(request->kind == cpu_to_le32(QBD_REQUEST_READ) ||
+			 (le16_to_cpu(request->outstanding) < le64_to_cpu(request->sequence) &&
+			  !(le64_to_cpu(request->sequence) >> 62))));
 		break;
 	case QBD_FRAME_REPLY:
 		REQUIRE(le32_to_cpu(reply->count) == data_blocks);
