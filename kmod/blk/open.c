@@ -110,6 +110,7 @@ void qbd_disk_release(struct gendisk *gendisk)
 
 bool qbd_disk_claim_asked(struct qbd_disk *disk)
 {
+	/* Pairs with the release in claim(). */
 	return smp_load_acquire(&disk->claim_asked) &&
 	       READ_ONCE(disk->claim_answer) == UNANSWERED;
 }

@@ -406,15 +406,14 @@ static void look_at_log(struct qbd_replica *replica)
 	case QBD_HOLD_HELD:
 		if (claim->epoch <= hold->epoch)
 			break;
-		if (claim->mode == QBD_CLAIM_SHARED) {
+		if (claim->mode == QBD_CLAIM_SHARED)
 			have(replica, claim->epoch, true);
-		} else if (hold->shared) {
+		else if (hold->shared)
 			hold->state = QBD_HOLD_NONE;
-		} else if (mine) {
+		else if (mine)
 			hold->epoch = claim->epoch;
-		} else {
+		else
 			fence(replica, claim->holder);
-		}
 		break;
 	case QBD_HOLD_RELEASING:
 		if (claim->epoch > hold->epoch)
@@ -490,10 +489,10 @@ void qbd_hold_check(struct qbd_replica *replica)
 	look_at_log(replica);
 	if (hold->state == QBD_HOLD_ASKING || hold->state == QBD_HOLD_RELEASING)
 		ask(replica);
-	if (hold->state == QBD_HOLD_HELD) {
-		answer_opener(replica, 0);
-		end_command(replica, 0, "claimed");
-	} else if (hold->state == QBD_HOLD_FENCED) {
+	if (hold->state == QBD_HOLD_FENCED)
 		answer_opener(replica, -EBUSY);
-	}
+	if (hold->state != QBD_HOLD_HELD)
+		return;
+	answer_opener(replica, 0);
+	end_command(replica, 0, "claimed");
 }

@@ -10,6 +10,7 @@
 static const struct qbd_claim held = {
 	.epoch = 10, .session = 22, .holder = 2, .mode = QBD_CLAIM_EXCLUSIVE,
 };
+
 static const struct qbd_claim nobodys = { .epoch = 10, .mode = QBD_CLAIM_EXCLUSIVE };
 static const struct qbd_claim shared = { .epoch = 10, .mode = QBD_CLAIM_SHARED };
 static const struct qbd_claim_facts alive = {

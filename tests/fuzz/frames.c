@@ -95,6 +95,11 @@ static void make_request(struct qbd_frame_request *request, uint8_t choice, uint
 		kind = choice & 1 ? QBD_REQUEST_CHANGE : QBD_REQUEST_DESCRIBE;
 	if (kind > 4)
 		count = kind == QBD_REQUEST_CHANGE;
+	if (choice >= 0xb0 && choice < 0xc0) {
+		kind = QBD_REQUEST_CLAIM;
+		count = 1 + choice % 3;
+		request->session = cpu_to_le64(choice);
+	}
 	request->kind = cpu_to_le32(kind);
 	request->count = cpu_to_le32(count);
 	/* Rather one that may be. */
@@ -309,6 +314,11 @@ static bool judge_administration(const struct qbd_frame_request *request,
 	case QBD_REQUEST_CHANGE:
 		REQUIRE(request->count == cpu_to_le32(1) && data_blocks == 1);
 		return true;
+	case QBD_REQUEST_CLAIM:
+		REQUIRE(phase == QBD_PHASE_BULK && !data_blocks && request->session);
+		REQUIRE(request->count && le32_to_cpu(request->count) <= QBD_CLAIM_MODE &&
+			le64_to_cpu(request->block) <= 1);
+		return true;
 	default:
 		REQUIRE(phase == QBD_PHASE_BULK);
 		return request->kind == cpu_to_le32(QBD_REQUEST_LEADER_MOVE);
@@ -357,6 +367,7 @@ static void judge_fixed(const struct qbd_frame_header *header, enum qbd_frame_ph
 			  !(le64_to_cpu(request->sequence) >> 62))));
 		break;
 	case QBD_FRAME_REPLY:
+		REQUIRE(le32_to_cpu(reply->status) <= QBD_REPLY_FENCED);
 		REQUIRE(le32_to_cpu(reply->count) == data_blocks);
 		REQUIRE(phase == QBD_PHASE_BULK || data_blocks <= 1);
 		break;

@@ -368,7 +368,7 @@ class FalseLeader:
 
     def reset(self, index, members):
         self.pair[1].frame(wire.RESET, wire.RESET_LAYOUT.pack(
-            self.term, index, self.term, 0, 0) + members)
+            self.term, index, self.term, 0, 0) + members + bytes(wire.APPLIED_SIZE))
 
     def asked(self):
         """The number of the request for extents that comes."""
