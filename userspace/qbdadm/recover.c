@@ -210,7 +210,8 @@ static int write_slot(struct qbd_disk *disk, struct recovery *recovery, unsigned
 			QBD_BLOCK_GOOD || found.sequence != recovery->state.sequence ||
 			qbd_applied_check(applied, position + 1, uuid, found.sequence,
 					  &reason) != QBD_BLOCK_GOOD))
-		result = qbd_fail(error, EIO, "%s: does not hold what was written near block %" PRIu64 "; this disk is broken, use another",
+		result = qbd_fail(error, EIO,
+				  "%s: does not hold what was written near block %" PRIu64 "; this disk is broken, use another",
 				  disk->path, position);
 	return result;
 }
