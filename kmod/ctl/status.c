@@ -42,7 +42,8 @@ static size_t member_size(void)
 {
 	return SIZE_NEST + 6 * SIZE_U32 + 5 * SIZE_FLAG + 6 * SIZE_U64 +
 	       SIZE_TEXT(QBD_MEMBER_NAME_SIZE) +
-	       SIZE_TEXT(sizeof_field(struct qbd_address, bytes)) + network_size();
+	       SIZE_TEXT(sizeof_field(struct qbd_address, bytes)) +
+	       SIZE_TEXT(QBD_UUID_SIZE) + network_size();
 }
 
 size_t qbd_ctl_status_size(unsigned int member_count)
@@ -171,7 +172,9 @@ static int put_identity(struct sk_buff *skb, const struct qbd_member_layout *mem
 	    nla_put_u16(skb, QBD_A_MEMBER_PORT, le16_to_cpu(member->address.port)) ||
 	    nla_put_u32(skb, QBD_A_MEMBER_SCOPE, le32_to_cpu(member->address.scope)) ||
 	    nla_put_u32(skb, QBD_A_MEMBER_FLAGS, le16_to_cpu(member->flags)) ||
-	    nla_put_u8(skb, QBD_A_MEMBER_PRIORITY, member->priority))
+	    nla_put_u8(skb, QBD_A_MEMBER_PRIORITY, member->priority) ||
+	    (memchr_inv(member->incarnation, 0, QBD_UUID_SIZE) &&
+	     nla_put(skb, QBD_A_MEMBER_INCARNATION, QBD_UUID_SIZE, member->incarnation)))
 		return -EMSGSIZE;
 	return 0;
 }

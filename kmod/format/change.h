@@ -38,7 +38,7 @@ static inline const char *qbd_change_text(__u32 result)
 		[QBD_CHANGE_VOTERS] =
 			"a device needs one to nine voters in the end",
 		[QBD_CHANGE_TWICE] =
-			"member %u: its name or its address is another member's already",
+			"member %u: its name, its address or its disk is another member's already",
 		[QBD_CHANGE_QUORUM] =
 			"no majority of the voters would be there: member %u is down, failed or being filled; bring it up first, or let it leave, too",
 		[QBD_CHANGE_ROOM] =

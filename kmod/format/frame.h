@@ -95,6 +95,7 @@ enum qbd_connection_kind {
 #define QBD_PROOF_SIZE	32
 
 #define QBD_HELLO_BLANK		(1u << 0)
+#define QBD_HELLO_NEW		(1u << 1)
 
 /**
  * struct qbd_frame_hello - HELLO and the first part of CHALLENGE
@@ -107,11 +108,20 @@ enum qbd_connection_kind {
  * @session: number that the dialler gave to this attempt; its control and bulk
  *	connection carry the same one, so that only two of one attempt make a pair.
  *	The listener repeats it
- * @flags: QBD_HELLO_BLANK: the sender has no log and knows of no term
+ * @flags: QBD_HELLO_BLANK: the sender has no log and knows of no term; QBD_HELLO_NEW:
+ *	its disk was made anew (QBD_STATE_NEW), and may take another one's place
  * @configuration: of the sender's superblock
  * @term: the sender has not been in a later one, nor asked for votes in one
  * @uuid: device
  * @incarnation: of the sender's disk
+ * @listed: index of the newest committed list in which the sender's disk is this member,
+ *	as far as the sender knows; 0: none. A list that is older says nothing of it
+ * @run: drawn when the sender came up: two that have the same id and another run are two,
+ *	or one that was up before
+ * @known_run: what the sender knows of the receiver: in that run it was in @known_term for
+ *	certain, and had the committed entry @known_index on its disk; 0: nothing
+ * @known_term: see @known_run
+ * @known_index: see @known_run
  * @nonce: random, never used again
  */
 struct qbd_frame_hello {
@@ -126,6 +136,11 @@ struct qbd_frame_hello {
 	__le64 term;
 	__u8 uuid[QBD_UUID_SIZE];
 	__u8 incarnation[QBD_UUID_SIZE];
+	__le64 listed;
+	__le64 run;
+	__le64 known_run;
+	__le64 known_term;
+	__le64 known_index;
 	__u8 nonce[QBD_NONCE_SIZE];
 } __attribute__((packed));
 
@@ -155,6 +170,8 @@ enum qbd_refusal {
 	QBD_REFUSED_PROTOCOL	= 5,	/* malformed frame */
 	QBD_REFUSED_CONFIGURATION = 6,	/* made with other members, name or sizes */
 	QBD_REFUSED_BUSY	= 7,	/* ADMIN: others are connected, come back soon */
+	QBD_REFUSED_DISK	= 8,	/* another disk is this member now */
+	QBD_REFUSED_TWICE	= 9,	/* this member is connected, and alive: it is up twice */
 };
 
 struct qbd_frame_refused {
@@ -425,7 +442,7 @@ struct qbd_frame_fill_end {
 #define QBD_FILL_DONE		(1u << 0)
 
 static_assert(sizeof(struct qbd_frame_header) == 32, "frame header");
-static_assert(sizeof(struct qbd_frame_hello) == 104, "hello");
+static_assert(sizeof(struct qbd_frame_hello) == 144, "hello");
 static_assert(sizeof(struct qbd_frame_message) == 120, "message");
 static_assert(sizeof(struct qbd_frame_append) == 32, "append");
 static_assert(sizeof(struct qbd_frame_request) == 56, "request");

@@ -308,6 +308,17 @@ enum qbd_refusal qbd_frame_hello_check(const struct qbd_frame_hello *hello,
 	return 0;
 }
 
+bool qbd_frame_disk_check(const struct qbd_frame_hello *hello, const u8 *incarnation,
+			  u64 index)
+{
+	static const u8 unknown[QBD_UUID_SIZE];
+
+	return !memcmp(incarnation, unknown, QBD_UUID_SIZE) ||
+	       !memcmp(incarnation, hello->incarnation, QBD_UUID_SIZE) ||
+	       le32_to_cpu(hello->flags) & QBD_HELLO_NEW ||
+	       le64_to_cpu(hello->listed) > index;
+}
+
 const char *qbd_refusal_text(u32 reason)
 {
 	switch (reason) {
@@ -325,6 +336,10 @@ const char *qbd_refusal_text(u32 reason)
 		return "made with other members, name or sizes";
 	case QBD_REFUSED_BUSY:
 		return "too many programs are connected";
+	case QBD_REFUSED_DISK:
+		return "another disk is this member now";
+	case QBD_REFUSED_TWICE:
+		return "this member is up twice: a copy of its disk?";
 	default:
 		return "unknown reason";
 	}

@@ -70,8 +70,13 @@ struct crypto_shash;
 #define QBD_AHEAD_BYTES		512	/* a control frame, or the head of others */
 #define QBD_REASON_SIZE		64
 
-/* Head of an outgoing frame: header, fixed part, shared and local record part. */
-#define QBD_HEAD_BYTES		(sizeof(struct qbd_frame_header) + 168)
+/*
+ * Head of an outgoing frame: header, and the longest fixed part but a RESET's: CHALLENGE,
+ * or APPEND with the shared and the local part of a record.
+ */
+#define QBD_HEAD_BYTES \
+	(sizeof(struct qbd_frame_header) + sizeof(struct qbd_frame_challenge))
+static_assert(sizeof(struct qbd_frame_challenge) >= 168, "APPEND fits, too");
 
 /**
  * struct qbd_outgoing - a frame to be sent
@@ -266,6 +271,12 @@ struct qbd_net_peer {
 	bool removed;
 	bool up;
 	struct qbd_address address;
+	u8 incarnation[QBD_UUID_SIZE];	/* of its disk, by the list in force; zero: any */
+	u64 known_run;			/* what we tell it that we know of it */
+	u64 known_term;
+	u64 known_index;
+	u64 twice_run;			/* another run of it came while this one was alive */
+	unsigned long twice_at;
 	struct qbd_connection *connections[2];	/* of this attempt or pair */
 	struct qbd_connection *fresh[2];	/* accepted and proved, not looked at */
 	u64 session;
@@ -284,6 +295,7 @@ struct qbd_net_peer {
 struct qbd_net_refusal {
 	u32 peer;
 	enum qbd_refusal reason;
+	bool by_us;
 };
 
 #define QBD_REFUSALS	8
@@ -314,6 +326,8 @@ struct qbd_net {
 	bool starved;			/* a send found no memory */
 	bool blank;			/* replica's: said in each hello */
 	u64 term;			/* likewise */
+	bool is_new;			/* likewise */
+	u64 listed;			/* likewise */
 	bool marked;			/* replica's: qbd_net_mark() was called */
 
 	spinlock_t lock;		/* protects what follows */
@@ -321,6 +335,7 @@ struct qbd_net {
 	struct list_head connections;	/* all that are not closed down */
 	unsigned int connection_count;
 	unsigned int strangers;
+	u64 list_index;			/* of the list in force */
 	struct qbd_net_peer peers[QBD_NET_PEERS];
 	struct qbd_net_refusal refusals[QBD_REFUSALS];
 	unsigned int refusal_count;
@@ -359,6 +374,16 @@ void qbd_peer_deliver(struct qbd_net_peer *peer);
 bool qbd_peer_adopt(struct qbd_connection *connection);
 void qbd_peer_refused(struct qbd_connection *connection, u32 reason, bool by_us);
 bool qbd_peer_is_dialler(struct qbd_net *net, u32 id);
+bool qbd_peer_is_disk(struct qbd_connection *connection);
+void qbd_peer_known(struct qbd_net *net, u32 id, struct qbd_frame_hello *hello);
+
+enum qbd_twice {
+	QBD_TWICE_NOT,			/* the only one, as far as can be seen */
+	QBD_TWICE_PERHAPS,		/* it came up anew, or there are two: it shall dial again */
+	QBD_TWICE_SURE,			/* the other one was heard since the last try */
+};
+
+enum qbd_twice qbd_peer_is_twice(struct qbd_connection *connection);
 
 /* admin.c */
 bool qbd_admin_adopt(struct qbd_connection *connection);

@@ -49,7 +49,11 @@ static void gather_facts(struct qbd_replica *replica, struct qbd_intent_facts *f
 	facts->self = replica->member_id;
 	for (u32 i = 0; i < le32_to_cpu(now->count); i++) {
 		u32 id = le32_to_cpu(now->members[i].id);
+		bool is_new;
 
+		qbd_disks_facts(replica, id, facts->disks[i], &is_new);
+		if (is_new)
+			facts->renewed |= 1u << i;
 		if (id != replica->member_id)
 			peer_facts(replica, id, 1u << i, core.last, facts);
 		else
@@ -144,10 +148,11 @@ enum qbd_change_result qbd_change_propose(struct qbd_replica *replica,
 	if (!config_committed(replica))
 		return QBD_CHANGE_PENDING;
 	gather_facts(replica, &facts);
-	result = qbd_intent_check(qbd_replica_layout(replica), wanted, &facts, member);
+	next = *wanted;
+	qbd_intent_keep_disks(qbd_replica_layout(replica), &next);
+	result = qbd_intent_check(qbd_replica_layout(replica), &next, &facts, member);
 	if (result != QBD_CHANGE_DONE)
 		return result;
-	next = *wanted;
 	return propose(replica, &next);
 }
 
@@ -181,6 +186,7 @@ static void step(struct qbd_replica *replica)
 			hand_over(replica, member);
 		break;
 	default:
+		replica->disks_noticed = false;
 		break;
 	}
 }
@@ -235,7 +241,8 @@ void qbd_change_check(struct qbd_replica *replica)
 		if (qbd_intent_is_out(now, replica->member_id) && !replica->removed)
 			leave(replica);
 	}
-	if (replica->told_role == QBD_ROLE_LEADER && replica->change_pending)
+	if (replica->told_role == QBD_ROLE_LEADER &&
+	    (replica->change_pending || replica->disks_noticed))
 		step(replica);
 }
 
@@ -243,6 +250,7 @@ void qbd_change_check(struct qbd_replica *replica)
 void qbd_change_noticed(struct qbd_replica *replica)
 {
 	replica->config_committed_at = 0;
+	replica->disks_noticed = true;
 	replica->change_pending = qbd_intent_pending(qbd_replica_layout(replica));
 }
 

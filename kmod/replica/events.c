@@ -231,6 +231,7 @@ static void role_changed(struct qbd_replica *replica, u32 old_role)
 	unsigned int i;
 
 	qbd_replica_event(replica, QBD_EVENT_ROLE, 0, "%s", names[replica->told_role]);
+	replica->disks_noticed = true;
 	if (old_role == QBD_ROLE_LEADER) {
 		qbd_io_refuse_remote(replica);
 		qbd_read_abandon(replica, false);
@@ -438,6 +439,7 @@ static void net_peer_up(void *context, u32 id)
 		peer->told = true;
 		peer->told_term = max(peer->told_term, term);
 	}
+	qbd_disks_peer_up(replica, id);
 	qbd_core_peer_connected(replica->core, replica->now, id, QBD_LINK_CONTROL);
 	qbd_core_peer_connected(replica->core, replica->now, id, QBD_LINK_BULK);
 	qbd_replica_event(replica, QBD_EVENT_PEER_UP, id, "connected");
@@ -478,6 +480,8 @@ static void net_message(void *context, u32 peer, const struct qbd_core_message *
 	qbd_replica_settle(replica);
 	if (message->type == QBD_MESSAGE_HEARTBEAT)
 		qbd_join_heard(replica, peer, message->term, message->index);
+	else
+		qbd_disks_heard(replica, peer, message);
 }
 
 static void net_append(void *context, u32 peer, const struct qbd_frame_append *append,
@@ -524,9 +528,10 @@ static void net_fill_end(void *context, u32 peer, const struct qbd_frame_fill_en
 	qbd_fill_end(context, peer, end);
 }
 
-static void net_refused(void *context, u32 peer, enum qbd_refusal reason)
+static void net_refused(void *context, u32 peer, enum qbd_refusal reason, bool by_us)
 {
 	qbd_replica_event(context, QBD_EVENT_REFUSED, peer, "%s", qbd_refusal_text(reason));
+	qbd_disks_refused(context, peer, reason, by_us);
 }
 
 const struct qbd_net_ops qbd_replica_net_ops = {

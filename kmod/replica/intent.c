@@ -79,6 +79,47 @@ bool qbd_intent_is_out(const struct qbd_membership_layout *list, u32 id)
 	return !member || is_leaving_learner(flags_of(member));
 }
 
+/* ---- disks -------------------------------------------------------------- */
+
+static bool is_known(const u8 *incarnation)
+{
+	static const u8 unknown[QBD_UUID_SIZE];
+
+	return memcmp(incarnation, unknown, QBD_UUID_SIZE);
+}
+
+/* Return: true if @next names other disks now. */
+static bool take_disks(struct qbd_membership_layout *next,
+		       const struct qbd_intent_facts *facts)
+{
+	bool changed = false;
+
+	for (u32 i = 0; i < count_of(next); i++) {
+		u8 *named = next->members[i].incarnation;
+		const u8 *there = facts->disks[i];
+
+		if (!is_known(there) || !memcmp(named, there, QBD_UUID_SIZE))
+			continue;
+		if (is_known(named) && !(facts->renewed & (1u << i)))
+			continue;
+		memcpy(named, there, QBD_UUID_SIZE);
+		changed = true;
+	}
+	return changed;
+}
+
+void qbd_intent_keep_disks(const struct qbd_membership_layout *now,
+			   struct qbd_membership_layout *wanted)
+{
+	for (u32 i = 0; i < count_of(wanted); i++) {
+		const struct qbd_member_layout *was = find(now, id_of(&wanted->members[i]));
+
+		if (was)
+			memcpy(wanted->members[i].incarnation, was->incarnation,
+			       QBD_UUID_SIZE);
+	}
+}
+
 /* ---- steps -------------------------------------------------------------- */
 
 /* From a joint list to the incoming set. */
@@ -180,6 +221,8 @@ enum qbd_intent_step qbd_intent_next(const struct qbd_membership_layout *now,
 		leave_joint(next);
 		return QBD_INTENT_PROPOSE;
 	}
+	if (take_disks(next, facts))
+		return QBD_INTENT_PROPOSE;
 	if (changes_votes(now))
 		return change_votes(now, facts, next, member);
 	for (u32 i = 0; i < count_of(now); i++) {
@@ -222,7 +265,9 @@ static bool newcomer_may(u16 flags)
 static bool same_place(const struct qbd_member_layout *a, const struct qbd_member_layout *b)
 {
 	return !memcmp(&a->address, &b->address, sizeof(a->address)) ||
-	       !strncmp(a->name, b->name, sizeof(a->name));
+	       !strncmp(a->name, b->name, sizeof(a->name)) ||
+	       (is_known(a->incarnation) &&
+		!memcmp(a->incarnation, b->incarnation, QBD_UUID_SIZE));
 }
 
 static enum qbd_change_result check_members(const struct qbd_membership_layout *now,

@@ -17,6 +17,10 @@
  *        is not in that set      incoming set is fit           to that one)
  *   simple, with a learner       it knows, or is not           without it
  *   LEAVING                      connected
+ *   simple, of a member that     at once, before any of the    the same with that disk
+ *   is connected it does not     others
+ *   know the disk, or one that
+ *   was made anew took its place
  *   anything else                -                             (nothing)
  *
  * So a change survives the loss of whoever began it, can be taken back until it is joint,
@@ -45,6 +49,8 @@
  * @ready: there, and has nearly all of the log
  * @knows: has the list in force, and was told that it is committed
  * @connected: its connections stand: it may be slow, but it will be told
+ * @renewed: its disk was made anew
+ * @disks: incarnation of the disk that is connected as members[n]; zeroes: none
  */
 struct qbd_intent_facts {
 	u32 self;
@@ -53,6 +59,8 @@ struct qbd_intent_facts {
 	u32 ready;
 	u32 knows;
 	u32 connected;
+	u32 renewed;
+	u8 disks[QBD_MEMBERS_MAX][QBD_UUID_SIZE];
 };
 
 enum qbd_intent_step {
@@ -86,6 +94,14 @@ bool qbd_intent_is_out(const struct qbd_membership_layout *list, u32 id);
 enum qbd_intent_step qbd_intent_next(const struct qbd_membership_layout *now,
 				     const struct qbd_intent_facts *facts,
 				     struct qbd_membership_layout *next, u32 *member);
+
+/**
+ * qbd_intent_keep_disks() - which disk is which member is not for those to say that ask
+ * @now: list in force
+ * @wanted: the disks of members that are in @now become those of @now
+ */
+void qbd_intent_keep_disks(const struct qbd_membership_layout *now,
+			   struct qbd_membership_layout *wanted);
 
 /**
  * qbd_intent_check() - may somebody ask for this list?

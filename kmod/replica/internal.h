@@ -215,6 +215,9 @@ struct qbd_fill_target {
  * @pull_after: not before; a record could not be read
  * @told: it said in a handshake, since this member came up, in what term it was
  * @told_term: the highest one that it said
+ * @known_run: what is known of it for certain, see disks.c
+ * @known_term: likewise
+ * @known_index: likewise
  * @loading: a record is being read from the ring for it
  * @loading_index: its index
  * @loaded: that record, or NULL
@@ -231,6 +234,9 @@ struct qbd_replica_peer {
 	u64 pull_after;
 	bool told;
 	u64 told_term;
+	u64 known_run;
+	u64 known_term;
+	u64 known_index;
 	bool loading;
 	u64 loading_index;
 	struct qbd_record *loaded;
@@ -303,6 +309,8 @@ struct qbd_replica {
 	u64 config_committed_at;	/* the newest was seen to be; 0: it is not yet */
 	u64 members_told;		/* index of the list that was last told */
 	bool change_pending;		/* it is not the last of a change */
+	bool disks_noticed;		/* it may have to name another disk, see disks.c */
+	u64 listed_by;			/* index of the list last looked at for that */
 	u64 change_after;		/* no handing over of leadership before */
 
 	/* requests */
@@ -339,6 +347,9 @@ struct qbd_replica {
 	u64 whole_term;			/* see join.c */
 	u64 whole_index;
 	bool damaged;
+	u64 lost_term;			/* a vote in it may be forgotten, see disks.c */
+	u64 recovered_term;		/* what was on the disk when the member came up */
+	u64 recovered_index;
 	bool removed;			/* no member any more, see change.c */
 	bool store_failed;
 	bool read_failed;
@@ -380,7 +391,10 @@ struct qbd_replica {
 	u64 status_log_used;		/* scratch of status.c */
 	/* One line each for people, "" if there is nothing. */
 	char failure[128];
-	char damage[128];
+	char damage[160];
+	char strange[160];		/* about disks that are not who they say, see disks.c */
+	u64 strange_until;
+	u32 strange_peer;
 	char read_problem[128];
 	bool failed_before;		/* the disk was marked failed when we came up */
 
@@ -520,6 +534,17 @@ void qbd_append_go_on(struct qbd_replica *replica);
 void qbd_append_forget(struct qbd_replica_peer *peer);
 void qbd_append_drop_held(struct qbd_replica *replica, u32 peer);
 void qbd_append_loaded(struct qbd_replica *replica, u64 index, struct qbd_record *record);
+
+/* disks.c */
+bool qbd_disks_is_listed(const struct qbd_replica *replica);
+void qbd_disks_check(struct qbd_replica *replica);
+void qbd_disks_facts(struct qbd_replica *replica, u32 id, u8 *incarnation, bool *is_new);
+void qbd_disks_heard(struct qbd_replica *replica, u32 id,
+		     const struct qbd_core_message *message);
+void qbd_disks_peer_up(struct qbd_replica *replica, u32 id);
+void qbd_disks_refused(struct qbd_replica *replica, u32 peer, enum qbd_refusal reason,
+		       bool by_us);
+const char *qbd_disks_problem(const struct qbd_replica *replica);
 
 /* join.c */
 void qbd_join_heard(struct qbd_replica *replica, u32 peer, u64 term, u64 last);

@@ -312,9 +312,11 @@ static void adopt_recovered(struct qbd_replica *replica,
 	replica->damaged = recovered->damaged;
 	replica->damaged_through = recovered->damaged_through;
 	replica->is_new = recovered->is_new;
+	replica->recovered_term = recovered->term;
+	replica->recovered_index = recovered->last_index;
 	replica->told_blank = !recovered->term && !recovered->last_index;
 	if (recovered->damaged || recovered->failed)
-		strscpy(replica->damage, recovered->reason, sizeof(replica->damage));
+		snprintf(replica->damage, sizeof(replica->damage), "%s", recovered->reason);
 	if (recovered->damaged)
 		qbd_warn(replica, "%s; this member neither votes nor leads until the leader has sent it again",
 			 recovered->reason);
@@ -355,6 +357,7 @@ static struct qbd_replica *replica_alloc(struct net *net,
 	replica->settings = parameters->settings;
 	replica->session = get_random_u64();
 	replica->changing_sequence = QBD_CHANGE_SEQUENCE;
+	replica->listed_by = U64_MAX;
 	replica->told_quorum = true;
 	spin_lock_init(&replica->command_lock);
 	spin_lock_init(&replica->event_lock);
@@ -465,6 +468,7 @@ static int open_network(struct qbd_replica *replica, char *error_text,
 		.member_id = replica->member_id,
 		.configuration = identity->configuration,
 		.device_blocks = identity->device_blocks,
+		.run = replica->session,
 	};
 	struct qbd_net *network;
 
@@ -487,6 +491,7 @@ static int open_network(struct qbd_replica *replica, char *error_text,
 	replica->network = network;
 	qbd_net_set_blank(network, replica->told_blank);
 	qbd_net_set_term(network, replica->core->term);
+	qbd_net_set_new(network, replica->is_new);
 	qbd_net_set_silence_limit(network, max(4 * replica->settings.election_timeout_ms,
 					       1000u));
 	return 0;
@@ -497,6 +502,7 @@ static void start(struct qbd_replica *replica)
 {
 	replica->now = ktime_get_boottime_ns();
 	replica->members_told = le64_to_cpu(qbd_replica_layout(replica)->index);
+	qbd_disks_check(replica);
 	qbd_replica_apply_config(replica);
 	qbd_replica_update_fitness(replica);
 	qbd_core_start(replica->core, replica->now);

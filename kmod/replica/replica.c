@@ -268,6 +268,7 @@ static void pass_running(struct qbd_replica *replica)
 	qbd_leader_move_check(replica, false);
 	qbd_reach_check(replica);
 	qbd_join_check(replica);
+	qbd_disks_check(replica);
 	qbd_change_check(replica);
 	qbd_replica_settle(replica);
 	if (atomic_xchg(&replica->pages_back, 0))

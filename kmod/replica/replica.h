@@ -263,7 +263,7 @@ struct qbd_replica_status {
 	u64 reads, read_bytes, writes, write_bytes, zeroes, forwarded, resent, errors;
 	u64 records_appended;
 	u64 memory_bytes, memory_free_bytes;
-	char problem[128];
+	char problem[160];
 	struct qbd_settings settings;
 	struct qbd_store_status store;
 	bool removed;

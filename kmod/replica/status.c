@@ -143,6 +143,7 @@ void qbd_status_fill(struct qbd_replica *replica, struct qbd_replica_status *sta
 		replica->removed ?
 		"this member was removed from the device: take it down" :
 		replica->damaged ? replica->damage :
+		qbd_disks_problem(replica)[0] ? qbd_disks_problem(replica) :
 		replica->is_new && !replica->told_leader ?
 		"this disk is new: it votes when all are up together or it has everything" :
 		replica->is_new ?

@@ -659,6 +659,29 @@ static void hellos_are_told_apart(struct qbd_test *test)
 	QBD_EQUAL(test, qbd_frame_hello_check(&hello, &self, 0), QBD_REFUSED_MEMBER);
 }
 
+/* Which disk a member may have, by a list that is perhaps not the newest. */
+static void a_member_is_one_disk(struct qbd_test *test)
+{
+	static const u8 ours[QBD_UUID_SIZE] = { 1 }, other[QBD_UUID_SIZE] = { [15] = 1 };
+	static const u8 unknown[QBD_UUID_SIZE];
+	struct qbd_frame_hello hello = { .incarnation = { 1 } };
+
+	QBD_TRUE(test, qbd_frame_disk_check(&hello, ours, 7));
+	QBD_TRUE(test, qbd_frame_disk_check(&hello, unknown, 7));
+	QBD_TRUE(test, !qbd_frame_disk_check(&hello, other, 7));
+	/* The list that names it is not newer than the one that names another. */
+	hello.listed = cpu_to_le64(7);
+	QBD_TRUE(test, !qbd_frame_disk_check(&hello, other, 7));
+	hello.listed = cpu_to_le64(8);
+	QBD_TRUE(test, qbd_frame_disk_check(&hello, other, 7));
+	/* It was made anew: it takes the place. */
+	hello.listed = 0;
+	hello.flags = cpu_to_le32(QBD_HELLO_BLANK);
+	QBD_TRUE(test, !qbd_frame_disk_check(&hello, other, 7));
+	hello.flags = cpu_to_le32(QBD_HELLO_NEW);
+	QBD_TRUE(test, qbd_frame_disk_check(&hello, other, 7));
+}
+
 /* One side of an ADMIN connection is a member, the other nobody. */
 static void a_program_is_nobody(struct qbd_test *test)
 {
@@ -765,6 +788,7 @@ QBD_SUITE(frame,
 	  QBD_CASE(other_contents_are_checked),
 	  QBD_CASE(messages_keep_every_field),
 	  QBD_CASE(hellos_are_told_apart),
+	  QBD_CASE(a_member_is_one_disk),
 	  QBD_CASE(a_program_is_nobody),
 	  QBD_CASE(rubbish_with_right_checksums_is_judged),
 	  QBD_CASE(plain_rubbish_is_refused));

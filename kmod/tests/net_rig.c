@@ -189,7 +189,7 @@ static void rig_fill_end(void *context, u32 peer, const struct qbd_frame_fill_en
 	member->fill_ends++;
 }
 
-static void rig_refused(void *context, u32 peer, enum qbd_refusal reason)
+static void rig_refused(void *context, u32 peer, enum qbd_refusal reason, bool by_us)
 {
 	struct rig_member *member = context;
 
@@ -375,6 +375,7 @@ void rig_set_members(struct rig_member *member, struct rig_member **members,
 	for (i = 0; i < count; i++) {
 		layout.members[i].id = cpu_to_le32(members[i]->identity.member_id);
 		layout.members[i].address = members[i]->identity.listen;
+		memcpy(layout.members[i].incarnation, members[i]->listed, QBD_UUID_SIZE);
 	}
 	mutex_lock(&member->context);
 	qbd_net_set_members(member->net, &layout);

@@ -68,8 +68,9 @@ struct side {
 	bool up;		/* and the replica knows */
 	u64 connection;
 	u64 fresh;		/* takes its place */
-	bool blank, fresh_blank;
-	u64 term, fresh_term;
+	u8 incarnation[QBD_UUID_SIZE];	/* by the list in force */
+	u64 known_run, known_term, known_index;
+	struct qbd_frame_hello hello, fresh_hello;
 	const char *lost;	/* why it is over, NULL: it is not */
 	u64 heard_at;
 	u64 silence_event;
@@ -89,8 +90,8 @@ struct qbd_net {
 	struct qbd_pool *pool;
 	const struct qbd_net_ops *ops;
 	void *context;
-	bool blank;
-	u64 term;
+	bool blank, is_new;
+	u64 term, listed, list_index;
 	bool was_marked;
 	u64 silence;
 	struct side sides[QBD_MEMBERS_MAX];
@@ -413,6 +414,35 @@ static bool knows(const struct qbd_net *net, u32 peer)
 	return side && !side->removed;
 }
 
+/* What @net says of itself, and of @peer, in a handshake. */
+static struct qbd_frame_hello hello_of(const struct qbd_net *net, u32 peer)
+{
+	const struct side *side = side_here(net, peer);
+	struct qbd_frame_hello hello = {
+		.from = cpu_to_le32(net->identity.member_id),
+		.to = cpu_to_le32(peer),
+		.flags = cpu_to_le32((net->blank ? QBD_HELLO_BLANK : 0) |
+				     (net->is_new ? QBD_HELLO_NEW : 0)),
+		.term = cpu_to_le64(net->term),
+		.listed = cpu_to_le64(net->listed),
+		.run = cpu_to_le64(net->identity.run),
+		.known_run = cpu_to_le64(side->known_run),
+		.known_term = cpu_to_le64(side->known_term),
+		.known_index = cpu_to_le64(side->known_index),
+	};
+
+	memcpy(hello.incarnation, net->identity.incarnation, QBD_UUID_SIZE);
+	return hello;
+}
+
+/* Does @net take what says @hello for the member? */
+static bool takes(const struct qbd_net *net, struct qbd_frame_hello hello)
+{
+	const struct side *side = side_here(net, le32_to_cpu(hello.from));
+
+	return qbd_frame_disk_check(&hello, side->incarnation, net->list_index);
+}
+
 static void offer(struct sim_host *host, u32 peer, u64 connection,
 		  const struct qbd_net *said)
 {
@@ -420,8 +450,7 @@ static void offer(struct sim_host *host, u32 peer, u64 connection,
 	struct sim_host *before = sim_host;
 
 	side->fresh = connection;
-	side->fresh_blank = said->blank;
-	side->fresh_term = said->term;
+	side->fresh_hello = hello_of(said, host->number);
 	sim_host = host;
 	host->network->ops->kick(host->network->context);
 	sim_host = before;
@@ -442,7 +471,9 @@ static void dial(void *object, u64 argument)
 	reached = dialler->network && listener->network && listener->powered &&
 		  dialler->paused_until <= world.now &&
 		  listener->paused_until <= world.now && !cuts[a][b] && !cuts[b][a] &&
-		  knows(listener->network, a);
+		  knows(listener->network, a) &&
+		  takes(listener->network, hello_of(dialler->network, b)) &&
+		  takes(dialler->network, hello_of(listener->network, a));
 	if (!reached) {
 		dial_later(a, b, sim_spread(10 * SIM_MS, 200 * SIM_MS));
 		return;
@@ -471,8 +502,7 @@ static void side_join(struct qbd_net *net, struct side *side)
 		side_disconnect(net, side, "it connected anew");
 	side->connected = true;
 	side->connection = connection;
-	side->blank = side->fresh_blank;
-	side->term = side->fresh_term;
+	side->hello = side->fresh_hello;
 	side->lost = NULL;
 	side->heard_at = world.now;
 	side->queued_bytes = 0;
@@ -699,15 +729,25 @@ void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout
 			found |= le32_to_cpu(members->members[k].id) == side->peer;
 		side->removed = side->peer && !found;
 	}
+	net->list_index = le64_to_cpu(members->index);
 	for (u32 k = 0; k < count; k++) {
 		u32 id = le32_to_cpu(members->members[k].id);
 		struct side *side;
 
-		if (id == net->identity.member_id || side_here(net, id))
+		if (id == net->identity.member_id)
 			continue;
+		side = side_here(net, id);
+		if (side) {
+			memcpy(side->incarnation, members->members[k].incarnation,
+			       QBD_UUID_SIZE);
+			if (side->up && !takes(net, side->hello))
+				lose(net->host, side, "another disk");
+			continue;
+		}
 		for (side = net->sides; side->peer; side++)
 			;
 		side->peer = id;
+		memcpy(side->incarnation, members->members[k].incarnation, QBD_UUID_SIZE);
 		dial_later(id, net->identity.member_id, sim_spread(SIM_MS, 20 * SIM_MS));
 	}
 }
@@ -936,7 +976,8 @@ bool qbd_net_peer_blank(const struct qbd_net *net, u32 peer)
 {
 	const struct side *side = side_here(net, peer);
 
-	return side && side->up && !side->removed && side->blank;
+	return side && side->up && !side->removed &&
+	       le32_to_cpu(side->hello.flags) & QBD_HELLO_BLANK;
 }
 
 void qbd_net_set_term(struct qbd_net *net, u64 term)
@@ -950,8 +991,36 @@ bool qbd_net_peer_term(const struct qbd_net *net, u32 peer, u64 *term)
 
 	if (!side || !side->up || side->removed)
 		return false;
-	*term = side->term;
+	*term = le64_to_cpu(side->hello.term);
 	return true;
+}
+
+void qbd_net_set_new(struct qbd_net *net, bool is_new)
+{
+	net->is_new = is_new;
+}
+
+void qbd_net_set_listed(struct qbd_net *net, u64 index)
+{
+	net->listed = index;
+}
+
+void qbd_net_set_known(struct qbd_net *net, u32 peer, u64 run, u64 term, u64 index)
+{
+	struct side *side = side_here(net, peer);
+
+	if (!side)
+		return;
+	side->known_run = run;
+	side->known_term = term;
+	side->known_index = index;
+}
+
+const struct qbd_frame_hello *qbd_net_peer_hello(const struct qbd_net *net, u32 peer)
+{
+	const struct side *side = side_here((struct qbd_net *)net, peer);
+
+	return side && side->up && !side->removed ? &side->hello : NULL;
 }
 
 bool qbd_net_peer_up(const struct qbd_net *net, u32 peer)

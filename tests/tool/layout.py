@@ -53,15 +53,19 @@ def is_sealed(block):
     return found == crc32c(block[:8] + bytes(4) + block[12:])
 
 
-def member(number, name, host, port=7900, flags=1):
+MEMBER_SIZE = 80
+MEMBERS_SIZE = 16 + MEMBER_SIZE * 16
+
+
+def member(number, name, host, port=7900, flags=1, incarnation=bytes(16)):
     return (struct.pack("<IHBB", number, flags, 100, 0) +
             struct.pack("<HHI", 4, port, 0) +
-            pad(bytes(map(int, host.split("."))), 16) + pad(name.encode(), 32))
+            pad(bytes(map(int, host.split("."))), 16) + pad(name.encode(), 32) + incarnation)
 
 
 def membership(members, index=0, following=None):
     return pad(struct.pack("<QII", index, len(members), following or len(members) + 1) +
-               b"".join(members), 16 + 64 * 16)
+               b"".join(members), MEMBERS_SIZE)
 
 
 THREE = membership([member(1, "alpha", "192.0.2.1"), member(2, "beta", "192.0.2.2"),

@@ -677,7 +677,8 @@ def _():
     # And not if it is of no use.
     with Joining() as joining:
         joining.members[0].change = lambda wanted: (wire.REFUSED_STATUS, wire.TWICE, 2)
-        joining.fails("vol0: member 2: its name or its address is another member's already")
+        joining.fails("vol0: member 2: its name, its address or its disk is "
+                      "another member's already")
 
 
 @tests.test("a member of our name and address that is not from us is not taken for us")
@@ -685,11 +686,45 @@ def _():
     with Joining() as joining:
         def twin(wanted):
             del joining.members[0].change
-            joining.device.change(wanted)
+            joining.device.change(wanted[:16 + 2 * layout.MEMBER_SIZE + 64] +
+                                  b"another disk ..." + bytes(BLOCK))
             return wire.REFUSED_STATUS, wire.OUTDATED, 0
         joining.members[0].change = twin
         joining.fails("vol0: member 3 is called new already")
         tap.equal(joining.device.changes, 1, "changes")
+
+
+@tests.test("a disk that was added while our answer was lost is not taken for ours")
+def _():
+    # Somebody with our name, our address and the id that we asked for, but another disk.
+    with Joining() as joining:
+        def twin(wanted):
+            del joining.members[0].change
+            assert wanted[16 + 2 * layout.MEMBER_SIZE:][64:80] != bytes(16), "no disk"
+            joining.device.change(wanted)
+            other = joining.device.members[2][:64] + b"another disk ..."
+            joining.device.members[2] = other
+            raise ConnectionError
+        joining.members[0].change = twin
+        joining.fails("vol0: member 3 is called new already")
+        tap.equal(joining.device.changes, 1, "changes")
+    # Ours it is, but with another id than the one that was asked for at first.
+    with Joining() as joining:
+        device, first = joining.device, joining.members[0]
+
+        def not_committed(wanted):
+            answer = device.change(wanted)
+            device.commit -= 1
+            return answer
+
+        def somebody_else(wanted):
+            device.members.append(layout.member(3, "else", "127.0.0.8"))
+            device.add_index(4)
+            first.change = not_committed
+            raise ConnectionError
+        first.change = somebody_else
+        joining.fails("a majority of the members has not taken the change so far",
+                      wait=1000, output="perhaps 4\n")
 
 
 @tests.test("an answer that is lost is looked for: once, not twice")

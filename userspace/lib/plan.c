@@ -246,7 +246,10 @@ static void make_superblock(const struct qbd_format_parameters *parameters,
 	memset(superblock, 0, sizeof(*superblock));
 	superblock->member_id = cpu_to_le32(parameters->member_id);
 	superblock->extent_shift = cpu_to_le32(plan->extent_shift);
-	uuid_generate_random(superblock->incarnation);
+	if (parameters->joins)
+		memcpy(superblock->incarnation, parameters->incarnation, QBD_UUID_SIZE);
+	else
+		uuid_generate_random(superblock->incarnation);
 	strncpy(superblock->name, parameters->name, sizeof(superblock->name) - 1);
 	superblock->created_seconds = cpu_to_le64((uint64_t)time(NULL));
 	superblock->backing_blocks = cpu_to_le64(plan->backing_blocks);

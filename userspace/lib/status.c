@@ -66,6 +66,7 @@ static const struct field member_fields[] = {
 	F(BEHIND_BYTES, FIELD_U64, behind_bytes),
 	F(INFLIGHT_BYTES, FIELD_U64, inflight_bytes),
 	F(LAST_HEARD_MS, FIELD_U64, last_heard_ms),
+	F(INCARNATION, FIELD_BYTES, incarnation),
 #undef F
 };
 

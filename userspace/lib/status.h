@@ -40,6 +40,7 @@ struct qbd_member_status {
 	struct qbd_address address;
 	uint32_t flags;			/* enum qbd_member_flags */
 	uint8_t priority;
+	uint8_t incarnation[QBD_UUID_SIZE];	/* zeroes: not known yet */
 	bool self;
 	bool leader;
 	bool connected;

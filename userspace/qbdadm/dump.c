@@ -72,6 +72,7 @@ static struct json_object *members_json(const struct qbd_membership_layout *memb
 		qbdadm_json_bool(object, "learner", flags & QBD_MEMBER_LEARNER);
 		qbdadm_json_bool(object, "witness", flags & QBD_MEMBER_WITNESS);
 		qbdadm_json_number(object, "priority", member->priority);
+		qbdadm_json_incarnation(object, member->incarnation);
 		json_object_array_add(array, object);
 	}
 	return array;

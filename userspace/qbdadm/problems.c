@@ -178,7 +178,7 @@ void qbdadm_find_problems(const struct qbd_status *status,
 	add_quorum(status, problems);
 	add_disk(status, problems);
 	/* The module's own words, unless ours say the same. */
-	if (status->problem[0] && !status->failed && !status->damaged)
+	if (status->problem[0] && !status->failed)
 		add(problems, true, "%s", status->problem);
 	add_reserve(status, problems);
 	add_changes(status, problems);

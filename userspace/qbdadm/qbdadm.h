@@ -94,6 +94,8 @@ bool qbdadm_confirm(const char *question);
 void qbdadm_json_string(struct json_object *object, const char *key, const char *value);
 void qbdadm_json_number(struct json_object *object, const char *key, uint64_t value);
 void qbdadm_json_bool(struct json_object *object, const char *key, bool value);
+/* Of a member's disk; zeroes: null. */
+void qbdadm_json_incarnation(struct json_object *object, const uint8_t *incarnation);
 
 #define QBDADM_OPTION_HELP	'h'
 #define QBDADM_OPTION_JSON	'j'

@@ -340,7 +340,7 @@ def member_list(cluster, ids=(1, 2, 3), next_id=4, name=b"x"):
     """A member list as a leader sends it, or one that it must not send."""
     members = [wire.MEMBER_LAYOUT.pack(
         number, 1, 100, 0, 4, PORT, 0, socket.inet_aton(address(number, cluster.family)),
-        name) for number in ids]
+        name, bytes(16)) for number in ids]
     return wire.MEMBERS_LAYOUT.pack(0, len(ids), next_id) + b"".join(members).ljust(
         wire.MEMBERS_MAX * wire.MEMBER_LAYOUT.size, b"\0")
 

@@ -254,6 +254,86 @@ def a_new_disk_and_a_leader_of_old():
             writer.verify(member.device)
 
 
+def disks(status):
+    """Which disk is which member, by this member's list."""
+    return [member["incarnation"] for member in status.members]
+
+
+@test("rejoin", timeout=60)
+def another_disk_is_not_the_member():
+    """A disk that was replaced is refused when it comes back, and does not count."""
+    with Cluster(3) as cluster:
+        alpha, beta, gamma = cluster.members
+        cluster.lead(1)
+        alpha.wait("all disks are known", lambda status: None not in disks(status))
+        before = disks(alpha.status())
+        former = gamma.disk.image(cluster.token + ".former")
+        gamma.down()
+        gamma.disk.wipe()
+        cluster.create(gamma)
+        gamma.up()
+        gamma.wait("it is part of the device", lambda status: not status.problem)
+        after = disks(beta.status())
+        assert after[:2] == before[:2] and after[2] not in (None, before[2]), after
+        gamma.down()
+        new = gamma.disk.image(cluster.token + ".new")
+        gamma.disk.copy_from(former)
+        # With it there would be a majority.
+        beta.down()
+        gamma.up()
+        gamma.wait("it is told why", lambda status: "another disk is this member" in
+                   status.problem)
+        assert "another disk" in alpha.status().member(3).network["last_error"]
+        alpha.wait("it does not count", lambda status: not status.has_quorum)
+        assert not gamma.status().leader
+        gamma.down()
+        gamma.disk.copy_from(new)
+        gamma.up()
+        beta.up()
+        cluster.wait_leader()
+        assert disks(alpha.status()) == after
+
+
+@test("rejoin", timeout=90)
+def a_disk_that_was_rolled_back():
+    """An older image of a disk is told from it by who knows more, and does not vote.
+
+    alpha and gamma acknowledged writes that beta does not have. gamma comes back with an
+    image from before, alpha goes: beta and gamma must not go on without those writes.
+    """
+    with Cluster(3) as cluster:
+        alpha, beta, gamma = cluster.members
+        leader = cluster.lead(1)
+        leader.wait("all disks are known", lambda status: None not in disks(status))
+        gamma.down()
+        image = gamma.disk.image(cluster.token + ".image")
+        gamma.up()
+        cluster.wait_caught_up()
+        beta.down()
+        writer = Writer(alpha.device, limit=200, slots=64)
+        writer.child.wait()
+        had = gamma.status().durable_index
+        gamma.down()
+        gamma.disk.copy_from(image)
+        # It is told in the handshake, and is sent nothing before alpha goes.
+        cluster.network.shape(3, "rate", "100kbit")
+        gamma.up()
+        status = gamma.wait("it is told", lambda status: status.damaged)
+        assert "rolled back" in status.problem and "member 1" in status.problem, status.problem
+        cluster.network.isolate(1)
+        assert gamma.status().durable_index < had, "it has everything again"
+        cluster.network.shape(3)
+        beta.up()
+        never("a leader was elected that lacks acknowledged writes",
+              lambda: beta.status().leader or gamma.status().leader, 3)
+        cluster.network.heal()
+        cluster.wait_leader()
+        cluster.wait_caught_up()
+        gamma.wait("it has everything again", lambda status: not status.damaged)
+        for member in cluster.members:
+            writer.verify(member.device)
+
+
 @test("rejoin", timeout=60)
 def all_restart_with_small_log():
     """All go down after the log was reclaimed, and come back."""
