@@ -46,7 +46,7 @@ static inline const char *qbd_change_text(__u32 result)
 		[QBD_CHANGE_NOTHING] =
 			"it is so already",
 		[QBD_CHANGE_ADDRESS] =
-			"member %u: the address of a member cannot be changed; replace the member",
+			"member %u: its address is changed on its own host, where it can be listened at, and to one of the same kind; run this there",
 	};
 
 	if (result <= QBD_CHANGE_ADDRESS && texts[result])

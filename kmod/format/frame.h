@@ -306,7 +306,7 @@ enum qbd_change_result {
 	QBD_CHANGE_QUORUM	= 10,	/* @member is needed for a majority, and is not there */
 	QBD_CHANGE_ROOM		= 11,	/* no memory or no room in the log just now */
 	QBD_CHANGE_NOTHING	= 12,	/* it is so already */
-	QBD_CHANGE_ADDRESS	= 13,	/* @member: its address cannot be changed so */
+	QBD_CHANGE_ADDRESS	= 13,	/* @member: not asked for on its host, or of another kind */
 };
 
 /**

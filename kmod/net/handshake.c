@@ -125,11 +125,11 @@ void qbd_handshake_begin(struct qbd_connection *connection)
 		       sizeof(connection->own_hello));
 }
 
-/* Programs may; of members those with a higher id. */
+/* Programs may; of members those with a higher id, and others that are not there. */
 static bool may_dial(struct qbd_connection *connection)
 {
 	return connection->kind == QBD_CONNECTION_ADMIN ||
-	       qbd_peer_is_dialler(connection->net, connection->peer);
+	       qbd_peer_may_dial(connection->net, connection->peer);
 }
 
 static void hello_received(struct qbd_connection *connection,

@@ -268,6 +268,7 @@ static void add_member(struct qbd_net *net, u32 id, const struct qbd_member_layo
 		mod_delayed_work(net->queue, &peer->dial_work, 0);
 	} else {
 		qbd_peer_set_error(peer, "has not connected yet");
+		qbd_peer_knock_later(peer);
 	}
 }
 
@@ -305,11 +306,47 @@ static void keep_member(struct qbd_net_peer *peer, const struct qbd_member_layou
 	peer->removed = false;
 	peer->epoch++;
 	spin_unlock(&net->lock);
-	if (peer->id > net->identity.member_id)
+	if (peer->id > net->identity.member_id) {
+		if (!peer->up)
+			qbd_peer_knock_later(peer);
 		return;
+	}
 	peer->backoff_ms = QBD_BACKOFF_MIN_MS;
 	close_pair(peer, "the member's address changed");
 	mod_delayed_work(net->queue, &peer->dial_work, 0);
+}
+
+/* Our own address is another one now: we listen there, and dial from there. */
+static void move_self(struct qbd_net *net, const struct qbd_member_layout *self)
+{
+	unsigned int i;
+
+	if (!self || !memcmp(&self->address, &net->identity.listen, sizeof(self->address)))
+		return;
+	spin_lock(&net->lock);
+	net->identity.listen = self->address;
+	spin_unlock(&net->lock);
+	/* Of an address that was changed back it does not yet, perhaps. */
+	qbd_net_listen(net, &self->address);
+	for (i = 0; i < QBD_NET_PEERS; i++)
+		if (net->peers[i].id && net->peers[i].id < net->identity.member_id)
+			close_pair(&net->peers[i], "our address changed");
+}
+
+bool qbd_net_moved(const struct qbd_net *net)
+{
+	const struct qbd_net_peer *peer;
+	unsigned int i;
+
+	for (i = 0; i < QBD_NET_PEERS; i++) {
+		peer = &net->peers[i];
+		if (peer->id <= net->identity.member_id || peer->removed)
+			continue;
+		if (!peer->up || memcmp(&peer->connections[0]->at, &net->identity.listen,
+					sizeof(net->identity.listen)))
+			return false;
+	}
+	return true;
 }
 
 void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout *members)
@@ -319,6 +356,7 @@ void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout
 	struct qbd_net_peer *peer;
 
 	set_disks(net, members);
+	move_self(net, find_member(members, net->identity.member_id));
 	for (i = 0; i < QBD_NET_PEERS; i++) {
 		peer = &net->peers[i];
 		if (peer->id && !peer->removed && !find_member(members, peer->id))
@@ -394,6 +432,7 @@ void qbd_net_poll(struct qbd_net *net)
 	/* What found no memory is tried again after this; what fails again says so. */
 	WRITE_ONCE(net->starved, false);
 	tell_refusals(net);
+	qbd_listener_tell(net);
 	for (i = 0; i < QBD_NET_PEERS; i++)
 		if (net->peers[i].id)
 			qbd_peer_step(&net->peers[i]);

@@ -63,6 +63,7 @@ struct qbd_net;
  * @fill_end: see struct qbd_frame_fill_end
  * @refused: a handshake failed; @peer 0 if not known; @by_us: it was us who refused it,
  *	else we were refused; rate limited
+ * @listening: what came of qbd_net_listen(): 0, or -errno and one line
  * @admin: a program's request, DESCRIBE or CHANGE, on the connection that has this
  *	number; @data (CHANGE) is the callee's to free, NULL: there was no memory.
  *	The next one of that connection comes after qbd_net_answer()
@@ -84,6 +85,7 @@ struct qbd_net_ops {
 		       struct qbd_buffer *data);
 	void (*fill_end)(void *context, u32 peer, const struct qbd_frame_fill_end *end);
 	void (*refused)(void *context, u32 peer, enum qbd_refusal reason, bool by_us);
+	void (*listening)(void *context, int error, const char *text);
 	void (*admin)(void *context, u64 connection, const struct qbd_frame_request *request,
 		      struct qbd_buffer *data);
 };
@@ -226,7 +228,13 @@ void qbd_net_set_term(struct qbd_net *net, u64 term);
  */
 bool qbd_net_peer_term(const struct qbd_net *net, u32 peer, u64 *term);
 bool qbd_net_peer_up(const struct qbd_net *net, u32 peer);
-/* Likewise, whether its disk was made anew and is not part of the device yet. */
+/* Listen at @address as well; @listening tells. */
+void qbd_net_listen(struct qbd_net *net, const struct qbd_address *address);
+/* Have all that dial us done so at the address that the list in force has for us? */
+bool qbd_net_moved(const struct qbd_net *net);
+/* Listen there and nowhere else any more. */
+void qbd_net_listen_only(struct qbd_net *net);
+/* Say, in each handshake from now on, whether its disk was made anew and is no part yet. */
 void qbd_net_set_new(struct qbd_net *net, bool is_new);
 /* And the index of the newest committed list that names its disk. */
 void qbd_net_set_listed(struct qbd_net *net, u64 index);

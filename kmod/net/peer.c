@@ -29,6 +29,8 @@
 #define REFUSAL_REPEAT_MS	10000
 /* A pair that stood so long was a good one: the next pause is the shortest. */
 #define GOOD_PAIR_MS		1000
+/* Who should have dialled us and did not for so long is dialled. */
+#define KNOCK_MS		5000
 /* A member that is up says something at least so often, with some delay. */
 #define ALIVE_MS		(3 * QBD_PING_MS)
 
@@ -60,15 +62,18 @@ void qbd_peer_set_error(struct qbd_net_peer *peer, const char *text)
 	spin_unlock(&peer->net->lock);
 }
 
-/* Is it a member that has to dial us? The one with the higher id dials. */
-bool qbd_peer_is_dialler(struct qbd_net *net, u32 id)
+/*
+ * Is it a member that has to dial us? The one with the higher id dials. One with a lower
+ * id knocks when we did not come for long: perhaps we know only where it was before.
+ */
+bool qbd_peer_may_dial(struct qbd_net *net, u32 id)
 {
 	struct qbd_net_peer *peer;
 	bool is;
 
 	spin_lock(&net->lock);
 	peer = qbd_net_peer_find(net, id);
-	is = peer && !peer->removed && id > net->identity.member_id;
+	is = peer && !peer->removed && (id > net->identity.member_id || !peer->up);
 	spin_unlock(&net->lock);
 	return is;
 }
@@ -312,12 +317,28 @@ void qbd_peer_dial(struct work_struct *work)
 }
 
 /*
+ * It is for the other one to dial. If it does not it is down, or knows only where we were;
+ * or we are no member any more, and nobody has told us.
+ */
+void qbd_peer_knock_later(struct qbd_net_peer *peer)
+{
+	unsigned long pause = KNOCK_MS + get_random_u32() % (KNOCK_MS / 4);
+
+	mod_delayed_work(peer->net->queue, &peer->dial_work, msecs_to_jiffies(pause));
+}
+
+/*
  * The pause grows while pairs do not last; half of it is left to chance. An
  * attempt that nobody answered was pause enough.
  */
 static void dial_again(struct qbd_net_peer *peer)
 {
 	unsigned long pause = peer->backoff_ms;
+
+	if (!dials(peer)) {
+		qbd_peer_knock_later(peer);
+		return;
+	}
 
 	pause = msecs_to_jiffies(pause / 2 + get_random_u32() % (pause / 2 + 1));
 	if (time_after(jiffies, READ_ONCE(peer->dialled_at) + pause))
@@ -389,7 +410,7 @@ void qbd_peer_disconnect(struct qbd_net_peer *peer, const char *reason)
 	if (was_up && time_after(jiffies, peer->up_since +
 					  msecs_to_jiffies(GOOD_PAIR_MS)))
 		peer->backoff_ms = QBD_BACKOFF_MIN_MS;
-	if (dials(peer) && !peer->removed)
+	if (!peer->removed)
 		dial_again(peer);
 	if (was_up)
 		net->ops->peer_down(net->context, id, reason);

@@ -67,7 +67,8 @@ static void change(struct qbd_replica *replica, u64 connection,
 	u32 member;
 
 	if (data) {
-		result = qbd_change_propose(replica, page_address(data->pages[0]), &member);
+		result = qbd_change_propose(replica, page_address(data->pages[0]), 0,
+					    &member);
 		reply.status = cpu_to_le32(result == QBD_CHANGE_DONE ? QBD_REPLY_OK :
 								       QBD_REPLY_REFUSED);
 		reply.detail = cpu_to_le32(result);

@@ -207,6 +207,10 @@ void qbd_disks_refused(struct qbd_replica *replica, u32 peer, enum qbd_refusal r
 		snprintf(text, sizeof(replica->strange),
 			 "member %u says that another disk is this member now: take this one down; 'qbdadm join' makes it a new member",
 			 peer);
+	else if (reason == QBD_REFUSED_MEMBER && !by_us && !replica->told_leader)
+		snprintf(text, sizeof(replica->strange),
+			 "member %u says that this one is no member of the device: was it removed? Then take it down",
+			 peer);
 	else if (reason == QBD_REFUSED_TWICE && by_us)
 		snprintf(text, sizeof(replica->strange),
 			 "member %u is up twice: is a copy of its disk up on another host? Take one down",

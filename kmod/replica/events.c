@@ -547,5 +547,6 @@ const struct qbd_net_ops qbd_replica_net_ops = {
 	.extent = net_extent,
 	.fill_end = net_fill_end,
 	.refused = net_refused,
+	.listening = qbd_change_listening,
 	.admin = qbd_admin_request,
 };

@@ -264,7 +264,7 @@ void qbd_forward_request(struct qbd_replica *replica, u32 peer,
 			status = QBD_REPLY_BUSY;
 		} else if (kind == QBD_REQUEST_CHANGE) {
 			detail = qbd_change_propose(replica,
-						    page_address(data->pages[0]),
+						    page_address(data->pages[0]), peer,
 						    &member);
 			status = detail == QBD_CHANGE_DONE ? QBD_REPLY_OK :
 							     QBD_REPLY_REFUSED;

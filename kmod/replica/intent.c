@@ -272,7 +272,7 @@ static bool same_place(const struct qbd_member_layout *a, const struct qbd_membe
 
 static enum qbd_change_result check_members(const struct qbd_membership_layout *now,
 					    const struct qbd_membership_layout *wanted,
-					    u32 *member)
+					    u32 asker, u32 *member)
 {
 	for (u32 i = 0; i < count_of(wanted); i++) {
 		const struct qbd_member_layout *one = &wanted->members[i];
@@ -284,8 +284,9 @@ static enum qbd_change_result check_members(const struct qbd_membership_layout *
 		if (was ? !member_may(flags_of(was), flags_of(one)) :
 			  !newcomer_may(flags_of(one)))
 			return QBD_CHANGE_FLAGS;
-		/* It listens where it does until it comes up anew. */
-		if (was && memcmp(&was->address, &one->address, sizeof(one->address)))
+		/* It has to listen there first, and only it knows whether it can. */
+		if (was && memcmp(&was->address, &one->address, sizeof(one->address)) &&
+		    (id_of(one) != asker || was->address.family != one->address.family))
 			return QBD_CHANGE_ADDRESS;
 		for (u32 j = 0; j < i; j++)
 			if (same_place(one, &wanted->members[j]))
@@ -341,7 +342,7 @@ enum qbd_change_result qbd_intent_check(const struct qbd_membership_layout *now,
 		return QBD_CHANGE_PENDING;
 	if (le32_to_cpu(wanted->next_member_id) < le32_to_cpu(now->next_member_id))
 		return QBD_CHANGE_IDS;
-	result = check_members(now, wanted, member);
+	result = check_members(now, wanted, facts->asker, member);
 	if (result != QBD_CHANGE_DONE)
 		return result;
 	if (!memcmp(now, wanted, sizeof(*now)))

@@ -44,6 +44,7 @@
 /**
  * struct qbd_intent_facts - what the leader knows; bit n: members[n] of the list in force
  * @self: the leader's id
+ * @asker: of qbd_intent_check(): the member on whose host somebody asks, or 0
  * @there: heard lately, its disk good, not being filled; the leader itself
  * @fit: there, and could lead
  * @ready: there, and has nearly all of the log
@@ -54,6 +55,7 @@
  */
 struct qbd_intent_facts {
 	u32 self;
+	u32 asker;
 	u32 there;
 	u32 fit;
 	u32 ready;

@@ -375,6 +375,9 @@ struct qbd_replica {
 	u32 changing_leader;		/* of whom */
 	u64 changing_term;		/* of its leadership */
 	u64 changing_until;		/* then nobody waits for it any more */
+	bool changing_listens;		/* it waits for qbd_net_listen() */
+	struct qbd_address address;	/* own, by the list in force */
+	bool moved_from;		/* the one before is listened at, too */
 	u64 better_since;		/* somebody is better connected, see reach.c */
 	u32 moving_from;
 
@@ -553,10 +556,11 @@ void qbd_join_check(struct qbd_replica *replica);
 /* change.c */
 enum qbd_change_result qbd_change_propose(struct qbd_replica *replica,
 					  const struct qbd_membership_layout *wanted,
-					  u32 *member);
+					  u32 asker, u32 *member);
 void qbd_change_check(struct qbd_replica *replica);
 void qbd_change_noticed(struct qbd_replica *replica);
 void qbd_change_command(struct qbd_replica *replica, struct qbd_command *command);
+void qbd_change_listening(void *context, int error, const char *text);
 void qbd_change_replied(struct qbd_replica *replica, u32 peer,
 			const struct qbd_frame_reply *reply);
 void qbd_change_unanswered(struct qbd_replica *replica, const char *why);

@@ -137,7 +137,7 @@ static void every_change_ends(struct kunit *test)
 			 kinds[rest / 6 % 6], kinds[rest / 36 % 6], kinds[rest / 216]);
 		intent_test_list(test, text, &now);
 		while (qbd_intent_pending(&now)) {
-			struct qbd_intent_facts facts = { leader, ~0u, ~0u, ~0u, ~0u, ~0u };
+			struct qbd_intent_facts facts = { leader, 0, ~0u, ~0u, ~0u, ~0u, ~0u };
 			u32 joint = 0, joint_next = 0;
 
 			KUNIT_ASSERT_EQ_MSG(test, qbd_intent_next(&now, &facts, &next,
@@ -241,6 +241,17 @@ static void checks_of_places(struct kunit *test)
 			QBD_CHANGE_TWICE);
 	intent_test_list(test, "1v 2v", &wanted);
 	wanted.members[1].address.port = cpu_to_le16(7);
+	KUNIT_EXPECT_EQ(test, qbd_intent_check(&now, &wanted, &facts, &member),
+			QBD_CHANGE_ADDRESS);
+	KUNIT_EXPECT_EQ(test, member, 2);
+	facts.asker = 1;
+	KUNIT_EXPECT_EQ(test, qbd_intent_check(&now, &wanted, &facts, &member),
+			QBD_CHANGE_ADDRESS);
+	/* Asked for where it is to listen. */
+	facts.asker = 2;
+	KUNIT_EXPECT_EQ(test, qbd_intent_check(&now, &wanted, &facts, &member),
+			QBD_CHANGE_DONE);
+	wanted.members[1].address.family = cpu_to_le16(6);
 	KUNIT_EXPECT_EQ(test, qbd_intent_check(&now, &wanted, &facts, &member),
 			QBD_CHANGE_ADDRESS);
 	intent_test_list(test, "1v 2v", &wanted);

@@ -189,6 +189,14 @@ static void rig_fill_end(void *context, u32 peer, const struct qbd_frame_fill_en
 	member->fill_ends++;
 }
 
+static void rig_listening(void *context, int error, const char *text)
+{
+	struct rig_member *member = context;
+
+	member->listen_error = error;
+	member->listens++;
+}
+
 static void rig_refused(void *context, u32 peer, enum qbd_refusal reason, bool by_us)
 {
 	struct rig_member *member = context;
@@ -256,6 +264,7 @@ static const struct qbd_net_ops rig_ops = {
 	.extent = rig_extent,
 	.fill_end = rig_fill_end,
 	.refused = rig_refused,
+	.listening = rig_listening,
 	.admin = rig_admin,
 };
 

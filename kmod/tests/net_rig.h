@@ -66,6 +66,8 @@ struct rig_member {
 	struct qbd_frame_reset reset;
 	struct qbd_frame_fill fill;
 	struct qbd_frame_fill_end fill_end;
+	unsigned int listens;
+	int listen_error;
 	unsigned int refusals;
 	u32 refused_peer;
 	enum qbd_refusal refused;

@@ -32,6 +32,7 @@ static const struct qbdadm_command *const commands[] = {
 	&qbdadm_leader_show,
 	&qbdadm_leader_move,
 	&qbdadm_member_list,
+	&qbdadm_member_add,
 	&qbdadm_member_remove,
 	&qbdadm_member_promote,
 	&qbdadm_member_demote,
