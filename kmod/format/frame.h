@@ -122,6 +122,7 @@ enum qbd_connection_kind {
  *	certain, and had the committed entry @known_index on its disk; 0: nothing
  * @known_term: see @known_run
  * @known_index: see @known_run
+ * @history: of the sender's state block: of another one no member is taken. A program's is 0
  * @nonce: random, never used again
  */
 struct qbd_frame_hello {
@@ -141,6 +142,7 @@ struct qbd_frame_hello {
 	__le64 known_run;
 	__le64 known_term;
 	__le64 known_index;
+	__u8 history[QBD_UUID_SIZE];
 	__u8 nonce[QBD_NONCE_SIZE];
 } __attribute__((packed));
 
@@ -172,6 +174,7 @@ enum qbd_refusal {
 	QBD_REFUSED_BUSY	= 7,	/* ADMIN: others are connected, come back soon */
 	QBD_REFUSED_DISK	= 8,	/* another disk is this member now */
 	QBD_REFUSED_TWICE	= 9,	/* this member is connected, and alive: it is up twice */
+	QBD_REFUSED_HISTORY	= 10,	/* the device was recovered by force on one side */
 };
 
 struct qbd_frame_refused {
@@ -340,7 +343,7 @@ struct qbd_frame_reply {
  * @leader: member id, 0 if none is known
  * @commit_index: known committed here: a @membership of a later index may still be
  *	lost with its leader, and the ids that it gave be given to others
- * @reserved: zero
+ * @history: as in the state block; who joins writes it into its own
  * @name: of the device
  * @membership: configuration in force here, with the index that a CHANGE has to name
  */
@@ -352,7 +355,7 @@ struct qbd_description {
 	__le32 member_id;
 	__le32 leader;
 	__le64 commit_index;
-	__le64 reserved[2];
+	__u8 history[QBD_UUID_SIZE];
 	char name[QBD_NAME_SIZE];
 	struct qbd_membership_layout membership;
 } __attribute__((packed));
@@ -442,7 +445,7 @@ struct qbd_frame_fill_end {
 #define QBD_FILL_DONE		(1u << 0)
 
 static_assert(sizeof(struct qbd_frame_header) == 32, "frame header");
-static_assert(sizeof(struct qbd_frame_hello) == 144, "hello");
+static_assert(sizeof(struct qbd_frame_hello) == 160, "hello");
 static_assert(sizeof(struct qbd_frame_message) == 120, "message");
 static_assert(sizeof(struct qbd_frame_append) == 32, "append");
 static_assert(sizeof(struct qbd_frame_request) == 56, "request");

@@ -140,6 +140,9 @@ enum qbd_state_flags {
  * @applied_chain: its record checksum
  * @reserved2: 0
  * @applied_membership: configuration at @applied_index
+ * @history: drawn when somebody made this disk the only voter by force ('qbdadm recover');
+ *	zeroes: never. Members of another history of the device are refused: they may have
+ *	acknowledged what this one does not have
  * @unused: 0
  */
 struct qbd_state_block {
@@ -169,7 +172,8 @@ struct qbd_state_block {
 	__le32 applied_chain;
 	__le32 reserved2;
 	struct qbd_membership_layout applied_membership;
-	__u8 unused[QBD_BLOCK_SIZE - 200 - 2 * sizeof(struct qbd_membership_layout)];
+	__u8 history[QBD_UUID_SIZE];
+	__u8 unused[QBD_BLOCK_SIZE - 216 - 2 * sizeof(struct qbd_membership_layout)];
 } __attribute__((packed));
 
 /**

@@ -299,6 +299,8 @@ enum qbd_refusal qbd_frame_hello_check(const struct qbd_frame_hello *hello,
 		return QBD_REFUSED_DEVICE;
 	if (le32_to_cpu(self->kind) == QBD_CONNECTION_ADMIN)
 		return admin_pair(hello, self) ? 0 : QBD_REFUSED_MEMBER;
+	if (memcmp(hello->history, self->history, QBD_UUID_SIZE))
+		return QBD_REFUSED_HISTORY;
 	/* Before the members: if these differ it is why the lists do. */
 	if (hello->configuration != self->configuration)
 		return QBD_REFUSED_CONFIGURATION;
@@ -338,6 +340,8 @@ const char *qbd_refusal_text(u32 reason)
 		return "too many programs are connected";
 	case QBD_REFUSED_DISK:
 		return "another disk is this member now";
+	case QBD_REFUSED_HISTORY:
+		return "not of the history that was recovered by force";
 	case QBD_REFUSED_TWICE:
 		return "this member is up twice: a copy of its disk?";
 	default:

@@ -93,6 +93,7 @@ static void make_hello(struct qbd_connection *connection)
 		qbd_peer_known(net, connection->peer, hello);
 	memcpy(hello->uuid, identity->uuid, QBD_UUID_SIZE);
 	memcpy(hello->incarnation, identity->incarnation, QBD_UUID_SIZE);
+	memcpy(hello->history, identity->history, QBD_UUID_SIZE);
 	get_random_bytes(hello->nonce, sizeof(hello->nonce));
 }
 

@@ -232,7 +232,8 @@ static void listen_work(struct work_struct *work)
 		return;
 	error = listen_at(net, &wanted, text, sizeof(text));
 	spin_lock(&net->lock);
-	net->listen_done = true;
+	/* Or something else is wanted by now: this was not the answer to that. */
+	WRITE_ONCE(net->listen_done, !net->listen_wanted);
 	net->listen_error = error;
 	strscpy(net->listen_text, text, sizeof(net->listen_text));
 	spin_unlock(&net->lock);
@@ -265,6 +266,7 @@ void qbd_net_listen(struct qbd_net *net, const struct qbd_address *address)
 	spin_lock(&net->lock);
 	net->listen_address = *address;
 	net->listen_wanted = true;
+	WRITE_ONCE(net->listen_done, false);
 	spin_unlock(&net->lock);
 	queue_work(net->queue, &net->listen_work);
 }
@@ -288,7 +290,7 @@ void qbd_listener_tell(struct qbd_net *net)
 		return;
 	spin_lock(&net->lock);
 	done = net->listen_done;
-	net->listen_done = false;
+	WRITE_ONCE(net->listen_done, false);
 	error = net->listen_error;
 	strscpy(text, net->listen_text, sizeof(text));
 	spin_unlock(&net->lock);

@@ -95,6 +95,7 @@ struct qbd_net_ops {
  * @name: device name, for the log; copied
  * @uuid: of the device: others must have the same
  * @incarnation: of the member's disk, told to others
+ * @history: of the device: others must have the same
  * @secret: of the device: others must know it
  * @member_id: own
  * @configuration: as in the superblock: others must have the same
@@ -106,6 +107,7 @@ struct qbd_net_identity {
 	const char *name;
 	u8 uuid[QBD_UUID_SIZE];
 	u8 incarnation[QBD_UUID_SIZE];
+	u8 history[QBD_UUID_SIZE];
 	u8 secret[QBD_SECRET_SIZE];
 	u32 member_id;
 	u32 configuration;

@@ -40,6 +40,7 @@ static void fill_description(struct qbd_replica *replica,
 	description->member_id = cpu_to_le32(replica->member_id);
 	description->leader = cpu_to_le32(core.leader);
 	description->commit_index = cpu_to_le64(core.commit);
+	memcpy(description->history, identity->history, QBD_UUID_SIZE);
 	strscpy(description->name, replica->name, sizeof(description->name));
 	description->membership = *qbd_replica_layout(replica);
 }

@@ -207,6 +207,10 @@ void qbd_disks_refused(struct qbd_replica *replica, u32 peer, enum qbd_refusal r
 		snprintf(text, sizeof(replica->strange),
 			 "member %u says that another disk is this member now: take this one down; 'qbdadm join' makes it a new member",
 			 peer);
+	else if (reason == QBD_REFUSED_HISTORY && !by_us && !replica->told_leader)
+		snprintf(text, sizeof(replica->strange),
+			 "the device was recovered by force at member %u, without this one: take it down; 'qbdadm join' makes it a new member",
+			 peer);
 	else if (reason == QBD_REFUSED_MEMBER && !by_us && !replica->told_leader)
 		snprintf(text, sizeof(replica->strange),
 			 "member %u says that this one is no member of the device: was it removed? Then take it down",

@@ -481,6 +481,7 @@ static int open_network(struct qbd_replica *replica, char *error_text,
 	}
 	memcpy(us.uuid, identity->uuid, sizeof(us.uuid));
 	memcpy(us.incarnation, identity->incarnation, sizeof(us.incarnation));
+	memcpy(us.history, identity->history, sizeof(us.history));
 	memcpy(us.secret, identity->secret, sizeof(us.secret));
 	us.listen = self->address;
 	network = qbd_net_create(replica->net, &us, replica->pool, &qbd_replica_net_ops,

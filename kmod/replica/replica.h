@@ -14,6 +14,7 @@
  * read.c       reads at the leader
  * forward.c    requests to and from other members
  * append.c     records to followers, records from the leader
+ * disks.c      which disk is which member, and what others know of it
  * join.c       disks that are new or lost something: when they may vote
  * admin.c      what programs of other hosts ask
  * reach.c      who reaches whom; a leader that all can reach

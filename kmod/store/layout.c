@@ -180,6 +180,7 @@ static void state_decode(const struct qbd_state_block *block, struct qbd_state *
 	state->applied_chain = le32_to_cpu(block->applied_chain);
 	state->membership = block->membership;
 	state->applied_membership = block->applied_membership;
+	memcpy(state->history, block->history, QBD_UUID_SIZE);
 }
 
 /*
@@ -226,6 +227,7 @@ void qbd_state_encode(const struct qbd_state *state, const u8 *uuid, u64 positio
 	block->applied_chain = cpu_to_le32(state->applied_chain);
 	block->membership = state->membership;
 	block->applied_membership = state->applied_membership;
+	memcpy(block->history, state->history, QBD_UUID_SIZE);
 	qbd_block_seal(block, QBD_STATE_MAGIC, uuid, position);
 }
 

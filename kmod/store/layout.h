@@ -56,6 +56,7 @@ struct qbd_state {
 	u32 applied_chain;
 	struct qbd_membership_layout membership;
 	struct qbd_membership_layout applied_membership;
+	u8 history[QBD_UUID_SIZE];
 };
 
 /*

@@ -44,6 +44,7 @@ struct qbd_store;
 struct qbd_store_identity {
 	u8 uuid[QBD_UUID_SIZE];
 	u8 incarnation[QBD_UUID_SIZE];
+	u8 history[QBD_UUID_SIZE];
 	u8 secret[QBD_SECRET_SIZE];
 	char name[QBD_NAME_SIZE];
 	u32 member_id;

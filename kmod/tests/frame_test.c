@@ -642,6 +642,9 @@ static void hellos_are_told_apart(struct qbd_test *test)
 	hello.uuid[15] = 1;
 	QBD_EQUAL(test, qbd_frame_hello_check(&hello, &self, 2), QBD_REFUSED_DEVICE);
 	hello = good;
+	hello.history[15] = 1;
+	QBD_EQUAL(test, qbd_frame_hello_check(&hello, &self, 2), QBD_REFUSED_HISTORY);
+	hello = good;
 	hello.configuration = cpu_to_le32(1);
 	QBD_EQUAL(test, qbd_frame_hello_check(&hello, &self, 2),
 		  QBD_REFUSED_CONFIGURATION);

@@ -232,13 +232,19 @@ static void judge_hello(const struct qbd_frame_hello *hello)
 	judge_program(hello);
 	memset(&self, 1, sizeof(self));
 	refusal = qbd_frame_hello_check(hello, &self, 0);
-	REQUIRE(refusal <= QBD_REFUSED_CONFIGURATION);
+	REQUIRE(refusal <= QBD_REFUSED_CONFIGURATION || refusal == QBD_REFUSED_HISTORY);
 	REQUIRE(!refusal || strcmp(qbd_refusal_text(refusal), "unknown reason"));
 	if (refusal)
 		return;
 	REQUIRE(!memcmp(hello->uuid, self.uuid, QBD_UUID_SIZE));
 	REQUIRE(hello->from && hello->from != self.from && hello->to == self.from);
 	REQUIRE(hello->configuration == self.configuration);
+	REQUIRE(!memcmp(hello->history, self.history, QBD_UUID_SIZE));
+	/* Whatever the list says: it is that disk, a new one, or one of a newer list. */
+	if (qbd_frame_disk_check(hello, self.incarnation, 7))
+		REQUIRE(!memcmp(hello->incarnation, self.incarnation, QBD_UUID_SIZE) ||
+			le32_to_cpu(hello->flags) & QBD_HELLO_NEW ||
+			le64_to_cpu(hello->listed) > 7);
 	REQUIRE(le16_to_cpu(hello->version) >= le16_to_cpu(self.version_min));
 	REQUIRE(le16_to_cpu(hello->version_min) <= le16_to_cpu(self.version));
 	/* One that was wanted is no other one; 0 is whoever comes. */

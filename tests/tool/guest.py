@@ -156,7 +156,7 @@ def _():
             tap.equal(state[1:], (0, 0, layout.CLEAN | layout.NEW, 0, 0, 0, 1, 0), "state")
             count, following = struct.unpack_from("<II", block, 160 + 8)
             tap.equal((count, following), (3, 8), "members")
-            ids = [struct.unpack_from("<I", block, 176 + 64 * n)[0] for n in range(3)]
+            ids = [struct.unpack_from("<I", block, 176 + 80 * n)[0] for n in range(3)]
             tap.equal(ids, [1, 2, 7], "ids")
         tap.check(slots[0][40:48] != slots[1][40:48], "both slots have one sequence")
         table = disk.read(layout.TABLE)

@@ -13,7 +13,7 @@ import layout
 from layout import BLOCK, crc32c, pad
 
 HEADER = struct.Struct("<IHHIIIIII")
-HELLO = struct.Struct("<HHIIIQIIQ16s16s5Q32s")
+HELLO = struct.Struct("<HHIIIQIIQ16s16s5Q16s32s")
 REQUEST = struct.Struct("<IIQQQQQII")
 REPLY = struct.Struct("<QQQIIII")
 MAGIC = int.from_bytes(b"QBDF", "little")
@@ -146,7 +146,7 @@ class Member:
     def hello(self, theirs):
         session = HELLO.unpack(theirs)[5]
         return HELLO.pack(1, 1, ADMIN, self.number, 0, session, 0, 0xc0ffee, 3,
-                          self.device.uuid, bytes(16), 0, 0, 0, 0, 0, os.urandom(32))
+                          self.device.uuid, bytes(16), 0, 0, 0, 0, 0, bytes(16), os.urandom(32))
 
     def refuse(self, connection, reason):
         self.send(connection, REFUSED, struct.pack("<II", reason, 0))

@@ -273,6 +273,7 @@ static void make_state(const struct qbd_format_parameters *parameters, unsigned 
 	state->log_first_index = cpu_to_le64(1);
 	state->membership = *parameters->members;
 	state->applied_membership = *parameters->members;
+	memcpy(state->history, parameters->history, QBD_UUID_SIZE);
 	fill_header(&state->header, QBD_STATE_MAGIC, QBD_STATE_SLOT_BLOCK(slot),
 		    parameters->token->uuid);
 }

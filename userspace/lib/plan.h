@@ -43,6 +43,7 @@ int qbd_plan_compute(const char *path, uint64_t backing_blocks,
  * @joins: the device is there already, and gave this id to nobody before: the disk is
  *	not marked as new, and has the device's configuration sum
  * @configuration: if @joins
+ * @history: if @joins
  * @incarnation: if @joins: what the list of members says of the disk; else one is drawn
  */
 struct qbd_format_parameters {
@@ -54,6 +55,7 @@ struct qbd_format_parameters {
 	bool joins;
 	uint32_t configuration;
 	uint8_t incarnation[QBD_UUID_SIZE];
+	uint8_t history[QBD_UUID_SIZE];
 };
 
 /**

@@ -72,7 +72,7 @@ static struct json_object *members_json(const struct qbd_membership_layout *memb
 		qbdadm_json_bool(object, "learner", flags & QBD_MEMBER_LEARNER);
 		qbdadm_json_bool(object, "witness", flags & QBD_MEMBER_WITNESS);
 		qbdadm_json_number(object, "priority", member->priority);
-		qbdadm_json_incarnation(object, member->incarnation);
+		qbdadm_json_uuid(object, "incarnation", member->incarnation);
 		json_object_array_add(array, object);
 	}
 	return array;
@@ -160,6 +160,7 @@ static void state_fields(struct json_object *object, const struct qbd_state_bloc
 		qbdadm_json_number(object, "fill_through_index",
 				   le64_to_cpu(state->fill_through_index));
 	}
+	qbdadm_json_uuid(object, "history", state->history);
 	qbdadm_json_number(object, "membership_index", le64_to_cpu(state->membership.index));
 	json_object_object_add(object, "members", members_json(&state->membership));
 }

@@ -218,6 +218,7 @@ static int join_with(const struct join_arguments *arguments, struct qbd_join *jo
 	if (result)
 		return added ? left_behind(join, strdupa(error->text), error) : result;
 	parameters->member_id = le32_to_cpu(join->self.id);
+	memcpy(parameters->history, join->description.history, QBD_UUID_SIZE);
 	memcpy(parameters->incarnation, join->self.incarnation, QBD_UUID_SIZE);
 	result = qbd_format_finish(disk, parameters, error);
 	return result ? left_behind(join, strdupa(error->text), error) : 0;

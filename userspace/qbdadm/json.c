@@ -108,7 +108,7 @@ static struct json_object *member_json(const struct qbd_member_status *member)
 	qbdadm_json_bool(object, "demoting", member->flags & QBD_MEMBER_FLAGS_DEMOTING);
 	qbdadm_json_bool(object, "leaving", member->flags & QBD_MEMBER_FLAGS_LEAVING);
 	NUMBER(object, member, priority);
-	qbdadm_json_incarnation(object, member->incarnation);
+	qbdadm_json_uuid(object, "incarnation", member->incarnation);
 	BOOL(object, member, self);
 	BOOL(object, member, leader);
 	BOOL(object, member, connected);

@@ -156,13 +156,13 @@ void qbdadm_json_bool(struct json_object *object, const char *key, bool value)
 	json_object_object_add(object, key, json_object_new_boolean(value));
 }
 
-void qbdadm_json_incarnation(struct json_object *object, const uint8_t *incarnation)
+void qbdadm_json_uuid(struct json_object *object, const char *key, const uint8_t *uuid)
 {
 	char text[37];
 
-	uuid_unparse_lower(incarnation, text);
-	if (uuid_is_null(incarnation))
-		json_object_object_add(object, "incarnation", NULL);
+	uuid_unparse_lower(uuid, text);
+	if (uuid_is_null(uuid))
+		json_object_object_add(object, key, NULL);
 	else
-		qbdadm_json_string(object, "incarnation", text);
+		qbdadm_json_string(object, key, text);
 }

@@ -54,6 +54,7 @@ extern const struct qbdadm_command qbdadm_status;
 extern const struct qbdadm_command qbdadm_events;
 extern const struct qbdadm_command qbdadm_leader_show;
 extern const struct qbdadm_command qbdadm_leader_move;
+extern const struct qbdadm_command qbdadm_recover;
 extern const struct qbdadm_command qbdadm_member_add;
 extern const struct qbdadm_command qbdadm_member_list;
 extern const struct qbdadm_command qbdadm_member_remove;
@@ -95,8 +96,8 @@ bool qbdadm_confirm(const char *question);
 void qbdadm_json_string(struct json_object *object, const char *key, const char *value);
 void qbdadm_json_number(struct json_object *object, const char *key, uint64_t value);
 void qbdadm_json_bool(struct json_object *object, const char *key, bool value);
-/* Of a member's disk; zeroes: null. */
-void qbdadm_json_incarnation(struct json_object *object, const uint8_t *incarnation);
+/* Zeroes: null. */
+void qbdadm_json_uuid(struct json_object *object, const char *key, const uint8_t *uuid);
 
 #define QBDADM_OPTION_HELP	'h'
 #define QBDADM_OPTION_JSON	'j'

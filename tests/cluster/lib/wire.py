@@ -15,10 +15,10 @@ MESSAGE, FILL, APPEND, REQUEST, REPLY, RESET, EXTENT = 16, 18, 32, 33, 34, 35, 3
 HEARTBEAT = 5           # a type of MESSAGE
 CONTROL, BULK = 1, 2
 REASONS = {1: "version", 2: "device", 3: "member", 4: "secret", 5: "protocol",
-           6: "configuration", 8: "disk", 9: "twice"}
+           6: "configuration", 8: "disk", 9: "twice", 10: "history"}
 
 HEADER = struct.Struct("<IHHIIIIII")
-HELLO_LAYOUT = struct.Struct("<HHIIIQIIQ16s16s5Q32s")
+HELLO_LAYOUT = struct.Struct("<HHIIIQIIQ16s16s5Q16s32s")
 MESSAGE_LAYOUT = struct.Struct("<IIII13Q")
 APPEND_LAYOUT = struct.Struct("<QQQQ")
 REQUEST_LAYOUT = struct.Struct("<IIQQQQQII")
@@ -132,7 +132,7 @@ class Stranger:
     def hello(self, source, target, identity, kind=CONTROL, version=1, session=1):
         return HELLO_LAYOUT.pack(version, version, kind, source, target, session, 0,
                                  identity.configuration, 0, identity.uuid,
-                                 bytes(16), NEWEST, 0, 0, 0, 0, os.urandom(32))
+                                 bytes(16), NEWEST, 0, 0, 0, 0, bytes(16), os.urandom(32))
 
     def shake_hands(self, source, target, identity, kind=CONTROL, session=1):
         """Become a member, with the right secret or a wrong one."""
