@@ -419,7 +419,8 @@ void qbd_fill_end(struct qbd_replica *replica, u32 peer,
 	    le64_to_cpu(end->request) != fill->request)
 		return;
 	if (goes_back(fill, next, block) || next > fill->extents_total ||
-	    (fill->checking && (block || next < fill->check_next)) || block >= (next == fill->extents_total ? 1 : extent_blocks(replica))) {
+	    block >= (next == fill->extents_total ? 1 : extent_blocks(replica)) ||
+	    (fill->checking && (block || next < fill->check_next))) {
 		qbd_net_disconnect(replica->network, peer, "malformed end of extents");
 		return;
 	}

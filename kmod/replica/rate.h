@@ -21,10 +21,10 @@
  *
  * In BUSY a request is late at one and a half times its quiet latency, and very late at one
  * and three quarters. Two very late ones, four late ones in a row, or one late of sixteen,
- * and twice as many as at quiet
- * times, or near the floor, besides, halve the rate and are remembered as a ceiling: the rate goes up to 7/8 of it, and beyond only after ten
- * seconds, by an eighth; if that does no harm by larger steps. While hardly more are late
- * than usual the rate grows by a half, if what it allows is used.
+ * and twice as many as at quiet times, or near the floor, besides, halve the rate and are
+ * remembered as a ceiling: the rate goes up to 7/8 of it, and beyond only after ten seconds,
+ * by an eighth; if that does no harm by larger steps. While hardly more are late than usual
+ * the rate grows by a half, if what it allows is used.
  *
  * It never falls below QBD_RATE_FLOOR (but for @max, which is what people said): so
  * filling ends, however slow the requests are for other reasons. The time in which it
@@ -50,7 +50,7 @@
 #define QBD_RATE_MAX_MIN	(64u << 10)
 
 #define QBD_RATE_PIECE_MIN	(4u << 10)
-#define QBD_RATE_PIECE_MAX	(1u << 20)
+#define QBD_RATE_PIECE_MAX	(1024u << 10)
 
 /* Times in ns: how long after the last request somebody still counts as using it ... */
 #define QBD_RATE_PRESENT_NS	1000000000ull

@@ -17,6 +17,7 @@
 
 /**
  * struct rate_world - the world
+ * @rate: that is tested
  * @link: bytes a second
  * @alone: what a request takes with nobody else there
  * @noise: and up to so much more, for reasons of its own
@@ -25,10 +26,12 @@
  * @needed: for a majority
  * @now: time
  * @busy_until: the link is
+ * @begun_at: the request under way was begun
  * @done_at: the request under way completes
  * @sent: bytes of pieces
  * @requests: completed
  * @twice: of these, took more than twice as long as alone
+ * @random: state of the random numbers
  */
 struct rate_world {
 	struct qbd_rate rate;
