@@ -59,7 +59,7 @@ static struct qbd_replica *find_named(struct genl_info *info)
 static int patch_settings(const struct nlattr *nest, struct qbd_settings *settings,
 			  struct netlink_ext_ack *extack)
 {
-	struct nlattr *attrs[QBD_A_SETTINGS_WINDOW_BYTES + 1];
+	struct nlattr *attrs[QBD_A_SETTINGS_PAD + 1];
 	const struct {
 		int type;
 		u32 *value;
@@ -70,17 +70,20 @@ static int patch_settings(const struct nlattr *nest, struct qbd_settings *settin
 		{ QBD_A_SETTINGS_NO_QUORUM_GRACE_MS, &settings->no_quorum_grace_ms },
 		{ QBD_A_SETTINGS_READ_MODE, &settings->read_mode },
 		{ QBD_A_SETTINGS_WINDOW_BYTES, &settings->window_bytes },
+		{ QBD_A_SETTINGS_CHECKSUMS, &settings->checksums },
 	};
 	unsigned int i;
 	int error;
 
-	error = nla_parse_nested(attrs, QBD_A_SETTINGS_WINDOW_BYTES, nest,
+	error = nla_parse_nested(attrs, QBD_A_SETTINGS_PAD, nest,
 				 qbd_settings_nl_policy, extack);
 	if (error)
 		return error;
 	for (i = 0; i < ARRAY_SIZE(values); i++)
 		if (attrs[values[i].type])
 			*values[i].value = nla_get_u32(attrs[values[i].type]);
+	if (attrs[QBD_A_SETTINGS_MAX_RATE])
+		settings->max_rate = nla_get_u64(attrs[QBD_A_SETTINGS_MAX_RATE]);
 	return 0;
 }
 

@@ -11,13 +11,15 @@
 #include <uapi/linux/qbd.h>
 
 /* Common nested types */
-const struct nla_policy qbd_settings_nl_policy[QBD_A_SETTINGS_WINDOW_BYTES + 1] = {
+const struct nla_policy qbd_settings_nl_policy[QBD_A_SETTINGS_PAD + 1] = {
 	[QBD_A_SETTINGS_ELECTION_TIMEOUT_MS] = { .type = NLA_U32, },
 	[QBD_A_SETTINGS_HEARTBEAT_MS] = { .type = NLA_U32, },
 	[QBD_A_SETTINGS_NO_QUORUM] = NLA_POLICY_MAX(NLA_U32, 1),
 	[QBD_A_SETTINGS_NO_QUORUM_GRACE_MS] = { .type = NLA_U32, },
 	[QBD_A_SETTINGS_READ_MODE] = NLA_POLICY_MAX(NLA_U32, 1),
 	[QBD_A_SETTINGS_WINDOW_BYTES] = { .type = NLA_U32, },
+	[QBD_A_SETTINGS_MAX_RATE] = { .type = NLA_U64, },
+	[QBD_A_SETTINGS_CHECKSUMS] = NLA_POLICY_MAX(NLA_U32, 1),
 };
 
 const struct nla_policy qbd_wanted_member_nl_policy[QBD_A_WANTED_MEMBER_PRIORITY + 1] = {

@@ -12,7 +12,7 @@
 #include <uapi/linux/qbd.h>
 
 /* Common nested types */
-extern const struct nla_policy qbd_settings_nl_policy[QBD_A_SETTINGS_WINDOW_BYTES + 1];
+extern const struct nla_policy qbd_settings_nl_policy[QBD_A_SETTINGS_PAD + 1];
 extern const struct nla_policy qbd_wanted_member_nl_policy[QBD_A_WANTED_MEMBER_PRIORITY + 1];
 
 extern const struct nla_policy qbd_up_nl_policy[QBD_A_DEVICE_SETTINGS + 1];

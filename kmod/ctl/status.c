@@ -40,18 +40,18 @@ static size_t network_size(void)
 
 static size_t member_size(void)
 {
-	return SIZE_NEST + 6 * SIZE_U32 + 5 * SIZE_FLAG + 6 * SIZE_U64 +
+	return SIZE_NEST + 6 * SIZE_U32 + 5 * SIZE_FLAG + 11 * SIZE_U64 +
 	       SIZE_TEXT(QBD_MEMBER_NAME_SIZE) +
 	       SIZE_TEXT(sizeof_field(struct qbd_address, bytes)) + network_size();
 }
 
 size_t qbd_ctl_status_size(unsigned int member_count)
 {
-	size_t settings = SIZE_NEST + 6 * SIZE_U32;
+	size_t settings = SIZE_NEST + 7 * SIZE_U32 + SIZE_U64;
 	size_t store = SIZE_NEST + 12 * SIZE_U64 + SIZE_FLAG;
 
 	return SIZE_TEXT(QBD_NAME_SIZE) + SIZE_TEXT(QBD_UUID_SIZE) + 9 * SIZE_U32 +
-	       8 * SIZE_FLAG + 24 * SIZE_U64 +
+	       8 * SIZE_FLAG + 27 * SIZE_U64 +
 	       SIZE_TEXT(sizeof_field(struct qbd_replica_status, problem)) +
 	       settings + store + member_count * member_size();
 }
@@ -78,7 +78,9 @@ static int put_settings(struct sk_buff *skb, const struct qbd_settings *settings
 	    nla_put_u32(skb, QBD_A_SETTINGS_NO_QUORUM_GRACE_MS,
 			settings->no_quorum_grace_ms) ||
 	    nla_put_u32(skb, QBD_A_SETTINGS_READ_MODE, settings->read_mode) ||
-	    nla_put_u32(skb, QBD_A_SETTINGS_WINDOW_BYTES, settings->window_bytes))
+	    nla_put_u32(skb, QBD_A_SETTINGS_WINDOW_BYTES, settings->window_bytes) ||
+	    nla_put_u32(skb, QBD_A_SETTINGS_CHECKSUMS, settings->checksums) ||
+	    put_u64(skb, QBD_A_SETTINGS_MAX_RATE, settings->max_rate, QBD_A_SETTINGS_PAD))
 		return -EMSGSIZE;
 	nla_nest_end(skb, nest);
 	return 0;
@@ -157,6 +159,21 @@ static int put_progress(struct sk_buff *skb, const struct qbd_member_status *mem
 	return 0;
 }
 
+static int put_fill(struct sk_buff *skb, const struct qbd_fill_report *fill)
+{
+	if (!fill->total)
+		return 0;
+	if (put_u64(skb, QBD_A_MEMBER_FILL_EXTENTS_DONE, fill->done, QBD_A_MEMBER_PAD) ||
+	    put_u64(skb, QBD_A_MEMBER_FILL_EXTENTS_TOTAL, fill->total, QBD_A_MEMBER_PAD) ||
+	    put_u64(skb, QBD_A_MEMBER_FILL_EXTENTS_LEFT, fill->left, QBD_A_MEMBER_PAD) ||
+	    put_u64(skb, QBD_A_MEMBER_FILL_RATE, fill->rate, QBD_A_MEMBER_PAD) ||
+	    (fill->seconds_left != U64_MAX &&
+	     put_u64(skb, QBD_A_MEMBER_FILL_SECONDS_LEFT, fill->seconds_left,
+		     QBD_A_MEMBER_PAD)))
+		return -EMSGSIZE;
+	return 0;
+}
+
 /* Names and addresses come from other hosts: they need not end in a NUL. */
 static int put_identity(struct sk_buff *skb, const struct qbd_member_layout *member)
 {
@@ -185,7 +202,7 @@ static int put_member(struct sk_buff *skb, const struct qbd_member_status *membe
 	    put_flag(skb, QBD_A_MEMBER_LEADER, member->leader) ||
 	    put_flag(skb, QBD_A_MEMBER_CONNECTED, member->connected) ||
 	    put_flag(skb, QBD_A_MEMBER_NEEDS_EXTENTS, member->needs_extents) ||
-	    put_progress(skb, member) ||
+	    put_progress(skb, member) || put_fill(skb, &member->fill) ||
 	    (member->last_heard_ms != U64_MAX &&
 	     put_u64(skb, QBD_A_MEMBER_LAST_HEARD_MS, member->last_heard_ms,
 		     QBD_A_MEMBER_PAD)) ||
@@ -241,8 +258,10 @@ static int put_numbers(struct sk_buff *skb, const struct qbd_replica_status *sta
 		{ QBD_A_DEVICE_DURABLE_INDEX, status->durable_index },
 		{ QBD_A_DEVICE_COMMIT_INDEX, status->commit_index },
 		{ QBD_A_DEVICE_APPLIED_INDEX, status->applied_index },
-		{ QBD_A_DEVICE_FILL_EXTENTS_DONE, status->fill_extents_done },
-		{ QBD_A_DEVICE_FILL_EXTENTS_TOTAL, status->fill_extents_total },
+		{ QBD_A_DEVICE_FILL_EXTENTS_DONE, status->fill.done },
+		{ QBD_A_DEVICE_FILL_EXTENTS_TOTAL, status->fill.total },
+		{ QBD_A_DEVICE_FILL_EXTENTS_LEFT, status->fill.left },
+		{ QBD_A_DEVICE_FILL_RATE, status->fill.rate },
 		{ QBD_A_DEVICE_REQUESTS_WAITING, status->requests_waiting },
 		{ QBD_A_DEVICE_REQUESTS_IN_FLIGHT, status->requests_in_flight },
 		{ QBD_A_DEVICE_IN_USE, status->in_use },
@@ -264,6 +283,9 @@ static int put_numbers(struct sk_buff *skb, const struct qbd_replica_status *sta
 	for (i = 0; i < ARRAY_SIZE(values); i++)
 		if (put_u64(skb, values[i].type, values[i].value, QBD_A_DEVICE_PAD))
 			return -EMSGSIZE;
+	if (status->filling && status->fill.seconds_left != U64_MAX)
+		return put_u64(skb, QBD_A_DEVICE_FILL_SECONDS_LEFT,
+			       status->fill.seconds_left, QBD_A_DEVICE_PAD);
 	return 0;
 }
 

@@ -366,10 +366,14 @@ struct qbd_frame_reset {
  * @base_index: extents that changed after it are wanted
  * @first_extent: go on from here
  * @count: at most so many extents, 1..64
+ * @first_block: and within it from here
+ * @flags: QBD_FILL_CHECK: digests of extents, no data
  * @request: names this FILL; its extents and its end carry it, so that what was
  *	read for an earlier one, and may be older than what the follower has applied
  *	since, is never taken for an answer to this one
  * @reserved: zero
+ *
+ * It is answered with at most 256 pieces, in order.
  */
 struct qbd_frame_fill {
 	__le64 request;
@@ -378,8 +382,12 @@ struct qbd_frame_fill {
 	__le64 base_index;
 	__le64 first_extent;
 	__le32 count;
+	__le32 first_block;
+	__le32 flags;
 	__le32 reserved;
 } __attribute__((packed));
+
+#define QBD_FILL_CHECK		(1u << 0)
 
 /**
  * struct qbd_frame_extent - a piece of one extent, at most 1 MiB
@@ -388,7 +396,9 @@ struct qbd_frame_fill {
  * @index: commit index at the leader when it was read
  * @block: first device block of this piece
  * @count: device blocks; data blocks follow unless @flags says zero
- * @flags: bit 0: all zero, no data; bit 1: last piece of the extent
+ * @flags: bit 0: all zero, no data; bit 1: last piece of the extent; bit 2: no data, but the
+ *	digest of the whole extent
+ * @digest: BLAKE2s-256 of it, or zero
  */
 struct qbd_frame_extent {
 	__le64 request;
@@ -397,10 +407,12 @@ struct qbd_frame_extent {
 	__le64 block;
 	__le32 count;
 	__le32 flags;
+	__u8 digest[32];
 } __attribute__((packed));
 
 #define QBD_EXTENT_ZERO		(1u << 0)
 #define QBD_EXTENT_LAST_PIECE	(1u << 1)
+#define QBD_EXTENT_DIGEST	(1u << 2)
 
 /**
  * struct qbd_frame_fill_end - leader to follower: this answers one FILL
@@ -408,18 +420,20 @@ struct qbd_frame_extent {
  * @first_extent: of the FILL that it answers
  * @next_extent: where the next FILL goes on
  * @extents_total: extents of the device
+ * @extents_left: about so many are still to be sent, for people
  * @index: highest commit index at which an extent was read
  * @flags: bit 0: nothing is left at or after @next_extent
- * @reserved: zero
+ * @next_block: and within it
  */
 struct qbd_frame_fill_end {
 	__le64 request;
 	__le64 first_extent;
 	__le64 next_extent;
 	__le64 extents_total;
+	__le64 extents_left;
 	__le64 index;
 	__le32 flags;
-	__le32 reserved;
+	__le32 next_block;
 } __attribute__((packed));
 
 #define QBD_FILL_DONE		(1u << 0)

@@ -217,6 +217,9 @@ static bool fill_check(const struct qbd_frame_fill *fill, const char **reason)
 {
 	u32 count = le32_to_cpu(fill->count);
 
+	*reason = "fill: unknown flags";
+	if (le32_to_cpu(fill->flags) & ~QBD_FILL_CHECK)
+		return false;
 	*reason = "fill: number of extents";
 	return count && count <= FILL_COUNT_MAX;
 }
@@ -229,10 +232,11 @@ static bool extent_check(const struct qbd_frame_extent *extent, u32 data_blocks,
 	bool zero = flags & QBD_EXTENT_ZERO;
 
 	*reason = "extent: unknown flags";
-	if (flags & ~(QBD_EXTENT_ZERO | QBD_EXTENT_LAST_PIECE))
+	if (flags & ~(QBD_EXTENT_ZERO | QBD_EXTENT_LAST_PIECE | QBD_EXTENT_DIGEST) ||
+	    (zero && flags & QBD_EXTENT_DIGEST))
 		return false;
 	*reason = "extent: data is not the extent's";
-	if (data_blocks != (zero ? 0 : count))
+	if (data_blocks != (zero || flags & QBD_EXTENT_DIGEST ? 0 : count))
 		return false;
 	*reason = "extent: outside of the device";
 	return count && count <= QBD_ZERO_BLOCKS_MAX &&

@@ -30,11 +30,11 @@ struct queued_event {
 /*
  * Listeners get what memory allows; the sequence number shows what was dropped.
  */
-void qbd_replica_event(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
-		       const char *format, ...)
+static void queue_event(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
+			const struct qbd_fill_report *report, const char *format,
+			va_list arguments)
 {
 	struct queued_event *queued = NULL;
-	va_list arguments;
 
 	spin_lock(&replica->event_lock);
 	/* Its namespace may be gone already when a disk answers at last. */
@@ -52,18 +52,42 @@ void qbd_replica_event(struct qbd_replica *replica, enum qbd_event_kind kind, u3
 		queued->event.term = replica->told_term;
 		queued->event.leader = replica->told_leader;
 		queued->event.peer = peer;
-		queued->event.done = replica->fill.cursor;
-		queued->event.total = replica->fill.extents_total;
-		va_start(arguments, format);
+		if (report) {
+			queued->event.done = report->done;
+			queued->event.total = report->total;
+			queued->event.left = report->left;
+			queued->event.rate = report->rate;
+			queued->event.seconds_left = report->seconds_left;
+		}
 		vsnprintf(queued->event.text, sizeof(queued->event.text), format,
 			  arguments);
-		va_end(arguments);
 		list_add_tail(&queued->list, &replica->event_list);
 		replica->event_count++;
 		/* Under the lock: take_down() flushes what was queued before. */
 		queue_work(system_unbound_wq, &replica->event_work);
 	}
 	spin_unlock(&replica->event_lock);
+}
+
+void qbd_replica_event(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
+		       const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	queue_event(replica, kind, peer, NULL, format, arguments);
+	va_end(arguments);
+}
+
+/* The same, with how far a member is that is filled. */
+void qbd_replica_event_with(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
+			    const struct qbd_fill_report *report, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	queue_event(replica, kind, peer, report, format, arguments);
+	va_end(arguments);
 }
 
 /* Process context: hands queued events over. */

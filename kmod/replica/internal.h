@@ -22,6 +22,7 @@
 #ifndef QBD_REPLICA_INTERNAL_H
 #define QBD_REPLICA_INTERNAL_H
 
+#include <crypto/blake2s.h>
 #include <linux/completion.h>
 #include <linux/hrtimer.h>
 #include <linux/list.h>
@@ -32,6 +33,7 @@
 #include <linux/workqueue.h>
 
 #include "../blk/blk.h"
+#include "rate.h"
 #include "replica.h"
 
 #define qbd_err(replica, format, ...) \
@@ -50,9 +52,10 @@
  * extents in its connection, and take memory there that only apply gives back.
  */
 #define QBD_FILL_WINDOW		(1024u << 10)
-/* Extents that one FILL asks for at most, and pieces read ahead to answer it. */
-#define QBD_FILL_EXTENTS	8
-#define QBD_FILL_READS_MAX	4
+/* Read and digested at a time: what else there is to be done does not wait for long. */
+#define QBD_CHECK_BLOCKS	32u
+/* Extents that one FILL asks for at most. */
+#define QBD_FILL_EXTENTS_MAX	64
 /*
  * Forwarded CHANGEs are numbered from here on, where no request of a block device gets: a
  * late answer to one that nobody waits for any more is not taken for the next one's.
@@ -126,24 +129,56 @@ struct qbd_io {
  * struct qbd_fill_source - the leader's side of filling one follower
  * @asked: a FILL waits to be answered or is being answered
  * @request: the FILL
+ * @over: nothing more is begun for it
+ * @done: for nothing is left
  * @next: extent to look at next
  * @block: next block of the extent being read, if @extent is not U64_MAX
  * @extent: extent being read
- * @sent: extents begun for this FILL
- * @reads: pieces under way
+ * @extents: begun for this FILL
+ * @pieces: likewise
+ * @bytes: of pieces under way
+ * @end_by: time at which it is over
  * @index: highest commit index at which a piece was read
+ * @digest: of the extent, as far as it was read
  * @generation: counts connections and FILLs; a piece of an older one is dropped
  */
 struct qbd_fill_source {
 	bool asked;
 	struct qbd_frame_fill request;
+	bool over;
+	bool done;
 	u64 next;
 	u64 block;
 	u64 extent;
-	u32 sent;
-	u32 reads;
+	u32 extents;
+	u32 pieces;
+	u32 bytes;
+	u64 end_by;
 	u64 index;
+	struct blake2s_state digest;
 	u64 generation;
+};
+
+/**
+ * struct qbd_fill_progress - how far a member is, from one FILL to the next
+ * @done: extents that are filled, or need not be
+ * @total: of the device
+ * @left: extents that are still to be sent; 0: not known, or none
+ * @counted_at: when they were counted
+ * @told_at: @done when it was last told
+ * @least_at: the next piece, if extents get as little as possible
+ * @same: extents that were not sent, for they are equal
+ * @pace: bytes of extents
+ */
+struct qbd_fill_progress {
+	u64 done;
+	u64 total;
+	u64 left;
+	u64 counted_at;
+	u64 told_at;
+	u64 least_at;
+	u64 same;
+	struct qbd_pace pace;
 };
 
 /* The steps of being filled; see the table in fill.c. */
@@ -167,18 +202,26 @@ enum qbd_fill_step {
  * @start_index: the log goes on after it
  * @start_term: its term
  * @cursor: extents below it are filled, durably
+ * @block: and so many blocks of the next one, until this host restarts
  * @through_index: whole once everything up to it is applied
  * @extents_total: of the device
  * @request: number of the newest FILL
  * @writes: pieces being written
  * @ended: the end of this FILL has come
  * @last: and nothing is left after it
- * @next_cursor: what it said
+ * @next_cursor: how far the pieces reach that came, or were found equal
+ * @next_block: likewise
+ * @end_cursor: and in the end
+ * @end_block: likewise
+ * @checking: this FILL asked for digests
+ * @check_next: the next one is not of an extent below it
  * @leader: whom FILL was sent to
  * @leader_term: of its leadership
  * @membership: RESETTING: that of the reset
- * @event_at: @cursor when progress was last told
- * @count: extents of one round; halved when one fails, one more when one is done
+ * @progress: for people
+ * @checks: extents that are compared
+ * @differs: the extent at the cursor is to be sent, whatever its digest says
+ * @check_extents: compared in one round; few while they differ
  * @not_before: time of the next round
  * @answer_by: ASKING: when it is given up
  * @catch_up_index: CATCHING_UP: to be applied before the next round
@@ -190,6 +233,7 @@ struct qbd_fill_target {
 	u64 start_index;
 	u64 start_term;
 	u64 cursor;
+	u32 block;
 	u64 through_index;
 	u64 extents_total;
 	u64 request;
@@ -197,11 +241,18 @@ struct qbd_fill_target {
 	bool ended;
 	bool last;
 	u64 next_cursor;
+	u32 next_block;
+	u64 end_cursor;
+	u32 end_block;
+	bool checking;
+	u64 check_next;
 	u32 leader;
 	u64 leader_term;
 	struct qbd_membership_layout membership;
-	u64 event_at;
-	u32 count;
+	struct qbd_fill_progress progress;
+	struct list_head checks;
+	bool differs;
+	u32 check_extents;
 	u64 not_before;
 	u64 answer_by;
 	u64 catch_up_index;
@@ -218,11 +269,14 @@ struct qbd_fill_target {
  * @loading: a record is being read from the ring for it
  * @loading_index: its index
  * @loaded: that record, or NULL
+ * @appended: of qbd_replica.appended_bytes, when it got @credit for them
+ * @credit: bytes of old records that it gets whatever the rate is
  * @reset_sent: RESET was sent on this connection
  * @reset_at_ns: when
  * @reachable: whom it said it is connected to, see reach.c
  * @narrowed: its window is QBD_FILL_WINDOW while it is being filled
  * @fill: see struct qbd_fill_source
+ * @progress: of its filling, as long as it is @narrowed
  */
 struct qbd_replica_peer {
 	u32 id;
@@ -234,11 +288,14 @@ struct qbd_replica_peer {
 	bool loading;
 	u64 loading_index;
 	struct qbd_record *loaded;
+	u64 appended;
+	u64 credit;
 	bool reset_sent;
 	bool narrowed;
 	u64 reachable;
 	u64 reset_at_ns;
 	struct qbd_fill_source fill;
+	struct qbd_fill_progress progress;
 };
 
 struct qbd_replica_config {
@@ -314,6 +371,9 @@ struct qbd_replica {
 	struct list_head forwarded;
 	struct list_head replies;	/* finished remote requests */
 	struct list_head pieces;	/* read for followers, to be sent */
+	unsigned int fill_turn;		/* whose pieces come first */
+	struct qbd_rate rate;		/* of what members that catch up are sent */
+	u64 appended_bytes;		/* of records, as leader */
 	u32 remote_count;
 	u64 ticket;
 	u64 later_at;			/* have a pass at that time, 0: no need */
@@ -442,6 +502,9 @@ void qbd_replica_update_fitness(struct qbd_replica *replica);
 void qbd_replica_stop_vouching(struct qbd_replica *replica, const char *why);
 void qbd_replica_event(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
 		       const char *format, ...) __printf(4, 5);
+void qbd_replica_event_with(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
+			    const struct qbd_fill_report *report, const char *format, ...)
+	__printf(5, 6);
 void qbd_replica_event_work(struct work_struct *work);	/* process context */
 void qbd_replica_check_quorum(struct qbd_replica *replica);
 bool qbd_replica_has_leader(const struct qbd_replica *replica);
@@ -480,6 +543,7 @@ void qbd_io_fail_local(struct qbd_replica *replica);
 void qbd_io_drop_peer(struct qbd_replica *replica, u32 peer);
 void qbd_io_drop_proposed(struct qbd_replica *replica);
 void qbd_io_refuse_remote(struct qbd_replica *replica);
+bool qbd_io_under_way(const struct qbd_replica *replica);
 u64 qbd_io_oldest(const struct qbd_replica *replica);
 u64 qbd_io_waiting(const struct qbd_replica *replica);
 u64 qbd_io_in_flight(const struct qbd_replica *replica);
@@ -512,6 +576,7 @@ void qbd_leader_move_command(struct qbd_replica *replica, struct qbd_command *co
 void qbd_leader_move_check(struct qbd_replica *replica, bool ended);
 
 /* append.c */
+u64 qbd_replica_catch_up_next(struct qbd_replica *replica);
 void qbd_append_send(struct qbd_replica *replica, struct qbd_replica_peer *peer);
 void qbd_append_received(struct qbd_replica *replica, u32 peer,
 			 const struct qbd_frame_append *frame,
@@ -545,14 +610,28 @@ u64 qbd_reach_own(const struct qbd_replica *replica);
 void qbd_reach_heard(struct qbd_replica *replica, u32 id, u64 reachable);
 void qbd_reach_check(struct qbd_replica *replica);
 
-/* fill.c */
-void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *peer);
-void qbd_fill_serve(struct qbd_replica *replica, struct qbd_replica_peer *peer);
+/* fill_source.c */
 void qbd_fill_drop_pieces(struct qbd_replica *replica);
 void qbd_fill_go_on(struct qbd_replica *replica);
 void qbd_fill_asked(struct qbd_replica *replica, u32 peer,
 		    const struct qbd_frame_fill *fill);
 void qbd_fill_peer_gone(struct qbd_replica *replica, struct qbd_replica_peer *peer);
+
+/* progress.c: of a peer that is filled from here, or (NULL) of this member itself */
+void qbd_fill_report(const struct qbd_replica *replica, const struct qbd_replica_peer *peer,
+		     struct qbd_fill_report *report);
+void qbd_fill_event(struct qbd_replica *replica, enum qbd_event_kind kind,
+		    const struct qbd_replica_peer *peer, const char *text);
+
+/* fill_check.c */
+void qbd_digest_add(struct blake2s_state *digest, const struct qbd_buffer *data);
+bool qbd_check_begin(struct qbd_replica *replica, const struct qbd_frame_extent *frame);
+bool qbd_check_go_on(struct qbd_replica *replica);
+void qbd_check_drop(struct qbd_replica *replica);
+
+/* fill.c */
+void qbd_fill_differs(struct qbd_replica *replica);
+void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *peer);
 void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 		    const struct qbd_frame_reset *reset);
 void qbd_fill_reset_durable(struct qbd_replica *replica, u64 index);

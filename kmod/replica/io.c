@@ -81,6 +81,7 @@ struct qbd_io *qbd_io_from_peer(struct qbd_replica *replica, u32 peer,
 	io->asked_term = le64_to_cpu(request->leader_term);
 	io->peer = peer;
 	io->data = data;
+	io->arrived = replica->now;
 	return io;
 }
 
@@ -168,6 +169,10 @@ void qbd_io_complete(struct qbd_io *io, u32 status)
 	struct qbd_replica *replica = io->replica;
 	struct qbd_request *request = io->request;
 
+	if (status == QBD_REPLY_OK && replica->told_role == QBD_ROLE_LEADER)
+		qbd_rate_done(&replica->rate, replica->now, io->kind == QBD_REQUEST_READ,
+			      io->kind == QBD_REQUEST_ZERO ? 1 : io->count,
+			      replica->now - io->arrived);
 	if (request) {
 		io_account(io, status);
 		if (status == QBD_REPLY_OK)
@@ -252,6 +257,14 @@ void qbd_io_fail_local(struct qbd_replica *replica)
 	fail_list(&replica->confirming, false);
 	fail_list(&replica->forwarded, false);
 	qbd_read_abandon(replica, true);
+}
+
+/* Is anybody waiting for an answer of this leader? */
+bool qbd_io_under_way(const struct qbd_replica *replica)
+{
+	return !list_empty(&replica->writes) || !list_empty(&replica->reads) ||
+	       !list_empty(&replica->proposed) || !list_empty(&replica->reading) ||
+	       !list_empty(&replica->confirming);
 }
 
 static u64 oldest_in(const struct list_head *list, u64 oldest)

@@ -38,6 +38,8 @@ void qbd_settings_default(struct qbd_settings *settings)
 	settings->no_quorum_grace_ms = 10000;
 	settings->read_mode = QBD_CORE_READ_LEASE;
 	settings->window_bytes = 8u << 20;
+	settings->max_rate = 0;
+	settings->checksums = 0;
 }
 
 static void core_options(struct qbd_core_options *options,
@@ -71,6 +73,10 @@ int qbd_settings_check(const struct qbd_settings *settings, char *error_text,
 		why = "read mode must be lease or quorum";
 	else if (settings->window_bytes < (2u << 20) || settings->window_bytes > (1u << 30))
 		why = "window must be 2 MiB to 1 GiB";
+	else if (settings->checksums > 1)
+		why = "checksums must be off or on";
+	else if (settings->max_rate && settings->max_rate < QBD_RATE_MAX_MIN)
+		why = "maximal rate of catching up must be at least 64 KiB a second, or 0 for none";
 	else
 		why = qbd_core_options_check(&options);
 	if (!why)
@@ -341,7 +347,7 @@ static struct qbd_replica *replica_alloc(struct net *net,
 		&replica->registry, &replica->writes, &replica->reads,
 		&replica->proposed, &replica->reading, &replica->confirming,
 		&replica->forwarded, &replica->replies, &replica->pieces,
-		&replica->commands, &replica->event_list,
+		&replica->commands, &replica->event_list, &replica->fill.checks,
 	};
 	unsigned int i;
 
@@ -353,6 +359,8 @@ static struct qbd_replica *replica_alloc(struct net *net,
 	replica->net = net;
 	replica->number = -1;
 	replica->settings = parameters->settings;
+	qbd_rate_init(&replica->rate);
+	qbd_rate_set_max(&replica->rate, parameters->settings.max_rate);
 	replica->session = get_random_u64();
 	replica->changing_sequence = QBD_CHANGE_SEQUENCE;
 	replica->told_quorum = true;
@@ -635,6 +643,7 @@ static void drop_peers(struct qbd_replica *replica)
 	}
 	qbd_append_drop_held(replica, 0);
 	qbd_fill_drop_pieces(replica);
+	qbd_check_drop(replica);
 }
 
 /* No command after this one. */
@@ -842,6 +851,7 @@ static void set_settings(struct qbd_replica *replica, struct qbd_command *comman
 	replica->settings = *(const struct qbd_settings *)command->argument;
 	core_options(&options, &replica->settings);
 	qbd_core_set_options(replica->core, replica->now, &options);
+	qbd_rate_set_max(&replica->rate, replica->settings.max_rate);
 	qbd_net_set_silence_limit(replica->network,
 				  max(4 * replica->settings.election_timeout_ms, 1000u));
 	qbd_replica_event(replica, QBD_EVENT_SETTINGS, 0, "changed");

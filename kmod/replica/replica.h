@@ -17,7 +17,11 @@
  * join.c       disks that are new or lost something: when they may vote
  * admin.c      what programs of other hosts ask
  * reach.c      who reaches whom; a leader that all can reach
- * fill.c       extents to and from other members
+ * fill.c       extents from the leader
+ * fill_check.c checksums before data
+ * fill_source.c  and to others, as leader
+ * rate.c       how fast: pure
+ * progress.c   how far members are that are filled
  * status.c     snapshots for netlink
  *
  * This header is what kmod/ctl calls. All of it is for process context, may
@@ -49,6 +53,8 @@ enum qbd_no_quorum {
  * @no_quorum_grace_ms: how long without a leader before I/O fails (ERROR)
  * @read_mode: enum qbd_core_read_mode
  * @window_bytes: records sent to one follower and not acknowledged
+ * @checksums: compare what this member has before data is sent to it
+ * @max_rate: bytes a second that members which catch up are sent by this one; 0: no limit
  */
 struct qbd_settings {
 	u32 election_timeout_ms;
@@ -57,6 +63,8 @@ struct qbd_settings {
 	u32 no_quorum_grace_ms;
 	u32 read_mode;
 	u32 window_bytes;
+	u32 checksums;
+	u64 max_rate;
 };
 
 #define QBD_MEMORY_DEFAULT	(64u << 20)
@@ -141,6 +149,22 @@ int qbd_replica_change_members(struct qbd_replica *replica,
 			       char *error_text, size_t error_text_size);
 
 /**
+ * struct qbd_fill_report - how far a member is that is filled by extents
+ * @done: extents that are filled, or need not be
+ * @total: of the device
+ * @left: about so many are still to be sent
+ * @rate: bytes of extents a second
+ * @seconds_left: at this rate; U64_MAX: not known
+ */
+struct qbd_fill_report {
+	u64 done;
+	u64 total;
+	u64 left;
+	u64 rate;
+	u64 seconds_left;
+};
+
+/**
  * struct qbd_member_status - one member as this one sees it
  * @member: as configured
  * @self: it is this one
@@ -155,6 +179,7 @@ int qbd_replica_change_members(struct qbd_replica *replica,
  * @behind_bytes: of log, as far as it is known
  * @inflight_bytes: sent and not acknowledged
  * @last_heard_ms: ago; U64_MAX: never, or not known here
+ * @fill: of who is filled from here; @fill.total 0: nobody is
  * @network: of the connections
  *
  * match_index, next_index and inflight_bytes are known at the leader only, for
@@ -174,6 +199,7 @@ struct qbd_member_status {
 	u64 behind_bytes;
 	u64 inflight_bytes;
 	u64 last_heard_ms;
+	struct qbd_fill_report fill;
 	struct qbd_net_peer_status network;
 };
 
@@ -204,8 +230,7 @@ struct qbd_member_status {
  * @failed: the disk failed: vouches for nothing
  * @damaged: lost acknowledged records, which are sent again
  * @filling: data is being filled from extents
- * @fill_extents_done: of the filling, 0 if there is none
- * @fill_extents_total: likewise
+ * @fill: how far that is, all 0 if it is not
  * @lease_valid: the leader may read without a round
  * @suspended: requests wait for a leader
  * @requests_waiting: not begun
@@ -253,8 +278,7 @@ struct qbd_replica_status {
 	bool failed;
 	bool damaged;
 	bool filling;
-	u64 fill_extents_done;
-	u64 fill_extents_total;
+	struct qbd_fill_report fill;
 	bool lease_valid;
 	bool suspended;
 	u64 requests_waiting;
@@ -307,8 +331,11 @@ enum qbd_event_kind {
  * @role: enum qbd_core_role
  * @term: current term
  * @leader: member id or 0
- * @done: FILL_PROGRESS: extents
+ * @done: FILL_PROGRESS, FILL_DONE: see struct qbd_fill_report
  * @total: likewise
+ * @left: likewise
+ * @rate: likewise
+ * @seconds_left: likewise
  */
 struct qbd_event {
 	enum qbd_event_kind kind;
@@ -322,6 +349,9 @@ struct qbd_event {
 	u32 peer;
 	u64 done;
 	u64 total;
+	u64 left;
+	u64 rate;
+	u64 seconds_left;
 	char text[96];
 };
 

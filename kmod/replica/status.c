@@ -8,6 +8,7 @@
 static void fill_progress(struct qbd_replica *replica, const struct qbd_core_status *core,
 			  struct qbd_member_status *status, u32 id)
 {
+	const struct qbd_replica_peer *source = qbd_replica_peer(replica, id);
 	struct qbd_peer_status peer;
 	u64 records, average;
 
@@ -23,6 +24,8 @@ static void fill_progress(struct qbd_replica *replica, const struct qbd_core_sta
 	status->progress_state = peer.state;
 	status->needs_extents = peer.state == QBD_PEER_NEEDS_EXTENTS ||
 				peer.flags & QBD_MESSAGE_FILLING;
+	if (source && source->narrowed)
+		qbd_fill_report(replica, source, &status->fill);
 	status->match_index = peer.match;
 	status->next_index = peer.next;
 	status->inflight_bytes = peer.inflight;
@@ -96,8 +99,8 @@ static void fill_log(struct qbd_replica *replica, const struct qbd_core_status *
 	status->failed = replica->store_failed;
 	status->damaged = replica->damaged || core->lost;
 	status->filling = qbd_replica_filling(replica);
-	status->fill_extents_done = status->filling ? replica->fill.cursor : 0;
-	status->fill_extents_total = status->filling ? replica->fill.extents_total : 0;
+	if (status->filling)
+		qbd_fill_report(replica, NULL, &status->fill);
 }
 
 static void fill_counters(struct qbd_replica *replica, struct qbd_replica_status *status)

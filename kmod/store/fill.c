@@ -106,8 +106,8 @@ u64 qbd_store_fill_base(const struct qbd_store *store)
 	return store->fill.active ? store->state.disk.fill_base_index : 0;
 }
 
-void qbd_store_fill_write(struct qbd_store *store, u64 block, u32 count,
-			  struct page **pages, u64 index, void *cookie)
+static void queue_operation(struct qbd_store *store, u64 block, u32 count,
+			    struct page **pages, bool same, u64 index, void *cookie)
 {
 	struct qbd_fill *fill = &store->fill;
 	u64 blocks = store->geometry.device_blocks;
@@ -122,7 +122,7 @@ void qbd_store_fill_write(struct qbd_store *store, u64 block, u32 count,
 	}
 	*operation = (struct qbd_fill_operation){
 		.list = operation->list, .block = block, .count = count,
-		.index = index, .pages = pages, .cookie = cookie,
+		.index = index, .pages = pages, .same = same, .cookie = cookie,
 	};
 	list_move_tail(&operation->list, &fill->queue);
 	if (WARN_ON_ONCE(!count || block >= blocks || count > blocks - block))
@@ -132,6 +132,17 @@ void qbd_store_fill_write(struct qbd_store *store, u64 block, u32 count,
 	if (operation->error)
 		list_move_tail(&operation->list, &fill->finished);
 	qbd_store_wake(store);
+}
+
+void qbd_store_fill_write(struct qbd_store *store, u64 block, u32 count,
+			  struct page **pages, u64 index, void *cookie)
+{
+	queue_operation(store, block, count, pages, false, index, cookie);
+}
+
+void qbd_store_fill_same(struct qbd_store *store, u64 block, u32 count, u64 index)
+{
+	queue_operation(store, block, count, NULL, true, index, NULL);
 }
 
 /* Insert by block; false if it overlaps one that is there. */
@@ -158,10 +169,12 @@ static void begin_batch(struct qbd_store *store)
 	list_for_each_entry_safe(operation, next, &fill->queue, list)
 		if (!running_add(fill, operation))
 			break;
-	list_for_each_entry(operation, &fill->running, list)
+	list_for_each_entry(operation, &fill->running, list) {
 		qbd_batch_add(store, operation->block,
 			      operation->block + operation->count - 1,
 			      operation->pages, operation->index, true);
+		store->batch.pieces[store->batch.piece_count - 1].same = operation->same;
+	}
 	qbd_batch_begin(store, QBD_BATCH_FILL);
 }
 

@@ -210,6 +210,7 @@ struct qbd_state_writer {
  * @index: what changed_index becomes at least
  * @writes: its extents become written ones; else it is zeroes, which change nothing
  *	where nothing was ever written
+ * @same: the disk has it: nothing is written
  */
 struct qbd_segment {
 	u64 start;
@@ -218,6 +219,7 @@ struct qbd_segment {
 	struct page **pages;
 	u64 index;
 	bool writes;
+	bool same;
 };
 
 enum qbd_batch_kind {
@@ -317,6 +319,7 @@ struct qbd_checkpoint {
  * @count: blocks
  * @index: what changed_index becomes at least
  * @pages: data, the caller's; NULL for zeroes
+ * @same: no data: the disk has it
  * @cookie: the caller's
  * @error: 0 or negative errno
  */
@@ -326,6 +329,7 @@ struct qbd_fill_operation {
 	u32 count;
 	u64 index;
 	struct page **pages;
+	bool same;
 	void *cookie;
 	int error;
 };

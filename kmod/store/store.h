@@ -224,6 +224,8 @@ bool qbd_store_is_new(const struct qbd_store *store);
 u64 qbd_store_generation(const struct qbd_store *store);
 u64 qbd_store_last_index(const struct qbd_store *store);
 u64 qbd_store_first_index(const struct qbd_store *store);
+/* Sixteenths of the ring that lie after the entry at @index, which need not be there. */
+u32 qbd_store_log_share_after(const struct qbd_store *store, u64 index);
 /* Chain of the entry at @index, which is in the ring or just before it. */
 u32 qbd_store_chain(const struct qbd_store *store, u64 index);
 
@@ -241,6 +243,8 @@ u64 qbd_store_applied_index(const struct qbd_store *store);
  * -EAGAIN: no memory now, space() follows; -ENOENT: reclaimed or not there.
  */
 int qbd_store_record(struct qbd_store *store, u64 index, struct qbd_record **record);
+/* Would it have to be read from the ring? */
+bool qbd_store_record_is_old(const struct qbd_store *store, u64 index);
 
 /**
  * struct qbd_store_read - one read of committed data
@@ -248,6 +252,7 @@ int qbd_store_record(struct qbd_store *store, u64 index, struct qbd_record **rec
  * @count: blocks
  * @bvecs: where to; @count * 4 KiB in all; left alone by the store
  * @bvec_count: entries
+ * @as_it_is: what the disk has, whatever log and extent table say
  * @done: exactly once; replica context, perhaps within qbd_store_read(), or at the
  *	latest within qbd_store_close()
  * @list: the store's
@@ -260,6 +265,7 @@ struct qbd_store_read {
 	u32 count;
 	const struct bio_vec *bvecs;
 	unsigned int bvec_count;
+	bool as_it_is;
 	void (*done)(struct qbd_store_read *read);
 	struct list_head list;
 	u64 next;
@@ -277,6 +283,8 @@ void qbd_store_read(struct qbd_store *store, struct qbd_store_read *read);
  * U64_MAX if none. Only what is applied is in the table.
  */
 u64 qbd_store_changed_extent(const struct qbd_store *store, u64 first, u64 since);
+/* And how many there are. Looks at all of them. */
+u64 qbd_store_changed_count(const struct qbd_store *store, u64 first, u64 since);
 
 /*
  * Fill, at the follower. The order is the rule (accidents 45, 46, 47):
@@ -300,6 +308,8 @@ bool qbd_store_apply_idle(const struct qbd_store *store);
  */
 void qbd_store_fill_write(struct qbd_store *store, u64 block, u32 count,
 			  struct page **pages, u64 index, void *cookie);
+/* Likewise, but the disk has these blocks already; the cookie is NULL. */
+void qbd_store_fill_same(struct qbd_store *store, u64 block, u32 count, u64 index);
 void qbd_store_fill_advance(struct qbd_store *store, u64 cursor, u64 through_index);
 /* All extents are there and applied >= through_index: flush, drop the intent. */
 void qbd_store_fill_finish(struct qbd_store *store);

@@ -586,6 +586,11 @@ static void other_contents_are_checked(struct qbd_test *test)
 	QBD_TRUE(test, !passes(sample));
 	fill->count = cpu_to_le32(65);
 	QBD_TRUE(test, !passes(sample));
+	fill->count = cpu_to_le32(64);
+	fill->flags = cpu_to_le32(QBD_FILL_CHECK);
+	QBD_TRUE(test, passes(sample));
+	fill->flags = cpu_to_le32(QBD_FILL_CHECK << 1);
+	QBD_TRUE(test, !passes(sample));
 
 	memset(sample, 0, sizeof(*sample));
 	make_extent(sample);
@@ -597,7 +602,15 @@ static void other_contents_are_checked(struct qbd_test *test)
 	extent->block = cpu_to_le64(DEVICE_BLOCKS - 3);
 	QBD_TRUE(test, !passes(sample));
 	extent->block = 0;
-	extent->flags = cpu_to_le32(4 | QBD_EXTENT_ZERO);
+	/* A digest comes without data, and not of what is known to be zero. */
+	extent->flags = cpu_to_le32(QBD_EXTENT_DIGEST | QBD_EXTENT_LAST_PIECE);
+	QBD_TRUE(test, passes(sample));
+	extent->flags = cpu_to_le32(QBD_EXTENT_DIGEST | QBD_EXTENT_ZERO);
+	QBD_TRUE(test, !passes(sample));
+	extent->flags = cpu_to_le32(QBD_EXTENT_DIGEST);
+	sample->data_blocks = 4;
+	QBD_TRUE(test, !passes(sample));
+	extent->flags = cpu_to_le32(QBD_EXTENT_DIGEST << 1);
 	QBD_TRUE(test, !passes(sample));
 	frame_test_free(sample);
 }

@@ -69,6 +69,13 @@ static void put_u32(struct exchange *exchange, struct nlmsghdr *message, uint16_
 						      value);
 }
 
+static void put_u64(struct exchange *exchange, struct nlmsghdr *message, uint16_t type,
+		    uint64_t value)
+{
+	exchange->too_long |= !mnl_attr_put_u64_check(message, QBD_CLIENT_BUFFER_SIZE, type,
+						      value);
+}
+
 static void put_flag(struct exchange *exchange, struct nlmsghdr *message, uint16_t type)
 {
 	exchange->too_long |= !mnl_attr_put_check(message, QBD_CLIENT_BUFFER_SIZE, type, 0,
@@ -317,6 +324,7 @@ static void put_settings(struct exchange *exchange, struct nlmsghdr *message,
 		  settings->no_quorum_grace_ms },
 		{ QBD_GIVEN_READ_MODE, QBD_A_SETTINGS_READ_MODE, settings->read_mode },
 		{ QBD_GIVEN_WINDOW, QBD_A_SETTINGS_WINDOW_BYTES, settings->window_bytes },
+		{ QBD_GIVEN_CHECKSUMS, QBD_A_SETTINGS_CHECKSUMS, settings->checksums },
 	};
 	struct nlattr *nest;
 
@@ -330,6 +338,8 @@ static void put_settings(struct exchange *exchange, struct nlmsghdr *message,
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
 		if (wish->given & values[i].given)
 			put_u32(exchange, message, values[i].attribute, values[i].value);
+	if (wish->given & QBD_GIVEN_MAX_RATE)
+		put_u64(exchange, message, QBD_A_SETTINGS_MAX_RATE, settings->max_rate);
 	mnl_attr_nest_end(message, nest);
 }
 

@@ -39,6 +39,8 @@ enum qbd_settings_given {
 	QBD_GIVEN_NO_QUORUM_GRACE	= 1 << 3,
 	QBD_GIVEN_READ_MODE		= 1 << 4,
 	QBD_GIVEN_WINDOW		= 1 << 5,
+	QBD_GIVEN_MAX_RATE		= 1 << 6,
+	QBD_GIVEN_CHECKSUMS		= 1 << 7,
 };
 
 struct qbd_settings_wish {

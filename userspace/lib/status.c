@@ -28,7 +28,9 @@ static const struct field settings_fields[] = {
 	F(NO_QUORUM_GRACE_MS, no_quorum_grace_ms),
 	F(READ_MODE, read_mode),
 	F(WINDOW_BYTES, window_bytes),
+	F(CHECKSUMS, checksums),
 #undef F
+	FIELD(qbd_settings, QBD_A_SETTINGS_MAX_RATE, FIELD_U64, max_rate),
 };
 
 static const struct field network_fields[] = {
@@ -58,6 +60,11 @@ static const struct field member_fields[] = {
 	F(LEADER, FIELD_FLAG, leader),
 	F(CONNECTED, FIELD_FLAG, connected),
 	F(NEEDS_EXTENTS, FIELD_FLAG, needs_extents),
+	F(FILL_EXTENTS_DONE, FIELD_U64, fill.done),
+	F(FILL_EXTENTS_TOTAL, FIELD_U64, fill.total),
+	F(FILL_EXTENTS_LEFT, FIELD_U64, fill.left),
+	F(FILL_RATE, FIELD_U64, fill.rate),
+	F(FILL_SECONDS_LEFT, FIELD_U64, fill.seconds_left),
 	F(PROGRESS_KNOWN, FIELD_FLAG, progress_known),
 	F(PROGRESS_STATE, FIELD_U32, progress_state),
 	F(MATCH_INDEX, FIELD_U64, match_index),
@@ -110,8 +117,11 @@ static const struct field device_fields[] = {
 	F(FAILED, FIELD_FLAG, failed),
 	F(DAMAGED, FIELD_FLAG, damaged),
 	F(FILLING, FIELD_FLAG, filling),
-	F(FILL_EXTENTS_DONE, FIELD_U64, fill_extents_done),
-	F(FILL_EXTENTS_TOTAL, FIELD_U64, fill_extents_total),
+	F(FILL_EXTENTS_DONE, FIELD_U64, fill.done),
+	F(FILL_EXTENTS_TOTAL, FIELD_U64, fill.total),
+	F(FILL_EXTENTS_LEFT, FIELD_U64, fill.left),
+	F(FILL_RATE, FIELD_U64, fill.rate),
+	F(FILL_SECONDS_LEFT, FIELD_U64, fill.seconds_left),
 	F(LEASE_VALID, FIELD_FLAG, lease_valid),
 	F(SUSPENDED, FIELD_FLAG, suspended),
 	F(REQUESTS_WAITING, FIELD_U64, requests_waiting),
@@ -146,8 +156,11 @@ static const struct field event_fields[] = {
 	F(TERM, FIELD_U64, term),
 	F(LEADER, FIELD_U32, leader),
 	F(PEER, FIELD_U32, peer),
-	F(DONE, FIELD_U64, done),
-	F(TOTAL, FIELD_U64, total),
+	F(DONE, FIELD_U64, fill.done),
+	F(TOTAL, FIELD_U64, fill.total),
+	F(LEFT, FIELD_U64, fill.left),
+	F(RATE, FIELD_U64, fill.rate),
+	F(SECONDS_LEFT, FIELD_U64, fill.seconds_left),
 	F(TEXT, FIELD_TEXT, text),
 #undef F
 };
@@ -210,6 +223,7 @@ static void take_member(const struct nlattr *nest, struct qbd_member_status *mem
 
 	memset(member, 0, sizeof(*member));
 	member->last_heard_ms = UINT64_MAX;
+	member->fill.seconds_left = UINT64_MAX;
 	mnl_attr_for_each_nested(attribute, nest) {
 		uint16_t type = mnl_attr_get_type(attribute);
 
@@ -232,6 +246,7 @@ int qbd_status_parse(const struct nlmsghdr *message, struct qbd_status *status)
 	const struct nlattr *attribute;
 
 	memset(status, 0, sizeof(*status));
+	status->fill.seconds_left = UINT64_MAX;
 	mnl_attr_for_each(attribute, message, sizeof(struct genlmsghdr)) {
 		switch (mnl_attr_get_type(attribute)) {
 		case QBD_A_DEVICE_SETTINGS:
@@ -259,6 +274,7 @@ int qbd_event_parse(const struct nlmsghdr *message, struct qbd_event *event)
 	const struct nlattr *attribute;
 
 	memset(event, 0, sizeof(*event));
+	event->fill.seconds_left = UINT64_MAX;
 	mnl_attr_for_each(attribute, message, sizeof(struct genlmsghdr))
 		take_known(event_fields, COUNT(event_fields), attribute, event);
 	return event->type ? 0 : -1;

@@ -20,6 +20,17 @@ struct qbd_settings {
 	uint32_t no_quorum_grace_ms;
 	uint32_t read_mode;		/* enum qbd_read_policy */
 	uint32_t window_bytes;
+	uint32_t checksums;
+	uint64_t max_rate;		/* 0: no limit */
+};
+
+/* How far a member is that is filled by extents. */
+struct qbd_fill_status {
+	uint64_t done;
+	uint64_t total;
+	uint64_t left;
+	uint64_t rate;
+	uint64_t seconds_left;		/* UINT64_MAX: not known */
 };
 
 struct qbd_network_status {
@@ -52,6 +63,7 @@ struct qbd_member_status {
 	uint64_t behind_bytes;
 	uint64_t inflight_bytes;
 	uint64_t last_heard_ms;		/* UINT64_MAX: never */
+	struct qbd_fill_status fill;	/* .total 0: it is not filled from here */
 	struct qbd_network_status network;
 };
 
@@ -93,8 +105,7 @@ struct qbd_status {
 	bool failed;
 	bool damaged;
 	bool filling;
-	uint64_t fill_extents_done;
-	uint64_t fill_extents_total;
+	struct qbd_fill_status fill;
 	bool lease_valid;
 	bool suspended;
 	uint64_t requests_waiting;
@@ -131,8 +142,7 @@ struct qbd_event {
 	uint64_t term;
 	uint32_t leader;
 	uint32_t peer;
-	uint64_t done;
-	uint64_t total;
+	struct qbd_fill_status fill;
 	char text[160];
 };
 

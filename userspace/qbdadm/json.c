@@ -11,6 +11,24 @@
 #define BOOL(object, from, field)	qbdadm_json_bool(object, #field, (from)->field)
 #define STRING(object, from, field)	qbdadm_json_string(object, #field, (from)->field)
 
+/* null: not known */
+static void seconds_json(struct json_object *object, const char *key, uint64_t seconds)
+{
+	if (seconds == UINT64_MAX)
+		json_object_object_add(object, key, NULL);
+	else
+		qbdadm_json_number(object, key, seconds);
+}
+
+static void fill_json(struct json_object *object, const struct qbd_fill_status *fill)
+{
+	qbdadm_json_number(object, "fill_extents_done", fill->done);
+	qbdadm_json_number(object, "fill_extents_total", fill->total);
+	qbdadm_json_number(object, "fill_extents_left", fill->left);
+	qbdadm_json_number(object, "fill_rate", fill->rate);
+	seconds_json(object, "fill_seconds_left", fill->seconds_left);
+}
+
 static struct json_object *settings_json(const struct qbd_settings *settings)
 {
 	struct json_object *object = json_object_new_object();
@@ -21,6 +39,8 @@ static struct json_object *settings_json(const struct qbd_settings *settings)
 	NUMBER(object, settings, no_quorum_grace_ms);
 	qbdadm_json_string(object, "read", qbd_read_mode_text(settings->read_mode));
 	NUMBER(object, settings, window_bytes);
+	NUMBER(object, settings, max_rate);
+	BOOL(object, settings, checksums);
 	return object;
 }
 
@@ -114,6 +134,8 @@ static struct json_object *member_json(const struct qbd_member_status *member)
 	BOOL(object, member, needs_extents);
 	BOOL(object, member, progress_known);
 	progress_json(object, member);
+	if (member->fill.total)
+		fill_json(object, &member->fill);
 	if (member->last_heard_ms == UINT64_MAX)
 		json_object_object_add(object, "last_heard_ms", NULL);
 	else
@@ -178,8 +200,7 @@ static void counters_json(struct json_object *object, const struct qbd_status *s
 	BOOL(object, status, failed);
 	BOOL(object, status, damaged);
 	BOOL(object, status, filling);
-	NUMBER(object, status, fill_extents_done);
-	NUMBER(object, status, fill_extents_total);
+	fill_json(object, &status->fill);
 	BOOL(object, status, lease_valid);
 	BOOL(object, status, suspended);
 	NUMBER(object, status, requests_waiting);
@@ -234,8 +255,11 @@ struct json_object *qbdadm_event_json(const struct qbd_event *event)
 	NUMBER(object, event, term);
 	NUMBER(object, event, leader);
 	NUMBER(object, event, peer);
-	NUMBER(object, event, done);
-	NUMBER(object, event, total);
+	qbdadm_json_number(object, "done", event->fill.done);
+	qbdadm_json_number(object, "total", event->fill.total);
+	qbdadm_json_number(object, "left", event->fill.left);
+	qbdadm_json_number(object, "rate", event->fill.rate);
+	seconds_json(object, "seconds_left", event->fill.seconds_left);
 	STRING(object, event, text);
 	return object;
 }

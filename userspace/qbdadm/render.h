@@ -42,6 +42,9 @@ void qbdadm_render_event(FILE *out, const struct qbd_event *event);
 struct json_object *qbdadm_members_json(const struct qbd_status *status);
 struct json_object *qbdadm_event_json(const struct qbd_event *event);
 
+#define QBDADM_FILL_TEXT_SIZE	80
+const char *qbdadm_fill_text(const struct qbd_fill_status *fill, char *text, size_t size);
+
 /* "alpha (1)", "member 7" if it is not in the list, "nobody" for 0. */
 const char *qbdadm_member_text(const struct qbd_status *status, uint32_t id, char *text,
 			       size_t size);
