@@ -357,11 +357,15 @@ static void judge_fixed(const struct qbd_frame_header *header, enum qbd_frame_ph
 		break;
 	case QBD_FRAME_FILL:
 		REQUIRE(fill->count && le32_to_cpu(fill->count) <= 64);
+		REQUIRE(!(le32_to_cpu(fill->flags) & ~QBD_FILL_CHECK));
 		break;
 	case QBD_FRAME_EXTENT:
 		REQUIRE(extent->count && is_within(le64_to_cpu(extent->block),
 						   le32_to_cpu(extent->count),
 						   device_blocks));
+		REQUIRE(data_blocks == (le32_to_cpu(extent->flags) &
+					(QBD_EXTENT_ZERO | QBD_EXTENT_DIGEST) ? 0 :
+					le32_to_cpu(extent->count)));
 		break;
 	}
 }
