@@ -1416,21 +1416,25 @@ def _():
 
 
 CONFIGS = [
-    ("", "disk - memory 0 given 0x2: 0 7 0 0 0 0"),
-    ("# nothing\n\n \t\n", "disk - memory 0 given 0x2: 0 7 0 0 0 0"),
+    ("", "disk - memory 0 given 0x2: 0 7 0 0 0 0 0 0"),
+    ("# nothing\n\n \t\n", "disk - memory 0 given 0x2: 0 7 0 0 0 0 0 0"),
     ("memory = 256M\nheartbeat=100\n election-timeout =300 # ms\r\nread = quorum\n"
-     "no-quorum = error\nno-quorum-grace = 1234\nwindow = 4M\n"
+     "no-quorum = error\nno-quorum-grace = 1234\nwindow = 4M\nmax-rate = 20M\n"
+     "checksums = on\n"
      "disk = /dev/disk/by-id/a b ",
-     "disk /dev/disk/by-id/a b memory 268435456 given 0x3f: 300 7 1 1234 1 4194304"),
-    ("disk = /dev/a\ndisk = /dev/b\n", "disk /dev/b memory 0 given 0x2: 0 7 0 0 0 0"),
+     "disk /dev/disk/by-id/a b memory 268435456 given 0xff: 300 7 1 1234 1 4194304 1 20971520"),
+    ("disk = /dev/a\ndisk = /dev/b\n", "disk /dev/b memory 0 given 0x2: 0 7 0 0 0 0 0 0"),
     ("memory 64M\n", "1: 'memory 64M': is not of the form KEY = VALUE"),
     ("\nmemroy = 64M\n", "2: 'memroy': is no setting; use disk, memory, election-timeout, "
-     "heartbeat, no-quorum, no-quorum-grace, read or window"),
+     "heartbeat, no-quorum, no-quorum-grace, read, window, max-rate or checksums"),
     ("memory = 1M\n", "1: memory '1M': is out of range; use 8M to 1G"),
     ("disk = sdb\n", "1: disk 'sdb': is no path from the root"),
     ("heartbeat =\n", "1: heartbeat '': is not a number from 0 to 4294967295"),
     ("= 5\n", "1: '': is no setting; use disk, memory, election-timeout, heartbeat, "
-     "no-quorum, no-quorum-grace, read or window"),
+     "no-quorum, no-quorum-grace, read, window, max-rate or checksums"),
+    ("max-rate = fast\n", "1: max-rate: size 'fast': is not a size; write for example 512M, 10G or 1.5T, or none"),
+    ("max-rate = none\n", "disk - memory 0 given 0x42: 0 7 0 0 0 0 0 0"),
+    ("checksums = yes\n", "1: checksums 'yes': is not possible; use off or on"),
     ("no-quorum = maybe\n", "1: no-quorum 'maybe': is not possible; use suspend or error"),
 ]
 

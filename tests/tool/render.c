@@ -104,6 +104,9 @@ static struct qbd_status catching_up(void)
 	status.members[2].behind_bytes = 5 * GIB;
 	status.members[2].last_heard_ms = 34;
 	status.members[2].match_index = 0;
+	status.members[2].fill = (struct qbd_fill_status){
+		.done = 512, .total = 2048, .left = 700, .rate = 5 * MIB, .seconds_left = 140,
+	};
 	return status;
 }
 
@@ -165,8 +168,9 @@ static struct qbd_status filling(void)
 	struct qbd_status status = three(3);
 
 	status.filling = true;
-	status.fill_extents_done = 370;
-	status.fill_extents_total = 1000;
+	status.fill = (struct qbd_fill_status){
+		.done = 370, .total = 1000, .left = 630, .rate = 96 * MIB, .seconds_left = 6,
+	};
 	status.store.log_used_bytes = 240 * MIB;
 	status.store.oldest_write_ns = 2100000000ULL;
 	return status;
@@ -281,9 +285,11 @@ static void print_events(bool json)
 			.leader = type == QBD_EVENT_TYPE_LEADER ? 1 : 0,
 			.peer = type == QBD_EVENT_TYPE_PEER_UP ||
 				type == QBD_EVENT_TYPE_PEER_DOWN ||
+				type == QBD_EVENT_TYPE_FILL_PROGRESS ||
 				type == QBD_EVENT_TYPE_REFUSED ? 3 : 0,
-			.done = type == QBD_EVENT_TYPE_FILL_PROGRESS ? 37 : 0,
-			.total = type == QBD_EVENT_TYPE_FILL_PROGRESS ? 100 : 0,
+			.fill = type == QBD_EVENT_TYPE_FILL_PROGRESS ?
+				(struct qbd_fill_status){ 37, 100, 20, 4 * MIB, 5 } :
+				(struct qbd_fill_status){ .seconds_left = UINT64_MAX },
 			.text = "words",
 		};
 

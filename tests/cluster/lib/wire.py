@@ -27,7 +27,7 @@ RESET_LAYOUT = struct.Struct("<QQQII")          # and a member list
 MEMBERS_LAYOUT = struct.Struct("<QII")          # and MEMBERS_MAX members
 MEMBER_LAYOUT = struct.Struct("<IHBBHHI16s32s")
 MEMBERS_MAX = 16
-EXTENT_LAYOUT = struct.Struct("<QQQQII")
+EXTENT_LAYOUT = struct.Struct("<QQQQII32x")
 
 
 def make_table():

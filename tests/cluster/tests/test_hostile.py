@@ -408,15 +408,25 @@ def a_leader_that_must_not_be_believed():
         false.connect()
         false.reset(1000, member_list(cluster))
         request = false.asked()
-        # All to the same block, so that one waits for the other.
-        victim.disk.slow(50)
         block = os.urandom(4096)
         checksum = wire.crc32c(block)
-        piece = wire.EXTENT_LAYOUT.pack(request, 0, 1000, 0, 1, 0)
-        false.pair[1].send(b"".join(
-            wire.frame(wire.EXTENT, piece, false.pair[1].sequence + number, 1,
-                       data_checksum=checksum) + block for number in range(400)))
-        false.cut_off("more extents than were asked for")
+
+        def pieces(places):
+            """One block each, of extents of 1 MiB."""
+            false.pair[1].send(b"".join(
+                wire.frame(wire.EXTENT, wire.EXTENT_LAYOUT.pack(
+                    request, place >> 8, 1000, place, 1, 0),
+                    false.pair[1].sequence + number, 1, data_checksum=checksum) + block
+                for number, place in enumerate(places)))
+        # Back to what was there already; and more than one asks for, while they wait.
+        pieces([7, 8, 7])
+        false.cut_off("extents that were not asked for")
+        false.connect()
+        false.reset(1000, member_list(cluster))
+        request = false.asked()
+        victim.disk.slow(50)
+        pieces(range(9, 409))
+        false.cut_off("extents that were not asked for")
         victim.disk.heal()
         # What was written to its disk can be read again.
         victim.down()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """A member returns: by the log, by extents, while writes go on."""
 
-from lib import kernel
+from lib import damage, kernel
 from lib.cluster import Cluster
 from lib.damage import dump
 from lib.registry import test
@@ -110,6 +110,92 @@ def rejoin_by_extents_under_load():
             writer.verify(lost.device)
 
 
+@test("rejoin", timeout=90)
+def fill_sends_what_differs():
+    """Checksums first: of a disk that lost its extent table only what changed is sent.
+
+    Nothing says any more what is on it, so all that was ever written is asked for.
+    """
+    with Cluster(3, log_size="8M") as cluster:
+        leader = cluster.leader()
+        lost = cluster.others(leader)[0]
+        fill_log(cluster, leader, 40, where="40M", order="write")
+        cluster.wait_caught_up()
+        lost.down()
+        wrong = damage.Damage(lost.disk)
+        wrong.rubbish(damage.TABLE_BLOCK)
+        wrong.rubbish(damage.JOURNAL_BLOCK, damage.JOURNAL_BLOCKS)
+        fill_log(cluster, leader, 1, where="2M")
+        events = cluster.events(lost)
+        lost.up(*lost.options, "--checksums", "on")
+        events.wait("fill-done", 60)
+        cluster.wait_caught_up()
+        got = received(lost) / (1 << 20)
+        assert 2 <= got < 3.5, "%.1f MiB came, 2 of 40 differ, 1 came by the log" % got
+
+
+@test("rejoin", timeout=90)
+def fill_passes_over_zeroes():
+    """What was never written is neither sent nor written; zeroes are sent as a word."""
+    with Cluster(3, log_size="8M") as cluster:
+        leader = cluster.leader()
+        lost = cluster.others(leader)[0]
+        fill_log(cluster, leader, 20, where="8M", order="write")
+        run(["blkdiscard", "--zeroout", "--offset", "2M", "--length", "4M", leader.device])
+        cluster.wait_caught_up()
+        lost.down()
+        lost.disk.wipe()
+        cluster.create(lost)
+        events = cluster.events(lost)
+        lost.up()
+        events.wait("fill-done", 60)
+        cluster.wait_caught_up()
+        got = received(lost) / (1 << 20)
+        written = lost.status().store["data_write_bytes"] / (1 << 20)
+        assert 4 <= got < 4.5, "%.1f MiB came of 4 that are not zero" % got
+        # The zeroes as well: the disk is not known to have none there.
+        assert 8 <= written < 9, "%.1f MiB written of 8 in 64" % written
+
+
+def wait_told(events, kind, **fields):
+    """The last event of this kind."""
+    events.wait(kind, 60, **fields)
+    return events.told(kind)[-1]
+
+
+@test("rejoin", timeout=120)
+def fill_at_a_limited_rate():
+    """--max-rate holds, can be changed meanwhile, and the rest of the time is told."""
+    with Cluster(3, log_size="8M") as cluster:
+        leader = cluster.leader()
+        lost = cluster.others(leader)[0]
+        lost.down()
+        fill_log(cluster, leader, 32, where="32M", order="write")
+        leader.set("--max-rate", "4M")
+        assert leader.status().settings["max_rate"] == 4 << 20
+        events, told = cluster.events(lost), cluster.events(leader)
+        lost.up()
+        # For so many seconds, or the rate is not known well.
+        status = leader.wait("its speed is known", lambda s: s.member(lost.number).get(
+            "fill_extents_done", 0) >= 10)
+        member = status.member(lost.number)
+        assert 2 << 20 < member["fill_rate"] < 6 << 20, member
+        assert 0 < member["fill_extents_left"] <= 22, member
+        own = lost.status()
+        assert own.filling and 0 < own.fill_extents_left <= 22, own
+        # At a third to three times of what it should take.
+        for seconds in (member["fill_seconds_left"], own.fill_seconds_left):
+            assert 2 <= seconds <= 16, (seconds, member, own)
+        leader.set("--max-rate", "none")
+        events.wait("fill-done", 30)
+        done = wait_told(told, "fill-done", peer=lost.number)
+        progress = [event for event in told.told("fill-progress")
+                    if event["peer"] == lost.number]
+        assert len(progress) > 5 and progress[0]["text"] == "begins", progress
+        assert any(event["rate"] and event["seconds_left"] for event in progress), progress
+        assert done["left"] == 0, done
+
+
 def half_filled(member):
     """Some of it is there, and some is not."""
     member.wait("it is being filled", lambda s: s.filling and
@@ -157,10 +243,15 @@ def fill_interrupted_by_restart():
         events = cluster.events(lost)
         lost.up()
         assert lost.status().fill_extents_done >= state["fill_cursor"]
+        before = received(lost) >> 20
         cluster.network.shape(lost.number)
         events.wait("fill-done", 60)
         told = [event["done"] for event in events.told("fill-progress")]
         assert told and min(told) > state["fill_cursor"], "%s, %s" % (told, state)
+        # Only the extent that it was at is sent once more; all of 48 MiB was written.
+        rest = 48 - state["fill_cursor"] + 1
+        got = (received(lost) >> 20) - before
+        assert got <= rest + 1, "%d MiB came, %d were left" % (got, rest)
         cluster.wait_caught_up(60)
 
 
