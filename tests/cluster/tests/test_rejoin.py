@@ -87,7 +87,7 @@ def rejoin_by_extents():
         assert changed <= got < 2 * changed, "%d MiB of %d MiB that changed" % (got, changed)
 
 
-@test("rejoin", timeout=90)
+@test("rejoin", timeout=150)
 def rejoin_by_extents_under_load():
     """The same while writes go on, at random all over the device."""
     with Cluster(3, log_size="8M") as cluster:
@@ -101,7 +101,7 @@ def rejoin_by_extents_under_load():
             writer.wait_for(100)
         events = cluster.events(lost)
         lost.up()
-        events.wait("fill-done", 60)
+        events.wait("fill-done", 90)
         for writer in writers:
             writer.wait_for(100)
             writer.stop()
