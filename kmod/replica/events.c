@@ -30,9 +30,9 @@ struct queued_event {
 /*
  * Listeners get what memory allows; the sequence number shows what was dropped.
  */
-static void queue_event(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
-			const struct qbd_fill_report *report, const char *format,
-			va_list arguments)
+static __printf(5, 0)
+void queue_event(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
+		 const struct qbd_fill_report *report, const char *format, va_list arguments)
 {
 	struct queued_event *queued = NULL;
 
