@@ -14,7 +14,7 @@
  *                         knows that it misses it; so its term, and its vote in it
  *   one vote              in each term, and none by a member that is new or damaged, or
  *                         knows that it was removed
- *   removed members       know it, if they say so; none of those does begin to lead, nor come up again
+ *   removed members       who know it neither begin to lead nor come up again
  *   the extent table      of a member that is whole knows the last change of whatever was
  *                         ever written; what it says on the disk that was written is there
  *   the log               begins for the core where it does in the store, or later
