@@ -13,8 +13,8 @@
  *   durable is durable    what a host had said to be durable it has when it is back, or
  *                         knows that it misses it; so its term, and its vote in it
  *   one vote              in each term, and none by a member that is new or damaged, or
- *                         knows that it was removed
- *   removed members       know it, if they say so; none of those does begin to lead, nor come up again
+ *                         knows that it left
+ *   who was removed     and knows it neither begins to lead nor comes up again
  *   the extent table      of a member that is whole knows the last change of whatever was
  *                         ever written; what it says on the disk that was written is there
  *   each write once       no log has the same one twice (once.c)
