@@ -565,8 +565,9 @@ def _():
         tap.equal(before, {"election_timeout_ms": 150, "heartbeat_ms": 50,
                            "no_quorum": "suspend",
                            "no_quorum_grace_ms": before["no_quorum_grace_ms"],
-                           "read": "lease", "window_bytes": 8 << 20, "max_rate": 0,
-                           "checksums": False}, "by default")
+                           "read": "lease", "window_bytes": 8 << 20,
+                           "claim_lease_ms": 5000, "leader_follows": True,
+                           "max_rate": 0, "checksums": False}, "by default")
         done("set", "vol0", "--no-quorum", "error", "--no-quorum-grace", "1234")
         tap.equal(status("vol0")["settings"],
                   dict(before, no_quorum="error", no_quorum_grace_ms=1234), "settings")
@@ -574,6 +575,7 @@ def _():
              "200", "--window", "4M", "--max-rate", "5G", "--checksums", "on")
         wanted = {"election_timeout_ms": 600, "heartbeat_ms": 200, "no_quorum": "error",
                   "no_quorum_grace_ms": 1234, "read": "quorum", "window_bytes": 4 << 20,
+                  "claim_lease_ms": 5000, "leader_follows": True,
                   "max_rate": 5 << 30, "checksums": True}
         tap.equal(status("vol0")["settings"], wanted, "settings")
         for bad in [["--heartbeat", "201"], ["--election-timeout", "0"],
