@@ -72,7 +72,7 @@ struct sim_host {
 	struct qbd_replica *replica;	/* NULL: not up */
 	struct qbd_disk *blk;		/* NULL: there is none */
 	struct qbd_net *network;	/* NULL: there is none */
-	struct list_head memory;
+	struct list_head memory __attribute__((aligned(16)));	/* as its pieces are */
 	u32 pages;			/* first one of its list, 0: none */
 	u64 allocated;			/* pieces of memory and pages */
 	/* what was last known of it, see invariants.c */
