@@ -588,8 +588,9 @@ bool sim_client_probe(void)
 			sim_claims_turn(host, false, !outstanding[number]);
 			continue;
 		}
-		if (!ready(host) || probe_waits[number] || (!removed(host) &&
-		    !sim_claims_turn(host, all, !outstanding[number]))) {
+		if (!ready(host) || probe_waits[number] ||
+		    (!removed(host) &&
+		     !sim_claims_turn(host, all, !outstanding[number]))) {
 			all = false;
 			continue;
 		}

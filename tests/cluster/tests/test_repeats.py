@@ -3,7 +3,7 @@
 
 import os
 
-from lib.cluster import Cluster
+from lib.cluster import SHARED, Cluster
 from lib.registry import test
 from lib.shell import wait_until
 from lib.workload import Child, direct_buffer, direct_read, direct_write
@@ -35,7 +35,7 @@ def write_without_answer(cluster, leader, writer, reader):
 
 def repeat_after(between):
     """Somebody else writes the block before the writer is heard again."""
-    with Cluster(5) as cluster:
+    with Cluster(5, create=SHARED) as cluster:
         leader, writer = cluster.lead(1), cluster.member(2)
         rest = cluster.others(leader, writer)
         child = write_without_answer(cluster, leader, writer, rest[0])
