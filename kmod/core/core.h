@@ -1071,6 +1071,7 @@ const struct qbd_config *qbd_core_config_at(const struct qbd_core *core,
  * @disk_stalled: the log has undurable entries without progress for disk_stall
  * @lost: acknowledged entries were found missing
  * @handed_over: leader: the one before it wanted it to be
+ * @own_first: leader: its first entry
  * @transfer_to: leader: under way to this member
  * @stopped_line: where an invariant failed
  * @rubbish: messages so far that were malformed or cannot be
@@ -1096,6 +1097,7 @@ struct qbd_core_status {
 	bool disk_stalled;
 	bool lost;
 	bool handed_over;
+	u64 own_first;
 	u32 transfer_to;
 	u32 stopped_line;
 	u64 rubbish;

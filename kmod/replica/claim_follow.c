@@ -60,8 +60,8 @@ static u32 holder_to_follow(struct qbd_replica *replica)
 	    replica->change_pending || replica->better_since)
 		return 0;
 	qbd_core_get_status(replica->core, replica->now, &core);
-	if (core.handed_over &&
-	    qbd_core_term_at(replica->core, claim->epoch) != core.term)
+	/* By its index: the log may have passed the claim's record by. */
+	if (core.handed_over && claim->epoch < core.own_first)
 		return 0;
 	return as_good(replica, claim->holder, core.last) ? claim->holder : 0;
 }
