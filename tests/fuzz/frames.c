@@ -269,7 +269,7 @@ static void judge_message(const struct qbd_frame_message *frame)
 	REQUIRE(message.type && message.type < QBD_MESSAGE_TYPE_END);
 	REQUIRE(!(message.flags & ~(uint32_t)QBD_MESSAGE_FLAGS));
 	qbd_frame_message_encode(&again, &message);
-	REQUIRE(!memcmp(&again, frame, offsetof(struct qbd_frame_message, reserved)));
+	REQUIRE(!memcmp(&again, frame, sizeof(again)));
 }
 
 /* What the receiver takes pages for, and the replica believes. */
