@@ -71,7 +71,10 @@ def leader_down_and_up_under_load():
             leader.down()
             writer.wait_for(20)
             leader.up()
-            cluster.wait_leader()
+            # Leadership is moved to it next, perhaps: it has to have what there is.
+            target = cluster.wait_leader().status().last_index
+            leader.wait("it has caught up", lambda status: not status.filling and
+                        status.applied_index >= target)
         writer.stop()
         writer.verify()
 
