@@ -61,20 +61,19 @@ def mount_on_leader_leader_cut_off():
 def leader_down_and_up_under_load():
     """The leader is taken down and brought back, again and again."""
     with Cluster(3) as cluster:
-        member = cluster.others(cluster.leader())[0]
+        leader = cluster.leader()
+        member = cluster.others(leader)[0]
         writer = Writer(member.device)
         for _ in range(3):
+            if cluster.wait_leader() is member:
+                # Who was away may not be fit yet.
+                cluster.lead(cluster.others(member, leader)[0].number)
             leader = cluster.wait_leader()
-            if leader is member:
-                leader = cluster.lead(cluster.others(member)[0].number)
             writer.wait_for(20)
             leader.down()
             writer.wait_for(20)
             leader.up()
-            # Leadership is moved to it next, perhaps: it has to have what there is.
-            target = cluster.wait_leader().status().last_index
-            leader.wait("it has caught up", lambda status: not status.filling and
-                        status.applied_index >= target)
+            cluster.wait_leader()
         writer.stop()
         writer.verify()
 
