@@ -33,7 +33,12 @@ static void peer_facts(struct qbd_replica *replica, u32 id, u32 bit, u64 last,
 		/* Of a learner that is not said. */
 		if (peer.flags & QBD_MESSAGE_FIT)
 			facts->fit |= bit;
-		if (peer.match + QBD_READY_ENTRIES >= last)
+		/*
+		 * One that lost some of its log has all again in a moment. Promoted
+		 * before, and with the leader gone, it would be waited for in vain.
+		 */
+		if (peer.match + QBD_READY_ENTRIES >= last &&
+		    !(peer.flags & QBD_MESSAGE_NO_VOTE))
 			facts->ready |= bit;
 	}
 	/* A heartbeat that was sent after the commit has been answered. */
