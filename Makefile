@@ -33,7 +33,7 @@ endif
 
 .PHONY: all packages stock-packages module modules stock-modules uml-module tool install \
 	modules_install check check-debug demo hosts-cuts hosts-random bench model sim \
-	sim-bugs random random-bugs crash-states crash-states-bugs coverage fuzz \
+	sim-bugs random churn random-bugs crash-states crash-states-bugs coverage fuzz \
 	fuzz-self-test shell uml-shell lint clean help
 
 all: packages
@@ -180,6 +180,13 @@ random: tool uml-module
 		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(KINDS),--kinds $(KINDS)) $(if $(WITHOUT),--without $(WITHOUT)) \
 		$(if $(SEED),--seed $(SEED),$(if $(SEEDS),--seeds $(SEEDS),--minutes $(MINUTES)))
 
+# Members come and go, without end, under a mounted file system.
+churn: tool uml-module
+	$(Q)scripts/packages.sh build kernel uml
+	$(Q)nice -n 10 tests/random/run --churn $(if $(SECONDS),--seconds $(SECONDS)) \
+		$(if $(KINDS),--kinds $(KINDS)) $(if $(WITHOUT),--without $(WITHOUT)) \
+		$(if $(SEED),--seed $(SEED),$(if $(SEEDS),--seeds $(SEEDS),--minutes $(MINUTES)))
+
 random-bugs: tool uml-module
 	$(Q)scripts/packages.sh build kernel uml
 	$(Q)nice -n 10 tests/random/run --self-test
@@ -248,6 +255,8 @@ help:
 	@echo '  make sim-bugs            does the simulator find each of many deliberate bugs?'
 	@echo '  make random              the whole module in virtual time: MINUTES=M, SEEDS=N, SEED=S,'
 	@echo '                           and MEMBERS=3..9; at nice 10'
+	@echo '  make churn               members join, leave, are replaced and move under a mounted'
+	@echo '                           file system: MINUTES=M, SEEDS=N, SEED=S'
 	@echo '  make random-bugs         does that find deliberate bugs?'
 	@echo '  make crash-states        recovery of every state that a power cut may leave: a run of a'
 	@echo '                           fresh seed, or SEED=S (MEMBERS=N, STEPS=N, STATES=N)'

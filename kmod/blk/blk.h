@@ -3,6 +3,7 @@
  * The block device /dev/qbdN.
  *
  * disk.c     gendisk, limits, numbers, life and death
+ * open.c     who has it open, and needs a claim
  * request.c  what a block request asks for; copying to and from it
  *
  * queue_rq only puts the request on a lock-free list and kicks the replica, which
@@ -32,7 +33,7 @@ struct qbd_disk;
  * @kind: enum qbd_request_kind of format/frame.h
  * @block: first device block
  * @count: device blocks
- * @sequence: number in this session, never 0
+ * @sequence: number in this session, never 0 (writes get another one when they go to a log)
  */
 struct qbd_request {
 	struct llist_node queued;
@@ -73,6 +74,20 @@ unsigned int qbd_disk_number(const struct qbd_disk *disk);	/* N of qbdN */
 struct llist_node *qbd_disk_take(struct qbd_disk *disk);
 /* Give a request back; BLK_STS_OK or why not. Any context; once per request. */
 void qbd_request_complete(struct qbd_request *request, blk_status_t status);
+
+/*
+ * Claims. Whoever opens the disk for write waits for an answer: 0, or why it may not.
+ * After a kick, or when it is down to the replica, it looks whether somebody does.
+ */
+bool qbd_disk_claim_asked(struct qbd_disk *disk);
+void qbd_disk_claim_answer(struct qbd_disk *disk, int error);
+/* Somebody may write, or waits to be let: from the first such opening to the last closing. */
+bool qbd_disk_claim_needed(struct qbd_disk *disk);
+bool qbd_disk_write_opened(struct qbd_disk *disk);	/* the same without who waits */
+/* Somebody wrote who had not opened it for that: as if he had. */
+void qbd_disk_claim_keep(struct qbd_disk *disk);
+/* Somebody has it open; who waits to be let in does not. */
+bool qbd_disk_opened(struct qbd_disk *disk);
 
 /* Copy one write's data into log pages, computing its checksum; and back. */
 u32 qbd_request_copy_out(struct qbd_request *request, struct page **pages,

@@ -4,6 +4,7 @@
 #define QBD_BLK_INTERNAL_H
 
 #include <linux/blk-mq.h>
+#include <linux/wait.h>
 
 #include "blk.h"
 
@@ -19,6 +20,11 @@
  * @number: N of qbdN; given back in free_disk, so that a device which somebody
  *	still holds open never shares its number with a new one
  * @removing: no new opens and requests; written under open_mutex or with force
+ * @opens: calls of open that were not followed by one of release; under open_mutex
+ * @write_opened: one of these was for write, or there was a write
+ * @claim_asked: somebody who opens for write waits for @claim_answer
+ * @claim_answer: 0, or the error that its opening ends with
+ * @claim_wait: for @claim_answer and @removing
  * @name: what people call the device
  */
 struct qbd_disk {
@@ -30,8 +36,21 @@ struct qbd_disk {
 	u64 last_sequence;
 	unsigned int number;
 	bool removing;
+	unsigned int opens;
+	bool write_opened;
+	bool claim_asked;
+	int claim_answer;
+	wait_queue_head_t claim_wait;
 	char name[QBD_NAME_SIZE];
 };
+
+/* open.c */
+int qbd_disk_open(qbd_compat_opened *opened, qbd_compat_open_mode mode);
+#ifdef QBD_COMPAT_RELEASE_TAKES_MODE
+void qbd_disk_release(struct gendisk *gendisk, fmode_t mode);
+#else
+void qbd_disk_release(struct gendisk *gendisk);
+#endif
 
 /* request.c */
 blk_status_t qbd_request_prepare(struct qbd_request *request, struct request *rq);

@@ -85,41 +85,6 @@ struct llist_node *qbd_disk_take(struct qbd_disk *disk)
 	return list;
 }
 
-/*
- * What this host has cached of the disk may be old: other hosts write to it, and the
- * cache lives as long as anybody keeps the disk open. Who opens it sees what is there.
- *
- *	One host was probed while a file system was not mounted anywhere, and kept open.
- *	Another mounted it, committed and lost its power. The first found the superblock
- *	in its cache that said there was no journal to be replayed: what had been
- *	committed was lost.
- *
- * Who has it claimed (mounted) needs what it has, and nobody else may write. What cannot
- * be dropped without waiting stays: without a quorum a read that is under way waits.
- */
-static void forget_cached(struct gendisk *gendisk)
-{
-	struct block_device *part;
-	unsigned long number;
-
-	/* The disk itself is number 0. They come and go under open_mutex. */
-	xa_for_each(&gendisk->part_tbl, number, part)
-		if (!READ_ONCE(part->bd_holder))
-			invalidate_bdev(part);
-}
-
-/* Called with open_mutex held, for partitions too. */
-static int qbd_disk_open(qbd_compat_opened *opened, qbd_compat_open_mode mode)
-{
-	struct gendisk *gendisk = qbd_compat_opened_disk(opened);
-	struct qbd_disk *disk = gendisk->private_data;
-
-	if (READ_ONCE(disk->removing))
-		return -ENXIO;
-	forget_cached(gendisk);
-	return 0;
-}
-
 static void qbd_disk_free(struct qbd_disk *disk)
 {
 	pr_debug("disk %u of %s freed\n", disk->number, disk->name);
@@ -138,6 +103,7 @@ static void qbd_gendisk_free(struct gendisk *gendisk)
 static const struct block_device_operations qbd_disk_operations = {
 	.owner		= THIS_MODULE,
 	.open		= qbd_disk_open,
+	.release	= qbd_disk_release,
 	.free_disk	= qbd_gendisk_free,
 };
 
@@ -253,6 +219,7 @@ struct qbd_disk *qbd_disk_create(const char *name, u64 device_blocks,
 	disk->kick = kick;
 	disk->context = context;
 	init_llist_head(&disk->arrived);
+	init_waitqueue_head(&disk->claim_wait);
 	strscpy(disk->name, name, sizeof(disk->name));
 
 	error = qbd_disk_alloc_gendisk(disk, device_blocks);
@@ -294,6 +261,8 @@ int qbd_disk_begin_removal(struct qbd_disk *disk, bool force)
 		 * before did, and finds its requests failing likewise.
 		 */
 		WRITE_ONCE(disk->removing, true);
+		/* Who waits for a claim holds it, too. */
+		wake_up_all(&disk->claim_wait);
 	} else {
 		/* Somebody is opening or closing it: that is use, too. */
 		if (!mutex_trylock(&gendisk->open_mutex))

@@ -80,6 +80,7 @@ qbd_compat_alloc_disk(struct blk_mq_tag_set *set,
 #ifdef QBD_COMPAT_OPEN_TAKES_BDEV
 #define qbd_compat_opened	struct block_device
 #define qbd_compat_open_mode	fmode_t
+#define QBD_COMPAT_OPEN_WRITE	FMODE_WRITE
 
 static inline struct gendisk *qbd_compat_opened_disk(struct block_device *opened)
 {
@@ -88,6 +89,7 @@ static inline struct gendisk *qbd_compat_opened_disk(struct block_device *opened
 #else
 #define qbd_compat_opened	struct gendisk
 #define qbd_compat_open_mode	blk_mode_t
+#define QBD_COMPAT_OPEN_WRITE	BLK_OPEN_WRITE
 
 static inline struct gendisk *qbd_compat_opened_disk(struct gendisk *opened)
 {

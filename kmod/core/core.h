@@ -181,7 +181,8 @@ enum qbd_message_type {
 #define QBD_MESSAGE_FIT		0x10	/* replies: I may lead */
 #define QBD_MESSAGE_FAILED	0x20	/* replies: my storage failed, I vouch for nothing */
 #define QBD_MESSAGE_LOST	0x40	/* append reply: acknowledged entries are gone, resend */
-#define QBD_MESSAGE_FLAGS	0x7f	/* all of them */
+#define QBD_MESSAGE_NO_VOTE	0x80	/* replies: I vote for nobody, whoever asks */
+#define QBD_MESSAGE_FLAGS	0xff	/* all of them */
 
 /**
  * struct qbd_core_message - one control message, every field on the wire 1:1
@@ -207,6 +208,7 @@ enum qbd_message_type {
  * @timeout: HEARTBEAT, HEARTBEAT_REPLY: the sender's election timeout
  * @reachable: the caller's: which members the sender has connections to, one bit
  *	for each in the order of the configuration; the core passes over it
+ * @session: the caller's: run of the sender's device; likewise
  *
  * Fields not named for a type are zero.
  */
@@ -227,6 +229,7 @@ struct qbd_core_message {
 	u64 hint_term;
 	u64 timeout;
 	u64 reachable;
+	u64 session;
 };
 
 /* ---- log entries -------------------------------------------------------- */
@@ -566,7 +569,7 @@ struct qbd_peer {
 	/* what the leader knows of it */
 	u8 state;		/* enum qbd_core_progress_state */
 	bool bulk_up;
-	u32 flags;		/* QBD_MESSAGE_FILLING, FIT, FAILED of its last reply */
+	u32 flags;		/* QBD_MESSAGE_FILLING, FIT, NO_VOTE, FAILED of its last reply */
 	u64 match;		/* durable there and the same as here */
 	u64 counted;		/* the same, as far as it said that it counts */
 	u64 received;		/* the same, perhaps not durable there */
@@ -1068,6 +1071,8 @@ const struct qbd_config *qbd_core_config_at(const struct qbd_core *core,
  * @failed: storage failed
  * @disk_stalled: the log has undurable entries without progress for disk_stall
  * @lost: acknowledged entries were found missing
+ * @handed_over: leader: the one before it wanted it to be
+ * @own_first: leader: its first entry
  * @transfer_to: leader: under way to this member
  * @stopped_line: where an invariant failed
  * @rubbish: messages so far that were malformed or cannot be
@@ -1092,6 +1097,8 @@ struct qbd_core_status {
 	bool failed;
 	bool disk_stalled;
 	bool lost;
+	bool handed_over;
+	u64 own_first;
 	u32 transfer_to;
 	u32 stopped_line;
 	u64 rubbish;
@@ -1111,7 +1118,7 @@ void qbd_core_get_status(const struct qbd_core *core, u64 now,
  * @id: member id
  * @member_flags: QBD_CORE_VOTER ... in the configuration in force, 0 for a stranger
  * @state: enum qbd_core_progress_state
- * @flags: QBD_MESSAGE_FILLING, FIT, FAILED as it last said
+ * @flags: QBD_MESSAGE_FILLING, FIT, NO_VOTE, FAILED as it last said
  * @match: acknowledged by it in this term
  * @next: next entry to send
  * @inflight: bytes sent and not acknowledged

@@ -327,6 +327,8 @@ void qbd_campaign_tally(struct qbd_core *core)
 		qbd_become_follower(core, core->term, 0);
 	else if (tally == QBD_TALLY_WON && !qbd_election_fit(core))
 		qbd_become_follower(core, core->term, 0);
+	else if (tally == QBD_TALLY_WON && real && !qbd_core_vote_durable(core))
+		return;		/* nobody was asked yet, and they say yes: not so soon */
 	else if (tally == QBD_TALLY_WON && real)
 		become_leader(core);
 	else if (tally == QBD_TALLY_WON)

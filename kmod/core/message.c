@@ -164,6 +164,8 @@ static void fill_progress(struct qbd_core *core,
 	}
 	if (!(core->fitness & QBD_COUNTS))
 		message->flags |= QBD_MESSAGE_FILLING;
+	if (!(core->fitness & QBD_MAY_VOTE))
+		message->flags |= QBD_MESSAGE_NO_VOTE;
 	if (qbd_election_fit(core))
 		message->flags |= QBD_MESSAGE_FIT;
 	message->index = qbd_min(core->durable, core->matched);

@@ -257,7 +257,7 @@ void qbd_leader_progress(struct qbd_core *core, struct qbd_peer *peer,
 	if (!qbd_core_require(core, received <= core->trail.last))
 		return;
 	peer->flags = message->flags & (QBD_MESSAGE_FILLING | QBD_MESSAGE_FIT |
-					QBD_MESSAGE_FAILED);
+					QBD_MESSAGE_NO_VOTE | QBD_MESSAGE_FAILED);
 	if (message->index > peer->match)
 		peer_set_match(core, peer, message->index);
 	if (!(peer->flags & (QBD_MESSAGE_FILLING | QBD_MESSAGE_FAILED)))

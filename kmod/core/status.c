@@ -47,6 +47,8 @@ void qbd_core_get_status(const struct qbd_core *core, u64 now,
 		status->has_quorum = at == QBD_NEVER ||
 			now <= at + core->options.election_timeout;
 		status->lease_valid = qbd_core_lease_valid(core, now);
+		status->handed_over = core->forced;
+		status->own_first = core->own_first;
 	}
 	status->failed = core->failed;
 	status->disk_stalled = qbd_core_disk_stalled(core, now);

@@ -24,12 +24,31 @@ static_assert((int)QBD_EVENT_TYPE_SETTINGS == (int)QBD_EVENT_SETTINGS);
 static_assert((int)QBD_EVENT_TYPE_REFUSED == (int)QBD_EVENT_REFUSED);
 static_assert((int)QBD_EVENT_TYPE_REMOVED == (int)QBD_EVENT_REMOVED);
 static_assert((int)QBD_EVENT_TYPE_MEMBERS == (int)QBD_EVENT_MEMBERS);
+static_assert((int)QBD_EVENT_TYPE_CLAIMED == (int)QBD_EVENT_CLAIMED);
+static_assert((int)QBD_EVENT_TYPE_RELEASED == (int)QBD_EVENT_RELEASED);
+static_assert((int)QBD_EVENT_TYPE_FENCED == (int)QBD_EVENT_FENCED);
 
 static size_t event_size(void)
 {
-	return 6 * nla_total_size(sizeof(u32)) + 4 * nla_total_size_64bit(sizeof(u64)) +
+	return 6 * nla_total_size(sizeof(u32)) + 7 * nla_total_size_64bit(sizeof(u64)) +
 	       nla_total_size(sizeof_field(struct qbd_event, name)) +
 	       nla_total_size(sizeof_field(struct qbd_event, text));
+}
+
+static int put_fill(struct sk_buff *skb, const struct qbd_event *event)
+{
+	if (nla_put_u64_64bit(skb, QBD_A_EVENT_DONE, event->done, QBD_A_EVENT_PAD) ||
+	    nla_put_u64_64bit(skb, QBD_A_EVENT_TOTAL, event->total, QBD_A_EVENT_PAD))
+		return -EMSGSIZE;
+	if (!event->total)
+		return 0;
+	if (nla_put_u64_64bit(skb, QBD_A_EVENT_LEFT, event->left, QBD_A_EVENT_PAD) ||
+	    nla_put_u64_64bit(skb, QBD_A_EVENT_RATE, event->rate, QBD_A_EVENT_PAD) ||
+	    (event->seconds_left != U64_MAX &&
+	     nla_put_u64_64bit(skb, QBD_A_EVENT_SECONDS_LEFT, event->seconds_left,
+			       QBD_A_EVENT_PAD)))
+		return -EMSGSIZE;
+	return 0;
 }
 
 static int put_event(struct sk_buff *skb, const struct qbd_event *event)
@@ -44,8 +63,7 @@ static int put_event(struct sk_buff *skb, const struct qbd_event *event)
 	    nla_put_u64_64bit(skb, QBD_A_EVENT_TERM, event->term, QBD_A_EVENT_PAD) ||
 	    (event->leader && nla_put_u32(skb, QBD_A_EVENT_LEADER, event->leader)) ||
 	    (event->peer && nla_put_u32(skb, QBD_A_EVENT_PEER, event->peer)) ||
-	    nla_put_u64_64bit(skb, QBD_A_EVENT_DONE, event->done, QBD_A_EVENT_PAD) ||
-	    nla_put_u64_64bit(skb, QBD_A_EVENT_TOTAL, event->total, QBD_A_EVENT_PAD) ||
+	    put_fill(skb, event) ||
 	    (event->text[0] && nla_put_string(skb, QBD_A_EVENT_TEXT, event->text)))
 		return -EMSGSIZE;
 	return 0;

@@ -5,7 +5,7 @@
  * Requests run in parallel (parallel_ops), each in the context of who asked; the
  * replica serialises what has to be. The kernel holds its lock of all generic
  * netlink families for reading meanwhile, so a request must end: up reads a disk,
- * down, leader-move and change-members wait for other members a bounded time.
+ * down, leader-move, change-members and claims wait for other members a bounded time.
  */
 #include <linux/capability.h>
 #include <linux/module.h>
@@ -59,7 +59,7 @@ static struct qbd_replica *find_named(struct genl_info *info)
 static int patch_settings(const struct nlattr *nest, struct qbd_settings *settings,
 			  struct netlink_ext_ack *extack)
 {
-	struct nlattr *attrs[QBD_A_SETTINGS_WINDOW_BYTES + 1];
+	struct nlattr *attrs[QBD_A_SETTINGS_PAD + 1];
 	const struct {
 		int type;
 		u32 *value;
@@ -70,17 +70,22 @@ static int patch_settings(const struct nlattr *nest, struct qbd_settings *settin
 		{ QBD_A_SETTINGS_NO_QUORUM_GRACE_MS, &settings->no_quorum_grace_ms },
 		{ QBD_A_SETTINGS_READ_MODE, &settings->read_mode },
 		{ QBD_A_SETTINGS_WINDOW_BYTES, &settings->window_bytes },
+		{ QBD_A_SETTINGS_CLAIM_LEASE_MS, &settings->claim_lease_ms },
+		{ QBD_A_SETTINGS_LEADER_FOLLOWS, &settings->leader_follows },
+		{ QBD_A_SETTINGS_CHECKSUMS, &settings->checksums },
 	};
 	unsigned int i;
 	int error;
 
-	error = nla_parse_nested(attrs, QBD_A_SETTINGS_WINDOW_BYTES, nest,
+	error = nla_parse_nested(attrs, QBD_A_SETTINGS_PAD, nest,
 				 qbd_settings_nl_policy, extack);
 	if (error)
 		return error;
 	for (i = 0; i < ARRAY_SIZE(values); i++)
 		if (attrs[values[i].type])
 			*values[i].value = nla_get_u32(attrs[values[i].type]);
+	if (attrs[QBD_A_SETTINGS_MAX_RATE])
+		settings->max_rate = nla_get_u64(attrs[QBD_A_SETTINGS_MAX_RATE]);
 	return 0;
 }
 
@@ -326,6 +331,51 @@ int qbd_nl_change_members_doit(struct sk_buff *skb, struct genl_info *info)
 	kfree(wanted);
 	qbd_replica_put(replica);
 	return error;
+}
+
+static int order_claim(struct genl_info *info, const struct qbd_claim_order *order)
+{
+	char text[QBD_ERROR_TEXT_SIZE] = "";
+	struct qbd_replica *replica;
+	int error;
+
+	replica = find_named(info);
+	if (IS_ERR(replica))
+		return PTR_ERR(replica);
+	error = qbd_replica_claim(replica, order, text, sizeof(text));
+	if (error)
+		qbd_ctl_set_message(info->extack, text);
+	qbd_replica_put(replica);
+	return error;
+}
+
+int qbd_nl_claim_take_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	const struct qbd_claim_order order = {
+		.action = QBD_CLAIM_TAKE,
+		.force = nla_get_flag(info->attrs[QBD_A_DEVICE_FORCE]),
+	};
+
+	return order_claim(info, &order);
+}
+
+int qbd_nl_claim_release_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	const struct qbd_claim_order order = { .action = QBD_CLAIM_RELEASE };
+
+	return order_claim(info, &order);
+}
+
+int qbd_nl_claim_mode_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct qbd_claim_order order = { .action = QBD_CLAIM_MODE };
+
+	if (GENL_REQ_ATTR_CHECK(info, QBD_A_DEVICE_CLAIM_MODE)) {
+		NL_SET_ERR_MSG(info->extack, "the mode is missing");
+		return -EINVAL;
+	}
+	order.mode = nla_get_u32(info->attrs[QBD_A_DEVICE_CLAIM_MODE]);
+	return order_claim(info, &order);
 }
 
 int qbd_nl_status_doit(struct sk_buff *skb, struct genl_info *info)

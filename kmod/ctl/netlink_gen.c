@@ -11,13 +11,17 @@
 #include <uapi/linux/qbd.h>
 
 /* Common nested types */
-const struct nla_policy qbd_settings_nl_policy[QBD_A_SETTINGS_WINDOW_BYTES + 1] = {
+const struct nla_policy qbd_settings_nl_policy[QBD_A_SETTINGS_PAD + 1] = {
 	[QBD_A_SETTINGS_ELECTION_TIMEOUT_MS] = { .type = NLA_U32, },
 	[QBD_A_SETTINGS_HEARTBEAT_MS] = { .type = NLA_U32, },
 	[QBD_A_SETTINGS_NO_QUORUM] = NLA_POLICY_MAX(NLA_U32, 1),
 	[QBD_A_SETTINGS_NO_QUORUM_GRACE_MS] = { .type = NLA_U32, },
 	[QBD_A_SETTINGS_READ_MODE] = NLA_POLICY_MAX(NLA_U32, 1),
 	[QBD_A_SETTINGS_WINDOW_BYTES] = { .type = NLA_U32, },
+	[QBD_A_SETTINGS_CLAIM_LEASE_MS] = { .type = NLA_U32, },
+	[QBD_A_SETTINGS_LEADER_FOLLOWS] = { .type = NLA_U32, },
+	[QBD_A_SETTINGS_MAX_RATE] = { .type = NLA_U64, },
+	[QBD_A_SETTINGS_CHECKSUMS] = NLA_POLICY_MAX(NLA_U32, 1),
 };
 
 const struct nla_policy qbd_wanted_member_nl_policy[QBD_A_WANTED_MEMBER_PRIORITY + 1] = {
@@ -67,8 +71,25 @@ const struct nla_policy qbd_change_members_nl_policy[QBD_A_DEVICE_WANTED_MEMBERS
 	[QBD_A_DEVICE_WANTED_MEMBERS] = NLA_POLICY_NESTED(qbd_wanted_member_nl_policy),
 };
 
+/* QBD_CMD_CLAIM_TAKE - do */
+const struct nla_policy qbd_claim_take_nl_policy[QBD_A_DEVICE_FORCE + 1] = {
+	[QBD_A_DEVICE_NAME] = { .type = NLA_NUL_STRING, .len = QBD_NAME_MAX, },
+	[QBD_A_DEVICE_FORCE] = { .type = NLA_FLAG, },
+};
+
+/* QBD_CMD_CLAIM_RELEASE - do */
+const struct nla_policy qbd_claim_release_nl_policy[QBD_A_DEVICE_NAME + 1] = {
+	[QBD_A_DEVICE_NAME] = { .type = NLA_NUL_STRING, .len = QBD_NAME_MAX, },
+};
+
+/* QBD_CMD_CLAIM_MODE - do */
+const struct nla_policy qbd_claim_mode_nl_policy[QBD_A_DEVICE_CLAIM_MODE + 1] = {
+	[QBD_A_DEVICE_NAME] = { .type = NLA_NUL_STRING, .len = QBD_NAME_MAX, },
+	[QBD_A_DEVICE_CLAIM_MODE] = NLA_POLICY_MAX(NLA_U32, 1),
+};
+
 /* Ops table for qbd */
-const struct genl_ops qbd_nl_ops[6] = {
+const struct genl_ops qbd_nl_ops[9] = {
 	{
 		.cmd		= QBD_CMD_UP,
 		.doit		= qbd_nl_up_doit,
@@ -109,6 +130,27 @@ const struct genl_ops qbd_nl_ops[6] = {
 		.doit		= qbd_nl_change_members_doit,
 		.policy		= qbd_change_members_nl_policy,
 		.maxattr	= QBD_A_DEVICE_WANTED_MEMBERS,
+		.flags		= GENL_ADMIN_PERM,
+	},
+	{
+		.cmd		= QBD_CMD_CLAIM_TAKE,
+		.doit		= qbd_nl_claim_take_doit,
+		.policy		= qbd_claim_take_nl_policy,
+		.maxattr	= QBD_A_DEVICE_FORCE,
+		.flags		= GENL_ADMIN_PERM,
+	},
+	{
+		.cmd		= QBD_CMD_CLAIM_RELEASE,
+		.doit		= qbd_nl_claim_release_doit,
+		.policy		= qbd_claim_release_nl_policy,
+		.maxattr	= QBD_A_DEVICE_NAME,
+		.flags		= GENL_ADMIN_PERM,
+	},
+	{
+		.cmd		= QBD_CMD_CLAIM_MODE,
+		.doit		= qbd_nl_claim_mode_doit,
+		.policy		= qbd_claim_mode_nl_policy,
+		.maxattr	= QBD_A_DEVICE_CLAIM_MODE,
 		.flags		= GENL_ADMIN_PERM,
 	},
 };

@@ -23,6 +23,13 @@ static_assert((int)QBD_MEMBER_FLAGS_DEMOTING == QBD_MEMBER_DEMOTING);
 static_assert((int)QBD_MEMBER_FLAGS_LEAVING == QBD_MEMBER_LEAVING);
 static_assert((int)QBD_NO_QUORUM_POLICY_SUSPEND == (int)QBD_NO_QUORUM_SUSPEND);
 static_assert((int)QBD_NO_QUORUM_POLICY_ERROR == (int)QBD_NO_QUORUM_ERROR);
+static_assert((int)QBD_CLAIM_MODE_EXCLUSIVE == (int)QBD_CLAIM_EXCLUSIVE);
+static_assert((int)QBD_CLAIM_MODE_SHARED == (int)QBD_CLAIM_SHARED);
+static_assert((int)QBD_CLAIM_STATE_NONE == (int)QBD_HOLD_NONE);
+static_assert((int)QBD_CLAIM_STATE_ASKING == (int)QBD_HOLD_ASKING);
+static_assert((int)QBD_CLAIM_STATE_HELD == (int)QBD_HOLD_HELD);
+static_assert((int)QBD_CLAIM_STATE_RELEASING == (int)QBD_HOLD_RELEASING);
+static_assert((int)QBD_CLAIM_STATE_FENCED == (int)QBD_HOLD_FENCED);
 static_assert(sizeof_field(struct qbd_event, name) == QBD_NAME_MAX + 1);
 
 /* An attribute of each kind at its largest, for the size of a message. */
@@ -40,18 +47,19 @@ static size_t network_size(void)
 
 static size_t member_size(void)
 {
-	return SIZE_NEST + 6 * SIZE_U32 + 5 * SIZE_FLAG + 6 * SIZE_U64 +
+	return SIZE_NEST + 6 * SIZE_U32 + 5 * SIZE_FLAG + 11 * SIZE_U64 +
 	       SIZE_TEXT(QBD_MEMBER_NAME_SIZE) +
-	       SIZE_TEXT(sizeof_field(struct qbd_address, bytes)) + network_size();
+	       SIZE_TEXT(sizeof_field(struct qbd_address, bytes)) +
+	       SIZE_TEXT(QBD_UUID_SIZE) + network_size();
 }
 
 size_t qbd_ctl_status_size(unsigned int member_count)
 {
-	size_t settings = SIZE_NEST + 6 * SIZE_U32;
+	size_t settings = SIZE_NEST + 9 * SIZE_U32 + SIZE_U64;
 	size_t store = SIZE_NEST + 12 * SIZE_U64 + SIZE_FLAG;
 
-	return SIZE_TEXT(QBD_NAME_SIZE) + SIZE_TEXT(QBD_UUID_SIZE) + 9 * SIZE_U32 +
-	       8 * SIZE_FLAG + 24 * SIZE_U64 +
+	return SIZE_TEXT(QBD_NAME_SIZE) + SIZE_TEXT(QBD_UUID_SIZE) + 12 * SIZE_U32 +
+	       8 * SIZE_FLAG + 27 * SIZE_U64 +
 	       SIZE_TEXT(sizeof_field(struct qbd_replica_status, problem)) +
 	       settings + store + member_count * member_size();
 }
@@ -78,7 +86,11 @@ static int put_settings(struct sk_buff *skb, const struct qbd_settings *settings
 	    nla_put_u32(skb, QBD_A_SETTINGS_NO_QUORUM_GRACE_MS,
 			settings->no_quorum_grace_ms) ||
 	    nla_put_u32(skb, QBD_A_SETTINGS_READ_MODE, settings->read_mode) ||
-	    nla_put_u32(skb, QBD_A_SETTINGS_WINDOW_BYTES, settings->window_bytes))
+	    nla_put_u32(skb, QBD_A_SETTINGS_WINDOW_BYTES, settings->window_bytes) ||
+	    nla_put_u32(skb, QBD_A_SETTINGS_CLAIM_LEASE_MS, settings->claim_lease_ms) ||
+	    nla_put_u32(skb, QBD_A_SETTINGS_LEADER_FOLLOWS, settings->leader_follows) ||
+	    nla_put_u32(skb, QBD_A_SETTINGS_CHECKSUMS, settings->checksums) ||
+	    put_u64(skb, QBD_A_SETTINGS_MAX_RATE, settings->max_rate, QBD_A_SETTINGS_PAD))
 		return -EMSGSIZE;
 	nla_nest_end(skb, nest);
 	return 0;
@@ -157,6 +169,21 @@ static int put_progress(struct sk_buff *skb, const struct qbd_member_status *mem
 	return 0;
 }
 
+static int put_fill(struct sk_buff *skb, const struct qbd_fill_report *fill)
+{
+	if (!fill->total)
+		return 0;
+	if (put_u64(skb, QBD_A_MEMBER_FILL_EXTENTS_DONE, fill->done, QBD_A_MEMBER_PAD) ||
+	    put_u64(skb, QBD_A_MEMBER_FILL_EXTENTS_TOTAL, fill->total, QBD_A_MEMBER_PAD) ||
+	    put_u64(skb, QBD_A_MEMBER_FILL_EXTENTS_LEFT, fill->left, QBD_A_MEMBER_PAD) ||
+	    put_u64(skb, QBD_A_MEMBER_FILL_RATE, fill->rate, QBD_A_MEMBER_PAD) ||
+	    (fill->seconds_left != U64_MAX &&
+	     put_u64(skb, QBD_A_MEMBER_FILL_SECONDS_LEFT, fill->seconds_left,
+		     QBD_A_MEMBER_PAD)))
+		return -EMSGSIZE;
+	return 0;
+}
+
 /* Names and addresses come from other hosts: they need not end in a NUL. */
 static int put_identity(struct sk_buff *skb, const struct qbd_member_layout *member)
 {
@@ -171,7 +198,9 @@ static int put_identity(struct sk_buff *skb, const struct qbd_member_layout *mem
 	    nla_put_u16(skb, QBD_A_MEMBER_PORT, le16_to_cpu(member->address.port)) ||
 	    nla_put_u32(skb, QBD_A_MEMBER_SCOPE, le32_to_cpu(member->address.scope)) ||
 	    nla_put_u32(skb, QBD_A_MEMBER_FLAGS, le16_to_cpu(member->flags)) ||
-	    nla_put_u8(skb, QBD_A_MEMBER_PRIORITY, member->priority))
+	    nla_put_u8(skb, QBD_A_MEMBER_PRIORITY, member->priority) ||
+	    (memchr_inv(member->incarnation, 0, QBD_UUID_SIZE) &&
+	     nla_put(skb, QBD_A_MEMBER_INCARNATION, QBD_UUID_SIZE, member->incarnation)))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -185,7 +214,7 @@ static int put_member(struct sk_buff *skb, const struct qbd_member_status *membe
 	    put_flag(skb, QBD_A_MEMBER_LEADER, member->leader) ||
 	    put_flag(skb, QBD_A_MEMBER_CONNECTED, member->connected) ||
 	    put_flag(skb, QBD_A_MEMBER_NEEDS_EXTENTS, member->needs_extents) ||
-	    put_progress(skb, member) ||
+	    put_progress(skb, member) || put_fill(skb, &member->fill) ||
 	    (member->last_heard_ms != U64_MAX &&
 	     put_u64(skb, QBD_A_MEMBER_LAST_HEARD_MS, member->last_heard_ms,
 		     QBD_A_MEMBER_PAD)) ||
@@ -241,8 +270,10 @@ static int put_numbers(struct sk_buff *skb, const struct qbd_replica_status *sta
 		{ QBD_A_DEVICE_DURABLE_INDEX, status->durable_index },
 		{ QBD_A_DEVICE_COMMIT_INDEX, status->commit_index },
 		{ QBD_A_DEVICE_APPLIED_INDEX, status->applied_index },
-		{ QBD_A_DEVICE_FILL_EXTENTS_DONE, status->fill_extents_done },
-		{ QBD_A_DEVICE_FILL_EXTENTS_TOTAL, status->fill_extents_total },
+		{ QBD_A_DEVICE_FILL_EXTENTS_DONE, status->fill.done },
+		{ QBD_A_DEVICE_FILL_EXTENTS_TOTAL, status->fill.total },
+		{ QBD_A_DEVICE_FILL_EXTENTS_LEFT, status->fill.left },
+		{ QBD_A_DEVICE_FILL_RATE, status->fill.rate },
 		{ QBD_A_DEVICE_REQUESTS_WAITING, status->requests_waiting },
 		{ QBD_A_DEVICE_REQUESTS_IN_FLIGHT, status->requests_in_flight },
 		{ QBD_A_DEVICE_IN_USE, status->in_use },
@@ -264,6 +295,26 @@ static int put_numbers(struct sk_buff *skb, const struct qbd_replica_status *sta
 	for (i = 0; i < ARRAY_SIZE(values); i++)
 		if (put_u64(skb, values[i].type, values[i].value, QBD_A_DEVICE_PAD))
 			return -EMSGSIZE;
+	if (status->filling && status->fill.seconds_left != U64_MAX)
+		return put_u64(skb, QBD_A_DEVICE_FILL_SECONDS_LEFT,
+			       status->fill.seconds_left, QBD_A_DEVICE_PAD);
+	return 0;
+}
+
+static int put_claim(struct sk_buff *skb, const struct qbd_replica_status *status)
+{
+	if (nla_put_u32(skb, QBD_A_DEVICE_CLAIM_MODE, status->claim_mode) ||
+	    (status->claim_holder &&
+	     nla_put_u32(skb, QBD_A_DEVICE_CLAIM_HOLDER, status->claim_holder)) ||
+	    put_u64(skb, QBD_A_DEVICE_CLAIM_EPOCH, status->claim_epoch,
+		    QBD_A_DEVICE_PAD) ||
+	    put_u64(skb, QBD_A_DEVICE_CLAIM_SINCE_MS, status->claim_since_ms,
+		    QBD_A_DEVICE_PAD) ||
+	    nla_put_u32(skb, QBD_A_DEVICE_CLAIM_STATE, status->claim_state) ||
+	    (status->claim_lease_known &&
+	     put_u64(skb, QBD_A_DEVICE_CLAIM_LEASE_LEFT_MS, status->claim_lease_left_ms,
+		     QBD_A_DEVICE_PAD)))
+		return -EMSGSIZE;
 	return 0;
 }
 
@@ -272,7 +323,8 @@ int qbd_ctl_put_status(struct sk_buff *skb, const struct qbd_replica_status *sta
 	unsigned int i;
 
 	if (put_self(skb, status) || put_flags(skb, status) ||
-	    put_numbers(skb, status) || put_settings(skb, &status->settings) ||
+	    put_numbers(skb, status) || put_claim(skb, status) ||
+	    put_settings(skb, &status->settings) ||
 	    put_store(skb, &status->store))
 		return -EMSGSIZE;
 	for (i = 0; i < status->member_count; i++)

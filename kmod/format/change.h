@@ -38,7 +38,7 @@ static inline const char *qbd_change_text(__u32 result)
 		[QBD_CHANGE_VOTERS] =
 			"a device needs one to nine voters in the end",
 		[QBD_CHANGE_TWICE] =
-			"member %u: its name or its address is another member's already",
+			"member %u: its name, its address or its disk is another member's already",
 		[QBD_CHANGE_QUORUM] =
 			"no majority of the voters would be there: member %u is down, failed or being filled; bring it up first, or let it leave, too",
 		[QBD_CHANGE_ROOM] =
@@ -46,7 +46,7 @@ static inline const char *qbd_change_text(__u32 result)
 		[QBD_CHANGE_NOTHING] =
 			"it is so already",
 		[QBD_CHANGE_ADDRESS] =
-			"member %u: the address of a member cannot be changed; replace the member",
+			"member %u: its address is changed on its own host, where it can be listened at, and to one of the same kind; run this there",
 	};
 
 	if (result <= QBD_CHANGE_ADDRESS && texts[result])

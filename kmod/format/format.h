@@ -89,6 +89,9 @@ struct qbd_address {
  * @name: what people call the host, NUL padded
  * @reserved: zero
  * @address: where it listens
+ * @incarnation: of the disk that is this member (&qbd_superblock.incarnation); zero: not
+ *	known so far, the leader fills it in when the member is connected. So a disk that
+ *	was cloned or replaced is told from the one that votes
  */
 struct qbd_member_layout {
 	__le32 id;
@@ -97,6 +100,7 @@ struct qbd_member_layout {
 	__u8 reserved;
 	struct qbd_address address;
 	char name[QBD_MEMBER_NAME_SIZE];
+	__u8 incarnation[QBD_UUID_SIZE];
 } __attribute__((packed));
 
 /**
@@ -114,9 +118,15 @@ struct qbd_membership_layout {
 } __attribute__((packed));
 
 static_assert(sizeof(struct qbd_address) == 24, "address layout");
-static_assert(sizeof(struct qbd_member_layout) == 64, "member layout");
-static_assert(sizeof(struct qbd_membership_layout) == 16 + 64 * QBD_MEMBERS_MAX,
+static_assert(sizeof(struct qbd_member_layout) == 80, "member layout");
+static_assert(sizeof(struct qbd_membership_layout) == 16 + 80 * QBD_MEMBERS_MAX,
 	      "membership layout");
+
+/* Who may write to the device. */
+enum qbd_claim_sharing {
+	QBD_CLAIM_EXCLUSIVE	= 0,	/* one host at a time: it has to claim the device */
+	QBD_CLAIM_SHARED	= 1,	/* every host: for cluster file systems */
+};
 
 /**
  * struct qbd_block_header - begins every metadata block (4 KiB)

@@ -19,6 +19,7 @@
 #ifndef QBD_FORMAT_FRAME_H
 #define QBD_FORMAT_FRAME_H
 
+#include "applied.h"
 #include "format.h"
 #include "record.h"
 
@@ -95,6 +96,7 @@ enum qbd_connection_kind {
 #define QBD_PROOF_SIZE	32
 
 #define QBD_HELLO_BLANK		(1u << 0)
+#define QBD_HELLO_NEW		(1u << 1)
 
 /**
  * struct qbd_frame_hello - HELLO and the first part of CHALLENGE
@@ -107,11 +109,21 @@ enum qbd_connection_kind {
  * @session: number that the dialler gave to this attempt; its control and bulk
  *	connection carry the same one, so that only two of one attempt make a pair.
  *	The listener repeats it
- * @flags: QBD_HELLO_BLANK: the sender has no log and knows of no term
+ * @flags: QBD_HELLO_BLANK: the sender has no log and knows of no term; QBD_HELLO_NEW:
+ *	its disk was made anew (QBD_STATE_NEW), and may take another one's place
  * @configuration: of the sender's superblock
  * @term: the sender has not been in a later one, nor asked for votes in one
  * @uuid: device
  * @incarnation: of the sender's disk
+ * @listed: index of the newest committed list in which the sender's disk is this member,
+ *	as far as the sender knows; 0: none. A list that is older says nothing of it
+ * @run: drawn when the sender came up: two that have the same id and another run are two,
+ *	or one that was up before
+ * @known_run: what the sender knows of the receiver: in that run it was in @known_term for
+ *	certain, and had the committed entry @known_index on its disk; 0: nothing
+ * @known_term: see @known_run
+ * @known_index: see @known_run
+ * @history: of the sender's state block: of another one no member is taken. A program's is 0
  * @nonce: random, never used again
  */
 struct qbd_frame_hello {
@@ -126,6 +138,12 @@ struct qbd_frame_hello {
 	__le64 term;
 	__u8 uuid[QBD_UUID_SIZE];
 	__u8 incarnation[QBD_UUID_SIZE];
+	__le64 listed;
+	__le64 run;
+	__le64 known_run;
+	__le64 known_term;
+	__le64 known_index;
+	__u8 history[QBD_UUID_SIZE];
 	__u8 nonce[QBD_NONCE_SIZE];
 } __attribute__((packed));
 
@@ -155,6 +173,9 @@ enum qbd_refusal {
 	QBD_REFUSED_PROTOCOL	= 5,	/* malformed frame */
 	QBD_REFUSED_CONFIGURATION = 6,	/* made with other members, name or sizes */
 	QBD_REFUSED_BUSY	= 7,	/* ADMIN: others are connected, come back soon */
+	QBD_REFUSED_DISK	= 8,	/* another disk is this member now */
+	QBD_REFUSED_TWICE	= 9,	/* this member is connected, and alive: it is up twice */
+	QBD_REFUSED_HISTORY	= 10,	/* the device was recovered by force on one side */
 };
 
 struct qbd_frame_refused {
@@ -181,7 +202,7 @@ struct qbd_frame_refused {
  * @hint_term: likewise
  * @timeout: likewise
  * @reachable: likewise
- * @reserved: zero
+ * @session: likewise
  */
 struct qbd_frame_message {
 	__le32 type;
@@ -200,7 +221,7 @@ struct qbd_frame_message {
 	__le64 hint_term;
 	__le64 timeout;
 	__le64 reachable;
-	__le64 reserved;
+	__le64 session;
 } __attribute__((packed));
 
 /**
@@ -234,7 +255,21 @@ enum qbd_request_kind {
 	QBD_REQUEST_CHANGE	= 5,
 	/* ADMIN connections: what is this device? One data block comes back. */
 	QBD_REQUEST_DESCRIBE	= 6,
+	/*
+	 * Of the sender's device, in its @session. @count is enum qbd_claim_action, @block
+	 * its flags (TAKE) or the mode (MODE), @epoch: see there.
+	 */
+	QBD_REQUEST_CLAIM	= 7,
 };
+
+enum qbd_claim_action {
+	QBD_CLAIM_TAKE		= 1,	/* it is to be the sender's; @epoch: FORCE only */
+	QBD_CLAIM_RELEASE	= 2,	/* of @epoch, if it is the sender's still */
+	QBD_CLAIM_MODE		= 3,	/* @block: enum qbd_claim_sharing */
+};
+
+/* TAKE: even from a host that is there, if @epoch is in force still. */
+#define QBD_CLAIM_FORCE		(1u << 0)
 
 /**
  * struct qbd_frame_request - I/O forwarded to the leader
@@ -250,6 +285,7 @@ enum qbd_request_kind {
  * @epoch: see struct qbd_operation
  * @data_checksum: CRC-32C of the data of a write, seed ~0: becomes the
  *	operation's. 0 on the wire, where it is in the frame's header
+ * @outstanding: WRITE, ZERO: see struct qbd_operation; else 0
  * @reserved: zero
  */
 struct qbd_frame_request {
@@ -261,7 +297,8 @@ struct qbd_frame_request {
 	__le64 leader_term;
 	__le64 epoch;
 	__le32 data_checksum;
-	__le32 reserved;
+	__le16 outstanding;
+	__le16 reserved;
 } __attribute__((packed));
 
 enum qbd_reply_status {
@@ -270,8 +307,20 @@ enum qbd_reply_status {
 	QBD_REPLY_IO_ERROR	= 2,
 	QBD_REPLY_INVALID	= 3,	/* out of the device, malformed */
 	QBD_REPLY_BUSY		= 4,	/* no memory for it now, send it again soon */
-	/* LEADER_MOVE: @detail is enum qbd_transfer_result; CHANGE: enum qbd_change_result */
+	/*
+	 * LEADER_MOVE: @detail is enum qbd_transfer_result; CHANGE: enum qbd_change_result;
+	 * CLAIM: enum qbd_claim_result
+	 */
 	QBD_REPLY_REFUSED	= 5,
+	QBD_REPLY_FENCED	= 6,	/* WRITE, ZERO: its epoch is not the one in force */
+};
+
+/* Why a claim is not given. */
+enum qbd_claim_result {
+	QBD_CLAIM_DONE		= 0,
+	QBD_CLAIM_BUSY		= 1,	/* @member holds it; @value: ms until it may be taken */
+	QBD_CLAIM_OUTDATED	= 2,	/* another claim than @epoch is in force by now */
+	QBD_CLAIM_SILENT	= 3,	/* like BUSY, but @member seems to be gone */
 };
 
 /* Why the member list is not changed; in words in kmod/format/change.h. */
@@ -289,7 +338,7 @@ enum qbd_change_result {
 	QBD_CHANGE_QUORUM	= 10,	/* @member is needed for a majority, and is not there */
 	QBD_CHANGE_ROOM		= 11,	/* no memory or no room in the log just now */
 	QBD_CHANGE_NOTHING	= 12,	/* it is so already */
-	QBD_CHANGE_ADDRESS	= 13,	/* @member: its address cannot be changed so */
+	QBD_CHANGE_ADDRESS	= 13,	/* @member: not asked for on its host, or of another kind */
 };
 
 /**
@@ -301,7 +350,9 @@ enum qbd_change_result {
  * @status: enum qbd_reply_status
  * @count: data blocks that follow (READ, DESCRIBE)
  * @detail: see enum qbd_reply_status
- * @member: CHANGE, refused: the member that @detail speaks of, or 0
+ * @member: CHANGE, CLAIM, refused: the member that @detail speaks of, or 0; FENCED: that
+ *	holds the device now, or 0
+ * @value: CLAIM, done: the epoch; refused: see enum qbd_claim_result
  */
 struct qbd_frame_reply {
 	__le64 sequence;
@@ -311,6 +362,7 @@ struct qbd_frame_reply {
 	__le32 count;
 	__le32 detail;
 	__le32 member;
+	__le64 value;
 } __attribute__((packed));
 
 /**
@@ -323,7 +375,8 @@ struct qbd_frame_reply {
  * @leader: member id, 0 if none is known
  * @commit_index: known committed here: a @membership of a later index may still be
  *	lost with its leader, and the ids that it gave be given to others
- * @reserved: zero
+ * @history: as in the state block; who joins writes it into its own
+ * @claim: the newest that is known to be committed here
  * @name: of the device
  * @membership: configuration in force here, with the index that a CHANGE has to name
  */
@@ -335,7 +388,8 @@ struct qbd_description {
 	__le32 member_id;
 	__le32 leader;
 	__le64 commit_index;
-	__le64 reserved[2];
+	__u8 history[QBD_UUID_SIZE];
+	struct qbd_claim_layout claim;
 	char name[QBD_NAME_SIZE];
 	struct qbd_membership_layout membership;
 } __attribute__((packed));
@@ -348,6 +402,7 @@ struct qbd_description {
  * @term: its term
  * @chain: its record checksum
  * @membership: configuration at @index
+ * @applied: what entries up to @index have done besides to the data
  * @reserved: zero
  */
 struct qbd_frame_reset {
@@ -357,6 +412,7 @@ struct qbd_frame_reset {
 	__le32 chain;
 	__le32 reserved;
 	struct qbd_membership_layout membership;
+	struct qbd_applied_layout applied;
 } __attribute__((packed));
 
 /**
@@ -366,10 +422,14 @@ struct qbd_frame_reset {
  * @base_index: extents that changed after it are wanted
  * @first_extent: go on from here
  * @count: at most so many extents, 1..64
+ * @first_block: and within it from here
+ * @flags: QBD_FILL_CHECK: digests of extents, no data
  * @request: names this FILL; its extents and its end carry it, so that what was
  *	read for an earlier one, and may be older than what the follower has applied
  *	since, is never taken for an answer to this one
  * @reserved: zero
+ *
+ * It is answered with at most 256 pieces, in order.
  */
 struct qbd_frame_fill {
 	__le64 request;
@@ -378,8 +438,12 @@ struct qbd_frame_fill {
 	__le64 base_index;
 	__le64 first_extent;
 	__le32 count;
+	__le32 first_block;
+	__le32 flags;
 	__le32 reserved;
 } __attribute__((packed));
+
+#define QBD_FILL_CHECK		(1u << 0)
 
 /**
  * struct qbd_frame_extent - a piece of one extent, at most 1 MiB
@@ -388,7 +452,9 @@ struct qbd_frame_fill {
  * @index: commit index at the leader when it was read
  * @block: first device block of this piece
  * @count: device blocks; data blocks follow unless @flags says zero
- * @flags: bit 0: all zero, no data; bit 1: last piece of the extent
+ * @flags: bit 0: all zero, no data; bit 1: last piece of the extent; bit 2: no data, but the
+ *	digest of the whole extent
+ * @digest: BLAKE2s-256 of it, or zero
  */
 struct qbd_frame_extent {
 	__le64 request;
@@ -397,10 +463,12 @@ struct qbd_frame_extent {
 	__le64 block;
 	__le32 count;
 	__le32 flags;
+	__u8 digest[32];
 } __attribute__((packed));
 
 #define QBD_EXTENT_ZERO		(1u << 0)
 #define QBD_EXTENT_LAST_PIECE	(1u << 1)
+#define QBD_EXTENT_DIGEST	(1u << 2)
 
 /**
  * struct qbd_frame_fill_end - leader to follower: this answers one FILL
@@ -408,28 +476,31 @@ struct qbd_frame_extent {
  * @first_extent: of the FILL that it answers
  * @next_extent: where the next FILL goes on
  * @extents_total: extents of the device
+ * @extents_left: about so many are still to be sent, for people
  * @index: highest commit index at which an extent was read
  * @flags: bit 0: nothing is left at or after @next_extent
- * @reserved: zero
+ * @next_block: and within it
  */
 struct qbd_frame_fill_end {
 	__le64 request;
 	__le64 first_extent;
 	__le64 next_extent;
 	__le64 extents_total;
+	__le64 extents_left;
 	__le64 index;
 	__le32 flags;
-	__le32 reserved;
+	__le32 next_block;
 } __attribute__((packed));
 
 #define QBD_FILL_DONE		(1u << 0)
 
 static_assert(sizeof(struct qbd_frame_header) == 32, "frame header");
-static_assert(sizeof(struct qbd_frame_hello) == 104, "hello");
+static_assert(sizeof(struct qbd_frame_hello) == 160, "hello");
 static_assert(sizeof(struct qbd_frame_message) == 120, "message");
 static_assert(sizeof(struct qbd_frame_append) == 32, "append");
 static_assert(sizeof(struct qbd_frame_request) == 56, "request");
-static_assert(sizeof(struct qbd_frame_reply) == 40, "reply");
+static_assert(sizeof(struct qbd_frame_reply) == 48, "reply");
+static_assert(sizeof(struct qbd_frame_reset) <= QBD_FRAME_FIXED_MAX, "reset");
 static_assert(sizeof(struct qbd_description) <= QBD_BLOCK_SIZE, "description");
 /* The header of a full record and the append part share the fixed part. */
 static_assert(sizeof(struct qbd_frame_append) + 128 +

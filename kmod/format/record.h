@@ -23,7 +23,7 @@ enum qbd_record_kind {
 	QBD_RECORD_NOOP		= 1,	/* a new leader's first entry */
 	QBD_RECORD_DATA		= 2,	/* operations on blocks */
 	QBD_RECORD_MEMBERSHIP	= 3,	/* one data block: struct qbd_membership_layout */
-	QBD_RECORD_CLAIM	= 4,	/* reserved: exclusive writer, fencing epoch */
+	QBD_RECORD_CLAIM	= 4,	/* who may write from here on; see &qbd_record_shared */
 	QBD_RECORD_SESSION	= 5,	/* reserved: request sessions */
 	QBD_RECORD_RESIZE	= 6,	/* reserved */
 };
@@ -39,19 +39,22 @@ enum qbd_operation_kind {
  * @count: blocks, at least 1
  * @data_checksum: CRC-32C of the data, seed ~0; 0 for QBD_OPERATION_ZERO
  * @kind: enum qbd_operation_kind
- * @flags: 0
+ * @outstanding: so many sequences back is the oldest write of the session that had not
+ *	been answered when this one was sent; less than QBD_SESSION_WINDOW
  * @origin: member on whose host the request was made
- * @session: identifies the run of that member's device (its requests count
- *	from 1 anew in each session)
- * @sequence: number of the request in its session
- * @epoch: claim under which it was made; 0 where there are none
+ * @session: identifies the run of that member's device (its writes count from 1
+ *	anew in each session)
+ * @sequence: number of the write in its session. No log has two operations with the
+ *	same origin, session and sequence
+ * @epoch: log index of the claim in force where it was appended, 0 for the one that the
+ *	device was made with. In mode exclusive @origin and @session are its holder's
  */
 struct qbd_operation {
 	__le64 block;
 	__le32 count;
 	__le32 data_checksum;
 	__le16 kind;
-	__le16 flags;
+	__le16 outstanding;
 	__le32 origin;
 	__le64 session;
 	__le64 sequence;
@@ -71,7 +74,14 @@ struct qbd_operation {
  * @data_blocks: 0..QBD_RECORD_DATA_BLOCKS_MAX, the sum over the operations
  *	(1 for QBD_RECORD_MEMBERSHIP)
  * @data_checksum: of the data blocks of a record without operations, else 0
+ * @claim_session: QBD_RECORD_CLAIM: run of the holder's device, else 0
+ * @claim_holder: likewise: the member that may write, 0: nobody
+ * @claim_mode: likewise: enum qbd_claim_sharing
  * @reserved: 0
+ *
+ * A claim is in the header and not in a data block: so whoever reads a log finds it
+ * without reading more than headers, and no record of it need stay in memory. Its epoch
+ * is @index.
  */
 struct qbd_record_shared {
 	__le32 magic;
@@ -83,7 +93,10 @@ struct qbd_record_shared {
 	__le64 term;
 	__le32 data_blocks;
 	__le32 data_checksum;
-	__le64 reserved[3];
+	__le64 claim_session;
+	__le32 claim_holder;
+	__le32 claim_mode;
+	__le64 reserved;
 } __attribute__((packed));
 
 /**

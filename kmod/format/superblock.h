@@ -3,8 +3,9 @@
  * The member disk: superblock, state block, extent table.
  *
  *   byte 0            superblock, first copy
- *   byte 64 KiB       state block, slot 0          (two slots, the valid one
- *   byte 128 KiB      state block, slot 1           with the higher sequence)
+ *   byte 64 KiB       state block, slot 0          (two slots of two blocks, the valid
+ *   byte 128 KiB      state block, slot 1           one with the higher sequence; the
+ *                                                   second block: see applied.h)
  *   byte 256 KiB      extent journal
  *   byte 1 MiB        extent table
  *   1 MiB aligned     ring log
@@ -15,6 +16,7 @@
 #ifndef QBD_FORMAT_SUPERBLOCK_H
 #define QBD_FORMAT_SUPERBLOCK_H
 
+#include "applied.h"
 #include "format.h"
 
 #define QBD_SUPERBLOCK_MAGIC	0x53444251u	/* "QBDS" */
@@ -24,6 +26,9 @@
 
 #define QBD_STATE_SLOT_BLOCK(slot)	(16u * ((slot) + 1))
 #define QBD_STATE_SLOTS			2
+#define QBD_STATE_SLOT_BLOCKS		2u
+/* Behind the state block of the same slot. */
+#define QBD_APPLIED_BLOCK(slot)		(QBD_STATE_SLOT_BLOCK(slot) + 1)
 #define QBD_EXTENT_JOURNAL_BLOCK	64u
 #define QBD_EXTENT_JOURNAL_BLOCKS	128u
 #define QBD_EXTENT_TABLE_BLOCK		256u
@@ -109,7 +114,8 @@ enum qbd_state_flags {
 };
 
 /**
- * struct qbd_state_block - what changes: vote and checkpoint, written as one
+ * struct qbd_state_block - what changes: vote and checkpoint, written as one, and in
+ *	one piece with a struct qbd_applied_block
  * @header: magic QBD_STATE_MAGIC
  * @sequence: of this write; the valid slot with the higher one counts
  * @term: Raft's currentTerm
@@ -140,6 +146,9 @@ enum qbd_state_flags {
  * @applied_chain: its record checksum
  * @reserved2: 0
  * @applied_membership: configuration at @applied_index
+ * @history: drawn when somebody made this disk the only voter by force ('qbdadm recover');
+ *	zeroes: never. Members of another history of the device are refused: they may have
+ *	acknowledged what this one does not have
  * @unused: 0
  */
 struct qbd_state_block {
@@ -169,7 +178,8 @@ struct qbd_state_block {
 	__le32 applied_chain;
 	__le32 reserved2;
 	struct qbd_membership_layout applied_membership;
-	__u8 unused[QBD_BLOCK_SIZE - 200 - 2 * sizeof(struct qbd_membership_layout)];
+	__u8 history[QBD_UUID_SIZE];
+	__u8 unused[QBD_BLOCK_SIZE - 216 - 2 * sizeof(struct qbd_membership_layout)];
 } __attribute__((packed));
 
 /**

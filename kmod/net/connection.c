@@ -663,7 +663,7 @@ static bool connection_register(struct qbd_connection *connection)
  */
 static int bind_own_address(struct qbd_connection *connection, int family)
 {
-	struct qbd_address own = connection->net->identity.listen;
+	struct qbd_address own = connection->at;
 	struct sockaddr_storage address;
 	int length;
 
@@ -728,6 +728,9 @@ struct qbd_connection *qbd_connection_dial(struct qbd_net_peer *peer, u32 id,
 	connection->kind = kind;
 	connection->session = session;
 	connection->state = QBD_CONNECTING;
+	spin_lock(&peer->net->lock);
+	connection->at = peer->net->identity.listen;
+	spin_unlock(&peer->net->lock);
 	if (!connection_register(connection)) {
 		qbd_connection_put(connection);
 		return NULL;
@@ -794,10 +797,12 @@ static struct qbd_connection *take_oldest_stranger(struct qbd_net *net)
  * qbd_connection_accepted() - take an accepted socket
  * @net: network
  * @socket: taken in any case
+ * @at: where it came in
  *
  * Return: false if it was closed at once.
  */
-bool qbd_connection_accepted(struct qbd_net *net, struct socket *socket)
+bool qbd_connection_accepted(struct qbd_net *net, struct socket *socket,
+			     const struct qbd_address *at)
 {
 	struct qbd_connection *connection, *oldest = NULL;
 
@@ -805,6 +810,7 @@ bool qbd_connection_accepted(struct qbd_net *net, struct socket *socket)
 	if (!connection)
 		goto release;
 	connection->state = QBD_AWAIT_HELLO;
+	connection->at = *at;
 	if (kernel_getpeername(socket, (struct sockaddr *)&connection->address) < 0)
 		goto put;
 	connection->from_member = is_member_address(net, &connection->address);

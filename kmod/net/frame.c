@@ -147,6 +147,37 @@ static bool request_belongs(u32 kind, enum qbd_frame_phase phase)
 	return kind != QBD_REQUEST_DESCRIBE;
 }
 
+static bool claim_check(const struct qbd_frame_request *request)
+{
+	u64 block = le64_to_cpu(request->block);
+
+	/* Nobody's run has number 0: a claim with it is nobody's. */
+	if (!request->session || le64_to_cpu(request->epoch) >= QBD_INDEX_MAX)
+		return false;
+	switch (le32_to_cpu(request->count)) {
+	case QBD_CLAIM_TAKE:
+		return !(block & ~(u64)QBD_CLAIM_FORCE);
+	case QBD_CLAIM_RELEASE:
+		return !block;
+	case QBD_CLAIM_MODE:
+		return block <= QBD_CLAIM_SHARED;
+	default:
+		return false;
+	}
+}
+
+/* Those of writes, and of no other, become an operation's. */
+static bool number_good(const struct qbd_frame_request *request, u32 kind)
+{
+	u64 sequence = le64_to_cpu(request->sequence);
+	u32 outstanding = le16_to_cpu(request->outstanding);
+
+	if (kind == QBD_REQUEST_WRITE || kind == QBD_REQUEST_ZERO)
+		return sequence > outstanding && !(sequence >> 62) &&
+		       outstanding < QBD_SESSION_WINDOW;
+	return !outstanding;
+}
+
 static bool request_check(const struct qbd_frame_request *request,
 			  enum qbd_frame_phase phase, u32 data_blocks,
 			  u64 device_blocks, const char **reason)
@@ -168,8 +199,11 @@ static bool request_check(const struct qbd_frame_request *request,
 	case QBD_REQUEST_WRITE:
 	case QBD_REQUEST_ZERO:
 		*reason = "request: outside of the device";
-		return count && count <= most &&
-		       within(le64_to_cpu(request->block), count, device_blocks);
+		if (!count || count > most ||
+		    !within(le64_to_cpu(request->block), count, device_blocks))
+			return false;
+		*reason = "request: not numbered as its kind is";
+		return number_good(request, kind);
 	case QBD_REQUEST_LEADER_MOVE:
 		*reason = "request: member to move the leader to";
 		return !count && le64_to_cpu(request->block) <= 0xffffffffu;
@@ -179,6 +213,9 @@ static bool request_check(const struct qbd_frame_request *request,
 	case QBD_REQUEST_DESCRIBE:
 		*reason = "request: describe takes nothing";
 		return !count && !request->block;
+	case QBD_REQUEST_CLAIM:
+		*reason = "request: malformed claim";
+		return claim_check(request);
 	default:
 		*reason = "request: unknown kind";
 		return false;
@@ -191,7 +228,7 @@ static bool reply_check(const struct qbd_frame_reply *reply, enum qbd_frame_phas
 	u32 status = le32_to_cpu(reply->status);
 
 	*reason = "reply: unknown status";
-	if (status > QBD_REPLY_REFUSED)
+	if (status > QBD_REPLY_FENCED)
 		return false;
 	*reason = "reply: data is not the reply's";
 	if (phase == QBD_PHASE_ANSWER && data_blocks > 1)
@@ -217,6 +254,9 @@ static bool fill_check(const struct qbd_frame_fill *fill, const char **reason)
 {
 	u32 count = le32_to_cpu(fill->count);
 
+	*reason = "fill: unknown flags";
+	if (le32_to_cpu(fill->flags) & ~QBD_FILL_CHECK)
+		return false;
 	*reason = "fill: number of extents";
 	return count && count <= FILL_COUNT_MAX;
 }
@@ -229,10 +269,11 @@ static bool extent_check(const struct qbd_frame_extent *extent, u32 data_blocks,
 	bool zero = flags & QBD_EXTENT_ZERO;
 
 	*reason = "extent: unknown flags";
-	if (flags & ~(QBD_EXTENT_ZERO | QBD_EXTENT_LAST_PIECE))
+	if (flags & ~(QBD_EXTENT_ZERO | QBD_EXTENT_LAST_PIECE | QBD_EXTENT_DIGEST) ||
+	    (zero && flags & QBD_EXTENT_DIGEST))
 		return false;
 	*reason = "extent: data is not the extent's";
-	if (data_blocks != (zero ? 0 : count))
+	if (data_blocks != (zero || flags & QBD_EXTENT_DIGEST ? 0 : count))
 		return false;
 	*reason = "extent: outside of the device";
 	return count && count <= QBD_ZERO_BLOCKS_MAX &&
@@ -299,6 +340,8 @@ enum qbd_refusal qbd_frame_hello_check(const struct qbd_frame_hello *hello,
 		return QBD_REFUSED_DEVICE;
 	if (le32_to_cpu(self->kind) == QBD_CONNECTION_ADMIN)
 		return admin_pair(hello, self) ? 0 : QBD_REFUSED_MEMBER;
+	if (memcmp(hello->history, self->history, QBD_UUID_SIZE))
+		return QBD_REFUSED_HISTORY;
 	/* Before the members: if these differ it is why the lists do. */
 	if (hello->configuration != self->configuration)
 		return QBD_REFUSED_CONFIGURATION;
@@ -306,6 +349,17 @@ enum qbd_refusal qbd_frame_hello_check(const struct qbd_frame_hello *hello,
 	    (peer && from != peer))
 		return QBD_REFUSED_MEMBER;
 	return 0;
+}
+
+bool qbd_frame_disk_check(const struct qbd_frame_hello *hello, const u8 *incarnation,
+			  u64 index)
+{
+	static const u8 unknown[QBD_UUID_SIZE];
+
+	return !memcmp(incarnation, unknown, QBD_UUID_SIZE) ||
+	       !memcmp(incarnation, hello->incarnation, QBD_UUID_SIZE) ||
+	       le32_to_cpu(hello->flags) & QBD_HELLO_NEW ||
+	       le64_to_cpu(hello->listed) > index;
 }
 
 const char *qbd_refusal_text(u32 reason)
@@ -325,6 +379,12 @@ const char *qbd_refusal_text(u32 reason)
 		return "made with other members, name or sizes";
 	case QBD_REFUSED_BUSY:
 		return "too many programs are connected";
+	case QBD_REFUSED_DISK:
+		return "another disk is this member now";
+	case QBD_REFUSED_HISTORY:
+		return "not of the history that was recovered by force";
+	case QBD_REFUSED_TWICE:
+		return "this member is up twice: a copy of its disk?";
 	default:
 		return "unknown reason";
 	}
@@ -349,7 +409,7 @@ void qbd_frame_message_encode(struct qbd_frame_message *frame,
 	frame->hint_term = cpu_to_le64(message->hint_term);
 	frame->timeout = cpu_to_le64(message->timeout);
 	frame->reachable = cpu_to_le64(message->reachable);
-	frame->reserved = 0;
+	frame->session = cpu_to_le64(message->session);
 }
 
 void qbd_frame_message_decode(struct qbd_core_message *message,
@@ -371,6 +431,7 @@ void qbd_frame_message_decode(struct qbd_core_message *message,
 	message->hint_term = le64_to_cpu(frame->hint_term);
 	message->timeout = le64_to_cpu(frame->timeout);
 	message->reachable = le64_to_cpu(frame->reachable);
+	message->session = le64_to_cpu(frame->session);
 }
 
 static bool stream_data_good(const struct qbd_frame_header *header, const u8 *data,

@@ -87,6 +87,23 @@ static inline bool qbd_frame_checks_data(u16 type)
 enum qbd_refusal qbd_frame_hello_check(const struct qbd_frame_hello *hello,
 				       const struct qbd_frame_hello *self, u32 peer);
 
+/**
+ * qbd_frame_disk_check() - is this the disk that the list in force says the member is?
+ * @hello: checked, of the member
+ * @incarnation: what the list says of it; zero: nothing
+ * @index: of that list
+ *
+ * A disk that was made anew takes the place of the one that the list names. A list that is
+ * older than the one that the member says names its disk is of no account:
+ *
+ *	3's disk was made anew while 2 was away; 1 goes. 2 and 3 could go on, but by 2's
+ *	list 3 is another disk, and only from 3 could it learn otherwise.
+ *
+ * The one that was replaced cannot say so: it knows of no list after that.
+ */
+bool qbd_frame_disk_check(const struct qbd_frame_hello *hello, const u8 *incarnation,
+			  u64 index);
+
 /* Why a handshake was refused, in words that say what to look at. */
 const char *qbd_refusal_text(u32 reason);
 

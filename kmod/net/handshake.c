@@ -73,7 +73,8 @@ static bool proof_is_right(struct qbd_connection *connection, const char *label,
 
 static void make_hello(struct qbd_connection *connection)
 {
-	const struct qbd_net_identity *identity = &connection->net->identity;
+	struct qbd_net *net = connection->net;
+	const struct qbd_net_identity *identity = &net->identity;
 	struct qbd_frame_hello *hello = &connection->own_hello;
 
 	hello->version = cpu_to_le16(QBD_WIRE_VERSION);
@@ -82,12 +83,17 @@ static void make_hello(struct qbd_connection *connection)
 	hello->from = cpu_to_le32(identity->member_id);
 	hello->to = cpu_to_le32(connection->peer);
 	hello->session = cpu_to_le64(connection->session);
-	hello->flags = cpu_to_le32(READ_ONCE(connection->net->blank) ?
-				   QBD_HELLO_BLANK : 0);
+	hello->flags = cpu_to_le32((READ_ONCE(net->blank) ? QBD_HELLO_BLANK : 0) |
+				   (READ_ONCE(net->is_new) ? QBD_HELLO_NEW : 0));
 	hello->configuration = cpu_to_le32(identity->configuration);
-	hello->term = cpu_to_le64(READ_ONCE(connection->net->term));
+	hello->term = cpu_to_le64(READ_ONCE(net->term));
+	hello->listed = cpu_to_le64(READ_ONCE(net->listed));
+	hello->run = cpu_to_le64(identity->run);
+	if (connection->kind != QBD_CONNECTION_ADMIN)
+		qbd_peer_known(net, connection->peer, hello);
 	memcpy(hello->uuid, identity->uuid, QBD_UUID_SIZE);
 	memcpy(hello->incarnation, identity->incarnation, QBD_UUID_SIZE);
+	memcpy(hello->history, identity->history, QBD_UUID_SIZE);
 	get_random_bytes(hello->nonce, sizeof(hello->nonce));
 }
 
@@ -120,11 +126,11 @@ void qbd_handshake_begin(struct qbd_connection *connection)
 		       sizeof(connection->own_hello));
 }
 
-/* Programs may; of members those with a higher id. */
+/* Programs may; of members those with a higher id, and others that are not there. */
 static bool may_dial(struct qbd_connection *connection)
 {
 	return connection->kind == QBD_CONNECTION_ADMIN ||
-	       qbd_peer_is_dialler(connection->net, connection->peer);
+	       qbd_peer_may_dial(connection->net, connection->peer);
 }
 
 static void hello_received(struct qbd_connection *connection,
@@ -174,6 +180,8 @@ static void challenge_received(struct qbd_connection *connection,
 		refusal = QBD_REFUSED_PROTOCOL;
 	if (!refusal && !proof_is_right(connection, label_listener, challenge->proof))
 		refusal = QBD_REFUSED_SECRET;
+	if (!refusal && !qbd_peer_is_disk(connection))
+		refusal = QBD_REFUSED_DISK;
 	if (refusal) {
 		refuse(connection, refusal);
 		return;
@@ -184,6 +192,25 @@ static void challenge_received(struct qbd_connection *connection,
 	}
 	if (qbd_connection_advance(connection, QBD_AWAIT_CHALLENGE, QBD_AWAIT_WELCOME))
 		qbd_send_small(connection, QBD_FRAME_PROOF, &proof, sizeof(proof));
+}
+
+/* It knows the secret; is it the one disk, and the one run, that this member is now? */
+static bool is_the_member(struct qbd_connection *connection)
+{
+	if (!qbd_peer_is_disk(connection)) {
+		refuse(connection, QBD_REFUSED_DISK);
+		return false;
+	}
+	switch (qbd_peer_is_twice(connection)) {
+	case QBD_TWICE_PERHAPS:
+		qbd_connection_close(connection, "an earlier connection has not ended yet");
+		return false;
+	case QBD_TWICE_SURE:
+		refuse(connection, QBD_REFUSED_TWICE);
+		return false;
+	default:
+		return true;
+	}
 }
 
 static void proof_received(struct qbd_connection *connection,
@@ -198,6 +225,8 @@ static void proof_received(struct qbd_connection *connection,
 		refuse(connection, QBD_REFUSED_MEMBER);
 		return;
 	}
+	if (connection->kind != QBD_CONNECTION_ADMIN && !is_the_member(connection))
+		return;
 	if (connection->kind == QBD_CONNECTION_ADMIN && !qbd_admin_adopt(connection)) {
 		refuse(connection, QBD_REFUSED_BUSY);
 		return;

@@ -70,8 +70,13 @@ struct crypto_shash;
 #define QBD_AHEAD_BYTES		512	/* a control frame, or the head of others */
 #define QBD_REASON_SIZE		64
 
-/* Head of an outgoing frame: header, fixed part, shared and local record part. */
-#define QBD_HEAD_BYTES		(sizeof(struct qbd_frame_header) + 168)
+/*
+ * Head of an outgoing frame: header, and the longest fixed part but a RESET's: CHALLENGE,
+ * or APPEND with the shared and the local part of a record.
+ */
+#define QBD_HEAD_BYTES \
+	(sizeof(struct qbd_frame_header) + sizeof(struct qbd_frame_challenge))
+static_assert(sizeof(struct qbd_frame_challenge) >= 168, "APPEND fits, too");
 
 /**
  * struct qbd_outgoing - a frame to be sent
@@ -177,6 +182,7 @@ struct qbd_connection {
 	struct list_head list;		/* of the net, under its lock */
 	struct socket *socket;
 	struct sockaddr_storage address;
+	struct qbd_address at;		/* accepted: where we listened; dialled: from where */
 	bool dialled;
 	bool stranger;			/* counted as such, under the net's lock */
 	bool from_member;		/* its address is that of a member */
@@ -266,6 +272,12 @@ struct qbd_net_peer {
 	bool removed;
 	bool up;
 	struct qbd_address address;
+	u8 incarnation[QBD_UUID_SIZE];	/* of its disk, by the list in force; zero: any */
+	u64 known_run;			/* what we tell it that we know of it */
+	u64 known_term;
+	u64 known_index;
+	u64 twice_run;			/* another run of it came while this one was alive */
+	unsigned long twice_at;
 	struct qbd_connection *connections[2];	/* of this attempt or pair */
 	struct qbd_connection *fresh[2];	/* accepted and proved, not looked at */
 	u64 session;
@@ -284,9 +296,19 @@ struct qbd_net_peer {
 struct qbd_net_refusal {
 	u32 peer;
 	enum qbd_refusal reason;
+	bool by_us;
 };
 
 #define QBD_REFUSALS	8
+
+/* Where one listens; the listening work's, but for the sockets that come in. */
+struct qbd_listener {
+	struct qbd_net *net;
+	struct socket *socket;		/* NULL: none */
+	struct qbd_address address;
+	void (*data_ready)(struct sock *sk);
+	struct delayed_work accept_work;
+};
 
 struct qbd_net {
 	struct net *namespace;
@@ -303,17 +325,17 @@ struct qbd_net {
 	struct ratelimit_state peer_limit;	/* members up and down */
 	unsigned int silence_ms;
 
-	/* listener */
 	struct socket *reserve;		/* idle; lets open connections use reserves */
-	struct socket *listener;
-	void (*listener_data_ready)(struct sock *sk);
-	struct delayed_work accept_work;
+	struct qbd_listener listeners[2];	/* the listening work's */
+	struct work_struct listen_work;
 
 	struct work_struct pages_work;
 	atomic_t page_waiters;		/* connections that wait for pages */
 	bool starved;			/* a send found no memory */
 	bool blank;			/* replica's: said in each hello */
 	u64 term;			/* likewise */
+	bool is_new;			/* likewise */
+	u64 listed;			/* likewise */
 	bool marked;			/* replica's: qbd_net_mark() was called */
 
 	spinlock_t lock;		/* protects what follows */
@@ -321,6 +343,13 @@ struct qbd_net {
 	struct list_head connections;	/* all that are not closed down */
 	unsigned int connection_count;
 	unsigned int strangers;
+	u64 list_index;			/* of the list in force */
+	struct qbd_address listen_address;	/* asked for by qbd_net_listen() */
+	bool listen_wanted;
+	bool listen_only;		/* close all but identity.listen */
+	bool listen_done;		/* the replica is to be told: */
+	int listen_error;
+	char listen_text[160];
 	struct qbd_net_peer peers[QBD_NET_PEERS];
 	struct qbd_net_refusal refusals[QBD_REFUSALS];
 	unsigned int refusal_count;
@@ -352,13 +381,24 @@ static inline void qbd_connection_count(u64 *counter, u64 more)
 struct qbd_net_peer *qbd_net_peer_find(struct qbd_net *net, u32 id);
 struct qbd_net_peer *qbd_peer_find_up(struct qbd_net *net, u32 id);
 void qbd_peer_dial(struct work_struct *work);
+void qbd_peer_knock_later(struct qbd_net_peer *peer);
 void qbd_peer_set_error(struct qbd_net_peer *peer, const char *text);
 void qbd_peer_step(struct qbd_net_peer *peer);
 void qbd_peer_disconnect(struct qbd_net_peer *peer, const char *reason);
 void qbd_peer_deliver(struct qbd_net_peer *peer);
 bool qbd_peer_adopt(struct qbd_connection *connection);
 void qbd_peer_refused(struct qbd_connection *connection, u32 reason, bool by_us);
-bool qbd_peer_is_dialler(struct qbd_net *net, u32 id);
+bool qbd_peer_may_dial(struct qbd_net *net, u32 id);
+bool qbd_peer_is_disk(struct qbd_connection *connection);
+void qbd_peer_known(struct qbd_net *net, u32 id, struct qbd_frame_hello *hello);
+
+enum qbd_twice {
+	QBD_TWICE_NOT,			/* the only one, as far as can be seen */
+	QBD_TWICE_PERHAPS,		/* it came up anew, or there are two: it shall dial again */
+	QBD_TWICE_SURE,			/* the other one was heard since the last try */
+};
+
+enum qbd_twice qbd_peer_is_twice(struct qbd_connection *connection);
 
 /* admin.c */
 bool qbd_admin_adopt(struct qbd_connection *connection);
@@ -369,6 +409,7 @@ void qbd_admin_answered(struct qbd_connection *connection);
 /* listener.c */
 int qbd_listener_start(struct qbd_net *net, char *error_text, size_t error_text_size);
 void qbd_listener_stop(struct qbd_net *net);
+void qbd_listener_tell(struct qbd_net *net);
 bool qbd_same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
 int qbd_address_to_socket(const struct qbd_address *address,
 			  struct sockaddr_storage *socket_address);
@@ -378,7 +419,8 @@ int qbd_socket_create(struct qbd_net *net, int family, struct socket **socket);
 struct qbd_connection *qbd_connection_dial(struct qbd_net_peer *peer, u32 id,
 					   const struct qbd_address *address,
 					   enum qbd_connection_kind kind, u64 session);
-bool qbd_connection_accepted(struct qbd_net *net, struct socket *socket);
+bool qbd_connection_accepted(struct qbd_net *net, struct socket *socket,
+			     const struct qbd_address *at);
 void qbd_connection_no_stranger(struct qbd_connection *connection);
 void qbd_connection_put(struct qbd_connection *connection);
 void qbd_connection_queue(struct qbd_connection *connection, struct work_struct *work);

@@ -239,7 +239,7 @@ static struct qbd_net_peer *free_slot(struct qbd_net *net)
 	return NULL;
 }
 
-static void add_member(struct qbd_net *net, u32 id, const struct qbd_address *address)
+static void add_member(struct qbd_net *net, u32 id, const struct qbd_member_layout *member)
 {
 	struct qbd_net_peer *peer = free_slot(net);
 
@@ -248,7 +248,12 @@ static void add_member(struct qbd_net *net, u32 id, const struct qbd_address *ad
 		return;
 	spin_lock(&net->lock);
 	peer->id = id;
-	peer->address = *address;
+	peer->address = member->address;
+	memcpy(peer->incarnation, member->incarnation, QBD_UUID_SIZE);
+	peer->known_run = 0;
+	peer->known_term = 0;
+	peer->known_index = 0;
+	peer->twice_run = 0;
 	peer->epoch++;
 	spin_unlock(&net->lock);
 	peer->backoff_ms = QBD_BACKOFF_MIN_MS;
@@ -263,16 +268,37 @@ static void add_member(struct qbd_net *net, u32 id, const struct qbd_address *ad
 		mod_delayed_work(net->queue, &peer->dial_work, 0);
 	} else {
 		qbd_peer_set_error(peer, "has not connected yet");
+		qbd_peer_knock_later(peer);
 	}
 }
 
-/* It is a member already. A pair that stands is dialled anew at a new address. */
-static void keep_member(struct qbd_net_peer *peer, const struct qbd_address *address)
+/* Which disk is which member, of those that are known already. */
+static void set_disks(struct qbd_net *net, const struct qbd_membership_layout *members)
 {
+	const struct qbd_member_layout *member;
+	unsigned int i;
+
+	spin_lock(&net->lock);
+	net->list_index = le64_to_cpu(members->index);
+	for (i = 0; i < QBD_NET_PEERS; i++) {
+		member = find_member(members, net->peers[i].id);
+		if (net->peers[i].id && member)
+			memcpy(net->peers[i].incarnation, member->incarnation,
+			       QBD_UUID_SIZE);
+	}
+	spin_unlock(&net->lock);
+}
+
+/* It is a member already. A pair that stands is dialled anew at a new address. */
+static void keep_member(struct qbd_net_peer *peer, const struct qbd_member_layout *member)
+{
+	const struct qbd_address *address = &member->address;
 	struct qbd_net *net = peer->net;
 	bool moved = memcmp(&peer->address, address, sizeof(*address));
 	bool returned = peer->removed;
 
+	if (peer->up && peer->connections[0] && !qbd_peer_is_disk(peer->connections[0]))
+		close_pair(peer, qbd_refusal_text(QBD_REFUSED_DISK));
 	if (!moved && !returned)
 		return;
 	spin_lock(&net->lock);
@@ -280,11 +306,47 @@ static void keep_member(struct qbd_net_peer *peer, const struct qbd_address *add
 	peer->removed = false;
 	peer->epoch++;
 	spin_unlock(&net->lock);
-	if (peer->id > net->identity.member_id)
+	if (peer->id > net->identity.member_id) {
+		if (!peer->up)
+			qbd_peer_knock_later(peer);
 		return;
+	}
 	peer->backoff_ms = QBD_BACKOFF_MIN_MS;
 	close_pair(peer, "the member's address changed");
 	mod_delayed_work(net->queue, &peer->dial_work, 0);
+}
+
+/* Our own address is another one now: we listen there, and dial from there. */
+static void move_self(struct qbd_net *net, const struct qbd_member_layout *self)
+{
+	unsigned int i;
+
+	if (!self || !memcmp(&self->address, &net->identity.listen, sizeof(self->address)))
+		return;
+	spin_lock(&net->lock);
+	net->identity.listen = self->address;
+	spin_unlock(&net->lock);
+	/* Of an address that was changed back it does not yet, perhaps. */
+	qbd_net_listen(net, &self->address);
+	for (i = 0; i < QBD_NET_PEERS; i++)
+		if (net->peers[i].id && net->peers[i].id < net->identity.member_id)
+			close_pair(&net->peers[i], "our address changed");
+}
+
+bool qbd_net_moved(const struct qbd_net *net)
+{
+	const struct qbd_net_peer *peer;
+	unsigned int i;
+
+	for (i = 0; i < QBD_NET_PEERS; i++) {
+		peer = &net->peers[i];
+		if (peer->id <= net->identity.member_id || peer->removed)
+			continue;
+		if (!peer->up || memcmp(&peer->connections[0]->at, &net->identity.listen,
+					sizeof(net->identity.listen)))
+			return false;
+	}
+	return true;
 }
 
 void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout *members)
@@ -293,6 +355,8 @@ void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout
 	const struct qbd_member_layout *member;
 	struct qbd_net_peer *peer;
 
+	set_disks(net, members);
+	move_self(net, find_member(members, net->identity.member_id));
 	for (i = 0; i < QBD_NET_PEERS; i++) {
 		peer = &net->peers[i];
 		if (peer->id && !peer->removed && !find_member(members, peer->id))
@@ -305,9 +369,9 @@ void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout
 			continue;
 		peer = qbd_net_peer_find(net, id);
 		if (peer)
-			keep_member(peer, &member->address);
+			keep_member(peer, member);
 		else
-			add_member(net, id, &member->address);
+			add_member(net, id, member);
 	}
 }
 
@@ -334,7 +398,8 @@ static void tell_refusals(struct qbd_net *net)
 	net->refusal_count = 0;
 	spin_unlock(&net->lock);
 	for (i = 0; i < count; i++)
-		net->ops->refused(net->context, refusals[i].peer, refusals[i].reason);
+		net->ops->refused(net->context, refusals[i].peer, refusals[i].reason,
+				  refusals[i].by_us);
 }
 
 void qbd_net_mark(struct qbd_net *net)
@@ -367,6 +432,7 @@ void qbd_net_poll(struct qbd_net *net)
 	/* What found no memory is tried again after this; what fails again says so. */
 	WRITE_ONCE(net->starved, false);
 	tell_refusals(net);
+	qbd_listener_tell(net);
 	for (i = 0; i < QBD_NET_PEERS; i++)
 		if (net->peers[i].id)
 			qbd_peer_step(&net->peers[i]);
@@ -402,8 +468,30 @@ void qbd_net_set_term(struct qbd_net *net, u64 term)
 	WRITE_ONCE(net->term, term);
 }
 
-/* What a peer said of itself; NULL if it is not up. */
-static const struct qbd_frame_hello *hello_of(const struct qbd_net *net, u32 id)
+void qbd_net_set_new(struct qbd_net *net, bool is_new)
+{
+	WRITE_ONCE(net->is_new, is_new);
+}
+
+void qbd_net_set_listed(struct qbd_net *net, u64 index)
+{
+	WRITE_ONCE(net->listed, index);
+}
+
+void qbd_net_set_known(struct qbd_net *net, u32 id, u64 run, u64 term, u64 index)
+{
+	struct qbd_net_peer *peer = qbd_net_peer_find(net, id);
+
+	if (!peer)
+		return;
+	spin_lock(&net->lock);
+	peer->known_run = run;
+	peer->known_term = term;
+	peer->known_index = index;
+	spin_unlock(&net->lock);
+}
+
+const struct qbd_frame_hello *qbd_net_peer_hello(const struct qbd_net *net, u32 id)
 {
 	const struct qbd_net_peer *peer = qbd_peer_find_up((struct qbd_net *)net, id);
 
@@ -412,14 +500,14 @@ static const struct qbd_frame_hello *hello_of(const struct qbd_net *net, u32 id)
 
 bool qbd_net_peer_blank(const struct qbd_net *net, u32 id)
 {
-	const struct qbd_frame_hello *hello = hello_of(net, id);
+	const struct qbd_frame_hello *hello = qbd_net_peer_hello(net, id);
 
 	return hello && le32_to_cpu(hello->flags) & QBD_HELLO_BLANK;
 }
 
 bool qbd_net_peer_term(const struct qbd_net *net, u32 id, u64 *term)
 {
-	const struct qbd_frame_hello *hello = hello_of(net, id);
+	const struct qbd_frame_hello *hello = qbd_net_peer_hello(net, id);
 
 	*term = hello ? le64_to_cpu(hello->term) : 0;
 	return hello && *term < QBD_INDEX_MAX;

@@ -22,7 +22,8 @@
  * A pair of members shares a control and a bulk connection; a peer is "up" when
  * both stand. The member with the higher id dials. A new connection of the same
  * kind replaces the old one, and nothing of the old one is delivered after
- * peer_down() (that is what keeps a delayed request from landing late).
+ * peer_down() (that is what keeps a delayed request from landing late). One of another run
+ * of that member does not while the old one is alive: see qbd_peer_is_twice().
  *
  * Only an APPEND waits for pool pages, and while it does its bulk connection is
  * not read on (TCP slows the leader down). Data of other frames waits for pages
@@ -60,7 +61,9 @@ struct qbd_net;
  * @extent: a piece of an extent; @data (NULL if zero) is the callee's to free.
  *	NULL although not zero: there was no memory, send FILL for it again
  * @fill_end: see struct qbd_frame_fill_end
- * @refused: a handshake failed, either side; @peer 0 if not known; rate limited
+ * @refused: a handshake failed; @peer 0 if not known; @by_us: it was us who refused it,
+ *	else we were refused; rate limited
+ * @listening: what came of qbd_net_listen(): 0, or -errno and one line
  * @admin: a program's request, DESCRIBE or CHANGE, on the connection that has this
  *	number; @data (CHANGE) is the callee's to free, NULL: there was no memory.
  *	The next one of that connection comes after qbd_net_answer()
@@ -81,7 +84,8 @@ struct qbd_net_ops {
 	void (*extent)(void *context, u32 peer, const struct qbd_frame_extent *extent,
 		       struct qbd_buffer *data);
 	void (*fill_end)(void *context, u32 peer, const struct qbd_frame_fill_end *end);
-	void (*refused)(void *context, u32 peer, enum qbd_refusal reason);
+	void (*refused)(void *context, u32 peer, enum qbd_refusal reason, bool by_us);
+	void (*listening)(void *context, int error, const char *text);
 	void (*admin)(void *context, u64 connection, const struct qbd_frame_request *request,
 		      struct qbd_buffer *data);
 };
@@ -91,20 +95,24 @@ struct qbd_net_ops {
  * @name: device name, for the log; copied
  * @uuid: of the device: others must have the same
  * @incarnation: of the member's disk, told to others
+ * @history: of the device: others must have the same
  * @secret: of the device: others must know it
  * @member_id: own
  * @configuration: as in the superblock: others must have the same
  * @device_blocks: operations and requests must lie within
+ * @run: drawn when we came up, told to others
  * @listen: where; connections are dialled from its address, too
  */
 struct qbd_net_identity {
 	const char *name;
 	u8 uuid[QBD_UUID_SIZE];
 	u8 incarnation[QBD_UUID_SIZE];
+	u8 history[QBD_UUID_SIZE];
 	u8 secret[QBD_SECRET_SIZE];
 	u32 member_id;
 	u32 configuration;
 	u64 device_blocks;
+	u64 run;
 	struct qbd_address listen;
 };
 
@@ -130,7 +138,8 @@ struct qbd_net *qbd_net_create(struct net *net, const struct qbd_net_identity *i
 void qbd_net_destroy(struct qbd_net *net);
 
 /* The members to talk to, this one excluded by itself. Those that are gone are
- * disconnected, changed addresses are dialled anew. Replica context.
+ * disconnected, and those of which another disk is the member now; changed addresses
+ * are dialled anew. Replica context.
  */
 void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout *members);
 /* How long silence on a control connection may last before it is closed and
@@ -221,6 +230,23 @@ void qbd_net_set_term(struct qbd_net *net, u64 term);
  */
 bool qbd_net_peer_term(const struct qbd_net *net, u32 peer, u64 *term);
 bool qbd_net_peer_up(const struct qbd_net *net, u32 peer);
+/* Listen at @address as well; @listening tells. */
+void qbd_net_listen(struct qbd_net *net, const struct qbd_address *address);
+/* Have all that dial us done so at the address that the list in force has for us? */
+bool qbd_net_moved(const struct qbd_net *net);
+/* Listen there and nowhere else any more. */
+void qbd_net_listen_only(struct qbd_net *net);
+/* Say, in each handshake from now on, whether its disk was made anew and is no part yet. */
+void qbd_net_set_new(struct qbd_net *net, bool is_new);
+/* And the index of the newest committed list that names its disk. */
+void qbd_net_set_listed(struct qbd_net *net, u64 index);
+/* And to @peer, what is known of it: see struct qbd_frame_hello. */
+void qbd_net_set_known(struct qbd_net *net, u32 peer, u64 run, u64 term, u64 index);
+/*
+ * All that a peer that is up said of itself, and of us, in that handshake; until the next
+ * qbd_net_poll(). NULL if it is not up.
+ */
+const struct qbd_frame_hello *qbd_net_peer_hello(const struct qbd_net *net, u32 peer);
 
 struct qbd_net_peer_status {
 	bool control_up;

@@ -8,6 +8,8 @@
  *   what is found                        what is done
  *   accepted, other session or a         the old pair is taken down, the new
  *     second of its kind                   connection begins another one
+ *   likewise, of another run, and the    closed, or refused: the member is up twice
+ *     old pair is alive
  *   accepted, its session's first one    it joins the pair
  *   one of the pair closed               the pair is taken down; dialled again
  *                                          after a pause if it is ours to dial
@@ -27,6 +29,10 @@
 #define REFUSAL_REPEAT_MS	10000
 /* A pair that stood so long was a good one: the next pause is the shortest. */
 #define GOOD_PAIR_MS		1000
+/* Who should have dialled us and did not for so long is dialled. */
+#define KNOCK_MS		5000
+/* A member that is up says something at least so often, with some delay. */
+#define ALIVE_MS		(3 * QBD_PING_MS)
 
 /* Under the net's lock, or in replica context, where slots change. */
 struct qbd_net_peer *qbd_net_peer_find(struct qbd_net *net, u32 id)
@@ -56,17 +62,97 @@ void qbd_peer_set_error(struct qbd_net_peer *peer, const char *text)
 	spin_unlock(&peer->net->lock);
 }
 
-/* Is it a member that has to dial us? The one with the higher id dials. */
-bool qbd_peer_is_dialler(struct qbd_net *net, u32 id)
+/*
+ * Is it a member that has to dial us? The one with the higher id dials. One with a lower
+ * id knocks when we did not come for long: perhaps we know only where it was before.
+ */
+bool qbd_peer_may_dial(struct qbd_net *net, u32 id)
 {
 	struct qbd_net_peer *peer;
 	bool is;
 
 	spin_lock(&net->lock);
 	peer = qbd_net_peer_find(net, id);
-	is = peer && !peer->removed && id > net->identity.member_id;
+	is = peer && !peer->removed && (id > net->identity.member_id || !peer->up);
 	spin_unlock(&net->lock);
 	return is;
+}
+
+/* Is the disk at the other end the one that the list in force has for the member? */
+bool qbd_peer_is_disk(struct qbd_connection *connection)
+{
+	struct qbd_net *net = connection->net;
+	struct qbd_net_peer *peer;
+	bool is;
+
+	spin_lock(&net->lock);
+	peer = qbd_net_peer_find(net, connection->peer);
+	is = peer && qbd_frame_disk_check(&connection->peer_hello, peer->incarnation,
+					  net->list_index);
+	spin_unlock(&net->lock);
+	return is;
+}
+
+/* What we know of the member that @hello goes to. */
+void qbd_peer_known(struct qbd_net *net, u32 id, struct qbd_frame_hello *hello)
+{
+	struct qbd_net_peer *peer;
+
+	spin_lock(&net->lock);
+	peer = qbd_net_peer_find(net, id);
+	if (peer) {
+		hello->known_run = cpu_to_le64(peer->known_run);
+		hello->known_term = cpu_to_le64(peer->known_term);
+		hello->known_index = cpu_to_le64(peer->known_index);
+	}
+	spin_unlock(&net->lock);
+}
+
+/* The connection by which a member is alive here in another run than @run, or NULL. */
+static struct qbd_connection *other_run(struct qbd_net_peer *peer, u64 run)
+{
+	struct qbd_connection *control =
+		peer->connections[qbd_kind_index(QBD_CONNECTION_CONTROL)];
+
+	lockdep_assert_held(&peer->net->lock);
+	if (!peer->up || !control || le64_to_cpu(control->peer_hello.run) == run ||
+	    qbd_connection_state(control) != QBD_OPEN ||
+	    time_after(jiffies, READ_ONCE(control->last_received) +
+				msecs_to_jiffies(ALIVE_MS)))
+		return NULL;
+	return control;
+}
+
+/**
+ * qbd_peer_is_twice() - is a member that connects connected already, and alive?
+ * @connection: accepted, its proof is right
+ *
+ * A member that lost power and came up again may be here before its old connection is
+ * known to be dead: that one says nothing any more. Of two copies of one disk, or two disks
+ * of one member, both go on talking; then the second is refused, each time that it tries.
+ */
+enum qbd_twice qbd_peer_is_twice(struct qbd_connection *connection)
+{
+	struct qbd_net *net = connection->net;
+	u64 run = le64_to_cpu(connection->peer_hello.run);
+	enum qbd_twice twice = QBD_TWICE_NOT;
+	struct qbd_connection *other;
+	struct qbd_net_peer *peer;
+
+	spin_lock(&net->lock);
+	peer = qbd_net_peer_find(net, connection->peer);
+	other = peer ? other_run(peer, run) : NULL;
+	if (other && peer->twice_run == run &&
+	    time_after(READ_ONCE(other->last_received), peer->twice_at))
+		twice = QBD_TWICE_SURE;
+	else if (other)
+		twice = QBD_TWICE_PERHAPS;
+	if (twice == QBD_TWICE_PERHAPS && peer->twice_run != run) {
+		peer->twice_run = run;
+		peer->twice_at = jiffies;
+	}
+	spin_unlock(&net->lock);
+	return twice;
 }
 
 static bool dials(struct qbd_net_peer *peer)
@@ -111,7 +197,8 @@ bool qbd_peer_adopt(struct qbd_connection *connection)
  * Who a stranger claims to be is not known to be true, so it may cost a line in
  * the log now and then, and nothing else.
  */
-static bool refusal_is_news(struct qbd_net *net, u32 id, u32 reason, u32 *known)
+static bool refusal_is_news(struct qbd_net *net, u32 id, u32 reason, bool by_us,
+			    u32 *known)
 {
 	struct qbd_net_peer *peer;
 	bool news = true;
@@ -134,6 +221,7 @@ static bool refusal_is_news(struct qbd_net *net, u32 id, u32 reason, u32 *known)
 	news = news && __ratelimit(&net->log_limit);
 	if (news && net->refusal_count < QBD_REFUSALS) {
 		net->refusals[net->refusal_count].peer = *known;
+		net->refusals[net->refusal_count].by_us = by_us;
 		net->refusals[net->refusal_count++].reason = reason;
 	}
 	spin_unlock(&net->lock);
@@ -146,7 +234,7 @@ void qbd_peer_refused(struct qbd_connection *connection, u32 reason, bool by_us)
 	struct qbd_net *net = connection->net;
 	u32 known;
 
-	if (!refusal_is_news(net, connection->peer, reason, &known))
+	if (!refusal_is_news(net, connection->peer, reason, by_us, &known))
 		return;
 	if (connection->kind == QBD_CONNECTION_ADMIN)
 		pr_warn("%s: a program at %pISpc is refused: %s\n", net->name,
@@ -229,12 +317,28 @@ void qbd_peer_dial(struct work_struct *work)
 }
 
 /*
+ * It is for the other one to dial. If it does not it is down, or knows only where we were;
+ * or we are no member any more, and nobody has told us.
+ */
+void qbd_peer_knock_later(struct qbd_net_peer *peer)
+{
+	unsigned long pause = KNOCK_MS + get_random_u32() % (KNOCK_MS / 4);
+
+	mod_delayed_work(peer->net->queue, &peer->dial_work, msecs_to_jiffies(pause));
+}
+
+/*
  * The pause grows while pairs do not last; half of it is left to chance. An
  * attempt that nobody answered was pause enough.
  */
 static void dial_again(struct qbd_net_peer *peer)
 {
 	unsigned long pause = peer->backoff_ms;
+
+	if (!dials(peer)) {
+		qbd_peer_knock_later(peer);
+		return;
+	}
 
 	pause = msecs_to_jiffies(pause / 2 + get_random_u32() % (pause / 2 + 1));
 	if (time_after(jiffies, READ_ONCE(peer->dialled_at) + pause))
@@ -306,7 +410,7 @@ void qbd_peer_disconnect(struct qbd_net_peer *peer, const char *reason)
 	if (was_up && time_after(jiffies, peer->up_since +
 					  msecs_to_jiffies(GOOD_PAIR_MS)))
 		peer->backoff_ms = QBD_BACKOFF_MIN_MS;
-	if (dials(peer) && !peer->removed)
+	if (!peer->removed)
 		dial_again(peer);
 	if (was_up)
 		net->ops->peer_down(net->context, id, reason);
@@ -528,8 +632,13 @@ void qbd_peer_step(struct qbd_net_peer *peer)
 		spin_unlock(&net->lock);
 		return;
 	}
-	if (!peer->up && both_open(peer))
-		bring_up(peer);
+	if (!peer->up && both_open(peer)) {
+		/* The list may have changed since the handshake. */
+		if (qbd_peer_is_disk(peer->connections[0]))
+			bring_up(peer);
+		else
+			qbd_peer_disconnect(peer, qbd_refusal_text(QBD_REFUSED_DISK));
+	}
 	deliver_from(peer, qbd_kind_index(QBD_CONNECTION_CONTROL));
 	deliver_from(peer, qbd_kind_index(QBD_CONNECTION_BULK));
 }

@@ -6,6 +6,7 @@
  * before its counts are known to be in bounds and the chain, which covers every
  * shared byte that is used, has been computed.
  */
+#include "../format/applied.h"
 #include "header.h"
 
 static bool bounds_good(const struct qbd_record_header *header, size_t bytes,
@@ -43,7 +44,10 @@ static bool operation_good(const struct qbd_operation *operation, u64 device_blo
 
 	if (!count || block >= device_blocks || count > device_blocks - block)
 		return false;
-	if (operation->flags)
+	/* Sequences from 2^62 on are none of writes. */
+	if (le16_to_cpu(operation->outstanding) >= QBD_SESSION_WINDOW ||
+	    le64_to_cpu(operation->sequence) < le16_to_cpu(operation->outstanding) ||
+	    le64_to_cpu(operation->sequence) >> 62)
 		return false;
 	switch (le16_to_cpu(operation->kind)) {
 	case QBD_OPERATION_WRITE:
@@ -70,6 +74,17 @@ static bool operations_good(const struct qbd_record_header *header, u64 device_b
 	return data_blocks == le32_to_cpu(header->shared.data_blocks);
 }
 
+/* Who holds it is a member's run; in mode shared, and after a release, nobody does. */
+static bool claim_good(const struct qbd_record_shared *shared)
+{
+	u32 mode = le32_to_cpu(shared->claim_mode);
+
+	if (shared->reserved || mode > QBD_CLAIM_SHARED)
+		return false;
+	return !shared->claim_session == !shared->claim_holder &&
+	       (mode == QBD_CLAIM_EXCLUSIVE || !shared->claim_holder);
+}
+
 static bool kind_good(const struct qbd_record_header *header, u64 device_blocks)
 {
 	u32 data_blocks = le32_to_cpu(header->shared.data_blocks);
@@ -83,6 +98,9 @@ static bool kind_good(const struct qbd_record_header *header, u64 device_blocks)
 		       operations_good(header, device_blocks);
 	case QBD_RECORD_MEMBERSHIP:
 		return !count && data_blocks == 1;
+	case QBD_RECORD_CLAIM:
+		return !count && !data_blocks && !header->shared.data_checksum &&
+		       claim_good(&header->shared);
 	default:
 		return false;
 	}

@@ -175,7 +175,6 @@ void qbd_record_seal(struct qbd_record *record, const u8 *uuid, u16 kind, u64 in
 	if (!record->operation_count && record->data_blocks)
 		shared->data_checksum =
 			cpu_to_le32(data_checksum(record, 0, record->data_blocks));
-	memset(shared->reserved, 0, sizeof(shared->reserved));
 	shared->chain = cpu_to_le32(qbd_record_chain(record->header, uuid));
 	record->verified = true;
 	qbd_record_adopt(record);

@@ -40,7 +40,9 @@ static void fill_description(struct qbd_replica *replica,
 	description->member_id = cpu_to_le32(replica->member_id);
 	description->leader = cpu_to_le32(core.leader);
 	description->commit_index = cpu_to_le64(core.commit);
+	memcpy(description->history, identity->history, QBD_UUID_SIZE);
 	strscpy(description->name, replica->name, sizeof(description->name));
+	qbd_claims_layout(replica, &description->claim);
 	description->membership = *qbd_replica_layout(replica);
 }
 
@@ -67,7 +69,8 @@ static void change(struct qbd_replica *replica, u64 connection,
 	u32 member;
 
 	if (data) {
-		result = qbd_change_propose(replica, page_address(data->pages[0]), &member);
+		result = qbd_change_propose(replica, page_address(data->pages[0]), 0,
+					    &member);
 		reply.status = cpu_to_le32(result == QBD_CHANGE_DONE ? QBD_REPLY_OK :
 								       QBD_REPLY_REFUSED);
 		reply.detail = cpu_to_le32(result);

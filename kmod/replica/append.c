@@ -58,6 +58,53 @@ static int send_one(struct qbd_replica *replica, struct qbd_replica_peer *peer,
 	return qbd_net_send(replica->network, peer->id, &frame);
 }
 
+/**
+ * qbd_replica_catch_up_next() - when may a member that catches up be sent the next?
+ * @replica: replica, leader
+ *
+ * One that is needed for a majority does not wait for requests: they wait for it.
+ *
+ * Return: a time; not after now: at once.
+ */
+u64 qbd_replica_catch_up_next(struct qbd_replica *replica)
+{
+	struct qbd_core_status status;
+
+	qbd_core_get_status(replica->core, replica->now, &status);
+	return qbd_rate_next(&replica->rate, replica->now, qbd_io_under_way(replica),
+			     status.reachable <= status.quorum);
+}
+
+/*
+ * An old record is sent as fast as extents are (see rate.h), but not so slowly that the
+ * member never gets to the end.
+ */
+static bool old_has_to_wait(struct qbd_replica *replica, struct qbd_replica_peer *peer,
+			    u64 index)
+{
+	u64 when;
+
+	peer->credit = min(peer->credit + (replica->appended_bytes - peer->appended) / 4 * 5,
+			   (u64)QBD_FILL_WINDOW);
+	peer->appended = replica->appended_bytes;
+	if (peer->loaded || peer->loading || peer->credit >= QBD_FILL_WINDOW / 4 ||
+	    !qbd_store_record_is_old(replica->store, index) ||
+	    qbd_store_log_share_after(replica->store, index) > 4)
+		return false;
+	when = qbd_replica_catch_up_next(replica);
+	if (when <= replica->now)
+		return false;
+	peer->pull_after = when;
+	qbd_replica_later(replica, when);
+	return true;
+}
+
+static void old_was_sent(struct qbd_replica *replica, struct qbd_replica_peer *peer, u64 bytes)
+{
+	qbd_rate_sent(&replica->rate, replica->now, bytes);
+	peer->credit -= min(peer->credit, bytes);
+}
+
 /* One range of the core's. Return: 0 if all of it went out. */
 static int send_range(struct qbd_replica *replica, struct qbd_replica_peer *peer,
 		      const struct qbd_range *range)
@@ -67,7 +114,10 @@ static int send_range(struct qbd_replica *replica, struct qbd_replica_peer *peer
 	int error = 0;
 
 	for (index = range->first; index <= range->last; index++) {
-		error = fetch(replica, peer, index, &record);
+		bool old = qbd_store_record_is_old(replica->store, index);
+
+		error = old_has_to_wait(replica, peer, index) ? -EBUSY :
+			fetch(replica, peer, index, &record);
 		if (error)
 			break;
 		if (bytes && bytes + qbd_record_bytes(record) > range->max_bytes) {
@@ -78,6 +128,8 @@ static int send_range(struct qbd_replica *replica, struct qbd_replica_peer *peer
 		if (!error) {
 			last = index;
 			bytes += qbd_record_bytes(record);
+			if (old)
+				old_was_sent(replica, peer, qbd_record_bytes(record));
 		}
 		qbd_record_put(record);
 		if (error)
@@ -219,14 +271,11 @@ static bool chain_follows(const struct qbd_replica *replica,
  * are (log matching), and so are the chains. Asked before the core takes the record:
  * it is the sender who is wrong, and nothing of it may stay.
  */
-static bool history_differs(const struct qbd_replica *replica,
-			    const struct qbd_append *append,
-			    const struct qbd_record *record)
+static bool follows(const struct qbd_replica *replica, const struct qbd_append *append)
 {
 	return append->prev_index + 1 >= qbd_store_first_index(replica->store) &&
 	       append->prev_index <= qbd_store_last_index(replica->store) &&
-	       qbd_core_term_at(replica->core, append->prev_index) ==
-	       append->prev_term && !chain_follows(replica, record);
+	       qbd_core_term_at(replica->core, append->prev_index) == append->prev_term;
 }
 
 static void write_accepted(struct qbd_replica *replica, struct qbd_record *record,
@@ -235,7 +284,9 @@ static void write_accepted(struct qbd_replica *replica, struct qbd_record *recor
 {
 	if (result->truncate_from) {
 		qbd_store_truncate(replica->store, result->truncate_from);
+		qbd_repeat_truncated(replica, result->truncate_from);
 		qbd_replica_pop_configs(replica, result->truncate_from);
+		qbd_claims_pop(replica, result->truncate_from);
 		qbd_write_truncated(replica, result->truncate_from);
 	}
 	if (!result->count_new)
@@ -245,8 +296,14 @@ static void write_accepted(struct qbd_replica *replica, struct qbd_record *recor
 		qbd_replica_stop_vouching(replica, "history differs from the leader's");
 		return;
 	}
+	if (WARN_ON_ONCE(!qbd_claims_allow(replica, record->header))) {
+		qbd_replica_stop_vouching(replica, "the leader sent a write of another claim than the one in force");
+		return;
+	}
 	if (layout)
 		qbd_replica_push_config(replica, record->index, layout);
+	qbd_claims_push(replica, record->header);
+	qbd_repeat_appended(replica, record->header);
 	if (WARN_ON_ONCE(qbd_store_append(replica->store, record)))
 		qbd_replica_stop_vouching(replica, "log and consensus disagree");
 }
@@ -293,9 +350,14 @@ static bool process(struct qbd_replica *replica, u32 peer,
 			goto invalid;
 		entry.config = &config;
 	}
-	reason = "history differs from this member's";
-	if (history_differs(replica, &append, record))
-		goto invalid;
+	if (follows(replica, &append)) {
+		reason = "history differs from this member's";
+		if (!chain_follows(replica, record))
+			goto invalid;
+		reason = "a write that is in the log already";
+		if (qbd_repeat_in(replica, record->header))
+			goto invalid;
+	}
 	switch (qbd_core_append(replica->core, replica->now, &append, &result)) {
 	case QBD_APPEND_ACCEPTED:
 		write_accepted(replica, record, &result, layout);

@@ -19,10 +19,13 @@ static void peer_facts(struct qbd_replica *replica, u32 id, u32 bit, u64 last,
 	u64 told_after = replica->config_committed_at +
 			 2ull * replica->settings.heartbeat_ms * NSEC_PER_MSEC;
 	struct qbd_peer_status peer;
+	bool known = qbd_core_get_peer(replica->core, replica->now, id, &peer);
 
-	if (qbd_net_peer_up(replica->network, id))
+	/* One whose disk has failed takes no list any more. */
+	if (qbd_net_peer_up(replica->network, id) &&
+	    !(known && peer.flags & QBD_MESSAGE_FAILED))
 		facts->connected |= bit;
-	if (!qbd_core_get_peer(replica->core, replica->now, id, &peer) || !peer.alive ||
+	if (!known || !peer.alive ||
 	    peer.flags & (QBD_MESSAGE_FILLING | QBD_MESSAGE_FAILED))
 		return;
 	facts->there |= bit;
@@ -30,7 +33,12 @@ static void peer_facts(struct qbd_replica *replica, u32 id, u32 bit, u64 last,
 		/* Of a learner that is not said. */
 		if (peer.flags & QBD_MESSAGE_FIT)
 			facts->fit |= bit;
-		if (peer.match + QBD_READY_ENTRIES >= last)
+		/*
+		 * One that lost some of its log has all again in a moment. Promoted
+		 * before, and with the leader gone, it would be waited for in vain.
+		 */
+		if (peer.match + QBD_READY_ENTRIES >= last &&
+		    !(peer.flags & QBD_MESSAGE_NO_VOTE))
 			facts->ready |= bit;
 	}
 	/* A heartbeat that was sent after the commit has been answered. */
@@ -39,7 +47,8 @@ static void peer_facts(struct qbd_replica *replica, u32 id, u32 bit, u64 last,
 		facts->knows |= bit;
 }
 
-static void gather_facts(struct qbd_replica *replica, struct qbd_intent_facts *facts)
+static void gather_facts(struct qbd_replica *replica, u32 asker,
+			 struct qbd_intent_facts *facts)
 {
 	const struct qbd_membership_layout *now = qbd_replica_layout(replica);
 	struct qbd_core_status core;
@@ -47,9 +56,14 @@ static void gather_facts(struct qbd_replica *replica, struct qbd_intent_facts *f
 	qbd_core_get_status(replica->core, replica->now, &core);
 	memset(facts, 0, sizeof(*facts));
 	facts->self = replica->member_id;
+	facts->asker = asker;
 	for (u32 i = 0; i < le32_to_cpu(now->count); i++) {
 		u32 id = le32_to_cpu(now->members[i].id);
+		bool is_new;
 
+		qbd_disks_facts(replica, id, facts->disks[i], &is_new);
+		if (is_new)
+			facts->renewed |= 1u << i;
 		if (id != replica->member_id)
 			peer_facts(replica, id, 1u << i, core.last, facts);
 		else
@@ -122,6 +136,7 @@ static enum qbd_change_result propose(struct qbd_replica *replica,
  * qbd_change_propose() - somebody wants another member list
  * @replica: replica
  * @wanted: the list as it came; its index names the one that it was made from
+ * @asker: the member on whose host it was asked for, 0: a program elsewhere
  * @member: set if the refusal is about a member, else 0
  *
  * Return: QBD_CHANGE_DONE when the entry is in this leader's log. It may be lost with its
@@ -129,7 +144,7 @@ static enum qbd_change_result propose(struct qbd_replica *replica,
  */
 enum qbd_change_result qbd_change_propose(struct qbd_replica *replica,
 					  const struct qbd_membership_layout *wanted,
-					  u32 *member)
+					  u32 asker, u32 *member)
 {
 	struct qbd_membership_layout next;
 	struct qbd_intent_facts facts;
@@ -143,11 +158,12 @@ enum qbd_change_result qbd_change_propose(struct qbd_replica *replica,
 		return QBD_CHANGE_MALFORMED;
 	if (!config_committed(replica))
 		return QBD_CHANGE_PENDING;
-	gather_facts(replica, &facts);
-	result = qbd_intent_check(qbd_replica_layout(replica), wanted, &facts, member);
+	gather_facts(replica, asker, &facts);
+	next = *wanted;
+	qbd_intent_keep_disks(qbd_replica_layout(replica), &next);
+	result = qbd_intent_check(qbd_replica_layout(replica), &next, &facts, member);
 	if (result != QBD_CHANGE_DONE)
 		return result;
-	next = *wanted;
 	return propose(replica, &next);
 }
 
@@ -171,7 +187,7 @@ static void step(struct qbd_replica *replica)
 	struct qbd_intent_facts facts;
 	u32 member;
 
-	gather_facts(replica, &facts);
+	gather_facts(replica, 0, &facts);
 	switch (qbd_intent_next(qbd_replica_layout(replica), &facts, &next, &member)) {
 	case QBD_INTENT_PROPOSE:
 		propose(replica, &next);
@@ -181,6 +197,7 @@ static void step(struct qbd_replica *replica)
 			hand_over(replica, member);
 		break;
 	default:
+		replica->disks_noticed = false;
 		break;
 	}
 }
@@ -215,6 +232,16 @@ static void leave(struct qbd_replica *replica)
 	qbd_io_fail_local(replica);
 }
 
+/* All that dial this member have done so at its new address: the old one is free. */
+static void end_move(struct qbd_replica *replica)
+{
+	if (!replica->moved_from || !qbd_net_moved(replica->network))
+		return;
+	replica->moved_from = false;
+	qbd_net_listen_only(replica->network);
+	qbd_notice(replica, "all others have found this member at its new address");
+}
+
 /**
  * qbd_change_check() - go on with a change of members, if there is one
  * @replica: replica; each pass
@@ -235,14 +262,25 @@ void qbd_change_check(struct qbd_replica *replica)
 		if (qbd_intent_is_out(now, replica->member_id) && !replica->removed)
 			leave(replica);
 	}
-	if (replica->told_role == QBD_ROLE_LEADER && replica->change_pending)
+	end_move(replica);
+	if (replica->told_role == QBD_ROLE_LEADER &&
+	    (replica->change_pending || replica->disks_noticed))
 		step(replica);
 }
 
 /* Another list is in force, committed or not. */
 void qbd_change_noticed(struct qbd_replica *replica)
 {
+	const struct qbd_member_layout *self =
+		qbd_replica_member(replica, replica->member_id);
+
+	if (self && replica->address.family)
+		replica->moved_from |= memcmp(&self->address, &replica->address,
+					      sizeof(self->address));
+	if (self)
+		replica->address = self->address;
 	replica->config_committed_at = 0;
+	replica->disks_noticed = true;
 	replica->change_pending = qbd_intent_pending(qbd_replica_layout(replica));
 }
 
@@ -279,6 +317,33 @@ static int ask_leader(struct qbd_replica *replica, const struct qbd_membership_l
 	return error;
 }
 
+/* Where this member is to be by @wanted, if that is not where it is; or NULL. */
+static const struct qbd_address *moves(const struct qbd_replica *replica,
+				       const struct qbd_membership_layout *wanted)
+{
+	const struct qbd_member_layout *self =
+		qbd_replica_member(replica, replica->member_id);
+	u32 count = min_t(u32, le32_to_cpu(wanted->count), QBD_MEMBERS_MAX);
+
+	for (u32 i = 0; self && i < count; i++)
+		if (wanted->members[i].id == self->id &&
+		    memcmp(&wanted->members[i].address, &self->address,
+			   sizeof(self->address)))
+			return &wanted->members[i].address;
+	return NULL;
+}
+
+static void wait_for_answer(struct qbd_replica *replica, struct qbd_command *command)
+{
+	replica->changing = command;
+	replica->changing_listens = false;
+	replica->changing_leader = replica->told_leader;
+	replica->changing_term = replica->told_term;
+	/* Others wait meanwhile: the kernel's lock of all netlink families is held. */
+	replica->changing_until = replica->now + QBD_MOVE_WAIT_MS * NSEC_PER_MSEC;
+	qbd_replica_later(replica, replica->changing_until);
+}
+
 static int error_of(u32 result)
 {
 	switch (result) {
@@ -297,36 +362,33 @@ static int error_of(u32 result)
 	}
 }
 
-static void answer(struct qbd_command *command, u32 result, u32 member)
+static void answer(struct qbd_replica *replica, struct qbd_command *command, u32 result,
+		   u32 member)
 {
 	char text[QBD_ERROR_TEXT_SIZE];
 
+	/* Where it was to move to it need not listen. */
+	if (result != QBD_CHANGE_DONE && moves(replica, command->argument))
+		qbd_net_listen_only(replica->network);
 	qbd_change_describe(result, member, text, sizeof(text));
 	qbd_command_done(command, error_of(result), "%s", text);
 }
 
-/**
- * qbd_change_command() - have the member list changed, by the leader wherever it is
- * @replica: replica
- * @command: argument is a struct qbd_membership_layout; is done when the leader has
- *	written it into its log, or has refused it
- */
-void qbd_change_command(struct qbd_replica *replica, struct qbd_command *command)
+/* The leader may be this one. */
+static void have_changed(struct qbd_replica *replica, struct qbd_command *command)
 {
 	const struct qbd_membership_layout *wanted = command->argument;
 	enum qbd_change_result result;
 	u32 member;
 
-	if (replica->changing || !replica->told_leader) {
-		qbd_command_done(command, replica->changing ? -EBUSY : -EHOSTUNREACH, "%s",
-				 replica->changing ?
-				 "somebody else on this host is changing the members; try again" :
+	if (!replica->told_leader) {
+		qbd_command_done(command, -EHOSTUNREACH,
 				 "there is no leader now; a majority of the members must be up and reach each other");
 		return;
 	}
 	if (replica->told_role == QBD_ROLE_LEADER) {
-		result = qbd_change_propose(replica, wanted, &member);
-		answer(command, result, member);
+		result = qbd_change_propose(replica, wanted, replica->member_id, &member);
+		answer(replica, command, result, member);
 		return;
 	}
 	if (ask_leader(replica, wanted)) {
@@ -335,12 +397,49 @@ void qbd_change_command(struct qbd_replica *replica, struct qbd_command *command
 				 replica->told_leader);
 		return;
 	}
-	replica->changing = command;
-	replica->changing_leader = replica->told_leader;
-	replica->changing_term = replica->told_term;
-	/* Others wait meanwhile: the kernel's lock of all netlink families is held. */
-	replica->changing_until = replica->now + QBD_MOVE_WAIT_MS * NSEC_PER_MSEC;
-	qbd_replica_later(replica, replica->changing_until);
+	wait_for_answer(replica, command);
+}
+
+/**
+ * qbd_change_command() - have the member list changed, by the leader wherever it is
+ * @replica: replica
+ * @command: argument is a struct qbd_membership_layout; is done when the leader has
+ *	written it into its log, or has refused it
+ *
+ * A member that is to have another address listens there first.
+ */
+void qbd_change_command(struct qbd_replica *replica, struct qbd_command *command)
+{
+	const struct qbd_address *address = moves(replica, command->argument);
+
+	if (replica->changing) {
+		qbd_command_done(command, -EBUSY,
+				 "somebody else on this host is changing the members; try again");
+		return;
+	}
+	if (!address || !replica->told_leader) {
+		have_changed(replica, command);
+		return;
+	}
+	wait_for_answer(replica, command);
+	replica->changing_listens = true;
+	qbd_net_listen(replica->network, address);
+}
+
+/* What came of qbd_net_listen(), see struct qbd_net_ops. */
+void qbd_change_listening(void *context, int error, const char *text)
+{
+	struct qbd_replica *replica = context;
+	struct qbd_command *command = replica->changing;
+
+	if (!command || !replica->changing_listens)
+		return;
+	replica->changing = NULL;
+	replica->changing_listens = false;
+	if (error)
+		qbd_command_done(command, error, "%s", text);
+	else
+		have_changed(replica, command);
 }
 
 /* The leader's answer to ask_leader(). */
@@ -355,11 +454,12 @@ void qbd_change_replied(struct qbd_replica *replica, u32 peer,
 		return;
 	replica->changing = NULL;
 	if (status == QBD_REPLY_OK)
-		answer(command, QBD_CHANGE_DONE, 0);
+		answer(replica, command, QBD_CHANGE_DONE, 0);
 	else if (status == QBD_REPLY_REFUSED)
-		answer(command, le32_to_cpu(reply->detail), le32_to_cpu(reply->member));
+		answer(replica, command, le32_to_cpu(reply->detail),
+		       le32_to_cpu(reply->member));
 	else
-		answer(command, QBD_CHANGE_NOT_LEADER, 0);
+		answer(replica, command, QBD_CHANGE_NOT_LEADER, 0);
 }
 
 /* The connection to the leader is gone, or another one leads: nobody will answer. */

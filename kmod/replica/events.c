@@ -30,11 +30,11 @@ struct queued_event {
 /*
  * Listeners get what memory allows; the sequence number shows what was dropped.
  */
-void qbd_replica_event(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
-		       const char *format, ...)
+static __printf(5, 0)
+void queue_event(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
+		 const struct qbd_fill_report *report, const char *format, va_list arguments)
 {
 	struct queued_event *queued = NULL;
-	va_list arguments;
 
 	spin_lock(&replica->event_lock);
 	/* Its namespace may be gone already when a disk answers at last. */
@@ -52,18 +52,42 @@ void qbd_replica_event(struct qbd_replica *replica, enum qbd_event_kind kind, u3
 		queued->event.term = replica->told_term;
 		queued->event.leader = replica->told_leader;
 		queued->event.peer = peer;
-		queued->event.done = replica->fill.cursor;
-		queued->event.total = replica->fill.extents_total;
-		va_start(arguments, format);
+		if (report) {
+			queued->event.done = report->done;
+			queued->event.total = report->total;
+			queued->event.left = report->left;
+			queued->event.rate = report->rate;
+			queued->event.seconds_left = report->seconds_left;
+		}
 		vsnprintf(queued->event.text, sizeof(queued->event.text), format,
 			  arguments);
-		va_end(arguments);
 		list_add_tail(&queued->list, &replica->event_list);
 		replica->event_count++;
 		/* Under the lock: take_down() flushes what was queued before. */
 		queue_work(system_unbound_wq, &replica->event_work);
 	}
 	spin_unlock(&replica->event_lock);
+}
+
+void qbd_replica_event(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
+		       const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	queue_event(replica, kind, peer, NULL, format, arguments);
+	va_end(arguments);
+}
+
+/* The same, with how far a member is that is filled. */
+void qbd_replica_event_with(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
+			    const struct qbd_fill_report *report, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	queue_event(replica, kind, peer, report, format, arguments);
+	va_end(arguments);
 }
 
 /* Process context: hands queued events over. */
@@ -231,6 +255,11 @@ static void role_changed(struct qbd_replica *replica, u32 old_role)
 	unsigned int i;
 
 	qbd_replica_event(replica, QBD_EVENT_ROLE, 0, "%s", names[replica->told_role]);
+	if (replica->told_role == QBD_ROLE_LEADER)
+		replica->leads_since = replica->now;
+	replica->follow_tries = 0;
+	replica->follow_after = 0;
+	replica->disks_noticed = true;
 	if (old_role == QBD_ROLE_LEADER) {
 		qbd_io_refuse_remote(replica);
 		qbd_read_abandon(replica, false);
@@ -285,6 +314,8 @@ static void handle_output(struct qbd_replica *replica,
 		qbd_store_commit(replica->store, output->commit);
 		qbd_write_committed(replica, output->commit);
 		qbd_replica_trim_configs(replica, output->commit);
+		if (qbd_claims_trim(replica, output->commit))
+			replica->claim_seen_at = replica->now;
 	}
 	if (output->flags & QBD_OUT_READS_RELEASED)
 		qbd_read_released(replica, output->read_released);
@@ -325,6 +356,7 @@ void qbd_replica_settle(struct qbd_replica *replica)
 			handle_output(replica, &output);
 		while (qbd_core_take_message(replica->core, &message)) {
 			message.reachable = qbd_reach_own(replica);
+			message.session = replica->session;
 			qbd_net_send_message(replica->network, &message);
 		}
 	} while (transient);
@@ -334,6 +366,12 @@ void qbd_replica_settle(struct qbd_replica *replica)
 }
 
 /* ---- what the store reports --------------------------------------------- */
+
+static void store_applied_state(void *context, u64 index,
+				struct qbd_applied_layout *applied)
+{
+	qbd_replica_applied_state(context, index, applied);
+}
 
 static void store_log_durable(void *context, u64 generation, u64 term, u64 index)
 {
@@ -409,6 +447,8 @@ static void store_failed(void *context, int error, const char *what)
 
 const struct qbd_store_ops qbd_replica_store_ops = {
 	.kick = qbd_replica_kick,
+	.recovered_applied = qbd_replica_recovered_applied,
+	.applied_state = store_applied_state,
 	.recovered_entry = qbd_replica_recovered_entry,
 	.log_durable = store_log_durable,
 	.state_durable = store_state_durable,
@@ -438,6 +478,7 @@ static void net_peer_up(void *context, u32 id)
 		peer->told = true;
 		peer->told_term = max(peer->told_term, term);
 	}
+	qbd_disks_peer_up(replica, id);
 	qbd_core_peer_connected(replica->core, replica->now, id, QBD_LINK_CONTROL);
 	qbd_core_peer_connected(replica->core, replica->now, id, QBD_LINK_BULK);
 	qbd_replica_event(replica, QBD_EVENT_PEER_UP, id, "connected");
@@ -458,6 +499,7 @@ static void net_peer_down(void *context, u32 id, const char *reason)
 	qbd_append_drop_held(replica, id);
 	qbd_io_drop_peer(replica, id);
 	qbd_forward_recall(replica, id);
+	qbd_hold_unanswered(replica, id);
 	if (replica->changing_leader == id)
 		qbd_change_unanswered(replica, "the connection to the leader was lost before it answered; look whether the members have changed");
 	qbd_core_peer_disconnected(replica->core, replica->now, id, QBD_LINK_CONTROL);
@@ -472,12 +514,18 @@ static void net_message(void *context, u32 peer, const struct qbd_core_message *
 {
 	struct qbd_replica *replica = context;
 
+	struct qbd_replica_peer *from = qbd_replica_peer(replica, peer);
+
+	if (from)
+		from->session = message->session;
 	qbd_reach_heard(replica, peer, message->reachable);
 	if (!qbd_core_receive(replica->core, replica->now, message))
 		qbd_net_disconnect(replica->network, peer, "malformed message");
 	qbd_replica_settle(replica);
 	if (message->type == QBD_MESSAGE_HEARTBEAT)
 		qbd_join_heard(replica, peer, message->term, message->index);
+	else
+		qbd_disks_heard(replica, peer, message);
 }
 
 static void net_append(void *context, u32 peer, const struct qbd_frame_append *append,
@@ -524,9 +572,10 @@ static void net_fill_end(void *context, u32 peer, const struct qbd_frame_fill_en
 	qbd_fill_end(context, peer, end);
 }
 
-static void net_refused(void *context, u32 peer, enum qbd_refusal reason)
+static void net_refused(void *context, u32 peer, enum qbd_refusal reason, bool by_us)
 {
 	qbd_replica_event(context, QBD_EVENT_REFUSED, peer, "%s", qbd_refusal_text(reason));
+	qbd_disks_refused(context, peer, reason, by_us);
 }
 
 const struct qbd_net_ops qbd_replica_net_ops = {
@@ -542,5 +591,6 @@ const struct qbd_net_ops qbd_replica_net_ops = {
 	.extent = net_extent,
 	.fill_end = net_fill_end,
 	.refused = net_refused,
+	.listening = qbd_change_listening,
 	.admin = qbd_admin_request,
 };

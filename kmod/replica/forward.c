@@ -2,11 +2,15 @@
 /*
  * Requests to the leader, and from the members that are not.
  *
- * A forwarded request names the leadership (term) it is meant for, and a leader of
- * another term refuses it. Together with kmod/net's promise that nothing of an old
- * connection is delivered after peer_down(), this is what keeps a copy that was
- * delayed from being appended after its repeat completed and something newer was
- * written.
+ * A write that was not answered is sent to the next leader, which finds it in the log if
+ * it is there (repeat.c), or that it was answered. So it does no harm if more than one
+ * copy is under way.
+ *
+ * But a session ends with the run of its device, and of an older one nothing is
+ * remembered. That a copy of it comes late is kept out by this: a request names the
+ * leadership (term) it is meant for, and a leader of another term refuses it; and nothing
+ * of an old connection is delivered after peer_down(), so all that an older run sent is
+ * over when a newer one is heard.
  *
  * Write data is copied before it is checksummed: its pages may be changed by
  * their owner while the write is under way.
@@ -26,7 +30,8 @@ static u64 current_term(const struct qbd_replica *replica)
  * @io: the request
  * @leader: whom
  *
- * Return: false if it has to stay held (no connection, queue full, no memory).
+ * Return: false if it has to stay held (no connection, queue full, no memory, too many
+ * newer ones were answered before the oldest one under way).
  */
 bool qbd_forward_begin(struct qbd_io *io, u32 leader)
 {
@@ -36,9 +41,9 @@ bool qbd_forward_begin(struct qbd_io *io, u32 leader)
 		.kind = cpu_to_le32(io->kind),
 		.count = cpu_to_le32(io->count),
 		.block = cpu_to_le64(io->block),
-		.sequence = cpu_to_le64(io->sequence),
 		.session = cpu_to_le64(io->session),
 		.leader_term = cpu_to_le64(term),
+		.epoch = cpu_to_le64(io->epoch),
 	};
 	struct qbd_net_frame frame = {
 		.type = QBD_FRAME_REQUEST,
@@ -48,6 +53,10 @@ bool qbd_forward_begin(struct qbd_io *io, u32 leader)
 
 	if (!qbd_net_peer_up(replica->network, leader))
 		return false;
+	if (io->kind != QBD_REQUEST_READ && !qbd_repeat_number(io))
+		return false;
+	request.sequence = cpu_to_le64(io->sequence);
+	request.outstanding = cpu_to_le16(io->outstanding);
 	if (io->kind == QBD_REQUEST_WRITE) {
 		frame.buffer = qbd_buffer_alloc(replica->pool, QBD_POOL_FORWARD,
 						io->count);
@@ -75,13 +84,7 @@ bool qbd_forward_begin(struct qbd_io *io, u32 leader)
 
 /*
  * Of the copy that is under way now, and of no other: control and bulk frames overtake
- * each other.
- *
- *	1 led in term 3 and lost that, and leads in term 5. 7 heard of that by a heartbeat,
- *	and sent its write once more, to 1 again. Then came the answer to the first copy:
- *	no leader. 7 took it for the answer to the second one, and sent a third. The second
- *	was committed and answered, another member wrote to the same block, and then the
- *	third was committed.
+ * each other, and "no leader" of the one before would have it sent a third time.
  */
 static struct qbd_io *forwarded_find(struct qbd_replica *replica, u32 peer,
 				     const struct qbd_frame_reply *reply)
@@ -117,14 +120,17 @@ void qbd_forward_reply(struct qbd_replica *replica, u32 peer,
 		       const struct qbd_frame_reply *reply, struct qbd_buffer *data)
 {
 	struct qbd_io *io = forwarded_find(replica, peer, reply);
+	u64 sequence = le64_to_cpu(reply->sequence);
 	u32 status = le32_to_cpu(reply->status);
 
 	if (le64_to_cpu(reply->session) == replica->session &&
-	    le64_to_cpu(reply->sequence) & QBD_CHANGE_SEQUENCE)
+	    (sequence & QBD_CLAIM_SEQUENCE) == QBD_CLAIM_SEQUENCE)
+		qbd_hold_replied(replica, peer, reply);
+	else if (le64_to_cpu(reply->session) == replica->session &&
+		 sequence & QBD_CHANGE_SEQUENCE)
 		qbd_change_replied(replica, peer, reply);
 	if (replica->moving && !io &&
-	    le64_to_cpu(reply->session) == replica->session &&
-	    le64_to_cpu(reply->sequence) == 0) {
+	    le64_to_cpu(reply->session) == replica->session && !sequence) {
 		if (status == QBD_REPLY_REFUSED)
 			qbd_command_done(replica->moving, -EREMOTEIO,
 					 "the leader refused: %s",
@@ -142,6 +148,8 @@ void qbd_forward_reply(struct qbd_replica *replica, u32 peer,
 		qbd_io_hold(io);
 		replica->forward_after = replica->now + NSEC_PER_MSEC *
 			max(replica->settings.heartbeat_ms / 4, 1u);
+	} else if (io && status == QBD_REPLY_FENCED) {
+		qbd_hold_fenced(io, le32_to_cpu(reply->member));
 	} else if (io) {
 		qbd_io_complete(io, status);
 	}
@@ -163,10 +171,6 @@ void qbd_forward_recall(struct qbd_replica *replica, u32 peer)
  * The term changed: what was addressed to another leadership starts anew. Not when only
  * nobody is heard to lead: in this term there is no other leader, so it may be heard
  * again, over the same connection, and has what it was sent.
- *
- *	1 had a write under way to 2, and did not hear it for a while. When it did again, in
- *	the same term, it sent the write once more. Then the answer to the first copy came;
- *	somebody else wrote to the same block; and the second copy was committed.
  */
 void qbd_forward_new_leader(struct qbd_replica *replica)
 {
@@ -179,17 +183,19 @@ void qbd_forward_new_leader(struct qbd_replica *replica)
 	replica->forward_after = 0;
 }
 
-static void answer(struct qbd_replica *replica, u32 peer,
-		   const struct qbd_frame_request *request, u32 status, u32 detail,
-		   u32 member)
+/* Say something to who asked for it; his connection is cut if that cannot be. */
+void qbd_forward_answer(struct qbd_replica *replica, u32 peer,
+			const struct qbd_frame_request *request,
+			const struct qbd_answer *answer)
 {
 	struct qbd_frame_reply reply = {
 		.sequence = request->sequence,
 		.session = request->session,
 		.leader_term = request->leader_term,
-		.status = cpu_to_le32(status),
-		.detail = cpu_to_le32(detail),
-		.member = cpu_to_le32(member),
+		.status = cpu_to_le32(answer->status),
+		.detail = cpu_to_le32(answer->detail),
+		.member = cpu_to_le32(answer->member),
+		.value = cpu_to_le64(answer->value),
 	};
 	struct qbd_net_frame frame = {
 		.type = QBD_FRAME_REPLY,
@@ -202,14 +208,18 @@ static void answer(struct qbd_replica *replica, u32 peer,
 		return;
 	}
 	/* Its sender waits for it, and would for ever. */
-	if (!qbd_io_answer_later(replica, peer, request, status, detail, member))
+	if (!qbd_io_answer_later(replica, peer, request, answer))
 		qbd_net_disconnect(replica->network, peer, "no memory to say no");
 }
 
-/* The fittest to take over: connected, caught up, by priority. 0 if none. */
+/*
+ * The fittest to take over: connected, caught up, by priority; of several the one that
+ * writes. 0 if none.
+ */
 static u32 fittest(struct qbd_replica *replica)
 {
 	const struct qbd_config *config = qbd_core_config(replica->core);
+	u32 holder = qbd_claims_committed(replica)->holder;
 	u32 best = 0, best_priority = 0, i;
 	u64 best_match = 0;
 
@@ -224,7 +234,8 @@ static u32 fittest(struct qbd_replica *replica)
 		    !peer.alive || !(peer.flags & QBD_MESSAGE_FIT))
 			continue;
 		if (!best || member->priority > best_priority ||
-		    (member->priority == best_priority && peer.match > best_match)) {
+		    (member->priority == best_priority && best != holder &&
+		     (member->id == holder || peer.match > best_match))) {
 			best = member->id;
 			best_priority = member->priority;
 			best_match = peer.match;
@@ -247,39 +258,41 @@ void qbd_forward_request(struct qbd_replica *replica, u32 peer,
 			 const struct qbd_frame_request *request,
 			 struct qbd_buffer *data)
 {
+	struct qbd_answer answer = { .status = QBD_REPLY_NOT_LEADER };
 	u32 kind = le32_to_cpu(request->kind);
-	u32 status = QBD_REPLY_NOT_LEADER;
-	u32 detail = 0, member = 0;
 	struct qbd_io *io;
 
 	if (replica->told_role == QBD_ROLE_LEADER &&
 	    replica->phase == QBD_PHASE_RUNNING &&
 	    le64_to_cpu(request->leader_term) == current_term(replica)) {
 		if (kind == QBD_REQUEST_LEADER_MOVE) {
-			detail = transfer(replica, le64_to_cpu(request->block));
-			status = detail == QBD_TRANSFER_STARTED ||
-				 detail == QBD_TRANSFER_ALREADY ?
-				 QBD_REPLY_OK : QBD_REPLY_REFUSED;
+			answer.detail = transfer(replica, le64_to_cpu(request->block));
+			answer.status = answer.detail == QBD_TRANSFER_STARTED ||
+					answer.detail == QBD_TRANSFER_ALREADY ?
+					QBD_REPLY_OK : QBD_REPLY_REFUSED;
+		} else if (kind == QBD_REQUEST_CLAIM) {
+			qbd_claim_asked(replica, peer, request);
+			return;
 		} else if (kind != QBD_REQUEST_READ && kind != QBD_REQUEST_ZERO && !data) {
-			status = QBD_REPLY_BUSY;
+			answer.status = QBD_REPLY_BUSY;
 		} else if (kind == QBD_REQUEST_CHANGE) {
-			detail = qbd_change_propose(replica,
-						    page_address(data->pages[0]),
-						    &member);
-			status = detail == QBD_CHANGE_DONE ? QBD_REPLY_OK :
-							     QBD_REPLY_REFUSED;
+			answer.detail = qbd_change_propose(replica,
+							   page_address(data->pages[0]), peer,
+							   &answer.member);
+			answer.status = answer.detail == QBD_CHANGE_DONE ?
+					QBD_REPLY_OK : QBD_REPLY_REFUSED;
 		} else {
 			io = qbd_io_from_peer(replica, peer, request, data);
 			if (io) {
 				qbd_io_hold(io);
 				return;
 			}
-			status = QBD_REPLY_BUSY;
+			answer.status = QBD_REPLY_BUSY;
 		}
 	}
 	if (data)
 		qbd_buffer_free(data);
-	answer(replica, peer, request, status, detail, member);
+	qbd_forward_answer(replica, peer, request, &answer);
 }
 
 const char *qbd_transfer_text(u32 result)

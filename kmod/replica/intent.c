@@ -79,6 +79,47 @@ bool qbd_intent_is_out(const struct qbd_membership_layout *list, u32 id)
 	return !member || is_leaving_learner(flags_of(member));
 }
 
+/* ---- disks -------------------------------------------------------------- */
+
+static bool is_known(const u8 *incarnation)
+{
+	static const u8 unknown[QBD_UUID_SIZE];
+
+	return memcmp(incarnation, unknown, QBD_UUID_SIZE);
+}
+
+/* Return: true if @next names other disks now. */
+static bool take_disks(struct qbd_membership_layout *next,
+		       const struct qbd_intent_facts *facts)
+{
+	bool changed = false;
+
+	for (u32 i = 0; i < count_of(next); i++) {
+		u8 *named = next->members[i].incarnation;
+		const u8 *there = facts->disks[i];
+
+		if (!is_known(there) || !memcmp(named, there, QBD_UUID_SIZE))
+			continue;
+		if (is_known(named) && !(facts->renewed & (1u << i)))
+			continue;
+		memcpy(named, there, QBD_UUID_SIZE);
+		changed = true;
+	}
+	return changed;
+}
+
+void qbd_intent_keep_disks(const struct qbd_membership_layout *now,
+			   struct qbd_membership_layout *wanted)
+{
+	for (u32 i = 0; i < count_of(wanted); i++) {
+		const struct qbd_member_layout *was = find(now, id_of(&wanted->members[i]));
+
+		if (was)
+			memcpy(wanted->members[i].incarnation, was->incarnation,
+			       QBD_UUID_SIZE);
+	}
+}
+
 /* ---- steps -------------------------------------------------------------- */
 
 /* From a joint list to the incoming set. */
@@ -131,18 +172,25 @@ static u32 missing(const struct qbd_membership_layout *list, u32 there)
 	return present > voters / 2 ? 0 : absent;
 }
 
-/* Of those that stay: the one that would rather lead. 0: none is fit. */
+/*
+ * Of those that stay: the one that would rather lead. 0: none is fit, or none @stays that
+ * could ever be.
+ */
 static u32 successor(const struct qbd_membership_layout *now,
-		     const struct qbd_intent_facts *facts)
+		     const struct qbd_intent_facts *facts, bool *stays)
 {
 	const struct qbd_member_layout *best = NULL;
 
+	*stays = false;
 	for (u32 i = 0; i < count_of(now); i++) {
 		const struct qbd_member_layout *member = &now->members[i];
 		u16 flags = flags_of(member);
 
 		if (!(flags & QBD_MEMBER_VOTER) || !will_vote(flags) ||
-		    flags & QBD_MEMBER_WITNESS || !(facts->fit & (1u << i)))
+		    flags & QBD_MEMBER_WITNESS)
+			continue;
+		*stays = true;
+		if (!(facts->fit & (1u << i)))
 			continue;
 		if (!best || member->priority > best->priority)
 			best = member;
@@ -155,6 +203,7 @@ static enum qbd_intent_step change_votes(const struct qbd_membership_layout *now
 					 struct qbd_membership_layout *next, u32 *member)
 {
 	const struct qbd_member_layout *self = find(now, facts->self);
+	bool stays;
 
 	for (u32 i = 0; i < count_of(now); i++)
 		if (flags_of(&now->members[i]) & QBD_MEMBER_JOINING &&
@@ -163,8 +212,12 @@ static enum qbd_intent_step change_votes(const struct qbd_membership_layout *now
 	if (missing(now, facts->there))
 		return QBD_INTENT_NOTHING;
 	if (!self || !will_vote(flags_of(self))) {
-		*member = successor(now, facts);
-		return *member ? QBD_INTENT_HAND_OVER : QBD_INTENT_NOTHING;
+		*member = successor(now, facts, &stays);
+		if (*member)
+			return QBD_INTENT_HAND_OVER;
+		if (stays)
+			return QBD_INTENT_NOTHING;
+		/* All voters go: who comes cannot lead before it votes. */
 	}
 	enter_joint(next);
 	return QBD_INTENT_PROPOSE;
@@ -180,6 +233,8 @@ enum qbd_intent_step qbd_intent_next(const struct qbd_membership_layout *now,
 		leave_joint(next);
 		return QBD_INTENT_PROPOSE;
 	}
+	if (take_disks(next, facts))
+		return QBD_INTENT_PROPOSE;
 	if (changes_votes(now))
 		return change_votes(now, facts, next, member);
 	for (u32 i = 0; i < count_of(now); i++) {
@@ -222,12 +277,14 @@ static bool newcomer_may(u16 flags)
 static bool same_place(const struct qbd_member_layout *a, const struct qbd_member_layout *b)
 {
 	return !memcmp(&a->address, &b->address, sizeof(a->address)) ||
-	       !strncmp(a->name, b->name, sizeof(a->name));
+	       !strncmp(a->name, b->name, sizeof(a->name)) ||
+	       (is_known(a->incarnation) &&
+		!memcmp(a->incarnation, b->incarnation, QBD_UUID_SIZE));
 }
 
 static enum qbd_change_result check_members(const struct qbd_membership_layout *now,
 					    const struct qbd_membership_layout *wanted,
-					    u32 *member)
+					    u32 asker, u32 *member)
 {
 	for (u32 i = 0; i < count_of(wanted); i++) {
 		const struct qbd_member_layout *one = &wanted->members[i];
@@ -239,8 +296,9 @@ static enum qbd_change_result check_members(const struct qbd_membership_layout *
 		if (was ? !member_may(flags_of(was), flags_of(one)) :
 			  !newcomer_may(flags_of(one)))
 			return QBD_CHANGE_FLAGS;
-		/* It listens where it does until it comes up anew. */
-		if (was && memcmp(&was->address, &one->address, sizeof(one->address)))
+		/* It has to listen there first, and only it knows whether it can. */
+		if (was && memcmp(&was->address, &one->address, sizeof(one->address)) &&
+		    (id_of(one) != asker || was->address.family != one->address.family))
 			return QBD_CHANGE_ADDRESS;
 		for (u32 j = 0; j < i; j++)
 			if (same_place(one, &wanted->members[j]))
@@ -296,7 +354,7 @@ enum qbd_change_result qbd_intent_check(const struct qbd_membership_layout *now,
 		return QBD_CHANGE_PENDING;
 	if (le32_to_cpu(wanted->next_member_id) < le32_to_cpu(now->next_member_id))
 		return QBD_CHANGE_IDS;
-	result = check_members(now, wanted, member);
+	result = check_members(now, wanted, facts->asker, member);
 	if (result != QBD_CHANGE_DONE)
 		return result;
 	if (!memcmp(now, wanted, sizeof(*now)))

@@ -15,8 +15,14 @@
  *                                the leader is in it           learner from here on
  *        likewise, the leader    likewise, and one of the      (leadership is handed over
  *        is not in that set      incoming set is fit           to that one)
+ *        likewise, and no        as if the leader were in it   as above: nobody could
+ *        voter stays                                           take over before
  *   simple, with a learner       it knows, or is not           without it
  *   LEAVING                      connected
+ *   simple, of a member that     at once, before any of the    the same with that disk
+ *   is connected it does not     others
+ *   know the disk, or one that
+ *   was made anew took its place
  *   anything else                -                             (nothing)
  *
  * So a change survives the loss of whoever began it, can be taken back until it is joint,
@@ -24,10 +30,11 @@
  * log like any other. All voters that come or go do so in one joint step (thesis 4.3), so
  * a member is replaced without a moment of fewer copies.
  *
- * A leader enters a joint list only with a set that it is in itself. One that is elected
- * while the list is joint may have to leave: then it does not count itself, and steps down
- * (accident 31; kmod/core). The steps are derived from the list alone, so the way out of the
- * joint list is not forgotten with its leader (accident 32).
+ * A leader enters a joint list only with a set that it is in itself, unless all voters are
+ * replaced. That one, and one that is elected while the list is joint, may have to leave:
+ * then it does not count itself, and steps down (accident 31; kmod/core). The steps are
+ * derived from the list alone, so the way out of the joint list is not forgotten with its
+ * leader (accident 32).
  */
 #ifndef QBD_REPLICA_INTENT_H
 #define QBD_REPLICA_INTENT_H
@@ -40,19 +47,26 @@
 /**
  * struct qbd_intent_facts - what the leader knows; bit n: members[n] of the list in force
  * @self: the leader's id
+ * @asker: of qbd_intent_check(): the member on whose host somebody asks, or 0
  * @there: heard lately, its disk good, not being filled; the leader itself
  * @fit: there, and could lead
  * @ready: there, and has nearly all of the log
  * @knows: has the list in force, and was told that it is committed
- * @connected: its connections stand: it may be slow, but it will be told
+ * @connected: its connections stand, and its disk has not failed: it may be slow, but it
+ *	will be told
+ * @renewed: its disk was made anew
+ * @disks: incarnation of the disk that is connected as members[n]; zeroes: none
  */
 struct qbd_intent_facts {
 	u32 self;
+	u32 asker;
 	u32 there;
 	u32 fit;
 	u32 ready;
 	u32 knows;
 	u32 connected;
+	u32 renewed;
+	u8 disks[QBD_MEMBERS_MAX][QBD_UUID_SIZE];
 };
 
 enum qbd_intent_step {
@@ -86,6 +100,14 @@ bool qbd_intent_is_out(const struct qbd_membership_layout *list, u32 id);
 enum qbd_intent_step qbd_intent_next(const struct qbd_membership_layout *now,
 				     const struct qbd_intent_facts *facts,
 				     struct qbd_membership_layout *next, u32 *member);
+
+/**
+ * qbd_intent_keep_disks() - which disk is which member is not for those to say that ask
+ * @now: list in force
+ * @wanted: the disks of members that are in @now become those of @now
+ */
+void qbd_intent_keep_disks(const struct qbd_membership_layout *now,
+			   struct qbd_membership_layout *wanted);
 
 /**
  * qbd_intent_check() - may somebody ask for this list?

@@ -22,6 +22,7 @@
 #ifndef QBD_REPLICA_INTERNAL_H
 #define QBD_REPLICA_INTERNAL_H
 
+#include <crypto/blake2s.h>
 #include <linux/completion.h>
 #include <linux/hrtimer.h>
 #include <linux/list.h>
@@ -32,7 +33,11 @@
 #include <linux/workqueue.h>
 
 #include "../blk/blk.h"
+#include "../format/applied.h"
+#include "claim_rule.h"
+#include "rate.h"
 #include "replica.h"
+#include "session.h"
 
 #define qbd_err(replica, format, ...) \
 	pr_err("%s: " format "\n", (replica)->name, ##__VA_ARGS__)
@@ -50,14 +55,21 @@
  * extents in its connection, and take memory there that only apply gives back.
  */
 #define QBD_FILL_WINDOW		(1024u << 10)
-/* Extents that one FILL asks for at most, and pieces read ahead to answer it. */
-#define QBD_FILL_EXTENTS	8
-#define QBD_FILL_READS_MAX	4
+/* Read and digested at a time: what else there is to be done does not wait for long. */
+#define QBD_CHECK_BLOCKS	32u
+/* Extents that one FILL asks for at most. */
+#define QBD_FILL_EXTENTS_MAX	64
 /*
  * Forwarded CHANGEs are numbered from here on, where no request of a block device gets: a
  * late answer to one that nobody waits for any more is not taken for the next one's.
  */
 #define QBD_CHANGE_SEQUENCE	BIT_ULL(63)
+/* Reads from here on: those of writes have no gaps, see session.h. */
+#define QBD_READ_SEQUENCE	BIT_ULL(62)
+/* Likewise of CLAIMs. */
+#define QBD_CLAIM_SEQUENCE	(QBD_CHANGE_SEQUENCE | QBD_READ_SEQUENCE)
+/* Claims that may be lost still: see claim_log.c. */
+#define QBD_CLAIMS_MAX		8
 /* How long a clean handover of the disk is waited for when a member goes down. */
 #define QBD_STORE_STOP_MS	5000
 
@@ -72,7 +84,8 @@
  * @local: of this host's block device, also when @request is gone
  * @origin: member on whose host it was made
  * @session: run of that member's device
- * @sequence: number in the session
+ * @sequence: number in the session; of a write of this host 0 until it goes somewhere
+ * @outstanding: writes: see struct qbd_operation
  * @index: PROPOSED: log index
  * @term: PROPOSED, FORWARDED: of the leadership
  * @ticket: CONFIRMING: of the read
@@ -87,6 +100,10 @@
  * @status: finished remote request: what the reply will say
  * @detail: likewise
  * @member: likewise
+ * @value: likewise
+ * @epoch: write: of the claim that it was made under
+ * @claimed: local write: it has one; else it waits for it
+ * @shared: likewise, and nobody needed a claim then
  * @leased: the read began under the lease, which must hold at its end too
  * @data_read: CONFIRMING: the data is there, leadership is not confirmed yet
  * @orphan: the peer is gone, or @request: nobody waits for it
@@ -103,6 +120,7 @@ struct qbd_io {
 	u32 origin;
 	u64 session;
 	u64 sequence;
+	u16 outstanding;
 	u64 index;
 	u64 term;
 	u64 ticket;
@@ -116,6 +134,10 @@ struct qbd_io {
 	u32 status;
 	u32 detail;
 	u32 member;
+	u64 value;
+	u64 epoch;
+	bool claimed;
+	bool shared;
 	bool leased;
 	bool data_read;
 	bool orphan;
@@ -126,24 +148,56 @@ struct qbd_io {
  * struct qbd_fill_source - the leader's side of filling one follower
  * @asked: a FILL waits to be answered or is being answered
  * @request: the FILL
+ * @over: nothing more is begun for it
+ * @done: for nothing is left
  * @next: extent to look at next
  * @block: next block of the extent being read, if @extent is not U64_MAX
  * @extent: extent being read
- * @sent: extents begun for this FILL
- * @reads: pieces under way
+ * @extents: begun for this FILL
+ * @pieces: likewise
+ * @bytes: of pieces under way
+ * @end_by: time at which it is over
  * @index: highest commit index at which a piece was read
+ * @digest: of the extent, as far as it was read
  * @generation: counts connections and FILLs; a piece of an older one is dropped
  */
 struct qbd_fill_source {
 	bool asked;
 	struct qbd_frame_fill request;
+	bool over;
+	bool done;
 	u64 next;
 	u64 block;
 	u64 extent;
-	u32 sent;
-	u32 reads;
+	u32 extents;
+	u32 pieces;
+	u32 bytes;
+	u64 end_by;
 	u64 index;
+	struct blake2s_state digest;
 	u64 generation;
+};
+
+/**
+ * struct qbd_fill_progress - how far a member is, from one FILL to the next
+ * @done: extents that are filled, or need not be
+ * @total: of the device
+ * @left: extents that are still to be sent; 0: not known, or none
+ * @counted_at: when they were counted
+ * @told_at: @done when it was last told
+ * @least_at: the next piece, if extents get as little as possible
+ * @same: extents that were not sent, for they are equal
+ * @pace: bytes of extents
+ */
+struct qbd_fill_progress {
+	u64 done;
+	u64 total;
+	u64 left;
+	u64 counted_at;
+	u64 told_at;
+	u64 least_at;
+	u64 same;
+	struct qbd_pace pace;
 };
 
 /* The steps of being filled; see the table in fill.c. */
@@ -167,18 +221,27 @@ enum qbd_fill_step {
  * @start_index: the log goes on after it
  * @start_term: its term
  * @cursor: extents below it are filled, durably
+ * @block: and so many blocks of the next one, until this host restarts
  * @through_index: whole once everything up to it is applied
  * @extents_total: of the device
  * @request: number of the newest FILL
  * @writes: pieces being written
  * @ended: the end of this FILL has come
  * @last: and nothing is left after it
- * @next_cursor: what it said
+ * @next_cursor: how far the pieces reach that came, or were found equal
+ * @next_block: likewise
+ * @end_cursor: and in the end
+ * @end_block: likewise
+ * @checking: this FILL asked for digests
+ * @check_next: the next one is not of an extent below it
  * @leader: whom FILL was sent to
  * @leader_term: of its leadership
  * @membership: RESETTING: that of the reset
- * @event_at: @cursor when progress was last told
- * @count: extents of one round; halved when one fails, one more when one is done
+ * @applied: likewise
+ * @progress: for people
+ * @checks: extents that are compared
+ * @differs: the extent at the cursor is to be sent, whatever its digest says
+ * @check_extents: compared in one round; few while they differ
  * @not_before: time of the next round
  * @answer_by: ASKING: when it is given up
  * @catch_up_index: CATCHING_UP: to be applied before the next round
@@ -190,6 +253,7 @@ struct qbd_fill_target {
 	u64 start_index;
 	u64 start_term;
 	u64 cursor;
+	u32 block;
 	u64 through_index;
 	u64 extents_total;
 	u64 request;
@@ -197,11 +261,19 @@ struct qbd_fill_target {
 	bool ended;
 	bool last;
 	u64 next_cursor;
+	u32 next_block;
+	u64 end_cursor;
+	u32 end_block;
+	bool checking;
+	u64 check_next;
 	u32 leader;
 	u64 leader_term;
 	struct qbd_membership_layout membership;
-	u64 event_at;
-	u32 count;
+	struct qbd_applied_layout applied;
+	struct qbd_fill_progress progress;
+	struct list_head checks;
+	bool differs;
+	u32 check_extents;
 	u64 not_before;
 	u64 answer_by;
 	u64 catch_up_index;
@@ -215,14 +287,21 @@ struct qbd_fill_target {
  * @pull_after: not before; a record could not be read
  * @told: it said in a handshake, since this member came up, in what term it was
  * @told_term: the highest one that it said
+ * @known_run: what is known of it for certain, see disks.c
+ * @known_term: likewise
+ * @known_index: likewise
  * @loading: a record is being read from the ring for it
  * @loading_index: its index
  * @loaded: that record, or NULL
+ * @appended: of qbd_replica.appended_bytes, when it got @credit for them
+ * @credit: bytes of old records that it gets whatever the rate is
  * @reset_sent: RESET was sent on this connection
  * @reset_at_ns: when
  * @reachable: whom it said it is connected to, see reach.c
+ * @session: run of its device, as it said; 0: it was not heard
  * @narrowed: its window is QBD_FILL_WINDOW while it is being filled
  * @fill: see struct qbd_fill_source
+ * @progress: of its filling, as long as it is @narrowed
  */
 struct qbd_replica_peer {
 	u32 id;
@@ -231,19 +310,88 @@ struct qbd_replica_peer {
 	u64 pull_after;
 	bool told;
 	u64 told_term;
+	u64 known_run;
+	u64 known_term;
+	u64 known_index;
 	bool loading;
 	u64 loading_index;
 	struct qbd_record *loaded;
+	u64 appended;
+	u64 credit;
 	bool reset_sent;
 	bool narrowed;
 	u64 reachable;
+	u64 session;
 	u64 reset_at_ns;
 	struct qbd_fill_source fill;
+	struct qbd_fill_progress progress;
 };
 
 struct qbd_replica_config {
 	u64 index;
 	struct qbd_membership_layout layout;
+};
+
+/**
+ * struct qbd_hold - the claim of this host
+ * @state: see there
+ * @shared: HELD: nobody needs a claim
+ * @epoch: HELD, RELEASING, FENCED: of the claim
+ * @released: claims up to this epoch are given back or lost, whatever the log says yet
+ * @pinned: an administrator took it; it stays when the device is closed
+ * @force: ASKING: even from who is there, from @force_epoch
+ * @force_epoch: see there
+ * @superseded: a write was refused: to be FENCED when no list is being walked
+ * @superseded_by: whose claim is in force, as far as was said
+ * @asked: a request to the leader was sent and not answered
+ * @sequence: its number
+ * @asked_leader: to whom
+ * @asked_term: of which leadership
+ * @ask_after: not to be sent before
+ * @opener_since: somebody opens the device and waits, since then; 0: nobody does
+ * @refused_since: ASKING: when the leader first said no
+ * @last_sequence: of the newest CLAIM request
+ * @command: of an administrator, that waits; see claim_command.c
+ * @command_until: no longer than that
+ * @mode_asked: @command changes the mode: as @asked
+ * @mode_sequence: likewise
+ * @mode_leader: likewise
+ * @mode_term: likewise
+ * @mode_after: likewise
+ */
+struct qbd_hold {
+	enum qbd_hold_state state;
+	bool shared;
+	u64 epoch;
+	u64 released;
+	bool pinned;
+	bool force;
+	u64 force_epoch;
+	bool superseded;
+	u32 superseded_by;
+	bool asked;
+	u64 sequence;
+	u32 asked_leader;
+	u64 asked_term;
+	u64 ask_after;
+	u64 opener_since;
+	u64 refused_since;
+	u64 last_sequence;
+	struct qbd_command *command;
+	u64 command_until;
+	bool mode_asked;
+	u64 mode_sequence;
+	u32 mode_leader;
+	u64 mode_term;
+	u64 mode_after;
+};
+
+/* What a reply says, besides which request it answers. */
+struct qbd_answer {
+	u32 status;
+	u32 detail;
+	u32 member;
+	u64 value;
 };
 
 /* A received record that waits for room in the log. */
@@ -303,10 +451,23 @@ struct qbd_replica {
 	u64 config_committed_at;	/* the newest was seen to be; 0: it is not yet */
 	u64 members_told;		/* index of the list that was last told */
 	bool change_pending;		/* it is not the last of a change */
+	bool disks_noticed;		/* it may have to name another disk, see disks.c */
+	u64 listed_by;			/* index of the list last looked at for that */
 	u64 change_after;		/* no handing over of leadership before */
+
+	/* claims: claims[0] is committed */
+	u32 claim_count;
+	struct qbd_claim claims[QBD_CLAIMS_MAX];
+	struct qbd_hold hold;
+	u64 claim_seen_at;		/* claims[0] was known to be committed */
+	u64 leads_since;		/* role leader */
+	u64 follow_since;		/* the holder could lead, see claim_follow.c */
+	u64 follow_after;		/* it was tried: not again before */
+	u32 follow_tries;
 
 	/* requests */
 	struct list_head writes;	/* held, in order of arrival */
+	struct list_head unclaimed;	/* local writes that wait for a claim */
 	struct list_head reads;		/* held */
 	struct list_head proposed;	/* by index */
 	struct list_head reading;	/* at the store */
@@ -314,6 +475,9 @@ struct qbd_replica {
 	struct list_head forwarded;
 	struct list_head replies;	/* finished remote requests */
 	struct list_head pieces;	/* read for followers, to be sent */
+	unsigned int fill_turn;		/* whose pieces come first */
+	struct qbd_rate rate;		/* of what members that catch up are sent */
+	u64 appended_bytes;		/* of records, as leader */
 	u32 remote_count;
 	u64 ticket;
 	u64 later_at;			/* have a pass at that time, 0: no need */
@@ -325,6 +489,11 @@ struct qbd_replica {
 	bool settling;			/* qbd_replica_settle() is under way */
 	u32 pull_slots;			/* core slots with something to be sent */
 	u32 extents_slots;		/* core slots that need extents */
+
+	/* writes that come again: session.h */
+	struct qbd_sessions *sessions;	/* that are in the log */
+	u64 restored_through;		/* what it says up to here was on the disk */
+	struct qbd_write_window window;	/* this host's own */
 
 	/* log */
 	u64 noop_index;			/* accepted by the core, not written; 0: none */
@@ -339,6 +508,9 @@ struct qbd_replica {
 	u64 whole_term;			/* see join.c */
 	u64 whole_index;
 	bool damaged;
+	u64 lost_term;			/* a vote in it may be forgotten, see disks.c */
+	u64 recovered_term;		/* what was on the disk when the member came up */
+	u64 recovered_index;
 	bool removed;			/* no member any more, see change.c */
 	bool store_failed;
 	bool read_failed;
@@ -364,6 +536,9 @@ struct qbd_replica {
 	u32 changing_leader;		/* of whom */
 	u64 changing_term;		/* of its leadership */
 	u64 changing_until;		/* then nobody waits for it any more */
+	bool changing_listens;		/* it waits for qbd_net_listen() */
+	struct qbd_address address;	/* own, by the list in force */
+	bool moved_from;		/* the one before is listened at, too */
 	u64 better_since;		/* somebody is better connected, see reach.c */
 	u32 moving_from;
 
@@ -380,7 +555,10 @@ struct qbd_replica {
 	u64 status_log_used;		/* scratch of status.c */
 	/* One line each for people, "" if there is nothing. */
 	char failure[128];
-	char damage[128];
+	char damage[160];
+	char strange[160];		/* about disks that are not who they say, see disks.c */
+	u64 strange_until;
+	u32 strange_peer;
 	char read_problem[128];
 	bool failed_before;		/* the disk was marked failed when we came up */
 
@@ -433,6 +611,9 @@ int qbd_command_run(struct qbd_replica *replica, struct qbd_command *command);
 void qbd_replica_pages_back(void *context);	/* any context */
 void qbd_replica_take_requests(struct qbd_replica *replica);
 void qbd_replica_later(struct qbd_replica *replica, u64 when);
+void qbd_replica_recovered_applied(void *context, u64 index,
+				   const struct qbd_applied_layout *applied,
+				   const struct qbd_membership_layout *membership);
 void qbd_replica_recovered_entry(void *context, const struct qbd_record_header *header,
 				 const struct qbd_membership_layout *membership);
 
@@ -442,6 +623,9 @@ void qbd_replica_update_fitness(struct qbd_replica *replica);
 void qbd_replica_stop_vouching(struct qbd_replica *replica, const char *why);
 void qbd_replica_event(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
 		       const char *format, ...) __printf(4, 5);
+void qbd_replica_event_with(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
+			    const struct qbd_fill_report *report, const char *format, ...)
+	__printf(5, 6);
 void qbd_replica_event_work(struct work_struct *work);	/* process context */
 void qbd_replica_check_quorum(struct qbd_replica *replica);
 bool qbd_replica_has_leader(const struct qbd_replica *replica);
@@ -464,6 +648,48 @@ struct qbd_replica_peer *qbd_replica_peer(struct qbd_replica *replica, u32 id);
 const struct qbd_member_layout *qbd_replica_member(const struct qbd_replica *replica,
 						   u32 id);
 
+/* claim_log.c */
+const struct qbd_claim *qbd_claims_newest(const struct qbd_replica *replica);
+const struct qbd_claim *qbd_claims_committed(const struct qbd_replica *replica);
+void qbd_claims_begin(struct qbd_replica *replica, const struct qbd_claim_layout *layout);
+void qbd_claims_layout(const struct qbd_replica *replica, struct qbd_claim_layout *layout);
+void qbd_claims_push(struct qbd_replica *replica, const struct qbd_record_header *header);
+void qbd_claims_pop(struct qbd_replica *replica, u64 first_removed);
+bool qbd_claims_trim(struct qbd_replica *replica, u64 commit);
+bool qbd_claims_allow(const struct qbd_replica *replica,
+		      const struct qbd_record_header *header);
+
+/* claim_grant.c */
+u64 qbd_claim_lease_ms(const struct qbd_replica *replica);
+u64 qbd_claim_unheard_ms(struct qbd_replica *replica, u32 holder);
+enum qbd_claim_verdict qbd_claim_wanted(struct qbd_replica *replica,
+					const struct qbd_claim_wish *wish,
+					struct qbd_claim *answer, u64 *wait_ms);
+void qbd_claim_asked(struct qbd_replica *replica, u32 peer,
+		     const struct qbd_frame_request *request);
+bool qbd_claim_filter(struct qbd_replica *replica);
+
+/* claim_follow.c */
+void qbd_claim_follow(struct qbd_replica *replica);
+
+/* claim_hold.c */
+void qbd_hold_check(struct qbd_replica *replica);
+void qbd_hold_fail(struct qbd_replica *replica);
+void qbd_hold_fenced(struct qbd_io *io, u32 by);
+void qbd_hold_stamp(struct qbd_io *io);
+int qbd_hold_send(struct qbd_replica *replica, const struct qbd_claim_wish *wish);
+void qbd_hold_unanswered(struct qbd_replica *replica, u32 peer);
+void qbd_hold_replied(struct qbd_replica *replica, u32 peer,
+		      const struct qbd_frame_reply *reply);
+
+/* claim_command.c */
+void qbd_claim_command(struct qbd_replica *replica, struct qbd_command *command);
+void qbd_claim_command_ends(struct qbd_replica *replica, int error, const char *text);
+void qbd_claim_command_abort(struct qbd_replica *replica);
+void qbd_claim_command_check(struct qbd_replica *replica);
+bool qbd_claim_mode_replied(struct qbd_replica *replica, u32 peer,
+			    const struct qbd_frame_reply *reply);
+
 /* io.c */
 struct qbd_io *qbd_io_from_request(struct qbd_replica *replica,
 				   struct qbd_request *request);
@@ -471,18 +697,38 @@ struct qbd_io *qbd_io_from_peer(struct qbd_replica *replica, u32 peer,
 				const struct qbd_frame_request *request,
 				struct qbd_buffer *data);
 bool qbd_io_answer_later(struct qbd_replica *replica, u32 peer,
-			 const struct qbd_frame_request *request, u32 status, u32 detail,
-			 u32 member);
+			 const struct qbd_frame_request *request,
+			 const struct qbd_answer *answer);
+bool qbd_io_await_claim(struct qbd_replica *replica, u32 peer,
+			const struct qbd_frame_request *request,
+			const struct qbd_claim *claim);
+bool qbd_io_writes(const struct qbd_replica *replica);
 void qbd_io_hold(struct qbd_io *io);
 void qbd_io_complete(struct qbd_io *io, u32 status);
+void qbd_io_drop_late(struct qbd_io *io);
 void qbd_io_send_replies(struct qbd_replica *replica);
 void qbd_io_fail_local(struct qbd_replica *replica);
 void qbd_io_drop_peer(struct qbd_replica *replica, u32 peer);
 void qbd_io_drop_proposed(struct qbd_replica *replica);
 void qbd_io_refuse_remote(struct qbd_replica *replica);
+bool qbd_io_under_way(const struct qbd_replica *replica);
 u64 qbd_io_oldest(const struct qbd_replica *replica);
 u64 qbd_io_waiting(const struct qbd_replica *replica);
 u64 qbd_io_in_flight(const struct qbd_replica *replica);
+
+/* repeat.c */
+bool qbd_repeat_number(struct qbd_io *io);
+void qbd_repeat_answered(struct qbd_io *io);
+enum qbd_session_verdict qbd_repeat_find(const struct qbd_io *io, u64 *index);
+void qbd_repeat_proposing(const struct qbd_io *io, u64 index);
+bool qbd_repeat_in(const struct qbd_replica *replica, const struct qbd_record_header *header);
+void qbd_repeat_appended(struct qbd_replica *replica, const struct qbd_record_header *header);
+void qbd_repeat_recovered(struct qbd_replica *replica, const struct qbd_record_header *header);
+void qbd_repeat_truncated(struct qbd_replica *replica, u64 first_removed);
+void qbd_replica_applied_state(struct qbd_replica *replica, u64 index,
+			       struct qbd_applied_layout *applied);
+void qbd_replica_applied_restore(struct qbd_replica *replica, u64 index,
+				 const struct qbd_applied_layout *applied);
 
 /* write.c */
 void qbd_write_propose(struct qbd_replica *replica);
@@ -507,11 +753,15 @@ void qbd_forward_new_leader(struct qbd_replica *replica);
 void qbd_forward_request(struct qbd_replica *replica, u32 peer,
 			 const struct qbd_frame_request *request,
 			 struct qbd_buffer *data);
+void qbd_forward_answer(struct qbd_replica *replica, u32 peer,
+			const struct qbd_frame_request *request,
+			const struct qbd_answer *answer);
 const char *qbd_transfer_text(u32 result);
 void qbd_leader_move_command(struct qbd_replica *replica, struct qbd_command *command);
 void qbd_leader_move_check(struct qbd_replica *replica, bool ended);
 
 /* append.c */
+u64 qbd_replica_catch_up_next(struct qbd_replica *replica);
 void qbd_append_send(struct qbd_replica *replica, struct qbd_replica_peer *peer);
 void qbd_append_received(struct qbd_replica *replica, u32 peer,
 			 const struct qbd_frame_append *frame,
@@ -521,6 +771,17 @@ void qbd_append_forget(struct qbd_replica_peer *peer);
 void qbd_append_drop_held(struct qbd_replica *replica, u32 peer);
 void qbd_append_loaded(struct qbd_replica *replica, u64 index, struct qbd_record *record);
 
+/* disks.c */
+bool qbd_disks_is_listed(const struct qbd_replica *replica);
+void qbd_disks_check(struct qbd_replica *replica);
+void qbd_disks_facts(struct qbd_replica *replica, u32 id, u8 *incarnation, bool *is_new);
+void qbd_disks_heard(struct qbd_replica *replica, u32 id,
+		     const struct qbd_core_message *message);
+void qbd_disks_peer_up(struct qbd_replica *replica, u32 id);
+void qbd_disks_refused(struct qbd_replica *replica, u32 peer, enum qbd_refusal reason,
+		       bool by_us);
+const char *qbd_disks_problem(const struct qbd_replica *replica);
+
 /* join.c */
 void qbd_join_heard(struct qbd_replica *replica, u32 peer, u64 term, u64 last);
 void qbd_join_check(struct qbd_replica *replica);
@@ -528,10 +789,11 @@ void qbd_join_check(struct qbd_replica *replica);
 /* change.c */
 enum qbd_change_result qbd_change_propose(struct qbd_replica *replica,
 					  const struct qbd_membership_layout *wanted,
-					  u32 *member);
+					  u32 asker, u32 *member);
 void qbd_change_check(struct qbd_replica *replica);
 void qbd_change_noticed(struct qbd_replica *replica);
 void qbd_change_command(struct qbd_replica *replica, struct qbd_command *command);
+void qbd_change_listening(void *context, int error, const char *text);
 void qbd_change_replied(struct qbd_replica *replica, u32 peer,
 			const struct qbd_frame_reply *reply);
 void qbd_change_unanswered(struct qbd_replica *replica, const char *why);
@@ -545,14 +807,28 @@ u64 qbd_reach_own(const struct qbd_replica *replica);
 void qbd_reach_heard(struct qbd_replica *replica, u32 id, u64 reachable);
 void qbd_reach_check(struct qbd_replica *replica);
 
-/* fill.c */
-void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *peer);
-void qbd_fill_serve(struct qbd_replica *replica, struct qbd_replica_peer *peer);
+/* fill_source.c */
 void qbd_fill_drop_pieces(struct qbd_replica *replica);
 void qbd_fill_go_on(struct qbd_replica *replica);
 void qbd_fill_asked(struct qbd_replica *replica, u32 peer,
 		    const struct qbd_frame_fill *fill);
 void qbd_fill_peer_gone(struct qbd_replica *replica, struct qbd_replica_peer *peer);
+
+/* progress.c: of a peer that is filled from here, or (NULL) of this member itself */
+void qbd_fill_report(const struct qbd_replica *replica, const struct qbd_replica_peer *peer,
+		     struct qbd_fill_report *report);
+void qbd_fill_event(struct qbd_replica *replica, enum qbd_event_kind kind,
+		    const struct qbd_replica_peer *peer, const char *text);
+
+/* fill_check.c */
+void qbd_digest_add(struct blake2s_state *digest, const struct qbd_buffer *data);
+bool qbd_check_begin(struct qbd_replica *replica, const struct qbd_frame_extent *frame);
+bool qbd_check_go_on(struct qbd_replica *replica);
+void qbd_check_drop(struct qbd_replica *replica);
+
+/* fill.c */
+void qbd_fill_differs(struct qbd_replica *replica);
+void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *peer);
 void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 		    const struct qbd_frame_reset *reset);
 void qbd_fill_reset_durable(struct qbd_replica *replica, u64 index);

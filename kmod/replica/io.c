@@ -3,9 +3,10 @@
  * The life of one request, local or another member's.
  *
  *   state        list         leaves to
+ *   UNCLAIMED    unclaimed    HELD (this host has a claim), done (refused, failed)
  *   HELD         writes,      PROPOSED (leader, write), READING or CONFIRMING
  *                reads        (leader, read), FORWARDED (local, leader elsewhere),
- *                             done (refused, failed)
+ *                             done (refused, failed, committed before)
  *   PROPOSED     proposed     done (committed), HELD (truncated)
  *   READING      reading      done, CONFIRMING (lease lost meanwhile), HELD (not the
  *                             leader any more; what the disk reads is for nobody)
@@ -53,8 +54,11 @@ struct qbd_io *qbd_io_from_request(struct qbd_replica *replica,
 	io->local = true;
 	io->origin = replica->member_id;
 	io->session = replica->session;
-	io->sequence = request->sequence;
+	if (io->kind == QBD_REQUEST_READ)
+		io->sequence = QBD_READ_SEQUENCE + request->sequence;
 	io->request = request;
+	if (io->kind != QBD_REQUEST_READ)
+		qbd_hold_stamp(io);
 	return io;
 }
 
@@ -77,36 +81,67 @@ struct qbd_io *qbd_io_from_peer(struct qbd_replica *replica, u32 peer,
 	io->origin = peer;
 	io->session = le64_to_cpu(request->session);
 	io->sequence = le64_to_cpu(request->sequence);
+	io->outstanding = le16_to_cpu(request->outstanding);
 	io->checksum = le32_to_cpu(request->data_checksum);
+	io->epoch = le64_to_cpu(request->epoch);
 	io->asked_term = le64_to_cpu(request->leader_term);
 	io->peer = peer;
 	io->data = data;
+	io->arrived = replica->now;
 	return io;
 }
 
-/* Only an answer, to be sent when the queue to the peer has room. */
-bool qbd_io_answer_later(struct qbd_replica *replica, u32 peer,
-			 const struct qbd_frame_request *request, u32 status, u32 detail,
-			 u32 member)
+static struct qbd_io *answer_init(struct qbd_replica *replica, u32 peer,
+				  const struct qbd_frame_request *request)
 {
 	struct qbd_io *io;
 
 	/* Whoever asks on and on and never takes an answer gets no more of them. */
 	if (replica->remote_count >= 2 * QBD_REMOTE_IO_MAX)
-		return false;
+		return NULL;
 	io = io_init(replica, replica->remote_ios);
 	if (!io)
-		return false;
+		return NULL;
 	replica->remote_count++;
 	io->kind = le32_to_cpu(request->kind);
 	io->session = le64_to_cpu(request->session);
 	io->sequence = le64_to_cpu(request->sequence);
 	io->asked_term = le64_to_cpu(request->leader_term);
 	io->peer = peer;
-	io->status = status;
-	io->detail = detail;
-	io->member = member;
+	return io;
+}
+
+/* Only an answer, to be sent when the queue to the peer has room. */
+bool qbd_io_answer_later(struct qbd_replica *replica, u32 peer,
+			 const struct qbd_frame_request *request,
+			 const struct qbd_answer *answer)
+{
+	struct qbd_io *io = answer_init(replica, peer, request);
+
+	if (!io)
+		return false;
+	io->status = answer->status;
+	io->detail = answer->detail;
+	io->member = answer->member;
+	io->value = answer->value;
 	list_add_tail(&io->list, &replica->replies);
+	return true;
+}
+
+/* A claim that was just appended: whoever asked for it is told when it is committed. */
+bool qbd_io_await_claim(struct qbd_replica *replica, u32 peer,
+			const struct qbd_frame_request *request,
+			const struct qbd_claim *claim)
+{
+	struct qbd_io *io = answer_init(replica, peer, request);
+
+	if (!io)
+		return false;
+	io->index = claim->epoch;
+	io->term = replica->told_term;
+	io->detail = claim->mode;
+	io->value = claim->epoch;
+	list_add_tail(&io->list, &replica->proposed);
 	return true;
 }
 
@@ -140,8 +175,18 @@ void qbd_io_hold(struct qbd_io *io)
 		qbd_buffer_free(io->data);
 		io->data = NULL;
 	}
-	list_move_tail(&io->list, io->kind == QBD_REQUEST_READ ? &replica->reads :
-		       &replica->writes);
+	/*
+	 * What has a number goes before what needs one: there may be none before it is
+	 * answered.
+	 */
+	if (io->kind == QBD_REQUEST_READ)
+		list_move_tail(&io->list, &replica->reads);
+	else if (io->local && !io->claimed)
+		list_move_tail(&io->list, &replica->unclaimed);
+	else if (io->local && io->sequence)
+		list_move(&io->list, &replica->writes);
+	else
+		list_move_tail(&io->list, &replica->writes);
 }
 
 static void io_account(struct qbd_io *io, u32 status)
@@ -168,7 +213,13 @@ void qbd_io_complete(struct qbd_io *io, u32 status)
 	struct qbd_replica *replica = io->replica;
 	struct qbd_request *request = io->request;
 
+	if (status == QBD_REPLY_OK && replica->told_role == QBD_ROLE_LEADER)
+		qbd_rate_done(&replica->rate, replica->now, io->kind == QBD_REQUEST_READ,
+			      io->kind == QBD_REQUEST_ZERO ? 1 : io->count,
+			      replica->now - io->arrived);
 	if (request) {
+		if (io->kind != QBD_REQUEST_READ)
+			qbd_repeat_answered(io);
 		io_account(io, status);
 		if (status == QBD_REPLY_OK)
 			replica->progress_at = replica->now;
@@ -185,6 +236,15 @@ void qbd_io_complete(struct qbd_io *io, u32 status)
 	list_move_tail(&io->list, &replica->replies);
 }
 
+/* A copy of a write that its host has the answer to: nobody waits for this one. */
+void qbd_io_drop_late(struct qbd_io *io)
+{
+	if (WARN_ON_ONCE(io->request))
+		qbd_io_complete(io, QBD_REPLY_IO_ERROR);
+	else
+		io_free(io);
+}
+
 /* Returns false if the queue to the peer is full: try again when it is not. */
 static bool io_send_reply(struct qbd_io *io)
 {
@@ -196,6 +256,7 @@ static bool io_send_reply(struct qbd_io *io)
 		.status = cpu_to_le32(io->status),
 		.detail = cpu_to_le32(io->detail),
 		.member = cpu_to_le32(io->member),
+		.value = cpu_to_le64(io->value),
 	};
 	struct qbd_net_frame frame = {
 		.type = QBD_FRAME_REPLY,
@@ -246,12 +307,22 @@ static void fail_list(struct list_head *list, bool remote_too)
  */
 void qbd_io_fail_local(struct qbd_replica *replica)
 {
+	qbd_hold_fail(replica);
+	fail_list(&replica->unclaimed, false);
 	fail_list(&replica->writes, false);
 	fail_list(&replica->reads, false);
 	fail_list(&replica->proposed, false);
 	fail_list(&replica->confirming, false);
 	fail_list(&replica->forwarded, false);
 	qbd_read_abandon(replica, true);
+}
+
+/* Is anybody waiting for an answer of this leader? */
+bool qbd_io_under_way(const struct qbd_replica *replica)
+{
+	return !list_empty(&replica->writes) || !list_empty(&replica->reads) ||
+	       !list_empty(&replica->proposed) || !list_empty(&replica->reading) ||
+	       !list_empty(&replica->confirming);
 }
 
 static u64 oldest_in(const struct list_head *list, u64 oldest)
@@ -269,6 +340,10 @@ u64 qbd_io_oldest(const struct qbd_replica *replica)
 {
 	u64 oldest = U64_MAX;
 
+	/* Somebody who opens it waits, too. */
+	if (replica->hold.opener_since)
+		oldest = replica->hold.opener_since;
+	oldest = oldest_in(&replica->unclaimed, oldest);
 	oldest = oldest_in(&replica->writes, oldest);
 	oldest = oldest_in(&replica->reads, oldest);
 	oldest = oldest_in(&replica->proposed, oldest);
@@ -291,8 +366,9 @@ static void drop_from(struct list_head *list, u32 peer, bool free_now)
 
 /*
  * The connection on which these came is gone. What was not proposed yet must not
- * be any more: its sender sends it again on the next connection, and a copy that
- * was appended after that one completed could overwrite a later write.
+ * be any more: its sender sends it again on the next connection - or has restarted, and
+ * then a copy of its former run could overwrite what the new one writes, for in the new
+ * session nobody knows of it.
  */
 void qbd_io_drop_peer(struct qbd_replica *replica, u32 peer)
 {
@@ -348,7 +424,27 @@ static u64 list_count_local(const struct list_head *list)
 
 u64 qbd_io_waiting(const struct qbd_replica *replica)
 {
-	return list_count_local(&replica->writes) + list_count_local(&replica->reads);
+	/* Who opens the device waits, too. */
+	return list_count_local(&replica->writes) + list_count_local(&replica->reads) +
+	       list_count_local(&replica->unclaimed) +
+	       (replica->hold.opener_since ? 1 : 0);
+}
+
+static bool has_writes(const struct list_head *list)
+{
+	struct qbd_io *io;
+
+	list_for_each_entry(io, list, list)
+		if (io->request && io->kind != QBD_REQUEST_READ)
+			return true;
+	return false;
+}
+
+/* Are there writes of this host that are not completed? */
+bool qbd_io_writes(const struct qbd_replica *replica)
+{
+	return has_writes(&replica->unclaimed) || has_writes(&replica->writes) ||
+	       has_writes(&replica->proposed) || has_writes(&replica->forwarded);
 }
 
 u64 qbd_io_in_flight(const struct qbd_replica *replica)

@@ -20,7 +20,8 @@
  *              the leader of its term had when it was first heard. Whoever got votes
  *              or acknowledgements of the former disk was in that term, and told it:
  *              so those were for this leader or for earlier ones, and what counted of
- *              them is in its log.
+ *              them is in its log. And the committed list names this disk: nobody
+ *              takes the former one for the member any more (disks.c).
  *
  * The mark is gone from the disk before this member is fit to vote. Power may go at
  * any moment of a formation: who is still marked has voted for nobody and knows of no
@@ -122,6 +123,7 @@ static void check_new(struct qbd_replica *replica, const struct qbd_core_status 
 			return;		/* being written */
 		replica->is_new = false;
 		replica->joining = false;
+		qbd_net_set_new(replica->network, false);
 		qbd_notice(replica, "this disk is part of the device now");
 		qbd_replica_update_fitness(replica);
 	} else if (blank(status) && others_blank(replica)) {
@@ -130,7 +132,7 @@ static void check_new(struct qbd_replica *replica, const struct qbd_core_status 
 		return;
 	} else if (highest > status->term) {
 		qbd_core_term_told(replica->core, replica->now, highest);
-	} else if (whole(replica, status)) {
+	} else if (whole(replica, status) && qbd_disks_is_listed(replica)) {
 		begin_joining(replica);
 	}
 }
@@ -142,9 +144,14 @@ static void check_new(struct qbd_replica *replica, const struct qbd_core_status 
 static void check_damaged(struct qbd_replica *replica,
 			  const struct qbd_core_status *status)
 {
+	/* Whom it voted for it may have forgotten; now that term has a leader, or is over. */
+	if (status->term < replica->lost_term ||
+	    (status->term == replica->lost_term && !status->leader))
+		return;
 	if (status->durable < replica->damaged_through && !whole(replica, status))
 		return;
 	replica->damaged = false;
+	replica->damage[0] = 0;
 	qbd_store_repaired(replica->store);
 	qbd_notice(replica, "what was lost has been sent again, up to %llu",
 		   status->durable);

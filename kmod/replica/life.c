@@ -38,6 +38,10 @@ void qbd_settings_default(struct qbd_settings *settings)
 	settings->no_quorum_grace_ms = 10000;
 	settings->read_mode = QBD_CORE_READ_LEASE;
 	settings->window_bytes = 8u << 20;
+	settings->claim_lease_ms = 5000;
+	settings->leader_follows = 1;
+	settings->max_rate = 0;
+	settings->checksums = 0;
 }
 
 static void core_options(struct qbd_core_options *options,
@@ -69,8 +73,16 @@ int qbd_settings_check(const struct qbd_settings *settings, char *error_text,
 		why = "no-quorum grace must be at most an hour";
 	else if (settings->read_mode > QBD_CORE_READ_QUORUM)
 		why = "read mode must be lease or quorum";
+	else if (settings->claim_lease_ms < 100 || settings->claim_lease_ms > 3600000)
+		why = "claim lease must be 100 ms to an hour";
+	else if (settings->leader_follows > 1)
+		why = "leader-follows must be yes or no";
 	else if (settings->window_bytes < (2u << 20) || settings->window_bytes > (1u << 30))
 		why = "window must be 2 MiB to 1 GiB";
+	else if (settings->checksums > 1)
+		why = "checksums must be off or on";
+	else if (settings->max_rate && settings->max_rate < QBD_RATE_MAX_MIN)
+		why = "maximal rate of catching up must be at least 64 KiB a second, or 0 for none";
 	else
 		why = qbd_core_options_check(&options);
 	if (!why)
@@ -171,6 +183,16 @@ static void registry_remove(struct qbd_replica *replica)
 
 /* ---- what the disk says, into the core ---------------------------------- */
 
+/* During qbd_store_open(), before all records. */
+void qbd_replica_recovered_applied(void *context, u64 index,
+				   const struct qbd_applied_layout *applied,
+				   const struct qbd_membership_layout *membership)
+{
+	qbd_replica_applied_restore(context, index, applied);
+	/* Who writes in what follows is a member of it, or of a later one. */
+	qbd_replica_push_config(context, le64_to_cpu(membership->index), membership);
+}
+
 /* During qbd_store_open(): records in order; only runs of terms are kept. */
 void qbd_replica_recovered_entry(void *context, const struct qbd_record_header *header,
 				 const struct qbd_membership_layout *membership)
@@ -180,6 +202,7 @@ void qbd_replica_recovered_entry(void *context, const struct qbd_record_header *
 	u64 term = le64_to_cpu(header->shared.term);
 	struct qbd_recovered_run *runs;
 
+	qbd_claims_push(replica, header);
 	if (membership) {
 		/* One level is kept free for the base's. */
 		if (replica->config_count == QBD_CONFIGS_MAX - 1) {
@@ -189,6 +212,7 @@ void qbd_replica_recovered_entry(void *context, const struct qbd_record_header *
 		}
 		qbd_replica_push_config(replica, index, membership);
 	}
+	qbd_repeat_recovered(replica, header);
 	if (replica->run_count && replica->runs[replica->run_count - 1].term == term)
 		return;
 	if (replica->run_count == replica->run_room) {
@@ -301,6 +325,7 @@ static int restore_core(struct qbd_replica *replica,
 	qbd_core_restore_commit(replica->core,
 				min(recovered->commit_index, recovered->last_index));
 	qbd_replica_trim_configs(replica, recovered->commit_index);
+	qbd_claims_trim(replica, recovered->commit_index);
 	return 0;
 }
 
@@ -312,9 +337,11 @@ static void adopt_recovered(struct qbd_replica *replica,
 	replica->damaged = recovered->damaged;
 	replica->damaged_through = recovered->damaged_through;
 	replica->is_new = recovered->is_new;
+	replica->recovered_term = recovered->term;
+	replica->recovered_index = recovered->last_index;
 	replica->told_blank = !recovered->term && !recovered->last_index;
 	if (recovered->damaged || recovered->failed)
-		strscpy(replica->damage, recovered->reason, sizeof(replica->damage));
+		snprintf(replica->damage, sizeof(replica->damage), "%s", recovered->reason);
 	if (recovered->damaged)
 		qbd_warn(replica, "%s; this member neither votes nor leads until the leader has sent it again",
 			 recovered->reason);
@@ -338,10 +365,10 @@ static struct qbd_replica *replica_alloc(struct net *net,
 {
 	struct qbd_replica *replica = kvzalloc(sizeof(*replica), GFP_KERNEL);
 	struct list_head *lists[] = {
-		&replica->registry, &replica->writes, &replica->reads,
+		&replica->registry, &replica->writes, &replica->unclaimed, &replica->reads,
 		&replica->proposed, &replica->reading, &replica->confirming,
 		&replica->forwarded, &replica->replies, &replica->pieces,
-		&replica->commands, &replica->event_list,
+		&replica->commands, &replica->event_list, &replica->fill.checks,
 	};
 	unsigned int i;
 
@@ -353,8 +380,16 @@ static struct qbd_replica *replica_alloc(struct net *net,
 	replica->net = net;
 	replica->number = -1;
 	replica->settings = parameters->settings;
-	replica->session = get_random_u64();
+	qbd_rate_init(&replica->rate);
+	qbd_rate_set_max(&replica->rate, parameters->settings.max_rate);
+	/* 0 is nobody's. */
+	replica->session = get_random_u64() ?: 1;
+	replica->hold.last_sequence = QBD_CLAIM_SEQUENCE;
+	qbd_window_init(&replica->window);
+	/* What the disk says comes before anybody looks. */
+	replica->claim_count = 1;
 	replica->changing_sequence = QBD_CHANGE_SEQUENCE;
+	replica->listed_by = U64_MAX;
 	replica->told_quorum = true;
 	spin_lock_init(&replica->command_lock);
 	spin_lock_init(&replica->event_lock);
@@ -374,6 +409,7 @@ static int allocate_reserves(struct qbd_replica *replica, u32 memory_bytes)
 	struct qbd_pool *pool;
 
 	replica->core = kvzalloc(sizeof(*replica->core), GFP_KERNEL);
+	replica->sessions = kvzalloc(sizeof(*replica->sessions), GFP_KERNEL);
 	replica->held = kvcalloc(QBD_HELD_APPENDS_MAX, sizeof(*replica->held), GFP_KERNEL);
 	/* Twice: reads that were abandoned to a disk that hangs keep theirs. */
 	replica->local_ios = mempool_create_kmalloc_pool(2 * QBD_DISK_QUEUE_DEPTH,
@@ -382,7 +418,7 @@ static int allocate_reserves(struct qbd_replica *replica, u32 memory_bytes)
 	replica->bvec_pages = mempool_create_page_pool(QBD_DISK_QUEUE_DEPTH, 0);
 	replica->queue = alloc_workqueue("qbd", WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_UNBOUND,
 					 1);
-	if (!replica->core || !replica->held || !replica->local_ios ||
+	if (!replica->core || !replica->sessions || !replica->held || !replica->local_ios ||
 	    !replica->remote_ios || !replica->bvec_pages || !replica->queue)
 		return -ENOMEM;
 	pool = qbd_pool_create(memory_bytes >> QBD_BLOCK_SHIFT, qbd_replica_pages_back,
@@ -412,6 +448,7 @@ static void free_reserves(struct qbd_replica *replica)
 	mempool_destroy(replica->remote_ios);
 	mempool_destroy(replica->local_ios);
 	kvfree(replica->held);
+	kvfree(replica->sessions);
 	kvfree(replica->core);
 	kfree(replica->runs);
 	replica->runs = NULL;
@@ -465,6 +502,7 @@ static int open_network(struct qbd_replica *replica, char *error_text,
 		.member_id = replica->member_id,
 		.configuration = identity->configuration,
 		.device_blocks = identity->device_blocks,
+		.run = replica->session,
 	};
 	struct qbd_net *network;
 
@@ -477,6 +515,7 @@ static int open_network(struct qbd_replica *replica, char *error_text,
 	}
 	memcpy(us.uuid, identity->uuid, sizeof(us.uuid));
 	memcpy(us.incarnation, identity->incarnation, sizeof(us.incarnation));
+	memcpy(us.history, identity->history, sizeof(us.history));
 	memcpy(us.secret, identity->secret, sizeof(us.secret));
 	us.listen = self->address;
 	network = qbd_net_create(replica->net, &us, replica->pool, &qbd_replica_net_ops,
@@ -487,6 +526,7 @@ static int open_network(struct qbd_replica *replica, char *error_text,
 	replica->network = network;
 	qbd_net_set_blank(network, replica->told_blank);
 	qbd_net_set_term(network, replica->core->term);
+	qbd_net_set_new(network, replica->is_new);
 	qbd_net_set_silence_limit(network, max(4 * replica->settings.election_timeout_ms,
 					       1000u));
 	return 0;
@@ -497,6 +537,7 @@ static void start(struct qbd_replica *replica)
 {
 	replica->now = ktime_get_boottime_ns();
 	replica->members_told = le64_to_cpu(qbd_replica_layout(replica)->index);
+	qbd_disks_check(replica);
 	qbd_replica_apply_config(replica);
 	qbd_replica_update_fitness(replica);
 	qbd_core_start(replica->core, replica->now);
@@ -635,6 +676,7 @@ static void drop_peers(struct qbd_replica *replica)
 	}
 	qbd_append_drop_held(replica, 0);
 	qbd_fill_drop_pieces(replica);
+	qbd_check_drop(replica);
 }
 
 /* No command after this one. */
@@ -653,6 +695,7 @@ static void stop_everything(struct qbd_replica *replica, struct qbd_command *com
 		qbd_command_done(replica->moving, -ENODEV, "the device is going down");
 	replica->moving = NULL;
 	qbd_change_unanswered(replica, "the device is going down");
+	qbd_claim_command_abort(replica);
 	/* What the store still has to say must not reach it any more. */
 	replica->network = NULL;
 	drop_peers(replica);
@@ -842,6 +885,7 @@ static void set_settings(struct qbd_replica *replica, struct qbd_command *comman
 	replica->settings = *(const struct qbd_settings *)command->argument;
 	core_options(&options, &replica->settings);
 	qbd_core_set_options(replica->core, replica->now, &options);
+	qbd_rate_set_max(&replica->rate, replica->settings.max_rate);
 	qbd_net_set_silence_limit(replica->network,
 				  max(4 * replica->settings.election_timeout_ms, 1000u));
 	qbd_replica_event(replica, QBD_EVENT_SETTINGS, 0, "changed");
@@ -884,6 +928,20 @@ int qbd_replica_change_members(struct qbd_replica *replica,
 	struct qbd_membership_layout copy = *wanted;
 	struct qbd_command command = {
 		.run = qbd_change_command,
+		.argument = &copy,
+		.text = error_text,
+		.text_size = error_text_size,
+	};
+
+	return qbd_command_run(replica, &command);
+}
+
+int qbd_replica_claim(struct qbd_replica *replica, const struct qbd_claim_order *order,
+		      char *error_text, size_t error_text_size)
+{
+	struct qbd_claim_order copy = *order;
+	struct qbd_command command = {
+		.run = qbd_claim_command,
 		.argument = &copy,
 		.text = error_text,
 		.text_size = error_text_size,

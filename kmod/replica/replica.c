@@ -143,7 +143,8 @@ void qbd_replica_take_requests(struct qbd_replica *replica)
 			llist_entry(node, struct qbd_request, queued);
 		struct qbd_io *io;
 
-		if (replica->phase >= QBD_PHASE_FAILING || replica->removed) {
+		if (replica->phase >= QBD_PHASE_FAILING || replica->removed ||
+		    replica->hold.state == QBD_HOLD_FENCED) {
 			qbd_request_complete(request, BLK_STS_IOERR);
 			continue;
 		}
@@ -249,6 +250,9 @@ static void pass_running(struct qbd_replica *replica)
 	if (replica->held_count)
 		qbd_append_go_on(replica);
 	qbd_replica_settle(replica);
+	qbd_claim_command_check(replica);
+	qbd_hold_check(replica);
+	qbd_replica_settle(replica);
 	/*
 	 * Always, not only when something seems to have changed: each list is
 	 * empty when there is nothing to be done, and what keeps a request held
@@ -268,7 +272,9 @@ static void pass_running(struct qbd_replica *replica)
 	qbd_leader_move_check(replica, false);
 	qbd_reach_check(replica);
 	qbd_join_check(replica);
+	qbd_disks_check(replica);
 	qbd_change_check(replica);
+	qbd_claim_follow(replica);
 	qbd_replica_settle(replica);
 	if (atomic_xchg(&replica->pages_back, 0))
 		qbd_net_pages_available(replica->network);

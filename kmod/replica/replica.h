@@ -9,15 +9,28 @@
  * membership.c configurations with names and addresses
  * intent.c     which member list may follow which, and when: pure
  * change.c     the member list changes while the device is in use
+ * claim_rule.c who may write: pure
+ * claim_log.c  claims in this member's log
+ * claim_grant.c  claims at the leader: given, and enforced
+ * claim_hold.c   the claim of this host
+ * claim_command.c  what administrators do with it
+ * claim_follow.c   leadership goes where the claim is
  * io.c         the life of one request
+ * session.c    each write is in the log once: the table of those that are, pure
+ * repeat.c     that table, in step with the log
  * write.c      requests into records, proposals, commit, completion
  * read.c       reads at the leader
  * forward.c    requests to and from other members
  * append.c     records to followers, records from the leader
+ * disks.c      which disk is which member, and what others know of it
  * join.c       disks that are new or lost something: when they may vote
  * admin.c      what programs of other hosts ask
  * reach.c      who reaches whom; a leader that all can reach
- * fill.c       extents to and from other members
+ * fill.c       extents from the leader
+ * fill_check.c checksums before data
+ * fill_source.c  and to others, as leader
+ * rate.c       how fast: pure
+ * progress.c   how far members are that are filled
  * status.c     snapshots for netlink
  *
  * This header is what kmod/ctl calls. All of it is for process context, may
@@ -49,6 +62,11 @@ enum qbd_no_quorum {
  * @no_quorum_grace_ms: how long without a leader before I/O fails (ERROR)
  * @read_mode: enum qbd_core_read_mode
  * @window_bytes: records sent to one follower and not acknowledged
+ * @claim_lease_ms: a host that was not heard for so long loses its claim to the next one
+ *	that asks; two election timeouts if these are more. The leader's counts
+ * @leader_follows: 1: leadership goes to the holder of the claim. The leader's counts
+ * @checksums: compare what this member has before data is sent to it
+ * @max_rate: bytes a second that members which catch up are sent by this one; 0: no limit
  */
 struct qbd_settings {
 	u32 election_timeout_ms;
@@ -57,6 +75,10 @@ struct qbd_settings {
 	u32 no_quorum_grace_ms;
 	u32 read_mode;
 	u32 window_bytes;
+	u32 claim_lease_ms;
+	u32 leader_follows;
+	u32 checksums;
+	u64 max_rate;
 };
 
 #define QBD_MEMORY_DEFAULT	(64u << 20)
@@ -140,6 +162,51 @@ int qbd_replica_change_members(struct qbd_replica *replica,
 			       const struct qbd_membership_layout *wanted,
 			       char *error_text, size_t error_text_size);
 
+/* This host's claim; the table is in claim_hold.c. */
+enum qbd_hold_state {
+	QBD_HOLD_NONE,
+	QBD_HOLD_ASKING,
+	QBD_HOLD_HELD,
+	QBD_HOLD_RELEASING,
+	QBD_HOLD_FENCED,
+};
+
+/**
+ * struct qbd_claim_order - what an administrator wants done with a claim
+ * @action: enum qbd_claim_action: TAKE and RELEASE are about this host's
+ * @force: TAKE: even from a host that is there
+ * @mode: MODE: enum qbd_claim_sharing
+ */
+struct qbd_claim_order {
+	u32 action;
+	bool force;
+	u32 mode;
+};
+
+/*
+ * Waits until it is committed, QBD_MOVE_WAIT_MS at the most. -EBUSY: somebody else has it,
+ * or this host uses it; -ENOENT: there is nothing to be given back; -EOPNOTSUPP, -ESTALE,
+ * -ETIMEDOUT ... with one line of text.
+ */
+int qbd_replica_claim(struct qbd_replica *replica, const struct qbd_claim_order *order,
+		      char *error_text, size_t error_text_size);
+
+/**
+ * struct qbd_fill_report - how far a member is that is filled by extents
+ * @done: extents that are filled, or need not be
+ * @total: of the device
+ * @left: about so many are still to be sent
+ * @rate: bytes of extents a second
+ * @seconds_left: at this rate; U64_MAX: not known
+ */
+struct qbd_fill_report {
+	u64 done;
+	u64 total;
+	u64 left;
+	u64 rate;
+	u64 seconds_left;
+};
+
 /**
  * struct qbd_member_status - one member as this one sees it
  * @member: as configured
@@ -155,6 +222,7 @@ int qbd_replica_change_members(struct qbd_replica *replica,
  * @behind_bytes: of log, as far as it is known
  * @inflight_bytes: sent and not acknowledged
  * @last_heard_ms: ago; U64_MAX: never, or not known here
+ * @fill: of who is filled from here; @fill.total 0: nobody is
  * @network: of the connections
  *
  * match_index, next_index and inflight_bytes are known at the leader only, for
@@ -174,6 +242,7 @@ struct qbd_member_status {
 	u64 behind_bytes;
 	u64 inflight_bytes;
 	u64 last_heard_ms;
+	struct qbd_fill_report fill;
 	struct qbd_net_peer_status network;
 };
 
@@ -204,8 +273,7 @@ struct qbd_member_status {
  * @failed: the disk failed: vouches for nothing
  * @damaged: lost acknowledged records, which are sent again
  * @filling: data is being filled from extents
- * @fill_extents_done: of the filling, 0 if there is none
- * @fill_extents_total: likewise
+ * @fill: how far that is, all 0 if it is not
  * @lease_valid: the leader may read without a round
  * @suspended: requests wait for a leader
  * @requests_waiting: not begun
@@ -225,6 +293,13 @@ struct qbd_member_status {
  * @problem: one line if something needs a person, or ""
  * @settings: in force
  * @store: of the disk
+ * @claim_mode: enum qbd_claim_sharing
+ * @claim_holder: member that may write, 0: nobody (or everybody)
+ * @claim_epoch: log index of that claim
+ * @claim_since_ms: this member knows of it for so long
+ * @claim_state: of this host, enum qbd_hold_state
+ * @claim_lease_known: this member leads, and somebody else is the holder:
+ * @claim_lease_left_ms: after so long without a sign of him it may be taken over
  * @removed: this member is none any more
  * @members_index: log index of the list of members in force, 0 for the first
  * @next_member_id: the lowest id that no member ever had
@@ -253,8 +328,7 @@ struct qbd_replica_status {
 	bool failed;
 	bool damaged;
 	bool filling;
-	u64 fill_extents_done;
-	u64 fill_extents_total;
+	struct qbd_fill_report fill;
 	bool lease_valid;
 	bool suspended;
 	u64 requests_waiting;
@@ -263,9 +337,16 @@ struct qbd_replica_status {
 	u64 reads, read_bytes, writes, write_bytes, zeroes, forwarded, resent, errors;
 	u64 records_appended;
 	u64 memory_bytes, memory_free_bytes;
-	char problem[128];
+	char problem[160];
 	struct qbd_settings settings;
 	struct qbd_store_status store;
+	u32 claim_mode;
+	u32 claim_holder;
+	u64 claim_epoch;
+	u64 claim_since_ms;
+	u32 claim_state;
+	bool claim_lease_known;
+	u64 claim_lease_left_ms;
 	bool removed;
 	u64 members_index;
 	u32 next_member_id;
@@ -293,6 +374,9 @@ enum qbd_event_kind {
 	QBD_EVENT_REFUSED,		/* a handshake failed */
 	QBD_EVENT_REMOVED,		/* this member is none any more */
 	QBD_EVENT_MEMBERS,		/* the list of members changed, and is committed */
+	QBD_EVENT_CLAIMED,		/* this host has the claim */
+	QBD_EVENT_RELEASED,		/* this host has given it back */
+	QBD_EVENT_FENCED,		/* it was taken over; this host's I/O fails */
 };
 
 /**
@@ -307,8 +391,11 @@ enum qbd_event_kind {
  * @role: enum qbd_core_role
  * @term: current term
  * @leader: member id or 0
- * @done: FILL_PROGRESS: extents
+ * @done: FILL_PROGRESS, FILL_DONE: see struct qbd_fill_report
  * @total: likewise
+ * @left: likewise
+ * @rate: likewise
+ * @seconds_left: likewise
  */
 struct qbd_event {
 	enum qbd_event_kind kind;
@@ -322,6 +409,9 @@ struct qbd_event {
 	u32 peer;
 	u64 done;
 	u64 total;
+	u64 left;
+	u64 rate;
+	u64 seconds_left;
 	char text[96];
 };
 

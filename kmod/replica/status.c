@@ -8,6 +8,7 @@
 static void fill_progress(struct qbd_replica *replica, const struct qbd_core_status *core,
 			  struct qbd_member_status *status, u32 id)
 {
+	const struct qbd_replica_peer *source = qbd_replica_peer(replica, id);
 	struct qbd_peer_status peer;
 	u64 records, average;
 
@@ -23,6 +24,8 @@ static void fill_progress(struct qbd_replica *replica, const struct qbd_core_sta
 	status->progress_state = peer.state;
 	status->needs_extents = peer.state == QBD_PEER_NEEDS_EXTENTS ||
 				peer.flags & QBD_MESSAGE_FILLING;
+	if (source && source->narrowed)
+		qbd_fill_report(replica, source, &status->fill);
 	status->match_index = peer.match;
 	status->next_index = peer.next;
 	status->inflight_bytes = peer.inflight;
@@ -96,8 +99,8 @@ static void fill_log(struct qbd_replica *replica, const struct qbd_core_status *
 	status->failed = replica->store_failed;
 	status->damaged = replica->damaged || core->lost;
 	status->filling = qbd_replica_filling(replica);
-	status->fill_extents_done = status->filling ? replica->fill.cursor : 0;
-	status->fill_extents_total = status->filling ? replica->fill.extents_total : 0;
+	if (status->filling)
+		qbd_fill_report(replica, NULL, &status->fill);
 }
 
 static void fill_counters(struct qbd_replica *replica, struct qbd_replica_status *status)
@@ -119,6 +122,25 @@ static void fill_counters(struct qbd_replica *replica, struct qbd_replica_status
 	status->memory_bytes = (u64)qbd_pool_pages(replica->pool) << QBD_BLOCK_SHIFT;
 	status->memory_free_bytes =
 		(u64)qbd_pool_pages_free(replica->pool) << QBD_BLOCK_SHIFT;
+}
+
+static void fill_claim(struct qbd_replica *replica, struct qbd_replica_status *status)
+{
+	const struct qbd_claim *claim = qbd_claims_committed(replica);
+	u64 lease = qbd_claim_lease_ms(replica);
+
+	status->claim_mode = claim->mode;
+	status->claim_holder = claim->holder;
+	status->claim_epoch = claim->epoch;
+	status->claim_since_ms = div_u64(replica->now - min(replica->claim_seen_at,
+							    replica->now), NSEC_PER_MSEC);
+	status->claim_state = replica->hold.state;
+	if (status->role != QBD_ROLE_LEADER || !claim->holder ||
+	    claim->holder == replica->member_id)
+		return;
+	status->claim_lease_known = true;
+	status->claim_lease_left_ms =
+		lease - min(lease, qbd_claim_unheard_ms(replica, claim->holder));
 }
 
 /**
@@ -143,6 +165,7 @@ void qbd_status_fill(struct qbd_replica *replica, struct qbd_replica_status *sta
 		replica->removed ?
 		"this member was removed from the device: take it down" :
 		replica->damaged ? replica->damage :
+		qbd_disks_problem(replica)[0] ? qbd_disks_problem(replica) :
 		replica->is_new && !replica->told_leader ?
 		"this disk is new: it votes when all are up together or it has everything" :
 		replica->is_new ?
@@ -151,6 +174,7 @@ void qbd_status_fill(struct qbd_replica *replica, struct qbd_replica_status *sta
 	qbd_store_status(replica->store, &status->store);
 	replica->status_log_used = status->store.log_used_bytes;
 	fill_log(replica, &core, status);
+	fill_claim(replica, status);
 	status->removed = replica->removed;
 	status->members_index = le64_to_cpu(layout->index);
 	status->next_member_id = le32_to_cpu(layout->next_member_id);

@@ -6,6 +6,9 @@
  * log write, one frame per follower. Several batches may be on their way. A write
  * completes when its index is committed; an entry of ours that a new leader
  * overwrites gives its requests back to the held list.
+ *
+ * A write that is in the log already, be it of a leader before, is not appended again:
+ * it waits for the entry that has it (repeat.c).
  */
 #include <linux/blk-mq.h>
 
@@ -20,20 +23,64 @@ struct write_batch {
 	unsigned int local_blocks;
 };
 
-/* How many of the held writes go into the next record? At least the first. */
-static void batch_measure(struct qbd_replica *replica, struct write_batch *batch)
+/* The entry at @index has it. */
+static void write_found(struct qbd_io *io, u64 index)
 {
-	struct qbd_io *io;
+	struct qbd_replica *replica = io->replica;
+	struct qbd_core_status status;
+	struct qbd_io *other;
+
+	qbd_core_get_status(replica->core, replica->now, &status);
+	if (index <= status.commit) {
+		qbd_io_complete(io, QBD_REPLY_OK);
+		return;
+	}
+	if (io->data)
+		qbd_buffer_free(io->data);
+	io->data = NULL;
+	io->index = index;
+	io->term = status.term;
+	list_for_each_entry_reverse(other, &replica->proposed, list)
+		if (other->index <= index)
+			break;
+	list_move(&io->list, &other->list);
+}
+
+/*
+ * What of the held writes goes into the next record, at @index? The first ones, as far as
+ * they fit; those that are in the log leave the list. What is chosen is in the table when
+ * this returns, so that a second copy is found, too.
+ */
+static void batch_choose(struct qbd_replica *replica, struct write_batch *batch, u64 index)
+{
+	struct qbd_io *io, *next;
 
 	batch->operations = 0;
 	batch->data_blocks = 0;
 	batch->local_blocks = 0;
-	list_for_each_entry(io, &replica->writes, list) {
+	list_for_each_entry_safe(io, next, &replica->writes, list) {
 		unsigned int blocks = io->kind == QBD_REQUEST_WRITE ? io->count : 0;
+		u64 found;
 
+		if (!qbd_repeat_number(io))
+			return;
+		switch (qbd_repeat_find(io, &found)) {
+		case QBD_WRITE_LATE:
+			qbd_io_drop_late(io);
+			continue;
+		case QBD_WRITE_LOGGED:
+			/* It may be that this record comes to nothing. */
+			if (found == index)
+				return;
+			write_found(io, found);
+			continue;
+		case QBD_WRITE_NEW:
+			break;
+		}
 		if (batch->operations == QBD_OPERATIONS_MAX ||
 		    batch->data_blocks + blocks > QBD_RECORD_DATA_BLOCKS_MAX)
 			return;
+		qbd_repeat_proposing(io, index);
 		batch->operations++;
 		batch->data_blocks += blocks;
 		batch->local_blocks += io->request ? blocks : 0;
@@ -48,11 +95,11 @@ static void describe(struct qbd_operation *operation, const struct qbd_io *io,
 	operation->data_checksum = cpu_to_le32(checksum);
 	operation->kind = cpu_to_le16(io->kind == QBD_REQUEST_WRITE ?
 				      QBD_OPERATION_WRITE : QBD_OPERATION_ZERO);
-	operation->flags = 0;
+	operation->outstanding = cpu_to_le16(io->outstanding);
 	operation->origin = cpu_to_le32(io->origin);
 	operation->session = cpu_to_le64(io->session);
 	operation->sequence = cpu_to_le64(io->sequence);
-	operation->epoch = 0;
+	operation->epoch = cpu_to_le64(qbd_claims_newest(io->replica)->epoch);
 }
 
 /* Fresh pages for the data of local writes; the others' are moved over later. */
@@ -125,6 +172,35 @@ static void batch_proposed(struct qbd_replica *replica, const struct write_batch
 	}
 }
 
+/* The record for it, which the core has taken; NULL: not now. */
+static struct qbd_record *batch_record(struct qbd_replica *replica,
+				       const struct write_batch *batch, u64 last, u64 *index)
+{
+	struct qbd_record *record;
+
+	if (!qbd_store_has_room_at(replica->store, last + 1, batch->data_blocks,
+				   QBD_LOG_RESERVE_BLOCKS))
+		return NULL;		/* ops->space() follows */
+	/*
+	 * A record may go deeper into the pool than what others ask us to write:
+	 * else their requests, waiting behind the one that is next, could hold the
+	 * very pages that it needs.
+	 */
+	if (!qbd_pool_expect(replica->pool, QBD_POOL_PROPOSE,
+			     batch->local_blocks + RECORD_PAGES_MAX))
+		return NULL;		/* the pool's kick follows */
+	record = qbd_record_alloc(replica->pool, QBD_POOL_PROPOSE, batch->operations,
+				  batch->data_blocks, false);
+	if (!record)
+		return NULL;		/* the pool's kick follows */
+	if (batch_take_pages(replica, record, batch) &&
+	    qbd_core_propose(replica->core, replica->now, QBD_ENTRY_DATA, NULL,
+			     index) == QBD_PROPOSE_OK)
+		return record;
+	qbd_record_put(record);
+	return NULL;
+}
+
 static bool propose_batch(struct qbd_replica *replica)
 {
 	u64 last = qbd_store_last_index(replica->store);
@@ -134,26 +210,12 @@ static bool propose_batch(struct qbd_replica *replica)
 	u64 index;
 	int error;
 
-	batch_measure(replica, &batch);
-	if (!qbd_store_has_room_at(replica->store, last + 1, batch.data_blocks,
-				   QBD_LOG_RESERVE_BLOCKS))
-		return false;		/* ops->space() follows */
-	/*
-	 * A record may go deeper into the pool than what others ask us to write:
-	 * else their requests, waiting behind the one that is next, could hold the
-	 * very pages that it needs.
-	 */
-	if (!qbd_pool_expect(replica->pool, QBD_POOL_PROPOSE,
-			     batch.local_blocks + RECORD_PAGES_MAX))
-		return false;		/* the pool's kick follows */
-	record = qbd_record_alloc(replica->pool, QBD_POOL_PROPOSE, batch.operations,
-				  batch.data_blocks, false);
-	if (!record)
-		return false;		/* the pool's kick follows */
-	if (!batch_take_pages(replica, record, &batch) ||
-	    qbd_core_propose(replica->core, replica->now, QBD_ENTRY_DATA, NULL,
-			     &index) != QBD_PROPOSE_OK) {
-		qbd_record_put(record);
+	batch_choose(replica, &batch, last + 1);
+	if (!batch.operations)
+		return false;
+	record = batch_record(replica, &batch, last, &index);
+	if (!record) {
+		qbd_repeat_truncated(replica, last + 1);
 		return false;
 	}
 	qbd_core_get_status(replica->core, replica->now, &status);
@@ -163,6 +225,7 @@ static bool propose_batch(struct qbd_replica *replica)
 	error = qbd_store_append(replica->store, record);
 	if (WARN_ON_ONCE(error || index != last + 1))
 		qbd_replica_stop_vouching(replica, "log and consensus disagree");
+	replica->appended_bytes += qbd_record_bytes(record);
 	qbd_record_put(record);
 	replica->records_appended++;
 	batch_proposed(replica, &batch, index, status.term);
@@ -172,7 +235,7 @@ static bool propose_batch(struct qbd_replica *replica)
 /* Propose what is held, as leader. Stops when there is no room, or a transfer. */
 void qbd_write_propose(struct qbd_replica *replica)
 {
-	if (replica->store_failed || replica->noop_index)
+	if (replica->store_failed || replica->noop_index || !qbd_claim_filter(replica))
 		return;
 	while (!list_empty(&replica->writes)) {
 		if (!propose_batch(replica))

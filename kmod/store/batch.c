@@ -139,7 +139,10 @@ void qbd_batch_begin(struct qbd_store *store, enum qbd_batch_kind kind)
 	for (i = 0; i < batch->piece_count; i++) {
 		const struct qbd_segment *piece = &batch->pieces[i];
 
-		if (piece->writes) {
+		if (piece->same) {
+			/* What it is equal to may be in the disk's cache only. */
+			store->checkpoint.data_dirty = true;
+		} else if (piece->writes) {
 			cover(store, &gap, piece);
 			add_segment(batch, piece->start, piece->last, piece->pages);
 		} else {

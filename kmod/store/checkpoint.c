@@ -169,6 +169,9 @@ static void publish(struct qbd_store *store)
 	struct qbd_state *disk = &store->state.disk;
 	u64 sequence = disk->sequence;
 
+	if (disk->applied_index != checkpoint->next.applied_index)
+		store->ops->applied_state(store->context, checkpoint->next.applied_index,
+					  &store->state.applied);
 	*disk = checkpoint->next;
 	disk->sequence = sequence;	/* others may have written meanwhile */
 	checkpoint->version = qbd_state_request(store, true);

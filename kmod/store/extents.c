@@ -348,3 +348,13 @@ u64 qbd_store_changed_extent(const struct qbd_store *store, u64 first, u64 since
 			return extent;
 	return U64_MAX;
 }
+
+u64 qbd_store_changed_count(const struct qbd_store *store, u64 first, u64 since)
+{
+	const u64 *changed = store->extents.changed;
+	u64 extent, count = 0;
+
+	for (extent = first; extent < store->geometry.extent_count; extent++)
+		count += changed[extent] > since;
+	return count;
+}

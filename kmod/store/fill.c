@@ -34,7 +34,8 @@ int qbd_fill_init(struct qbd_store *store)
 }
 
 void qbd_store_reset(struct qbd_store *store, u64 index, u64 term, u32 chain,
-		     const struct qbd_membership_layout *membership)
+		     const struct qbd_membership_layout *membership,
+		     const struct qbd_applied_layout *applied)
 {
 	struct qbd_fill *fill = &store->fill;
 
@@ -46,6 +47,7 @@ void qbd_store_reset(struct qbd_store *store, u64 index, u64 term, u32 chain,
 	fill->reset_term = term;
 	fill->reset_chain = chain;
 	fill->reset_membership = *membership;
+	fill->reset_applied = *applied;
 	qbd_store_wake(store);
 }
 
@@ -95,6 +97,7 @@ static void reset_now(struct qbd_store *store)
 	disk->log_previous_chain = fill->reset_chain;
 	disk->membership = fill->reset_membership;
 	disk->applied_membership = fill->reset_membership;
+	store->state.applied = fill->reset_applied;
 	fill->reset_version = qbd_state_request(store, false);
 	/* The ring's old content may still be on its way there. */
 	store->log.barrier = fill->reset_version;
@@ -106,8 +109,8 @@ u64 qbd_store_fill_base(const struct qbd_store *store)
 	return store->fill.active ? store->state.disk.fill_base_index : 0;
 }
 
-void qbd_store_fill_write(struct qbd_store *store, u64 block, u32 count,
-			  struct page **pages, u64 index, void *cookie)
+static void queue_operation(struct qbd_store *store, u64 block, u32 count,
+			    struct page **pages, bool same, u64 index, void *cookie)
 {
 	struct qbd_fill *fill = &store->fill;
 	u64 blocks = store->geometry.device_blocks;
@@ -122,7 +125,7 @@ void qbd_store_fill_write(struct qbd_store *store, u64 block, u32 count,
 	}
 	*operation = (struct qbd_fill_operation){
 		.list = operation->list, .block = block, .count = count,
-		.index = index, .pages = pages, .cookie = cookie,
+		.index = index, .pages = pages, .same = same, .cookie = cookie,
 	};
 	list_move_tail(&operation->list, &fill->queue);
 	if (WARN_ON_ONCE(!count || block >= blocks || count > blocks - block))
@@ -132,6 +135,17 @@ void qbd_store_fill_write(struct qbd_store *store, u64 block, u32 count,
 	if (operation->error)
 		list_move_tail(&operation->list, &fill->finished);
 	qbd_store_wake(store);
+}
+
+void qbd_store_fill_write(struct qbd_store *store, u64 block, u32 count,
+			  struct page **pages, u64 index, void *cookie)
+{
+	queue_operation(store, block, count, pages, false, index, cookie);
+}
+
+void qbd_store_fill_same(struct qbd_store *store, u64 block, u32 count, u64 index)
+{
+	queue_operation(store, block, count, NULL, true, index, NULL);
 }
 
 /* Insert by block; false if it overlaps one that is there. */
@@ -158,10 +172,12 @@ static void begin_batch(struct qbd_store *store)
 	list_for_each_entry_safe(operation, next, &fill->queue, list)
 		if (!running_add(fill, operation))
 			break;
-	list_for_each_entry(operation, &fill->running, list)
+	list_for_each_entry(operation, &fill->running, list) {
 		qbd_batch_add(store, operation->block,
 			      operation->block + operation->count - 1,
 			      operation->pages, operation->index, true);
+		store->batch.pieces[store->batch.piece_count - 1].same = operation->same;
+	}
 	qbd_batch_begin(store, QBD_BATCH_FILL);
 }
 

@@ -170,7 +170,8 @@ struct qbd_log {
  * struct qbd_state_writer - the state block
  * @disk: what the next write says of applied data, log and fill: only a checkpoint
  *	(or a reset) changes this part, when all that it claims is durable
- * @page: written from
+ * @applied: as of @disk.applied_index, and changed with it
+ * @pages: written from
  * @vote_sequence: of the newest qbd_store_write_vote()
  * @vote_submitted: contained in the write under way
  * @vote_durable: contained in a finished one
@@ -186,8 +187,9 @@ struct qbd_log {
  */
 struct qbd_state_writer {
 	struct qbd_state disk;
+	struct qbd_applied_layout applied;
 	u32 unreadable;
-	struct page *page;
+	struct page *pages[QBD_STATE_SLOT_BLOCKS];
 	u64 vote_sequence;
 	u64 vote_submitted;
 	u64 vote_durable;
@@ -210,6 +212,7 @@ struct qbd_state_writer {
  * @index: what changed_index becomes at least
  * @writes: its extents become written ones; else it is zeroes, which change nothing
  *	where nothing was ever written
+ * @same: the disk has it: nothing is written
  */
 struct qbd_segment {
 	u64 start;
@@ -218,6 +221,7 @@ struct qbd_segment {
 	struct page **pages;
 	u64 index;
 	bool writes;
+	bool same;
 };
 
 enum qbd_batch_kind {
@@ -317,6 +321,7 @@ struct qbd_checkpoint {
  * @count: blocks
  * @index: what changed_index becomes at least
  * @pages: data, the caller's; NULL for zeroes
+ * @same: no data: the disk has it
  * @cookie: the caller's
  * @error: 0 or negative errno
  */
@@ -326,6 +331,7 @@ struct qbd_fill_operation {
 	u32 count;
 	u64 index;
 	struct page **pages;
+	bool same;
 	void *cookie;
 	int error;
 };
@@ -339,6 +345,7 @@ struct qbd_fill_operation {
  * @reset_term: likewise
  * @reset_chain: likewise
  * @reset_membership: likewise
+ * @reset_applied: likewise
  * @cursor: wanted on disk
  * @through_index: likewise
  * @finish: the intent is to be dropped
@@ -357,6 +364,7 @@ struct qbd_fill {
 	u64 reset_term;
 	u32 reset_chain;
 	struct qbd_membership_layout reset_membership;
+	struct qbd_applied_layout reset_applied;
 	u64 cursor;
 	u64 through_index;
 	bool finish;

@@ -180,6 +180,7 @@ static void state_decode(const struct qbd_state_block *block, struct qbd_state *
 	state->applied_chain = le32_to_cpu(block->applied_chain);
 	state->membership = block->membership;
 	state->applied_membership = block->applied_membership;
+	memcpy(state->history, block->history, QBD_UUID_SIZE);
 }
 
 /*
@@ -226,6 +227,7 @@ void qbd_state_encode(const struct qbd_state *state, const u8 *uuid, u64 positio
 	block->applied_chain = cpu_to_le32(state->applied_chain);
 	block->membership = state->membership;
 	block->applied_membership = state->applied_membership;
+	memcpy(block->history, state->history, QBD_UUID_SIZE);
 	qbd_block_seal(block, QBD_STATE_MAGIC, uuid, position);
 }
 
@@ -254,6 +256,62 @@ enum qbd_block_verdict qbd_state_check(const void *block, u64 position,
 	     !qbd_membership_good(&state->applied_membership, &membership)))
 		return QBD_BLOCK_DAMAGED;
 	return QBD_BLOCK_GOOD;
+}
+
+static bool session_good(const struct qbd_session_layout *session)
+{
+	static const struct qbd_session_layout none;
+
+	if (!session->origin)
+		return !memcmp(session, &none, sizeof(none));
+	return !session->reserved && !(le64_to_cpu(session->below) >> 62);
+}
+
+bool qbd_applied_good(const struct qbd_applied_layout *applied, const char **reason)
+{
+	unsigned int i, j;
+
+	*reason = "a claim that makes no sense";
+	if (!qbd_claim_good(&applied->claim))
+		return false;
+	for (i = 0; i < QBD_MEMBERS_MAX; i++) {
+		*reason = "a session that makes no sense";
+		if (!session_good(&applied->sessions[i]))
+			return false;
+		*reason = "two sessions of one member";
+		for (j = 0; j < i && applied->sessions[i].origin; j++)
+			if (applied->sessions[i].origin == applied->sessions[j].origin)
+				return false;
+	}
+	return true;
+}
+
+enum qbd_block_verdict qbd_applied_check(const void *block, u64 position,
+					 const u8 *uuid, u64 sequence,
+					 const char **reason)
+{
+	const struct qbd_applied_block *applied = block;
+	enum qbd_block_verdict verdict;
+
+	verdict = header_check(block, QBD_APPLIED_MAGIC, position, uuid, reason);
+	if (verdict != QBD_BLOCK_GOOD)
+		return verdict;
+	if (!qbd_applied_good(&applied->applied, reason))
+		return QBD_BLOCK_DAMAGED;
+	*reason = "it was not written with its state block";
+	return le64_to_cpu(applied->sequence) == sequence ? QBD_BLOCK_GOOD :
+							    QBD_BLOCK_DAMAGED;
+}
+
+void qbd_applied_encode(const struct qbd_applied_layout *applied, u64 sequence,
+			const u8 *uuid, u64 position, void *buffer)
+{
+	struct qbd_applied_block *block = buffer;
+
+	memset(block, 0, sizeof(*block));
+	block->sequence = cpu_to_le64(sequence);
+	block->applied = *applied;
+	qbd_block_seal(block, QBD_APPLIED_MAGIC, uuid, position);
 }
 
 enum qbd_block_verdict qbd_extent_block_check(const void *block, u64 position,

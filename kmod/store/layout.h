@@ -56,6 +56,7 @@ struct qbd_state {
 	u32 applied_chain;
 	struct qbd_membership_layout membership;
 	struct qbd_membership_layout applied_membership;
+	u8 history[QBD_UUID_SIZE];
 };
 
 /*
@@ -93,6 +94,31 @@ enum qbd_block_verdict qbd_state_check(const void *block, u64 position,
 				       const char **reason);
 enum qbd_block_verdict qbd_extent_block_check(const void *block, u64 position,
 					      const u8 *uuid);
+
+/**
+ * qbd_applied_check() - is this the second block of a slot?
+ * @block: QBD_BLOCK_SIZE bytes
+ * @position: where it was read
+ * @uuid: device
+ * @sequence: of the slot's state block
+ * @reason: if not, a few words
+ *
+ * Return: what the block is.
+ */
+enum qbd_block_verdict qbd_applied_check(const void *block, u64 position,
+					 const u8 *uuid, u64 sequence,
+					 const char **reason);
+void qbd_applied_encode(const struct qbd_applied_layout *applied, u64 sequence,
+			const u8 *uuid, u64 position, void *block);
+
+/**
+ * qbd_applied_good() - is this well formed?
+ * @applied: from a disk or another member
+ * @reason: on failure a few words
+ *
+ * Return: true if it is.
+ */
+bool qbd_applied_good(const struct qbd_applied_layout *applied, const char **reason);
 
 /* Fill @block, checksum and all, from @state. */
 void qbd_state_encode(const struct qbd_state *state, const u8 *uuid, u64 position,

@@ -71,6 +71,11 @@ static struct qbd_load *load_find(struct qbd_store *store, u64 index)
 	return NULL;
 }
 
+bool qbd_store_record_is_old(const struct qbd_store *store, u64 index)
+{
+	return qbd_log_in_ring(store, index) && !qbd_log_slot(store, index)->record;
+}
+
 int qbd_store_record(struct qbd_store *store, u64 index, struct qbd_record **record)
 {
 	const struct qbd_slot *slot;

@@ -56,6 +56,17 @@ u64 qbd_log_position(const struct qbd_store *store, u64 index)
 	return qbd_log_slot(store, index)->position;
 }
 
+u32 qbd_store_log_share_after(const struct qbd_store *store, u64 index)
+{
+	const struct qbd_log *log = &store->log;
+	u64 from = clamp(index + 1, log->first_index, log->last_index + 1);
+
+	if (index + 1 < log->first_index)
+		return 16;
+	return div64_u64((log->next_position - qbd_log_position(store, from)) * 16,
+			 store->geometry.log_blocks);
+}
+
 /* Accident 44: nothing that recovery or apply may need is ever written over. */
 bool qbd_store_has_room(const struct qbd_store *store, unsigned int data_blocks)
 {

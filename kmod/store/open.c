@@ -218,20 +218,26 @@ static int repair_superblock(struct qbd_store *store)
 static int open_state(struct qbd_store *store, struct reader *reader, char *error_text,
 		      size_t error_text_size)
 {
-	const void *slots[QBD_STATE_SLOTS] = { };
+	const void *slots[QBD_STATE_SLOTS] = { }, *applied[QBD_STATE_SLOTS] = { };
 	struct qbd_state *disk = &store->state.disk;
+	const struct qbd_applied_block *block;
 	unsigned int i, unreadable = 0;
 	const char *reason;
 	int error;
 
 	for (i = 0; i < QBD_STATE_SLOTS; i++) {
-		if (read_block(store, QBD_STATE_SLOT_BLOCK(i), reader->pages[i]))
+		struct page **pages = reader->pages + i * QBD_STATE_SLOT_BLOCKS;
+
+		if (read_block(store, QBD_STATE_SLOT_BLOCK(i), pages[0]) ||
+		    read_block(store, QBD_APPLIED_BLOCK(i), pages[1])) {
 			unreadable++;
-		else
-			slots[i] = page_address(reader->pages[i]);
+			continue;
+		}
+		slots[i] = page_address(pages[0]);
+		applied[i] = page_address(pages[1]);
 	}
-	error = qbd_recovery_state(slots, store->geometry.uuid, disk, &store->state.slot,
-				   &reason);
+	error = qbd_recovery_state(slots, applied, store->geometry.uuid, disk,
+				   &store->state.slot, &reason);
 	if (error == -EUCLEAN && unreadable) {
 		snprintf(error_text, error_text_size,
 			 "the state blocks of %pg cannot be used: %s: try again; if it stays so replace the disk and make the member anew under a new id",
@@ -246,11 +252,14 @@ static int open_state(struct qbd_store *store, struct reader *reader, char *erro
 			 store->bdev, reason);
 		return error;
 	}
+	block = applied[store->state.slot];
+	store->state.applied = block->applied;
 	/* A slot that is damaged is written when there is something to be said. */
 	store->state.mirrored = true;
 	store->state.unreadable = unreadable;
 	store->term = disk->term;
 	store->vote = disk->vote;
+	memcpy(store->identity.history, disk->history, QBD_UUID_SIZE);
 	store->applied_index = disk->applied_index;
 	store->failed = disk->flags & QBD_STATE_FAILED;
 	store->failed_written = store->failed;
@@ -454,6 +463,8 @@ static int report_entries(struct qbd_store *store, struct reader *reader)
 	const char *reason;
 	u64 index;
 
+	store->ops->recovered_applied(store->context, store->applied_index,
+				      &store->state.applied, &store->state.disk.membership);
 	for (index = store->log.first_index; index <= store->log.last_index; index++) {
 		const struct qbd_slot *slot = qbd_log_slot(store, index);
 		const struct qbd_membership_layout *membership = NULL;

@@ -112,6 +112,12 @@ static bool read_advance(struct qbd_store *store, struct qbd_store_read *read)
 		struct qbd_overlay_node *node;
 		u64 run_last, next;
 
+		if (read->as_it_is) {
+			read->next = read_run(store, read, read->next, last);
+			if (read->next <= last)
+				return false;
+			continue;
+		}
 		node = qbd_overlay_pick(&store->overlay, read->next, last, &run_last);
 		if (node || !run_written(store, read->next, &run_last)) {
 			copy_run(read, read->next, run_last, node);

@@ -14,7 +14,8 @@
  *   none       none       refuse (EMEDIUMTYPE): no qbd disk
  *   a good one that needs more blocks than the disk has: refuse (EUCLEAN)
  *
- * State block (two slots, written in turn, each write awaited)
+ * State block (two slots, written in turn, each write awaited). A slot is good if both
+ * of its blocks are and say that they were written together.
  *
  *   slot       slot       verdict
  *   good       good       the higher sequence
@@ -114,7 +115,22 @@ int qbd_recovery_superblock(const void *const copies[2], const u64 positions[2],
 	return 0;
 }
 
-int qbd_recovery_state(const void *const slots[QBD_STATE_SLOTS], const u8 *uuid,
+/* Both blocks of a slot are good, and were written together; else neither counts. */
+static enum qbd_block_verdict slot_check(const void *block, const void *applied,
+					 unsigned int slot, const u8 *uuid,
+					 struct qbd_state *state, const char **reason)
+{
+	enum qbd_block_verdict verdict;
+
+	verdict = qbd_state_check(block, QBD_STATE_SLOT_BLOCK(slot), uuid, state, reason);
+	if (verdict != QBD_BLOCK_GOOD)
+		return verdict;
+	return qbd_applied_check(applied, QBD_APPLIED_BLOCK(slot), uuid, state->sequence,
+				 reason);
+}
+
+int qbd_recovery_state(const void *const slots[QBD_STATE_SLOTS],
+		       const void *const applied[QBD_STATE_SLOTS], const u8 *uuid,
 		       struct qbd_state *state, unsigned int *slot,
 		       const char **reason)
 {
@@ -126,10 +142,9 @@ int qbd_recovery_state(const void *const slots[QBD_STATE_SLOTS], const u8 *uuid,
 	for (i = 0; i < QBD_STATE_SLOTS; i++) {
 		enum qbd_block_verdict verdict;
 
-		if (!slots[i])
+		if (!slots[i] || !applied[i])
 			continue;
-		verdict = qbd_state_check(slots[i], QBD_STATE_SLOT_BLOCK(i), uuid, state,
-					  reason);
+		verdict = slot_check(slots[i], applied[i], i, uuid, state, reason);
 		if (verdict == QBD_BLOCK_NEWER)
 			return -EPROTONOSUPPORT;
 		if (verdict != QBD_BLOCK_GOOD || (found && state->sequence <= best))

@@ -38,7 +38,9 @@ int qbd_recovery_superblock(const void *const copies[2], const u64 positions[2],
 
 /**
  * qbd_recovery_state() - one state block of two slots
- * @slots: QBD_BLOCK_SIZE bytes each; NULL if it could not be read
+ * @slots: state blocks, QBD_BLOCK_SIZE bytes each; NULL if one of the slot's two blocks
+ *	could not be read
+ * @applied: the blocks behind them, likewise
  * @uuid: device
  * @state: on success
  * @slot: on success: which of them it was
@@ -46,7 +48,8 @@ int qbd_recovery_superblock(const void *const copies[2], const u64 positions[2],
  *
  * Return: 0, -EPROTONOSUPPORT or -EUCLEAN.
  */
-int qbd_recovery_state(const void *const slots[QBD_STATE_SLOTS], const u8 *uuid,
+int qbd_recovery_state(const void *const slots[QBD_STATE_SLOTS],
+		       const void *const applied[QBD_STATE_SLOTS], const u8 *uuid,
 		       struct qbd_state *state, unsigned int *slot,
 		       const char **reason);
 

@@ -48,6 +48,7 @@ static void write_slot(struct qbd_store *store)
 	blk_opf_t operation = REQ_OP_WRITE | QBD_REQ_WRITE | REQ_META | REQ_FUA;
 	struct qbd_bio *bio;
 	u64 position;
+	u32 i;
 
 	if (state->preflush)
 		operation |= REQ_PREFLUSH;
@@ -60,9 +61,13 @@ static void write_slot(struct qbd_store *store)
 	position = QBD_STATE_SLOT_BLOCK(state->slot);
 	compose(store);
 	qbd_state_encode(&state->disk, store->geometry.uuid, position,
-			 page_address(state->page));
-	bio = qbd_bio_alloc(store, QBD_BIO_STATE, NULL, operation, position, 1);
-	__bio_add_page(&bio->bio, state->page, QBD_BLOCK_SIZE, 0);
+			 page_address(state->pages[0]));
+	qbd_applied_encode(&state->applied, state->disk.sequence, store->geometry.uuid,
+			   position + 1, page_address(state->pages[1]));
+	bio = qbd_bio_alloc(store, QBD_BIO_STATE, NULL, operation, position,
+			    QBD_STATE_SLOT_BLOCKS);
+	for (i = 0; i < QBD_STATE_SLOT_BLOCKS; i++)
+		__bio_add_page(&bio->bio, state->pages[i], QBD_BLOCK_SIZE, 0);
 	store->status.state_writes++;
 	qbd_bio_submit(bio);
 }

@@ -313,8 +313,9 @@ void qbd_store_free(struct qbd_store *store)
 	kvfree(store->batch.pieces);
 	kvfree(store->batch.segments);
 	kvfree(store->fill.operations);
-	if (store->state.page)
-		__free_page(store->state.page);
+	for (i = 0; i < QBD_STATE_SLOT_BLOCKS; i++)
+		if (store->state.pages[i])
+			__free_page(store->state.pages[i]);
 	qbd_bio_exit(store);
 	qbd_compat_bdev_close(&store->device);
 	kfree_sensitive(store);		/* with the device's secret */
@@ -371,14 +372,19 @@ static struct qbd_store *store_alloc(const struct qbd_store_ops *ops, void *cont
 static int store_buffers(struct qbd_store *store)
 {
 	struct qbd_batch *batch = &store->batch;
+	unsigned int i;
 
 	batch->nodes = kvcalloc(QBD_BATCH_OPERATIONS, sizeof(*batch->nodes), GFP_KERNEL);
 	batch->pieces = kvcalloc(QBD_BATCH_PIECES, sizeof(*batch->pieces), GFP_KERNEL);
 	batch->segments = kvcalloc(QBD_BATCH_SEGMENTS, sizeof(*batch->segments),
 				   GFP_KERNEL);
-	store->state.page = alloc_page(GFP_KERNEL);
-	if (!batch->nodes || !batch->pieces || !batch->segments || !store->state.page)
+	if (!batch->nodes || !batch->pieces || !batch->segments)
 		return -ENOMEM;
+	for (i = 0; i < QBD_STATE_SLOT_BLOCKS; i++) {
+		store->state.pages[i] = alloc_page(GFP_KERNEL);
+		if (!store->state.pages[i])
+			return -ENOMEM;
+	}
 	return qbd_fill_init(store);
 }
 

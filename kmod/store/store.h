@@ -44,6 +44,7 @@ struct qbd_store;
 struct qbd_store_identity {
 	u8 uuid[QBD_UUID_SIZE];
 	u8 incarnation[QBD_UUID_SIZE];
+	u8 history[QBD_UUID_SIZE];
 	u8 secret[QBD_SECRET_SIZE];
 	char name[QBD_NAME_SIZE];
 	u32 member_id;
@@ -105,6 +106,11 @@ struct qbd_store_recovered {
 /**
  * struct qbd_store_ops - what the store tells its replica
  * @kick: any context: have qbd_store_run() called soon
+ * @recovered_applied: during qbd_store_open(), before the first recovered_entry():
+ *	what entries up to @index had done besides to the data, which the store keeps and
+ *	does not look into; @membership is the one that the log begins with
+ * @applied_state: that, as of @index, which is applied: fill @applied, all of it. The
+ *	state block is about to say that so much is applied
  * @recovered_entry: during qbd_store_open(): each record from base_index + 1 to
  *	last_index in order; @membership is NULL unless kind is
  *	QBD_RECORD_MEMBERSHIP
@@ -128,6 +134,10 @@ struct qbd_store_recovered {
  */
 struct qbd_store_ops {
 	void (*kick)(void *context);
+	void (*recovered_applied)(void *context, u64 index,
+				  const struct qbd_applied_layout *applied,
+				  const struct qbd_membership_layout *membership);
+	void (*applied_state)(void *context, u64 index, struct qbd_applied_layout *applied);
 	void (*recovered_entry)(void *context, const struct qbd_record_header *header,
 				const struct qbd_membership_layout *membership);
 	void (*log_durable)(void *context, u64 generation, u64 term, u64 index);
@@ -224,6 +234,8 @@ bool qbd_store_is_new(const struct qbd_store *store);
 u64 qbd_store_generation(const struct qbd_store *store);
 u64 qbd_store_last_index(const struct qbd_store *store);
 u64 qbd_store_first_index(const struct qbd_store *store);
+/* Sixteenths of the ring that lie after the entry at @index, which need not be there. */
+u32 qbd_store_log_share_after(const struct qbd_store *store, u64 index);
 /* Chain of the entry at @index, which is in the ring or just before it. */
 u32 qbd_store_chain(const struct qbd_store *store, u64 index);
 
@@ -241,6 +253,8 @@ u64 qbd_store_applied_index(const struct qbd_store *store);
  * -EAGAIN: no memory now, space() follows; -ENOENT: reclaimed or not there.
  */
 int qbd_store_record(struct qbd_store *store, u64 index, struct qbd_record **record);
+/* Would it have to be read from the ring? */
+bool qbd_store_record_is_old(const struct qbd_store *store, u64 index);
 
 /**
  * struct qbd_store_read - one read of committed data
@@ -248,6 +262,7 @@ int qbd_store_record(struct qbd_store *store, u64 index, struct qbd_record **rec
  * @count: blocks
  * @bvecs: where to; @count * 4 KiB in all; left alone by the store
  * @bvec_count: entries
+ * @as_it_is: what the disk has, whatever log and extent table say
  * @done: exactly once; replica context, perhaps within qbd_store_read(), or at the
  *	latest within qbd_store_close()
  * @list: the store's
@@ -260,6 +275,7 @@ struct qbd_store_read {
 	u32 count;
 	const struct bio_vec *bvecs;
 	unsigned int bvec_count;
+	bool as_it_is;
 	void (*done)(struct qbd_store_read *read);
 	struct list_head list;
 	u64 next;
@@ -277,6 +293,8 @@ void qbd_store_read(struct qbd_store *store, struct qbd_store_read *read);
  * U64_MAX if none. Only what is applied is in the table.
  */
 u64 qbd_store_changed_extent(const struct qbd_store *store, u64 first, u64 since);
+/* And how many there are. Looks at all of them. */
+u64 qbd_store_changed_count(const struct qbd_store *store, u64 first, u64 since);
 
 /*
  * Fill, at the follower. The order is the rule (accidents 45, 46, 47):
@@ -284,7 +302,8 @@ u64 qbd_store_changed_extent(const struct qbd_store *store, u64 first, u64 since
  * extents; resume; advance cursor } -> finish.
  */
 void qbd_store_reset(struct qbd_store *store, u64 index, u64 term, u32 chain,
-		     const struct qbd_membership_layout *membership);
+		     const struct qbd_membership_layout *membership,
+		     const struct qbd_applied_layout *applied);
 /* Extents that changed after this index are wanted; 0 if nothing is being filled. */
 u64 qbd_store_fill_base(const struct qbd_store *store);
 void qbd_store_apply_pause(struct qbd_store *store, bool pause);
@@ -300,6 +319,8 @@ bool qbd_store_apply_idle(const struct qbd_store *store);
  */
 void qbd_store_fill_write(struct qbd_store *store, u64 block, u32 count,
 			  struct page **pages, u64 index, void *cookie);
+/* Likewise, but the disk has these blocks already; the cookie is NULL. */
+void qbd_store_fill_same(struct qbd_store *store, u64 block, u32 count, u64 index);
 void qbd_store_fill_advance(struct qbd_store *store, u64 cursor, u64 through_index);
 /* All extents are there and applied >= through_index: flush, drop the intent. */
 void qbd_store_fill_finish(struct qbd_store *store);

@@ -8,6 +8,7 @@
 #include <linux/bio.h>
 #include <linux/completion.h>
 #include <linux/delay.h>
+#include <linux/fs.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
@@ -24,6 +25,8 @@
  * @bdev: opened by most tests
  * @opened: it is
  * @memory: the data, one page a block
+ * @claim: what who opens it for write is told; 1: nothing yet
+ * @asked: how many were told
  * @hold: keep requests instead of serving them
  * @held: those
  * @served: how many were served
@@ -36,6 +39,8 @@ struct blk_test {
 	struct qbd_disk *disk;
 	struct qbd_compat_bdev bdev;
 	bool opened;
+	int claim;
+	unsigned int asked;
 	struct page *memory[BLK_TEST_BLOCKS];
 	bool hold;
 	struct list_head held;
@@ -84,7 +89,12 @@ static void blk_test_work(struct work_struct *work)
 {
 	struct blk_test *test = container_of(work, struct blk_test, kicked);
 	struct qbd_request *request, *next;
+	int claim = READ_ONCE(test->claim);
 
+	if (claim <= 0 && qbd_disk_claim_asked(test->disk)) {
+		test->asked++;
+		qbd_disk_claim_answer(test->disk, claim);
+	}
 	llist_for_each_entry_safe(request, next, qbd_disk_take(test->disk), queued) {
 		if (request->sequence != ++test->last_sequence)
 			test->out_of_order = true;
@@ -347,7 +357,93 @@ static void blk_test_numbers(struct kunit *kunit)
 	blk_test_close(test);
 }
 
+static struct file *blk_test_file(struct blk_test *test, int flags)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/dev/qbd%u", qbd_disk_number(test->disk));
+	return filp_open(path, flags, 0);
+}
+
+/* A claim is needed from the first opening for write to the last closing of all. */
+static void blk_test_claim(struct kunit *kunit)
+{
+	struct blk_test *test = kunit->priv;
+	struct file *reader, *writer;
+	unsigned int tries;
+
+	reader = blk_test_file(test, O_RDONLY);
+	KUNIT_ASSERT_FALSE(kunit, IS_ERR(reader));
+	KUNIT_EXPECT_EQ(kunit, test->asked, 0u);
+	KUNIT_EXPECT_FALSE(kunit, qbd_disk_claim_needed(test->disk));
+	KUNIT_EXPECT_TRUE(kunit, qbd_disk_opened(test->disk));
+
+	test->claim = -EBUSY;
+	writer = blk_test_file(test, O_RDWR);
+	KUNIT_EXPECT_EQ(kunit, PTR_ERR_OR_ZERO(writer), -EBUSY);
+	KUNIT_EXPECT_EQ(kunit, test->asked, 1u);
+	KUNIT_EXPECT_FALSE(kunit, qbd_disk_claim_needed(test->disk));
+
+	test->claim = 0;
+	writer = blk_test_file(test, O_RDWR);
+	KUNIT_ASSERT_FALSE(kunit, IS_ERR(writer));
+	KUNIT_EXPECT_TRUE(kunit, qbd_disk_claim_needed(test->disk));
+	filp_close(writer, NULL);
+	filp_close(reader, NULL);
+	/* In a kernel thread the last reference to a file goes a little later. */
+	for (tries = 0; qbd_disk_opened(test->disk) && tries < 1000; tries++)
+		usleep_range(1000, 2000);
+	KUNIT_EXPECT_FALSE(kunit, qbd_disk_claim_needed(test->disk));
+
+	/* What was asked for once is asked for again; a write needs one, too. */
+	reader = blk_test_file(test, O_RDONLY);
+	KUNIT_ASSERT_FALSE(kunit, IS_ERR(reader));
+	KUNIT_EXPECT_FALSE(kunit, qbd_disk_claim_needed(test->disk));
+	qbd_disk_claim_keep(test->disk);
+	KUNIT_EXPECT_TRUE(kunit, qbd_disk_claim_needed(test->disk));
+	filp_close(reader, NULL);
+	for (tries = 0; qbd_disk_opened(test->disk) && tries < 1000; tries++)
+		usleep_range(1000, 2000);
+	KUNIT_EXPECT_FALSE(kunit, qbd_disk_claim_needed(test->disk));
+}
+
+struct blk_test_opener {
+	struct work_struct work;
+	struct blk_test *test;
+	int error;
+};
+
+static void blk_test_opens(struct work_struct *work)
+{
+	struct blk_test_opener *opener = container_of(work, struct blk_test_opener, work);
+
+	opener->error = PTR_ERR_OR_ZERO(blk_test_file(opener->test, O_RDWR));
+}
+
+/* Who waits for a claim that nobody gives is freed by force. */
+static void blk_test_claim_removed(struct kunit *kunit)
+{
+	struct blk_test *test = kunit->priv;
+	struct blk_test_opener opener = { .test = test };
+	unsigned int tries;
+
+	test->claim = 1;
+	INIT_WORK_ONSTACK(&opener.work, blk_test_opens);
+	queue_work(system_unbound_wq, &opener.work);
+	for (tries = 0; !qbd_disk_claim_asked(test->disk) && tries < 1000; tries++)
+		usleep_range(1000, 2000);
+	KUNIT_EXPECT_TRUE(kunit, qbd_disk_claim_needed(test->disk));
+	KUNIT_EXPECT_EQ(kunit, qbd_disk_begin_removal(test->disk, false), -EBUSY);
+	KUNIT_EXPECT_EQ(kunit, qbd_disk_begin_removal(test->disk, true), 0);
+	flush_work(&opener.work);
+	destroy_work_on_stack(&opener.work);
+	KUNIT_EXPECT_EQ(kunit, opener.error, -ENXIO);
+	KUNIT_EXPECT_FALSE(kunit, qbd_disk_claim_needed(test->disk));
+}
+
 static struct kunit_case blk_test_cases[] = {
+	KUNIT_CASE(blk_test_claim),
+	KUNIT_CASE(blk_test_claim_removed),
 	KUNIT_CASE(blk_test_data),
 	KUNIT_CASE(blk_test_zero),
 	KUNIT_CASE(blk_test_unsupported),

@@ -185,6 +185,11 @@ static void accident_03_own_vote_counts_when_durable(struct qbd_test *test)
 	qbd_core_hard_state_durable(core, solo->now, old_seq);
 	solo_drain();
 	QBD_EQUAL(test, core->role, QBD_ROLE_CANDIDATE);
+	/* Nor do all the others together, who were not even asked. */
+	reply.from = 3;
+	solo_send(&reply);
+	QBD_EQUAL(test, core->role, QBD_ROLE_CANDIDATE);
+	QBD_EQUAL(test, solo->output.stopped_line, 0);
 	solo_hard_durable();
 	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
 }

@@ -138,6 +138,39 @@ static void accident_33_rollback_over_several_levels(struct qbd_test *test)
 	QBD_EQUAL(test, qbd_core_config(core)->count, 3);
 }
 
+/*
+ * A member that joined: its first list is of entry 3, of which its log has none yet. Lists
+ * up to there are history, and none of them is in force when what follows is taken back.
+ */
+static void a_first_list_newer_than_the_log(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 1, 0, ones, 1);
+	struct qbd_config config;
+
+	core->levels[0].index = 3;
+	lab_config(&config, 4, 3);
+	append_config(2, 1, 1, 1, &config, 0);
+	QBD_EQUAL(test, qbd_core_config_index(core), 3);
+	QBD_EQUAL(test, qbd_core_config(core)->count, 3);
+	/* The entry that brought it. */
+	lab_config(&config, 3, 3);
+	append_config(2, 1, 2, 1, &config, 0);
+	QBD_EQUAL(test, core->levels_count, 1);
+	lab_config(&config, 5, 3);
+	append_config(2, 1, 3, 1, &config, 0);
+	lab_config(&config, 6, 3);
+	append_config(2, 1, 4, 1, &config, 0);
+	QBD_EQUAL(test, qbd_core_config_index(core), 5);
+	/* A leader of term 2 has entries 1 to 3 only. */
+	solo_append(3, 2, 3, 1, 0, (const u64[]){ 2 }, 1);
+	QBD_EQUAL(test, solo->result.truncate_from, 4);
+	QBD_EQUAL(test, qbd_core_config_index(core), 3);
+	QBD_EQUAL(test, qbd_core_config(core)->count, 3);
+	QBD_EQUAL(test, core->levels_count, 1);
+	/* What is in the log before it is what all have, and is not taken back. */
+	QBD_EQUAL(test, core->trail.last, 4);
+}
+
 static void committed_configurations_are_folded(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 1, 0, ones, 1);
@@ -335,6 +368,7 @@ QBD_SUITE(core_membership,
 	  QBD_CASE(accident_30_a_configuration_counts_when_appended),
 	  QBD_CASE(accident_31_a_dropped_leader_does_not_count_itself),
 	  QBD_CASE(accident_33_rollback_over_several_levels),
+	  QBD_CASE(a_first_list_newer_than_the_log),
 	  QBD_CASE(committed_configurations_are_folded),
 	  QBD_CASE(a_full_stack_folds_the_oldest),
 	  QBD_CASE(restored_configurations_are_not_applied_twice),

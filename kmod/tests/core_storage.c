@@ -215,6 +215,13 @@ static void acks_of_a_filled_member_say_so(struct qbd_test *test)
 	solo_log_durable(1);
 	QBD_TRUE(test, solo_sent(QBD_MESSAGE_APPEND_REPLY, 2)->flags &
 		       QBD_MESSAGE_FILLING);
+	QBD_TRUE(test, !(solo_sent(QBD_MESSAGE_APPEND_REPLY, 2)->flags &
+			 QBD_MESSAGE_NO_VOTE));
+	/* Its log was damaged: it counts, and has no vote. */
+	set_fitness(QBD_COUNTS);
+	solo_heartbeat(2, 5, 1, 0);
+	QBD_EQUAL(test, solo_sent(QBD_MESSAGE_HEARTBEAT_REPLY, 2)->flags,
+		  QBD_MESSAGE_NO_VOTE);
 	set_fitness(QBD_MAY_VOTE | QBD_MAY_LEAD | QBD_COUNTS);
 	solo_heartbeat(2, 5, 1, 0);
 	QBD_EQUAL(test, solo_sent(QBD_MESSAGE_HEARTBEAT_REPLY, 2)->flags,

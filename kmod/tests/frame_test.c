@@ -425,6 +425,40 @@ static bool request_passes(u32 kind, u64 block, u32 count, u32 data_blocks)
 	return good;
 }
 
+static bool number_passes(u32 kind, u64 sequence, u32 outstanding)
+{
+	struct sample *sample = frame_test_alloc(sizeof(*sample));
+	struct qbd_frame_request *request = (void *)sample->fixed;
+	bool good;
+
+	make_request(sample);
+	request->kind = cpu_to_le32(kind);
+	sample->data_blocks = kind == QBD_REQUEST_WRITE ? 2 : 0;
+	request->sequence = cpu_to_le64(sequence);
+	request->outstanding = cpu_to_le16(outstanding);
+	good = passes(sample);
+	frame_test_free(sample);
+	return good;
+}
+
+/* It becomes an operation's: what no record may say is not taken from a request. */
+static void writes_are_numbered(struct qbd_test *test)
+{
+	const u32 kinds[] = { QBD_REQUEST_WRITE, QBD_REQUEST_ZERO };
+
+	for (u32 i = 0; i < 2; i++) {
+		QBD_TRUE(test, number_passes(kinds[i], 1, 0));
+		QBD_TRUE(test, number_passes(kinds[i], ((u64)1 << 62) - 1,
+					     QBD_SESSION_WINDOW - 1));
+		QBD_TRUE(test, !number_passes(kinds[i], 0, 0));
+		QBD_TRUE(test, !number_passes(kinds[i], 7, 7));
+		QBD_TRUE(test, !number_passes(kinds[i], 9000, QBD_SESSION_WINDOW));
+		QBD_TRUE(test, !number_passes(kinds[i], (u64)1 << 62, 0));
+	}
+	QBD_TRUE(test, number_passes(QBD_REQUEST_READ, (u64)1 << 62, 0));
+	QBD_TRUE(test, !number_passes(QBD_REQUEST_READ, (u64)1 << 62, 1));
+}
+
 static void requests_lie_within_the_device(struct qbd_test *test)
 {
 	QBD_TRUE(test, request_passes(QBD_REQUEST_READ, 0, 1, 0));
@@ -565,7 +599,7 @@ static void other_contents_are_checked(struct qbd_test *test)
 	reply->count = 0;
 	sample->data_blocks = 0;
 	QBD_TRUE(test, passes(sample));
-	reply->status = cpu_to_le32(QBD_REPLY_REFUSED + 1);
+	reply->status = cpu_to_le32(QBD_REPLY_FENCED + 1);
 	QBD_TRUE(test, !passes(sample));
 
 	memset(sample, 0, sizeof(*sample));
@@ -586,6 +620,11 @@ static void other_contents_are_checked(struct qbd_test *test)
 	QBD_TRUE(test, !passes(sample));
 	fill->count = cpu_to_le32(65);
 	QBD_TRUE(test, !passes(sample));
+	fill->count = cpu_to_le32(64);
+	fill->flags = cpu_to_le32(QBD_FILL_CHECK);
+	QBD_TRUE(test, passes(sample));
+	fill->flags = cpu_to_le32(QBD_FILL_CHECK << 1);
+	QBD_TRUE(test, !passes(sample));
 
 	memset(sample, 0, sizeof(*sample));
 	make_extent(sample);
@@ -597,7 +636,15 @@ static void other_contents_are_checked(struct qbd_test *test)
 	extent->block = cpu_to_le64(DEVICE_BLOCKS - 3);
 	QBD_TRUE(test, !passes(sample));
 	extent->block = 0;
-	extent->flags = cpu_to_le32(4 | QBD_EXTENT_ZERO);
+	/* A digest comes without data, and not of what is known to be zero. */
+	extent->flags = cpu_to_le32(QBD_EXTENT_DIGEST | QBD_EXTENT_LAST_PIECE);
+	QBD_TRUE(test, passes(sample));
+	extent->flags = cpu_to_le32(QBD_EXTENT_DIGEST | QBD_EXTENT_ZERO);
+	QBD_TRUE(test, !passes(sample));
+	extent->flags = cpu_to_le32(QBD_EXTENT_DIGEST);
+	sample->data_blocks = 4;
+	QBD_TRUE(test, !passes(sample));
+	extent->flags = cpu_to_le32(QBD_EXTENT_DIGEST << 1);
 	QBD_TRUE(test, !passes(sample));
 	frame_test_free(sample);
 }
@@ -642,6 +689,9 @@ static void hellos_are_told_apart(struct qbd_test *test)
 	hello.uuid[15] = 1;
 	QBD_EQUAL(test, qbd_frame_hello_check(&hello, &self, 2), QBD_REFUSED_DEVICE);
 	hello = good;
+	hello.history[15] = 1;
+	QBD_EQUAL(test, qbd_frame_hello_check(&hello, &self, 2), QBD_REFUSED_HISTORY);
+	hello = good;
 	hello.configuration = cpu_to_le32(1);
 	QBD_EQUAL(test, qbd_frame_hello_check(&hello, &self, 2),
 		  QBD_REFUSED_CONFIGURATION);
@@ -657,6 +707,29 @@ static void hellos_are_told_apart(struct qbd_test *test)
 	QBD_EQUAL(test, qbd_frame_hello_check(&hello, &self, 0), QBD_REFUSED_MEMBER);
 	hello.from = self.from;
 	QBD_EQUAL(test, qbd_frame_hello_check(&hello, &self, 0), QBD_REFUSED_MEMBER);
+}
+
+/* Which disk a member may have, by a list that is perhaps not the newest. */
+static void a_member_is_one_disk(struct qbd_test *test)
+{
+	static const u8 ours[QBD_UUID_SIZE] = { 1 }, other[QBD_UUID_SIZE] = { [15] = 1 };
+	static const u8 unknown[QBD_UUID_SIZE];
+	struct qbd_frame_hello hello = { .incarnation = { 1 } };
+
+	QBD_TRUE(test, qbd_frame_disk_check(&hello, ours, 7));
+	QBD_TRUE(test, qbd_frame_disk_check(&hello, unknown, 7));
+	QBD_TRUE(test, !qbd_frame_disk_check(&hello, other, 7));
+	/* The list that names it is not newer than the one that names another. */
+	hello.listed = cpu_to_le64(7);
+	QBD_TRUE(test, !qbd_frame_disk_check(&hello, other, 7));
+	hello.listed = cpu_to_le64(8);
+	QBD_TRUE(test, qbd_frame_disk_check(&hello, other, 7));
+	/* It was made anew: it takes the place. */
+	hello.listed = 0;
+	hello.flags = cpu_to_le32(QBD_HELLO_BLANK);
+	QBD_TRUE(test, !qbd_frame_disk_check(&hello, other, 7));
+	hello.flags = cpu_to_le32(QBD_HELLO_NEW);
+	QBD_TRUE(test, qbd_frame_disk_check(&hello, other, 7));
 }
 
 /* One side of an ADMIN connection is a member, the other nobody. */
@@ -757,6 +830,7 @@ QBD_SUITE(frame,
 	  QBD_CASE(a_stream_may_end_anywhere),
 	  QBD_CASE(every_flipped_bit_is_found),
 	  QBD_CASE(frames_keep_to_their_connection),
+	  QBD_CASE(writes_are_numbered),
 	  QBD_CASE(lengths_are_bounded),
 	  QBD_CASE(sequence_and_magic_are_checked),
 	  QBD_CASE(requests_lie_within_the_device),
@@ -765,6 +839,7 @@ QBD_SUITE(frame,
 	  QBD_CASE(other_contents_are_checked),
 	  QBD_CASE(messages_keep_every_field),
 	  QBD_CASE(hellos_are_told_apart),
+	  QBD_CASE(a_member_is_one_disk),
 	  QBD_CASE(a_program_is_nobody),
 	  QBD_CASE(rubbish_with_right_checksums_is_judged),
 	  QBD_CASE(plain_rubbish_is_refused));

@@ -84,6 +84,13 @@ static const struct intent_step_case intent_step_cases[] = {
 	{ "1vx 2v 3v", 1, "123", "123", "", QBD_INTENT_HAND_OVER, "2" },
 	{ "1vd 2vx 3v", 1, "123", "123", "", QBD_INTENT_HAND_OVER, "3" },
 	{ "1vx 2v 3v", 2, "123", "123", "", QBD_INTENT_PROPOSE, "1olx 2vo 3vo" },
+	/* all voters go: nobody can take over before the list is joint */
+	{ "1vx 2lj", 1, "12", "1", "", QBD_INTENT_NOTHING, "" },
+	{ "1vx 2lj", 1, "12", "12", "", QBD_INTENT_PROPOSE, "1olx 2v" },
+	{ "1vd 2vx 3lj 4lj", 1, "134", "134", "", QBD_INTENT_PROPOSE, "1ol 2olx 3v 4v" },
+	{ "1olx 2v", 1, "12", "12", "", QBD_INTENT_PROPOSE, "1lx 2v" },
+	/* one stays, and is not there: it may come back */
+	{ "1vx 2v 3lj 4lj", 1, "134", "134", "", QBD_INTENT_NOTHING, "" },
 	/* a learner that goes hears of it, if it is there */
 	{ "1v 2v 3lx", 1, "123", "123", "", QBD_INTENT_NOTHING, "" },
 	{ "1v 2v 3lx", 1, "123", "123", "3", QBD_INTENT_PROPOSE, "1v 2v" },
@@ -137,7 +144,7 @@ static void every_change_ends(struct kunit *test)
 			 kinds[rest / 6 % 6], kinds[rest / 36 % 6], kinds[rest / 216]);
 		intent_test_list(test, text, &now);
 		while (qbd_intent_pending(&now)) {
-			struct qbd_intent_facts facts = { leader, ~0u, ~0u, ~0u, ~0u, ~0u };
+			struct qbd_intent_facts facts = { leader, 0, ~0u, ~0u, ~0u, ~0u, ~0u };
 			u32 joint = 0, joint_next = 0;
 
 			KUNIT_ASSERT_EQ_MSG(test, qbd_intent_next(&now, &facts, &next,
@@ -243,6 +250,17 @@ static void checks_of_places(struct kunit *test)
 	wanted.members[1].address.port = cpu_to_le16(7);
 	KUNIT_EXPECT_EQ(test, qbd_intent_check(&now, &wanted, &facts, &member),
 			QBD_CHANGE_ADDRESS);
+	KUNIT_EXPECT_EQ(test, member, 2);
+	facts.asker = 1;
+	KUNIT_EXPECT_EQ(test, qbd_intent_check(&now, &wanted, &facts, &member),
+			QBD_CHANGE_ADDRESS);
+	/* Asked for where it is to listen. */
+	facts.asker = 2;
+	KUNIT_EXPECT_EQ(test, qbd_intent_check(&now, &wanted, &facts, &member),
+			QBD_CHANGE_DONE);
+	wanted.members[1].address.family = cpu_to_le16(6);
+	KUNIT_EXPECT_EQ(test, qbd_intent_check(&now, &wanted, &facts, &member),
+			QBD_CHANGE_ADDRESS);
 	intent_test_list(test, "1v 2v", &wanted);
 	wanted.next_member_id = cpu_to_le32(2);
 	KUNIT_EXPECT_EQ(test, qbd_intent_check(&now, &wanted, &facts, &member),
@@ -251,6 +269,80 @@ static void checks_of_places(struct kunit *test)
 	wanted.members[1].priority = 7;
 	KUNIT_EXPECT_EQ(test, qbd_intent_check(&now, &wanted, &facts, &member),
 			QBD_CHANGE_DONE);
+}
+
+/* Which disk is which member: the leader writes down what is there, once. */
+static void disks_are_listed(struct kunit *test)
+{
+	static struct qbd_membership_layout now, next;
+	struct qbd_intent_facts facts = { .self = 1, .there = ~0u, .fit = ~0u, .ready = ~0u };
+	u32 member;
+
+	intent_test_list(test, "1v 2v 3lj", &now);
+	KUNIT_EXPECT_EQ(test, qbd_intent_next(&now, &facts, &next, &member),
+			QBD_INTENT_PROPOSE);
+	KUNIT_EXPECT_EQ(test, le16_to_cpu(next.members[2].flags), QBD_MEMBER_VOTER);
+	/* Before anything else, all that are known, and nothing but that. */
+	memset(facts.disks[0], 'a', QBD_UUID_SIZE);
+	memset(facts.disks[2], 'c', QBD_UUID_SIZE);
+	KUNIT_EXPECT_EQ(test, qbd_intent_next(&now, &facts, &next, &member),
+			QBD_INTENT_PROPOSE);
+	KUNIT_EXPECT_EQ(test, next.members[0].incarnation[7], 'a');
+	KUNIT_EXPECT_EQ(test, next.members[1].incarnation[7], 0);
+	KUNIT_EXPECT_EQ(test, next.members[2].incarnation[7], 'c');
+	KUNIT_EXPECT_EQ(test, next.members[2].flags, now.members[2].flags);
+	/* Then the change goes on. */
+	now = next;
+	KUNIT_EXPECT_EQ(test, qbd_intent_next(&now, &facts, &next, &member),
+			QBD_INTENT_PROPOSE);
+	KUNIT_EXPECT_EQ(test, le16_to_cpu(next.members[2].flags), QBD_MEMBER_VOTER);
+	KUNIT_EXPECT_EQ(test, next.members[2].incarnation[7], 'c');
+	/* Another disk takes the place of one that is known only if it was made anew. */
+	intent_test_list(test, "1v 2v 3l", &now);
+	memset(now.members[0].incarnation, 'a', QBD_UUID_SIZE);
+	memset(now.members[2].incarnation, 'b', QBD_UUID_SIZE);
+	KUNIT_EXPECT_EQ(test, qbd_intent_next(&now, &facts, &next, &member),
+			QBD_INTENT_NOTHING);
+	facts.renewed = 1u << 2;
+	KUNIT_EXPECT_EQ(test, qbd_intent_next(&now, &facts, &next, &member),
+			QBD_INTENT_PROPOSE);
+	KUNIT_EXPECT_EQ(test, next.members[2].incarnation[7], 'c');
+	/* Who is not there changes nothing. */
+	memset(facts.disks, 0, sizeof(facts.disks));
+	KUNIT_EXPECT_EQ(test, qbd_intent_next(&now, &facts, &next, &member),
+			QBD_INTENT_NOTHING);
+	/* A joint list is left first. */
+	intent_test_list(test, "1vo 2v", &now);
+	memset(facts.disks[0], 'a', QBD_UUID_SIZE);
+	KUNIT_EXPECT_EQ(test, qbd_intent_next(&now, &facts, &next, &member),
+			QBD_INTENT_PROPOSE);
+	KUNIT_EXPECT_EQ(test, le16_to_cpu(next.members[0].flags), QBD_MEMBER_VOTER);
+	KUNIT_EXPECT_EQ(test, next.members[0].incarnation[7], 0);
+}
+
+/* Who asks for a list cannot say which disk is which member, but of a new one. */
+static void disks_are_not_asked_for(struct kunit *test)
+{
+	static struct qbd_membership_layout now, wanted;
+	struct qbd_intent_facts facts = { .self = 1, .there = ~0u };
+	u32 member;
+
+	intent_test_list(test, "1v 2v", &now);
+	intent_test_list(test, "1v 2v 3l", &wanted);
+	memset(now.members[1].incarnation, 'b', QBD_UUID_SIZE);
+	memset(wanted.members[0].incarnation, 'x', QBD_UUID_SIZE);
+	memset(wanted.members[2].incarnation, 'c', QBD_UUID_SIZE);
+	qbd_intent_keep_disks(&now, &wanted);
+	KUNIT_EXPECT_EQ(test, wanted.members[0].incarnation[0], 0);
+	KUNIT_EXPECT_EQ(test, wanted.members[1].incarnation[0], 'b');
+	KUNIT_EXPECT_EQ(test, wanted.members[2].incarnation[0], 'c');
+	KUNIT_EXPECT_EQ(test, qbd_intent_check(&now, &wanted, &facts, &member),
+			QBD_CHANGE_DONE);
+	/* One disk is one member. */
+	memset(wanted.members[2].incarnation, 'b', QBD_UUID_SIZE);
+	KUNIT_EXPECT_EQ(test, qbd_intent_check(&now, &wanted, &facts, &member),
+			QBD_CHANGE_TWICE);
+	KUNIT_EXPECT_EQ(test, member, 3);
 }
 
 static void who_is_out(struct kunit *test)
@@ -272,6 +364,8 @@ static struct kunit_case intent_cases[] = {
 	KUNIT_CASE(every_change_ends),
 	KUNIT_CASE(checks),
 	KUNIT_CASE(checks_of_places),
+	KUNIT_CASE(disks_are_listed),
+	KUNIT_CASE(disks_are_not_asked_for),
 	KUNIT_CASE(who_is_out),
 	{}
 };

@@ -65,6 +65,115 @@ static void another_device_is_told(struct kunit *test)
 	rig_pair_destroy(pair);
 }
 
+/* ---- disks --------------------------------------------------------------- */
+
+/* The list names another disk than the one that is there: both learn why. */
+static void another_disk_is_told(struct kunit *test)
+{
+	struct rig_member *pair[2] = {
+		rig_member_create(test, 1), rig_member_create(test, 2),
+	};
+
+	memset(pair[1]->identity.incarnation, 'b', QBD_UUID_SIZE);
+	memset(pair[1]->listed, 'c', QBD_UUID_SIZE);
+	expect_refusal(test, pair, QBD_REFUSED_DISK,
+		       "refused: another disk is this member now");
+	/* The list changes: it is the one. */
+	memset(pair[1]->listed, 'b', QBD_UUID_SIZE);
+	rig_set_members(pair[0], pair, 2);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->up[2] && pair[1]->up[1]));
+	/* And again: it is not any more, and is let go. */
+	memset(pair[1]->listed, 'c', QBD_UUID_SIZE);
+	rig_set_members(pair[0], pair, 2);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->downs == 1));
+	KUNIT_EXPECT_STREQ(test, pair[0]->down_reason, "another disk is this member now");
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->refusals == 2));
+	/* It was made anew, and says so. */
+	mutex_lock(&pair[1]->context);
+	qbd_net_set_new(pair[1]->net, true);
+	mutex_unlock(&pair[1]->context);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->up[2] && pair[1]->up[1]));
+	rig_pair_destroy(pair);
+}
+
+/* The same of the side that is dialled. */
+static void another_disk_is_not_dialled(struct kunit *test)
+{
+	struct rig_member *pair[2] = {
+		rig_member_create(test, 1), rig_member_create(test, 2),
+	};
+
+	memset(pair[0]->identity.incarnation, 'a', QBD_UUID_SIZE);
+	memset(pair[0]->listed, 'c', QBD_UUID_SIZE);
+	expect_refusal(test, pair, QBD_REFUSED_DISK,
+		       "refused: another disk is this member now");
+	rig_pair_destroy(pair);
+}
+
+/*
+ * Two that say they are the same member: the one that is there stays, the other one is
+ * refused for as long as that one is alive, and both are told.
+ */
+static void a_member_that_is_up_twice(struct kunit *test)
+{
+	struct rig_member *pair[2], *both[2], *copy;
+	const struct qbd_frame_hello *hello;
+	unsigned int downs;
+
+	rig_pair(test, pair);
+	copy = rig_member_create(test, 2);
+	rig_member_address(copy, "127.0.0.1", RIG_PORT + 77);
+	copy->identity.run = pair[1]->identity.run + 1;
+	both[0] = pair[0];
+	both[1] = copy;
+	rig_member_start(copy);
+	downs = pair[0]->downs;
+	rig_set_members(copy, both, 2);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->refusals && copy->refusals));
+	KUNIT_EXPECT_EQ(test, pair[0]->refused, QBD_REFUSED_TWICE);
+	KUNIT_EXPECT_EQ(test, copy->refused, QBD_REFUSED_TWICE);
+	KUNIT_EXPECT_EQ(test, pair[0]->downs, downs);
+	KUNIT_EXPECT_EQ(test, copy->ups, 0);
+	/* The first one goes: the place is free. */
+	rig_member_stop(pair[1]);
+	KUNIT_EXPECT_TRUE(test, rig_until(copy->ups && pair[0]->ups == 2));
+	mutex_lock(&pair[0]->context);
+	hello = qbd_net_peer_hello(pair[0]->net, 2);
+	KUNIT_EXPECT_TRUE(test, hello && le64_to_cpu(hello->run) == copy->identity.run);
+	mutex_unlock(&pair[0]->context);
+	rig_member_destroy(copy);
+	rig_pair_destroy(pair);
+}
+
+/* What is known of a member is said to it, and to nobody else. */
+static void what_is_known_is_said(struct kunit *test)
+{
+	const struct qbd_frame_hello *hello;
+	struct rig_member *pair[2];
+
+	rig_pair(test, pair);
+	mutex_lock(&pair[0]->context);
+	qbd_net_set_known(pair[0]->net, 2, 11, 22, 33);
+	mutex_unlock(&pair[0]->context);
+	rig_member_stop(pair[1]);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->downs));
+	rig_member_start(pair[1]);
+	rig_set_members(pair[1], pair, 2);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->up[2] && pair[1]->up[1]));
+	mutex_lock(&pair[1]->context);
+	hello = qbd_net_peer_hello(pair[1]->net, 1);
+	KUNIT_ASSERT_TRUE(test, hello);
+	KUNIT_EXPECT_EQ(test, le64_to_cpu(hello->known_run), 11);
+	KUNIT_EXPECT_EQ(test, le64_to_cpu(hello->known_term), 22);
+	KUNIT_EXPECT_EQ(test, le64_to_cpu(hello->known_index), 33);
+	mutex_unlock(&pair[1]->context);
+	mutex_lock(&pair[0]->context);
+	hello = qbd_net_peer_hello(pair[0]->net, 2);
+	KUNIT_EXPECT_TRUE(test, hello && !hello->known_run && !hello->known_index);
+	mutex_unlock(&pair[0]->context);
+	rig_pair_destroy(pair);
+}
+
 /* ---- raw handshakes ----------------------------------------------------- */
 
 /* The reason with which @raw is refused after what it sent; 0 if it is not. */
@@ -419,6 +528,7 @@ static void malformed_frames_cut_the_member_off(struct kunit *test)
 	trio_connect(test, &trio, session++);
 	request.kind = cpu_to_le32(QBD_REQUEST_WRITE);
 	request.block = 0;
+	request.sequence = cpu_to_le64(1);
 	qbd_frame_seal(&header, QBD_FRAME_REQUEST, sizeof(request), 1, trio.bulk.sent,
 		       qbd_crc32c(~0u, &request, sizeof(request)), 0);
 	rig_raw_send(&trio.bulk, &header, sizeof(header));
@@ -611,6 +721,10 @@ static void only_one_attempt_makes_a_pair(struct kunit *test)
 static struct kunit_case net_peers_cases[] = {
 	KUNIT_CASE(a_wrong_secret_is_told),
 	KUNIT_CASE(another_device_is_told),
+	KUNIT_CASE(another_disk_is_told),
+	KUNIT_CASE(another_disk_is_not_dialled),
+	KUNIT_CASE(a_member_that_is_up_twice),
+	KUNIT_CASE(what_is_known_is_said),
 	KUNIT_CASE(hellos_are_refused_with_a_reason),
 	KUNIT_CASE(the_wrong_side_may_not_dial),
 	KUNIT_CASE(only_the_secret_proves),

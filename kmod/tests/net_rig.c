@@ -189,7 +189,15 @@ static void rig_fill_end(void *context, u32 peer, const struct qbd_frame_fill_en
 	member->fill_ends++;
 }
 
-static void rig_refused(void *context, u32 peer, enum qbd_refusal reason)
+static void rig_listening(void *context, int error, const char *text)
+{
+	struct rig_member *member = context;
+
+	member->listen_error = error;
+	member->listens++;
+}
+
+static void rig_refused(void *context, u32 peer, enum qbd_refusal reason, bool by_us)
 {
 	struct rig_member *member = context;
 
@@ -256,6 +264,7 @@ static const struct qbd_net_ops rig_ops = {
 	.extent = rig_extent,
 	.fill_end = rig_fill_end,
 	.refused = rig_refused,
+	.listening = rig_listening,
 	.admin = rig_admin,
 };
 
@@ -375,6 +384,7 @@ void rig_set_members(struct rig_member *member, struct rig_member **members,
 	for (i = 0; i < count; i++) {
 		layout.members[i].id = cpu_to_le32(members[i]->identity.member_id);
 		layout.members[i].address = members[i]->identity.listen;
+		memcpy(layout.members[i].incarnation, members[i]->listed, QBD_UUID_SIZE);
 	}
 	mutex_lock(&member->context);
 	qbd_net_set_members(member->net, &layout);

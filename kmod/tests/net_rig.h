@@ -30,6 +30,7 @@
  * @keep: keep records instead of putting them
  * @mute: do not answer programs
  * @up: by member id: is up
+ * @listed: incarnation in the lists of members; zeroes unless a test wants otherwise
  */
 struct rig_member {
 	struct kunit *test;
@@ -45,6 +46,7 @@ struct rig_member {
 	bool mute;
 
 	bool up[8];
+	u8 listed[QBD_UUID_SIZE];
 	unsigned int ups, downs;
 	char down_reason[64];
 	unsigned int messages;
@@ -64,6 +66,8 @@ struct rig_member {
 	struct qbd_frame_reset reset;
 	struct qbd_frame_fill fill;
 	struct qbd_frame_fill_end fill_end;
+	unsigned int listens;
+	int listen_error;
 	unsigned int refusals;
 	u32 refused_peer;
 	enum qbd_refusal refused;

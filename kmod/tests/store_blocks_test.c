@@ -30,6 +30,8 @@ static struct samples {
 	struct qbd_record_header header;
 	struct qbd_superblock superblocks[2];
 	struct qbd_state_block states[2];
+	struct qbd_applied_block applied[2];
+	struct qbd_applied_layout layout;
 	struct qbd_state state;
 	struct qbd_superblock_choice choice;
 	u8 exact[QBD_BLOCK_SIZE];
@@ -156,7 +158,7 @@ static void senseless_headers_are_refused(struct qbd_test *test)
 	QBD_TRUE(test, samples);
 	shared = &samples->header.shared;
 	operations = samples->header.operations;
-	for (what = 0; what < 15; what++) {
+	for (what = 0; what < 17; what++) {
 		make_header();
 		switch (what) {
 		case 0:
@@ -187,7 +189,8 @@ static void senseless_headers_are_refused(struct qbd_test *test)
 			operations[0].kind = cpu_to_le16(3);
 			break;
 		case 9:
-			operations[0].flags = cpu_to_le16(1);
+			operations[0].outstanding = cpu_to_le16(QBD_SESSION_WINDOW);
+			operations[0].sequence = cpu_to_le64(2 * QBD_SESSION_WINDOW);
 			break;
 		case 10:
 			operations[1].count = cpu_to_le32(DEVICE_BLOCKS - 99);
@@ -200,6 +203,13 @@ static void senseless_headers_are_refused(struct qbd_test *test)
 			break;
 		case 13:
 			operations[2].block = cpu_to_le64(~0ull);
+			break;
+		case 14:
+			operations[0].outstanding = cpu_to_le16(8);
+			operations[0].sequence = cpu_to_le64(7);
+			break;
+		case 15:
+			operations[0].sequence = cpu_to_le64(1ULL << 62);
 			break;
 		default:
 			shared->operation_count = 0;
@@ -585,6 +595,14 @@ static void make_state(unsigned int slot, u64 sequence)
 	state->membership.members[1].id = cpu_to_le32(2);
 	state->applied_membership = state->membership;
 	qbd_state_encode(state, uuid, QBD_STATE_SLOT_BLOCK(slot), &samples->states[slot]);
+	memset(&samples->layout, 0, sizeof(samples->layout));
+	for (u32 i = 0; i < 2; i++) {
+		samples->layout.sessions[i].origin = cpu_to_le32(i + 1);
+		samples->layout.sessions[i].session = cpu_to_le64(7);
+		samples->layout.sessions[i].below = cpu_to_le64(sequence);
+	}
+	qbd_applied_encode(&samples->layout, sequence, uuid, QBD_APPLIED_BLOCK(slot),
+			   &samples->applied[slot]);
 }
 
 static int choose_state(bool first, bool second, unsigned int *slot)
@@ -593,10 +611,14 @@ static int choose_state(bool first, bool second, unsigned int *slot)
 		first ? &samples->states[0] : NULL,
 		second ? &samples->states[1] : NULL,
 	};
+	const void *applied[2] = {
+		first ? &samples->applied[0] : NULL,
+		second ? &samples->applied[1] : NULL,
+	};
 	const char *reason = NULL;
 	int error;
 
-	error = qbd_recovery_state(slots, uuid, &samples->state, slot, &reason);
+	error = qbd_recovery_state(slots, applied, uuid, &samples->state, slot, &reason);
 	return error && !reason ? 1 : error;
 }
 
@@ -793,6 +815,82 @@ static void every_byte_of_a_state_counts(struct qbd_test *test)
 	blocks_free(samples);
 }
 
+/* A slot is one: both blocks are good and of one write, or the other slot counts. */
+static void both_blocks_of_a_slot_count(struct qbd_test *test)
+{
+	unsigned int slot;
+	u8 *byte;
+
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	make_state(0, 5);
+	make_state(1, 6);
+	byte = (u8 *)&samples->applied[1];
+	for (u32 i = 0; i < QBD_BLOCK_SIZE; i++) {
+		byte[i] ^= 1 << i % 8;
+		/* Of a version to come: that is not passed over. */
+		QBD_EQUAL(test, choose_state(true, true, &slot),
+			  i >= 4 && i < 8 ? -EPROTONOSUPPORT : 0);
+		QBD_TRUE(test, (i >= 4 && i < 8) || slot == 0);
+		byte[i] ^= 1 << i % 8;
+	}
+	QBD_EQUAL(test, choose_state(true, true, &slot), 0);
+	QBD_EQUAL(test, slot, 1);
+	/* Of the write before, whole; of another device; of the other slot; not read. */
+	for (u32 what = 0; what < 4; what++) {
+		const void *slots[2] = { &samples->states[0], &samples->states[1] };
+		const void *applied[2] = { &samples->applied[0], &samples->applied[1] };
+		const char *reason;
+
+		make_state(0, 5);
+		make_state(1, 6);
+		qbd_applied_encode(&samples->layout, what == 0 ? 4 : 6,
+				   what == 1 ? other_uuid : uuid,
+				   QBD_APPLIED_BLOCK(what == 2 ? 0 : 1),
+				   &samples->applied[1]);
+		if (what == 3)
+			applied[1] = NULL;
+		QBD_EQUAL(test, qbd_recovery_state(slots, applied, uuid, &samples->state,
+						   &slot, &reason), 0);
+		QBD_EQUAL(test, slot, 0);
+		QBD_EQUAL(test, samples->state.sequence, 5);
+	}
+	blocks_free(samples);
+}
+
+static void sessions_that_cannot_be_are_refused(struct qbd_test *test)
+{
+	const char *reason;
+	unsigned int slot;
+
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	for (u32 what = 0; what < 8; what++) {
+		struct qbd_session_layout *sessions = samples->layout.sessions;
+
+		make_state(0, 5);
+		if (what == 1)
+			sessions[1].origin = sessions[0].origin;
+		else if (what == 2)
+			sessions[0].below = cpu_to_le64(1ULL << 62);
+		else if (what == 3)
+			sessions[0].reserved = cpu_to_le32(1);
+		else if (what == 4)
+			sessions[5].below = cpu_to_le64(1);
+		else if (what == 5)
+			sessions[15].logged[127] = 1;
+		else if (what == 6)
+			sessions[2].session = cpu_to_le64(1);
+		else if (what == 7)
+			samples->layout.claim.epoch = cpu_to_le64(1ULL << 62);
+		QBD_EQUAL(test, qbd_applied_good(&samples->layout, &reason), what == 0);
+		qbd_applied_encode(&samples->layout, 5, uuid, QBD_APPLIED_BLOCK(0),
+				   &samples->applied[0]);
+		QBD_EQUAL(test, choose_state(true, false, &slot), what ? -EUCLEAN : 0);
+	}
+	blocks_free(samples);
+}
+
 static void extent_blocks_are_checked(struct qbd_test *test)
 {
 	u8 *byte;
@@ -829,4 +927,6 @@ QBD_SUITE(store_blocks,
 	  QBD_CASE(indexes_that_cannot_be_are_refused),
 	  QBD_CASE(member_lists_are_told_apart),
 	  QBD_CASE(every_byte_of_a_state_counts),
+	  QBD_CASE(both_blocks_of_a_slot_count),
+	  QBD_CASE(sessions_that_cannot_be_are_refused),
 	  QBD_CASE(extent_blocks_are_checked));

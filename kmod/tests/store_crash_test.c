@@ -272,7 +272,7 @@ static void fill_begin(struct store_rig *rig)
 		store_rig_leader_entry(rig, &leader_last);
 	store_rig_list_at(rig, leader_last, &membership);
 	rig->resets = 0;
-	qbd_store_reset(rig->store, leader_last, rig->term,
+	store_rig_reset(rig, leader_last, rig->term,
 			rig->history[rig->log[leader_last] - 1].chain, &membership);
 	store_rig_wait(rig, reset_done);
 	rig->last_index = leader_last;

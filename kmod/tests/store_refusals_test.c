@@ -137,7 +137,7 @@ static void refuse_all(struct store_rig *rig)
 	u32 resets = rig->resets;
 
 	KUNIT_EXPECT_EQ(test, append_refused(rig), -EIO);
-	qbd_store_reset(rig->store, rig->last_index + 40, rig->term, 1, &membership);
+	store_rig_reset(rig, rig->last_index + 40, rig->term, 1, &membership);
 	store_rig_poll(rig);
 	KUNIT_EXPECT_FALSE(test, rig->store->fill.resetting);
 	KUNIT_EXPECT_EQ(test, rig->resets, resets);
@@ -343,24 +343,26 @@ static void a_new_disk_joins(struct kunit *test)
 static void an_old_state_of_a_newer_log(struct kunit *test)
 {
 	struct store_rig *rig = begin(test);
-	u8 *before = kunit_kzalloc(test, 2 * QBD_BLOCK_SIZE, GFP_KERNEL);
+	u8 *before = kunit_kzalloc(test, 4 * QBD_BLOCK_SIZE, GFP_KERNEL);
+	const u64 blocks[] = { QBD_STATE_SLOT_BLOCK(0), QBD_APPLIED_BLOCK(0),
+			       QBD_STATE_SLOT_BLOCK(1), QBD_APPLIED_BLOCK(1) };
 	u64 generation;
 	u32 i;
 
 	append_writes(rig, 4, 2);
 	store_rig_wait(rig, rig_all_durable);
-	for (i = 0; i < 2; i++)
-		memcpy(before + i * QBD_BLOCK_SIZE,
-		       test_disk_block(rig->disk, QBD_STATE_SLOT_BLOCK(i)), QBD_BLOCK_SIZE);
+	for (i = 0; i < ARRAY_SIZE(blocks); i++)
+		memcpy(before + i * QBD_BLOCK_SIZE, test_disk_block(rig->disk, blocks[i]),
+		       QBD_BLOCK_SIZE);
 	store_rig_truncate(rig, 3);
 	append_writes(rig, 4, 1);
 	store_rig_wait(rig, rig_all_durable);
 	generation = qbd_store_generation(rig->store);
 	store_rig_cut(rig);
-	for (i = 0; i < 2; i++) {
-		memcpy(test_disk_block(rig->disk, QBD_STATE_SLOT_BLOCK(i)),
-		       before + i * QBD_BLOCK_SIZE, QBD_BLOCK_SIZE);
-		test_disk_settle(rig->disk, QBD_STATE_SLOT_BLOCK(i));
+	for (i = 0; i < ARRAY_SIZE(blocks); i++) {
+		memcpy(test_disk_block(rig->disk, blocks[i]), before + i * QBD_BLOCK_SIZE,
+		       QBD_BLOCK_SIZE);
+		test_disk_settle(rig->disk, blocks[i]);
 	}
 	store_rig_open(rig);
 	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 6);
@@ -630,7 +632,7 @@ static void begin_fill(struct store_rig *rig)
 
 	for (i = 0; i < 20; i++)
 		store_rig_leader_entry(rig, &leader_last);
-	qbd_store_reset(rig->store, leader_last, rig->term,
+	store_rig_reset(rig, leader_last, rig->term,
 			rig->history[rig->log[leader_last] - 1].chain, &membership);
 	/* The log as it was takes nothing any more, the new one not yet. */
 	KUNIT_EXPECT_EQ(rig->test, append_refused(rig), -EIO);
@@ -737,7 +739,7 @@ static void going_down_waits_for_a_reset(struct kunit *test)
 	append_writes(rig, 1, 8);
 	test_disk_hang(rig->disk, true);
 	qbd_store_run(rig->store);
-	qbd_store_reset(rig->store, leader_last, rig->term,
+	store_rig_reset(rig, leader_last, rig->term,
 			rig->history[rig->log[leader_last] - 1].chain, &membership);
 	qbd_store_stop(rig->store);
 	store_rig_poll(rig);

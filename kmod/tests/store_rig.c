@@ -26,6 +26,50 @@ static struct rig_entry *rig_find(struct store_rig *rig, u64 index, u32 chain)
 	return NULL;
 }
 
+/* Into @rig->applied what is applied at @index, and never the same at another one. */
+static void applied_at(struct store_rig *rig, u64 index)
+{
+	struct qbd_session_layout *session = &rig->applied.sessions[index % QBD_MEMBERS_MAX];
+
+	memset(&rig->applied, 0, sizeof(rig->applied));
+	if (!index)
+		return;
+	session->origin = cpu_to_le32(RIG_MEMBER);
+	session->session = cpu_to_le64(~index);
+	session->below = cpu_to_le64(index);
+	memset(session->logged, index * 3, sizeof(session->logged));
+}
+
+static void rig_recovered_applied(void *context, u64 index,
+				  const struct qbd_applied_layout *applied,
+				  const struct qbd_membership_layout *membership)
+{
+	struct store_rig *rig = context;
+
+	KUNIT_EXPECT_EQ_MSG(rig->test, rig->next_entry, 0, "entries came before");
+	applied_at(rig, index);
+	KUNIT_EXPECT_EQ_MSG(rig->test, memcmp(applied, &rig->applied, sizeof(*applied)), 0,
+			    "this is not what was applied at %llu", index);
+	KUNIT_EXPECT_LE(rig->test, le64_to_cpu(membership->index), index);
+}
+
+static void rig_applied_state(void *context, u64 index, struct qbd_applied_layout *applied)
+{
+	struct store_rig *rig = context;
+
+	if (rig->store)
+		KUNIT_EXPECT_LE(rig->test, index, rig->commit_index);
+	applied_at(rig, index);
+	*applied = rig->applied;
+}
+
+void store_rig_reset(struct store_rig *rig, u64 index, u64 term, u32 chain,
+		     const struct qbd_membership_layout *membership)
+{
+	applied_at(rig, index);
+	qbd_store_reset(rig->store, index, term, chain, membership, &rig->applied);
+}
+
 static void rig_recovered_entry(void *context, const struct qbd_record_header *header,
 				const struct qbd_membership_layout *membership)
 {
@@ -128,6 +172,8 @@ static void rig_failed(void *context, int error, const char *what)
 }
 
 static const struct qbd_store_ops rig_ops = {
+	.recovered_applied = rig_recovered_applied,
+	.applied_state = rig_applied_state,
 	.kick			= rig_kick,
 	.recovered_entry	= rig_recovered_entry,
 	.log_durable		= rig_log_durable,
@@ -202,6 +248,10 @@ static void format_disk(struct store_rig *rig, u32 members)
 	qbd_state_encode(state, rig->uuid, QBD_STATE_SLOT_BLOCK(0),
 			 test_disk_block(rig->disk, QBD_STATE_SLOT_BLOCK(0)));
 	test_disk_settle(rig->disk, QBD_STATE_SLOT_BLOCK(0));
+	applied_at(rig, 0);
+	qbd_applied_encode(&rig->applied, state->sequence, rig->uuid, QBD_APPLIED_BLOCK(0),
+			   test_disk_block(rig->disk, QBD_APPLIED_BLOCK(0)));
+	test_disk_settle(rig->disk, QBD_APPLIED_BLOCK(0));
 }
 
 u64 store_rig_log_block(struct store_rig *rig)

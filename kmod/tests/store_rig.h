@@ -86,6 +86,7 @@ struct rig_entry {
  * @next_entry: next index that open has to report
  * @memberships: MEMBERSHIP records that the last open reported
  * @membership: the last one of them
+ * @applied: what was last said to be applied besides the data: each index has its own
  * @ahead_index: right after a crash the data area may be ahead of what is known to
  *	be committed: it may hold committed entries up to this index; 0: no
  * @ahead_log: the log as it was then
@@ -126,6 +127,7 @@ struct store_rig {
 	u64 next_entry;
 	u32 memberships;
 	struct qbd_membership_layout membership;
+	struct qbd_applied_layout applied;
 	u64 ahead_index;
 	const u32 *ahead_log;
 };
@@ -166,6 +168,9 @@ void store_rig_list_at(struct store_rig *rig, u64 index,
 void store_rig_truncate(struct store_rig *rig, u64 first_removed);
 void store_rig_commit(struct store_rig *rig, u64 index);
 void store_rig_vote(struct store_rig *rig);
+/* qbd_store_reset(), with what is applied at @index. */
+void store_rig_reset(struct store_rig *rig, u64 index, u64 term, u32 chain,
+		     const struct qbd_membership_layout *membership);
 
 /* Read @count blocks through the store and compare with the model. */
 void store_rig_check_read(struct store_rig *rig, u32 block, u32 count);

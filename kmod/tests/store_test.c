@@ -432,7 +432,7 @@ static void damaged_records_after_a_reset(struct kunit *test)
 	store_rig_open(rig);
 	KUNIT_EXPECT_TRUE(test, rig->recovered.damaged);
 	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 11);
-	qbd_store_reset(rig->store, 8, entry->term, entry->chain,
+	store_rig_reset(rig, 8, entry->term, entry->chain,
 			&rig->recovered.base_membership);
 	store_rig_wait(rig, is_reset);
 	store_rig_cut(rig);

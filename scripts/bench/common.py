@@ -14,6 +14,7 @@ REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(REPO, "tests", "cluster"))
 
 from lib.cluster import Cluster  # noqa: E402
+from lib.disks import Disk  # noqa: E402
 from lib.shell import run, spawn, wait_until  # noqa: E402
 
 RTT_US = 1000
@@ -71,10 +72,16 @@ class Writer:
                         self.slots]).output)
 
 
-def bench_cluster(count, log_size=None):
+def bench_disk(size_mib, mbps=0):
+    """With room for so much data; it takes so many megabytes a second, or all there are."""
+    return Disk(80 + size_mib, completion_ns=DISK_US * 1000, mbps=mbps)
+
+
+def bench_cluster(count, log_size=None, size_mib=16):
     """Members with the disks and the network of the benchmark."""
-    cluster = Cluster(count, size="16M", disk_mib=96, log_size=log_size,
-                      disk_ns=DISK_US * 1000, up=())
+    cluster = Cluster(count, size="%dM" % size_mib, log_size=log_size, up=(),
+                      disks=[bench_disk(size_mib) for _ in range(count)])
+    cluster.mib = size_mib
     try:
         for member in cluster.members:
             cluster.network.shape(member.number, "delay", "%dus" % (RTT_US / LEGS))
@@ -82,6 +89,12 @@ def bench_cluster(count, log_size=None):
         cluster.close()
         raise
     return cluster
+
+
+def shape_link(cluster, member, mbit):
+    """Its link takes so much a second, both ways; round trips stay what they are."""
+    cluster.network.shape(member.number, "delay", "%dus" % (RTT_US / LEGS), "rate",
+                          "%dmbit" % mbit, "limit", "100000")
 
 
 def slow_down(cluster, member):

@@ -5,9 +5,10 @@
 usage: guest.py WRITER latency REPLICAS SAMPLES none|slow|forwarded
        guest.py WRITER failover ROUNDS SEED
        guest.py WRITER follower REPLICAS killed|cut|paused|disk-frozen WRITES
+       guest.py WRITER catch-up by-log|by-extents|copy-link|copy-disk|foreground SIZE
 
 Leaves in $QBD_RESULT what was measured, raw: for writes the log of writer.c, for
-failovers one line each.  Verifies all data and that all replicas are equal; the
+failovers one line each, for catching up figures.json.  Verifies all data and that all replicas are equal; the
 exit status is 0 only if they are.  Prints progress.
 """
 
@@ -19,6 +20,7 @@ import time
 
 sys.dont_write_bytecode = True
 
+from catch_up import catch_up  # noqa: E402
 from common import (DISK_US, RTT_US, Writer, bench_cluster, run, settle,  # noqa: E402
                     slow_down, wait_until)
 from lib.disks import Disk  # noqa: E402
@@ -169,6 +171,11 @@ def main():
         latency(program, int(arguments[0]), int(arguments[1]), arguments[2])
     elif scenario == "failover":
         failover(program, int(arguments[0]), int(arguments[1]))
+    elif scenario == "catch-up":
+        figures = catch_up(program, RESULT, arguments[0], int(arguments[1]))
+        save("figures.json", figures)
+        for one in figures:
+            say("%s: %s %s", one["figure"], one["value"], one["text"])
     else:
         follower(program, int(arguments[0]), arguments[1], int(arguments[2]))
     return 0

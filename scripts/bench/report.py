@@ -100,6 +100,21 @@ def results(runs):
                                               entry["replicas"]))
 
 
+def figures(runs):
+    """Of members that catch up: one entry each, with its limit."""
+    found = []
+    for run in runs:
+        if run.scenario.startswith("catch-up"):
+            with open(os.path.join(run.directory, "figures.json")) as file:
+                found += json.load(file)
+    return found
+
+
+def kept(figure):
+    return (figure["value"] <= figure["limit"] if figure["at_most"] else
+            figure["value"] >= figure["limit"])
+
+
 def find(entries, scenario, replicas):
     for entry in entries:
         if (entry["scenario"], entry["replicas"]) == (scenario, replicas):
@@ -107,9 +122,12 @@ def find(entries, scenario, replicas):
     return None
 
 
-def targets(entries):
+def targets(entries, figures=()):
     """(what, reached) of each target whose figures are there."""
-    judged = []
+    judged = [("%s: %.3f %s, at %s %g" %
+               (one["figure"], one["value"], one["text"],
+                "most" if one["at_most"] else "least", one["limit"]), kept(one))
+              for one in figures]
     for entry in entries:
         name, count = entry["scenario"], entry["replicas"]
         if name == "write-4k-qd1" and count in (3, 5, 9):
@@ -136,11 +154,11 @@ def targets(entries):
     return judged
 
 
-def exit_status(entries, failed):
+def exit_status(entries, figures, failed):
     """Of the benchmark: see run."""
-    if failed or not entries:
+    if failed or not (entries or figures):
         return 1
-    return 0 if all(reached for _, reached in targets(entries)) else 3
+    return 0 if all(reached for _, reached in targets(entries, figures)) else 3
 
 
 def cells(entry):
@@ -153,7 +171,7 @@ def cells(entry):
 HEAD = ["scenario", "N", "samples", "floor", "mean", "p50", "p99", "max", "ratio"]
 
 
-def summary(entries, failed):
+def summary(entries, figures, failed):
     """For the screen."""
     rows = [HEAD] + [cells(entry) for entry in entries]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
@@ -162,7 +180,7 @@ def summary(entries, failed):
              for row in rows]
     lines.append("All times in microseconds of virtual time.")
     lines.append("")
-    for what, reached in targets(entries):
+    for what, reached in targets(entries, figures):
         lines.append("%-7s %s" % ("reached" if reached else "MISSED", what))
     for run in failed:
         lines.append("FAILED  %s: %s" % (run.name, run.last_words()))
@@ -242,6 +260,14 @@ that is stopped goes on where it was.
 %(loss)s
 
 %(follower_plot)s
+
+## A member catches up
+
+Links take 1 Gbit/s. Bytes are those that the member received, with all that belongs to them.
+A full copy is that of a disk that was made anew; where the disk is to be the slower one it
+takes 50 MB/s.
+
+%(figures)s
 %(failed)s
 Raw output is in `raw/`, one directory a run: `writes` holds a line "number, begin, end"
 (nanoseconds) for each write, `failovers` a line for each failover, `console.log` the
@@ -276,8 +302,18 @@ def calibration_text(runs_directory):
                      for key, text in names if values.get(key)) or "not in this run"
 
 
-def write(out, entries, failed):
-    """results.json, report.md and the plots into the directory out."""
+def figures_table(figures):
+    rows = [["%s: %s" % (one["figure"], one["text"]), "%.3f" % one["value"],
+             "%s %g" % ("at most" if one["at_most"] else "at least", one["limit"])]
+            for one in figures]
+    return table(["", "measured", "target"], rows) if rows else "Not measured in this run."
+
+
+def write(out, entries, figures, failed):
+    """results.json, catch-up.json, report.md and the plots into the directory out."""
+    with open(os.path.join(out, "catch-up.json"), "w") as file:
+        json.dump(figures, file, indent=2)
+        file.write("\n")
     public = [{key: value for key, value in entry.items() if key != "all_us"}
               for entry in entries]
     with open(os.path.join(out, "results.json"), "w") as file:
@@ -288,7 +324,7 @@ def write(out, entries, failed):
             os.unlink(os.path.join(out, name + ".svg"))
     draw(out, entries)
     verdict = ["* %s %s" % ("reached:" if reached else "**missed:**", what)
-               for what, reached in targets(entries)]
+               for what, reached in targets(entries, figures)]
     lost = "".join("\n**Failed:** %s: %s\n" % (run.name, run.last_words())
                    for run in failed)
     text = REPORT % {
@@ -298,6 +334,7 @@ def write(out, entries, failed):
         "latency": section(entries, [name for name in TITLES if name.startswith("write")]),
         "failover": section(entries, ["failover"], 1000.0),
         "loss": section(entries, [name for name in TITLES if name.startswith("follower")]),
+        "figures": figures_table(figures),
         "failed": lost,
         **plot_links(out),
     }

@@ -40,7 +40,7 @@ def bring_up(cluster, directory):
 
 def main():
     with Cluster(int(sys.argv[1]), size="%dM" % DEVICE_MIB, disk_mib=DISK_MIB,
-                 log_size="8M", create=("--extent-size", EXTENT), start=False) as cluster:
+                 log_size="8M", create=("--extent-size", EXTENT, "--claim", "shared"), start=False) as cluster:
         cluster.check_equal = False
         for directory in sys.argv[2:]:
             bring_up(cluster, directory)

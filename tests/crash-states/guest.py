@@ -319,7 +319,7 @@ def main():
     facts += ["device %d %d %d" % (number, os.major(disk.number_logged),
                                    os.minor(disk.number_logged))
               for number, disk in enumerate(disks, 1)]
-    with Cluster(count, size="%dM" % DEVICE_MIB, log_size="8M", create=("--extent-size", EXTENT),
+    with Cluster(count, size="%dM" % DEVICE_MIB, log_size="8M", create=("--extent-size", EXTENT, "--claim", "shared"),
                  up=("--memory", "16M"), start=False, disks=disks) as cluster:
         facts.append("made %d" % time.monotonic_ns())
         cluster.up()

@@ -190,7 +190,7 @@ static void take_state(const struct member *member, const struct write *write, u
 	if (qbd_state_check(write->data + (block - write->block) * QBD_BLOCK_SIZE, block,
 			    member->geometry.uuid, &list[count].state,
 			    &reason) != QBD_BLOCK_GOOD)
-		return;		/* zeroes, when the disk is made */
+		return;		/* zeroes, when the disk is made; the slot's second block */
 	list[count].write = write;
 	state_write_count[member->number]++;
 	add_claim(write->issued, list[count].state.commit_index,

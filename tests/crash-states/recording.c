@@ -100,8 +100,9 @@ enum area area_of(const struct qbd_geometry *geometry, u64 block)
 {
 	if (!block || block == geometry->backing_blocks - 1)
 		return AREA_SUPERBLOCK;
-	if (block == QBD_STATE_SLOT_BLOCK(0) || block == QBD_STATE_SLOT_BLOCK(1))
-		return AREA_STATE;
+	for (u32 i = 0; i < QBD_STATE_SLOTS; i++)
+		if (block == QBD_STATE_SLOT_BLOCK(i) || block == QBD_APPLIED_BLOCK(i))
+			return AREA_STATE;
 	if (block >= geometry->data_block &&
 	    block < geometry->data_block + geometry->device_blocks)
 		return AREA_DATA;

@@ -60,6 +60,16 @@ static void fill_written(void *context, void *cookie, int error)
 {
 }
 
+static void recovered_applied(void *context, u64 index,
+			      const struct qbd_applied_layout *applied,
+			      const struct qbd_membership_layout *membership)
+{
+}
+
+static void applied_state(void *context, u64 index, struct qbd_applied_layout *applied)
+{
+}
+
 static void nothing(void *context)
 {
 }
@@ -71,6 +81,8 @@ static void failed(void *context, int error, const char *what)
 
 static const struct qbd_store_ops ops = {
 	.kick			= kick,
+	.recovered_applied	= recovered_applied,
+	.applied_state		= applied_state,
 	.recovered_entry	= recovered_entry,
 	.log_durable		= log_durable,
 	.state_durable		= one_index,

@@ -150,23 +150,35 @@ static int choose_state(const struct image *image, const uint8_t *uuid,
 		image_block(image, QBD_STATE_SLOT_BLOCK(0)),
 		image_block(image, QBD_STATE_SLOT_BLOCK(1)),
 	};
+	const void *applied[QBD_STATE_SLOTS] = {
+		image_block(image, QBD_APPLIED_BLOCK(0)),
+		image_block(image, QBD_APPLIED_BLOCK(1)),
+	};
 	uint8_t encoded[QBD_BLOCK_SIZE];
+	const struct qbd_applied_block *block;
 	struct qbd_state other;
 	const char *reason = NULL;
 	unsigned int slot = 9;
 	int result;
 
 	memset(state, 0, sizeof(*state));
-	result = qbd_recovery_state(slots, uuid, state, &slot, &reason);
+	result = qbd_recovery_state(slots, applied, uuid, state, &slot, &reason);
 	if (result) {
 		REQUIRE(reason && (result == -EPROTONOSUPPORT || result == -EUCLEAN));
 		return result;
 	}
-	REQUIRE(slot < QBD_STATE_SLOTS && slots[slot]);
+	REQUIRE(slot < QBD_STATE_SLOTS && slots[slot] && applied[slot]);
 	judge_header(slots[slot], QBD_STATE_SLOT_BLOCK(slot));
+	judge_header(applied[slot], QBD_APPLIED_BLOCK(slot));
+	block = applied[slot];
+	REQUIRE(le64_to_cpu(block->sequence) == state->sequence);
+	REQUIRE(qbd_applied_good(&block->applied, &reason));
 	memset(&other, 0, sizeof(other));
-	if (slots[!slot] && qbd_state_check(slots[!slot], QBD_STATE_SLOT_BLOCK(!slot), uuid,
-					    &other, &reason) == QBD_BLOCK_GOOD)
+	if (slots[!slot] && applied[!slot] &&
+	    qbd_state_check(slots[!slot], QBD_STATE_SLOT_BLOCK(!slot), uuid, &other,
+			    &reason) == QBD_BLOCK_GOOD &&
+	    qbd_applied_check(applied[!slot], QBD_APPLIED_BLOCK(!slot), uuid, other.sequence,
+			      &reason) == QBD_BLOCK_GOOD)
 		REQUIRE(other.sequence <= state->sequence);
 	REQUIRE(state->log_first_index && state->applied_index >= state->log_first_index - 1);
 	/* What was read can be written, and reads the same again. */
@@ -174,6 +186,13 @@ static int choose_state(const struct image *image, const uint8_t *uuid,
 	memset(&other, 0, sizeof(other));
 	REQUIRE(qbd_state_check(encoded, 16, uuid, &other, &reason) == QBD_BLOCK_GOOD);
 	REQUIRE(!memcmp(&other, state, sizeof(other)));
+	qbd_applied_encode(&block->applied, state->sequence, uuid, 17, encoded);
+	REQUIRE(qbd_applied_check(encoded, 17, uuid, state->sequence, &reason) ==
+		QBD_BLOCK_GOOD);
+	REQUIRE(!memcmp(encoded + sizeof(struct qbd_block_header),
+			(const uint8_t *)block + sizeof(struct qbd_block_header),
+			offsetof(struct qbd_applied_block, unused) -
+			sizeof(struct qbd_block_header)));
 	return 0;
 }
 

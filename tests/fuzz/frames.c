@@ -95,8 +95,15 @@ static void make_request(struct qbd_frame_request *request, uint8_t choice, uint
 		kind = choice & 1 ? QBD_REQUEST_CHANGE : QBD_REQUEST_DESCRIBE;
 	if (kind > 4)
 		count = kind == QBD_REQUEST_CHANGE;
+	if (choice >= 0xb0 && choice < 0xc0) {
+		kind = QBD_REQUEST_CLAIM;
+		count = 1 + choice % 3;
+		request->session = cpu_to_le64(choice);
+	}
 	request->kind = cpu_to_le32(kind);
 	request->count = cpu_to_le32(count);
+	/* Rather one that may be. */
+	request->sequence = cpu_to_le64(kind == QBD_REQUEST_READ ? 1ull << 62 : 1u + choice);
 	if (kind == QBD_REQUEST_WRITE || kind == QBD_REQUEST_CHANGE)
 		*data_blocks = count;
 }
@@ -232,13 +239,19 @@ static void judge_hello(const struct qbd_frame_hello *hello)
 	judge_program(hello);
 	memset(&self, 1, sizeof(self));
 	refusal = qbd_frame_hello_check(hello, &self, 0);
-	REQUIRE(refusal <= QBD_REFUSED_CONFIGURATION);
+	REQUIRE(refusal <= QBD_REFUSED_CONFIGURATION || refusal == QBD_REFUSED_HISTORY);
 	REQUIRE(!refusal || strcmp(qbd_refusal_text(refusal), "unknown reason"));
 	if (refusal)
 		return;
 	REQUIRE(!memcmp(hello->uuid, self.uuid, QBD_UUID_SIZE));
 	REQUIRE(hello->from && hello->from != self.from && hello->to == self.from);
 	REQUIRE(hello->configuration == self.configuration);
+	REQUIRE(!memcmp(hello->history, self.history, QBD_UUID_SIZE));
+	/* Whatever the list says: it is that disk, a new one, or one of a newer list. */
+	if (qbd_frame_disk_check(hello, self.incarnation, 7))
+		REQUIRE(!memcmp(hello->incarnation, self.incarnation, QBD_UUID_SIZE) ||
+			le32_to_cpu(hello->flags) & QBD_HELLO_NEW ||
+			le64_to_cpu(hello->listed) > 7);
 	REQUIRE(le16_to_cpu(hello->version) >= le16_to_cpu(self.version_min));
 	REQUIRE(le16_to_cpu(hello->version_min) <= le16_to_cpu(self.version));
 	/* One that was wanted is no other one; 0 is whoever comes. */
@@ -256,7 +269,7 @@ static void judge_message(const struct qbd_frame_message *frame)
 	REQUIRE(message.type && message.type < QBD_MESSAGE_TYPE_END);
 	REQUIRE(!(message.flags & ~(uint32_t)QBD_MESSAGE_FLAGS));
 	qbd_frame_message_encode(&again, &message);
-	REQUIRE(!memcmp(&again, frame, offsetof(struct qbd_frame_message, reserved)));
+	REQUIRE(!memcmp(&again, frame, sizeof(again)));
 }
 
 /* What the receiver takes pages for, and the replica believes. */
@@ -280,7 +293,10 @@ static void judge_record(const struct qbd_record_header *record, size_t bytes,
 			const struct qbd_operation *operation = &copy->operations[i];
 			uint32_t count = le32_to_cpu(operation->count);
 
-			REQUIRE(count && count <= QBD_ZERO_BLOCKS_MAX && !operation->flags);
+			REQUIRE(count && count <= QBD_ZERO_BLOCKS_MAX);
+			REQUIRE(le16_to_cpu(operation->outstanding) < QBD_SESSION_WINDOW &&
+				le16_to_cpu(operation->outstanding) <=
+				le64_to_cpu(operation->sequence));
 			REQUIRE(is_within(le64_to_cpu(operation->block), count,
 					  device_blocks));
 			if (operation->kind == cpu_to_le16(QBD_OPERATION_WRITE))
@@ -303,6 +319,11 @@ static bool judge_administration(const struct qbd_frame_request *request,
 		return true;
 	case QBD_REQUEST_CHANGE:
 		REQUIRE(request->count == cpu_to_le32(1) && data_blocks == 1);
+		return true;
+	case QBD_REQUEST_CLAIM:
+		REQUIRE(phase == QBD_PHASE_BULK && !data_blocks && request->session);
+		REQUIRE(request->count && le32_to_cpu(request->count) <= QBD_CLAIM_MODE &&
+			le64_to_cpu(request->block) <= 1);
 		return true;
 	default:
 		REQUIRE(phase == QBD_PHASE_BULK);
@@ -345,8 +366,14 @@ static void judge_fixed(const struct qbd_frame_header *header, enum qbd_frame_ph
 				  device_blocks));
 		REQUIRE(request->kind != cpu_to_le32(QBD_REQUEST_WRITE) ||
 			data_blocks == le32_to_cpu(request->count));
+		/* What it becomes in a record is one that a record may have. */
+		REQUIRE(le16_to_cpu(request->outstanding) < QBD_SESSION_WINDOW &&
+			(request->kind == cpu_to_le32(QBD_REQUEST_READ) ||
+			 (le16_to_cpu(request->outstanding) < le64_to_cpu(request->sequence) &&
+			  !(le64_to_cpu(request->sequence) >> 62))));
 		break;
 	case QBD_FRAME_REPLY:
+		REQUIRE(le32_to_cpu(reply->status) <= QBD_REPLY_FENCED);
 		REQUIRE(le32_to_cpu(reply->count) == data_blocks);
 		REQUIRE(phase == QBD_PHASE_BULK || data_blocks <= 1);
 		break;
@@ -357,11 +384,15 @@ static void judge_fixed(const struct qbd_frame_header *header, enum qbd_frame_ph
 		break;
 	case QBD_FRAME_FILL:
 		REQUIRE(fill->count && le32_to_cpu(fill->count) <= 64);
+		REQUIRE(!(le32_to_cpu(fill->flags) & ~QBD_FILL_CHECK));
 		break;
 	case QBD_FRAME_EXTENT:
 		REQUIRE(extent->count && is_within(le64_to_cpu(extent->block),
 						   le32_to_cpu(extent->count),
 						   device_blocks));
+		REQUIRE(data_blocks == (le32_to_cpu(extent->flags) &
+					(QBD_EXTENT_ZERO | QBD_EXTENT_DIGEST) ? 0 :
+					le32_to_cpu(extent->count)));
 		break;
 	}
 }

@@ -353,6 +353,23 @@ static void write_extents(struct image *image, uint64_t block)
 	qbd_block_seal(extents, QBD_EXTENTS_MAGIC, image_uuid, QBD_EXTENT_TABLE_BLOCK);
 }
 
+static void write_slot(struct image *image, const struct qbd_state *state, unsigned int slot)
+{
+	struct qbd_applied_layout applied = { };
+
+	/* Two who write: one has all answers, the other waits for one. */
+	for (uint32_t i = 0; i < 2; i++) {
+		applied.sessions[i].origin = cpu_to_le32(i + 1);
+		applied.sessions[i].session = cpu_to_le64(i + 7);
+		applied.sessions[i].below = cpu_to_le64(state->applied_index + 1);
+	}
+	applied.sessions[1].logged[0] = 2;
+	qbd_state_encode(state, image_uuid, QBD_STATE_SLOT_BLOCK(slot),
+			 block_at(image, QBD_STATE_SLOT_BLOCK(slot)));
+	qbd_applied_encode(&applied, state->sequence, image_uuid, QBD_APPLIED_BLOCK(slot),
+			   block_at(image, QBD_APPLIED_BLOCK(slot)));
+}
+
 /* The newer slot says the state, the older one what was true when it was made. */
 static void write_states(struct image *image, const struct qbd_state *older, bool swapped)
 {
@@ -360,10 +377,8 @@ static void write_states(struct image *image, const struct qbd_state *older, boo
 	unsigned int newer = swapped;
 
 	state->sequence += older->sequence + 1;
-	qbd_state_encode(state, image_uuid, QBD_STATE_SLOT_BLOCK(newer),
-			 block_at(image, QBD_STATE_SLOT_BLOCK(newer)));
-	qbd_state_encode(older, image_uuid, QBD_STATE_SLOT_BLOCK(!newer),
-			 block_at(image, QBD_STATE_SLOT_BLOCK(!newer)));
+	write_slot(image, state, newer);
+	write_slot(image, older, !newer);
 }
 
 /* ---- damage ------------------------------------------------------------- */
@@ -431,9 +446,13 @@ static void damage(struct image *image, struct input *input)
 		break;
 	case 2:
 	case 3:
-	case 4:
 		block = QBD_STATE_SLOT_BLOCK(which);
 		patch_metadata(image, input, block, IMAGE_DAMAGE_STATE, QBD_STATE_MAGIC,
+			       block, what);
+		break;
+	case 4:
+		block = QBD_APPLIED_BLOCK(which);
+		patch_metadata(image, input, block, IMAGE_DAMAGE_STATE, QBD_APPLIED_MAGIC,
 			       block, what);
 		break;
 	case 5:

@@ -40,7 +40,8 @@ class Hosts(hosts.Cluster):
 class Device:
     """The device `name`, with a member on each host, on the disk /dev/vda."""
 
-    def __init__(self, cluster, name, names):
+    def __init__(self, cluster, name, names, claim="shared"):
+        self.claim = claim          # most loads write on several hosts at once
         self.cluster = cluster
         self.hosts = cluster.hosts
         self.name = name
@@ -55,8 +56,8 @@ class Device:
         for host in others:
             self.copy(first, host, "token")
         for host in self.hosts:
-            host.run("qbdadm create %s --token-file token --id %d --disk /dev/vda %s" %
-                     (self.name, host.number, members))
+            host.run("qbdadm create %s --token-file token --id %d --disk /dev/vda --claim %s %s" %
+                     (self.name, host.number, self.claim, members))
         for host in self.hosts:
             self.up(host)
 

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """One seed in a User-mode Linux guest with virtual time; started by run.
 
-usage: guest.py CLIENT SEED MEMBERS SECONDS [--kinds KIND,...] [--without FAULT,...]
+usage: guest.py CLIENT SEED MEMBERS SECONDS [--churn yes] [--kinds KIND,...]
+                [--without FAULT,...]
 
 MEMBERS and SECONDS are 0 for what the seed says; KINDs of fault are those that there are
-instead of what it says; FAULTs are numbers of faults that are left out. Leaves in $QBD_RESULT: trace, history-N of each client, errors-N (what it said),
-summary. Exit status 0 if all went as it should.
+instead of what it says; FAULTs are numbers of faults that are left out. With --churn
+members come and go: see churn.py. Leaves in $QBD_RESULT: trace, history-N of each client,
+errors-N (what it said), summary. Exit status 0 if all went as it should.
 """
 
 import collections
@@ -21,6 +23,7 @@ sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "cluster")]
 
+import churn  # noqa: E402
 from faults import BOUND, Faults, Unfit  # noqa: E402
 from lib import kernel  # noqa: E402
 from lib.cluster import Cluster  # noqa: E402
@@ -203,7 +206,7 @@ def make_cluster(plan):
                       disk_mib=plan.device_mib + int(plan.log[:-1]) + 8,
                       log_size=plan.log, up=("--memory", plan.memory), block=plan.block,
                       disk_ns=plan.disk_ns, disk_cache=plan.disk_cache,
-                      create=("--extent-size", plan.extent))
+                      create=("--extent-size", plan.extent, "--claim", "shared"))
     cluster.network.know_neighbours()
     for member in cluster.members:
         cluster.network.shape(member.number, *plan.weather)
@@ -246,35 +249,24 @@ def come_to_an_end(cluster, clients, say):
     say("all replicas are equal, the module is unloaded")
 
 
-def main():
-    program, seed, members, seconds, *words = sys.argv[1:]
-    more = {name: values.split(",") for name, values in zip(words[::2], words[1::2])}
-    plan = Plan(int(seed), int(members), float(seconds), more.get("--kinds", ()))
-    trace = Trace()
-    trace.say("seed %s: %s" % (seed, plan))
+def play(plan, trace, summary, without):
+    """Faults and clients; what happened is in the summary, whatever comes of it."""
     cluster = faults = None
-    summary = {"seed": plan.seed, "members": plan.members, "plan": str(plan),
-               "failure": None}
     try:
         cluster = make_cluster(plan)
-        clients = Clients(program, plan, cluster.name)
-        faults = Faults(cluster, plan, clients, trace.say,
-                        set(map(int, more.get("--without", ()))))
+        clients = Clients(sys.argv[1], plan, cluster.name)
+        faults = Faults(cluster, plan, clients, trace.say, without)
         live(cluster, clients, faults, plan, trace.say)
         come_to_an_end(cluster, clients, trace.say)
         summary["operations"] = clients.judge()
-    except Exception as error:
-        trace.say(traceback.format_exc().rstrip())
-        summary["failure"] = "%s: %s" % (type(error).__name__, error)
-    if faults:
-        summary["faults"] = faults.counts
-        summary["terms"] = len(faults.leaders)
-    summary["virtual_seconds"] = time.monotonic()
-    with open(os.path.join(RESULT, "summary"), "w") as file:
-        json.dump(summary, file, indent=1)
-    if summary["failure"] and cluster:
-        abandon(cluster)
-    return 1 if summary["failure"] else 0
+    except Exception:
+        if cluster:
+            abandon(cluster)
+        raise
+    finally:
+        if faults:
+            summary["faults"] = faults.counts
+            summary["terms"] = len(faults.leaders)
 
 
 def abandon(cluster):
@@ -282,6 +274,33 @@ def abandon(cluster):
     for member in cluster.members:
         member.disk.resume_quietly()
         member.down("--force", check=False)
+
+
+def main():
+    _, seed, members, seconds, *words = sys.argv[1:]
+    more = {name: values.split(",") for name, values in zip(words[::2], words[1::2])}
+    without = set(map(int, more.get("--without", ())))
+    kinds = more.get("--kinds", ())
+    trace = Trace()
+    if "--churn" in more:
+        plan = churn.Plan(int(seed), float(seconds), kinds)
+    else:
+        plan = Plan(int(seed), int(members), float(seconds), kinds)
+    trace.say("seed %s: %s" % (seed, plan))
+    summary = {"seed": plan.seed, "members": plan.members, "plan": str(plan),
+               "failure": None}
+    try:
+        if "--churn" in more:
+            churn.play(plan, trace.say, RESULT, summary, without)
+        else:
+            play(plan, trace, summary, without)
+    except Exception as error:
+        trace.say(traceback.format_exc().rstrip())
+        summary["failure"] = "%s: %s" % (type(error).__name__, error)
+    summary["virtual_seconds"] = time.monotonic()
+    with open(os.path.join(RESULT, "summary"), "w") as file:
+        json.dump(summary, file, indent=1)
+    return 1 if summary["failure"] else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * kmod/blk/blk.h without a block layer, and its users: readers of everything, and for
- * each block one host that writes it, one write after another.
+ * each block one host that writes it, one write after another. (In some worlds all write
+ * at once, and linear.c judges.)
  *
  * So what a reader may see is known: the writes of a block have an order, and a read
  * gives what one of them wrote that is not older than the last one that had completed
@@ -21,7 +22,9 @@ struct sim_request {
 	u64 id;
 	bool probe;
 	u32 number;		/* of the first block, among those that are used */
-	u32 floors[QBD_REQUEST_SEGMENTS_MAX];
+	u64 begun;		/* see linear.c */
+	u32 floors[QBD_REQUEST_SEGMENTS_MAX];	/* read: of each block */
+	u32 ats[QBD_REQUEST_SEGMENTS_MAX];	/* write: its place in each history */
 };
 
 struct qbd_disk {
@@ -38,7 +41,7 @@ struct history {
 	u32 count, room;
 	u32 completed;		/* the newest write that had */
 	u32 seen;		/* by a read that had completed */
-	bool pending;		/* the newest is under way */
+	u32 pending;		/* hosts that have one under way, as bits */
 	u32 writer;		/* host of the newest */
 };
 
@@ -84,6 +87,11 @@ static u64 value_for(const struct sim_request *request, u32 number)
 
 static void begin_write(struct sim_request *request)
 {
+	for (u32 i = 0; world.overlap && i < request->request.count; i++)
+		sim_linear_write_begins(request->number + i, value_for(request, i),
+					request->host->number);
+	if (world.overlap)
+		return;
 	for (u32 i = 0; i < request->request.count; i++) {
 		struct history *history = &histories[request->number + i];
 
@@ -94,23 +102,41 @@ static void begin_write(struct sim_request *request)
 			if (!history->values)
 				abort();
 		}
+		request->ats[i] = history->count;
 		history->values[history->count++] = value_for(request, i);
-		history->pending = true;
+		history->pending |= 1u << request->host->number;
 		history->writer = request->host->number;
 	}
 }
 
+static void end_overlapping(struct sim_request *request, bool completed)
+{
+	for (u32 i = 0; i < request->request.count; i++) {
+		if (completed)
+			sim_linear_write_ends(request->number + i, value_for(request, i));
+		else
+			sim_linear_write_given_up(request->number + i,
+						  value_for(request, i));
+	}
+	if (completed)
+		sim_linear_host_wrote(request->host->number, request->begun);
+}
+
 static void end_write(struct sim_request *request, bool completed)
 {
+	if (completed)
+		newest = request->number;
+	if (world.overlap) {
+		end_overlapping(request, completed);
+		return;
+	}
 	for (u32 i = 0; i < request->request.count; i++) {
 		struct history *history = &histories[request->number + i];
 
-		history->pending = false;
+		history->pending &= ~(1u << request->host->number);
 		if (completed)
-			history->completed = history->count - 1;
+			history->completed = max(history->completed, request->ats[i]);
 	}
-	if (completed)
-		newest = request->number;
 }
 
 static void begin_read(struct sim_request *request)
@@ -128,6 +154,11 @@ static void end_read(struct sim_request *request, u32 number, u64 value)
 	struct history *history = &histories[request->number + number];
 	u32 at = request->floors[number];
 
+	if (world.overlap) {
+		sim_linear_read(request->number + number, value, request->begun,
+				request->host->number);
+		return;
+	}
 	while (at < history->count && history->values[at] != value)
 		at++;
 	if (at < history->count) {
@@ -171,6 +202,7 @@ bool qbd_disk_in_use(struct qbd_disk *disk)
 int qbd_disk_begin_removal(struct qbd_disk *disk, bool force)
 {
 	disk->removing = true;
+	sim_claims_off(disk->host);
 	return 0;
 }
 
@@ -181,6 +213,35 @@ void qbd_disk_destroy(struct qbd_disk *disk)
 			 disk->host->number);
 	disk->host->blk = NULL;
 	kfree(disk);
+}
+
+bool qbd_disk_claim_asked(struct qbd_disk *disk)
+{
+	return sim_claims_asked(disk->host);
+}
+
+void qbd_disk_claim_answer(struct qbd_disk *disk, int error)
+{
+	sim_claims_answer(disk->host, error);
+}
+
+bool qbd_disk_claim_needed(struct qbd_disk *disk)
+{
+	return sim_claims_needed(disk->host);
+}
+
+bool qbd_disk_write_opened(struct qbd_disk *disk)
+{
+	return sim_claims_open(disk->host);
+}
+
+void qbd_disk_claim_keep(struct qbd_disk *disk)
+{
+}
+
+bool qbd_disk_opened(struct qbd_disk *disk)
+{
+	return sim_claims_open(disk->host);
 }
 
 struct llist_node *qbd_disk_take(struct qbd_disk *disk)
@@ -216,6 +277,14 @@ void qbd_request_copy_in(struct qbd_request *request, struct page **pages,
 	}
 }
 
+/* It knows that it was removed: it fails whatever is asked of it. */
+static bool removed(const struct sim_host *host)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+
+	return replica && replica->removed;
+}
+
 static void request_end(struct sim_request *request)
 {
 	outstanding[request->host->number]--;
@@ -229,19 +298,44 @@ void qbd_request_complete(struct qbd_request *request, blk_status_t status)
 	struct sim_host *host = ours->host;
 
 	operations++;
-	if (status != BLK_STS_OK && !host->going_down && !world.errors)
+	if (removed(host) && status == BLK_STS_OK)
+		sim_fail("host %u was removed, knows it, and a request of block %llu completes",
+			 host->number, request->block);
+	/* With claims: its own may have been taken over. */
+	if (status != BLK_STS_OK && !host->going_down && !world.errors && !removed(host) &&
+	    !world.exclusive)
 		sim_fail("host %u: a request of kind %u of block %llu failed", host->number,
 			 request->kind, request->block);
 	if (request->kind != QBD_REQUEST_READ)
 		end_write(ours, status == BLK_STS_OK);
 	if (ours->probe) {
-		probed[host->number] = status == BLK_STS_OK;
+		probed[host->number] = status == BLK_STS_OK || removed(host);
 		probe_waits[host->number] = false;
 	}
 	request_end(ours);
 }
 
 /* ---- users -------------------------------------------------------------- */
+
+/*
+ * Few blocks, and no zeroes: those are all the same. Drawn apart from the rest, of which
+ * nothing else changes so.
+ */
+static void draw_overlap(void)
+{
+	u64 random = world.seed ^ 0x6f7665726c617073ull;
+
+	world.overlap = sim_below_of(&random, 4) == 0 && !world.exclusive;
+	if (!world.overlap)
+		return;
+	sim_linear_begin();
+	zeroes_of_1024 = 0;
+	reads_of_1024 = min(reads_of_1024, 600u);
+	if (world.filling || world.sparse)
+		return;
+	spread_of_blocks = 1 + sim_below_of(&random, 4);
+	most_blocks = min(most_blocks, 3u);
+}
 
 void sim_client_begin(void)
 {
@@ -260,7 +354,7 @@ void sim_client_begin(void)
 		history->count = 1;
 		history->completed = 0;
 		history->seen = 0;
-		history->pending = false;
+		history->pending = 0;
 	}
 	for (u32 i = 0; i <= SIM_HOSTS_MAX; i++) {
 		struct sim_request *request, *next;
@@ -276,7 +370,9 @@ void sim_client_begin(void)
 	ids = 0;
 	operations = 0;
 	newest = 0;
-	turns = sim_chance(512);
+	/* Whose a block is may leave. */
+	turns = sim_chance(512) || world.joins || world.exclusive;
+	sim_claims_begin();
 	spread_of_blocks = spreads[sim_below(ARRAY_SIZE(spreads))];
 	reads_of_1024 = sim_below(900);
 	zeroes_of_1024 = sim_chance(512) ? sim_below(200) : 0;
@@ -295,13 +391,14 @@ void sim_client_begin(void)
 		most_blocks = min(most_blocks, 8u);
 		reads_of_1024 = min(reads_of_1024, 600u);
 	}
-	if (!world.filling)
-		return;
-	/* The log is to be overrun. */
-	spread_of_blocks = sim_chance(512) ? SIM_USED_BLOCKS : 64;
-	reads_of_1024 = sim_below(300);
-	most_blocks = SIM_STRIPE;
-	least_blocks = 1 + sim_below(SIM_STRIPE);
+	if (world.filling) {
+		/* The log is to be overrun. */
+		spread_of_blocks = sim_chance(512) ? SIM_USED_BLOCKS : 64;
+		reads_of_1024 = sim_below(300);
+		most_blocks = SIM_STRIPE;
+		least_blocks = 1 + sim_below(SIM_STRIPE);
+	}
+	draw_overlap();
 }
 
 void sim_client_power_cut(struct sim_host *host)
@@ -314,31 +411,39 @@ void sim_client_power_cut(struct sim_host *host)
 		request_end(request);
 	}
 	probe_waits[host->number] = false;
+	sim_claims_off(host);
 	host->blk = NULL;
 }
 
 static u32 writer_of(u32 number)
 {
-	return 1 + number / SIM_STRIPE % world.count;
+	return 1 + number / SIM_STRIPE % world.founders;
 }
 
 /*
  * One writer of a block at a time. Hosts may take turns at it in some worlds: but what came of
  * the last write has to be known then, else a copy of it may be on its way still, and is
- * left to whoever made it until one has completed.
+ * left to whoever made it until one has completed. Of a member that is gone none is on
+ * its way: nobody takes anything from it since.
  */
 static bool may_write(const struct sim_request *request)
 {
 	u32 host = request->host->number;
 
-	for (u32 i = 0; i < request->request.count; i++) {
+	for (u32 i = 0; !world.overlap && i < request->request.count; i++) {
 		u32 number = request->number + i;
 		const struct history *history = &histories[number];
 
+		if (history->pending & 1u << host)
+			return false;
+		/* Another holder was superseded, or this host would not write. */
+		if (world.exclusive)
+			continue;
 		if (history->pending)
 			return false;
 		if (!turns ? writer_of(number) != host :
-		    history->completed != history->count - 1 && history->writer != host)
+		    history->completed != history->count - 1 && history->writer != host &&
+		    !sim_lists_gone(history->writer))
 			return false;
 	}
 	return true;
@@ -350,6 +455,7 @@ static void submit(struct sim_request *request)
 
 	request->id = ++ids;
 	request->request.sequence = ids;
+	request->begun = sim_linear_now();
 	if (request->request.kind == QBD_REQUEST_READ)
 		begin_read(request);
 	else
@@ -374,7 +480,7 @@ static void place_in_own_stripe(struct sim_request *request)
 {
 	u32 stripe = request->number / SIM_STRIPE;
 
-	stripe = stripe / world.count * world.count + request->host->number - 1;
+	stripe = stripe / world.founders * world.founders + request->host->number - 1;
 	if (stripe < SIM_USED_BLOCKS / SIM_STRIPE)
 		request->number = stripe * SIM_STRIPE +
 				  sim_below(min(SIM_STRIPE - request->request.count + 1,
@@ -394,7 +500,7 @@ static struct sim_request *request_at(struct sim_host *host)
 void sim_client_work(struct sim_host *host)
 {
 	struct sim_request *request;
-	u32 spread = min(spread_of_blocks * world.count, SIM_USED_BLOCKS);
+	u32 spread = min(spread_of_blocks * world.founders, SIM_USED_BLOCKS);
 	u32 left;
 
 	if (!ready(host))
@@ -406,9 +512,11 @@ void sim_client_work(struct sim_host *host)
 	request->request.kind = sim_chance(reads_of_1024) ? QBD_REQUEST_READ :
 				sim_chance(zeroes_of_1024) ? QBD_REQUEST_ZERO :
 				QBD_REQUEST_WRITE;
-	if (turns && sim_chance(400))
+	if (removed(host) && sim_chance(900))
+		request->request.kind = QBD_REQUEST_READ;
+	if ((turns || world.overlap) && sim_chance(400))
 		request->number = newest;
-	else if (!turns && (world.filling || world.plans || world.hurry) &&
+	else if (!turns && !world.overlap && (world.filling || world.plans || world.hurry) &&
 		 request->request.kind != QBD_REQUEST_READ)
 		place_in_own_stripe(request);
 	/* A request has its blocks side by side. */
@@ -416,10 +524,28 @@ void sim_client_work(struct sim_host *host)
 					  SIM_STRIPE - request->number % SIM_STRIPE;
 	request->request.count = min(request->request.count, left);
 	request->request.block = sim_place(request->number);
-	if (request->request.kind != QBD_REQUEST_READ && !may_write(request))
+	if (request->request.kind != QBD_REQUEST_READ &&
+	    (!sim_claims_use(host, !outstanding[host->number]) || !may_write(request)))
 		free(request);
 	else
 		submit(request);
+}
+
+void sim_client_write(struct sim_host *host, u32 number, u32 count)
+{
+	struct sim_request *request;
+
+	if (!ready(host) || !sim_claims_open(host))
+		return;
+	request = request_at(host);
+	request->number = number;
+	request->request.kind = QBD_REQUEST_WRITE;
+	request->request.count = count;
+	request->request.block = sim_place(number);
+	if (may_write(request))
+		submit(request);
+	else
+		free(request);
 }
 
 void sim_client_read_newest(struct sim_host *host)
@@ -436,7 +562,15 @@ void sim_client_read_newest(struct sim_host *host)
 	submit(request);
 }
 
-/* One write at each host has to complete; true when they all did. */
+void sim_client_probe_begin(void)
+{
+	memset(probed, 0, sizeof(probed));
+}
+
+/*
+ * One write at each member has to complete, and a read to fail where one knows that it was
+ * removed; true when they all did.
+ */
 bool sim_client_probe(void)
 {
 	bool all = true;
@@ -445,19 +579,29 @@ bool sim_client_probe(void)
 		struct sim_host *host = &world.hosts[number];
 		struct sim_request *request;
 
-		if (probed[number])
+		if (!sim_lists_has(number) && !removed(host))
 			continue;
+		/* Whoever has had its turn lets the next one have it. */
+		if (probed[number]) {
+			sim_claims_turn(host, false, !outstanding[number]);
+			continue;
+		}
+		if (!ready(host) || probe_waits[number] ||
+		    (!removed(host) &&
+		     !sim_claims_turn(host, all, !outstanding[number]))) {
+			all = false;
+			continue;
+		}
 		all = false;
-		if (!ready(host) || probe_waits[number])
-			continue;
 		request = request_at(host);
 		request->probe = true;
-		request->request.kind = QBD_REQUEST_WRITE;
+		request->request.kind = removed(host) ? QBD_REQUEST_READ :
+							QBD_REQUEST_WRITE;
 		request->request.count = 1;
-		request->number = turns ? sim_below(SIM_USED_BLOCKS) :
+		request->number = turns || world.overlap ? sim_below(SIM_USED_BLOCKS) :
 				  (number - 1) * SIM_STRIPE + sim_below(SIM_STRIPE);
 		request->request.block = sim_place(request->number);
-		if (!may_write(request)) {
+		if (request->request.kind == QBD_REQUEST_WRITE && !may_write(request)) {
 			free(request);
 			continue;
 		}
@@ -485,6 +629,8 @@ bool sim_client_may_hold(u32 number, u64 value)
 {
 	const struct history *history = &histories[number];
 
+	if (world.overlap)
+		return sim_linear_may_hold(number, value);
 	for (u32 i = max(history->completed, history->seen); i < history->count; i++)
 		if (history->values[i] == value)
 			return true;

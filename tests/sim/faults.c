@@ -39,6 +39,7 @@ enum fault {
 	FAULT_SPLIT,
 	FAULT_BULK_STALL,
 	FAULT_MEMBERS,
+	FAULT_JOIN,
 	FAULT_PLAN,
 	FAULT_AMBUSH,
 	FAULT_AWAY,
@@ -53,6 +54,8 @@ enum moment {
 	MOMENT_APPEND,		/* records are on their way to its disk */
 	MOMENT_FULL,		/* its log is about to give space back */
 	MOMENT_FILLING,		/* it is being filled: at a certain step, or any */
+	MOMENT_LIST,		/* it leads, and its list of members is not committed */
+	MOMENT_JOINED,		/* its log does not reach the list that it began with */
 	MOMENT_END
 };
 
@@ -71,6 +74,7 @@ enum deed {
 	DEED_PAUSE,
 	DEED_MOVE,
 	DEED_AWAY,
+	DEED_ISOLATE_AND_CUT,	/* its disk writes what it has got, and its power goes */
 	DEED_END
 };
 
@@ -126,6 +130,24 @@ static void draw_weather(struct sim_weather *weather)
 	weather->refuse_memory = sim_chance(256) ? sim_below(100) : 0;
 }
 
+#define FAULTS_OF_DISKS	(1u << FAULT_READ_ERRORS | 1u << FAULT_WRITE_ERRORS | 1u << FAULT_ROT)
+
+/* Members come and go, and their power does. */
+static void draw_joins(void)
+{
+	static const u32 counts[] = { 1, 2, 3, 3, 3, 4, 5, 5, 7, 9 };
+
+	world.count = counts[sim_below(ARRAY_SIZE(counts))];
+	faults.enabled |= 1u << FAULT_MEMBERS | 1u << FAULT_JOIN | 1u << FAULT_POWER_CUT |
+			  1u << FAULT_POWER_ON | 1u << FAULT_AMBUSH;
+	faults.enabled &= ~(1u << FAULT_NEW_DISK);
+	if (!world.changes)
+		faults.rate = 50 + sim_below(500);
+	/* Without errors of disks there may be one or two. */
+	if (sim_chance(512))
+		faults.enabled &= ~FAULTS_OF_DISKS;
+}
+
 void sim_faults_begin(void)
 {
 	static const u32 counts[] = { 1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7, 9 };
@@ -157,12 +179,15 @@ void sim_faults_begin(void)
 		faults.enabled = 1u << FAULT_POWER_ON | 1u << FAULT_HEAL |
 				 1u << FAULT_MEMBERS | 1u << FAULT_MOVE |
 				 1u << FAULT_LEADER_POWER_CUT | 1u << FAULT_LEADER_ISOLATE |
-				 (sim_random() & sim_random());
+				 1u << FAULT_AMBUSH | (sim_random() & sim_random());
 		faults.rate = 20 + sim_below(150);
 		world.changes = true;
 	}
+	world.joins = !world.quiet && sim_chance(world.changes ? 700 : 100);
+	if (world.joins)
+		draw_joins();
 	faults.work_of_1024 = 1 + sim_below(sim_chance(512) ? 60 : 400);
-	if (sim_chance(200)) {
+	if (sim_chance(200) && !world.joins) {
 		/* Checkpoints of extents that are written for the first time. */
 		faults.enabled = 1u << FAULT_POWER_ON | 1u << FAULT_POWER_CUT |
 				 1u << FAULT_HEAL | 1u << FAULT_AMBUSH | 1u << FAULT_ROT |
@@ -177,7 +202,7 @@ void sim_faults_begin(void)
 		faults.rate = 300 + sim_below(2000);
 		faults.work_of_1024 = 100 + sim_below(500);
 	}
-	world.plans = !world.sparse && !world.quiet && sim_chance(200);
+	world.plans = !world.sparse && !world.quiet && !world.joins && sim_chance(200);
 	if (world.plans) {
 		/* What a plan brought about is to last for a while. */
 		world.count = max(world.count, 3u);
@@ -192,6 +217,7 @@ void sim_faults_begin(void)
 		faults.rate = 150 + sim_below(600);
 		faults.work_of_1024 = 150 + sim_below(350);
 	}
+	world.exclusive = sim_chance(350);
 	world.rots = faults.enabled & 1u << FAULT_ROT;
 	world.preempts = !world.quiet && sim_chance(300);
 	faults.ambush.laid = false;
@@ -201,6 +227,11 @@ void sim_faults_begin(void)
 	sim_plans_begin();
 	faults.next = 200 + sim_below(4 * faults.rate);
 	faults.number = 0;
+	if (!world.joins)
+		faults.enabled &= ~(1u << FAULT_JOIN);
+	/* Fewer voters are not enough for what happens to disks. */
+	world.voters_min = faults.enabled & FAULTS_OF_DISKS || !world.joins ? 3 : 1;
+	world.founders = world.count;
 	for (u32 number = 1; number <= world.count; number++) {
 		struct sim_host *host = &world.hosts[number];
 
@@ -216,13 +247,18 @@ void sim_faults_begin(void)
 
 bool sim_faults_others_whole(const struct sim_host *host)
 {
-	for (u32 number = 1; number <= world.count; number++)
-		if (number != host->number && (world.hosts[number].unsound ||
-					       world.hosts[number].rot_left ||
-					       sim_disk_unreadable(&world.hosts[number]) ||
-					       sim_disk_fails_writes(&world.hosts[number])))
+	if (!sim_lists_counts(host->number) || !sim_lists_spare_one())
+		return false;
+	for (u32 number = 1; number <= world.count; number++) {
+		const struct sim_host *other = &world.hosts[number];
+
+		if (number == host->number || !other->exists || !sim_lists_counts(number))
+			continue;
+		if (other->unsound || other->rot_left || sim_disk_unreadable(other) ||
+		    sim_disk_fails_writes(other))
 			return false;
-	return world.count >= 3;
+	}
+	return true;
 }
 
 static bool term_is_led(const struct sim_host *host)
@@ -244,9 +280,10 @@ static void power_cut(struct sim_host *host)
 		sim_member_power_on(host);
 }
 
+/* Where members come and go one is replaced by another member. */
 void sim_faults_new_disk(struct sim_host *host)
 {
-	if (!sim_faults_others_whole(host))
+	if (world.joins || !sim_faults_others_whole(host))
 		return;
 	sim_member_power_cut(host);
 	sim_trace("a new disk: host %u", host->number);
@@ -268,7 +305,7 @@ void sim_faults_new_disk(struct sim_host *host)
 /* Where things are on a disk when its power goes. */
 struct survey {
 	u64 superblock;		/* the copy that may rot */
-	u32 slot;		/* of the state block, likewise ... */
+	u64 slot;		/* a block of one of the state's, likewise ... */
 	bool state;		/* ... if the log does not: it says how far that was durable */
 	u64 log_block, first, applied, known, next;	/* ring positions */
 	u64 data_block, data_blocks;
@@ -281,7 +318,8 @@ static struct survey survey_of(const struct qbd_store *store)
 	const struct qbd_state *state = &store->state.disk;
 	struct survey survey = {
 		.superblock = below(2) ? store->geometry.backing_blocks - 1 : 0,
-		.slot = below(QBD_STATE_SLOTS),
+		.slot = QBD_STATE_SLOT_BLOCK(below(QBD_STATE_SLOTS)) +
+			below(QBD_STATE_SLOT_BLOCKS),
 		.state = below(4) == 0,
 		.log_block = store->geometry.log_block,
 		.first = store->log.first_position,
@@ -355,7 +393,7 @@ static void rot_block(struct sim_host *host, const struct survey *survey)
 			     SIM_ROT_UNREADABLE);
 		break;
 	default:
-		sim_disk_rot(host, survey->state ? QBD_STATE_SLOT_BLOCK(survey->slot) :
+		sim_disk_rot(host, survey->state ? survey->slot :
 						   log_block_to_rot(survey), rot);
 		break;
 	}
@@ -564,6 +602,12 @@ static bool is_moment(const struct ambush *ambush, const struct sim_host *host)
 	case MOMENT_FILLING:
 		return replica->fill.step && (!ambush->step ||
 					      replica->fill.step == ambush->step);
+	case MOMENT_LIST:
+		return replica->core->role == QBD_ROLE_LEADER &&
+		       qbd_core_config_index(replica->core) > replica->core->commit;
+	case MOMENT_JOINED:
+		return replica->configs[0].index > qbd_store_last_index(store) &&
+		       (!ambush->step || store->log.memberships);
 	default:
 		return false;
 	}
@@ -571,6 +615,7 @@ static bool is_moment(const struct ambush *ambush, const struct sim_host *host)
 
 static void lay_ambush(u32 host)
 {
+	bool members_change = world.changes || world.joins;
 	struct ambush *ambush = &faults.ambush;
 
 	if (ambush->laid && world.steps < ambush->until)
@@ -579,7 +624,9 @@ static void lay_ambush(u32 host)
 		.laid = true,
 		.until = world.steps + 3000,
 		.host = host,
-		.moment = world.filling && below(2) ? MOMENT_FILLING :
+		.moment = world.joins && below(2) ? MOMENT_JOINED :
+			  members_change && below(2) ? MOMENT_LIST :
+			  world.filling && below(2) ? MOMENT_FILLING :
 			  world.sparse && below(4) ? MOMENT_CHECKPOINT : below(MOMENT_END),
 		.deed = below(DEED_END),
 		.random = faults.random,
@@ -615,6 +662,20 @@ static void lay_ambush(u32 host)
 			ambush->step = QBD_FILL_ASKING;
 			ambush->wait = below(8);
 		}
+	} else if (ambush->moment == MOMENT_LIST) {
+		/* Most of them are lost with their leader, or are all that is left of it. */
+		ambush->host = 0;
+		ambush->wait = below(2) ? 0 : below(60);
+		if (below(4))
+			ambush->deed = below(2) ? DEED_LEADER_ISOLATE : DEED_POWER_CUT;
+	} else if (ambush->moment == MOMENT_JOINED) {
+		/* It has nothing of the log, or a little with older lists in it. */
+		ambush->host = 0;
+		ambush->step = below(2);
+		ambush->wait = below(ambush->step ? 4 : 20);
+		if (below(8))
+			ambush->deed = ambush->step ? DEED_ISOLATE_AND_CUT :
+				       below(2) ? DEED_OUTAGE : DEED_POWER_CUT;
 	} else if (ambush->moment == MOMENT_FULL) {
 		/* Who comes up gives back what the one who went down had not. */
 		ambush->host = 0;
@@ -675,6 +736,11 @@ static void do_deed(enum deed deed, struct sim_host *host)
 		break;
 	case DEED_AWAY:
 		send_away(host);
+		break;
+	case DEED_ISOLATE_AND_CUT:
+		isolate(host->number, true);
+		faults.again = host;
+		faults.again_at = world.steps + 100 + below(200);
 		break;
 	default:
 		break;
@@ -801,9 +867,11 @@ static void inject(enum fault fault, u32 a, u32 b)
 		sim_plan_make(faults.random);
 		break;
 	case FAULT_MEMBERS:
-		/* Fewer voters than that are not enough for what happens to disks. */
-		if (world.count > 3)
+		if (world.joins || world.count > 3)
 			sim_member_change(host);
+		break;
+	case FAULT_JOIN:
+		sim_join(host, faults.random);
 		break;
 	case FAULT_AMBUSH:
 		lay_ambush(a);
@@ -829,7 +897,8 @@ static const char * const fault_names[] = {
 	[FAULT_LEADER_POWER_CUT] = "power cut of a leader",
 	[FAULT_LEADER_ISOLATE] = "isolate a leader", [FAULT_SPLIT] = "split",
 	[FAULT_BULK_STALL] = "data stands still on its way", [FAULT_PLAN] = "plan",
-	[FAULT_MEMBERS] = "change members", [FAULT_AMBUSH] = "ambush", [FAULT_AWAY] = "away for long",
+	[FAULT_MEMBERS] = "change members", [FAULT_JOIN] = "join",
+	[FAULT_AMBUSH] = "ambush", [FAULT_AWAY] = "away for long",
 };
 
 u32 sim_faults_made(void)
@@ -851,6 +920,10 @@ static void next_fault(void)
 		fault = FAULT_AMBUSH;
 	if (world.changes && below(2))
 		fault = FAULT_MEMBERS;
+	if (world.joins && !below(6))
+		fault = below(3) ? FAULT_JOIN : FAULT_MEMBERS;
+	if ((world.joins || world.changes) && !below(8))
+		fault = FAULT_AMBUSH;
 	if (world.plans && below(2))
 		fault = FAULT_PLAN;
 	a = 1 + below(world.count);

@@ -18,10 +18,11 @@ static void heal_host(struct sim_host *host)
 /* One that cannot go on with its disk gets another, when nobody else lacks anything. */
 static void mend_host(struct sim_host *host)
 {
-	if (host->going_up || host->going_down)
+	if (host->going_up || host->going_down || !host->exists)
 		return;
-	if (host->powered && !host->network && !host->failed)
-		sim_member_power_cut(host);	/* it did not come up: once more */
+	/* It did not come up: once more, or never again. */
+	if (host->powered && !host->network && (!host->failed || host->knows))
+		sim_member_power_cut(host);
 	if (host->failed)
 		sim_faults_new_disk(host);
 	else if (!host->powered)
@@ -39,8 +40,15 @@ static void mend(void *object, u64 argument)
 
 static void stuck(const char *what)
 {
-	char text[800];
-	size_t at = 0;
+	const struct qbd_membership_layout *list = sim_lists_now();
+	char text[900];
+	size_t at = snprintf(text, sizeof(text), " (list of %llu:", le64_to_cpu(list->index));
+
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++)
+		at += snprintf(text + at, sizeof(text) - at, " %u=%#x",
+			       le32_to_cpu(list->members[i].id),
+			       le16_to_cpu(list->members[i].flags));
+	at += snprintf(text + at, sizeof(text) - at, ")");
 
 	for (u32 number = 1; number <= world.count && at < sizeof(text) - 160; number++) {
 		const struct sim_host *host = &world.hosts[number];
@@ -95,6 +103,34 @@ static bool step_until(bool (*done)(void), const char *what)
 	return !world.error;
 }
 
+/*
+ * Who was away when it was removed hears nothing but that it is none of them. Somebody sees
+ * that, and takes it down.
+ */
+static void end_strangers(void)
+{
+	for (u32 number = 1; number <= world.count; number++) {
+		struct sim_host *host = &world.hosts[number];
+		const struct qbd_replica *replica = sim_replica(host);
+
+		if (!sim_lists_gone(number) || (replica && replica->removed))
+			continue;
+		sim_member_power_cut(host);
+		host->knows = true;
+	}
+}
+
+static bool end_well(void)
+{
+	sim_client_probe_begin();
+	if (!step_until(sim_client_probe, "a write at every host") ||
+	    !step_until(sim_client_idle, "an answer to every request") ||
+	    !step_until(sim_invariants_settled, "all members whole and equal"))
+		return false;
+	sim_invariants_replicas();
+	return !world.error;
+}
+
 void sim_heal(void)
 {
 	world.healing = true;
@@ -107,14 +143,15 @@ void sim_heal(void)
 	for (u32 number = 1; number <= world.count; number++)
 		heal_host(&world.hosts[number]);
 	mend(NULL, 0);
-	if (!step_until(sim_client_probe, "a write at every host") ||
-	    !step_until(sim_client_idle, "an answer to every request") ||
-	    !step_until(sim_invariants_settled, "all members whole and equal"))
+	if (!step_until(sim_members_final, "the members as they are to be"))
+		return;
+	end_strangers();
+	if (!end_well())
+		return;
+	sim_members_remove_one();
+	if (!step_until(sim_members_removed_one, "one more removed") || !end_well())
 		return;
 	world.healing = false;
-	sim_invariants_replicas();
-	if (world.error)
-		return;
 	for (u32 number = 1; number <= world.count; number++)
 		sim_member_down(&world.hosts[number]);
 	step_until(all_off, "down in order");

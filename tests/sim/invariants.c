@@ -12,10 +12,14 @@
  *                         elected without what is committed, even if all lost their power
  *   durable is durable    what a host had said to be durable it has when it is back, or
  *                         knows that it misses it; so its term, and its vote in it
- *   one vote              in each term, and none by a member that is new or damaged
+ *   one vote              in each term, and none by a member that is new or damaged, or
+ *                         knows that it left
+ *   who was removed     and knows it neither begins to lead nor comes up again
  *   the extent table      of a member that is whole knows the last change of whatever was
  *                         ever written; what it says on the disk that was written is there
+ *   each write once       no log has the same one twice (once.c)
  *   the log               begins for the core where it does in the store, or later
+ *   the list              of members that is in force is one for core and replica
  *   one state             a member that is whole holds what the history says at its
  *                         commit index, at any time; in the end all do
  *
@@ -58,6 +62,7 @@ void sim_invariants_begin(void)
 	for (u32 i = 0; i < SIM_USED_BLOCKS; i++)
 		model[i].count = 0;
 	memset(written_by, 0, sizeof(written_by));
+	sim_once_begin();
 	committed = 0;
 	committed_in = 0;
 	terms = 0;
@@ -107,6 +112,10 @@ void sim_invariants_message(struct sim_host *host, const struct qbd_core_message
 	if (host->vote_term == message->term && host->vote != vote)
 		sim_fail("host %u votes in term %llu for %u and for %u", host->number,
 			 message->term, host->vote, vote);
+	/* What leaves now may have been said before it knew: terms tell. */
+	if (replica && replica->removed && message->term > host->removed_in)
+		sim_fail("host %u was removed, knows it, and votes in term %llu for %u",
+			 host->number, message->term, vote);
 	if (replica && (replica->damaged || replica->is_new))
 		sim_fail("host %u votes in term %llu for %u, and is %s", host->number,
 			 message->term, vote, replica->damaged ? "damaged" : "new");
@@ -158,6 +167,13 @@ void sim_invariants_not_up(struct sim_host *host, int error, const char *text)
 	/* One of each pair of blocks may rot; but what rots may look like a newer version. */
 	if (error == -ENOMEM && host->refused)
 		return;
+	if (error == -ENXIO) {
+		if (!sim_lists_out(host->number))
+			sim_fail("host %u believes that it was removed, and was not: %s",
+				 host->number, text);
+		host->knows = true;
+		return;
+	}
 	if ((error != -EIO || !host->disk_erred) &&
 	    (!host->rotten || error != -EPROTONOSUPPORT))
 		sim_fail("host %u does not come up: %s (%d)", host->number, text, error);
@@ -233,8 +249,12 @@ static void check_leader(struct sim_host *host, const struct qbd_replica *replic
 	sim_counts.elections += !leaders[core->term];
 	leaders[core->term] = host->number;
 	check_own_lease(host, core);
-	if (host->role != QBD_ROLE_LEADER)
+	if (host->role != QBD_ROLE_LEADER) {
 		check_leases(host, core->term);
+		if (replica->removed)
+			sim_fail("host %u was removed, knows it, and begins to lead in term %llu",
+				 host->number, core->term);
+	}
 	/* Votes may come late: a leader of an older term need not have what came after. */
 	if (host->role == QBD_ROLE_LEADER || core->term < committed_in)
 		return;
@@ -245,6 +265,8 @@ static void check_leader(struct sim_host *host, const struct qbd_replica *replic
 		 qbd_store_chain(replica->store, committed) != chains[committed])
 		sim_fail("host %u leads with another entry %llu than is committed",
 			 host->number, committed);
+	else
+		sim_once_leads(host, replica);
 }
 
 /* ---- what the history says ---------------------------------------------- */
@@ -408,8 +430,11 @@ static void commit_one(struct sim_host *host, const struct qbd_store *store, u64
 	chains[index] = chain;
 	committed = index;
 	committed_in = sim_replica(host)->core->term;
-	sim_counts.lists += le16_to_cpu(record->header->shared.kind) == QBD_RECORD_MEMBERSHIP;
+	if (le16_to_cpu(record->header->shared.kind) == QBD_RECORD_MEMBERSHIP)
+		sim_lists_committed(host, record);
+	sim_claims_committed(record);
 	apply_to_model(record);
+	sim_once_committed(record);
 }
 
 static bool vouches(const struct qbd_replica *replica)
@@ -527,6 +552,18 @@ static void count_filling(struct sim_host *host, const struct qbd_replica *repli
 	host->fill_step = step;
 }
 
+static void check_removed(struct sim_host *host, const struct qbd_replica *replica)
+{
+	if (!host->removed_in)
+		host->removed_in = replica->core->term;
+	if (!sim_lists_out(host->number))
+		sim_fail("host %u believes that it was removed, and was not", host->number);
+	if (!world.healing || replica->core->role != QBD_ROLE_LEADER)
+		host->leads_removed_since = world.now;
+	else if (world.now > host->leads_removed_since + 10 * SIM_S)
+		sim_fail("host %u was removed, knows it, and leads", host->number);
+}
+
 void sim_invariants_check(struct sim_host *host)
 {
 	struct qbd_replica *replica = sim_replica(host);
@@ -548,11 +585,18 @@ void sim_invariants_check(struct sim_host *host)
 		sim_fail("host %u: the core's log begins at %llu, the store's at %llu",
 			 host->number, replica->core->trail.base_index + 1,
 			 qbd_store_first_index(replica->store));
+	if (qbd_core_config_index(replica->core) !=
+	    replica->configs[replica->config_count - 1].index)
+		sim_fail("host %u: the core's list of members is of entry %llu, the replica's of %llu",
+			 host->number, qbd_core_config_index(replica->core),
+			 replica->configs[replica->config_count - 1].index);
 	/* Between a message and its consequences nothing is said yet. */
 	if (replica->core->commit != host->commit)
 		check_commit(host, replica);
 	if (replica->core->role == QBD_ROLE_LEADER)
 		check_leader(host, replica);
+	if (replica->removed)
+		check_removed(host, replica);
 	check_data(host, replica);
 	host->role = replica->core->role;
 	host->term = replica->core->term;
@@ -592,6 +636,8 @@ bool sim_invariants_settled(void)
 	for (u32 number = 1; number <= world.count; number++) {
 		struct qbd_replica *replica = sim_replica(&world.hosts[number]);
 
+		if (!sim_lists_has(number))
+			continue;
 		if (!replica || replica->phase != QBD_PHASE_RUNNING ||
 		    replica->core->commit != committed || replica->store_failed ||
 		    replica->damaged || replica->is_new || qbd_replica_filling(replica) ||
@@ -607,6 +653,8 @@ void sim_invariants_replicas(void)
 	for (u32 number = 1; number <= world.count; number++) {
 		struct sim_host *host = &world.hosts[number];
 
+		if (!sim_lists_has(number))
+			continue;
 		for (u32 block = 0; block < SIM_USED_BLOCKS && !world.error; block++)
 			check_block(host, sim_replica(host)->store, block);
 	}

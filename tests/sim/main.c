@@ -40,6 +40,7 @@ static void end_of_world(void)
 		sim_member_vanish(&world.hosts[number]);
 	}
 	sim_host = NULL;
+	sim_join_end();
 	sim_world_end();
 }
 
@@ -49,9 +50,12 @@ static bool run(u64 seed)
 	world.quiet = outage_at;
 	sim_module_begin();
 	sim_network_begin();
+	sim_join_begin();
 	sim_faults_begin();
+	sim_members_begin();
 	sim_client_begin();
 	sim_invariants_begin();
+	sim_lists_begin();
 	trail = seed;
 	while (world.steps < (outage_at ? outage_at : steps_wanted) && !world.error) {
 		if (!sim_step())
@@ -131,8 +135,10 @@ static void sum_up(u64 seeds, u64 failed)
 	printf("# members taken up by extents: %llu (%llu times begun, %llu rounds given up, %llu disturbed); %llu power cuts, %llu elections\n",
 	       counts->filled, counts->resets, counts->rounds_cut, counts->fills_disturbed,
 	       counts->power_cuts, counts->elections);
-	printf("# members changed %llu times, %llu lists committed\n", counts->changes,
-	       counts->lists);
+	printf("# claims: %llu committed, %llu taken by force\n", counts->claims,
+	       counts->forced);
+	printf("# members changed %llu times, %llu joined, %llu removed; %llu lists committed\n",
+	       counts->changes, counts->joined, counts->left, counts->lists);
 	printf("# disks: %llu rotten, %llu with unreadable sectors; logs found damaged %llu, tables lost %llu; %.1f million blocks compared\n",
 	       counts->rotten, counts->unreadable, counts->damaged, counts->tables_lost,
 	       counts->views / 1e6);

@@ -21,7 +21,7 @@ static struct qbd_store *sim_store_open(const char *path, struct qbd_pool *pool,
 
 #define qbd_store_open sim_store_open
 /* For the registry, which a host that loses its power has to leave. */
-#include "../../kmod/replica/life.c"
+#include "replica/life.c"
 #undef qbd_store_open
 
 #define LOG_BLOCK	512u
@@ -79,15 +79,22 @@ u32 sim_number(u64 block)
 
 /* ---- disks -------------------------------------------------------------- */
 
+void sim_uuid_draw(u8 *uuid)
+{
+	const u64 drawn[2] = { sim_random(), sim_random() };
+
+	memcpy(uuid, drawn, QBD_UUID_SIZE);
+}
+
 static void write_superblock(struct sim_host *host, u64 position, u64 blocks,
-			     u64 incarnation)
+			     const u8 *incarnation)
 {
 	struct qbd_superblock *superblock = (void *)sim_disk_block(host, position);
 
 	memset(superblock, 0, sizeof(*superblock));
 	superblock->member_id = cpu_to_le32(host->number);
 	superblock->extent_shift = cpu_to_le32(EXTENT_SHIFT);
-	memcpy(superblock->incarnation, &incarnation, sizeof(incarnation));
+	memcpy(superblock->incarnation, incarnation, QBD_UUID_SIZE);
 	strscpy(superblock->name, "sim", sizeof(superblock->name));
 	superblock->backing_blocks = cpu_to_le64(blocks);
 	superblock->device_blocks = cpu_to_le64(sim_device_blocks);
@@ -98,40 +105,36 @@ static void write_superblock(struct sim_host *host, u64 position, u64 blocks,
 	qbd_block_seal(superblock, QBD_SUPERBLOCK_MAGIC, sim_uuid, position);
 }
 
+/* The list that the device begins with. */
 static void write_members(struct qbd_membership_layout *members)
 {
-	members->count = cpu_to_le32(world.count);
-	members->next_member_id = cpu_to_le32(world.count + 1);
-	for (u32 i = 0; i < world.count; i++) {
+	memset(members, 0, sizeof(*members));
+	members->count = cpu_to_le32(world.founders);
+	members->next_member_id = cpu_to_le32(world.founders + 1);
+	for (u32 i = 0; i < world.founders; i++) {
 		struct qbd_member_layout *member = &members->members[i];
 
-		member->id = cpu_to_le32(i + 1);
 		member->flags = cpu_to_le16(QBD_MEMBER_VOTER);
-		member->priority = 100;
-		snprintf(member->name, sizeof(member->name), "host%u", i + 1);
-		member->address.family = cpu_to_le16(4);
-		member->address.port = cpu_to_le16(QBD_DEFAULT_PORT);
-		member->address.bytes[0] = 192;
-		member->address.bytes[2] = 2;
-		member->address.bytes[3] = i + 1;
+		sim_member_place(member, i + 1, 0);
 	}
 }
 
-/* As qbdadm create does. */
-void sim_member_format(struct sim_host *host)
+static void format(struct sim_host *host, const struct qbd_membership_layout *members,
+		   const struct qbd_claim_layout *claim, const u8 *incarnation, u32 flags)
 {
 	u64 blocks = DATA_BLOCK + sim_device_blocks + 1;
 	struct qbd_state state = {
-		.flags = QBD_STATE_CLEAN | QBD_STATE_NEW,
+		.flags = QBD_STATE_CLEAN | flags,
 		.log_first_index = 1,
 	};
-	u64 incarnation = sim_random();
+	const struct qbd_applied_layout applied = { .claim = *claim };
 
 	host->bdev.write_zeroes = sim_chance(512);
 	/* Where nothing was ever written there is rubbish, which nobody may see. */
 	sim_disk_make(host, blocks, DATA_BLOCK);
-	write_members(&state.membership);
-	state.applied_membership = state.membership;
+	host->exists = true;
+	state.membership = *members;
+	state.applied_membership = *members;
 	for (u64 i = 0; i < sim_table_blocks; i++)
 		qbd_block_seal(sim_disk_block(host, QBD_EXTENT_TABLE_BLOCK + i),
 			       QBD_EXTENTS_MAGIC, sim_uuid, QBD_EXTENT_TABLE_BLOCK + i);
@@ -141,9 +144,33 @@ void sim_member_format(struct sim_host *host)
 		state.sequence = QBD_STATE_SLOTS - slot;
 		qbd_state_encode(&state, sim_uuid, position,
 				 sim_disk_block(host, position));
+		qbd_applied_encode(&applied, state.sequence, sim_uuid, position + 1,
+				   sim_disk_block(host, position + 1));
 	}
 	write_superblock(host, 0, blocks, incarnation);
 	write_superblock(host, blocks - 1, blocks, incarnation);
+}
+
+/* As qbdadm create does. */
+void sim_member_format(struct sim_host *host)
+{
+	const struct qbd_claim_layout claim = {
+		.mode = cpu_to_le32(world.exclusive ? QBD_CLAIM_EXCLUSIVE :
+						      QBD_CLAIM_SHARED),
+	};
+	struct qbd_membership_layout members;
+	u8 incarnation[QBD_UUID_SIZE];
+
+	write_members(&members);
+	sim_uuid_draw(incarnation);
+	format(host, &members, &claim, incarnation, QBD_STATE_NEW);
+}
+
+/* As qbdadm join does: nobody can have forgotten what a member did that never was. */
+void sim_member_format_joined(struct sim_host *host, const struct qbd_description *device,
+			      const u8 *incarnation)
+{
+	format(host, &device->membership, &device->claim, incarnation, 0);
 }
 
 static void again(void *object, u64 argument)
@@ -183,6 +210,8 @@ static void up_thread(void *object)
 
 	qbd_settings_default(&parameters.settings);
 	parameters.settings.window_bytes = 2u << 20;
+	/* Some compare before data is sent to them. */
+	parameters.settings.checksums = (world.seed / 2 + host->number) % 3 == 0;
 	host->refused = false;
 	error = qbd_replica_up(&host->net, &parameters, &replica, text, sizeof(text));
 	host->going_up = false;
@@ -202,25 +231,16 @@ static void up_thread(void *object)
 		  qbd_replica_filling(replica) ? ", filling" : "");
 }
 
-static void in_thread(struct sim_host *host, void (*run)(void *object))
-{
-	struct sim_host *before = sim_host;
-
-	sim_host = host;
-	sim_thread(run, host);
-	sim_host = before;
-}
-
 void sim_member_power_on(struct sim_host *host)
 {
-	if (host->powered)
+	if (host->powered || !host->exists || host->knows)
 		return;
 	sim_trace("power on: host %u", host->number);
 	host->powered = true;
 	host->going_up = true;
 	host->clock_base = sim_below(1000) * SIM_S;
 	host->clock_at = world.now;
-	in_thread(host, up_thread);
+	sim_thread_on(host, up_thread, host);
 }
 
 /* ---- down --------------------------------------------------------------- */
@@ -265,6 +285,8 @@ void sim_member_power_cut(struct sim_host *host)
 
 void sim_member_vanish(struct sim_host *host)
 {
+	if (!host->exists)
+		return;
 	registry_mutex.held = false;
 	power_off(host);
 }
@@ -309,7 +331,7 @@ void sim_member_down(struct sim_host *host)
 		return;
 	sim_trace("taken down: host %u", host->number);
 	host->going_down = true;
-	in_thread(host, down_thread);
+	sim_thread_on(host, down_thread, host);
 }
 
 static void move_thread(void *object)
@@ -330,68 +352,5 @@ void sim_member_move_leader(struct sim_host *host, u32 target)
 	if (!host->powered || !host->replica || host->going_down || host->moving)
 		return;
 	host->move_to = target;
-	in_thread(host, move_thread);
-}
-
-/* ---- members ------------------------------------------------------------ */
-
-#define VOTERS_MIN	3	/* one may have a bad disk */
-
-static u32 voters_meant(const struct qbd_membership_layout *list)
-{
-	u32 voters = 0;
-
-	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
-		u16 flags = le16_to_cpu(list->members[i].flags);
-
-		voters += flags & QBD_MEMBER_VOTER ? !(flags & QBD_MEMBER_INTENTS) :
-						     !!(flags & QBD_MEMBER_JOINING);
-	}
-	return voters;
-}
-
-/* A few members are to vote or not to, or what was meant is taken back. */
-static void draw_intents(struct qbd_membership_layout *list)
-{
-	for (u32 count = 1 + sim_below(3); count; count--) {
-		struct qbd_member_layout *member =
-			&list->members[sim_below(le32_to_cpu(list->count))];
-		__le16 before = member->flags;
-		u16 flags = le16_to_cpu(before) & ~QBD_MEMBER_INTENTS;
-
-		if (sim_below(5))
-			flags |= flags & QBD_MEMBER_VOTER ? QBD_MEMBER_DEMOTING :
-							    QBD_MEMBER_JOINING;
-		member->flags = cpu_to_le16(flags);
-		if (voters_meant(list) < VOTERS_MIN)
-			member->flags = before;
-	}
-}
-
-static void change_thread(void *object)
-{
-	struct sim_host *host = object;
-	struct qbd_membership_layout wanted;
-	char text[QBD_ERROR_TEXT_SIZE];
-	int error;
-
-	if (!host->replica || host->going_down)
-		return;
-	host->changing = true;
-	/* Of who reads it while it works: the index says what it was made from. */
-	wanted = *qbd_replica_layout(host->replica);
-	draw_intents(&wanted);
-	error = qbd_replica_change_members(host->replica, &wanted, text, sizeof(text));
-	sim_trace("change of members at host %u: %s", host->number, error ? text : "taken");
-	sim_counts.changes += !error;
-	host->changing = false;
-}
-
-void sim_member_change(struct sim_host *host)
-{
-	const struct qbd_replica *replica = sim_replica(host);
-
-	if (replica && replica->phase == QBD_PHASE_RUNNING && !host->going_down &&
-	    !host->changing)
-		in_thread(host, change_thread);
+	sim_thread_on(host, move_thread, host);
 }

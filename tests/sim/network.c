@@ -20,6 +20,7 @@
 #define QUEUE_HIGH	(512u << 10)
 #define QUEUE_LOW	(256u << 10)
 #define RING_FRAMES	128
+#define SIDES		(2 * QBD_MEMBERS_MAX)
 #define PAGES_WAIT	(100 * SIM_MS)
 
 enum stream {
@@ -68,8 +69,9 @@ struct side {
 	bool up;		/* and the replica knows */
 	u64 connection;
 	u64 fresh;		/* takes its place */
-	bool blank, fresh_blank;
-	u64 term, fresh_term;
+	u8 incarnation[QBD_UUID_SIZE];	/* by the list in force */
+	u64 known_run, known_term, known_index;
+	struct qbd_frame_hello hello, fresh_hello;
 	const char *lost;	/* why it is over, NULL: it is not */
 	u64 heard_at;
 	u64 silence_event;
@@ -89,11 +91,18 @@ struct qbd_net {
 	struct qbd_pool *pool;
 	const struct qbd_net_ops *ops;
 	void *context;
-	bool blank;
-	u64 term;
+	bool blank, is_new;
+	u64 term, listed, list_index;
 	bool was_marked;
 	u64 silence;
-	struct side sides[QBD_MEMBERS_MAX];
+	/* Those that were removed leave with the next poll. */
+	struct side sides[SIDES];
+	/* What programs ask: one after the other. */
+	struct {
+		u64 connection;		/* 0: nothing */
+		bool changes;
+		struct qbd_membership_layout list;
+	} asked[SIM_JOINERS];
 };
 
 static struct path paths[SIM_HOSTS_MAX + 1][SIM_HOSTS_MAX + 1][STREAMS];
@@ -112,7 +121,7 @@ static struct side *side_of(struct sim_host *host, u32 peer)
 
 	if (!net || !peer)
 		return NULL;
-	for (u32 i = 0; i < QBD_MEMBERS_MAX; i++)
+	for (u32 i = 0; i < SIDES; i++)
 		if (net->sides[i].peer == peer)
 			return &net->sides[i];
 	return NULL;
@@ -413,6 +422,35 @@ static bool knows(const struct qbd_net *net, u32 peer)
 	return side && !side->removed;
 }
 
+/* What @net says of itself, and of @peer, in a handshake. */
+static struct qbd_frame_hello hello_of(const struct qbd_net *net, u32 peer)
+{
+	const struct side *side = side_here(net, peer);
+	struct qbd_frame_hello hello = {
+		.from = cpu_to_le32(net->identity.member_id),
+		.to = cpu_to_le32(peer),
+		.flags = cpu_to_le32((net->blank ? QBD_HELLO_BLANK : 0) |
+				     (net->is_new ? QBD_HELLO_NEW : 0)),
+		.term = cpu_to_le64(net->term),
+		.listed = cpu_to_le64(net->listed),
+		.run = cpu_to_le64(net->identity.run),
+		.known_run = cpu_to_le64(side->known_run),
+		.known_term = cpu_to_le64(side->known_term),
+		.known_index = cpu_to_le64(side->known_index),
+	};
+
+	memcpy(hello.incarnation, net->identity.incarnation, QBD_UUID_SIZE);
+	return hello;
+}
+
+/* Does @net take what says @hello for the member? */
+static bool takes(const struct qbd_net *net, struct qbd_frame_hello hello)
+{
+	const struct side *side = side_here(net, le32_to_cpu(hello.from));
+
+	return qbd_frame_disk_check(&hello, side->incarnation, net->list_index);
+}
+
 static void offer(struct sim_host *host, u32 peer, u64 connection,
 		  const struct qbd_net *said)
 {
@@ -420,8 +458,7 @@ static void offer(struct sim_host *host, u32 peer, u64 connection,
 	struct sim_host *before = sim_host;
 
 	side->fresh = connection;
-	side->fresh_blank = said->blank;
-	side->fresh_term = said->term;
+	side->fresh_hello = hello_of(said, host->number);
 	sim_host = host;
 	host->network->ops->kick(host->network->context);
 	sim_host = before;
@@ -442,7 +479,9 @@ static void dial(void *object, u64 argument)
 	reached = dialler->network && listener->network && listener->powered &&
 		  dialler->paused_until <= world.now &&
 		  listener->paused_until <= world.now && !cuts[a][b] && !cuts[b][a] &&
-		  knows(listener->network, a);
+		  knows(listener->network, a) &&
+		  takes(listener->network, hello_of(dialler->network, b)) &&
+		  takes(dialler->network, hello_of(listener->network, a));
 	if (!reached) {
 		dial_later(a, b, sim_spread(10 * SIM_MS, 200 * SIM_MS));
 		return;
@@ -471,8 +510,7 @@ static void side_join(struct qbd_net *net, struct side *side)
 		side_disconnect(net, side, "it connected anew");
 	side->connected = true;
 	side->connection = connection;
-	side->blank = side->fresh_blank;
-	side->term = side->fresh_term;
+	side->hello = side->fresh_hello;
 	side->lost = NULL;
 	side->heard_at = world.now;
 	side->queued_bytes = 0;
@@ -665,7 +703,7 @@ struct qbd_net *qbd_net_create(struct net *namespace,
 	net->ops = ops;
 	net->context = context;
 	net->silence = SIM_S;
-	for (u32 i = 0; i < QBD_MEMBERS_MAX; i++)
+	for (u32 i = 0; i < SIDES; i++)
 		for (u32 stream = 0; stream < STREAMS; stream++)
 			INIT_LIST_HEAD(&net->sides[i].ring[stream]);
 	sim_host->network = net;
@@ -674,7 +712,7 @@ struct qbd_net *qbd_net_create(struct net *namespace,
 
 void qbd_net_destroy(struct qbd_net *net)
 {
-	for (u32 i = 0; i < QBD_MEMBERS_MAX; i++) {
+	for (u32 i = 0; i < SIDES; i++) {
 		struct side *side = &net->sides[i];
 
 		if (!side->peer)
@@ -691,7 +729,7 @@ void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout
 {
 	u32 count = le32_to_cpu(members->count);
 
-	for (u32 i = 0; i < QBD_MEMBERS_MAX; i++) {
+	for (u32 i = 0; i < SIDES; i++) {
 		struct side *side = &net->sides[i];
 		bool found = false;
 
@@ -699,15 +737,28 @@ void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout
 			found |= le32_to_cpu(members->members[k].id) == side->peer;
 		side->removed = side->peer && !found;
 	}
+	net->list_index = le64_to_cpu(members->index);
 	for (u32 k = 0; k < count; k++) {
 		u32 id = le32_to_cpu(members->members[k].id);
 		struct side *side;
 
-		if (id == net->identity.member_id || side_here(net, id))
+		if (id == net->identity.member_id)
 			continue;
+		side = side_here(net, id);
+		if (side) {
+			memcpy(side->incarnation, members->members[k].incarnation,
+			       QBD_UUID_SIZE);
+			if (side->up && !takes(net, side->hello))
+				lose(net->host, side, "another disk");
+			continue;
+		}
 		for (side = net->sides; side->peer; side++)
 			;
 		side->peer = id;
+		side->known_run = 0;
+		side->known_term = 0;
+		side->known_index = 0;
+		memcpy(side->incarnation, members->members[k].incarnation, QBD_UUID_SIZE);
 		dial_later(id, net->identity.member_id, sim_spread(SIM_MS, 20 * SIM_MS));
 	}
 }
@@ -720,7 +771,7 @@ void qbd_net_set_silence_limit(struct qbd_net *net, unsigned int milliseconds)
 void qbd_net_mark(struct qbd_net *net)
 {
 	net->was_marked = true;
-	for (u32 i = 0; i < QBD_MEMBERS_MAX; i++)
+	for (u32 i = 0; i < SIDES; i++)
 		net->sides[i].marked = arrivals;
 }
 
@@ -797,19 +848,73 @@ static void side_poll(struct qbd_net *net, struct side *side)
 	}
 }
 
+/* ---- programs ----------------------------------------------------------- */
+
+bool sim_network_ask(struct sim_host *host, u64 connection,
+		     const struct qbd_membership_layout *list)
+{
+	struct qbd_net *net = host->network;
+	struct sim_host *before = sim_host;
+
+	for (u32 i = 0; net && i < ARRAY_SIZE(net->asked); i++) {
+		if (net->asked[i].connection)
+			continue;
+		net->asked[i].connection = connection;
+		net->asked[i].changes = list;
+		if (list)
+			net->asked[i].list = *list;
+		sim_host = host;
+		net->ops->kick(net->context);
+		sim_host = before;
+		return true;
+	}
+	return false;
+}
+
+static void hand_over_asked(struct qbd_net *net, u32 number)
+{
+	struct qbd_frame_request request = {
+		.kind = cpu_to_le32(net->asked[number].changes ? QBD_REQUEST_CHANGE :
+								 QBD_REQUEST_DESCRIBE),
+		.count = cpu_to_le32(net->asked[number].changes),
+	};
+	u64 connection = net->asked[number].connection;
+	struct qbd_buffer *data = NULL;
+
+	net->asked[number].connection = 0;
+	if (net->asked[number].changes)
+		data = qbd_buffer_alloc(net->pool, QBD_POOL_FORWARD, 1);
+	if (data) {
+		memset(page_address(data->pages[0]), 0, QBD_BLOCK_SIZE);
+		memcpy(page_address(data->pages[0]), &net->asked[number].list,
+		       sizeof(net->asked[number].list));
+	}
+	net->ops->admin(net->context, connection, &request, data);
+}
+
+void qbd_net_answer(struct qbd_net *net, u64 connection, const struct qbd_net_frame *frame)
+{
+	sim_join_answer(connection, frame->fixed,
+			frame->buffer ? page_address(frame->buffer->pages[0]) : NULL);
+	qbd_buffer_free(frame->buffer);
+}
+
 void qbd_net_poll(struct qbd_net *net)
 {
 	if (!net->was_marked)
 		qbd_net_mark(net);
 	net->was_marked = false;
-	for (u32 i = 0; i < QBD_MEMBERS_MAX; i++)
+	for (u32 i = 0; i < SIDES; i++)
 		if (net->sides[i].peer)
 			side_poll(net, &net->sides[i]);
+	for (u32 i = 0; i < ARRAY_SIZE(net->asked); i++)
+		if (net->asked[i].connection)
+			hand_over_asked(net, i);
 }
 
 void qbd_net_pages_available(struct qbd_net *net)
 {
-	for (u32 i = 0; i < QBD_MEMBERS_MAX; i++) {
+	for (u32 i = 0; i < SIDES; i++) {
 		struct side *side = &net->sides[i];
 		u32 self = net->host->number;
 
@@ -912,17 +1017,13 @@ void qbd_net_push(struct qbd_net *net, u32 peer)
 {
 }
 
-/* There are no programs in this world: nobody has asked. */
-void qbd_net_answer(struct qbd_net *net, u64 connection, const struct qbd_net_frame *frame)
-{
-	abort();
-}
-
 void qbd_net_disconnect(struct qbd_net *net, u32 peer, const char *reason)
 {
 	struct side *side = side_here(net, peer);
 
 	sim_trace("cuts member %u off: %s", peer, reason);
+	if (!strcmp(reason, "a write that is in the log already"))
+		sim_fail("host %u is sent %s", net->host->number, reason);
 	if (side)
 		lose(net->host, side, reason);
 }
@@ -936,7 +1037,8 @@ bool qbd_net_peer_blank(const struct qbd_net *net, u32 peer)
 {
 	const struct side *side = side_here(net, peer);
 
-	return side && side->up && !side->removed && side->blank;
+	return side && side->up && !side->removed &&
+	       le32_to_cpu(side->hello.flags) & QBD_HELLO_BLANK;
 }
 
 void qbd_net_set_term(struct qbd_net *net, u64 term)
@@ -950,8 +1052,36 @@ bool qbd_net_peer_term(const struct qbd_net *net, u32 peer, u64 *term)
 
 	if (!side || !side->up || side->removed)
 		return false;
-	*term = side->term;
+	*term = le64_to_cpu(side->hello.term);
 	return true;
+}
+
+void qbd_net_set_new(struct qbd_net *net, bool is_new)
+{
+	net->is_new = is_new;
+}
+
+void qbd_net_set_listed(struct qbd_net *net, u64 index)
+{
+	net->listed = index;
+}
+
+void qbd_net_set_known(struct qbd_net *net, u32 peer, u64 run, u64 term, u64 index)
+{
+	struct side *side = side_here(net, peer);
+
+	if (!side)
+		return;
+	side->known_run = run;
+	side->known_term = term;
+	side->known_index = index;
+}
+
+const struct qbd_frame_hello *qbd_net_peer_hello(const struct qbd_net *net, u32 peer)
+{
+	const struct side *side = side_here((struct qbd_net *)net, peer);
+
+	return side && side->up && !side->removed ? &side->hello : NULL;
 }
 
 bool qbd_net_peer_up(const struct qbd_net *net, u32 peer)
@@ -969,6 +1099,21 @@ void qbd_net_peer_status(const struct qbd_net *net, u32 peer,
 	memset(status, 0, sizeof(*status));
 	status->control_up = side && side->up;
 	status->bulk_up = status->control_up;
+}
+
+/* Nobody moves here. */
+void qbd_net_listen(struct qbd_net *net, const struct qbd_address *address)
+{
+	abort();
+}
+
+bool qbd_net_moved(const struct qbd_net *net)
+{
+	return true;
+}
+
+void qbd_net_listen_only(struct qbd_net *net)
+{
 }
 
 /* ---- what happens to it ------------------------------------------------- */
@@ -1037,7 +1182,7 @@ void sim_network_power_cut(struct sim_host *host)
 {
 	struct qbd_net *net = host->network;
 
-	for (u32 i = 0; net && i < QBD_MEMBERS_MAX; i++) {
+	for (u32 i = 0; net && i < SIDES; i++) {
 		struct arrived *arrived, *next;
 		struct side *side = &net->sides[i];
 

@@ -19,6 +19,8 @@
  *   earlier term    a leader's entries reach the others under a later one of its own, while
  *                   somebody else has an entry of a term between them (thesis, figure 3.7)
  *   there and back  a request stands still on its way until its receiver leads once more
+ *   filled twice    the log has passed a member by, and does so again before it has got much
+ *                   of what it missed; the second time little is written
  */
 #include "sim.h"
 
@@ -594,6 +596,73 @@ static bool there_and_back(void)
 	return false;
 }
 
+/* ---- filled twice ------------------------------------------------------- */
+
+/* Somebody who leads has no log any more that begins where this one ends. */
+static bool passed_by(u64 last)
+{
+	for (u32 number = 1; number <= world.count; number++)
+		if (leads(&world.hosts[number]) &&
+		    qbd_store_first_index(sim_replica(&world.hosts[number])->store) > last + 1)
+			return true;
+	return false;
+}
+
+static void write_stripe(u32 stripe)
+{
+	sim_client_write(&world.hosts[1 + stripe % world.founders], stripe * SIM_STRIPE,
+			 SIM_STRIPE);
+}
+
+static bool is_being_filled(const struct sim_host *host)
+{
+	const struct qbd_store *store = core_of(host) ? sim_replica(host)->store : NULL;
+
+	return store && store->fill.active && !store->fill.resetting &&
+	       !store->state.writing;
+}
+
+static bool filled_twice(void)
+{
+	switch (current.stage) {
+	case 0:
+		current.other = some_host(bit(current.leader));
+		current.index = qbd_store_last_index(sim_replica(current.other)->store);
+		current.silent = ~0u;
+		split(bit(current.other));
+		next_stage(0);
+		return true;
+	case 1:
+		write_stripe(below(SIM_USED_BLOCKS / SIM_STRIPE));
+		if (!passed_by(current.index))
+			return true;
+		sim_network_heal();
+		next_stage(0);
+		return true;
+	case 2:
+		if (!is_being_filled(current.other))
+			return true;
+		split(bit(current.other));
+		next_stage(200);
+		return true;
+	case 3:
+		if (!is_being_filled(current.other))
+			return false;
+		/* What it has got of the log by now is not enough either. */
+		write_stripe(current.leader->number - 1);
+		if (!passed_by(qbd_store_last_index(sim_replica(current.other)->store)))
+			return true;
+		if (below(2))
+			restart(current.other);
+		sim_network_heal();
+		current.silent = 0;
+		next_stage(0);
+		return true;
+	default:
+		return !current.other->whole;
+	}
+}
+
 /* ---- all of them -------------------------------------------------------- */
 
 static const struct plan plans[] = {
@@ -606,6 +675,7 @@ static const struct plan plans[] = {
 	{ "lost table", lost_table },
 	{ "earlier term", earlier_term },
 	{ "there and back", there_and_back },
+	{ "filled twice", filled_twice },
 };
 
 void sim_plans_begin(void)

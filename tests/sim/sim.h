@@ -7,8 +7,14 @@
  *   disk.c      disks that forget, tear, stall, fail and rot
  *   network.c   kmod/net/net.h: connections that are late, stuck, half open
  *   client.c    kmod/blk/blk.h: readers and writers, and what they may see
+ *   linear.c    likewise, where several write the same block at once
+ *   claims.c    who may write
  *   module.c    the life of a member: format, up, down, power cut
+ *   members.c   who is to vote, to come and to go
+ *   join.c      hosts that become members
+ *   lists.c     the lists of members that were committed, and what has to hold of them
  *   invariants.c what has to hold after every step
+ *   once.c      likewise: no write is in the log twice
  *   faults.c    what happens to a world, drawn from the seed
  *   plans.c     several faults, each at its moment
  *   heal.c      the end of a world
@@ -26,7 +32,9 @@
 #include "../../kmod/replica/internal.h"
 #include "../../kmod/store/internal.h"
 
-#define SIM_HOSTS_MAX	9
+/* A host is a member id: as many as a run may give. */
+#define SIM_HOSTS_MAX	15
+#define SIM_JOINERS	3	/* hosts that are about to become one */
 #define SIM_US		1000ull
 #define SIM_MS		1000000ull
 #define SIM_S		1000000000ull
@@ -48,6 +56,7 @@ struct sim_event {
 struct sim_host {
 	u32 number;			/* member id, from 1 on */
 	u32 life;			/* counts boots and power cuts */
+	bool exists;			/* it has a disk of this device */
 	bool powered;
 	bool going_up, going_down, moving, changing;	/* a thread is at it */
 	bool refused;			/* memory, while it came up */
@@ -63,7 +72,7 @@ struct sim_host {
 	struct qbd_replica *replica;	/* NULL: not up */
 	struct qbd_disk *blk;		/* NULL: there is none */
 	struct qbd_net *network;	/* NULL: there is none */
-	struct list_head memory;
+	struct list_head memory __attribute__((aligned(16)));	/* as its pieces are */
 	u32 pages;			/* first one of its list, 0: none */
 	u64 allocated;			/* pieces of memory and pages */
 	/* what was last known of it, see invariants.c */
@@ -86,6 +95,10 @@ struct sim_host {
 	u32 vote;			/* and for whom that was */
 	bool unsound;			/* no full member: new, filling, damaged, failed */
 	bool failed;			/* its disk has to be replaced */
+	u32 guest;			/* it joined, as number so many; 0: there from the start */
+	bool knows;			/* it would not come up, for it was removed */
+	u64 removed_in;			/* term in which it came to know that */
+	u64 leads_removed_since;	/* time, while all is well */
 };
 
 struct sim_weather {
@@ -102,13 +115,18 @@ struct sim_world {
 	u64 random;
 	u64 now;
 	u64 steps;
-	u32 count;			/* hosts */
-	struct sim_host hosts[SIM_HOSTS_MAX + 1];	/* from 1 on */
+	u32 count;			/* hosts that there were so far; some may have no disk */
+	u32 founders;			/* of them: those that were there from the start */
+	struct sim_host hosts[SIM_HOSTS_MAX + 1 + SIM_JOINERS];	/* from 1 on */
 	struct sim_weather weather;
 	u32 worst_disk;		/* host whose disk rots, fails writes, and reads when it comes up */
 	bool errors;		/* a disk failed a read or a write in this run */
 	bool filling;		/* members stay away until the log has passed them by */
 	bool changes;		/* members change all the time */
+	bool joins;		/* members come and go */
+	u32 voters_min;		/* nobody asks for fewer */
+	bool overlap;		/* several hosts write the same blocks at the same time */
+	bool exclusive;		/* a host claims the device before it writes */
 	bool plans;		/* plans are made, and little else happens */
 	bool sparse;		/* few writes, each somewhere else */
 	bool hurry;		/* not so few */
@@ -148,7 +166,7 @@ void sim_after_event(struct sim_host *host);
 extern struct sim_counts {
 	u64 power_cuts, elections, resets, filled, fills_disturbed, rounds_cut, preempted;
 	u64 damaged, tables_lost, rotten, unreadable, views;
-	u64 changes, lists;
+	u64 changes, lists, joined, left, claims, forced;
 } sim_counts;
 
 void sim_world_begin(u64 seed);
@@ -161,6 +179,7 @@ u64 sim_host_time(const struct sim_host *host);
 u64 sim_world_time(const struct sim_host *host, u64 host_time);
 /* A thread of the current host. */
 void sim_thread(void (*run)(void *object), void *object);
+void sim_thread_on(struct sim_host *host, void (*run)(void *object), void *object);
 /* Everything of this life is void: events, threads. */
 void sim_host_void(struct sim_host *host);
 
@@ -227,6 +246,9 @@ void sim_network_bulk_stall(u32 from, u32 to, u64 until);
 void sim_network_stall(u32 from, u32 to, u64 until);
 /* Is anything on its way that is not control, or that is? */
 bool sim_network_waits(u32 from, u32 to, bool bulk);
+/* A program asks the member there for something; @list: for these members, NULL: what it is. */
+bool sim_network_ask(struct sim_host *host, u64 connection,
+		     const struct qbd_membership_layout *list);
 
 /* ---- client.c ----------------------------------------------------------- */
 
@@ -234,20 +256,58 @@ void sim_client_begin(void);
 void sim_client_power_cut(struct sim_host *host);
 /* Ask for something, if there may be more. */
 void sim_client_work(struct sim_host *host);
+/* Write these blocks of one stripe from there, if that may be now. */
+void sim_client_write(struct sim_host *host, u32 number, u32 count);
 /* Read there what was written last, by anybody. */
 void sim_client_read_newest(struct sim_host *host);
-/* One write at each host has to complete; true when they all did. */
+void sim_client_probe_begin(void);
+/* One write at each member has to complete; true when they all did. */
 bool sim_client_probe(void);
 bool sim_client_idle(void);
 u64 sim_client_operations(void);
 /* Could a reader find that there? */
 bool sim_client_may_hold(u32 number, u64 value);
 
+/* ---- linear.c ----------------------------------------------------------- */
+
+void sim_linear_begin(void);
+/* Of two moments the later one is higher. */
+u64 sim_linear_now(void);
+/* No two writes of a block have the same value. */
+void sim_linear_write_begins(u32 number, u64 value, u32 host);
+void sim_linear_write_ends(u32 number, u64 value);
+void sim_linear_write_given_up(u32 number, u64 value);
+void sim_linear_host_wrote(u32 host, u64 begun);
+void sim_linear_read(u32 number, u64 value, u64 begun, u32 host);
+bool sim_linear_may_hold(u32 number, u64 value);
+
+/* ---- once.c ------------------------------------------------------------- */
+
+void sim_once_begin(void);
+void sim_once_committed(const struct qbd_record *record);
+void sim_once_leads(const struct sim_host *host, const struct qbd_replica *replica);
+/* ---- claims.c ----------------------------------------------------------- */
+
+void sim_claims_begin(void);
+void sim_claims_committed(const struct qbd_record *record);
+bool sim_claims_asked(const struct sim_host *host);
+void sim_claims_answer(struct sim_host *host, int error);
+bool sim_claims_open(const struct sim_host *host);
+bool sim_claims_needed(const struct sim_host *host);
+void sim_claims_off(struct sim_host *host);
+/* May it write now? @idle: it waits for no answer. */
+bool sim_claims_use(struct sim_host *host, bool idle);
+bool sim_claims_turn(struct sim_host *host, bool its_turn, bool idle);
+
 /* ---- module.c ----------------------------------------------------------- */
 
 void sim_module_begin(void);
 /* A member disk: new, or as if another had been put in its place. */
 void sim_member_format(struct sim_host *host);
+/* One that joins: the list has it, and is committed. */
+void sim_member_format_joined(struct sim_host *host, const struct qbd_description *device,
+			      const u8 *incarnation);
+void sim_uuid_draw(u8 *uuid);
 void sim_member_power_on(struct sim_host *host);
 void sim_member_power_cut(struct sim_host *host);
 /* In order. */
@@ -256,8 +316,6 @@ void sim_member_down(struct sim_host *host);
 void sim_member_vanish(struct sim_host *host);
 /* Somebody there asks for leadership to be moved to that one; 0: to anybody. */
 void sim_member_move_leader(struct sim_host *host, u32 target);
-/* Some members are to vote, or not to. */
-void sim_member_change(struct sim_host *host);
 
 /*
  * The blocks that are used: stripes of SIM_STRIPE, each written by one host. They lie side
@@ -273,6 +331,50 @@ extern const u8 sim_uuid[QBD_UUID_SIZE];
 /* Its place on the device. */
 u64 sim_place(u32 number);
 u32 sim_number(u64 block);
+
+/* ---- members.c ---------------------------------------------------------- */
+
+void sim_members_begin(void);
+/* Where a member listens: one of the first, or one that joined as number @guest. */
+void sim_member_place(struct qbd_member_layout *member, u32 number, u32 guest);
+/* Somebody there asks for other members: a few are to vote, not to vote, to go. */
+void sim_member_change(struct sim_host *host);
+/*
+ * Everything is well: is the list of members what it is to be? Who can never be one is taken
+ * out of it.
+ */
+bool sim_members_final(void);
+/* One more is to go, if that may be. Everybody is there: it is told. */
+void sim_members_remove_one(void);
+bool sim_members_removed_one(void);
+
+/* ---- join.c ------------------------------------------------------------- */
+
+void sim_join_begin(void);
+void sim_join_end(void);
+/* A host wants to become a member, and asks @contact first. */
+void sim_join(struct sim_host *contact, u64 random);
+bool sim_join_idle(void);
+/* The answer to sim_network_ask(). */
+void sim_join_answer(u64 connection, const struct qbd_frame_reply *reply, const void *data);
+
+/* ---- lists.c ------------------------------------------------------------ */
+
+void sim_lists_begin(void);
+/* The newest that is committed. */
+const struct qbd_membership_layout *sim_lists_now(void);
+void sim_lists_committed(const struct sim_host *host, const struct qbd_record *record);
+/* Is that one in it? And is it there only to hear that it goes, or was it removed? */
+bool sim_lists_has(u32 number);
+bool sim_lists_out(u32 number);
+/* It was a member, and is none any more. */
+bool sim_lists_gone(u32 number);
+/* One to which that id was given by a committed list, as guest number @guest. */
+bool sim_lists_gave(u32 number, u32 guest);
+/* A member, by that list or one that is in force somewhere. */
+bool sim_lists_counts(u32 number);
+/* May a disk be lost? Of three voters one may, in each set that decides. */
+bool sim_lists_spare_one(void);
 
 /* ---- invariants.c ------------------------------------------------------- */
 

@@ -293,6 +293,15 @@ void sim_thread(void (*run)(void *object), void *object)
 	sim_event(sim_host, world.now + 1, nothing, NULL, 0);
 }
 
+void sim_thread_on(struct sim_host *host, void (*run)(void *object), void *object)
+{
+	struct sim_host *before = sim_host;
+
+	sim_host = host;
+	sim_thread(run, object);
+	sim_host = before;
+}
+
 bool sim_sleep(u64 until)
 {
 	struct thread *thread = current_thread;
@@ -433,7 +442,7 @@ void sim_world_begin(u64 seed)
 	world.trace_from = trace_from;
 	world.now = SIM_S;
 	order = 0;
-	for (u32 i = 1; i <= SIM_HOSTS_MAX; i++) {
+	for (u32 i = 1; i < ARRAY_SIZE(world.hosts); i++) {
 		world.hosts[i].number = i;
 		INIT_LIST_HEAD(&world.hosts[i].memory);
 	}

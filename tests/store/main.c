@@ -89,7 +89,7 @@ static int judge_file(const char *path)
 	static struct qbd_superblock_choice choice;
 	static struct qbd_state state;
 	static struct qbd_scan scan;
-	const void *blocks[2];
+	const void *blocks[2], *applied[2];
 	const u64 positions[2] = { 0, 1 };
 	const char *reason = "";
 	unsigned int slot;
@@ -104,8 +104,10 @@ static int judge_file(const char *path)
 							   &choice, &reason));
 	blocks[0] = file_block(NULL, 2);
 	blocks[1] = file_block(NULL, 3);
-	printf("state: %d\n", qbd_recovery_state(blocks, choice.geometry.uuid, &state,
-						 &slot, &reason));
+	applied[0] = file_block(NULL, 4);
+	applied[1] = file_block(NULL, 5);
+	printf("state: %d\n", qbd_recovery_state(blocks, applied, choice.geometry.uuid,
+						 &state, &slot, &reason));
 	if (file_blocks) {
 		state.log_first_index += !state.log_first_index;
 		state.log_first_position &= ~0ull >> 1;
@@ -125,6 +127,7 @@ static int judge_file(const char *path)
 
 static const struct qbd_test_suite *const suites[] = {
 	&record_header_suite, &store_blocks_suite, &store_recovery_log_suite,
+	&session_suite,
 };
 
 #define SUITES (sizeof(suites) / sizeof(suites[0]))

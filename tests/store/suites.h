@@ -8,5 +8,6 @@
 extern const struct qbd_test_suite record_header_suite;
 extern const struct qbd_test_suite store_blocks_suite;
 extern const struct qbd_test_suite store_recovery_log_suite;
+extern const struct qbd_test_suite session_suite;
 
 #endif

@@ -156,9 +156,16 @@ def _():
             tap.equal(state[1:], (0, 0, layout.CLEAN | layout.NEW, 0, 0, 0, 1, 0), "state")
             count, following = struct.unpack_from("<II", block, 160 + 8)
             tap.equal((count, following), (3, 8), "members")
-            ids = [struct.unpack_from("<I", block, 176 + 64 * n)[0] for n in range(3)]
+            ids = [struct.unpack_from("<I", block, 176 + 80 * n)[0] for n in range(3)]
             tap.equal(ids, [1, 2, 7], "ids")
         tap.check(slots[0][40:48] != slots[1][40:48], "both slots have one sequence")
+        for position, block in zip(layout.STATE_BLOCKS, slots):
+            second = disk.read(position + 1)
+            tap.check(layout.is_sealed(second), "behind the state at %d" % position)
+            tap.equal(struct.unpack_from("<IIIIQ", second)[::2],
+                      (layout.APPLIED, struct.unpack_from("<I", second, 8)[0], position + 1),
+                      "header")
+            tap.equal(second[40:], block[40:48] + bytes(BLOCK - 48), "nothing is applied")
         table = disk.read(layout.TABLE)
         tap.check(layout.is_sealed(table), "extent table")
         tap.equal(table[40:], bytes(BLOCK - 40), "extents")
@@ -558,17 +565,21 @@ def _():
         tap.equal(before, {"election_timeout_ms": 150, "heartbeat_ms": 50,
                            "no_quorum": "suspend",
                            "no_quorum_grace_ms": before["no_quorum_grace_ms"],
-                           "read": "lease", "window_bytes": 8 << 20}, "by default")
+                           "read": "lease", "window_bytes": 8 << 20,
+                           "claim_lease_ms": 5000, "leader_follows": True,
+                           "max_rate": 0, "checksums": False}, "by default")
         done("set", "vol0", "--no-quorum", "error", "--no-quorum-grace", "1234")
         tap.equal(status("vol0")["settings"],
                   dict(before, no_quorum="error", no_quorum_grace_ms=1234), "settings")
         done("set", "vol0", "--read", "quorum", "--election-timeout", "600", "--heartbeat",
-             "200", "--window", "4M")
+             "200", "--window", "4M", "--max-rate", "5G", "--checksums", "on")
         wanted = {"election_timeout_ms": 600, "heartbeat_ms": 200, "no_quorum": "error",
-                  "no_quorum_grace_ms": 1234, "read": "quorum", "window_bytes": 4 << 20}
+                  "no_quorum_grace_ms": 1234, "read": "quorum", "window_bytes": 4 << 20,
+                  "claim_lease_ms": 5000, "leader_follows": True,
+                  "max_rate": 5 << 30, "checksums": True}
         tap.equal(status("vol0")["settings"], wanted, "settings")
         for bad in [["--heartbeat", "201"], ["--election-timeout", "0"],
-                    ["--heartbeat", "0"], ["--window", "0"],
+                    ["--heartbeat", "0"], ["--window", "0"], ["--max-rate", "32K"],
                     ["--election-timeout", "4294967295"]]:
             status_, output, errors = qbdadm("set", "vol0", *bad)
             tap.equal((status_, output, errors.count("\n")), (1, "", 1), "set %s" % bad)

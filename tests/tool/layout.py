@@ -12,8 +12,8 @@ import uuid
 BLOCK = 4096
 MIB = 256                       # blocks
 VERSION = 1
-SUPERBLOCK, STATE, EXTENTS, RECORD = (
-    int.from_bytes(b"QBD" + kind, "little") for kind in (b"S", b"T", b"E", b"R"))
+SUPERBLOCK, STATE, APPLIED, EXTENTS, RECORD = (
+    int.from_bytes(b"QBD" + kind, "little") for kind in (b"S", b"T", b"A", b"E", b"R"))
 NOOP, DATA, MEMBERSHIP = 1, 2, 3
 WRITE, ZERO = 1, 2
 FILLING, CLEAN, FAILED, NEW = 1, 2, 4, 8
@@ -53,15 +53,19 @@ def is_sealed(block):
     return found == crc32c(block[:8] + bytes(4) + block[12:])
 
 
-def member(number, name, host, port=7900, flags=1):
+MEMBER_SIZE = 80
+MEMBERS_SIZE = 16 + MEMBER_SIZE * 16
+
+
+def member(number, name, host, port=7900, flags=1, incarnation=bytes(16)):
     return (struct.pack("<IHBB", number, flags, 100, 0) +
             struct.pack("<HHI", 4, port, 0) +
-            pad(bytes(map(int, host.split("."))), 16) + pad(name.encode(), 32))
+            pad(bytes(map(int, host.split("."))), 16) + pad(name.encode(), 32) + incarnation)
 
 
 def membership(members, index=0, following=None):
     return pad(struct.pack("<QII", index, len(members), following or len(members) + 1) +
-               b"".join(members), 16 + 64 * 16)
+               b"".join(members), MEMBERS_SIZE)
 
 
 THREE = membership([member(1, "alpha", "192.0.2.1"), member(2, "beta", "192.0.2.2"),
@@ -91,7 +95,8 @@ class Disk:
                           applied=0, first=1, position=0, previous_term=0,
                           previous_chain=0, fill_base=0, fill_index=0, fill_term=0,
                           fill_cursor=0, fill_through=0, generation=0, truncated=0,
-                          applied_term=0, applied_position=0, applied_chain=0)
+                          applied_term=0, applied_position=0, applied_chain=0,
+                          sessions={})
         self.members = THREE
         self.changed = {}
         self.blocks = {}
@@ -121,6 +126,20 @@ class Disk:
                             state["applied_chain"], 0)
         body += self.members
         return seal(body, STATE, STATE_BLOCKS[slot], self.uuid, version)
+
+    def applied_block(self, slot, version=VERSION, **changes):
+        """The second block of a slot; sessions: {origin: (session, below, logged)}"""
+        state = dict(self.state, **changes)
+        body = struct.pack("<Q", state["sequence"]) + bytes(40)
+        for origin, (session, below, logged) in sorted(state["sessions"].items()):
+            body += struct.pack("<IIQQ", origin, 0, session, below)
+            body += logged.to_bytes(128, "little")
+        return seal(body, APPLIED, STATE_BLOCKS[slot] + 1, self.uuid, version)
+
+    def slot(self, slot, **changes):
+        """Both blocks of one, by number of block."""
+        return {STATE_BLOCKS[slot]: self.state_block(slot, **changes),
+                STATE_BLOCKS[slot] + 1: self.applied_block(slot, **changes)}
 
     def extent_block(self, number):
         body = bytes(8)
@@ -185,8 +204,7 @@ class Disk:
         """Everything that self.blocks does not have already."""
         blocks = {0: self.superblock(0),
                   self.backing_blocks - 1: self.superblock(self.backing_blocks - 1),
-                  STATE_BLOCKS[0]: self.state_block(0),
-                  STATE_BLOCKS[1]: self.state_block(1, sequence=0)}
+                  **self.slot(0), **self.slot(1, sequence=0)}
         for number in range(self.table_blocks):
             blocks[TABLE + number] = self.extent_block(number)
         blocks.update(self.blocks)

@@ -13,9 +13,9 @@ import layout
 from layout import BLOCK, crc32c, pad
 
 HEADER = struct.Struct("<IHHIIIIII")
-HELLO = struct.Struct("<HHIIIQIIQ16s16s32s")
+HELLO = struct.Struct("<HHIIIQIIQ16s16s5Q16s32s")
 REQUEST = struct.Struct("<IIQQQQQII")
-REPLY = struct.Struct("<QQQIIII")
+REPLY = struct.Struct("<QQQIIIIQ")
 MAGIC = int.from_bytes(b"QBDF", "little")
 HELLO_TYPE, CHALLENGE, PROOF, WELCOME, REFUSED, REQUEST_TYPE, REPLY_TYPE = 1, 2, 3, 4, 5, 33, 34
 ADMIN = 3
@@ -49,10 +49,10 @@ class Device:
 
     def membership(self):
         return struct.pack("<QII", self.index, len(self.members), self.next_id) + \
-            pad(b"".join(self.members), 16 * 64)
+            pad(b"".join(self.members), layout.MEMBERS_SIZE - 16)
 
     def description(self, member):
-        return pad(struct.pack("<QQIIIIQ16x64s", 16384, 4096, 20, 0xc0ffee, member,
+        return pad(struct.pack("<QQIIIIQ16x40x64s", 16384, 4096, 20, 0xc0ffee, member,
                                self.leader, self.commit, self.name.encode()) +
                    self.membership())
 
@@ -62,7 +62,8 @@ class Device:
         if index != self.index:
             return REFUSED_STATUS, OUTDATED, 0
         assert count == len(self.members) + 1 and next_id == self.next_id + 1, (count, next_id)
-        self.members = [wanted[16 + 64 * n:80 + 64 * n] for n in range(count)]
+        self.members = [wanted[start:start + layout.MEMBER_SIZE] for start in
+                        range(16, 16 + count * layout.MEMBER_SIZE, layout.MEMBER_SIZE)]
         assert struct.unpack_from("<I", self.members[-1])[0] == self.next_id
         self.add_index(next_id)
         self.changes += 1
@@ -145,7 +146,7 @@ class Member:
     def hello(self, theirs):
         session = HELLO.unpack(theirs)[5]
         return HELLO.pack(1, 1, ADMIN, self.number, 0, session, 0, 0xc0ffee, 3,
-                          self.device.uuid, bytes(16), os.urandom(32))
+                          self.device.uuid, bytes(16), 0, 0, 0, 0, 0, bytes(16), os.urandom(32))
 
     def refuse(self, connection, reason):
         self.send(connection, REFUSED, struct.pack("<II", reason, 0))
@@ -184,7 +185,7 @@ class Member:
 
     def reply(self, connection, sequence, session, status, block, detail, member):
         self.send(connection, REPLY_TYPE, REPLY.pack(sequence, session, 0, status,
-                                                     len(block) // BLOCK, detail, member),
+                                                     len(block) // BLOCK, detail, member, 0),
                   block)
 
     def describe(self):

@@ -677,7 +677,8 @@ def _():
     # And not if it is of no use.
     with Joining() as joining:
         joining.members[0].change = lambda wanted: (wire.REFUSED_STATUS, wire.TWICE, 2)
-        joining.fails("vol0: member 2: its name or its address is another member's already")
+        joining.fails("vol0: member 2: its name, its address or its disk is "
+                      "another member's already")
 
 
 @tests.test("a member of our name and address that is not from us is not taken for us")
@@ -685,11 +686,45 @@ def _():
     with Joining() as joining:
         def twin(wanted):
             del joining.members[0].change
-            joining.device.change(wanted)
+            joining.device.change(wanted[:16 + 2 * layout.MEMBER_SIZE + 64] +
+                                  b"another disk ..." + bytes(BLOCK))
             return wire.REFUSED_STATUS, wire.OUTDATED, 0
         joining.members[0].change = twin
         joining.fails("vol0: member 3 is called new already")
         tap.equal(joining.device.changes, 1, "changes")
+
+
+@tests.test("a disk that was added while our answer was lost is not taken for ours")
+def _():
+    # Somebody with our name, our address and the id that we asked for, but another disk.
+    with Joining() as joining:
+        def twin(wanted):
+            del joining.members[0].change
+            assert wanted[16 + 2 * layout.MEMBER_SIZE:][64:80] != bytes(16), "no disk"
+            joining.device.change(wanted)
+            other = joining.device.members[2][:64] + b"another disk ..."
+            joining.device.members[2] = other
+            raise ConnectionError
+        joining.members[0].change = twin
+        joining.fails("vol0: member 3 is called new already")
+        tap.equal(joining.device.changes, 1, "changes")
+    # Ours it is, but with another id than the one that was asked for at first.
+    with Joining() as joining:
+        device, first = joining.device, joining.members[0]
+
+        def not_committed(wanted):
+            answer = device.change(wanted)
+            device.commit -= 1
+            return answer
+
+        def somebody_else(wanted):
+            device.members.append(layout.member(3, "else", "127.0.0.8"))
+            device.add_index(4)
+            first.change = not_committed
+            raise ConnectionError
+        first.change = somebody_else
+        joining.fails("a majority of the members has not taken the change so far",
+                      wait=1000, output="perhaps 4\n")
 
 
 @tests.test("an answer that is lost is looked for: once, not twice")
@@ -858,16 +893,18 @@ def spoilt(**fields):
     return describe
 
 
-LIST = 8 * 2 + 4 * 4 + 8 + 16 + 64      # where the list begins in a description
+LIST = 8 * 2 + 4 * 4 + 8 + 16 + 40 + 64      # where the list begins in a description
 WRONG_DESCRIPTIONS = [
     (spoilt(size=(0, bytes(8))), "sizes of the device"),
     (spoilt(size=(0, b"\xff" * 8)), "sizes of the device"),
     (spoilt(log=(8, struct.pack("<Q", 1))), "sizes of the device"),
     (spoilt(log=(8, struct.pack("<Q", 1 << 40))), "sizes of the device"),
     (spoilt(shift=(16, struct.pack("<I", 31))), "sizes of the device"),
-    (spoilt(name=(56, bytes(64))), "name of the device"),
-    (spoilt(name=(56, b"a" * 64)), "name of the device"),
-    (spoilt(name=(56, b"../x")), "name of the device"),
+    (spoilt(name=(96, bytes(64))), "name of the device"),
+    (spoilt(name=(96, b"a" * 64)), "name of the device"),
+    (spoilt(name=(96, b"../x")), "name of the device"),
+    (spoilt(mode=(56 + 20, struct.pack("<I", 2))), "who has claimed the device"),
+    (spoilt(holder=(56 + 16, struct.pack("<I", 1))), "who has claimed the device"),
     (spoilt(count=(LIST + 8, struct.pack("<I", 17))), "member count"),
     (spoilt(count=(LIST + 8, bytes(4))), "member count"),
     (spoilt(next=(LIST + 12, struct.pack("<I", 2))), "member id that was never given"),
@@ -895,7 +932,7 @@ def replies(**changes):
                   "spoil": lambda header: header, **changes}
         member.send(connection, values["kind"], wire.REPLY.pack(
             values["sequence"], values["session"], 0, values["status"], values["count"], detail,
-            number), values["block"], spoil=values["spoil"])
+            number, 0), values["block"], spoil=values["spoil"])
     return reply
 
 
@@ -1057,11 +1094,38 @@ def _():
     for slot in 0, 1:
         disk = busy_disk()
         other = 1 - slot
-        disk.blocks[layout.STATE_BLOCKS[other]] = disk.state_block(other)
+        disk.blocks.update(disk.slot(other))
+        disk.blocks.update(disk.slot(slot, sequence=9))
         disk.blocks[layout.STATE_BLOCKS[slot]] = spoil(disk.state_block(slot, sequence=9))
         found = dump(image(disk))
         tap.equal(found["states"][slot]["verdict"], "damaged", "slot")
         tap.check(found["states"][other]["current"], "the good slot does not count")
+        # Nor is a slot good without its second block, or with one of another write.
+        disk.blocks.update(disk.slot(slot, sequence=9))
+        tap.check(dump(image(disk))["states"][slot]["current"], "the newer slot")
+        second = layout.STATE_BLOCKS[slot] + 1
+        for block, verdict in [(spoil(disk.blocks[second]), "damaged"),
+                               (bytes(BLOCK), "empty"),
+                               (disk.applied_block(other, sequence=9), "misplaced"),
+                               (disk.applied_block(slot, sequence=8), "invalid")]:
+            disk.blocks[second] = block
+            found = dump(image(disk))["states"]
+            tap.equal(found[slot]["verdict"], verdict, "slot")
+            tap.check(found[slot]["reason"].startswith("its second block: "), "reason")
+            tap.check(found[other]["current"], "the good slot does not count")
+
+
+@tests.test("dump shows the sessions of those who write")
+def _():
+    disk = busy_disk()
+    disk.state["sessions"] = {1: (77, 5, 0), 3: (1 << 63, 1000, 1 << 1000 % 1024 | 1 << 3)}
+    disk.write(path("image"))
+    found = dump(path("image"))["states"][0]["sessions"]
+    tap.equal(found, [{"origin": 1, "session": 77, "below": 5, "logged": 0},
+                      {"origin": 3, "session": 1 << 63, "below": 1000, "logged": 2}],
+              "sessions")
+    tap.check("session of member 3    answered below 1000" in done("dump", path("image")),
+              "text")
 
 
 def bad_image(disk, line, shows=True):
@@ -1416,21 +1480,27 @@ def _():
 
 
 CONFIGS = [
-    ("", "disk - memory 0 given 0x2: 0 7 0 0 0 0"),
-    ("# nothing\n\n \t\n", "disk - memory 0 given 0x2: 0 7 0 0 0 0"),
+    ("", "disk - memory 0 given 0x2: 0 7 0 0 0 0 0 0"),
+    ("# nothing\n\n \t\n", "disk - memory 0 given 0x2: 0 7 0 0 0 0 0 0"),
     ("memory = 256M\nheartbeat=100\n election-timeout =300 # ms\r\nread = quorum\n"
-     "no-quorum = error\nno-quorum-grace = 1234\nwindow = 4M\n"
+     "no-quorum = error\nno-quorum-grace = 1234\nwindow = 4M\nmax-rate = 20M\n"
+     "checksums = on\n"
      "disk = /dev/disk/by-id/a b ",
-     "disk /dev/disk/by-id/a b memory 268435456 given 0x3f: 300 7 1 1234 1 4194304"),
-    ("disk = /dev/a\ndisk = /dev/b\n", "disk /dev/b memory 0 given 0x2: 0 7 0 0 0 0"),
+     "disk /dev/disk/by-id/a b memory 268435456 given 0x33f: 300 7 1 1234 1 4194304 1 20971520"),
+    ("disk = /dev/a\ndisk = /dev/b\n", "disk /dev/b memory 0 given 0x2: 0 7 0 0 0 0 0 0"),
     ("memory 64M\n", "1: 'memory 64M': is not of the form KEY = VALUE"),
     ("\nmemroy = 64M\n", "2: 'memroy': is no setting; use disk, memory, election-timeout, "
-     "heartbeat, no-quorum, no-quorum-grace, read or window"),
+     "heartbeat, no-quorum, no-quorum-grace, read, "
+     "window, claim-lease, leader-follows, max-rate or checksums"),
     ("memory = 1M\n", "1: memory '1M': is out of range; use 8M to 1G"),
     ("disk = sdb\n", "1: disk 'sdb': is no path from the root"),
     ("heartbeat =\n", "1: heartbeat '': is not a number from 0 to 4294967295"),
     ("= 5\n", "1: '': is no setting; use disk, memory, election-timeout, heartbeat, "
-     "no-quorum, no-quorum-grace, read or window"),
+     "no-quorum, no-quorum-grace, read, "
+     "window, claim-lease, leader-follows, max-rate or checksums"),
+    ("max-rate = fast\n", "1: max-rate: size 'fast': is not a size; write for example 512M, 10G or 1.5T, or none"),
+    ("max-rate = none\n", "disk - memory 0 given 0x102: 0 7 0 0 0 0 0 0"),
+    ("checksums = yes\n", "1: checksums 'yes': is not possible; use off or on"),
     ("no-quorum = maybe\n", "1: no-quorum 'maybe': is not possible; use suspend or error"),
 ]
 

@@ -224,10 +224,11 @@ static int config(const char *directory, const char *name)
 		return 1;
 	}
 	qbdadm_apply_config(&config, &wish);
-	printf("disk %s memory %u given %#x: %u %u %u %u %u %u\n",
+	printf("disk %s memory %u given %#x: %u %u %u %u %u %u %u %" PRIu64 "\n",
 	       config.disk ? config.disk : "-", wish.memory_bytes, wish.settings.given,
 	       settings->election_timeout_ms, settings->heartbeat_ms, settings->no_quorum,
-	       settings->no_quorum_grace_ms, settings->read_mode, settings->window_bytes);
+	       settings->no_quorum_grace_ms, settings->read_mode, settings->window_bytes,
+	       settings->checksums, settings->max_rate);
 	qbdadm_free_config(&config);
 	return 0;
 }

@@ -54,6 +54,9 @@ static struct qbd_status three(uint32_t self)
 		.durable_index = 4711, .commit_index = 4711, .applied_index = 4700,
 		.in_use = self == 1, .memory_bytes = 64 * MIB, .memory_free_bytes = 60 * MIB,
 		.lease_valid = self == 1,
+		.claim_holder = 1, .claim_epoch = 4000, .claim_since_ms = 60000,
+		.claim_state = self == 1 ? QBD_CLAIM_STATE_HELD : QBD_CLAIM_STATE_NONE,
+		.claim_lease_left_ms = UINT64_MAX,
 		.settings = { .election_timeout_ms = 150, .heartbeat_ms = 50,
 			      .window_bytes = 8 * MIB },
 		.store = { .log_bytes = 256 * MIB, .log_used_bytes = 31 * MIB },
@@ -104,6 +107,12 @@ static struct qbd_status catching_up(void)
 	status.members[2].behind_bytes = 5 * GIB;
 	status.members[2].last_heard_ms = 34;
 	status.members[2].match_index = 0;
+	status.claim_holder = 2;
+	status.claim_state = QBD_CLAIM_STATE_NONE;
+	status.claim_lease_left_ms = 4988;
+	status.members[2].fill = (struct qbd_fill_status){
+		.done = 512, .total = 2048, .left = 700, .rate = 5 * MIB, .seconds_left = 140,
+	};
 	return status;
 }
 
@@ -125,6 +134,7 @@ static struct qbd_status no_quorum(void)
 		status.members[i].last_heard_ms = 2 * 3600000ULL;
 		strcpy(status.members[i].network.last_error, "connection timed out");
 	}
+	status.claim_holder = 0;
 	return status;
 }
 
@@ -165,8 +175,9 @@ static struct qbd_status filling(void)
 	struct qbd_status status = three(3);
 
 	status.filling = true;
-	status.fill_extents_done = 370;
-	status.fill_extents_total = 1000;
+	status.fill = (struct qbd_fill_status){
+		.done = 370, .total = 1000, .left = 630, .rate = 96 * MIB, .seconds_left = 6,
+	};
 	status.store.log_used_bytes = 240 * MIB;
 	status.store.oldest_write_ns = 2100000000ULL;
 	return status;
@@ -177,6 +188,7 @@ static struct qbd_status damaged(void)
 	struct qbd_status status = three(2);
 
 	status.damaged = true;
+	status.claim_state = QBD_CLAIM_STATE_FENCED;
 	return status;
 }
 
@@ -192,6 +204,8 @@ static struct qbd_status single(void)
 	status.quorum_needed = 1;
 	status.may_lose = 0;
 	status.member_count = 1;
+	status.claim_mode = QBD_CLAIM_MODE_SHARED;
+	status.claim_holder = 0;
 	return status;
 }
 
@@ -274,16 +288,18 @@ static const struct {
 /* Every type of event, and one that is newer than this program. */
 static void print_events(bool json)
 {
-	for (uint32_t type = QBD_EVENT_TYPE_UP; type <= QBD_EVENT_TYPE_MEMBERS + 1; type++) {
+	for (uint32_t type = QBD_EVENT_TYPE_UP; type <= QBD_EVENT_TYPE_FENCED + 1; type++) {
 		struct qbd_event event = {
 			.type = type, .sequence = type + 40, .name = "vol0", .number = 3,
 			.member_id = 2, .role = QBD_MEMBER_ROLE_FOLLOWER, .term = 7,
 			.leader = type == QBD_EVENT_TYPE_LEADER ? 1 : 0,
 			.peer = type == QBD_EVENT_TYPE_PEER_UP ||
 				type == QBD_EVENT_TYPE_PEER_DOWN ||
+				type == QBD_EVENT_TYPE_FILL_PROGRESS ||
 				type == QBD_EVENT_TYPE_REFUSED ? 3 : 0,
-			.done = type == QBD_EVENT_TYPE_FILL_PROGRESS ? 37 : 0,
-			.total = type == QBD_EVENT_TYPE_FILL_PROGRESS ? 100 : 0,
+			.fill = type == QBD_EVENT_TYPE_FILL_PROGRESS ?
+				(struct qbd_fill_status){ 37, 100, 20, 4 * MIB, 5 } :
+				(struct qbd_fill_status){ .seconds_left = UINT64_MAX },
 			.text = "words",
 		};
 

@@ -399,6 +399,8 @@ static const char *description_flaw(const struct qbd_description *description)
 	    log_blocks % QBD_ALIGNMENT_BLOCKS || shift < QBD_EXTENT_SHIFT_MIN ||
 	    shift > QBD_EXTENT_SHIFT_MAX)
 		return "sizes of the device";
+	if (!qbd_claim_good(&description->claim))
+		return "who has claimed the device";
 	if (!qbd_membership_good(members, &reason))
 		return reason;
 	for (uint32_t i = 0; i < le32_to_cpu(members->count); i++)

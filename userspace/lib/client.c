@@ -69,6 +69,13 @@ static void put_u32(struct exchange *exchange, struct nlmsghdr *message, uint16_
 						      value);
 }
 
+static void put_u64(struct exchange *exchange, struct nlmsghdr *message, uint16_t type,
+		    uint64_t value)
+{
+	exchange->too_long |= !mnl_attr_put_u64_check(message, QBD_CLIENT_BUFFER_SIZE, type,
+						      value);
+}
+
 static void put_flag(struct exchange *exchange, struct nlmsghdr *message, uint16_t type)
 {
 	exchange->too_long |= !mnl_attr_put_check(message, QBD_CLIENT_BUFFER_SIZE, type, 0,
@@ -317,6 +324,11 @@ static void put_settings(struct exchange *exchange, struct nlmsghdr *message,
 		  settings->no_quorum_grace_ms },
 		{ QBD_GIVEN_READ_MODE, QBD_A_SETTINGS_READ_MODE, settings->read_mode },
 		{ QBD_GIVEN_WINDOW, QBD_A_SETTINGS_WINDOW_BYTES, settings->window_bytes },
+		{ QBD_GIVEN_CLAIM_LEASE, QBD_A_SETTINGS_CLAIM_LEASE_MS,
+		  settings->claim_lease_ms },
+		{ QBD_GIVEN_LEADER_FOLLOWS, QBD_A_SETTINGS_LEADER_FOLLOWS,
+		  settings->leader_follows },
+		{ QBD_GIVEN_CHECKSUMS, QBD_A_SETTINGS_CHECKSUMS, settings->checksums },
 	};
 	struct nlattr *nest;
 
@@ -330,6 +342,8 @@ static void put_settings(struct exchange *exchange, struct nlmsghdr *message,
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
 		if (wish->given & values[i].given)
 			put_u32(exchange, message, values[i].attribute, values[i].value);
+	if (wish->given & QBD_GIVEN_MAX_RATE)
+		put_u64(exchange, message, QBD_A_SETTINGS_MAX_RATE, settings->max_rate);
 	mnl_attr_nest_end(message, nest);
 }
 
@@ -372,16 +386,48 @@ int qbd_client_up(struct qbd_client *client, const struct qbd_up_wish *wish,
 	return result ? fail(error, wish->disk, result, &exchange) : 0;
 }
 
-int qbd_client_down(struct qbd_client *client, const char *name, bool force,
-		    struct qbd_error *error)
+/* A request that takes a name, and perhaps the flag force. */
+static int request_named(struct qbd_client *client, uint8_t command, const char *name,
+			 bool force, struct qbd_error *error)
 {
-	struct nlmsghdr *message = begin_qbd(client, NLM_F_ACK, QBD_CMD_DOWN);
+	struct nlmsghdr *message = begin_qbd(client, NLM_F_ACK, command);
 	struct exchange exchange = { 0 };
 	int result;
 
 	put_text(&exchange, message, QBD_A_DEVICE_NAME, name);
 	if (force)
 		put_flag(&exchange, message, QBD_A_DEVICE_FORCE);
+	result = transact(client, message, &exchange);
+	return result ? fail(error, name, result, &exchange) : 0;
+}
+
+int qbd_client_down(struct qbd_client *client, const char *name, bool force,
+		    struct qbd_error *error)
+{
+	return request_named(client, QBD_CMD_DOWN, name, force, error);
+}
+
+int qbd_client_claim_take(struct qbd_client *client, const char *name, bool force,
+			  struct qbd_error *error)
+{
+	return request_named(client, QBD_CMD_CLAIM_TAKE, name, force, error);
+}
+
+int qbd_client_claim_release(struct qbd_client *client, const char *name,
+			     struct qbd_error *error)
+{
+	return request_named(client, QBD_CMD_CLAIM_RELEASE, name, false, error);
+}
+
+int qbd_client_claim_mode(struct qbd_client *client, const char *name, uint32_t mode,
+			  struct qbd_error *error)
+{
+	struct nlmsghdr *message = begin_qbd(client, NLM_F_ACK, QBD_CMD_CLAIM_MODE);
+	struct exchange exchange = { 0 };
+	int result;
+
+	put_text(&exchange, message, QBD_A_DEVICE_NAME, name);
+	put_u32(&exchange, message, QBD_A_DEVICE_CLAIM_MODE, mode);
 	result = transact(client, message, &exchange);
 	return result ? fail(error, name, result, &exchange) : 0;
 }

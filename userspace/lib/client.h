@@ -39,6 +39,10 @@ enum qbd_settings_given {
 	QBD_GIVEN_NO_QUORUM_GRACE	= 1 << 3,
 	QBD_GIVEN_READ_MODE		= 1 << 4,
 	QBD_GIVEN_WINDOW		= 1 << 5,
+	QBD_GIVEN_CLAIM_LEASE		= 1 << 6,
+	QBD_GIVEN_LEADER_FOLLOWS	= 1 << 7,
+	QBD_GIVEN_MAX_RATE		= 1 << 8,
+	QBD_GIVEN_CHECKSUMS		= 1 << 9,
 };
 
 struct qbd_settings_wish {
@@ -78,6 +82,13 @@ int qbd_client_leader_move(struct qbd_client *client, const char *name, uint32_t
 int qbd_client_change_members(struct qbd_client *client, const char *name,
 			      const struct qbd_membership_layout *wanted,
 			      struct qbd_error *error);
+int qbd_client_claim_take(struct qbd_client *client, const char *name, bool force,
+			  struct qbd_error *error);
+int qbd_client_claim_release(struct qbd_client *client, const char *name,
+			     struct qbd_error *error);
+/* @mode: enum qbd_claim_mode */
+int qbd_client_claim_mode(struct qbd_client *client, const char *name, uint32_t mode,
+			  struct qbd_error *error);
 int qbd_client_status(struct qbd_client *client, const char *name,
 		      struct qbd_status *status, struct qbd_error *error);
 

@@ -128,6 +128,25 @@ static void read_copy(struct qbd_disk *disk, uint64_t block, void *buffer,
 	copy->verdict = judge_superblock(&copy->superblock, block, disk->blocks, copy->reason);
 }
 
+/* The second block of a slot; it is not without the first, nor the first without it. */
+static void judge_applied(struct qbd_state_slot *slot, const uint8_t *uuid,
+			  uint64_t sequence)
+{
+	enum qbd_block_verdict theirs;
+	const char *why;
+	char reason[sizeof(slot->reason)] = "";
+
+	slot->verdict = judge_header(&slot->applied, QBD_APPLIED_MAGIC, slot->block + 1, uuid,
+				     reason);
+	if (slot->verdict == QBD_VERDICT_GOOD) {
+		theirs = qbd_applied_check(&slot->applied, slot->block + 1, uuid, sequence,
+					   &why);
+		slot->verdict = agree(theirs, why, reason);
+	}
+	if (slot->verdict != QBD_VERDICT_GOOD)
+		SAY(slot->reason, "its second block: %.130s", reason);
+}
+
 static void read_slot(struct qbd_disk *disk, unsigned int number, const uint8_t *uuid,
 		      void *buffer, struct qbd_state_slot *slot)
 {
@@ -138,18 +157,21 @@ static void read_slot(struct qbd_disk *disk, unsigned int number, const uint8_t 
 
 	memset(slot, 0, sizeof(*slot));
 	slot->block = QBD_STATE_SLOT_BLOCK(number);
-	if (qbd_disk_read(disk, slot->block, buffer, 1, &error)) {
+	if (qbd_disk_read(disk, slot->block, buffer, QBD_STATE_SLOT_BLOCKS, &error)) {
 		slot->verdict = QBD_VERDICT_UNREADABLE;
 		SAY(slot->reason, "%.150s", error.text);
 		return;
 	}
 	memcpy(&slot->state, buffer, sizeof(slot->state));
+	memcpy(&slot->applied, (const char *)buffer + QBD_BLOCK_SIZE, sizeof(slot->applied));
 	slot->verdict = judge_header(&slot->state, QBD_STATE_MAGIC, slot->block, uuid,
 				     slot->reason);
 	if (slot->verdict != QBD_VERDICT_GOOD)
 		return;
 	theirs = qbd_state_check(&slot->state, slot->block, uuid, &state, &why);
 	slot->verdict = agree(theirs, why, slot->reason);
+	if (slot->verdict == QBD_VERDICT_GOOD)
+		judge_applied(slot, uuid, state.sequence);
 }
 
 /* Which copy counts is recovery's decision, not ours. */
@@ -176,13 +198,16 @@ static void choose_superblock(struct qbd_inspection *inspection, uint64_t disk_b
 
 static void choose_state(struct qbd_inspection *inspection)
 {
-	const void *slots[QBD_STATE_SLOTS];
+	const void *slots[QBD_STATE_SLOTS] = { }, *applied[QBD_STATE_SLOTS] = { };
 	unsigned int slot;
 
-	for (unsigned int i = 0; i < QBD_STATE_SLOTS; i++)
-		slots[i] = inspection->slots[i].verdict == QBD_VERDICT_UNREADABLE ? NULL :
-			   &inspection->slots[i].state;
-	inspection->state_result = qbd_recovery_state(slots, inspection->geometry.uuid,
+	for (unsigned int i = 0; i < QBD_STATE_SLOTS; i++) {
+		if (inspection->slots[i].verdict == QBD_VERDICT_UNREADABLE)
+			continue;
+		slots[i] = &inspection->slots[i].state;
+		applied[i] = &inspection->slots[i].applied;
+	}
+	inspection->state_result = qbd_recovery_state(slots, applied, inspection->geometry.uuid,
 						      &inspection->current, &slot,
 						      &inspection->reason);
 	if (!inspection->state_result)
@@ -200,7 +225,7 @@ int qbd_inspect(struct qbd_disk *disk, struct qbd_inspection *inspection,
 		return qbd_fail(error, EMEDIUMTYPE,
 				"%s: is no qbd disk: it has %" PRIu64 " bytes, less than the metadata alone",
 				disk->path, disk->bytes);
-	buffer = qbd_disk_buffer(1);
+	buffer = qbd_disk_buffer(QBD_STATE_SLOT_BLOCKS);
 	if (!buffer)
 		return qbd_fail(error, ENOMEM, "%s: out of memory", disk->path);
 	read_copy(disk, 0, buffer, first);

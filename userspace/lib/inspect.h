@@ -38,6 +38,7 @@ struct qbd_state_slot {
 	enum qbd_verdict verdict;
 	char reason[160];
 	struct qbd_state_block state;
+	struct qbd_applied_block applied;
 };
 
 /**

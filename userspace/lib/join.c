@@ -3,7 +3,9 @@
  * The list of members is changed by compare-and-set: a change names the index of the list
  * that it was made from, and the leader takes it only if that one is in force. So it is
  * done once or not at all, however often it is sent, and whoever does not hear the answer
- * looks: a list that has the id we asked for, with our name and address, has it from us.
+ * looks: a list that names our disk, by the incarnation that we drew before we asked, has it
+ * from us. (Two hosts that were given the same name and address each took the other's id for
+ * their own.)
  *
  * A list in the leader's log may still be lost with its leader, and the id be given to
  * somebody else then. So a disk is given an id when the list is committed, not before.
@@ -13,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <uuid/uuid.h>
 
 #include "format/change.h"
 #include "lib/clock.h"
@@ -236,14 +239,20 @@ static int no_change(const struct qbd_join *join, const struct qbd_admin_answer 
 	return qbd_fail(error, again ? EAGAIN : EINVAL, "%s: %s", join->name, text);
 }
 
-/* @asked: the id that we have asked for, 0: none. Is it ours now? */
-static bool is_in(const struct qbd_join *join, uint32_t asked)
+/* Is our disk a member? Then its id is ours. */
+static bool is_in(struct qbd_join *join)
 {
-	const struct qbd_member_layout *member =
-		qbd_member_by_id(&join->description.membership, asked);
+	const struct qbd_membership_layout *members = &join->description.membership;
 
-	return member && !strcmp(member->name, join->self.name) &&
-	       same_address(&member->address, &join->self.address);
+	for (uint32_t i = 0; i < le32_to_cpu(members->count); i++) {
+		const struct qbd_member_layout *member = &members->members[i];
+
+		if (memcmp(member->incarnation, join->self.incarnation, QBD_UUID_SIZE))
+			continue;
+		join->self.id = member->id;
+		return true;
+	}
+	return false;
 }
 
 static bool is_committed(const struct qbd_description *description)
@@ -252,36 +261,45 @@ static bool is_committed(const struct qbd_description *description)
 	       le64_to_cpu(description->commit_index);
 }
 
-/*
- * Ask once, on a connection to the leader. @sent: it may have done it. What was refused has
- * not been asked for: if there is a member with this id, name and address then, somebody else
- * has it, and two disks must not be made of it.
- */
-static int ask_once(struct qbd_join *join, struct qbd_admin *admin, uint32_t *asked,
-		    bool *sent, struct qbd_error *error)
+/* What has been asked for so far, and may have been done, or be done yet. */
+struct asked {
+	bool any;
+	uint64_t index;		/* of the list that was to be replaced */
+};
+
+/* Ask once, on a connection to the leader. */
+static int ask_once(struct qbd_join *join, struct qbd_admin *admin, struct asked *asked,
+		    struct qbd_error *error)
 {
+	struct asked before = *asked;
 	struct qbd_admin_answer answer;
 	struct qbd_membership_layout wanted;
-	uint32_t before = *asked;
 	int result;
 
 	make_wanted(join, &wanted);
-	*asked = le32_to_cpu(join->description.membership.next_member_id);
-	*sent = true;
+	asked->any = true;
+	asked->index = le64_to_cpu(wanted.index);
 	result = qbd_admin_change(admin, &wanted, &answer, error);
 	/* Nobody knows: the next look tells. */
 	if (result)
 		return qbd_fail(error, EAGAIN, "%s", strdupa(error->text));
 	if (answer.result == QBD_CHANGE_DONE)
 		return 0;
-	*sent = false;
 	*asked = before;
 	return no_change(join, &answer, error);
 }
 
+/* We are not in the list: may we still be, by what has been asked for? */
+static void look_back(const struct qbd_join *join, struct asked *asked)
+{
+	if (is_committed(&join->description) &&
+	    le64_to_cpu(join->description.membership.index) > asked->index)
+		asked->any = false;
+}
+
 /* One look, and what follows from it. 0: we are in; -EAGAIN: again. */
-static int step(struct qbd_join *join, uint32_t *asked, bool *sent,
-		struct patience *patience, struct qbd_error *error)
+static int step(struct qbd_join *join, struct asked *asked, struct patience *patience,
+		struct qbd_error *error)
 {
 	struct qbd_admin admin;
 	int result;
@@ -289,14 +307,15 @@ static int step(struct qbd_join *join, uint32_t *asked, bool *sent,
 	result = find_leader(join, &admin, patience, error);
 	if (result)
 		return result;
-	if (is_in(join, *asked)) {
+	if (is_in(join)) {
 		if (!is_committed(&join->description))
 			result = qbd_fail(error, EAGAIN, "%s: a majority of the members has not taken the change so far",
 					  join->name);
 	} else {
+		look_back(join, asked);
 		result = check_place(join, error);
 		if (!result)
-			result = ask_once(join, &admin, asked, sent, error);
+			result = ask_once(join, &admin, asked, error);
 		/* It is in the leader's log: look again. */
 		if (!result)
 			result = qbd_fail(error, EAGAIN, "%s: the change was lost with the leader that had taken it",
@@ -310,15 +329,15 @@ int qbd_join_ask(struct qbd_join *join, bool *added, struct qbd_error *error)
 {
 	const struct qbd_description looked = join->description;
 	struct patience patience;
-	uint32_t asked = 0;
+	struct asked asked = { 0 };
 	int result;
 
-	*added = false;
+	uuid_generate_random(join->self.incarnation);
 	be_patient(&patience, join);
 	do {
-		result = step(join, &asked, added, &patience, error);
+		result = step(join, &asked, &patience, error);
 	} while (result == -EAGAIN && pause_for(&patience));
-	join->self.id = cpu_to_le32(asked);
+	*added = asked.any;
 	if (result == -EAGAIN)
 		return qbd_fail(error, ETIMEDOUT, "%.500s (tried for %u s)",
 				strdupa(error->text), join->wait_ms / 1000);

@@ -14,7 +14,8 @@
  * @token: of the device
  * @contact: where a member listens, to begin with
  * @wait_ms: how long anything is tried for
- * @self: what is to be added to the list; qbd_join_ask() fills in the id
+ * @self: what is to be added to the list; qbd_join_ask() fills in the id, and the
+ *	incarnation that the disk has to have
  * @description: what the leader said last
  * @described: it has said something
  */
@@ -39,7 +40,8 @@ int qbd_join_look(struct qbd_join *join, struct qbd_error *error);
 /**
  * qbd_join_ask() - have the leader add us
  * @join: after qbd_join_look()
- * @added: set if this failed and we may be in the list all the same, with the id in @join
+ * @added: set if this failed and we may be in the list all the same: with the id in @join
+ *	if that is not 0
  *
  * Return: 0: the list in @join's description has us, and is committed. Else -errno with
  * one line.

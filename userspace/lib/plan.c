@@ -234,6 +234,7 @@ uint32_t qbd_configuration_of(const struct qbd_format_parameters *parameters)
 	/* A leader could have more that is not committed than a shorter log takes. */
 	crc = qbd_crc32c(crc, &log, sizeof(log));
 	crc = qbd_crc32c(crc, &shift, sizeof(shift));
+	crc = qbd_crc32c(crc, &parameters->claim.mode, sizeof(parameters->claim.mode));
 	return qbd_crc32c(crc, members->members,
 			  le32_to_cpu(members->count) * sizeof(members->members[0]));
 }
@@ -246,7 +247,10 @@ static void make_superblock(const struct qbd_format_parameters *parameters,
 	memset(superblock, 0, sizeof(*superblock));
 	superblock->member_id = cpu_to_le32(parameters->member_id);
 	superblock->extent_shift = cpu_to_le32(plan->extent_shift);
-	uuid_generate_random(superblock->incarnation);
+	if (parameters->joins)
+		memcpy(superblock->incarnation, parameters->incarnation, QBD_UUID_SIZE);
+	else
+		uuid_generate_random(superblock->incarnation);
 	strncpy(superblock->name, parameters->name, sizeof(superblock->name) - 1);
 	superblock->created_seconds = cpu_to_le64((uint64_t)time(NULL));
 	superblock->backing_blocks = cpu_to_le64(plan->backing_blocks);
@@ -259,10 +263,15 @@ static void make_superblock(const struct qbd_format_parameters *parameters,
 	superblock->configuration = cpu_to_le32(qbd_configuration_of(parameters));
 }
 
+/* Both blocks of a slot. */
 static void make_state(const struct qbd_format_parameters *parameters, unsigned int slot,
-		       struct qbd_state_block *state)
+		       void *blocks)
 {
-	memset(state, 0, sizeof(*state));
+	struct qbd_state_block *state = blocks;
+	struct qbd_applied_block *applied =
+		(struct qbd_applied_block *)((char *)blocks + QBD_BLOCK_SIZE);
+
+	memset(blocks, 0, QBD_STATE_SLOT_BLOCKS << QBD_BLOCK_SHIFT);
 	/* Writers alternate by sequence: an even one goes to slot 0. */
 	state->sequence = cpu_to_le64(2 - slot);
 	/* Nobody can have forgotten what a member did that never was. */
@@ -270,7 +279,13 @@ static void make_state(const struct qbd_format_parameters *parameters, unsigned 
 	state->log_first_index = cpu_to_le64(1);
 	state->membership = *parameters->members;
 	state->applied_membership = *parameters->members;
+	memcpy(state->history, parameters->history, QBD_UUID_SIZE);
 	fill_header(&state->header, QBD_STATE_MAGIC, QBD_STATE_SLOT_BLOCK(slot),
+		    parameters->token->uuid);
+	/* Nothing is applied, and nobody has written. */
+	applied->sequence = state->sequence;
+	applied->applied.claim = parameters->claim;
+	fill_header(&applied->header, QBD_APPLIED_MAGIC, QBD_APPLIED_BLOCK(slot),
 		    parameters->token->uuid);
 }
 
@@ -380,13 +395,15 @@ static int format_states(struct qbd_disk *disk,
 
 	for (slot = 0; !result && slot < QBD_STATE_SLOTS; slot++) {
 		make_state(parameters, slot, a);
-		result = qbd_disk_write(disk, QBD_STATE_SLOT_BLOCK(slot), a, 1, error);
+		result = qbd_disk_write(disk, QBD_STATE_SLOT_BLOCK(slot), a,
+					QBD_STATE_SLOT_BLOCKS, error);
 	}
 	if (!result)
 		result = qbd_disk_flush(disk, error);
 	for (slot = 0; !result && slot < QBD_STATE_SLOTS; slot++) {
 		make_state(parameters, slot, a);
-		result = check_same(disk, QBD_STATE_SLOT_BLOCK(slot), a, b, 1, error);
+		result = check_same(disk, QBD_STATE_SLOT_BLOCK(slot), a, b,
+				    QBD_STATE_SLOT_BLOCKS, error);
 	}
 	return result;
 }

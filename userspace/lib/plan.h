@@ -43,6 +43,9 @@ int qbd_plan_compute(const char *path, uint64_t backing_blocks,
  * @joins: the device is there already, and gave this id to nobody before: the disk is
  *	not marked as new, and has the device's configuration sum
  * @configuration: if @joins
+ * @claim: the claim that it begins with: of a new device, the mode only
+ * @history: if @joins
+ * @incarnation: if @joins: what the list of members says of the disk; else one is drawn
  */
 struct qbd_format_parameters {
 	const char *name;
@@ -52,6 +55,9 @@ struct qbd_format_parameters {
 	struct qbd_plan plan;
 	bool joins;
 	uint32_t configuration;
+	struct qbd_claim_layout claim;
+	uint8_t incarnation[QBD_UUID_SIZE];
+	uint8_t history[QBD_UUID_SIZE];
 };
 
 /**

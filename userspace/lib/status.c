@@ -28,7 +28,11 @@ static const struct field settings_fields[] = {
 	F(NO_QUORUM_GRACE_MS, no_quorum_grace_ms),
 	F(READ_MODE, read_mode),
 	F(WINDOW_BYTES, window_bytes),
+	F(CLAIM_LEASE_MS, claim_lease_ms),
+	F(LEADER_FOLLOWS, leader_follows),
+	F(CHECKSUMS, checksums),
 #undef F
+	FIELD(qbd_settings, QBD_A_SETTINGS_MAX_RATE, FIELD_U64, max_rate),
 };
 
 static const struct field network_fields[] = {
@@ -58,6 +62,11 @@ static const struct field member_fields[] = {
 	F(LEADER, FIELD_FLAG, leader),
 	F(CONNECTED, FIELD_FLAG, connected),
 	F(NEEDS_EXTENTS, FIELD_FLAG, needs_extents),
+	F(FILL_EXTENTS_DONE, FIELD_U64, fill.done),
+	F(FILL_EXTENTS_TOTAL, FIELD_U64, fill.total),
+	F(FILL_EXTENTS_LEFT, FIELD_U64, fill.left),
+	F(FILL_RATE, FIELD_U64, fill.rate),
+	F(FILL_SECONDS_LEFT, FIELD_U64, fill.seconds_left),
 	F(PROGRESS_KNOWN, FIELD_FLAG, progress_known),
 	F(PROGRESS_STATE, FIELD_U32, progress_state),
 	F(MATCH_INDEX, FIELD_U64, match_index),
@@ -66,6 +75,7 @@ static const struct field member_fields[] = {
 	F(BEHIND_BYTES, FIELD_U64, behind_bytes),
 	F(INFLIGHT_BYTES, FIELD_U64, inflight_bytes),
 	F(LAST_HEARD_MS, FIELD_U64, last_heard_ms),
+	F(INCARNATION, FIELD_BYTES, incarnation),
 #undef F
 };
 
@@ -110,8 +120,11 @@ static const struct field device_fields[] = {
 	F(FAILED, FIELD_FLAG, failed),
 	F(DAMAGED, FIELD_FLAG, damaged),
 	F(FILLING, FIELD_FLAG, filling),
-	F(FILL_EXTENTS_DONE, FIELD_U64, fill_extents_done),
-	F(FILL_EXTENTS_TOTAL, FIELD_U64, fill_extents_total),
+	F(FILL_EXTENTS_DONE, FIELD_U64, fill.done),
+	F(FILL_EXTENTS_TOTAL, FIELD_U64, fill.total),
+	F(FILL_EXTENTS_LEFT, FIELD_U64, fill.left),
+	F(FILL_RATE, FIELD_U64, fill.rate),
+	F(FILL_SECONDS_LEFT, FIELD_U64, fill.seconds_left),
 	F(LEASE_VALID, FIELD_FLAG, lease_valid),
 	F(SUSPENDED, FIELD_FLAG, suspended),
 	F(REQUESTS_WAITING, FIELD_U64, requests_waiting),
@@ -132,6 +145,12 @@ static const struct field device_fields[] = {
 	F(REMOVED, FIELD_FLAG, removed),
 	F(MEMBERS_INDEX, FIELD_U64, members_index),
 	F(NEXT_MEMBER_ID, FIELD_U32, next_member_id),
+	F(CLAIM_MODE, FIELD_U32, claim_mode),
+	F(CLAIM_HOLDER, FIELD_U32, claim_holder),
+	F(CLAIM_EPOCH, FIELD_U64, claim_epoch),
+	F(CLAIM_SINCE_MS, FIELD_U64, claim_since_ms),
+	F(CLAIM_STATE, FIELD_U32, claim_state),
+	F(CLAIM_LEASE_LEFT_MS, FIELD_U64, claim_lease_left_ms),
 #undef F
 };
 
@@ -146,8 +165,11 @@ static const struct field event_fields[] = {
 	F(TERM, FIELD_U64, term),
 	F(LEADER, FIELD_U32, leader),
 	F(PEER, FIELD_U32, peer),
-	F(DONE, FIELD_U64, done),
-	F(TOTAL, FIELD_U64, total),
+	F(DONE, FIELD_U64, fill.done),
+	F(TOTAL, FIELD_U64, fill.total),
+	F(LEFT, FIELD_U64, fill.left),
+	F(RATE, FIELD_U64, fill.rate),
+	F(SECONDS_LEFT, FIELD_U64, fill.seconds_left),
 	F(TEXT, FIELD_TEXT, text),
 #undef F
 };
@@ -210,6 +232,7 @@ static void take_member(const struct nlattr *nest, struct qbd_member_status *mem
 
 	memset(member, 0, sizeof(*member));
 	member->last_heard_ms = UINT64_MAX;
+	member->fill.seconds_left = UINT64_MAX;
 	mnl_attr_for_each_nested(attribute, nest) {
 		uint16_t type = mnl_attr_get_type(attribute);
 
@@ -232,6 +255,8 @@ int qbd_status_parse(const struct nlmsghdr *message, struct qbd_status *status)
 	const struct nlattr *attribute;
 
 	memset(status, 0, sizeof(*status));
+	status->claim_lease_left_ms = UINT64_MAX;
+	status->fill.seconds_left = UINT64_MAX;
 	mnl_attr_for_each(attribute, message, sizeof(struct genlmsghdr)) {
 		switch (mnl_attr_get_type(attribute)) {
 		case QBD_A_DEVICE_SETTINGS:
@@ -259,6 +284,7 @@ int qbd_event_parse(const struct nlmsghdr *message, struct qbd_event *event)
 	const struct nlattr *attribute;
 
 	memset(event, 0, sizeof(*event));
+	event->fill.seconds_left = UINT64_MAX;
 	mnl_attr_for_each(attribute, message, sizeof(struct genlmsghdr))
 		take_known(event_fields, COUNT(event_fields), attribute, event);
 	return event->type ? 0 : -1;
@@ -299,6 +325,9 @@ const char *qbd_event_text(uint32_t type)
 		[QBD_EVENT_TYPE_REFUSED]	 = "refused",
 		[QBD_EVENT_TYPE_REMOVED]	 = "removed",
 		[QBD_EVENT_TYPE_MEMBERS]	 = "members",
+		[QBD_EVENT_TYPE_CLAIMED]	 = "claimed",
+		[QBD_EVENT_TYPE_RELEASED]	 = "released",
+		[QBD_EVENT_TYPE_FENCED]		 = "fenced",
 	};
 
 	return lookup(texts, COUNT(texts), type);
@@ -312,6 +341,24 @@ const char *qbd_no_quorum_text(uint32_t policy)
 const char *qbd_read_mode_text(uint32_t mode)
 {
 	return mode == QBD_READ_POLICY_QUORUM ? "quorum" : "lease";
+}
+
+const char *qbd_claim_mode_text(uint32_t mode)
+{
+	return mode == QBD_CLAIM_MODE_SHARED ? "shared" : "exclusive";
+}
+
+const char *qbd_claim_state_text(uint32_t state)
+{
+	static const char *const texts[] = {
+		[QBD_CLAIM_STATE_NONE]		= "none",
+		[QBD_CLAIM_STATE_ASKING]	= "asking",
+		[QBD_CLAIM_STATE_HELD]		= "held",
+		[QBD_CLAIM_STATE_RELEASING]	= "releasing",
+		[QBD_CLAIM_STATE_FENCED]	= "fenced",
+	};
+
+	return lookup(texts, COUNT(texts), state);
 }
 
 const struct qbd_member_status *qbd_status_member(const struct qbd_status *status,

@@ -20,6 +20,19 @@ struct qbd_settings {
 	uint32_t no_quorum_grace_ms;
 	uint32_t read_mode;		/* enum qbd_read_policy */
 	uint32_t window_bytes;
+	uint32_t claim_lease_ms;
+	uint32_t leader_follows;
+	uint32_t checksums;
+	uint64_t max_rate;		/* 0: no limit */
+};
+
+/* How far a member is that is filled by extents. */
+struct qbd_fill_status {
+	uint64_t done;
+	uint64_t total;
+	uint64_t left;
+	uint64_t rate;
+	uint64_t seconds_left;		/* UINT64_MAX: not known */
 };
 
 struct qbd_network_status {
@@ -40,6 +53,7 @@ struct qbd_member_status {
 	struct qbd_address address;
 	uint32_t flags;			/* enum qbd_member_flags */
 	uint8_t priority;
+	uint8_t incarnation[QBD_UUID_SIZE];	/* zeroes: not known yet */
 	bool self;
 	bool leader;
 	bool connected;
@@ -52,6 +66,7 @@ struct qbd_member_status {
 	uint64_t behind_bytes;
 	uint64_t inflight_bytes;
 	uint64_t last_heard_ms;		/* UINT64_MAX: never */
+	struct qbd_fill_status fill;	/* .total 0: it is not filled from here */
 	struct qbd_network_status network;
 };
 
@@ -93,8 +108,7 @@ struct qbd_status {
 	bool failed;
 	bool damaged;
 	bool filling;
-	uint64_t fill_extents_done;
-	uint64_t fill_extents_total;
+	struct qbd_fill_status fill;
 	bool lease_valid;
 	bool suspended;
 	uint64_t requests_waiting;
@@ -114,6 +128,12 @@ struct qbd_status {
 	char problem[160];
 	struct qbd_settings settings;
 	struct qbd_store_status store;
+	uint32_t claim_mode;		/* enum qbd_claim_mode of the specification */
+	uint32_t claim_holder;		/* 0: nobody, or everybody */
+	uint64_t claim_epoch;
+	uint64_t claim_since_ms;
+	uint32_t claim_state;		/* enum qbd_claim_state */
+	uint64_t claim_lease_left_ms;	/* UINT64_MAX: not known here */
 	bool removed;
 	uint64_t members_index;
 	uint32_t next_member_id;
@@ -131,8 +151,7 @@ struct qbd_event {
 	uint64_t term;
 	uint32_t leader;
 	uint32_t peer;
-	uint64_t done;
-	uint64_t total;
+	struct qbd_fill_status fill;
 	char text[160];
 };
 
@@ -144,6 +163,8 @@ const char *qbd_role_text(uint32_t role);
 const char *qbd_event_text(uint32_t type);
 const char *qbd_no_quorum_text(uint32_t policy);
 const char *qbd_read_mode_text(uint32_t mode);
+const char *qbd_claim_mode_text(uint32_t mode);
+const char *qbd_claim_state_text(uint32_t state);
 const struct qbd_member_status *qbd_status_member(const struct qbd_status *status,
 						  uint32_t id);
 /* Who is meant: a number is an id, names are never numbers. 0, or -ENOENT with the line. */

@@ -17,6 +17,10 @@ static const struct {
 	{ "no-quorum-grace", QBDADM_NO_QUORUM_GRACE },
 	{ "read", QBDADM_READ },
 	{ "window", QBDADM_WINDOW },
+	{ "claim-lease", QBDADM_CLAIM_LEASE },
+	{ "leader-follows", QBDADM_LEADER_FOLLOWS },
+	{ "max-rate", QBDADM_MAX_RATE },
+	{ "checksums", QBDADM_CHECKSUMS },
 };
 
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
@@ -43,7 +47,7 @@ static int take(const char *key, const char *value, struct qbdadm_config *config
 		       0;
 	}
 	return qbd_fail(error, EINVAL,
-			"'%s': is no setting; use disk, memory, election-timeout, heartbeat, no-quorum, no-quorum-grace, read or window",
+			"'%s': is no setting; use disk, memory, election-timeout, heartbeat, no-quorum, no-quorum-grace, read, window, claim-lease, leader-follows, max-rate or checksums",
 			key);
 }
 
@@ -130,5 +134,9 @@ void qbdadm_apply_config(const struct qbdadm_config *config, struct qbd_up_wish 
 	OVERRIDE(QBD_GIVEN_NO_QUORUM_GRACE, no_quorum_grace_ms);
 	OVERRIDE(QBD_GIVEN_READ_MODE, read_mode);
 	OVERRIDE(QBD_GIVEN_WINDOW, window_bytes);
+	OVERRIDE(QBD_GIVEN_CLAIM_LEASE, claim_lease_ms);
+	OVERRIDE(QBD_GIVEN_LEADER_FOLLOWS, leader_follows);
+	OVERRIDE(QBD_GIVEN_MAX_RATE, max_rate);
+	OVERRIDE(QBD_GIVEN_CHECKSUMS, checksums);
 	to->given |= given.given;
 }

@@ -26,6 +26,7 @@ struct create_arguments {
 	const char *host;
 	struct qbd_membership_layout members;
 	struct qbd_plan_wish wish;
+	uint32_t claim_mode;
 	bool force;
 	bool up;
 	bool no_up;
@@ -45,6 +46,7 @@ enum {
 	OPTION_LISTEN,
 	OPTION_NAME,
 	OPTION_NO_UP,
+	OPTION_CLAIM,
 };
 
 static const struct option create_options[] = {
@@ -62,6 +64,7 @@ static const struct option create_options[] = {
 	{ "listen", required_argument, NULL, OPTION_LISTEN },
 	{ "name", required_argument, NULL, OPTION_NAME },
 	{ "no-up", no_argument, NULL, OPTION_NO_UP },
+	{ "claim", required_argument, NULL, OPTION_CLAIM },
 	{ }
 };
 
@@ -118,6 +121,9 @@ static int take_option(struct create_arguments *arguments, int option,
 	case OPTION_NO_UP:
 		arguments->no_up = true;
 		return 0;
+	case OPTION_CLAIM:
+		return qbdadm_take_claim_mode(optarg, &arguments->claim_mode, error) ?
+		       0 : -EINVAL;
 	default:
 		arguments->up = true;
 		return 0;
@@ -358,6 +364,7 @@ static int run_create(const struct qbdadm_command *command, int argc, char **arg
 	parameters.token = &token;
 	parameters.member_id = (uint32_t)id;
 	parameters.members = &arguments.members;
+	parameters.claim.mode = cpu_to_le32(arguments.claim_mode);
 	if (create(&arguments, &parameters, &error))
 		return qbdadm_failed_for(arguments.name, "", &error);
 	if (!arguments.listen)
@@ -400,6 +407,10 @@ const struct qbdadm_command qbdadm_create = {
 "                      by default 1/64 of --size, or of the disk, 16M to 256M;\n"
 "                      the same on every member\n"
 "  --extent-size SIZE  a power of two from 64K to 64M, 1M by default\n"
+"  --claim exclusive|shared\n"
+"                      who may write: one host at a time, which claims the device by\n"
+"                      opening it (default), or every host, for cluster file systems;\n"
+"                      'qbdadm claim mode' changes it later\n"
 "  --force             destroy what is on the disk; never one that is in use\n"
 "  --up                bring it up at once\n"
 "  --json              print JSON\n"

@@ -72,6 +72,7 @@ static struct json_object *members_json(const struct qbd_membership_layout *memb
 		qbdadm_json_bool(object, "learner", flags & QBD_MEMBER_LEARNER);
 		qbdadm_json_bool(object, "witness", flags & QBD_MEMBER_WITNESS);
 		qbdadm_json_number(object, "priority", member->priority);
+		qbdadm_json_uuid(object, "incarnation", member->incarnation);
 		json_object_array_add(array, object);
 	}
 	return array;
@@ -159,8 +160,42 @@ static void state_fields(struct json_object *object, const struct qbd_state_bloc
 		qbdadm_json_number(object, "fill_through_index",
 				   le64_to_cpu(state->fill_through_index));
 	}
+	qbdadm_json_uuid(object, "history", state->history);
 	qbdadm_json_number(object, "membership_index", le64_to_cpu(state->membership.index));
 	json_object_object_add(object, "members", members_json(&state->membership));
+}
+
+static uint32_t logged_count(const struct qbd_session_layout *session)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < sizeof(session->logged); i++)
+		count += (uint32_t)__builtin_popcount(session->logged[i]);
+	return count;
+}
+
+static void applied_fields(struct json_object *object, const struct qbd_applied_layout *applied)
+{
+	struct json_object *sessions = json_object_new_array();
+
+	if (applied->claim.epoch) {
+		qbdadm_json_number(object, "claim_epoch", le64_to_cpu(applied->claim.epoch));
+		qbdadm_json_number(object, "claim_holder", le32_to_cpu(applied->claim.holder));
+	}
+	for (size_t i = 0; i < QBD_MEMBERS_MAX; i++) {
+		const struct qbd_session_layout *session = &applied->sessions[i];
+		struct json_object *one;
+
+		if (!session->origin)
+			continue;
+		one = json_object_new_object();
+		qbdadm_json_number(one, "origin", le32_to_cpu(session->origin));
+		qbdadm_json_number(one, "session", le64_to_cpu(session->session));
+		qbdadm_json_number(one, "below", le64_to_cpu(session->below));
+		qbdadm_json_number(one, "logged", logged_count(session));
+		json_object_array_add(sessions, one);
+	}
+	json_object_object_add(object, "sessions", sessions);
 }
 
 static struct json_object *states_json(const struct qbd_inspection *inspection)
@@ -175,8 +210,10 @@ static struct json_object *states_json(const struct qbd_inspection *inspection)
 		qbdadm_json_string(object, "verdict", qbd_verdict_text(slot->verdict));
 		qbdadm_json_string(object, "reason", slot->reason);
 		qbdadm_json_bool(object, "current", &slot->state == inspection->state);
-		if (slot->verdict == QBD_VERDICT_GOOD)
+		if (slot->verdict == QBD_VERDICT_GOOD) {
 			state_fields(object, &slot->state);
+			applied_fields(object, &slot->applied.applied);
+		}
 		json_object_array_add(array, object);
 	}
 	return array;
@@ -395,6 +432,20 @@ static void print_members(struct json_object *members)
 	}
 }
 
+static void print_sessions(struct json_object *sessions)
+{
+	size_t count = json_object_array_length(sessions);
+
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *session = json_object_array_get_idx(sessions, i);
+
+		printf("    session of member %-4s answered below %-10s logged from there on %s\n",
+		       json_object_get_string(get(session, "origin")),
+		       json_object_get_string(get(session, "below")),
+		       json_object_get_string(get(session, "logged")));
+	}
+}
+
 static void print_record(struct json_object *record)
 {
 	struct json_object *operations = get(record, "operations");
@@ -437,6 +488,8 @@ static void print_blocks(struct json_object *root, const char *key, const char *
 		print_fields(block, "  ");
 		if (members)
 			print_members(members);
+		if (get(block, "sessions"))
+			print_sessions(get(block, "sessions"));
 	}
 }
 

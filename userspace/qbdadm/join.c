@@ -176,6 +176,7 @@ static int make_plan(const struct qbd_join *join, const struct qbd_disk *disk,
 	parameters->members = &device->membership;
 	parameters->joins = true;
 	parameters->configuration = le32_to_cpu(device->configuration);
+	parameters->claim = device->claim;
 	return qbd_plan_compute(disk->path, disk->blocks, &wish, &parameters->plan, error);
 }
 
@@ -184,7 +185,10 @@ static int left_behind(const struct qbd_join *join, const char *why, struct qbd_
 {
 	uint32_t id = le32_to_cpu(join->self.id);
 
-	return qbd_fail(error, EIO, "%.300s; no disk has been made for member %u: if 'qbdadm status' on a member shows it, take it out there with 'qbdadm member remove %s %u', then join again",
+	if (!id)
+		return qbd_fail(error, EIO, "%.300s; no disk has been made: if 'qbdadm status' on a member shows %s, take it out there with 'qbdadm member remove %s %s', then join again",
+				why, join->self.name, join->name, join->self.name);
+	return qbd_fail(error, EIO, "%.300s; no disk has been made for member %u: take it out on a member with 'qbdadm member remove %s %u', then join again",
 			why, id, join->name, id);
 }
 
@@ -215,6 +219,8 @@ static int join_with(const struct join_arguments *arguments, struct qbd_join *jo
 	if (result)
 		return added ? left_behind(join, strdupa(error->text), error) : result;
 	parameters->member_id = le32_to_cpu(join->self.id);
+	memcpy(parameters->history, join->description.history, QBD_UUID_SIZE);
+	memcpy(parameters->incarnation, join->self.incarnation, QBD_UUID_SIZE);
 	result = qbd_format_finish(disk, parameters, error);
 	return result ? left_behind(join, strdupa(error->text), error) : 0;
 }

@@ -11,6 +11,24 @@
 #define BOOL(object, from, field)	qbdadm_json_bool(object, #field, (from)->field)
 #define STRING(object, from, field)	qbdadm_json_string(object, #field, (from)->field)
 
+/* null: not known */
+static void seconds_json(struct json_object *object, const char *key, uint64_t seconds)
+{
+	if (seconds == UINT64_MAX)
+		json_object_object_add(object, key, NULL);
+	else
+		qbdadm_json_number(object, key, seconds);
+}
+
+static void fill_json(struct json_object *object, const struct qbd_fill_status *fill)
+{
+	qbdadm_json_number(object, "fill_extents_done", fill->done);
+	qbdadm_json_number(object, "fill_extents_total", fill->total);
+	qbdadm_json_number(object, "fill_extents_left", fill->left);
+	qbdadm_json_number(object, "fill_rate", fill->rate);
+	seconds_json(object, "fill_seconds_left", fill->seconds_left);
+}
+
 static struct json_object *settings_json(const struct qbd_settings *settings)
 {
 	struct json_object *object = json_object_new_object();
@@ -21,6 +39,10 @@ static struct json_object *settings_json(const struct qbd_settings *settings)
 	NUMBER(object, settings, no_quorum_grace_ms);
 	qbdadm_json_string(object, "read", qbd_read_mode_text(settings->read_mode));
 	NUMBER(object, settings, window_bytes);
+	NUMBER(object, settings, claim_lease_ms);
+	BOOL(object, settings, leader_follows);
+	NUMBER(object, settings, max_rate);
+	BOOL(object, settings, checksums);
 	return object;
 }
 
@@ -108,12 +130,15 @@ static struct json_object *member_json(const struct qbd_member_status *member)
 	qbdadm_json_bool(object, "demoting", member->flags & QBD_MEMBER_FLAGS_DEMOTING);
 	qbdadm_json_bool(object, "leaving", member->flags & QBD_MEMBER_FLAGS_LEAVING);
 	NUMBER(object, member, priority);
+	qbdadm_json_uuid(object, "incarnation", member->incarnation);
 	BOOL(object, member, self);
 	BOOL(object, member, leader);
 	BOOL(object, member, connected);
 	BOOL(object, member, needs_extents);
 	BOOL(object, member, progress_known);
 	progress_json(object, member);
+	if (member->fill.total)
+		fill_json(object, &member->fill);
 	if (member->last_heard_ms == UINT64_MAX)
 		json_object_object_add(object, "last_heard_ms", NULL);
 	else
@@ -178,8 +203,7 @@ static void counters_json(struct json_object *object, const struct qbd_status *s
 	BOOL(object, status, failed);
 	BOOL(object, status, damaged);
 	BOOL(object, status, filling);
-	NUMBER(object, status, fill_extents_done);
-	NUMBER(object, status, fill_extents_total);
+	fill_json(object, &status->fill);
 	BOOL(object, status, lease_valid);
 	BOOL(object, status, suspended);
 	NUMBER(object, status, requests_waiting);
@@ -208,6 +232,27 @@ struct json_object *qbdadm_members_json(const struct qbd_status *status)
 	return members;
 }
 
+/* lease_left_ms: of another holder, and only the leader knows it. */
+struct json_object *qbdadm_claim_json(const struct qbd_status *status)
+{
+	const struct qbd_member_status *holder =
+		qbd_status_member(status, status->claim_holder);
+	struct json_object *object = json_object_new_object();
+
+	qbdadm_json_string(object, "mode", qbd_claim_mode_text(status->claim_mode));
+	qbdadm_json_number(object, "holder", status->claim_holder);
+	json_object_object_add(object, "holder_name", holder ?
+			       json_object_new_string(holder->name) : NULL);
+	qbdadm_json_number(object, "epoch", status->claim_epoch);
+	qbdadm_json_number(object, "since_ms", status->claim_since_ms);
+	qbdadm_json_string(object, "state", qbd_claim_state_text(status->claim_state));
+	if (status->claim_lease_left_ms == UINT64_MAX)
+		json_object_object_add(object, "lease_left_ms", NULL);
+	else
+		qbdadm_json_number(object, "lease_left_ms", status->claim_lease_left_ms);
+	return object;
+}
+
 struct json_object *qbdadm_status_json(const struct qbd_status *status)
 {
 	struct json_object *object = json_object_new_object();
@@ -215,6 +260,7 @@ struct json_object *qbdadm_status_json(const struct qbd_status *status)
 	identity_json(object, status);
 	counters_json(object, status);
 	json_object_object_add(object, "problems", problems_json(status));
+	json_object_object_add(object, "claim", qbdadm_claim_json(status));
 	json_object_object_add(object, "settings", settings_json(&status->settings));
 	json_object_object_add(object, "store", store_json(&status->store));
 	json_object_object_add(object, "members", qbdadm_members_json(status));
@@ -234,8 +280,11 @@ struct json_object *qbdadm_event_json(const struct qbd_event *event)
 	NUMBER(object, event, term);
 	NUMBER(object, event, leader);
 	NUMBER(object, event, peer);
-	NUMBER(object, event, done);
-	NUMBER(object, event, total);
+	qbdadm_json_number(object, "done", event->fill.done);
+	qbdadm_json_number(object, "total", event->fill.total);
+	qbdadm_json_number(object, "left", event->fill.left);
+	qbdadm_json_number(object, "rate", event->fill.rate);
+	seconds_json(object, "seconds_left", event->fill.seconds_left);
 	STRING(object, event, text);
 	return object;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * qbdadm member list, remove, promote, demote, replace, set.
+ * qbdadm member list, add, remove, promote, demote, replace, set.
  *
  * Each reads the list in force, says in it what is meant to become of members, and has the
  * leader write it; then it waits until all that has come true.
@@ -27,6 +27,7 @@ enum {
 	OPTION_FORCE,
 	OPTION_PRIORITY,
 	OPTION_NAME,
+	OPTION_LISTEN,
 };
 
 struct member_arguments {
@@ -35,6 +36,7 @@ struct member_arguments {
 	unsigned int count;
 	const char *name;		/* set: NULL: stays */
 	uint64_t priority;		/* set: UINT64_MAX: stays */
+	struct qbd_address listen;	/* set: no port: stays */
 	uint64_t wait;			/* seconds; 0: not at all */
 	bool force;
 	bool json;
@@ -48,6 +50,7 @@ static const struct option member_options[] = {
 	{ "force", no_argument, NULL, OPTION_FORCE },
 	{ "priority", required_argument, NULL, OPTION_PRIORITY },
 	{ "name", required_argument, NULL, OPTION_NAME },
+	{ "listen", required_argument, NULL, OPTION_LISTEN },
 	{ }
 };
 
@@ -150,13 +153,26 @@ static int want_replaced(const struct member_arguments *arguments,
 	return 0;
 }
 
+/* The module listens there before anybody is told. */
+static int want_moved(const struct member_arguments *arguments,
+		      struct qbd_member_layout *member, struct qbd_error *error)
+{
+	if (member->address.family != arguments->listen.family)
+		return qbd_fail(error, EINVAL,
+				"%s: --listen: '%s' and all others have addresses of another kind (IPv4 or IPv6)",
+				arguments->device, arguments->members[0]);
+	member->address = arguments->listen;
+	return 0;
+}
+
 static int want_set(const struct member_arguments *arguments,
 		    struct qbd_membership_layout *list, const uint32_t *ids,
 		    struct qbd_error *error)
 {
 	struct qbd_member_layout *member = member_of(list, ids[0]);
 
-	(void)error;
+	if (arguments->listen.port && want_moved(arguments, member, error))
+		return -EINVAL;
 	if (arguments->priority != UINT64_MAX)
 		member->priority = (uint8_t)arguments->priority;
 	if (arguments->name) {
@@ -336,6 +352,8 @@ static int take_option(struct member_arguments *arguments, int option, struct qb
 	case OPTION_PRIORITY:
 		return qbd_parse_number("--priority", optarg, 0, 255, &arguments->priority,
 					error);
+	case OPTION_LISTEN:
+		return qbd_parse_address(optarg, &arguments->listen, error);
 	default:
 		arguments->name = optarg;
 		return qbd_check_member_name(optarg, optarg, 1, error);
@@ -388,12 +406,13 @@ static const struct {
 static const char *misplaced(const struct qbdadm_command *command,
 			     const struct member_arguments *arguments)
 {
-	bool sets = arguments->name || arguments->priority != UINT64_MAX;
+	bool sets = arguments->name || arguments->priority != UINT64_MAX ||
+		    arguments->listen.port;
 
 	if (sets && command != &qbdadm_member_set)
-		return "--name and --priority are for 'member set'";
+		return "--name, --priority and --listen are for 'member set'";
 	if (!sets && command == &qbdadm_member_set)
-		return "member set: needs --name or --priority";
+		return "member set: needs --name, --priority or --listen";
 	if (arguments->force && command != &qbdadm_member_remove &&
 	    command != &qbdadm_member_replace)
 		return "--force is for 'member remove' and 'member replace'";
@@ -443,6 +462,53 @@ const struct qbdadm_command qbdadm_member_list = {
 	.run = run_member,
 };
 
+/* Here somebody has to be told what to do there: only that host has its disk. */
+static int run_add(const struct qbdadm_command *command, int argc, char **argv)
+{
+	const struct qbd_member_status *self;
+	char address[QBD_ADDRESS_TEXT_SIZE];
+	struct member_arguments arguments = { .priority = UINT64_MAX };
+	struct qbd_client client;
+	struct qbd_status status;
+	struct qbd_error error;
+	int result;
+
+	if (parse_arguments(command, argc, argv, &arguments, &result))
+		return result;
+	if (arguments.count || misplaced(command, &arguments))
+		return qbdadm_usage(command, "member add: takes the device's NAME only; the new host itself joins, with its own disk");
+	if (qbd_client_open(&client, false, &error))
+		return qbdadm_failed_for(arguments.device, "is not up: ", &error);
+	result = qbd_client_status(&client, arguments.device, &status, &error);
+	qbd_client_close(&client);
+	if (result)
+		return qbdadm_failed(&error);
+	self = qbd_status_member(&status, status.member_id);
+	if (!self || status.removed)
+		return qbdadm_usage(command, "%s: this host is no member any more; ask on another one",
+				    status.name);
+	if (status.member_count == QBD_MEMBERS_MAX)
+		return qbdadm_usage(command, "%s: has %u members, and more cannot be", status.name,
+				    QBD_MEMBERS_MAX);
+	printf("A host becomes a member by itself. Here, and copy the file to the new host, unseen by\n"
+	       "others:\n"
+	       "  qbdadm token show %s --out %s.token\n"
+	       "On the new host, with its disk and its address:\n"
+	       "  qbdadm join %s %s --disk /dev/DISK --listen ADDRESS --token-file %s.token\n",
+	       status.name, status.name, qbd_address_text(&self->address, address), status.name,
+	       status.name);
+	return qbdadm_flush(QBDADM_OK);
+}
+
+const struct qbdadm_command qbdadm_member_add = {
+	.name = "member add",
+	.synopsis = "NAME",
+	.summary = "What has to be run where for a host to become a member",
+	.details =
+"Prints the commands: the token here, 'qbdadm join' on the new host. Nothing is changed.\n",
+	.run = run_add,
+};
+
 const struct qbdadm_command qbdadm_member_remove = {
 	.name = "member remove",
 	.synopsis = "NAME MEMBER... [--force] [--wait SECONDS | --no-wait] [--json]",
@@ -490,10 +556,12 @@ const struct qbdadm_command qbdadm_member_replace = {
 
 const struct qbdadm_command qbdadm_member_set = {
 	.name = "member set",
-	.synopsis = "NAME MEMBER [--name HOST] [--priority N] [--json]",
-	.summary = "What a member is called, and how gladly it leads",
+	.synopsis = "NAME MEMBER [--name HOST] [--priority N] [--listen ADDRESS[:PORT]] [--json]",
+	.summary = "What a member is called, how gladly it leads, where it listens",
 	.details =
 "  --name HOST      what people call it\n"
+"  --listen ADDRESS its new address, port 7900 by default; on its own host only. It\n"
+"                   listens at both until all others have moved over\n"
 "  --priority N     0 to 255, 100 by default; the higher, the rather leader\n"
 "  --json           print JSON: the members\n",
 	.run = run_member,

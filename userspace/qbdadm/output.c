@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <uuid/uuid.h>
 
 #include "format/format.h"
 #include "lib/parse.h"
@@ -153,4 +154,15 @@ void qbdadm_json_number(struct json_object *object, const char *key, uint64_t va
 void qbdadm_json_bool(struct json_object *object, const char *key, bool value)
 {
 	json_object_object_add(object, key, json_object_new_boolean(value));
+}
+
+void qbdadm_json_uuid(struct json_object *object, const char *key, const uint8_t *uuid)
+{
+	char text[37];
+
+	uuid_unparse_lower(uuid, text);
+	if (uuid_is_null(uuid))
+		json_object_object_add(object, key, NULL);
+	else
+		qbdadm_json_string(object, key, text);
 }

@@ -120,14 +120,12 @@ static void add_reserve(const struct qbd_status *status, struct qbdadm_problems 
 
 static void add_progress(const struct qbd_status *status, struct qbdadm_problems *problems)
 {
+	char fill[QBDADM_FILL_TEXT_SIZE];
 	uint64_t percent;
 
-	if (status->filling && status->fill_extents_total) {
-		percent = status->fill_extents_done * 100 / status->fill_extents_total;
-		add(problems, false,
-		    "this member's data is being filled: %" PRIu64 " %% (%" PRIu64 " of %"
-		    PRIu64 " extents)",
-		    percent, status->fill_extents_done, status->fill_extents_total);
+	if (status->filling && status->fill.total) {
+		add(problems, false, "this member's data is being filled: %s",
+		    qbdadm_fill_text(&status->fill, fill, sizeof(fill)));
 	} else if (status->filling) {
 		add(problems, false, "this member's data is being filled by the leader");
 	}
@@ -178,7 +176,7 @@ void qbdadm_find_problems(const struct qbd_status *status,
 	add_quorum(status, problems);
 	add_disk(status, problems);
 	/* The module's own words, unless ours say the same. */
-	if (status->problem[0] && !status->failed && !status->damaged)
+	if (status->problem[0] && !status->failed)
 		add(problems, true, "%s", status->problem);
 	add_reserve(status, problems);
 	add_changes(status, problems);

@@ -46,7 +46,7 @@ extern const struct qbdadm_command qbdadm_join;
 extern const struct qbdadm_command qbdadm_destroy;
 extern const struct qbdadm_command qbdadm_dump;
 extern const struct qbdadm_command qbdadm_checksum;
-/* scan.c up.c down.c status.c events.c leader.c member.c settings.c: what is up */
+/* scan.c up.c down.c status.c events.c leader.c member.c claim.c settings.c: what is up */
 extern const struct qbdadm_command qbdadm_scan;
 extern const struct qbdadm_command qbdadm_up;
 extern const struct qbdadm_command qbdadm_down;
@@ -54,13 +54,22 @@ extern const struct qbdadm_command qbdadm_status;
 extern const struct qbdadm_command qbdadm_events;
 extern const struct qbdadm_command qbdadm_leader_show;
 extern const struct qbdadm_command qbdadm_leader_move;
+extern const struct qbdadm_command qbdadm_recover;
+extern const struct qbdadm_command qbdadm_member_add;
 extern const struct qbdadm_command qbdadm_member_list;
 extern const struct qbdadm_command qbdadm_member_remove;
 extern const struct qbdadm_command qbdadm_member_promote;
 extern const struct qbdadm_command qbdadm_member_demote;
 extern const struct qbdadm_command qbdadm_member_replace;
 extern const struct qbdadm_command qbdadm_member_set;
+extern const struct qbdadm_command qbdadm_claim_show;
+extern const struct qbdadm_command qbdadm_claim_take;
+extern const struct qbdadm_command qbdadm_claim_release;
+extern const struct qbdadm_command qbdadm_claim_mode;
 extern const struct qbdadm_command qbdadm_set;
+
+/* claim.c: exclusive or shared; false with the line if it is neither */
+bool qbdadm_take_claim_mode(const char *text, uint32_t *mode, struct qbd_error *error);
 
 /* output.c */
 
@@ -94,6 +103,8 @@ bool qbdadm_confirm(const char *question);
 void qbdadm_json_string(struct json_object *object, const char *key, const char *value);
 void qbdadm_json_number(struct json_object *object, const char *key, uint64_t value);
 void qbdadm_json_bool(struct json_object *object, const char *key, bool value);
+/* Zeroes: null. */
+void qbdadm_json_uuid(struct json_object *object, const char *key, const uint8_t *uuid);
 
 #define QBDADM_OPTION_HELP	'h'
 #define QBDADM_OPTION_JSON	'j'

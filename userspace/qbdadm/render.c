@@ -65,6 +65,29 @@ static void render_heard(const struct qbd_member_status *member, char *text)
 		snprintf(text, CELL_SIZE, "%s", member->connected ? "-" : "never");
 }
 
+/* "37 %, 630 extents left, 96 MiB/s, 7 s"; what is not known is left out. */
+const char *qbdadm_fill_text(const struct qbd_fill_status *fill, char *text, size_t size)
+{
+	char rate[QBD_SIZE_TEXT_SIZE];
+	uint64_t seconds = fill->seconds_left;
+	int used;
+
+	used = snprintf(text, size, "%" PRIu64 " %%, %" PRIu64 " extents left",
+			fill->total ? fill->done * 100 / fill->total : 0, fill->left);
+	if (!fill->rate || used < 0 || (size_t)used >= size)
+		return text;
+	used += snprintf(text + used, size - used, ", %s/s", qbd_size_text(fill->rate, rate));
+	if (seconds == UINT64_MAX || (size_t)used >= size)
+		return text;
+	if (seconds < 120)
+		snprintf(text + used, size - used, ", %" PRIu64 " s", seconds);
+	else if (seconds < 7200)
+		snprintf(text + used, size - used, ", %" PRIu64 " min", seconds / 60);
+	else
+		snprintf(text + used, size - used, ", %" PRIu64 " h", seconds / 3600);
+	return text;
+}
+
 static void render_behind(const struct qbd_member_status *member, char *text)
 {
 	char size[QBD_SIZE_TEXT_SIZE];
@@ -100,6 +123,7 @@ static void own_state(const struct qbd_status *status, struct row *row)
 static void peer_state(const struct qbd_status *status,
 		       const struct qbd_member_status *member, struct row *row)
 {
+	char fill[QBDADM_FILL_TEXT_SIZE];
 	const char *text;
 
 	row->colour = YELLOW;
@@ -111,6 +135,11 @@ static void peer_state(const struct qbd_status *status,
 		row->colour = RED;
 	} else if (member->needs_extents) {
 		text = "being filled";
+		if (member->fill.total) {
+			qbdadm_fill_text(&member->fill, fill, sizeof(fill));
+			snprintf(row->cells[COLUMN_STATE], CELL_SIZE, "filled: %s", fill);
+			return;
+		}
 	} else if (!member->progress_known) {
 		text = "connected";
 		row->colour = GREEN;
@@ -203,6 +232,27 @@ static void print_quorum(FILE *out, const struct qbd_status *status, bool colour
 	fprintf(out, "; PC/EC\n");
 }
 
+void qbdadm_render_claim(FILE *out, const struct qbd_status *status)
+{
+	char holder[64];
+
+	if (status->claim_mode == QBD_CLAIM_MODE_SHARED)
+		fprintf(out, "shared: every host may write");
+	else if (status->claim_state == QBD_CLAIM_STATE_FENCED)
+		fprintf(out, "taken over by %s: I/O of this host fails until it is closed",
+			qbdadm_member_text(status, status->claim_holder, holder,
+					   sizeof(holder)));
+	else if (status->claim_holder)
+		fprintf(out, "exclusive: %s, epoch %" PRIu64,
+			qbdadm_member_text(status, status->claim_holder, holder,
+					   sizeof(holder)), status->claim_epoch);
+	else
+		fprintf(out, "exclusive: nobody");
+	if (status->claim_holder && status->claim_lease_left_ms != UINT64_MAX)
+		fprintf(out, ", lease %" PRIu64 " ms", status->claim_lease_left_ms);
+	fprintf(out, "\n");
+}
+
 static void print_load(FILE *out, const struct qbd_status *status)
 {
 	uint64_t log = status->store.log_bytes ?
@@ -239,6 +289,8 @@ void qbdadm_render_status(FILE *out, const struct qbd_status *status, bool colou
 	fprintf(out, "  leader   %s\n",
 		status->leader ? qbdadm_member_text(status, status->leader, leader,
 						    sizeof(leader)) : "none known");
+	fprintf(out, "  claim    ");
+	qbdadm_render_claim(out, status);
 	print_load(out, status);
 	print_members(out, status, colour);
 }
@@ -252,6 +304,9 @@ static const char *more_words(const struct qbd_event *event)
 	case QBD_EVENT_TYPE_REFUSED:
 	case QBD_EVENT_TYPE_QUORUM_LOST:
 	case QBD_EVENT_TYPE_MEMBERS:
+	case QBD_EVENT_TYPE_CLAIMED:
+	case QBD_EVENT_TYPE_RELEASED:
+	case QBD_EVENT_TYPE_FENCED:
 		return event->text;
 	default:
 		return "";
@@ -261,6 +316,7 @@ static const char *more_words(const struct qbd_event *event)
 void qbdadm_render_event(FILE *out, const struct qbd_event *event)
 {
 	const char *words = more_words(event);
+	char fill[QBDADM_FILL_TEXT_SIZE];
 
 	fprintf(out, "%s  %" PRIu64 "  %s", event->name, event->sequence,
 		qbd_event_text(event->type));
@@ -276,8 +332,10 @@ void qbdadm_render_event(FILE *out, const struct qbd_event *event)
 			fprintf(out, ": none known");
 		break;
 	case QBD_EVENT_TYPE_FILL_PROGRESS:
-		fprintf(out, ": %" PRIu64 " of %" PRIu64 " extents", event->done,
-			event->total);
+		if (event->peer)
+			fprintf(out, ": member %u", event->peer);
+		qbdadm_fill_text(&event->fill, fill, sizeof(fill));
+		fprintf(out, ": %s", fill);
 		break;
 	default:
 		if (event->peer)

@@ -39,8 +39,14 @@ bool qbdadm_is_silent(const struct qbd_status *status,
 void qbdadm_render_status(FILE *out, const struct qbd_status *status, bool colour);
 struct json_object *qbdadm_status_json(const struct qbd_status *status);
 void qbdadm_render_event(FILE *out, const struct qbd_event *event);
+/* One line: who may write. */
+void qbdadm_render_claim(FILE *out, const struct qbd_status *status);
+struct json_object *qbdadm_claim_json(const struct qbd_status *status);
 struct json_object *qbdadm_members_json(const struct qbd_status *status);
 struct json_object *qbdadm_event_json(const struct qbd_event *event);
+
+#define QBDADM_FILL_TEXT_SIZE	80
+const char *qbdadm_fill_text(const struct qbd_fill_status *fill, char *text, size_t size);
 
 /* "alpha (1)", "member 7" if it is not in the list, "nobody" for 0. */
 const char *qbdadm_member_text(const struct qbd_status *status, uint32_t id, char *text,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* qbdadm set, and the options that up and set have in common. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,6 +55,19 @@ static int take_window(const char *text, struct qbd_settings_wish *wish,
 	return 0;
 }
 
+static int take_max_rate(const char *text, struct qbd_settings_wish *wish,
+			 struct qbd_error *error)
+{
+	struct qbd_error why;
+
+	wish->settings.max_rate = 0;
+	if (strcmp(text, "none") && strcmp(text, "0") &&
+	    qbd_parse_size(text, &wish->settings.max_rate, &why))
+		return qbd_fail(error, EINVAL, "--max-rate: %.600s, or none", why.text);
+	wish->given |= QBD_GIVEN_MAX_RATE;
+	return 0;
+}
+
 int qbdadm_take_setting(int option, const char *text, struct qbd_settings_wish *wish,
 			struct qbd_error *error)
 {
@@ -75,6 +89,18 @@ int qbdadm_take_setting(int option, const char *text, struct qbd_settings_wish *
 	case QBDADM_READ:
 		return take_word("--read", text, "lease", "quorum", QBD_GIVEN_READ_MODE,
 				 &settings->read_mode, wish, error);
+	case QBDADM_CLAIM_LEASE:
+		return take_milliseconds("--claim-lease", text, QBD_GIVEN_CLAIM_LEASE,
+					 &settings->claim_lease_ms, wish, error);
+	case QBDADM_LEADER_FOLLOWS:
+		return take_word("--leader-follows", text, "no", "yes",
+				 QBD_GIVEN_LEADER_FOLLOWS, &settings->leader_follows, wish,
+				 error);
+	case QBDADM_CHECKSUMS:
+		return take_word("--checksums", text, "off", "on", QBD_GIVEN_CHECKSUMS,
+				 &settings->checksums, wish, error);
+	case QBDADM_MAX_RATE:
+		return take_max_rate(text, wish, error);
 	default:
 		return take_window(text, wish, error);
 	}
@@ -113,16 +139,27 @@ static struct json_object *set_json(const struct qbd_status *status)
 	qbdadm_json_number(object, "no_quorum_grace_ms", status->settings.no_quorum_grace_ms);
 	qbdadm_json_string(object, "read", qbd_read_mode_text(status->settings.read_mode));
 	qbdadm_json_number(object, "window_bytes", status->settings.window_bytes);
+	qbdadm_json_number(object, "claim_lease_ms", status->settings.claim_lease_ms);
+	qbdadm_json_bool(object, "leader_follows", status->settings.leader_follows);
+	qbdadm_json_number(object, "max_rate", status->settings.max_rate);
+	qbdadm_json_bool(object, "checksums", status->settings.checksums);
 	return object;
 }
 
 static void print_set(const struct qbd_status *status)
 {
-	printf("%s: election timeout %u ms, heartbeat %u ms, no quorum: %s after %u ms, read by %s, window %u bytes\n",
+	char rate[32] = "none";
+
+	if (status->settings.max_rate)
+		snprintf(rate, sizeof(rate), "%" PRIu64 " bytes/s", status->settings.max_rate);
+	printf("%s: election timeout %u ms, heartbeat %u ms, no quorum: %s after %u ms, read by %s, window %u bytes, claim lease %u ms, leader %s, maximal rate %s, checksums %s\n",
 	       status->name, status->settings.election_timeout_ms, status->settings.heartbeat_ms,
 	       qbd_no_quorum_text(status->settings.no_quorum),
 	       status->settings.no_quorum_grace_ms,
-	       qbd_read_mode_text(status->settings.read_mode), status->settings.window_bytes);
+	       qbd_read_mode_text(status->settings.read_mode), status->settings.window_bytes,
+	       status->settings.claim_lease_ms,
+	       status->settings.leader_follows ? "follows the claim" : "stays",
+	       rate, status->settings.checksums ? "on" : "off");
 }
 
 /* Set, print, or add to @list if there is one. */
@@ -187,6 +224,10 @@ static int run_set(const struct qbdadm_command *command, int argc, char **argv)
 		{ "no-quorum-grace", required_argument, NULL, QBDADM_NO_QUORUM_GRACE },
 		{ "read", required_argument, NULL, QBDADM_READ },
 		{ "window", required_argument, NULL, QBDADM_WINDOW },
+		{ "claim-lease", required_argument, NULL, QBDADM_CLAIM_LEASE },
+		{ "leader-follows", required_argument, NULL, QBDADM_LEADER_FOLLOWS },
+		{ "max-rate", required_argument, NULL, QBDADM_MAX_RATE },
+		{ "checksums", required_argument, NULL, QBDADM_CHECKSUMS },
 		{ }
 	};
 	struct qbd_settings_wish wish = { 0 };

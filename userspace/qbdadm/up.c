@@ -401,6 +401,10 @@ static int run_up(const struct qbdadm_command *command, int argc, char **argv)
 		{ "no-quorum-grace", required_argument, NULL, QBDADM_NO_QUORUM_GRACE },
 		{ "read", required_argument, NULL, QBDADM_READ },
 		{ "window", required_argument, NULL, QBDADM_WINDOW },
+		{ "claim-lease", required_argument, NULL, QBDADM_CLAIM_LEASE },
+		{ "leader-follows", required_argument, NULL, QBDADM_LEADER_FOLLOWS },
+		{ "max-rate", required_argument, NULL, QBDADM_MAX_RATE },
+		{ "checksums", required_argument, NULL, QBDADM_CHECKSUMS },
 		{ }
 	};
 	struct up_arguments arguments = { 0 };

@@ -34,6 +34,10 @@ enum qbdadm_settings_option {
 	QBDADM_NO_QUORUM_GRACE,
 	QBDADM_READ,
 	QBDADM_WINDOW,
+	QBDADM_CLAIM_LEASE,
+	QBDADM_LEADER_FOLLOWS,
+	QBDADM_MAX_RATE,
+	QBDADM_CHECKSUMS,
 	QBDADM_MEMORY,		/* of up only */
 };
 
@@ -45,7 +49,16 @@ enum qbdadm_settings_option {
 "  --no-quorum-grace MS      fail only after so long without one\n"		\
 "  --read lease|quorum       how the leader makes sure that it leads when it reads:\n" \
 "                            by its lease (default), or by asking a quorum\n"	\
-"  --window SIZE             sent to a member and not acknowledged, at most\n"
+"  --window SIZE             sent to a member and not acknowledged, at most\n"	\
+"  --claim-lease MS          a host that the leader did not hear for so long loses\n" \
+"                            its claim to the next that asks; 5000 by default, and\n" \
+"                            never less than two election timeouts\n"	\
+"  --leader-follows yes|no   leadership goes to the host that has claimed the device\n" \
+"                            (default), or stays where it is\n" \
+"  --max-rate SIZE|none      sent in a second to members that catch up, at most;\n" \
+"                            none by default: as much as leaves others alone\n" \
+"  --checksums on|off        when this member is filled, compare what it has before\n" \
+"                            data is sent; off by default\n"
 
 /* 0, or -errno with the line if @text will not do for @option. */
 int qbdadm_take_setting(int option, const char *text, struct qbd_settings_wish *wish,

@@ -84,6 +84,33 @@ enum qbd_member_flags {
 };
 
 /**
+ * enum qbd_claim_mode - Who may write to the device.
+ * @QBD_CLAIM_MODE_EXCLUSIVE: One host at a time, which has claimed it.
+ * @QBD_CLAIM_MODE_SHARED: Every host.
+ */
+enum qbd_claim_mode {
+	QBD_CLAIM_MODE_EXCLUSIVE,
+	QBD_CLAIM_MODE_SHARED,
+};
+
+/**
+ * enum qbd_claim_state - What has become of this host's claim.
+ * @QBD_CLAIM_STATE_NONE: Nobody here writes.
+ * @QBD_CLAIM_STATE_ASKING: Somebody wants to; the leader is being asked.
+ * @QBD_CLAIM_STATE_HELD: This host may write.
+ * @QBD_CLAIM_STATE_RELEASING: It is being given back.
+ * @QBD_CLAIM_STATE_FENCED: It was taken over; I/O fails until everybody here
+ *   has closed the device.
+ */
+enum qbd_claim_state {
+	QBD_CLAIM_STATE_NONE,
+	QBD_CLAIM_STATE_ASKING,
+	QBD_CLAIM_STATE_HELD,
+	QBD_CLAIM_STATE_RELEASING,
+	QBD_CLAIM_STATE_FENCED,
+};
+
+/**
  * enum qbd_event_type - What happened.
  * @QBD_EVENT_TYPE_UP: The member came up.
  * @QBD_EVENT_TYPE_DOWN: The member went down.
@@ -101,6 +128,9 @@ enum qbd_member_flags {
  * @QBD_EVENT_TYPE_REMOVED: This member was removed from the device; its I/O
  *   fails.
  * @QBD_EVENT_TYPE_MEMBERS: The list of members changed, and is committed.
+ * @QBD_EVENT_TYPE_CLAIMED: This host has the claim and may write.
+ * @QBD_EVENT_TYPE_RELEASED: This host has given its claim back.
+ * @QBD_EVENT_TYPE_FENCED: This host's claim was taken over; its I/O fails.
  */
 enum qbd_event_type {
 	QBD_EVENT_TYPE_UP = 1,
@@ -118,6 +148,9 @@ enum qbd_event_type {
 	QBD_EVENT_TYPE_REFUSED,
 	QBD_EVENT_TYPE_REMOVED,
 	QBD_EVENT_TYPE_MEMBERS,
+	QBD_EVENT_TYPE_CLAIMED,
+	QBD_EVENT_TYPE_RELEASED,
+	QBD_EVENT_TYPE_FENCED,
 };
 
 enum {
@@ -172,7 +205,16 @@ enum {
 	QBD_A_DEVICE_MEMBERS_INDEX,
 	QBD_A_DEVICE_NEXT_MEMBER_ID,
 	QBD_A_DEVICE_REMOVED,
+	QBD_A_DEVICE_FILL_EXTENTS_LEFT,
+	QBD_A_DEVICE_FILL_RATE,
+	QBD_A_DEVICE_FILL_SECONDS_LEFT,
 	QBD_A_DEVICE_WANTED_MEMBERS,
+	QBD_A_DEVICE_CLAIM_MODE,
+	QBD_A_DEVICE_CLAIM_HOLDER,
+	QBD_A_DEVICE_CLAIM_EPOCH,
+	QBD_A_DEVICE_CLAIM_SINCE_MS,
+	QBD_A_DEVICE_CLAIM_STATE,
+	QBD_A_DEVICE_CLAIM_LEASE_LEFT_MS,
 
 	__QBD_A_DEVICE_MAX,
 	QBD_A_DEVICE_MAX = (__QBD_A_DEVICE_MAX - 1)
@@ -185,6 +227,11 @@ enum {
 	QBD_A_SETTINGS_NO_QUORUM_GRACE_MS,
 	QBD_A_SETTINGS_READ_MODE,
 	QBD_A_SETTINGS_WINDOW_BYTES,
+	QBD_A_SETTINGS_CLAIM_LEASE_MS,
+	QBD_A_SETTINGS_LEADER_FOLLOWS,
+	QBD_A_SETTINGS_MAX_RATE,
+	QBD_A_SETTINGS_CHECKSUMS,
+	QBD_A_SETTINGS_PAD,
 
 	__QBD_A_SETTINGS_MAX,
 	QBD_A_SETTINGS_MAX = (__QBD_A_SETTINGS_MAX - 1)
@@ -211,7 +258,13 @@ enum {
 	QBD_A_MEMBER_INFLIGHT_BYTES,
 	QBD_A_MEMBER_LAST_HEARD_MS,
 	QBD_A_MEMBER_NETWORK,
+	QBD_A_MEMBER_FILL_EXTENTS_DONE,
+	QBD_A_MEMBER_FILL_EXTENTS_TOTAL,
+	QBD_A_MEMBER_FILL_EXTENTS_LEFT,
+	QBD_A_MEMBER_FILL_RATE,
+	QBD_A_MEMBER_FILL_SECONDS_LEFT,
 	QBD_A_MEMBER_PAD,
+	QBD_A_MEMBER_INCARNATION,
 
 	__QBD_A_MEMBER_MAX,
 	QBD_A_MEMBER_MAX = (__QBD_A_MEMBER_MAX - 1)
@@ -277,6 +330,9 @@ enum {
 	QBD_A_EVENT_PEER,
 	QBD_A_EVENT_DONE,
 	QBD_A_EVENT_TOTAL,
+	QBD_A_EVENT_LEFT,
+	QBD_A_EVENT_RATE,
+	QBD_A_EVENT_SECONDS_LEFT,
 	QBD_A_EVENT_TEXT,
 	QBD_A_EVENT_PAD,
 
@@ -292,6 +348,9 @@ enum {
 	QBD_CMD_LEADER_MOVE,
 	QBD_CMD_EVENT,
 	QBD_CMD_CHANGE_MEMBERS,
+	QBD_CMD_CLAIM_TAKE,
+	QBD_CMD_CLAIM_RELEASE,
+	QBD_CMD_CLAIM_MODE,
 
 	__QBD_CMD_MAX,
 	QBD_CMD_MAX = (__QBD_CMD_MAX - 1)

@@ -15,6 +15,8 @@ from .shell import DEADLINE, CommandFailed, Hung, run, spawn, wait_until
 
 NAMES = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota"]
 PORT = 7900
+# Of create: the test writes on several hosts at once.
+SHARED = ("--claim", "shared")
 # Options of members that this kernel needs: tests/cluster/run says so.
 UP_OPTIONS = os.environ.get("QBD_TEST_UP", "").split()
 
@@ -168,12 +170,13 @@ class Cluster:
     """Members 1..count of one device, up and with a leader unless told otherwise.
 
     alone: the first one only, made by the short form of create; others join()
+    follows: leadership goes to who writes; most tests want it where they put it
     """
 
     def __init__(self, count=3, size="64M", disk_mib=160, log_size=None, name="vol",
                  up=("--memory", "16M"), family=4, start=True, block=512,
                  disk_ns=0, disk_solid=False, disk_cache=CACHE, disks=None, create=(),
-                 alone=False):
+                 alone=False, follows=False):
         self.name = name
         self.family = family
         self.network = Network(count)
@@ -193,6 +196,11 @@ class Cluster:
                     Disk(disk_mib, block, disk_ns, disk_solid, disk_cache)
                 member = Member(self, number, disk)
                 member.options = list(up)
+                # Whoever goes on where another host was lost does so soon.
+                if "--claim-lease" not in up:
+                    member.options += ["--claim-lease", "300"]
+                if not follows:
+                    member.options += ["--leader-follows", "no"]
                 if "--election-timeout" not in up:
                     member.options += UP_OPTIONS
                 self.members.append(member)

@@ -37,9 +37,11 @@ class Disk:
     completion_ns: what each write, read and flush takes, 0 for no time at all
     solid: it has all the memory that it will ever use, and no cache
     cache: MiB that it may hold back
+    mbps: megabytes that it reads and writes in a second, 0 for as many as it can
     """
 
-    def __init__(self, size=256, block=512, completion_ns=0, solid=False, cache=CACHE):
+    def __init__(self, size=256, block=512, completion_ns=0, solid=False, cache=CACHE,
+                 mbps=0):
         self.number = next(NUMBERS)
         self.name = "disk%d" % self.number
         self.sectors = size * 2048
@@ -49,7 +51,7 @@ class Disk:
                             ("irqmode", 2 if completion_ns else 0),
                             ("completion_nsec", completion_ns),
                             ("memory_backed", 1), ("discard", 1),
-                            ("submit_queues", 1), ("fua", 1),
+                            ("submit_queues", 1), ("fua", 1), ("mbps", mbps),
                             ("cache_size", 0 if solid else cache)):
             write_file(os.path.join(self.config, name), value)
         self.path = "/dev/mapper/" + self.name

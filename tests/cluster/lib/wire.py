@@ -15,19 +15,21 @@ MESSAGE, FILL, APPEND, REQUEST, REPLY, RESET, EXTENT = 16, 18, 32, 33, 34, 35, 3
 HEARTBEAT = 5           # a type of MESSAGE
 CONTROL, BULK = 1, 2
 REASONS = {1: "version", 2: "device", 3: "member", 4: "secret", 5: "protocol",
-           6: "configuration"}
+           6: "configuration", 8: "disk", 9: "twice", 10: "history"}
 
 HEADER = struct.Struct("<IHHIIIIII")
-HELLO_LAYOUT = struct.Struct("<HHIIIQIIQ16s16s32s")
+HELLO_LAYOUT = struct.Struct("<HHIIIQIIQ16s16s5Q16s32s")
 MESSAGE_LAYOUT = struct.Struct("<IIII13Q")
 APPEND_LAYOUT = struct.Struct("<QQQQ")
 REQUEST_LAYOUT = struct.Struct("<IIQQQQQII")
-REPLY_LAYOUT = struct.Struct("<QQQIIII")
-RESET_LAYOUT = struct.Struct("<QQQII")          # and a member list
+REPLY_LAYOUT = struct.Struct("<QQQIIIIQ")
+RESET_LAYOUT = struct.Struct("<QQQII")          # and a member list, and what is applied
+APPLIED_SIZE = 40 + 16 * 152
 MEMBERS_LAYOUT = struct.Struct("<QII")          # and MEMBERS_MAX members
-MEMBER_LAYOUT = struct.Struct("<IHBBHHI16s32s")
+MEMBER_LAYOUT = struct.Struct("<IHBBHHI16s32s16s")
 MEMBERS_MAX = 16
-EXTENT_LAYOUT = struct.Struct("<QQQQII")
+NEWEST = (1 << 62) - 1    # index of a list that nobody else has: it names our disk
+EXTENT_LAYOUT = struct.Struct("<QQQQII32x")
 
 
 def make_table():
@@ -131,7 +133,7 @@ class Stranger:
     def hello(self, source, target, identity, kind=CONTROL, version=1, session=1):
         return HELLO_LAYOUT.pack(version, version, kind, source, target, session, 0,
                                  identity.configuration, 0, identity.uuid,
-                                 os.urandom(16), os.urandom(32))
+                                 bytes(16), NEWEST, 0, 0, 0, 0, bytes(16), os.urandom(32))
 
     def shake_hands(self, source, target, identity, kind=CONTROL, session=1):
         """Become a member, with the right secret or a wrong one."""

@@ -3,7 +3,7 @@
 
 from lib.cluster import Cluster, refused
 from lib.registry import test
-from lib.shell import SLOWNESS, run
+from lib.shell import SLOWNESS, never, run, wait_until
 from lib.workload import Writer, direct_write, pattern
 
 
@@ -129,6 +129,138 @@ def remove_a_dead_member():
                   "not a member" in status.member(2).network["last_error"])
         assert not dead.status().leader
         dead.down()
+
+
+@test("membership")
+def remove_one_with_a_failed_disk():
+    """A member is up and its disk has failed: it takes no list any more, and is removed."""
+    with Cluster(3) as cluster:
+        leader = cluster.lead(1)
+        failed = cluster.member(3)
+        failed.disk.fail()
+        direct_write(leader.device, 0, pattern(3, 3))
+        failed.wait("it knows that its disk failed", lambda status: status.failed)
+        cluster.change(leader, "remove", failed)
+        wait_roles([leader, cluster.member(2)], [1, 2])
+        direct_write(leader.device, 0, pattern(4, 4))
+        failed.disk.heal()
+        failed.down()
+        failed.removed = True
+
+
+@test("membership")
+def replace_the_only_voter():
+    """All voters go in one step: nobody else could lead before; data and users stay."""
+    with Cluster(2) as cluster:
+        leader = cluster.lead(1)
+        other = cluster.member(2)
+        cluster.change(leader, "demote", 2)
+        wait_roles(cluster.members, [1], [2])
+        direct_write(leader.device, 0, pattern(5, 5))
+        cluster.change(leader, "replace", 1, 2)
+        wait_roles([other], [2])
+        cluster.retire(leader)
+        assert cluster.wait_leader([other]) is other
+        direct_write(other.device, 0, pattern(6, 6))
+
+
+@test("membership")
+def a_removed_member_is_told():
+    """It was down, and has the lowest id: nobody dials it, so it knocks in the end."""
+    with Cluster(3) as cluster:
+        dead = cluster.member(1)
+        leader = cluster.lead(2)
+        dead.down()
+        cluster.change(leader, "remove", dead)
+        wait_roles([leader, cluster.member(3)], [2, 3])
+        dead.removed = True
+        dead.up()
+        dead.wait("it is told", lambda status: "is no member" in status.problem)
+        dead.down()
+
+
+@test("membership")
+def a_new_disk_is_promoted_when_it_is_whole():
+    """A learner whose disk was made anew votes when it knows what it may have promised."""
+    with Cluster(5) as cluster:
+        leader = cluster.lead(1)
+        cluster.change(leader, "demote", 5)
+        wait_roles(cluster.members, [1, 2, 3, 4], [5])
+        learner = cluster.member(5)
+        learner.down()
+        learner.disk.wipe()
+        cluster.create(learner)
+        cluster.member(4).down()
+        direct_write(leader.device, 0, pattern(1, 1))
+        learner.up()
+        cluster.change(leader, "promote", 5, "--no-wait")
+        learner.wait("it has everything", lambda status: status.applied_index >=
+                     leader.status().applied_index > 0)
+        never("it was promoted before it met all", lambda: not leader.status().member(
+            5).joining, 1)
+        cluster.member(4).up()
+        wait_roles(cluster.members, [1, 2, 3, 4, 5])
+
+
+def move_host(member, old, new):
+    """The host gets another address and gives the one that it had up."""
+    run(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/all/promote_secondaries"],
+        netns=member.netns)
+    run(["ip", "addr", "add", new + "/24", "dev", "eth0"], netns=member.netns)
+    return lambda: run(["ip", "addr", "del", old + "/24", "dev", "eth0"], netns=member.netns)
+
+
+def addresses(status):
+    return [member["address"] for member in status.members]
+
+
+@test("membership", timeout=90)
+def addresses_change_under_load():
+    """A follower and the leader get other addresses; who was down meanwhile finds them."""
+    with Cluster(3) as cluster:
+        alpha, beta, gamma = cluster.members
+        cluster.lead(1)
+        writer = Writer(gamma.device)
+        writer.wait_for(20)
+        before = addresses(alpha.status())
+        refused(cluster.change(alpha, "set", 2, "--listen", "10.0.0.12", check=False),
+                "on its own host")
+        refused(cluster.change(beta, "set", 2, "--listen", "10.0.0.77", check=False),
+                "this host has no address 10.0.0.77")
+        refused(cluster.change(beta, "set", 2, "--listen", "[fd00::12]", check=False),
+                "another kind")
+        refused(cluster.change(beta, "set", 2, "--listen", "10.0.0.1:7900", check=False), "address")
+        assert addresses(gamma.status()) == before
+        leave = move_host(beta, "10.0.0.2", "10.0.0.12")
+        cluster.change(beta, "set", 2, "--listen", "10.0.0.12:7901")
+        wait_until("all have moved", lambda: cluster.log.find("found this member at its new"))
+        leave()
+        writer.wait_for(50)
+        for member in cluster.members:
+            assert addresses(member.status()) == [before[0], "10.0.0.12:7901", before[2]]
+        # Now the leader, which dials nobody, while one that has to dial it is down.
+        writer.stop()
+        assert writer.longest() < 2 * SLOWNESS, "writes stood still %.2f s" % writer.longest()
+        gamma.down()
+        leave = move_host(alpha, "10.0.0.1", "10.0.0.11")
+        cluster.change(alpha, "set", 1, "--listen", "10.0.0.11")
+        beta.wait("it has moved over", lambda status: addresses(status)[0] ==
+                  "10.0.0.11:7900" and status.member(1).connected)
+        leave()
+        beta.down()
+        gamma.up()
+        # It dials where alpha was, and nobody can tell it: alpha knocks.
+        gamma.wait("it is found", lambda status: status.member(1).connected and
+                   addresses(status)[0] == "10.0.0.11:7900")
+        beta.up()
+        cluster.wait_leader()
+        writer.verify(alpha.device)
+        # They come up where they were moved to.
+        for member in cluster.members:
+            member.down()
+        cluster.up()
+        cluster.wait_leader()
+        writer.verify(beta.device)
 
 
 @test("membership")

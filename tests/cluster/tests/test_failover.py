@@ -4,7 +4,7 @@
 import time
 
 from lib import filesystem
-from lib.cluster import Cluster, refused
+from lib.cluster import SHARED, Cluster, refused
 from lib.filesystem import Mount
 from lib.registry import test
 from lib.shell import SLOWNESS, run
@@ -61,12 +61,14 @@ def mount_on_leader_leader_cut_off():
 def leader_down_and_up_under_load():
     """The leader is taken down and brought back, again and again."""
     with Cluster(3) as cluster:
-        member = cluster.others(cluster.leader())[0]
+        leader = cluster.leader()
+        member = cluster.others(leader)[0]
         writer = Writer(member.device)
         for _ in range(3):
+            if cluster.wait_leader() is member:
+                # Who was away may not be fit yet.
+                cluster.lead(cluster.others(member, leader)[0].number)
             leader = cluster.wait_leader()
-            if leader is member:
-                leader = cluster.lead(cluster.others(member)[0].number)
             writer.wait_for(20)
             leader.down()
             writer.wait_for(20)
@@ -79,7 +81,7 @@ def leader_down_and_up_under_load():
 @test("failover")
 def leader_moves_under_load():
     """Leadership moves round without an I/O error, at old and new leader."""
-    with Cluster(3) as cluster:
+    with Cluster(3, create=SHARED) as cluster:
         writers = [Writer(member.device, slots=64, first_block=64 * member.number)
                    for member in cluster.members]
         for number in (1, 2, 3, 1, 3, 2):
@@ -181,7 +183,7 @@ def one_way_cut_of_leader():
 @test("failover")
 def partial_cut_between_two():
     """Two of three cannot talk, the third can with both: the device goes on."""
-    with Cluster(3) as cluster:
+    with Cluster(3, create=SHARED) as cluster:
         leader = cluster.leader()
         one, other = cluster.others(leader)
         writers = [Writer(one.device, slots=64), Writer(other.device, slots=64,
@@ -243,7 +245,7 @@ def leader_disk_hangs():
 
     A read that is at the hanging disk is answered by the next leader.
     """
-    with Cluster(3, up=("--memory", "8M")) as cluster:
+    with Cluster(3, up=("--memory", "8M"), create=SHARED) as cluster:
         leader = cluster.leader()
         others = cluster.others(leader)
         device = leader.device
@@ -359,7 +361,7 @@ def flapping_network():
     The log is large enough for what the others write meanwhile: a member that is
     being filled does not count, and with the next one cut off nothing would.
     """
-    with Cluster(3, disk_mib=300, log_size="128M") as cluster:
+    with Cluster(3, disk_mib=300, log_size="128M", create=SHARED) as cluster:
         writers = [Writer(member.device, slots=32, first_block=32 * member.number)
                    for member in cluster.members]
         for turn in range(10):
@@ -378,7 +380,7 @@ def flapping_network():
 @test("failover", timeout=60)
 def bad_network():
     """Loss, reordering and duplicates slow the device, and do nothing else."""
-    with Cluster(3) as cluster:
+    with Cluster(3, create=SHARED) as cluster:
         for member in cluster.members:
             cluster.network.shape(member.number, "delay", "2ms", "1ms", "loss", "2%",
                                   "duplicate", "2%")

@@ -263,7 +263,7 @@ def admitted(cluster, victim, traitor, known, kind, session):
 
 def wrong_data(stranger):
     """A reply whose data is not that of its checksum."""
-    stranger.frame(wire.REPLY, wire.REPLY_LAYOUT.pack(0, 0, 0, 0, 1, 0, 0), blocks=1,
+    stranger.frame(wire.REPLY, wire.REPLY_LAYOUT.pack(0, 0, 0, 0, 1, 0, 0, 0), blocks=1,
                    data_checksum=wire.crc32c(bytes(4096)))
     stranger.send(bytes(4095) + b"x")
 
@@ -340,7 +340,7 @@ def member_list(cluster, ids=(1, 2, 3), next_id=4, name=b"x"):
     """A member list as a leader sends it, or one that it must not send."""
     members = [wire.MEMBER_LAYOUT.pack(
         number, 1, 100, 0, 4, PORT, 0, socket.inet_aton(address(number, cluster.family)),
-        name) for number in ids]
+        name, bytes(16)) for number in ids]
     return wire.MEMBERS_LAYOUT.pack(0, len(ids), next_id) + b"".join(members).ljust(
         wire.MEMBERS_MAX * wire.MEMBER_LAYOUT.size, b"\0")
 
@@ -368,7 +368,7 @@ class FalseLeader:
 
     def reset(self, index, members):
         self.pair[1].frame(wire.RESET, wire.RESET_LAYOUT.pack(
-            self.term, index, self.term, 0, 0) + members)
+            self.term, index, self.term, 0, 0) + members + bytes(wire.APPLIED_SIZE))
 
     def asked(self):
         """The number of the request for extents that comes."""
@@ -408,15 +408,25 @@ def a_leader_that_must_not_be_believed():
         false.connect()
         false.reset(1000, member_list(cluster))
         request = false.asked()
-        # All to the same block, so that one waits for the other.
-        victim.disk.slow(50)
         block = os.urandom(4096)
         checksum = wire.crc32c(block)
-        piece = wire.EXTENT_LAYOUT.pack(request, 0, 1000, 0, 1, 0)
-        false.pair[1].send(b"".join(
-            wire.frame(wire.EXTENT, piece, false.pair[1].sequence + number, 1,
-                       data_checksum=checksum) + block for number in range(400)))
-        false.cut_off("more extents than were asked for")
+
+        def pieces(places):
+            """One block each, of extents of 1 MiB."""
+            false.pair[1].send(b"".join(
+                wire.frame(wire.EXTENT, wire.EXTENT_LAYOUT.pack(
+                    request, place >> 8, 1000, place, 1, 0),
+                    false.pair[1].sequence + number, 1, data_checksum=checksum) + block
+                for number, place in enumerate(places)))
+        # Back to what was there already; and more than one asks for, while they wait.
+        pieces([7, 8, 7])
+        false.cut_off("extents that were not asked for")
+        false.connect()
+        false.reset(1000, member_list(cluster))
+        request = false.asked()
+        victim.disk.slow(50)
+        pieces(range(9, 409))
+        false.cut_off("extents that were not asked for")
         victim.disk.heal()
         # What was written to its disk can be read again.
         victim.down()

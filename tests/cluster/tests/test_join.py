@@ -106,6 +106,10 @@ def join_as_learner():
     """--learner never votes; --no-up leaves the rest to up; --priority is kept."""
     with Cluster(2, alone=True, family=6) as cluster:
         first, second = cluster.members
+        # What is to be run on the new host is said on the old one.
+        told = first.qbdadm("member", "add", "vol").output
+        assert "qbdadm join [fd00::1]:7900 vol " in told, told
+        assert first.qbdadm("member", "add", "vol", "beta", check=False).status == 2
         cluster.join(2, "--learner", "--no-up", "--priority", "7")
         assert not cluster.member(1).status().member(2)["connected"]
         second.up()

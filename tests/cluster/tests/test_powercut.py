@@ -4,7 +4,7 @@
 import os
 
 from lib import filesystem
-from lib.cluster import Cluster
+from lib.cluster import SHARED, Cluster
 from lib.disks import Disk
 from lib.filesystem import Mount
 from lib.registry import test
@@ -111,7 +111,7 @@ def leader_loses_power():
 @test("powercut", timeout=90)
 def all_lose_power():
     """All members lose power at once under load, five times."""
-    with Cluster(3) as cluster:
+    with Cluster(3, create=SHARED) as cluster:
         for turn in range(5):
             writers = [Writer(member.device, slots=50, first_block=64 * member.number)
                        for member in cluster.members]

@@ -9,7 +9,7 @@ import random
 import time
 
 from lib import kernel
-from lib.cluster import Cluster
+from lib.cluster import SHARED, Cluster
 from lib.registry import test
 from lib.shell import SLOWNESS
 from lib.workload import Writer
@@ -135,7 +135,7 @@ def random_faults(seconds, **options):
     seed = int(os.environ.get("QBD_TEST_SEED", time.time_ns() % 1000000))
     print("    # seed %d" % seed, flush=True)
     source = random.Random(seed)
-    with Cluster(3, **options) as cluster:
+    with Cluster(3, create=SHARED, **options) as cluster:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             chaos = Chaos(cluster, source)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """A member returns: by the log, by extents, while writes go on."""
 
-from lib import kernel
+from lib import damage, kernel
 from lib.cluster import Cluster
 from lib.damage import dump
 from lib.registry import test
@@ -87,7 +87,7 @@ def rejoin_by_extents():
         assert changed <= got < 2 * changed, "%d MiB of %d MiB that changed" % (got, changed)
 
 
-@test("rejoin", timeout=90)
+@test("rejoin", timeout=150)
 def rejoin_by_extents_under_load():
     """The same while writes go on, at random all over the device."""
     with Cluster(3, log_size="8M") as cluster:
@@ -101,13 +101,99 @@ def rejoin_by_extents_under_load():
             writer.wait_for(100)
         events = cluster.events(lost)
         lost.up()
-        events.wait("fill-done", 60)
+        events.wait("fill-done", 90)
         for writer in writers:
             writer.wait_for(100)
             writer.stop()
         cluster.wait_caught_up()
         for writer in writers:
             writer.verify(lost.device)
+
+
+@test("rejoin", timeout=90)
+def fill_sends_what_differs():
+    """Checksums first: of a disk that lost its extent table only what changed is sent.
+
+    Nothing says any more what is on it, so all that was ever written is asked for.
+    """
+    with Cluster(3, log_size="8M") as cluster:
+        leader = cluster.leader()
+        lost = cluster.others(leader)[0]
+        fill_log(cluster, leader, 40, where="40M", order="write")
+        cluster.wait_caught_up()
+        lost.down()
+        wrong = damage.Damage(lost.disk)
+        wrong.rubbish(damage.TABLE_BLOCK)
+        wrong.rubbish(damage.JOURNAL_BLOCK, damage.JOURNAL_BLOCKS)
+        fill_log(cluster, leader, 1, where="2M")
+        events = cluster.events(lost)
+        lost.up(*lost.options, "--checksums", "on")
+        events.wait("fill-done", 60)
+        cluster.wait_caught_up()
+        got = received(lost) / (1 << 20)
+        assert 2 <= got < 3.5, "%.1f MiB came, 2 of 40 differ, 1 came by the log" % got
+
+
+@test("rejoin", timeout=90)
+def fill_passes_over_zeroes():
+    """What was never written is neither sent nor written; zeroes are sent as a word."""
+    with Cluster(3, log_size="8M") as cluster:
+        leader = cluster.leader()
+        lost = cluster.others(leader)[0]
+        fill_log(cluster, leader, 20, where="8M", order="write")
+        run(["blkdiscard", "--zeroout", "--offset", "2M", "--length", "4M", leader.device])
+        cluster.wait_caught_up()
+        lost.down()
+        lost.disk.wipe()
+        cluster.create(lost)
+        events = cluster.events(lost)
+        lost.up()
+        events.wait("fill-done", 60)
+        cluster.wait_caught_up()
+        got = received(lost) / (1 << 20)
+        written = lost.status().store["data_write_bytes"] / (1 << 20)
+        assert 4 <= got < 4.5, "%.1f MiB came of 4 that are not zero" % got
+        # The zeroes as well: the disk is not known to have none there.
+        assert 8 <= written < 9, "%.1f MiB written of 8 in 64" % written
+
+
+def wait_told(events, kind, **fields):
+    """The last event of this kind."""
+    events.wait(kind, 60, **fields)
+    return events.told(kind)[-1]
+
+
+@test("rejoin", timeout=120)
+def fill_at_a_limited_rate():
+    """--max-rate holds, can be changed meanwhile, and the rest of the time is told."""
+    with Cluster(3, log_size="8M") as cluster:
+        leader = cluster.leader()
+        lost = cluster.others(leader)[0]
+        lost.down()
+        fill_log(cluster, leader, 32, where="32M", order="write")
+        leader.set("--max-rate", "4M")
+        assert leader.status().settings["max_rate"] == 4 << 20
+        events, told = cluster.events(lost), cluster.events(leader)
+        lost.up()
+        # For so many seconds, or the rate is not known well.
+        status = leader.wait("its speed is known", lambda s: s.member(lost.number).get(
+            "fill_extents_done", 0) >= 10)
+        member = status.member(lost.number)
+        assert 2 << 20 < member["fill_rate"] < 6 << 20, member
+        assert 0 < member["fill_extents_left"] <= 22, member
+        own = lost.status()
+        assert own.filling and 0 < own.fill_extents_left <= 22, own
+        # At a third to three times of what it should take.
+        for seconds in (member["fill_seconds_left"], own.fill_seconds_left):
+            assert 2 <= seconds <= 16, (seconds, member, own)
+        leader.set("--max-rate", "none")
+        events.wait("fill-done", 30)
+        done = wait_told(told, "fill-done", peer=lost.number)
+        progress = [event for event in told.told("fill-progress")
+                    if event["peer"] == lost.number]
+        assert len(progress) > 5 and progress[0]["text"] == "begins", progress
+        assert any(event["rate"] and event["seconds_left"] for event in progress), progress
+        assert done["left"] == 0, done
 
 
 def half_filled(member):
@@ -157,10 +243,15 @@ def fill_interrupted_by_restart():
         events = cluster.events(lost)
         lost.up()
         assert lost.status().fill_extents_done >= state["fill_cursor"]
+        before = received(lost) >> 20
         cluster.network.shape(lost.number)
         events.wait("fill-done", 60)
         told = [event["done"] for event in events.told("fill-progress")]
         assert told and min(told) > state["fill_cursor"], "%s, %s" % (told, state)
+        # Only the extent that it was at is sent once more; all of 48 MiB was written.
+        rest = 48 - state["fill_cursor"] + 1
+        got = (received(lost) >> 20) - before
+        assert got <= rest + 1, "%d MiB came, %d were left" % (got, rest)
         cluster.wait_caught_up(60)
 
 
@@ -250,6 +341,86 @@ def a_new_disk_and_a_leader_of_old():
         alpha.up()
         cluster.wait_leader()
         cluster.wait_caught_up()
+        for member in cluster.members:
+            writer.verify(member.device)
+
+
+def disks(status):
+    """Which disk is which member, by this member's list."""
+    return [member["incarnation"] for member in status.members]
+
+
+@test("rejoin", timeout=60)
+def another_disk_is_not_the_member():
+    """A disk that was replaced is refused when it comes back, and does not count."""
+    with Cluster(3) as cluster:
+        alpha, beta, gamma = cluster.members
+        cluster.lead(1)
+        alpha.wait("all disks are known", lambda status: None not in disks(status))
+        before = disks(alpha.status())
+        former = gamma.disk.image(cluster.token + ".former")
+        gamma.down()
+        gamma.disk.wipe()
+        cluster.create(gamma)
+        gamma.up()
+        gamma.wait("it is part of the device", lambda status: not status.problem)
+        after = disks(beta.status())
+        assert after[:2] == before[:2] and after[2] not in (None, before[2]), after
+        gamma.down()
+        new = gamma.disk.image(cluster.token + ".new")
+        gamma.disk.copy_from(former)
+        # With it there would be a majority.
+        beta.down()
+        gamma.up()
+        gamma.wait("it is told why", lambda status: "another disk is this member" in
+                   status.problem)
+        assert "another disk" in alpha.status().member(3).network["last_error"]
+        alpha.wait("it does not count", lambda status: not status.has_quorum)
+        assert not gamma.status().leader
+        gamma.down()
+        gamma.disk.copy_from(new)
+        gamma.up()
+        beta.up()
+        cluster.wait_leader()
+        assert disks(alpha.status()) == after
+
+
+@test("rejoin", timeout=90)
+def a_disk_that_was_rolled_back():
+    """An older image of a disk is told from it by who knows more, and does not vote.
+
+    alpha and gamma acknowledged writes that beta does not have. gamma comes back with an
+    image from before, alpha goes: beta and gamma must not go on without those writes.
+    """
+    with Cluster(3) as cluster:
+        alpha, beta, gamma = cluster.members
+        leader = cluster.lead(1)
+        leader.wait("all disks are known", lambda status: None not in disks(status))
+        gamma.down()
+        image = gamma.disk.image(cluster.token + ".image")
+        gamma.up()
+        cluster.wait_caught_up()
+        beta.down()
+        writer = Writer(alpha.device, limit=200, slots=64)
+        writer.child.wait()
+        had = gamma.status().durable_index
+        gamma.down()
+        gamma.disk.copy_from(image)
+        # It is told in the handshake, and is sent nothing before alpha goes.
+        cluster.network.shape(3, "rate", "100kbit")
+        gamma.up()
+        status = gamma.wait("it is told", lambda status: status.damaged)
+        assert "rolled back" in status.problem and "member 1" in status.problem, status.problem
+        cluster.network.isolate(1)
+        assert gamma.status().durable_index < had, "it has everything again"
+        cluster.network.shape(3)
+        beta.up()
+        never("a leader was elected that lacks acknowledged writes",
+              lambda: beta.status().leader or gamma.status().leader, 3)
+        cluster.network.heal()
+        cluster.wait_leader()
+        cluster.wait_caught_up()
+        gamma.wait("it has everything again", lambda status: not status.damaged)
         for member in cluster.members:
             writer.verify(member.device)
 

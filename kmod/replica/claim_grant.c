@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Claims at the leader: who gets one, and whose writes are refused. What is decided is in
+ * claim_rule.c.
+ */
+#include "internal.h"
+
+/* The leader's claim lease: as set, and never so short that an election could end it. */
+u64 qbd_claim_lease_ms(const struct qbd_replica *replica)
+{
+	return max_t(u64, replica->settings.claim_lease_ms,
+		     2ull * replica->settings.election_timeout_ms);
+}
+
+static u64 commit_index(const struct qbd_replica *replica)
+{
+	struct qbd_core_status status;
+
+	qbd_core_get_status(replica->core, replica->now, &status);
+	return status.commit;
+}
+
+/* How long was the holder of a claim not heard here? */
+u64 qbd_claim_unheard_ms(struct qbd_replica *replica, u32 holder)
+{
+	u64 heard = replica->leads_since;
+	struct qbd_peer_status peer;
+
+	if (holder == replica->member_id)
+		return 0;
+	if (qbd_core_get_peer(replica->core, replica->now, holder, &peer))
+		heard = max(heard, peer.heard_at);
+	return div_u64(replica->now - min(heard, replica->now), NSEC_PER_MSEC);
+}
+
+static void gather_facts(struct qbd_replica *replica, struct qbd_claim_facts *facts)
+{
+	const struct qbd_claim *claim = qbd_claims_newest(replica);
+	const struct qbd_replica_peer *peer = qbd_replica_peer(replica, claim->holder);
+
+	*facts = (struct qbd_claim_facts){
+		.committed = claim->epoch <= commit_index(replica),
+		.member = qbd_replica_member(replica, claim->holder),
+		.lease_ms = qbd_claim_lease_ms(replica),
+		.unheard_ms = qbd_claim_unheard_ms(replica, claim->holder),
+	};
+	if (claim->holder == replica->member_id)
+		facts->restarted = claim->session != replica->session;
+	else if (peer)
+		facts->restarted = peer->session && peer->session != claim->session;
+	facts->silent = facts->unheard_ms > 2ull * replica->settings.election_timeout_ms;
+}
+
+/*
+ * Append the claim. Like a no-op it may use what is kept back from data: who takes over
+ * must not wait for the writes of the one who is gone.
+ */
+static bool append(struct qbd_replica *replica, const struct qbd_claim *next, u64 *index)
+{
+	u64 last = qbd_store_last_index(replica->store);
+	struct qbd_record_shared *shared;
+	struct qbd_record *record;
+
+	if (replica->store_failed || replica->noop_index ||
+	    !qbd_store_has_room_at(replica->store, last + 1, 0, 0))
+		return false;
+	record = qbd_record_alloc(replica->pool, QBD_POOL_FORWARD, 0, 0, false);
+	if (!record)
+		return false;
+	if (qbd_core_propose(replica->core, replica->now, QBD_ENTRY_CLAIM, NULL, index) !=
+	    QBD_PROPOSE_OK) {
+		qbd_record_put(record);
+		return false;
+	}
+	shared = &record->header->shared;
+	shared->claim_session = cpu_to_le64(next->session);
+	shared->claim_holder = cpu_to_le32(next->holder);
+	shared->claim_mode = cpu_to_le32(next->mode);
+	qbd_record_seal(record, replica->uuid, QBD_RECORD_CLAIM, *index, replica->told_term,
+			qbd_store_chain(replica->store, last));
+	qbd_claims_push(replica, record->header);
+	if (WARN_ON_ONCE(*index != last + 1 || qbd_store_append(replica->store, record)))
+		qbd_replica_stop_vouching(replica, "log and consensus disagree");
+	qbd_record_put(record);
+	replica->records_appended++;
+	return true;
+}
+
+/**
+ * qbd_claim_wanted() - somebody asks this leader for a claim
+ * @replica: replica that leads
+ * @wish: what
+ * @answer: HAVE: that claim is in force, GRANT: it will be when its entry is committed;
+ *	BUSY, WAIT: whose it is
+ * @wait_ms: BUSY, WAIT: see qbd_claim_decide()
+ *
+ * Return: as qbd_claim_decide(); LATER also if there is no room just now.
+ */
+enum qbd_claim_verdict qbd_claim_wanted(struct qbd_replica *replica,
+					const struct qbd_claim_wish *wish,
+					struct qbd_claim *answer, u64 *wait_ms)
+{
+	enum qbd_claim_verdict verdict;
+	struct qbd_claim_facts facts;
+	struct qbd_claim next;
+
+	*answer = *qbd_claims_newest(replica);
+	gather_facts(replica, &facts);
+	verdict = qbd_claim_decide(qbd_claims_newest(replica), &facts, wish, &next,
+				   wait_ms);
+	if (verdict != QBD_VERDICT_GRANT)
+		return verdict;
+	if (!append(replica, &next, &next.epoch))
+		return QBD_VERDICT_LATER;
+	*answer = next;
+	return QBD_VERDICT_GRANT;
+}
+
+/* Another member's request for one, to this leader. */
+void qbd_claim_asked(struct qbd_replica *replica, u32 peer,
+		     const struct qbd_frame_request *request)
+{
+	const struct qbd_claim_wish wish = {
+		.action = le32_to_cpu(request->count),
+		.force = le64_to_cpu(request->block) & QBD_CLAIM_FORCE,
+		.mode = le64_to_cpu(request->block),
+		.asker = peer,
+		.session = le64_to_cpu(request->session),
+		.epoch = le64_to_cpu(request->epoch),
+	};
+	struct qbd_answer answer = { .status = QBD_REPLY_BUSY };
+	struct qbd_claim claim;
+	u64 wait_ms;
+
+	switch (qbd_claim_wanted(replica, &wish, &claim, &wait_ms)) {
+	case QBD_VERDICT_GRANT:
+		/* It is answered when it is committed; without memory, asked again. */
+		if (qbd_io_await_claim(replica, peer, request, &claim))
+			return;
+		break;
+	case QBD_VERDICT_HAVE:
+		answer.status = QBD_REPLY_OK;
+		answer.detail = claim.mode;
+		answer.value = claim.epoch;
+		break;
+	case QBD_VERDICT_LATER:
+		break;
+	case QBD_VERDICT_BUSY:
+		answer.status = QBD_REPLY_REFUSED;
+		answer.detail = QBD_CLAIM_BUSY;
+		answer.member = claim.holder;
+		answer.value = wait_ms;
+		break;
+	case QBD_VERDICT_WAIT:
+		answer.status = QBD_REPLY_REFUSED;
+		answer.detail = QBD_CLAIM_SILENT;
+		answer.member = claim.holder;
+		answer.value = wait_ms;
+		break;
+	case QBD_VERDICT_OUTDATED:
+		answer.status = QBD_REPLY_REFUSED;
+		answer.detail = QBD_CLAIM_OUTDATED;
+		answer.member = claim.holder;
+		break;
+	}
+	qbd_forward_answer(replica, peer, request, &answer);
+}
+
+/**
+ * qbd_claim_filter() - may the leader propose what it holds?
+ * @replica: replica that leads
+ *
+ * What is not of the claim at the end of the log is answered FENCED. But not before that
+ * claim is committed: it may still be lost with this leader, and whoever is told so stops
+ * his file system.
+ *
+ * Return: false if nothing may be proposed now. (No write of a claim that is not committed
+ * can have come: nobody was given it yet.)
+ */
+bool qbd_claim_filter(struct qbd_replica *replica)
+{
+	const struct qbd_claim *claim = qbd_claims_newest(replica);
+	struct qbd_io *io, *next;
+
+	if (claim->mode == QBD_CLAIM_SHARED)
+		return true;
+	if (claim->epoch > commit_index(replica))
+		return false;
+	list_for_each_entry_safe(io, next, &replica->writes, list) {
+		if (qbd_claim_allows(claim, io->epoch, io->origin, io->session))
+			continue;
+		io->member = claim->holder;
+		if (io->local)
+			qbd_hold_fenced(io, claim->holder);
+		else
+			qbd_io_complete(io, QBD_REPLY_FENCED);
+	}
+	return true;
+}

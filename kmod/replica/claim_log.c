@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The claims of this member's log, as far as they may still be lost: a stack like that of
+ * the member lists. The lowest one is committed.
+ *
+ * No log has a write of another claim than the one in force at its place. A leader checks
+ * that before it appends, against the end of its own log, and nobody else appends; a
+ * follower has, up to each record, the same log. So nothing need be looked at when an entry
+ * is applied, and a superseded holder's write is not there to be passed over. That it is so
+ * is checked where a follower takes a record: if it is not, that leader's log is no log.
+ *
+ * What the disk says is not what was in force at the applied index, but the newest that was
+ * committed when the state block was written: it will never be lost, and entries before it
+ * are history (the same as with member lists). So it need not be remembered what was in
+ * force at each of the entries that are not applied yet.
+ */
+#include "internal.h"
+
+/* The one at the end of the log. */
+const struct qbd_claim *qbd_claims_newest(const struct qbd_replica *replica)
+{
+	return &replica->claims[replica->claim_count - 1];
+}
+
+/* The newest that is known to be committed here. */
+const struct qbd_claim *qbd_claims_committed(const struct qbd_replica *replica)
+{
+	return &replica->claims[0];
+}
+
+/* The log begins, with this in force at its begin or later. */
+void qbd_claims_begin(struct qbd_replica *replica, const struct qbd_claim_layout *layout)
+{
+	replica->claim_count = 1;
+	replica->claims[0] = (struct qbd_claim){
+		.epoch = le64_to_cpu(layout->epoch),
+		.session = le64_to_cpu(layout->session),
+		.holder = le32_to_cpu(layout->holder),
+		.mode = le32_to_cpu(layout->mode),
+	};
+}
+
+/* The newest committed one, for a disk or another member. */
+void qbd_claims_layout(const struct qbd_replica *replica, struct qbd_claim_layout *layout)
+{
+	const struct qbd_claim *claim = qbd_claims_committed(replica);
+
+	memset(layout, 0, sizeof(*layout));
+	layout->epoch = cpu_to_le64(claim->epoch);
+	layout->session = cpu_to_le64(claim->session);
+	layout->holder = cpu_to_le32(claim->holder);
+	layout->mode = cpu_to_le32(claim->mode);
+}
+
+/* A record that is (or is about to be) the last one of the log, if it is a claim. */
+void qbd_claims_push(struct qbd_replica *replica, const struct qbd_record_header *header)
+{
+	const struct qbd_record_shared *shared = &header->shared;
+	u64 index = le64_to_cpu(shared->index);
+
+	if (le16_to_cpu(shared->kind) != QBD_RECORD_CLAIM ||
+	    index <= qbd_claims_newest(replica)->epoch)
+		return;
+	/*
+	 * Whoever proposed it had the one below it committed (claim_rule.h), and so on: only
+	 * the uppermost may be lost.
+	 */
+	if (replica->claim_count == QBD_CLAIMS_MAX)
+		memmove(replica->claims, replica->claims + 1,
+			--replica->claim_count * sizeof(replica->claims[0]));
+	replica->claims[replica->claim_count++] = (struct qbd_claim){
+		.epoch = index,
+		.session = le64_to_cpu(shared->claim_session),
+		.holder = le32_to_cpu(shared->claim_holder),
+		.mode = le32_to_cpu(shared->claim_mode),
+	};
+}
+
+/* Entries from @first_removed on are gone. */
+void qbd_claims_pop(struct qbd_replica *replica, u64 first_removed)
+{
+	while (replica->claim_count > 1 &&
+	       qbd_claims_newest(replica)->epoch >= first_removed)
+		replica->claim_count--;
+}
+
+/* Everything up to @commit is committed. Return: a claim among it was not known to be. */
+bool qbd_claims_trim(struct qbd_replica *replica, u64 commit)
+{
+	u32 drop = 0;
+
+	while (drop + 1 < replica->claim_count && replica->claims[drop + 1].epoch <= commit)
+		drop++;
+	if (!drop)
+		return false;
+	replica->claim_count -= drop;
+	memmove(replica->claims, replica->claims + drop,
+		replica->claim_count * sizeof(replica->claims[0]));
+	return true;
+}
+
+/* Is all that this record writes of the claim in force where it is to be appended? */
+bool qbd_claims_allow(const struct qbd_replica *replica,
+		      const struct qbd_record_header *header)
+{
+	const struct qbd_claim *claim = qbd_claims_newest(replica);
+	u32 i;
+
+	/* Before the oldest claim that is known here: what was in force is not known. */
+	if (le64_to_cpu(header->shared.index) <= claim->epoch)
+		return true;
+	for (i = 0; i < le16_to_cpu(header->shared.operation_count); i++) {
+		const struct qbd_operation *operation = &header->operations[i];
+
+		if (le64_to_cpu(operation->epoch) != claim->epoch ||
+		    !qbd_claim_allows(claim, le64_to_cpu(operation->epoch),
+				      le32_to_cpu(operation->origin),
+				      le64_to_cpu(operation->session)))
+			return false;
+	}
+	return true;
+}

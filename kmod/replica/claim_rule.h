@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Who may write: pure decisions of the leader.
+ *
+ * A claim is an entry of the log, and in force from there to the next one. Its index is its
+ * epoch. The leader decides by the newest claim of its own log, and by what it knows of the
+ * holder:
+ *
+ *   asked      claim in force                                        answer
+ *
+ *   anything   not committed yet                                     LATER
+ *   TAKE       shared                                                HAVE
+ *   TAKE       nobody's                                              GRANT
+ *   TAKE       the asker's own                                       HAVE
+ *   TAKE       of an earlier run of the asker's device               GRANT
+ *   TAKE       forced, and another than the one that was named       OUTDATED
+ *   TAKE       forced                                                GRANT
+ *   TAKE       of a member that was removed                          GRANT
+ *   TAKE       of a run that is over: its member is in another one   GRANT
+ *   TAKE       of a member that was not heard for the claim lease    GRANT
+ *   TAKE       of a member that is silent, for less than that        WAIT
+ *   TAKE       of any other                                          BUSY
+ *   RELEASE    the asker's own, and the one that was named           GRANT: nobody's
+ *   RELEASE    any other                                             HAVE: it is not his
+ *   MODE       of that mode                                          HAVE
+ *   MODE       of the other mode                                     GRANT: nobody's
+ *
+ * LATER: so in no log there are two claims that may both still be lost; and whoever is
+ * told that his claim was superseded can rely on that.
+ *
+ * The lease is no promise to the holder: his writes are refused by their epoch, whatever
+ * any clock says. It only says how soon somebody else may take over without being told to.
+ */
+#ifndef QBD_REPLICA_CLAIM_RULE_H
+#define QBD_REPLICA_CLAIM_RULE_H
+
+#include "../format/format.h"
+#include "../format/frame.h"
+
+/**
+ * struct qbd_claim - who may write
+ * @epoch: log index of its entry; 0: as the device was made
+ * @session: run of the holder's device
+ * @holder: member id; 0: nobody
+ * @mode: enum qbd_claim_sharing
+ */
+struct qbd_claim {
+	__u64 epoch;
+	__u64 session;
+	__u32 holder;
+	__u32 mode;
+};
+
+/**
+ * struct qbd_claim_wish - what somebody asks for
+ * @action: enum qbd_claim_action
+ * @force: TAKE: even from who is there, if @epoch is in force
+ * @mode: MODE
+ * @asker: member id
+ * @session: of its device
+ * @epoch: RELEASE: which; TAKE, forced: from which
+ */
+struct qbd_claim_wish {
+	__u32 action;
+	bool force;
+	__u32 mode;
+	__u32 asker;
+	__u64 session;
+	__u64 epoch;
+};
+
+/**
+ * struct qbd_claim_facts - what the leader knows of the claim at the end of its log
+ * @committed: it is
+ * @member: the holder is a member still
+ * @restarted: it was heard in another run than the claim's
+ * @unheard_ms: for how long it was not, counted from this leader's election at most
+ * @silent: that is longer than who is there is ever silent
+ * @lease_ms: the claim lease
+ */
+struct qbd_claim_facts {
+	bool committed;
+	bool member;
+	bool restarted;
+	__u64 unheard_ms;
+	bool silent;
+	__u64 lease_ms;
+};
+
+enum qbd_claim_verdict {
+	QBD_VERDICT_GRANT,	/* append the next claim */
+	QBD_VERDICT_HAVE,	/* it is so already */
+	QBD_VERDICT_LATER,	/* ask again soon */
+	QBD_VERDICT_BUSY,	/* somebody else has it */
+	QBD_VERDICT_WAIT,	/* likewise, but he seems to be gone */
+	QBD_VERDICT_OUTDATED,	/* it is not the one that was named */
+};
+
+/**
+ * qbd_claim_decide() - the table above
+ * @claim: at the end of the leader's log
+ * @facts: see there
+ * @wish: see there
+ * @next: GRANT: the claim to be appended (but for @epoch)
+ * @wait_ms: BUSY, WAIT: so long until it may be taken, if the holder stays silent
+ */
+enum qbd_claim_verdict qbd_claim_decide(const struct qbd_claim *claim,
+					const struct qbd_claim_facts *facts,
+					const struct qbd_claim_wish *wish,
+					struct qbd_claim *next, __u64 *wait_ms);
+
+/**
+ * qbd_claim_allows() - may a write of this origin be appended while a claim is in force?
+ * @claim: in force
+ * @epoch: that the write carries
+ * @origin: member
+ * @session: of its device
+ */
+static inline bool qbd_claim_allows(const struct qbd_claim *claim, __u64 epoch,
+				    __u32 origin, __u64 session)
+{
+	return claim->mode == QBD_CLAIM_SHARED ||
+	       (claim->holder && claim->epoch == epoch && claim->holder == origin &&
+		claim->session == session);
+}
+
+#endif

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Which disk is which member, and does it still have what it had?
+ *
+ * An id is given to one disk after the other at most. The list names the disk of each
+ * member by its incarnation, which is drawn when a disk is made. Of members that were
+ * planned together it is not known then; of these, and of a disk that was made anew under
+ * an id (QBD_HELLO_NEW), the leader writes it down when the member is connected. From then
+ * on whoever has that list refuses any other disk.
+ *
+ * A new disk counts only when a list that names it is committed (join.c). In the majority
+ * that commits it neither the new disk nor the former one counts, so from then on no leader
+ * comes to be, and none is left with a majority, that would take the former one's word:
+ *
+ *	3's disk was made anew, and counts. The former one comes back, to 1, which has led
+ *	since before and was cut off from the others: 1 would commit with it what 2 and 3
+ *	decide otherwise. But then 1 was in the majority that committed the list, or that
+ *	majority has left 1's term.
+ *
+ * A disk that was rolled back to an older image of itself says who it is, and is believed.
+ * But others know what it acknowledged while they were up, and say so in each handshake.
+ * What it does not have then it lost, as if its log was damaged.
+ */
+#include <linux/string.h>
+
+#include "intent.h"
+#include "internal.h"
+
+static bool is_own(const struct qbd_replica *replica, const u8 *incarnation)
+{
+	return !memcmp(incarnation, qbd_store_identity(replica->store)->incarnation,
+		       QBD_UUID_SIZE);
+}
+
+/* The newest list that is known to be committed. */
+static const struct qbd_replica_config *committed(const struct qbd_replica *replica)
+{
+	return &replica->configs[0];
+}
+
+/**
+ * qbd_disks_is_listed() - does the newest committed list name this disk?
+ * @replica: replica
+ */
+bool qbd_disks_is_listed(const struct qbd_replica *replica)
+{
+	const struct qbd_membership_layout *list = &committed(replica)->layout;
+	u32 i;
+
+	for (i = 0; i < le32_to_cpu(list->count); i++)
+		if (le32_to_cpu(list->members[i].id) == replica->member_id)
+			return is_own(replica, list->members[i].incarnation);
+	return false;
+}
+
+/**
+ * qbd_disks_check() - say in handshakes which list names this disk
+ * @replica: replica; each pass
+ */
+void qbd_disks_check(struct qbd_replica *replica)
+{
+	u64 index = committed(replica)->index;
+
+	if (replica->listed_by == index)
+		return;
+	replica->listed_by = index;
+	qbd_net_set_listed(replica->network, qbd_disks_is_listed(replica) ? index : 0);
+}
+
+/**
+ * qbd_disks_facts() - which disk is there as a member, that the list may have to name?
+ * @replica: replica that leads
+ * @id: member
+ * @incarnation: set; zeroes if there is none
+ * @is_new: set if it was made anew
+ */
+void qbd_disks_facts(struct qbd_replica *replica, u32 id, u8 *incarnation, bool *is_new)
+{
+	const struct qbd_frame_hello *hello;
+
+	memset(incarnation, 0, QBD_UUID_SIZE);
+	*is_new = false;
+	if (id == replica->member_id) {
+		memcpy(incarnation, qbd_store_identity(replica->store)->incarnation,
+		       QBD_UUID_SIZE);
+		return;
+	}
+	hello = qbd_net_peer_hello(replica->network, id);
+	if (!hello)
+		return;
+	memcpy(incarnation, hello->incarnation, QBD_UUID_SIZE);
+	*is_new = le32_to_cpu(hello->flags) & QBD_HELLO_NEW;
+}
+
+/* ---- what others had ---------------------------------------------------- */
+
+/* It was in @term, and has the committed @index, both for certain. 0: nothing new. */
+static void learn(struct qbd_replica *replica, struct qbd_replica_peer *peer, u64 now_in,
+		  u64 term, u64 index)
+{
+	const struct qbd_frame_hello *hello = qbd_net_peer_hello(replica->network, peer->id);
+	u64 run = hello ? le64_to_cpu(hello->run) : 0;
+
+	if (!run)
+		return;
+	if (peer->known_run != run) {
+		/* What is known of the run before stands until it has all that again. */
+		if (now_in < peer->known_term || index < peer->known_index)
+			return;
+		peer->known_run = run;
+		peer->known_term = 0;
+		peer->known_index = 0;
+	}
+	if (term <= peer->known_term && index <= peer->known_index)
+		return;
+	peer->known_term = max(peer->known_term, term);
+	peer->known_index = max(peer->known_index, index);
+	qbd_net_set_known(replica->network, peer->id, run, peer->known_term,
+			  peer->known_index);
+}
+
+/**
+ * qbd_disks_heard() - does a message say what is on the sender's disk for good?
+ * @replica: replica, whose core has seen it
+ * @id: sender
+ * @message: checked
+ */
+void qbd_disks_heard(struct qbd_replica *replica, u32 id,
+		     const struct qbd_core_message *message)
+{
+	struct qbd_replica_peer *peer = qbd_replica_peer(replica, id);
+
+	if (!peer)
+		return;
+	switch (message->type) {
+	case QBD_MESSAGE_VOTE_REPLY:
+		if (message->flags & QBD_MESSAGE_GRANTED)
+			learn(replica, peer, message->term, message->term, 0);
+		break;
+	case QBD_MESSAGE_APPEND_REPLY:
+	case QBD_MESSAGE_HEARTBEAT_REPLY:
+		/* What is not committed may be taken back. */
+		if (replica->told_role == QBD_ROLE_LEADER &&
+		    message->term == replica->told_term &&
+		    !(message->flags & (QBD_MESSAGE_FILLING | QBD_MESSAGE_FAILED)))
+			learn(replica, peer, message->term, 0,
+			      min(message->index, replica->core->commit));
+		break;
+	default:
+		break;
+	}
+}
+
+/**
+ * qbd_disks_peer_up() - what does another member know of an earlier run of this one?
+ * @replica: replica
+ * @id: member that has just connected
+ */
+void qbd_disks_peer_up(struct qbd_replica *replica, u32 id)
+{
+	const struct qbd_frame_hello *hello = qbd_net_peer_hello(replica->network, id);
+	u64 run, term, index;
+
+	replica->disks_noticed = true;
+	if (id == replica->strange_peer)
+		replica->strange_until = 0;
+	if (!hello)
+		return;
+	run = le64_to_cpu(hello->known_run);
+	term = le64_to_cpu(hello->known_term);
+	index = le64_to_cpu(hello->known_index);
+	/* A new disk knows that it has nothing. */
+	if (!run || run == replica->session || replica->is_new ||
+	    term >= QBD_INDEX_MAX || index >= QBD_INDEX_MAX)
+		return;
+	if (term <= replica->recovered_term && index <= replica->recovered_index)
+		return;
+	replica->damaged = true;
+	replica->damaged_through = max(replica->damaged_through, index);
+	replica->lost_term = max(replica->lost_term, term);
+	snprintf(replica->damage, sizeof(replica->damage),
+		 "this disk is older than what member %u knows of it (%llu entries, %llu are here): was it rolled back?",
+		 id, index, replica->recovered_index);
+	qbd_warn(replica, "%s This member neither votes nor leads until the leader has sent it again",
+		 replica->damage);
+	qbd_replica_update_fitness(replica);
+}
+
+/* ---- two disks of one member -------------------------------------------- */
+
+/* A refusal is told again every ten seconds: for so long what it means is shown. */
+#define STRANGE_MS	30000ull
+
+/**
+ * qbd_disks_refused() - a handshake failed: is it because of a disk?
+ * @replica: replica
+ * @peer: with whom
+ * @reason: why
+ * @by_us: we refused it; else we were refused
+ */
+void qbd_disks_refused(struct qbd_replica *replica, u32 peer, enum qbd_refusal reason,
+		       bool by_us)
+{
+	char *text = replica->strange;
+
+	if (reason == QBD_REFUSED_DISK && !by_us)
+		snprintf(text, sizeof(replica->strange),
+			 "member %u says that another disk is this member now: take this one down; 'qbdadm join' makes it a new member",
+			 peer);
+	else if (reason == QBD_REFUSED_HISTORY && !by_us && !replica->told_leader)
+		snprintf(text, sizeof(replica->strange),
+			 "the device was recovered by force at member %u, without this one: take it down; 'qbdadm join' makes it a new member",
+			 peer);
+	else if (reason == QBD_REFUSED_MEMBER && !by_us && !replica->told_leader)
+		snprintf(text, sizeof(replica->strange),
+			 "member %u says that this one is no member of the device: was it removed? Then take it down",
+			 peer);
+	else if (reason == QBD_REFUSED_TWICE && by_us)
+		snprintf(text, sizeof(replica->strange),
+			 "member %u is up twice: is a copy of its disk up on another host? Take one down",
+			 peer);
+	else if (reason == QBD_REFUSED_TWICE)
+		snprintf(text, sizeof(replica->strange),
+			 "member %u is connected with another host that is this member: is a copy of this disk up there? Take one down",
+			 peer);
+	else
+		return;
+	replica->strange_peer = by_us ? 0 : peer;
+	replica->strange_until = replica->now + STRANGE_MS * NSEC_PER_MSEC;
+}
+
+/* One line for people, "" if all are who they say. */
+const char *qbd_disks_problem(const struct qbd_replica *replica)
+{
+	return replica->now < replica->strange_until ? replica->strange : "";
+}

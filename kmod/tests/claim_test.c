@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Who gets a claim: each line of the table in claim_rule.h. */
+#include <kunit/test.h>
+
+#include "../replica/claim_rule.h"
+
+#define LEASE	5000u
+
+/* Member 2 holds it, in run 22, since entry 10; it was heard just now. */
+static const struct qbd_claim held = {
+	.epoch = 10, .session = 22, .holder = 2, .mode = QBD_CLAIM_EXCLUSIVE,
+};
+
+static const struct qbd_claim nobodys = { .epoch = 10, .mode = QBD_CLAIM_EXCLUSIVE };
+static const struct qbd_claim shared = { .epoch = 10, .mode = QBD_CLAIM_SHARED };
+static const struct qbd_claim_facts alive = {
+	.committed = true, .member = true, .unheard_ms = 3, .lease_ms = LEASE,
+};
+
+static enum qbd_claim_verdict ask(const struct qbd_claim *claim,
+				  const struct qbd_claim_facts *facts,
+				  struct qbd_claim_wish wish, struct qbd_claim *next,
+				  u64 *wait_ms)
+{
+	return qbd_claim_decide(claim, facts, &wish, next, wait_ms);
+}
+
+#define TAKE(member, run, ...) ((struct qbd_claim_wish){ .action = QBD_CLAIM_TAKE, \
+	.asker = (member), .session = (run), ##__VA_ARGS__ })
+#define RELEASE(member, run, claim) ((struct qbd_claim_wish){ .action = QBD_CLAIM_RELEASE, \
+	.asker = (member), .session = (run), .epoch = (claim) })
+#define MODE(how) ((struct qbd_claim_wish){ .action = QBD_CLAIM_MODE, .asker = 1, \
+	.session = 11, .mode = (how) })
+
+#define EXPECT(verdict, claim, facts, wish) \
+	KUNIT_EXPECT_EQ(test, (int)ask(claim, facts, wish, &next, &wait_ms), \
+			(int)QBD_VERDICT_##verdict)
+
+static void claim_is_given(struct kunit *test)
+{
+	struct qbd_claim next;
+	u64 wait_ms;
+
+	EXPECT(GRANT, &nobodys, &alive, TAKE(3, 33));
+	KUNIT_EXPECT_EQ(test, next.holder, 3u);
+	KUNIT_EXPECT_EQ(test, next.session, 33ull);
+	KUNIT_EXPECT_EQ(test, next.mode, (u32)QBD_CLAIM_EXCLUSIVE);
+	/* Asked twice it is given once. */
+	EXPECT(HAVE, &held, &alive, TAKE(2, 22));
+	EXPECT(HAVE, &held, &alive, TAKE(2, 22, .force = true, .epoch = 4));
+	/* A device that comes up again has nothing of its former run. */
+	EXPECT(GRANT, &held, &alive, TAKE(2, 23));
+	EXPECT(HAVE, &shared, &alive, TAKE(3, 33));
+}
+
+static void claim_is_held(struct kunit *test)
+{
+	struct qbd_claim_facts facts = alive;
+	struct qbd_claim next;
+	u64 wait_ms;
+
+	EXPECT(BUSY, &held, &facts, TAKE(3, 33));
+	KUNIT_EXPECT_EQ(test, wait_ms, (u64)LEASE - 3);
+	facts.unheard_ms = LEASE - 1;
+	EXPECT(BUSY, &held, &facts, TAKE(3, 33));
+	KUNIT_EXPECT_EQ(test, wait_ms, 1ull);
+	/* Who seems to be gone is waited for. */
+	facts.silent = true;
+	EXPECT(WAIT, &held, &facts, TAKE(3, 33));
+	KUNIT_EXPECT_EQ(test, wait_ms, 1ull);
+	facts.unheard_ms = LEASE;
+	EXPECT(GRANT, &held, &facts, TAKE(3, 33));
+	facts = alive;
+	facts.restarted = true;
+	EXPECT(GRANT, &held, &facts, TAKE(3, 33));
+	facts = alive;
+	facts.member = false;
+	EXPECT(GRANT, &held, &facts, TAKE(3, 33));
+}
+
+static void claim_is_taken_by_force(struct kunit *test)
+{
+	struct qbd_claim next;
+	u64 wait_ms;
+
+	EXPECT(GRANT, &held, &alive, TAKE(3, 33, .force = true, .epoch = 10));
+	/* Sent again when it was granted and lost again: the next holder keeps it. */
+	EXPECT(OUTDATED, &held, &alive, TAKE(3, 33, .force = true, .epoch = 9));
+}
+
+static void claim_not_committed(struct kunit *test)
+{
+	struct qbd_claim_facts facts = alive;
+	struct qbd_claim next;
+	u64 wait_ms;
+
+	facts.committed = false;
+	EXPECT(LATER, &held, &facts, TAKE(2, 22));
+	EXPECT(LATER, &held, &facts, TAKE(3, 33, .force = true, .epoch = 10));
+	EXPECT(LATER, &nobodys, &facts, TAKE(3, 33));
+	EXPECT(LATER, &held, &facts, RELEASE(2, 22, 10));
+	EXPECT(LATER, &held, &facts, MODE(QBD_CLAIM_SHARED));
+}
+
+static void claim_is_given_back(struct kunit *test)
+{
+	struct qbd_claim next;
+	u64 wait_ms;
+
+	EXPECT(GRANT, &held, &alive, RELEASE(2, 22, 10));
+	KUNIT_EXPECT_EQ(test, next.holder, 0u);
+	KUNIT_EXPECT_EQ(test, next.session, 0ull);
+	/* Sent twice: what is another's, or another claim of his own, stays. */
+	EXPECT(HAVE, &held, &alive, RELEASE(3, 33, 10));
+	EXPECT(HAVE, &held, &alive, RELEASE(2, 21, 10));
+	EXPECT(HAVE, &held, &alive, RELEASE(2, 22, 9));
+	EXPECT(HAVE, &nobodys, &alive, RELEASE(2, 22, 10));
+}
+
+static void claim_mode_changes(struct kunit *test)
+{
+	struct qbd_claim next;
+	u64 wait_ms;
+
+	EXPECT(GRANT, &held, &alive, MODE(QBD_CLAIM_SHARED));
+	KUNIT_EXPECT_EQ(test, next.mode, (u32)QBD_CLAIM_SHARED);
+	KUNIT_EXPECT_EQ(test, next.holder, 0u);
+	EXPECT(HAVE, &held, &alive, MODE(QBD_CLAIM_EXCLUSIVE));
+	EXPECT(GRANT, &shared, &alive, MODE(QBD_CLAIM_EXCLUSIVE));
+	KUNIT_EXPECT_EQ(test, next.mode, (u32)QBD_CLAIM_EXCLUSIVE);
+	EXPECT(HAVE, &shared, &alive, MODE(QBD_CLAIM_SHARED));
+}
+
+static void claim_allows_its_holder(struct kunit *test)
+{
+	KUNIT_EXPECT_TRUE(test, qbd_claim_allows(&held, 10, 2, 22));
+	KUNIT_EXPECT_FALSE(test, qbd_claim_allows(&held, 9, 2, 22));
+	KUNIT_EXPECT_FALSE(test, qbd_claim_allows(&held, 11, 2, 22));
+	KUNIT_EXPECT_FALSE(test, qbd_claim_allows(&held, 10, 3, 22));
+	KUNIT_EXPECT_FALSE(test, qbd_claim_allows(&held, 10, 2, 21));
+	KUNIT_EXPECT_FALSE(test, qbd_claim_allows(&nobodys, 10, 0, 0));
+	KUNIT_EXPECT_TRUE(test, qbd_claim_allows(&shared, 3, 3, 33));
+}
+
+static struct kunit_case claim_cases[] = {
+	KUNIT_CASE(claim_is_given),
+	KUNIT_CASE(claim_is_held),
+	KUNIT_CASE(claim_is_taken_by_force),
+	KUNIT_CASE(claim_not_committed),
+	KUNIT_CASE(claim_is_given_back),
+	KUNIT_CASE(claim_mode_changes),
+	KUNIT_CASE(claim_allows_its_holder),
+	{}
+};
+
+static struct kunit_suite claim_suite = {
+	.name		= "claim",
+	.test_cases	= claim_cases,
+};
+
+kunit_test_suite(claim_suite);

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0
+"""How members catch up: what is sent, how fast, and what others feel of it.
+
+Each scenario leaves figures.json in $QBD_RESULT: figures with the limits that they have to
+keep.  Links are as fast as LINK says, disks as bench_cluster() makes them, or slower.
+"""
+
+import os
+import time
+
+from common import Writer, bench_cluster, bench_disk, run, settle, shape_link, wait_until
+
+LINK_MBIT = 1000
+LINK = LINK_MBIT * 125000       # bytes a second
+DISK_MBYTES = 80                # of the slow disk: bytes a second, in millions
+MIB = 1 << 20
+
+
+def figure(name, text, value, limit, at_most=True):
+    return {"figure": name, "text": text, "value": round(value, 4), "limit": limit,
+            "at_most": at_most}
+
+
+def received(member):
+    return sum(peer["network"]["received_bytes"] for peer in member.status().members
+               if "network" in peer)
+
+
+def write(leader, mib, where_mib, block="1M", order="write"):
+    """So many MiB, again and again in the first MiB of the device."""
+    run(["fio", "--name=write", "--filename=" + leader.device, "--ioengine=libaio",
+         "--direct=1", "--iodepth=4", "--rw=" + order, "--bs=" + block,
+         "--size=%dM" % where_mib, "--io_size=%dM" % mib, "--output=/tmp/fio",
+         "--clocksource=clock_gettime"], timeout=600)
+
+
+def rest(cluster):
+    """Until all is applied everywhere, and nobody counts as using the device any more."""
+    settle(cluster)
+    cluster.wait_caught_up()
+    time.sleep(2)
+
+
+def filled(cluster, member, events):
+    """Up, and until it is filled; begin and end of that."""
+    member.up()
+    begin = events.wait("fill-progress", 120, text="begins")
+    end = events.wait("fill-done", 600, member_id=member.number)
+    settle(cluster)
+    return begin, end
+
+
+def rejoin_by_log(program, result, writes):
+    with bench_cluster(3) as cluster:
+        leader = cluster.lead(1)
+        settle(cluster)
+        lost = cluster.members[-1]
+        lost.down()
+        Writer(program, leader.device, os.path.join(result, "writes"), writes).run()
+        lost.up()
+        settle(cluster)
+        return [figure("rejoin-by-log", "bytes sent of those that were written, while it "
+                       "was away, by the log", received(lost) / (writes * 4096), 1.1)]
+
+
+def rejoin_by_extents(program, result, extents):
+    """So many extents change, several times, and the log is passed by."""
+    with bench_cluster(3, "8M", 64) as cluster:
+        leader = cluster.lead(1)
+        write(leader, 12, 12)
+        rest(cluster)
+        lost = cluster.members[-1]
+        lost.down()
+        last = leader.status().last_index
+        write(leader, max(16, 2 * extents), extents)
+        assert leader.status().first_index > last + 1, "the log was not passed by"
+        events = cluster.events(lost)
+        filled(cluster, lost, events)
+        return [figure("rejoin-by-extents", "bytes sent of the extents that changed while it "
+                       "was away, counted whole", received(lost) / (extents * MIB), 1.1)]
+
+
+def replace_disk(cluster, member, **options):
+    member.down()
+    member.disk.close()
+    member.disk = bench_disk(cluster.mib, **options)
+    cluster.create(member)
+
+
+def full_copy(slower, mib):
+    """A disk that was made anew gets all there is: bytes a second."""
+    with bench_cluster(3, "8M", mib) as cluster:
+        leader = cluster.lead(1)
+        write(leader, mib, mib)
+        rest(cluster)
+        lost = cluster.members[-1]
+        replace_disk(cluster, lost, mbps=DISK_MBYTES if slower == "disk" else 0)
+        for member in cluster.members:
+            shape_link(cluster, member, LINK_MBIT)
+        events = cluster.events(lost)
+        clock = []
+        lost.up()
+        events.wait("fill-progress", 120, text="begins")
+        clock.append(time.monotonic_ns())
+        wait_until("it is filled", lambda: not lost.status().filling, 600, interval=0.002)
+        clock.append(time.monotonic_ns())
+        settle(cluster)
+        took = (clock[1] - clock[0]) / 1e9
+        speed = DISK_MBYTES * 1e6 if slower == "disk" else LINK
+        return [figure("full-copy-" + slower, "of what the %s can: a full copy of %d MiB in "
+                       "%.2f s" % (slower, mib, took), mib * MIB / took / speed, 0.8, False)]
+
+
+def p99(writes):
+    took = sorted(end - begin for _, begin, end in writes)
+    return took[min(len(took) - 1, -(-len(took) * 99 // 100) - 1)] / 1000
+
+
+def foreground(program, result, mib):
+    """4 KiB writes at the leader, one by one, without and with a member that is filled."""
+    with bench_cluster(3, "8M", mib) as cluster:
+        leader = cluster.lead(1)
+        write(leader, mib, mib)
+        rest(cluster)
+        lost = cluster.members[-1]
+        replace_disk(cluster, lost)
+        for member in cluster.members:
+            shape_link(cluster, member, LINK_MBIT)
+        writer = Writer(program, leader.device, os.path.join(result, "writes"), None).start()
+        writer.wait_for(200)
+        begin = time.monotonic_ns()
+        writer.wait_for(400, begin)
+        quiet_end = time.monotonic_ns()
+        events = cluster.events(lost)
+        lost.up()
+        events.wait("fill-progress", 120, text="begins")
+        begun = time.monotonic_ns()
+        wait_until("it is filled", lambda: not lost.status().filling, 600, interval=0.02)
+        ended = time.monotonic_ns()
+        writer.stop()
+        writer.verify()
+        settle(cluster)
+        writes = writer.writes()
+        quiet = p99([one for one in writes if begin <= one[1] and one[2] <= quiet_end])
+        during = [one for one in writes if begun <= one[2] and one[1] <= ended]
+        busy = p99(during)
+        rate = mib * MIB / ((ended - begun) / 1e9)
+        return [figure("foreground-p99", "times the quiet p99 of 4 KiB writes (%.0f us) while a "
+                       "member is filled (%.0f us, %d writes)" % (quiet, busy, len(during)),
+                       busy / quiet, 2.0),
+                figure("foreground-copy", "of the link are used meanwhile (%.1f MB/s)" %
+                       (rate / 1e6), rate / LINK, 0.2, False)]
+
+
+def catch_up(program, result, what, size):
+    if what == "by-log":
+        return rejoin_by_log(program, result, size)
+    if what == "by-extents":
+        return rejoin_by_extents(program, result, size)
+    if what == "foreground":
+        return foreground(program, result, size)
+    return full_copy(what.removeprefix("copy-"), size)

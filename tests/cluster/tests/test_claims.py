@@ -1,0 +1,489 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Claims: one host writes at a time, and who is superseded is fenced."""
+
+import errno
+import hashlib
+import os
+import time
+
+from lib import filesystem, kernel
+from lib.cluster import Cluster, refused
+from lib.filesystem import Mount
+from lib.registry import test
+from lib.shell import never, run, wait_until
+from lib.workload import BLOCK, Child, Writer, direct_read, direct_write, parse, pattern
+
+from .test_powercut import power_cut_all
+from .test_quorum import lose_quorum, regain_quorum
+from .test_rejoin import fill_log
+
+LEASE = 5
+PATIENT = ("--memory", "16M", "--claim-lease", str(LEASE * 1000))
+
+
+def open_once(device, flags=os.O_RDWR):
+    """0 if it can be opened so, else the error number."""
+    def work(report):
+        try:
+            os.close(os.open(device, flags))
+            report("0")
+        except OSError as error:
+            report(str(error.errno))
+    child = Child(work)
+    lines = child.wait()
+    child.close()
+    return int(lines[0])
+
+
+class Holder:
+    """Has a device open for write until it is closed, and does nothing with it."""
+
+    def __init__(self, device, flags=os.O_RDWR):
+        def work(report):
+            os.open(device, flags)
+            report("open")
+            while True:
+                time.sleep(3600)
+        self.child = Child(work)
+        wait_until("%s is open" % device, lambda: self.child.read() or self.child.ended())
+        assert self.child.read() == ["open"], self.child.read()
+
+    def close(self):
+        self.child.kill()
+        self.child.close()
+
+
+def claim(member):
+    return member.status().claim
+
+
+def wait_claim(member, **fields):
+    """Until this member knows of a claim with these fields."""
+    return member.wait("claim %s" % fields, lambda status: all(
+        status.claim[name] == value for name, value in fields.items())).claim
+
+
+def take(member, *options, **run_options):
+    return member.qbdadm("claim", "take", member.cluster.name, *options, **run_options)
+
+
+def content(member, mib=64):
+    """What the device holds, by a digest."""
+    def work(report):
+        digest = hashlib.sha256()
+        for offset in range(0, mib << 20, 1 << 20):
+            digest.update(direct_read(member.device, offset, 1 << 20))
+        report(digest.hexdigest())
+    child = Child(work)
+    lines = child.wait(60)
+    child.close()
+    return lines[0]
+
+
+def wait_fenced(member):
+    member.wait("it is fenced", lambda status: status.claim["state"] == "fenced")
+
+
+def ended_with_error(writer):
+    wait_until("the writer got its error", writer.child.ended, 20)
+    assert writer.child.read()[-1].startswith("error"), writer.child.read()[-1]
+
+
+@test("claims", timeout=60)
+def one_host_writes():
+    """Open for write on one host, refused on others; read-only anywhere; given back."""
+    with Cluster(3) as cluster:
+        leader = cluster.leader()
+        follower, other = cluster.others(leader)
+        for one, two in ((leader, follower), (follower, other), (other, leader)):
+            events = cluster.events(one)
+            holder = Holder(one.device)
+            events.wait("claimed")
+            epoch = wait_claim(two, holder=one.number, mode="exclusive")["epoch"]
+            assert claim(one)["state"] == "held"
+            assert open_once(two.device) == errno.EBUSY
+            assert cluster.log.find("qbd: vol: .*member %d .%s. has the device claimed" %
+                                    (one.number, one.name))
+            assert open_once(two.device, os.O_RDONLY) == 0
+            # Once more on the same host: no other claim.
+            direct_write(one.device, 0, bytes([one.number]) * BLOCK)
+            assert claim(one)["epoch"] == epoch
+            assert direct_read(two.device, 0, BLOCK) == bytes([one.number]) * BLOCK
+            holder.close()
+            events.wait("released")
+            # At once: whoever has closed it is waited for.
+            assert open_once(two.device) == 0
+            wait_claim(one, holder=0)
+
+
+@test("claims", timeout=90)
+def lease_of_a_dead_holder():
+    """A holder that loses power: who opens the device waits for its lease, and has it."""
+    with Cluster(3, up=PATIENT) as cluster:
+        leader = cluster.leader()
+        dead, heir = cluster.others(leader)
+        writer = Writer(dead.device)
+        writer.wait_for(20)
+        gone = time.monotonic()
+        dead.power_cut()
+        ended_with_error(writer)
+        assert open_once(heir.device) == 0
+        # The last sign of it may be a few heartbeats older.
+        assert time.monotonic() - gone >= LEASE - 0.5
+        after = Writer(heir.device, slots=512)
+        after.wait_for(20)
+        # It comes back while its successor writes, and has nothing any more.
+        cluster.network.heal()
+        dead.up()
+        assert open_once(dead.device) == errno.EBUSY
+        after.stop()
+        after.verify(dead.device)
+
+
+@test("claims", timeout=60)
+def restarted_holder_has_lost_it():
+    """A holder that restarts is no holder: nobody waits for its lease."""
+    with Cluster(3, up=PATIENT) as cluster:
+        leader = cluster.leader()
+        holder, heir = cluster.others(leader)
+        take(holder)
+        assert open_once(heir.device) == errno.EBUSY
+        holder.power_cut()
+        cluster.network.heal()
+        up = time.monotonic()
+        holder.up()
+        wait_until("it can be opened", lambda: open_once(heir.device) == 0)
+        assert time.monotonic() - up < LEASE
+
+
+@test("claims", timeout=90, expect=r"EXT4-fs|JBD2|Buffer I/O error|Aborting journal")
+def forced_from_a_mounted_file_system():
+    """A claim is taken from a mounted ext4 under load: not one of its blocks lands."""
+    with Cluster(3) as cluster:
+        leader = cluster.leader()
+        for old, new in ((leader, cluster.others(leader)[0]), cluster.others(leader)):
+            filesystem.make("ext4", old.device)
+            run(["mount", old.device, "/tmp/mnt"])
+            writers = [Writer("/tmp/mnt/%d" % i, sync=True) for i in range(3)]
+            for writer in writers:
+                writer.wait_for(10)
+            events = cluster.events(old)
+            refused(take(new, check=False), old.name, "--force")
+            take(new, "--force")
+            # Whatever is to be found now is all that there will ever be.
+            before = content(new)
+            for writer in writers:
+                writer.believe_until_now()
+            assert events.wait("fenced")["peer"] == new.number
+            for writer in writers:
+                ended_with_error(writer)
+            assert open_once(old.device) == errno.EBUSY
+            run(["umount", "/tmp/mnt"])
+            wait_claim(old, state="none", holder=new.number)
+            assert content(new) == before
+            with Mount(new.device) as point:
+                for i, writer in enumerate(writers):
+                    writer.verify("%s/%d" % (point, i))
+            new.qbdadm("claim", "release", cluster.name)
+            assert open_once(old.device) == 0
+
+
+@test("claims", timeout=90)
+def cut_off_holder_is_fenced():
+    """The holder leads, is cut off, and comes back when another host has taken over."""
+    with Cluster(3) as cluster:
+        old = cluster.leader()
+        new, other = cluster.others(old)
+        writers = [Writer(old.device, first_block=block) for block in (0, 1000)]
+        for writer in writers:
+            writer.wait_for(20)
+        cluster.network.isolate(old.number)
+        cluster.wait_leader(among=[new, other])
+        wait_until("it can be opened", lambda: open_once(new.device) == 0, 20)
+        take(new)
+        successor = Writer(new.device, first_block=500, limit=100)
+        successor.child.wait()
+        before = content(new)
+        # It may have taken over what it was told to before: nobody told it anything.
+        assert not any(writer.child.ended() for writer in writers)
+        cluster.network.heal()
+        for writer in writers:
+            ended_with_error(writer)
+        wait_claim(old, holder=new.number)
+        assert content(new) == before
+        assert direct_read(old.device, 500 * BLOCK, BLOCK) == pattern(successor.stamp, 1)
+        new.qbdadm("claim", "release", cluster.name)
+        wait_until("it can be opened", lambda: open_once(old.device) == 0)
+
+
+@test("claims", timeout=60)
+def claim_outlives_others():
+    """A claim stays when all other members restart, and when the leader changes."""
+    with Cluster(3) as cluster:
+        leader = cluster.leader()
+        holder, third = cluster.others(leader)
+        writer = Writer(holder.device)
+        writer.wait_for(20)
+        epoch = claim(holder)["epoch"]
+        for member in (third, leader):
+            member.down()
+            cluster.wait_leader()
+            writer.wait_for(20)
+            assert open_once(cluster.others(holder, member)[0].device) == errno.EBUSY
+            member.up()
+            cluster.wait_leader()
+            assert open_once(member.device) == errno.EBUSY
+        # All others at once, without power: what they know is on their disks.
+        for member in (third, leader):
+            member.power_cut()
+        cluster.network.heal()
+        cluster.up()
+        cluster.wait_leader()
+        writer.wait_for(20)
+        for member in cluster.members:
+            wait_claim(member, holder=holder.number, epoch=epoch)
+        writer.stop()
+        writer.verify()
+
+
+@test("claims", timeout=60)
+def all_lose_power_and_the_mode_stays():
+    """When all have lost power nobody holds the device; what its mode was it is."""
+    with Cluster(3) as cluster:
+        one, two, three = cluster.members
+        take(one)
+        power_cut_all(cluster)
+        wait_until("it can be opened", lambda: open_once(two.device) == 0)
+        two.qbdadm("claim", "mode", cluster.name, "shared")
+        for member in cluster.members:
+            wait_claim(member, mode="shared", holder=0)
+        power_cut_all(cluster)
+        holders = [Holder(member.device) for member in cluster.members]
+        for member in cluster.members:
+            assert claim(member)["mode"] == "shared"
+        for holder in holders:
+            holder.close()
+        cluster.down_all()
+        cluster.up()
+        assert claim(three)["mode"] == "shared"
+
+
+@test("claims", timeout=90)
+def claim_of_a_filled_member():
+    """A member that is filled by extents knows of a claim that its log never had."""
+    with Cluster(3, log_size="8M") as cluster:
+        holder = cluster.leader()
+        lost, other = cluster.others(holder)
+        lost.down()
+        take(holder)
+        fill_log(cluster, holder, 48)
+        assert holder.status().first_index > claim(holder)["epoch"]
+        events = cluster.events(lost)
+        lost.up()
+        events.wait("fill-done", 60)
+        cluster.wait_caught_up()
+        wait_claim(lost, holder=holder.number, epoch=claim(holder)["epoch"])
+        cluster.lead(lost.number)
+        assert open_once(lost.device) == errno.EBUSY
+        direct_write(holder.device, 0, b"x" * BLOCK)
+        lost.down()
+        lost.up()
+        wait_claim(lost, holder=holder.number)
+
+
+@test("claims", timeout=60)
+def shared_mode():
+    """In mode shared all hosts write; back in exclusive the first has the claim."""
+    with Cluster(3, create=("--claim", "shared")) as cluster:
+        writers = [Writer(member.device, first_block=member.number * 1000)
+                   for member in cluster.members]
+        for writer in writers:
+            writer.wait_for(50)
+        for writer in writers:
+            writer.stop()
+            writer.verify()
+        one, two, _ = cluster.members
+        assert claim(one)["mode"] == "shared"
+        holder = Holder(one.device)
+        one.qbdadm("claim", "mode", cluster.name, "exclusive")
+        for member in cluster.members:
+            wait_claim(member, mode="exclusive")
+        # Who has it open then claims it.
+        wait_claim(two, holder=one.number)
+        assert open_once(two.device) == errno.EBUSY
+        one.qbdadm("claim", "mode", cluster.name, "shared")
+        for member in cluster.members:
+            wait_claim(member, mode="shared")
+        writer = Writer(two.device)
+        writer.wait_for(10)
+        direct_write(one.device, 5000 * BLOCK, b"s" * BLOCK)
+        refused(take(one, check=False), "shared")
+        # Of several one gets it, and the others are fenced.
+        events = {member: cluster.events(member) for member in (one, two)}
+        two.qbdadm("claim", "mode", cluster.name, "exclusive")
+        winner = cluster.member(one.wait("somebody has it", lambda status:
+                                         status.claim["holder"]).claim["holder"])
+        loser, = {one, two} - {winner}
+        events[loser].wait("fenced")
+        if winner is two:
+            writer.wait_for(10)
+            writer.stop()
+        else:
+            ended_with_error(writer)
+        holder.close()
+
+
+@test("claims", timeout=60)
+def open_without_a_quorum():
+    """Who opens for write without a quorum can be killed; down --force frees him."""
+    with Cluster(3) as cluster:
+        member = cluster.leader()
+        device = member.device
+        lose_quorum(cluster, member)
+        opener = Child(lambda report: os.open(device, os.O_RDWR))
+        member.wait("it is asked for", lambda status: status.claim["state"] == "asking")
+        assert not opener.ended()
+        opener.kill()
+        member.wait("nobody asks", lambda status: status.claim["state"] == "none")
+        opener = Child(lambda report: os.open(device, os.O_RDWR))
+        member.wait("it is asked for", lambda status: status.claim["state"] == "asking")
+        refused(member.down(check=False), "in use")
+        member.down("--force")
+        wait_until("who opened it has his answer", opener.ended)
+        assert opener.status != 0
+        wait_until("no process is in state D", lambda: not kernel.uninterruptible())
+        regain_quorum(cluster)
+        # It opens when there is a quorum again; in mode error, it fails after the grace.
+        lose_quorum(cluster, member)
+        opener = Child(lambda report: os.close(os.open(member.device, os.O_RDWR)))
+        member.wait("it is asked for", lambda status: status.claim["state"] == "asking")
+        regain_quorum(cluster)
+        opener.wait()
+        lose_quorum(cluster, member)
+        member.set("--no-quorum", "error", "--no-quorum-grace", "100")
+        assert open_once(member.device) == errno.EIO
+        regain_quorum(cluster)
+
+
+@test("claims", timeout=60, expect=r"EXT4-fs|JBD2|Buffer I/O error")
+def read_only_mount_that_writes():
+    """A read-only mount that has to replay a journal claims the device for that."""
+    with Cluster(3) as cluster:
+        leader = cluster.leader()
+        dead, heir = cluster.others(leader)
+        filesystem.make("ext4", dead.device)
+        run(["mount", dead.device, "/tmp/mnt"])
+        writer = Writer("/tmp/mnt/records", sync=True)
+        writer.wait_for(20)
+        # Held by another: what it would have to write is refused.
+        os.makedirs("/tmp/mnt2", exist_ok=True)
+        assert run(["mount", "-o", "ro", heir.device, "/tmp/mnt2"], check=False).status != 0
+        writer.believe_until_now()
+        dead.power_cut()
+        ended_with_error(writer)
+        run(["umount", "/tmp/mnt"])
+        wait_until("it can be opened", lambda: open_once(heir.device) == 0, 20)
+        with Mount(heir.device, "ro", "/tmp/mnt2") as point:
+            wait_claim(heir, holder=heir.number, state="held")
+            writer.verify(point + "/records")
+        wait_claim(heir, holder=0)
+        cluster.network.heal()
+
+
+@test("claims")
+def claim_commands():
+    """take and release without opening; what cannot be is refused with its reason."""
+    with Cluster(3) as cluster:
+        one, two, _ = cluster.members
+        refused(one.qbdadm("claim", "release", "vol", check=False), "does not have it")
+        take(one)
+        take(one)
+        refused(take(two, check=False), one.name, "--force")
+        output = two.qbdadm("claim", "show", "vol").output
+        assert "exclusive: alpha (1)" in output, output
+        direct_write(one.device, 0, b"a" * BLOCK)
+        # Closed: it is kept, for it was taken.
+        assert claim(one)["state"] == "held"
+        holder = Holder(one.device)
+        refused(one.qbdadm("claim", "release", "vol", check=False), "in use")
+        holder.close()
+        one.wait("it is closed", lambda status: not status.in_use)
+        one.qbdadm("claim", "release", "vol")
+        wait_claim(two, holder=0)
+        take(two, "--force")
+        take(one, "--force")
+        wait_claim(two, holder=1, state="none")
+        one.qbdadm("claim", "release", "vol")
+
+
+@test("claims", timeout=60)
+def late_writes_are_refused():
+    """A write that waits at the old holder while another takes over is never made."""
+    with Cluster(3) as cluster:
+        leader = cluster.leader()
+        old, new = cluster.others(leader)
+        holder = Holder(old.device)
+        direct_write(old.device, 0, pattern(1, 1))
+        cluster.network.isolate(old.number)
+        device = old.device
+
+        def late(report):
+            try:
+                direct_write(device, 0, pattern(1, 2))
+                report("written")
+            except OSError as error:
+                report(str(error.errno))
+        child = Child(late)
+        old.wait("the write waits", lambda status: status.requests_waiting +
+                 status.requests_in_flight > 0)
+        wait_until("it can be opened", lambda: open_once(new.device) == 0, 20)
+        direct_write(new.device, 0, pattern(2, 1))
+        cluster.network.heal()
+        assert child.wait() == [str(errno.EIO)]
+        for member in (new, leader):
+            assert parse(direct_read(member.device, 0, BLOCK)) == (2, 1)
+        holder.close()
+
+
+@test("claims", timeout=60)
+def leader_follows_the_holder():
+    """Leadership goes to the holder, stays where an administrator puts it, and comes back."""
+    with Cluster(3, follows=True) as cluster:
+        leader = cluster.leader()
+        holder, third = cluster.others(leader)
+        writer = Writer(holder.device)
+        writer.wait_for(20)
+        holder.wait("it leads", lambda status: status.role == "leader")
+        writer.wait_for(20)
+        # By hand: it is left where it is, though others could follow.
+        cluster.lead(third.number)
+        moves = len(cluster.log.find("leadership goes to member"))
+        term = third.status().term
+
+        def moved():
+            """In the same term: an election that the machine is too slow for is no move."""
+            return len(cluster.log.find("leadership goes to member")) > moves and \
+                third.status().term == term
+        never("it is moved back", moved, 3)
+        # Whoever has to hand over prefers the holder.
+        third.down()
+        holder.wait("it leads", lambda status: status.role == "leader")
+        third.up()
+        writer.stop()
+        writer.verify()
+        cluster.wait_caught_up()
+        # A new claim is followed in any case.
+        cluster.lead(leader.number)
+        other = Writer(third.device)
+        third.wait("it leads", lambda status: status.role == "leader")
+        other.stop()
+        # One that cannot lead is not followed, and writes all the same.
+        cluster.change(leader, "demote", holder)
+        holder.wait("it is a learner", lambda status: status.member(holder.number).learner)
+        other = Writer(holder.device)
+        other.wait_for(50)
+        moves = len(cluster.log.find("leadership goes to member"))
+        never("a learner is followed", lambda: len(
+            cluster.log.find("leadership goes to member")) > moves, 2)
+        other.stop()
+        other.verify()

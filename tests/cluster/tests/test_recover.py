@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A majority is lost for good, and one disk goes on alone."""
+
+import json
+
+from lib.cluster import Cluster, refused
+from lib.registry import test
+from lib.shell import never, run
+from lib.workload import Writer, direct_write, pattern
+
+
+def recover(member, *more, **options):
+    return member.qbdadm("recover", member.cluster.name, "--disk", member.disk.path, *more,
+                         **options)
+
+
+def histories(path):
+    """Of both state slots, with the one that counts first."""
+    states = json.loads(run(["qbdadm", "dump", path, "--json"], check=False).output)["states"]
+    return [state.get("history") for state in
+            sorted(states, key=lambda state: not state.get("current"))]
+
+
+@test("recover", timeout=90)
+def one_of_three_goes_on_alone():
+    """It has what it had and takes writes; the others are refused, and join again."""
+    with Cluster(3) as cluster:
+        cluster.check_equal = False
+        alpha, beta, gamma = cluster.members
+        leader = cluster.lead(1)
+        beta.down()
+        writer = Writer(leader.device, limit=200)
+        writer.child.wait()
+        assert recover(gamma, check=False).status == 2
+        refused(recover(gamma, "--force-new-history", "--confirm", "vol", check=False), "in use")
+        gamma.down()
+        alpha.power_cut()
+        cluster.network.heal()
+        before = histories(gamma.disk.path)
+        assert before == [None, None], before
+        former = gamma.disk.image(cluster.token + ".former")
+        for wrong in ([], ["--confirm", "vol1"]):
+            result = recover(gamma, "--force-new-history", *wrong, check=False)
+            assert result.status == 1 and "nothing was changed" in result.errors
+            assert "IS LOST" in result.errors and "alpha (1), beta (2)" in result.errors
+        assert histories(gamma.disk.path) == before
+        result = recover(gamma, "--force-new-history", "--confirm", "vol")
+        after = histories(gamma.disk.path)
+        assert after[0] and after[0] == after[1], after
+        # Once is enough.
+        result = recover(gamma, "--force-new-history", "--confirm", "vol", check=False)
+        assert "is the only voter" in result.errors, result.errors
+        # Power goes when one of the two state blocks has been written: that one counts.
+        for slot in (16, 32):
+            image = gamma.disk.image(cluster.token + ".image")
+            run(["dd", "if=" + former, "of=" + image, "bs=4k", "skip=%d" % slot,
+                 "seek=%d" % slot, "count=1", "conv=notrunc", "status=none"])
+            assert histories(image) == [after[0], None], histories(image)
+        gamma.up()
+        status = gamma.wait("it leads", lambda status: status.role == "leader")
+        assert (status.voters, [one["id"] for one in status.members]) == (1, [3])
+        writer.verify(gamma.device)
+        direct_write(gamma.device, 32 << 20, pattern(1, 1))
+        # The others come back, and even are a majority of what was.
+        alpha.up()
+        alpha.wait("it is told", lambda status: "recovered by force" in status.problem)
+        assert not alpha.status().member(3).connected
+        assert gamma.status().role == "leader"
+        alpha.down()
+        alpha.disk.wipe()
+        cluster.create(alpha)
+        refused(recover(alpha, "--force-new-history", "--confirm", "vol", check=False),
+                "is new")
+        alpha.up()
+        never("a disk made anew under an old id is taken",
+              lambda: alpha.status().member(3).connected, 1)
+        alpha.down()
+        alpha.disk.wipe()
+        cluster.join(1, contact=3)
+        gamma.wait("it votes", lambda status: status.voters == 2)
+        direct_write(gamma.device, 33 << 20, pattern(2, 2))
+        alpha.wait("it has everything", lambda status: status.member_id == 4 and
+                   status.applied_index == gamma.status().applied_index)
+        writer.verify(alpha.device)
+        # And with its members it goes on after all lost power.
+        for member in (alpha, gamma):
+            member.power_cut()
+        cluster.network.heal()
+        for member in (alpha, gamma):
+            member.up()
+        gamma.wait("a leader", lambda status: status.leader in (3, 4))
+        writer.verify(gamma.device)

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The lists of members that were committed, one after the other.
+ *
+ *   ids         one that is new was never given before, and the next one to be given
+ *               never goes back
+ *   votes       change by a joint list whose outgoing set is the one before, and which
+ *               is followed by its incoming set (thesis 4.3); who comes is a learner
+ *   promotion   of who had nearly all of the log
+ *   removal     of a learner that is leaving, and has been told so by the list before
+ */
+#include "../../kmod/replica/intent.h"
+#include "sim.h"
+
+#define VOTES	(QBD_MEMBER_VOTER | QBD_MEMBER_VOTER_OLD)
+/* What the module takes for caught up; and the list itself. */
+#define LAG_MAX	65u
+
+static struct qbd_membership_layout now;
+static u32 ever;			/* bitmap of ids */
+static u32 guests[SIM_HOSTS_MAX + 1];	/* to which that id was given */
+
+const struct qbd_membership_layout *sim_lists_now(void)
+{
+	return &now;
+}
+
+static const struct qbd_member_layout *find(const struct qbd_membership_layout *list, u32 id)
+{
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++)
+		if (le32_to_cpu(list->members[i].id) == id)
+			return &list->members[i];
+	return NULL;
+}
+
+static u16 flags_in(const struct qbd_membership_layout *list, u32 id)
+{
+	const struct qbd_member_layout *member = find(list, id);
+
+	return member ? le16_to_cpu(member->flags) : 0;
+}
+
+static bool is_joint(const struct qbd_membership_layout *list)
+{
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++)
+		if (le16_to_cpu(list->members[i].flags) & QBD_MEMBER_VOTER_OLD)
+			return true;
+	return false;
+}
+
+/* Bitmap of who has that flag. */
+static u32 set_of(const struct qbd_membership_layout *list, u16 flag)
+{
+	u32 set = 0;
+
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++)
+		if (le16_to_cpu(list->members[i].flags) & flag)
+			set |= 1u << le32_to_cpu(list->members[i].id);
+	return set;
+}
+
+void sim_lists_begin(void)
+{
+	memset(&now, 0, sizeof(now));
+	memset(guests, 0, sizeof(guests));
+	now.count = cpu_to_le32(world.founders);
+	now.next_member_id = cpu_to_le32(world.founders + 1);
+	for (u32 i = 0; i < world.founders; i++) {
+		now.members[i].flags = cpu_to_le16(QBD_MEMBER_VOTER);
+		sim_member_place(&now.members[i], i + 1, 0);
+	}
+	ever = set_of(&now, QBD_MEMBER_VOTER);
+}
+
+bool sim_lists_has(u32 number)
+{
+	return find(&now, number);
+}
+
+bool sim_lists_out(u32 number)
+{
+	return qbd_intent_is_out(&now, number);
+}
+
+bool sim_lists_gone(u32 number)
+{
+	return !find(&now, number) && ever >> number & 1;
+}
+
+bool sim_lists_gave(u32 number, u32 guest)
+{
+	return ever >> number & 1 && guests[number] == guest;
+}
+
+bool sim_lists_counts(u32 number)
+{
+	if (find(&now, number))
+		return true;
+	for (u32 other = 1; other <= world.count; other++) {
+		const struct qbd_replica *replica = sim_replica(&world.hosts[other]);
+
+		if (replica && replica->phase != QBD_PHASE_STARTING &&
+		    find(qbd_replica_layout(replica), number))
+			return true;
+	}
+	return false;
+}
+
+static bool enough(const struct qbd_membership_layout *list)
+{
+	u32 old = __builtin_popcount(set_of(list, QBD_MEMBER_VOTER_OLD));
+
+	return __builtin_popcount(set_of(list, QBD_MEMBER_VOTER)) >= 3 && (!old || old >= 3);
+}
+
+bool sim_lists_spare_one(void)
+{
+	if (!enough(&now))
+		return false;
+	for (u32 number = 1; number <= world.count; number++) {
+		const struct qbd_replica *replica = sim_replica(&world.hosts[number]);
+
+		if (replica && replica->phase != QBD_PHASE_STARTING && !replica->removed &&
+		    find(&now, number) && !enough(qbd_replica_layout(replica)))
+			return false;
+	}
+	return true;
+}
+
+/* ---- what has to hold --------------------------------------------------- */
+
+static void check_ids(const struct qbd_membership_layout *next)
+{
+	u32 least = le32_to_cpu(now.next_member_id);
+
+	if (le32_to_cpu(next->next_member_id) < least)
+		sim_fail("the list of entry %llu gives ids from %u on, the one before from %u on",
+			 next->index, next->next_member_id, least);
+	for (u32 i = 0; i < le32_to_cpu(next->count); i++) {
+		const struct qbd_member_layout *member = &next->members[i];
+		u32 id = le32_to_cpu(member->id);
+
+		if (id > SIM_HOSTS_MAX) {
+			sim_fail("the list of entry %llu has a member %u", next->index, id);
+			return;
+		}
+		if (find(&now, id))
+			continue;
+		if (id < least || ever >> id & 1)
+			sim_fail("the list of entry %llu gives id %u once more", next->index,
+				 id);
+		if (le16_to_cpu(member->flags) & VOTES)
+			sim_fail("the list of entry %llu has a new member %u that votes",
+				 next->index, id);
+		ever |= 1u << id;
+		guests[id] = member->address.bytes[3];
+		sim_counts.joined++;
+	}
+}
+
+static void check_votes(const struct qbd_membership_layout *next)
+{
+	u32 incoming = set_of(&now, QBD_MEMBER_VOTER), was = set_of(&now, QBD_MEMBER_VOTER_OLD);
+	u32 voters = set_of(next, QBD_MEMBER_VOTER), old = set_of(next, QBD_MEMBER_VOTER_OLD);
+	bool good;
+
+	if (is_joint(&now) && is_joint(next))
+		good = voters == incoming && old == was;
+	else if (is_joint(next))
+		good = old == incoming;
+	else
+		good = voters == incoming;
+	if (!good || !voters || __builtin_popcount(voters) > QBD_VOTERS_MAX)
+		sim_fail("entry %llu: voters %#x after %#x, which were %#x and %#x",
+			 next->index, voters, old, incoming, was);
+}
+
+/* It had nearly all of the log when the leader let it vote. */
+static void check_promoted(const struct qbd_membership_layout *next)
+{
+	u32 fresh = set_of(next, QBD_MEMBER_VOTER) & ~set_of(&now, VOTES);
+
+	for (u32 number = 1; number <= SIM_HOSTS_MAX; number++) {
+		const struct sim_host *host = &world.hosts[number];
+		const struct qbd_replica *replica = sim_replica(host);
+		u64 last = host->durable;
+
+		if (!(fresh >> number & 1) || host->unsound || host->rotten ||
+		    (replica && replica->phase == QBD_PHASE_STARTING))
+			continue;
+		if (replica)
+			last = qbd_store_last_index(replica->store);
+		if (!host->exists || last + LAG_MAX < le64_to_cpu(next->index))
+			sim_fail("entry %llu lets member %u vote, which has %llu",
+				 le64_to_cpu(next->index), number, last);
+	}
+}
+
+static void check_removed(const struct qbd_membership_layout *next)
+{
+	for (u32 i = 0; i < le32_to_cpu(now.count); i++) {
+		u32 id = le32_to_cpu(now.members[i].id);
+
+		if (find(next, id))
+			continue;
+		if (flags_in(&now, id) & VOTES || !(flags_in(&now, id) & QBD_MEMBER_LEAVING))
+			sim_fail("entry %llu removes member %u, whose flags were %#x",
+				 le64_to_cpu(next->index), id, flags_in(&now, id));
+		if (world.worst_disk == id)
+			world.worst_disk = 0;
+		sim_counts.left++;
+	}
+}
+
+void sim_lists_committed(const struct sim_host *host, const struct qbd_record *record)
+{
+	const struct qbd_membership_layout *next = page_address(record->pages[0]);
+
+	if (le64_to_cpu(next->index) != record->index) {
+		sim_fail("the list of entry %llu says that it is of %llu", record->index,
+			 le64_to_cpu(next->index));
+		return;
+	}
+	sim_trace("the list of entry %llu is committed: voters %#x, old %#x, learners %#x, next id %u",
+		  record->index, set_of(next, QBD_MEMBER_VOTER),
+		  set_of(next, QBD_MEMBER_VOTER_OLD), set_of(next, QBD_MEMBER_LEARNER),
+		  le32_to_cpu(next->next_member_id));
+	sim_counts.lists++;
+	check_ids(next);
+	check_votes(next);
+	check_promoted(next);
+	check_removed(next);
+	now = *next;
+}

@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * People who change the members of a device: as qbdadm member does, from any host.
+ *
+ * Some ask for what is refused; that is asked for where the leader is, so that its own
+ * list is what the request was made from.
+ */
+#include "../../kmod/replica/intent.h"
+#include "sim.h"
+
+#define VOTES	(QBD_MEMBER_VOTER | QBD_MEMBER_VOTER_OLD)
+
+void sim_member_place(struct qbd_member_layout *member, u32 number, u32 guest)
+{
+	member->id = cpu_to_le32(number);
+	member->priority = QBD_PRIORITY_DEFAULT;
+	snprintf(member->name, sizeof(member->name), guest ? "guest%u" : "host%u",
+		 guest ?: number);
+	member->address.family = cpu_to_le16(4);
+	member->address.port = cpu_to_le16(QBD_DEFAULT_PORT);
+	member->address.bytes[0] = 192;
+	member->address.bytes[2] = guest ? 3 : 2;
+	member->address.bytes[3] = guest ?: number;
+}
+
+/* When all is well so many ask for what has to be refused. */
+#define NONSENSE_IN_THE_END	12u
+
+static struct qbd_membership_layout an_earlier_list;
+static u32 last_removed;	/* who is removed when all is well; 0: nobody */
+static u32 nonsense_left;
+
+void sim_members_begin(void)
+{
+	memset(&an_earlier_list, 0, sizeof(an_earlier_list));
+	last_removed = 0;
+	nonsense_left = world.joins ? NONSENSE_IN_THE_END : 0;
+}
+
+/* ---- what is meant ------------------------------------------------------ */
+
+static u32 voters_meant(const struct qbd_membership_layout *list)
+{
+	u32 voters = 0;
+
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
+		u16 flags = le16_to_cpu(list->members[i].flags);
+
+		voters += flags & QBD_MEMBER_VOTER ? !(flags & QBD_MEMBER_INTENTS) :
+						     !!(flags & QBD_MEMBER_JOINING);
+	}
+	return voters;
+}
+
+static void set_intent(struct qbd_member_layout *member, u16 intent)
+{
+	member->flags &= ~cpu_to_le16(QBD_MEMBER_INTENTS);
+	member->flags |= cpu_to_le16(intent);
+}
+
+static struct qbd_member_layout *some_member(struct qbd_membership_layout *list)
+{
+	return &list->members[sim_below(le32_to_cpu(list->count))];
+}
+
+/* To vote, not to, to go, or as it was before. */
+static void draw_intent(struct qbd_member_layout *member)
+{
+	u32 kind = sim_below(world.joins ? 8 : 5);
+
+	if (!kind)
+		set_intent(member, 0);
+	else if (kind > 4)
+		set_intent(member, QBD_MEMBER_LEAVING);
+	else
+		set_intent(member, le16_to_cpu(member->flags) & QBD_MEMBER_VOTER ?
+				   QBD_MEMBER_DEMOTING : QBD_MEMBER_JOINING);
+}
+
+/* One goes, and one that does not vote takes its place, in one step. */
+static void draw_replacement(struct qbd_membership_layout *list)
+{
+	struct qbd_member_layout *old = some_member(list), *new = some_member(list);
+
+	if (!(le16_to_cpu(old->flags) & QBD_MEMBER_VOTER) ||
+	    le16_to_cpu(new->flags) & VOTES)
+		return;
+	set_intent(old, QBD_MEMBER_LEAVING);
+	set_intent(new, QBD_MEMBER_JOINING);
+}
+
+static void draw_intents(struct qbd_membership_layout *list)
+{
+	if (world.joins && !sim_below(4))
+		draw_replacement(list);
+	for (u32 count = 1 + sim_below(3); count; count--) {
+		struct qbd_member_layout *member = some_member(list);
+		__le16 before = member->flags;
+
+		draw_intent(member);
+		if (voters_meant(list) < world.voters_min)
+			member->flags = before;
+	}
+}
+
+/* ---- what is refused ---------------------------------------------------- */
+
+static void drop_member(struct qbd_membership_layout *list, u32 position)
+{
+	u32 count = le32_to_cpu(list->count) - 1;
+
+	memmove(&list->members[position], &list->members[position + 1],
+		(count - position) * sizeof(list->members[0]));
+	memset(&list->members[count], 0, sizeof(list->members[0]));
+	list->count = cpu_to_le32(count);
+}
+
+/* One that was a member once is to be one again, with the same id. */
+static bool bring_back(struct qbd_membership_layout *list)
+{
+	u32 count = le32_to_cpu(list->count), id = 1, at = 0;
+
+	while (id <= world.count && !(sim_lists_gone(id) && sim_below(2)))
+		id++;
+	if (id >= le32_to_cpu(list->next_member_id) || id > world.count ||
+	    count == QBD_MEMBERS_MAX)
+		return false;
+	while (at < count && le32_to_cpu(list->members[at].id) < id)
+		at++;
+	if (at < count && le32_to_cpu(list->members[at].id) == id)
+		return false;
+	memmove(&list->members[at + 1], &list->members[at],
+		(count - at) * sizeof(list->members[0]));
+	memset(&list->members[at], 0, sizeof(list->members[at]));
+	sim_member_place(&list->members[at], id, 200 + id);
+	list->members[at].flags = cpu_to_le16(QBD_MEMBER_LEARNER | QBD_MEMBER_JOINING);
+	list->count = cpu_to_le32(count + 1);
+	return true;
+}
+
+/* Return: false if there is nothing to be refused. */
+static bool draw_nonsense(struct qbd_membership_layout *list)
+{
+	struct qbd_member_layout *member = some_member(list);
+	u16 flags = le16_to_cpu(member->flags);
+
+	switch (sim_below(5)) {
+	case 0:
+		drop_member(list, member - list->members);
+		return le32_to_cpu(list->count);
+	case 1:
+	case 2:
+		return bring_back(list);
+	case 3:
+		member->flags = cpu_to_le16(flags ^ (QBD_MEMBER_VOTER | QBD_MEMBER_LEARNER));
+		return voters_meant(list);
+	default:
+		/* Whoever made it has looked long ago, or the list was changed since. */
+		if (an_earlier_list.count && an_earlier_list.index != list->index &&
+		    sim_below(2))
+			*list = an_earlier_list;
+		else if (list->index)
+			list->index = cpu_to_le64(le64_to_cpu(list->index) - 1);
+		else
+			return false;
+		draw_intents(list);
+		return true;
+	}
+}
+
+/* ---- asking ------------------------------------------------------------- */
+
+static void ask(struct sim_host *host, const struct qbd_membership_layout *wanted,
+		bool nonsense)
+{
+	char text[QBD_ERROR_TEXT_SIZE];
+	int error;
+
+	error = qbd_replica_change_members(host->replica, wanted, text, sizeof(text));
+	sim_trace("change of members at host %u: %s", host->number, error ? text : "taken");
+	sim_counts.changes += !error;
+	if (nonsense && !error)
+		sim_fail("host %u takes a list of members that breaks the rules",
+			 host->number);
+}
+
+static void change_thread(void *object)
+{
+	struct sim_host *host = object;
+	struct qbd_membership_layout wanted;
+	bool nonsense;
+
+	if (!host->replica || host->going_down)
+		return;
+	host->changing = true;
+	/* Of who reads it while it works: the index says what it was made from. */
+	wanted = *qbd_replica_layout(host->replica);
+	nonsense = host->replica->told_role == QBD_ROLE_LEADER && !sim_below(4) &&
+		   draw_nonsense(&wanted);
+	if (!nonsense) {
+		wanted = *qbd_replica_layout(host->replica);
+		if (!sim_below(4))
+			an_earlier_list = wanted;
+		draw_intents(&wanted);
+	}
+	ask(host, &wanted, nonsense);
+	host->changing = false;
+}
+
+static bool may_ask(const struct sim_host *host)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+
+	return host->replica && replica && replica->phase == QBD_PHASE_RUNNING &&
+	       !host->going_down && !host->changing;
+}
+
+static void nonsense_thread(void *object)
+{
+	struct sim_host *host = object;
+	struct qbd_membership_layout wanted;
+
+	if (!host->replica || host->going_down)
+		return;
+	host->changing = true;
+	wanted = *qbd_replica_layout(host->replica);
+	if (draw_nonsense(&wanted))
+		ask(host, &wanted, true);
+	host->changing = false;
+}
+
+static struct sim_host *leader_to_ask(void)
+{
+	for (u32 number = 1; number <= world.count; number++) {
+		struct sim_host *host = &world.hosts[number];
+
+		if (may_ask(host) && host->role == QBD_ROLE_LEADER)
+			return host;
+	}
+	return NULL;
+}
+
+void sim_member_change(struct sim_host *host)
+{
+	struct sim_host *leader = leader_to_ask();
+
+	/* Elsewhere it would be sent on to that one. */
+	if (leader && !sim_below(3))
+		host = leader;
+	if (may_ask(host))
+		sim_thread_on(host, change_thread, host);
+}
+
+/* ---- the end of a world ------------------------------------------------- */
+
+/*
+ * It was away while all voters that it knows were replaced: whoever could tell it is a stranger
+ * to it, and refused.
+ */
+static bool knows_nobody(const struct sim_host *host)
+{
+	const struct qbd_membership_layout *list = sim_lists_now();
+	const struct qbd_replica *replica = sim_replica(host);
+	bool others = false;
+
+	if (!replica || replica->phase != QBD_PHASE_RUNNING)
+		return false;
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
+		u32 id = le32_to_cpu(list->members[i].id);
+
+		if (id == host->number || !(le16_to_cpu(list->members[i].flags) & VOTES))
+			continue;
+		others = true;
+		if (qbd_replica_member(replica, id))
+			return false;
+	}
+	return others;
+}
+
+/* It has no disk, nor will it ever have one; that one has failed; or nobody reaches it. */
+static bool is_hopeless(const struct qbd_member_layout *member)
+{
+	const struct sim_host *host = &world.hosts[le32_to_cpu(member->id)];
+
+	return (!host->exists && sim_join_idle()) ||
+	       (world.joins && (host->failed || knows_nobody(host)));
+}
+
+static bool is_to_go(const struct qbd_member_layout *member)
+{
+	return le32_to_cpu(member->id) == last_removed || is_hopeless(member);
+}
+
+/* As the list of the leader says: whoever is to go is not marked so yet. */
+static bool mark_leaving(struct qbd_membership_layout *list)
+{
+	bool marked = false;
+
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
+		struct qbd_member_layout *member = &list->members[i];
+
+		if (!is_to_go(member) || le16_to_cpu(member->flags) & QBD_MEMBER_LEAVING)
+			continue;
+		set_intent(member, QBD_MEMBER_LEAVING);
+		marked = true;
+	}
+	/* Those who were to take their place never will. */
+	for (u32 i = 0; marked && !voters_meant(list) && i < le32_to_cpu(list->count); i++)
+		if (le16_to_cpu(list->members[i].flags) & QBD_MEMBER_VOTER &&
+		    !is_to_go(&list->members[i]))
+			set_intent(&list->members[i], 0);
+	return marked;
+}
+
+static void mend_thread(void *object)
+{
+	struct sim_host *host = object;
+	struct qbd_membership_layout wanted;
+
+	if (!host->replica || host->going_down)
+		return;
+	host->changing = true;
+	wanted = *qbd_replica_layout(host->replica);
+	if (mark_leaving(&wanted))
+		ask(host, &wanted, false);
+	host->changing = false;
+}
+
+/* Only who is up can be seen to know nobody. */
+static bool all_up(const struct qbd_membership_layout *list)
+{
+	for (u32 i = 0; world.joins && i < le32_to_cpu(list->count); i++) {
+		const struct sim_host *host = &world.hosts[le32_to_cpu(list->members[i].id)];
+		const struct qbd_replica *replica = sim_replica(host);
+
+		if (!replica || replica->phase != QBD_PHASE_RUNNING)
+			return false;
+	}
+	return true;
+}
+
+bool sim_members_final(void)
+{
+	const struct qbd_membership_layout *list = sim_lists_now();
+	struct qbd_membership_layout wanted = *list;
+	struct sim_host *leader = leader_to_ask();
+	bool leaving = mark_leaving(&wanted);
+
+	if (leaving && leader && world.steps % 64 == 0)
+		sim_thread_on(leader, mend_thread, leader);
+	if (leaving || qbd_intent_pending(list) || !sim_join_idle() || !all_up(list) ||
+	    !leader || qbd_replica_layout(leader->replica)->index != list->index)
+		return false;
+	if (nonsense_left) {
+		nonsense_left--;
+		sim_thread_on(leader, nonsense_thread, leader);
+	}
+	return !nonsense_left;
+}
+
+/* Somebody who is connected to the leader, so that it will be told. */
+void sim_members_remove_one(void)
+{
+	const struct qbd_membership_layout *list = sim_lists_now();
+	u32 count = le32_to_cpu(list->count), at = sim_below(count);
+	u32 voters = voters_meant(list);
+
+	last_removed = 0;
+	if (world.joins && (voters > 1 ||
+			    !(le16_to_cpu(list->members[at].flags) & QBD_MEMBER_VOTER)))
+		last_removed = le32_to_cpu(list->members[at].id);
+}
+
+bool sim_members_removed_one(void)
+{
+	const struct qbd_replica *replica;
+
+	if (!last_removed)
+		return true;
+	if (!sim_members_final() || !sim_lists_gone(last_removed))
+		return false;
+	replica = sim_replica(&world.hosts[last_removed]);
+	if (!replica || !replica->removed)
+		sim_fail("member %u was removed while it was connected, and was not told",
+			 last_removed);
+	return true;
+}
