@@ -207,6 +207,7 @@ enum qbd_message_type {
  * @timeout: HEARTBEAT, HEARTBEAT_REPLY: the sender's election timeout
  * @reachable: the caller's: which members the sender has connections to, one bit
  *	for each in the order of the configuration; the core passes over it
+ * @room: likewise: blocks that the sender's disk has room for, 0: is not to be asked
  *
  * Fields not named for a type are zero.
  */
@@ -227,6 +228,7 @@ struct qbd_core_message {
 	u64 hint_term;
 	u64 timeout;
 	u64 reachable;
+	u64 room;
 };
 
 /* ---- log entries -------------------------------------------------------- */

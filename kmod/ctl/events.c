@@ -24,6 +24,7 @@ static_assert((int)QBD_EVENT_TYPE_SETTINGS == (int)QBD_EVENT_SETTINGS);
 static_assert((int)QBD_EVENT_TYPE_REFUSED == (int)QBD_EVENT_REFUSED);
 static_assert((int)QBD_EVENT_TYPE_REMOVED == (int)QBD_EVENT_REMOVED);
 static_assert((int)QBD_EVENT_TYPE_MEMBERS == (int)QBD_EVENT_MEMBERS);
+static_assert((int)QBD_EVENT_TYPE_RESIZED == (int)QBD_EVENT_RESIZED);
 
 static size_t event_size(void)
 {

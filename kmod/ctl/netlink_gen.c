@@ -67,8 +67,14 @@ const struct nla_policy qbd_change_members_nl_policy[QBD_A_DEVICE_WANTED_MEMBERS
 	[QBD_A_DEVICE_WANTED_MEMBERS] = NLA_POLICY_NESTED(qbd_wanted_member_nl_policy),
 };
 
+/* QBD_CMD_RESIZE - do */
+const struct nla_policy qbd_resize_nl_policy[QBD_A_DEVICE_DEVICE_BYTES + 1] = {
+	[QBD_A_DEVICE_NAME] = { .type = NLA_NUL_STRING, .len = QBD_NAME_MAX, },
+	[QBD_A_DEVICE_DEVICE_BYTES] = { .type = NLA_U64, },
+};
+
 /* Ops table for qbd */
-const struct genl_ops qbd_nl_ops[6] = {
+const struct genl_ops qbd_nl_ops[7] = {
 	{
 		.cmd		= QBD_CMD_UP,
 		.doit		= qbd_nl_up_doit,
@@ -109,6 +115,13 @@ const struct genl_ops qbd_nl_ops[6] = {
 		.doit		= qbd_nl_change_members_doit,
 		.policy		= qbd_change_members_nl_policy,
 		.maxattr	= QBD_A_DEVICE_WANTED_MEMBERS,
+		.flags		= GENL_ADMIN_PERM,
+	},
+	{
+		.cmd		= QBD_CMD_RESIZE,
+		.doit		= qbd_nl_resize_doit,
+		.policy		= qbd_resize_nl_policy,
+		.maxattr	= QBD_A_DEVICE_DEVICE_BYTES,
 		.flags		= GENL_ADMIN_PERM,
 	},
 };

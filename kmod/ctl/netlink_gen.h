@@ -27,8 +27,10 @@ extern const struct nla_policy qbd_leader_move_nl_policy[QBD_A_DEVICE_MEMBER + 1
 
 extern const struct nla_policy qbd_change_members_nl_policy[QBD_A_DEVICE_WANTED_MEMBERS + 1];
 
+extern const struct nla_policy qbd_resize_nl_policy[QBD_A_DEVICE_DEVICE_BYTES + 1];
+
 /* Ops table for qbd */
-extern const struct genl_ops qbd_nl_ops[6];
+extern const struct genl_ops qbd_nl_ops[7];
 
 int qbd_nl_status_start(struct netlink_callback *cb);
 
@@ -39,6 +41,7 @@ int qbd_nl_status_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 int qbd_nl_set_doit(struct sk_buff *skb, struct genl_info *info);
 int qbd_nl_leader_move_doit(struct sk_buff *skb, struct genl_info *info);
 int qbd_nl_change_members_doit(struct sk_buff *skb, struct genl_info *info);
+int qbd_nl_resize_doit(struct sk_buff *skb, struct genl_info *info);
 
 enum {
 	QBD_NLGRP_EVENTS,

@@ -182,6 +182,7 @@ struct qbd_frame_refused {
  * @timeout: likewise
  * @reachable: likewise
  * @reserved: zero
+ * @room: as in struct qbd_core_message
  */
 struct qbd_frame_message {
 	__le32 type;
@@ -201,6 +202,7 @@ struct qbd_frame_message {
 	__le64 timeout;
 	__le64 reachable;
 	__le64 reserved;
+	__le64 room;
 } __attribute__((packed));
 
 /**
@@ -234,6 +236,8 @@ enum qbd_request_kind {
 	QBD_REQUEST_CHANGE	= 5,
 	/* ADMIN connections: what is this device? One data block comes back. */
 	QBD_REQUEST_DESCRIBE	= 6,
+	/* 7: claims */
+	QBD_REQUEST_RESIZE	= 8,	/* @block: to so many blocks, 0: as far as it goes */
 };
 
 /**
@@ -270,11 +274,11 @@ enum qbd_reply_status {
 	QBD_REPLY_IO_ERROR	= 2,
 	QBD_REPLY_INVALID	= 3,	/* out of the device, malformed */
 	QBD_REPLY_BUSY		= 4,	/* no memory for it now, send it again soon */
-	/* LEADER_MOVE: @detail is enum qbd_transfer_result; CHANGE: enum qbd_change_result */
+	/* LEADER_MOVE: @detail is enum qbd_transfer_result; CHANGE, RESIZE: enum qbd_change_result */
 	QBD_REPLY_REFUSED	= 5,
 };
 
-/* Why the member list is not changed; in words in kmod/format/change.h. */
+/* Why members or size are not changed; in words in kmod/format/change.h. */
 enum qbd_change_result {
 	QBD_CHANGE_DONE		= 0,	/* the entry is in the leader's log */
 	QBD_CHANGE_NOT_LEADER	= 1,	/* or its first entry is not committed yet */
@@ -290,6 +294,12 @@ enum qbd_change_result {
 	QBD_CHANGE_ROOM		= 11,	/* no memory or no room in the log just now */
 	QBD_CHANGE_NOTHING	= 12,	/* it is so already */
 	QBD_CHANGE_ADDRESS	= 13,	/* @member: its address cannot be changed so */
+	/* RESIZE */
+	QBD_CHANGE_SHRINK	= 20,	/* to less than it has */
+	QBD_CHANGE_GROWING	= 21,	/* a RESIZE is under way */
+	QBD_CHANGE_AWAY		= 22,	/* @member is not there, or not whole */
+	QBD_CHANGE_DISK		= 23,	/* @member has no room for it */
+	QBD_CHANGE_END
 };
 
 /**
@@ -301,7 +311,7 @@ enum qbd_change_result {
  * @status: enum qbd_reply_status
  * @count: data blocks that follow (READ, DESCRIBE)
  * @detail: see enum qbd_reply_status
- * @member: CHANGE, refused: the member that @detail speaks of, or 0
+ * @member: CHANGE, RESIZE, refused: the member that @detail speaks of, or 0
  */
 struct qbd_frame_reply {
 	__le64 sequence;
@@ -347,6 +357,7 @@ struct qbd_description {
  * @index: applied at the leader; the log goes on with @index + 1
  * @term: its term
  * @chain: its record checksum
+ * @device_blocks: size of the device at @index
  * @membership: configuration at @index
  * @reserved: zero
  */
@@ -356,6 +367,7 @@ struct qbd_frame_reset {
 	__le64 term;
 	__le32 chain;
 	__le32 reserved;
+	__le64 device_blocks;
 	struct qbd_membership_layout membership;
 } __attribute__((packed));
 
@@ -426,7 +438,7 @@ struct qbd_frame_fill_end {
 
 static_assert(sizeof(struct qbd_frame_header) == 32, "frame header");
 static_assert(sizeof(struct qbd_frame_hello) == 104, "hello");
-static_assert(sizeof(struct qbd_frame_message) == 120, "message");
+static_assert(sizeof(struct qbd_frame_message) == 128, "message");
 static_assert(sizeof(struct qbd_frame_append) == 32, "append");
 static_assert(sizeof(struct qbd_frame_request) == 56, "request");
 static_assert(sizeof(struct qbd_frame_reply) == 40, "reply");

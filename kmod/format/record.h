@@ -25,7 +25,7 @@ enum qbd_record_kind {
 	QBD_RECORD_MEMBERSHIP	= 3,	/* one data block: struct qbd_membership_layout */
 	QBD_RECORD_CLAIM	= 4,	/* reserved: exclusive writer, fencing epoch */
 	QBD_RECORD_SESSION	= 5,	/* reserved: request sessions */
-	QBD_RECORD_RESIZE	= 6,	/* reserved */
+	QBD_RECORD_RESIZE	= 6,	/* the device grows to @device_blocks */
 };
 
 enum qbd_operation_kind {
@@ -71,6 +71,7 @@ struct qbd_operation {
  * @data_blocks: 0..QBD_RECORD_DATA_BLOCKS_MAX, the sum over the operations
  *	(1 for QBD_RECORD_MEMBERSHIP)
  * @data_checksum: of the data blocks of a record without operations, else 0
+ * @device_blocks: QBD_RECORD_RESIZE: size of the device from the next entry on, else 0
  * @reserved: 0
  */
 struct qbd_record_shared {
@@ -83,7 +84,8 @@ struct qbd_record_shared {
 	__le64 term;
 	__le32 data_blocks;
 	__le32 data_checksum;
-	__le64 reserved[3];
+	__le64 device_blocks;
+	__le64 reserved[2];
 } __attribute__((packed));
 
 /**

@@ -6,11 +6,14 @@
  *   byte 64 KiB       state block, slot 0          (two slots, the valid one
  *   byte 128 KiB      state block, slot 1           with the higher sequence)
  *   byte 256 KiB      extent journal
- *   byte 1 MiB        extent table
+ *   byte 768 KiB      superblock, second copy
+ *   byte 1 MiB        extent table, with room for that of a larger device
  *   1 MiB aligned     ring log
- *   1 MiB aligned     data area
- *   last 4 KiB of
- *   backing_blocks    superblock, second copy
+ *   1 MiB aligned     data area, to the end of the disk but for its last block
+ *
+ * The second copy lies where a device that grows never gets, and where it is found on a
+ * disk that was enlarged. So nothing has to move when the device grows: what changes
+ * then is the state block, which is written as one anyhow.
  */
 #ifndef QBD_FORMAT_SUPERBLOCK_H
 #define QBD_FORMAT_SUPERBLOCK_H
@@ -26,6 +29,7 @@
 #define QBD_STATE_SLOTS			2
 #define QBD_EXTENT_JOURNAL_BLOCK	64u
 #define QBD_EXTENT_JOURNAL_BLOCKS	128u
+#define QBD_SUPERBLOCK_COPY_BLOCK	192u
 #define QBD_EXTENT_TABLE_BLOCK		256u
 #define QBD_ALIGNMENT_BLOCKS		256u	/* 1 MiB */
 
@@ -46,7 +50,7 @@
 /**
  * struct qbd_superblock - who this disk is and where things are; never changes
  *	while the member is up
- * @header: magic QBD_SUPERBLOCK_MAGIC, position 0 or backing_blocks - 1
+ * @header: magic QBD_SUPERBLOCK_MAGIC, position 0 or QBD_SUPERBLOCK_COPY_BLOCK
  * @features_incompatible: bits that a reader must know; unknown ones are refused
  * @features_compatible: bits that a reader may ignore
  * @member_id: this member
@@ -55,9 +59,11 @@
  *	back with an emptied disk is not the one that voted (accident 34)
  * @name: the device's name, the same on every member
  * @created_seconds: CLOCK_REALTIME of the format
- * @backing_blocks: size of the backing disk that was used
- * @device_blocks: size of /dev/qbdN; the same on every member
- * @extent_table_blocks: at QBD_EXTENT_TABLE_BLOCK
+ * @backing_blocks: size of the backing disk when it was made
+ * @device_blocks: size of /dev/qbdN when this disk was made; see
+ *	&qbd_state_block.device_blocks
+ * @extent_table_blocks: at QBD_EXTENT_TABLE_BLOCK: how far the device can grow on this
+ *	disk. Those beyond what the device's size needs hold anything
  * @log_block: first block of the ring log
  * @log_blocks: its size
  * @data_block: first block of the data area (device block 0)
@@ -140,6 +146,9 @@ enum qbd_state_flags {
  * @applied_chain: its record checksum
  * @reserved2: 0
  * @applied_membership: configuration at @applied_index
+ * @device_blocks: size of the device at @applied_index, or a later one: what lies beyond
+ *	the one before has become zero and the extent table has its extents. 0: that of
+ *	the superblock
  * @unused: 0
  */
 struct qbd_state_block {
@@ -169,7 +178,8 @@ struct qbd_state_block {
 	__le32 applied_chain;
 	__le32 reserved2;
 	struct qbd_membership_layout applied_membership;
-	__u8 unused[QBD_BLOCK_SIZE - 200 - 2 * sizeof(struct qbd_membership_layout)];
+	__le64 device_blocks;
+	__u8 unused[QBD_BLOCK_SIZE - 208 - 2 * sizeof(struct qbd_membership_layout)];
 } __attribute__((packed));
 
 /**

@@ -70,6 +70,22 @@ static bool operations_good(const struct qbd_record_header *header, u64 device_b
 	return data_blocks == le32_to_cpu(header->shared.data_blocks);
 }
 
+u64 qbd_record_reach(const struct qbd_record_header *header)
+{
+	u32 count = le16_to_cpu(header->shared.operation_count);
+	u64 reach = 0;
+	u32 i;
+
+	for (i = 0; i < count; i++) {
+		u64 end = le64_to_cpu(header->operations[i].block) +
+			  le32_to_cpu(header->operations[i].count);
+
+		if (end > reach)
+			reach = end;
+	}
+	return reach;
+}
+
 static bool kind_good(const struct qbd_record_header *header, u64 device_blocks)
 {
 	u32 data_blocks = le32_to_cpu(header->shared.data_blocks);
@@ -83,6 +99,10 @@ static bool kind_good(const struct qbd_record_header *header, u64 device_blocks)
 		       operations_good(header, device_blocks);
 	case QBD_RECORD_MEMBERSHIP:
 		return !count && data_blocks == 1;
+	case QBD_RECORD_RESIZE:
+		return !count && !data_blocks && !header->shared.data_checksum &&
+		       header->shared.device_blocks &&
+		       le64_to_cpu(header->shared.device_blocks) <= QBD_DEVICE_BLOCKS_MAX;
 	default:
 		return false;
 	}

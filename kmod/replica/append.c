@@ -9,6 +9,7 @@
  */
 #include <linux/err.h>
 
+#include "../record/header.h"
 #include "internal.h"
 
 /* The record at @index: as loaded for this peer, or from the store. */
@@ -214,6 +215,14 @@ static bool chain_follows(const struct qbd_replica *replica,
 	       qbd_store_chain(replica->store, record->index - 1);
 }
 
+static bool previous_is_here(const struct qbd_replica *replica,
+			     const struct qbd_append *append)
+{
+	return append->prev_index + 1 >= qbd_store_first_index(replica->store) &&
+	       append->prev_index <= qbd_store_last_index(replica->store) &&
+	       qbd_core_term_at(replica->core, append->prev_index) == append->prev_term;
+}
+
 /*
  * Where index and term of the entry before are the same, the histories up to there
  * are (log matching), and so are the chains. Asked before the core takes the record:
@@ -223,10 +232,20 @@ static bool history_differs(const struct qbd_replica *replica,
 			    const struct qbd_append *append,
 			    const struct qbd_record *record)
 {
-	return append->prev_index + 1 >= qbd_store_first_index(replica->store) &&
-	       append->prev_index <= qbd_store_last_index(replica->store) &&
-	       qbd_core_term_at(replica->core, append->prev_index) ==
-	       append->prev_term && !chain_follows(replica, record);
+	return previous_is_here(replica, append) && !chain_follows(replica, record);
+}
+
+/*
+ * The network looked at the header, and knows only how large the device can become at
+ * most. How large it is for this record says the RESIZE before it.
+ */
+static bool reaches_beyond(const struct qbd_replica *replica,
+			   const struct qbd_append *append,
+			   const struct qbd_record *record)
+{
+	return previous_is_here(replica, append) &&
+	       qbd_record_reach(record->header) >
+	       qbd_store_blocks_after(replica->store, append->prev_index);
 }
 
 static void write_accepted(struct qbd_replica *replica, struct qbd_record *record,
@@ -262,6 +281,7 @@ static bool process(struct qbd_replica *replica, u32 peer,
 		.term = record->term,
 		.kind = le16_to_cpu(record->header->shared.kind),
 	};
+	u64 blocks = le64_to_cpu(record->header->shared.device_blocks);
 	struct qbd_append append = {
 		.from = peer,
 		.term = le64_to_cpu(frame->leader_term),
@@ -293,8 +313,13 @@ static bool process(struct qbd_replica *replica, u32 peer,
 			goto invalid;
 		entry.config = &config;
 	}
+	if (entry.kind == QBD_ENTRY_RESIZE && !qbd_resize_fits(replica, blocks))
+		return true;
 	reason = "history differs from this member's";
 	if (history_differs(replica, &append, record))
+		goto invalid;
+	reason = "record that reaches beyond the device";
+	if (reaches_beyond(replica, &append, record))
 		goto invalid;
 	switch (qbd_core_append(replica->core, replica->now, &append, &result)) {
 	case QBD_APPEND_ACCEPTED:

@@ -224,7 +224,7 @@ void qbd_change_check(struct qbd_replica *replica)
 	const struct qbd_membership_layout *now = qbd_replica_layout(replica);
 
 	if (replica->changing && replica->now >= replica->changing_until)
-		qbd_change_unanswered(replica, "the leader does not answer; look whether the members have changed");
+		qbd_change_unanswered(replica, "the leader does not answer; look whether it has come about");
 	else if (replica->changing)
 		qbd_replica_later(replica, replica->changing_until);
 	if (!replica->config_committed_at) {
@@ -248,12 +248,14 @@ void qbd_change_noticed(struct qbd_replica *replica)
 
 /* ---- from here to the leader -------------------------------------------- */
 
-/* Ask the leader; the layout is the request's data. */
-static int ask_leader(struct qbd_replica *replica, const struct qbd_membership_layout *wanted)
+/* Ask the leader; the layout, if there is one, is the request's data. */
+static int ask_leader(struct qbd_replica *replica, u32 kind, u64 block,
+		      const struct qbd_membership_layout *wanted)
 {
 	struct qbd_frame_request request = {
-		.kind = cpu_to_le32(QBD_REQUEST_CHANGE),
-		.count = cpu_to_le32(1),
+		.kind = cpu_to_le32(kind),
+		.count = cpu_to_le32(wanted ? 1 : 0),
+		.block = cpu_to_le64(block),
 		.sequence = cpu_to_le64(++replica->changing_sequence),
 		.session = cpu_to_le64(replica->session),
 		.leader_term = cpu_to_le64(replica->told_term),
@@ -262,19 +264,21 @@ static int ask_leader(struct qbd_replica *replica, const struct qbd_membership_l
 		.type = QBD_FRAME_REQUEST,
 		.fixed = &request,
 		.fixed_bytes = sizeof(request),
-		.data_blocks = 1,
+		.data_blocks = wanted ? 1 : 0,
 	};
 	int error;
 
-	frame.buffer = qbd_buffer_alloc(replica->pool, QBD_POOL_FORWARD, 1);
-	if (!frame.buffer)
-		return -ENOMEM;
-	memset(page_address(frame.buffer->pages[0]), 0, QBD_BLOCK_SIZE);
-	memcpy(page_address(frame.buffer->pages[0]), wanted, sizeof(*wanted));
+	if (wanted) {
+		frame.buffer = qbd_buffer_alloc(replica->pool, QBD_POOL_FORWARD, 1);
+		if (!frame.buffer)
+			return -ENOMEM;
+		memset(page_address(frame.buffer->pages[0]), 0, QBD_BLOCK_SIZE);
+		memcpy(page_address(frame.buffer->pages[0]), wanted, sizeof(*wanted));
+	}
 	error = qbd_net_send(replica->network, replica->told_leader, &frame);
-	if (error)
+	if (error && frame.buffer)
 		qbd_buffer_free(frame.buffer);
-	else
+	else if (!error)
 		qbd_net_push(replica->network, replica->told_leader);
 	return error;
 }
@@ -287,17 +291,22 @@ static int error_of(u32 result)
 	case QBD_CHANGE_NOT_LEADER:
 	case QBD_CHANGE_PENDING:
 	case QBD_CHANGE_ROOM:
+	case QBD_CHANGE_GROWING:
 		return -EAGAIN;
 	case QBD_CHANGE_OUTDATED:
 		return -ESTALE;
 	case QBD_CHANGE_QUORUM:
+	case QBD_CHANGE_AWAY:
 		return -EHOSTUNREACH;
+	case QBD_CHANGE_DISK:
+		return -ENOSPC;
 	default:
 		return -EINVAL;
 	}
 }
 
-static void answer(struct qbd_command *command, u32 result, u32 member)
+/* The result of a change of members or size, in words. */
+void qbd_change_answer(struct qbd_command *command, u32 result, u32 member)
 {
 	char text[QBD_ERROR_TEXT_SIZE];
 
@@ -317,19 +326,40 @@ void qbd_change_command(struct qbd_replica *replica, struct qbd_command *command
 	enum qbd_change_result result;
 	u32 member;
 
-	if (replica->changing || !replica->told_leader) {
-		qbd_command_done(command, replica->changing ? -EBUSY : -EHOSTUNREACH, "%s",
-				 replica->changing ?
-				 "somebody else on this host is changing the members; try again" :
-				 "there is no leader now; a majority of the members must be up and reach each other");
+	if (!qbd_change_may_ask(replica, command))
 		return;
-	}
 	if (replica->told_role == QBD_ROLE_LEADER) {
 		result = qbd_change_propose(replica, wanted, &member);
-		answer(command, result, member);
-		return;
+		qbd_change_answer(command, result, member);
+	} else {
+		qbd_change_ask(replica, command, QBD_REQUEST_CHANGE, 0, wanted);
 	}
-	if (ask_leader(replica, wanted)) {
+}
+
+/* Is there a leader to be asked, and nobody here who waits for its answer? */
+bool qbd_change_may_ask(struct qbd_replica *replica, struct qbd_command *command)
+{
+	if (!replica->changing && replica->told_leader)
+		return true;
+	qbd_command_done(command, replica->changing ? -EBUSY : -EHOSTUNREACH, "%s",
+			 replica->changing ?
+			 "somebody else on this host is changing the members or the size; try again" :
+			 "there is no leader now; a majority of the members must be up and reach each other");
+	return false;
+}
+
+/**
+ * qbd_change_ask() - have the leader, who is another member, do it
+ * @replica: replica
+ * @command: done when the leader has answered, or will not
+ * @kind: QBD_REQUEST_CHANGE or _RESIZE
+ * @block: of the request
+ * @wanted: its data, or NULL
+ */
+void qbd_change_ask(struct qbd_replica *replica, struct qbd_command *command, u32 kind,
+		    u64 block, const struct qbd_membership_layout *wanted)
+{
+	if (ask_leader(replica, kind, block, wanted)) {
 		qbd_command_done(command, -EHOSTUNREACH,
 				 "the leader (member %u) cannot be reached from here; run this there",
 				 replica->told_leader);
@@ -355,11 +385,11 @@ void qbd_change_replied(struct qbd_replica *replica, u32 peer,
 		return;
 	replica->changing = NULL;
 	if (status == QBD_REPLY_OK)
-		answer(command, QBD_CHANGE_DONE, 0);
+		qbd_change_answer(command, QBD_CHANGE_DONE, 0);
 	else if (status == QBD_REPLY_REFUSED)
-		answer(command, le32_to_cpu(reply->detail), le32_to_cpu(reply->member));
+		qbd_change_answer(command, le32_to_cpu(reply->detail), le32_to_cpu(reply->member));
 	else
-		answer(command, QBD_CHANGE_NOT_LEADER, 0);
+		qbd_change_answer(command, QBD_CHANGE_NOT_LEADER, 0);
 }
 
 /* The connection to the leader is gone, or another one leads: nobody will answer. */

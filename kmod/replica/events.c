@@ -325,6 +325,7 @@ void qbd_replica_settle(struct qbd_replica *replica)
 			handle_output(replica, &output);
 		while (qbd_core_take_message(replica->core, &message)) {
 			message.reachable = qbd_reach_own(replica);
+			message.room = qbd_resize_room(replica);
 			qbd_net_send_message(replica->network, &message);
 		}
 	} while (transient);
@@ -452,6 +453,7 @@ static void net_peer_down(void *context, u32 id, const char *reason)
 	if (!peer)
 		return;
 	peer->up = false;
+	peer->room = 0;
 	peer->pull = false;
 	qbd_append_forget(peer);
 	qbd_fill_peer_gone(replica, peer);
@@ -472,7 +474,11 @@ static void net_message(void *context, u32 peer, const struct qbd_core_message *
 {
 	struct qbd_replica *replica = context;
 
+	struct qbd_replica_peer *from = qbd_replica_peer(replica, peer);
+
 	qbd_reach_heard(replica, peer, message->reachable);
+	if (from)
+		from->room = message->room;
 	if (!qbd_core_receive(replica->core, replica->now, message))
 		qbd_net_disconnect(replica->network, peer, "malformed message");
 	qbd_replica_settle(replica);

@@ -90,6 +90,8 @@ void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *p
 		reset->index = cpu_to_le64(index);
 		reset->term = cpu_to_le64(qbd_core_term_at(replica->core, index));
 		reset->chain = cpu_to_le32(qbd_store_chain(replica->store, index));
+		reset->device_blocks =
+			cpu_to_le64(qbd_store_identity(replica->store)->device_blocks);
 		/* The newest that is committed; the core takes a later one than @index. */
 		reset->membership = replica->configs[0].layout;
 		frame.fixed = reset;
@@ -240,7 +242,8 @@ static void send_end(struct qbd_replica *replica, struct qbd_replica_peer *peer,
 	struct qbd_frame_fill_end end = {
 		.request = fill->request.request,
 		.first_extent = fill->request.first_extent,
-		.next_extent = cpu_to_le64(done ? identity->extent_count : fill->next),
+		.next_extent = cpu_to_le64(done ? max(identity->extent_count, fill->next) :
+						  fill->next),
 		.extents_total = cpu_to_le64(identity->extent_count),
 		.index = cpu_to_le64(fill->index),
 		.flags = cpu_to_le32(done ? QBD_FILL_DONE : 0),
@@ -362,8 +365,9 @@ void qbd_fill_asked(struct qbd_replica *replica, u32 id,
 
 	if (!peer)
 		return;
+	/* Who has grown already may ask for what is beyond the end here: there is nothing. */
 	if (!le32_to_cpu(request->count) || le32_to_cpu(request->count) > 64 ||
-	    le64_to_cpu(request->first_extent) > identity->extent_count) {
+	    le64_to_cpu(request->first_extent) > identity->device_blocks_most) {
 		qbd_net_disconnect(replica->network, id, "malformed request for extents");
 		return;
 	}
@@ -481,6 +485,10 @@ void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 	if (!qbd_core_may_reset_config(replica->core, le64_to_cpu(reset->index),
 				       le64_to_cpu(reset->membership.index)))
 		return;
+	/* First its disk has to be as large as the device is at that index. */
+	if (!qbd_resize_fits(replica, le64_to_cpu(reset->device_blocks)) ||
+	    !qbd_store_grow(replica->store, le64_to_cpu(reset->device_blocks)))
+		return;		/* it is said again in a second */
 	abort_round(replica);
 	/*
 	 * Nothing of the filling is under way in these. While it catches up the
@@ -564,7 +572,9 @@ static void ask(struct qbd_replica *replica)
 void qbd_fill_extent(struct qbd_replica *replica, u32 peer,
 		     const struct qbd_frame_extent *extent, struct qbd_buffer *data)
 {
+	u64 blocks = qbd_store_identity(replica->store)->device_blocks;
 	struct qbd_fill_target *fill = &replica->fill;
+	u64 block = le64_to_cpu(extent->block);
 	u64 index = le64_to_cpu(extent->index);
 	bool zero = le32_to_cpu(extent->flags) & QBD_EXTENT_ZERO;
 
@@ -584,10 +594,16 @@ void qbd_fill_extent(struct qbd_replica *replica, u32 peer,
 	}
 	fill->through_index = max(fill->through_index, index);
 	fill->answer_by = replica->now + QBD_FILL_ANSWER_NS;
+	/*
+	 * The leader has grown, and this member not yet: what is beyond comes from the log,
+	 * where it lies behind the RESIZE.
+	 */
+	if (block >= blocks)
+		goto drop;
 	fill->writes++;
-	qbd_store_fill_write(replica->store, le64_to_cpu(extent->block),
-			     le32_to_cpu(extent->count), data ? data->pages : NULL,
-			     index, data);
+	qbd_store_fill_write(replica->store, block,
+			     min_t(u64, le32_to_cpu(extent->count), blocks - block),
+			     data ? data->pages : NULL, index, data);
 	return;
 drop:
 	if (data)
@@ -610,12 +626,12 @@ void qbd_fill_end(struct qbd_replica *replica, u32 peer,
 		  const struct qbd_frame_fill_end *end)
 {
 	struct qbd_fill_target *fill = &replica->fill;
-	u64 next = le64_to_cpu(end->next_extent);
+	u64 next = min(le64_to_cpu(end->next_extent), fill->extents_total);
 
 	if (fill->step != QBD_FILL_ASKING || peer != fill->leader ||
 	    le64_to_cpu(end->request) != fill->request)
 		return;
-	if (next < fill->cursor || next > fill->extents_total) {
+	if (next < fill->cursor) {
 		qbd_net_disconnect(replica->network, peer, "malformed end of extents");
 		return;
 	}

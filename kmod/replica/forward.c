@@ -260,7 +260,7 @@ void qbd_forward_request(struct qbd_replica *replica, u32 peer,
 			status = detail == QBD_TRANSFER_STARTED ||
 				 detail == QBD_TRANSFER_ALREADY ?
 				 QBD_REPLY_OK : QBD_REPLY_REFUSED;
-		} else if (kind != QBD_REQUEST_READ && kind != QBD_REQUEST_ZERO && !data) {
+		} else if ((kind == QBD_REQUEST_WRITE || kind == QBD_REQUEST_CHANGE) && !data) {
 			status = QBD_REPLY_BUSY;
 		} else if (kind == QBD_REQUEST_CHANGE) {
 			detail = qbd_change_propose(replica,
@@ -268,6 +268,15 @@ void qbd_forward_request(struct qbd_replica *replica, u32 peer,
 						    &member);
 			status = detail == QBD_CHANGE_DONE ? QBD_REPLY_OK :
 							     QBD_REPLY_REFUSED;
+		} else if (kind == QBD_REQUEST_RESIZE) {
+			detail = qbd_resize_propose(replica, le64_to_cpu(request->block),
+						    &member);
+			status = detail == QBD_CHANGE_DONE ? QBD_REPLY_OK :
+							     QBD_REPLY_REFUSED;
+		} else if (!qbd_resize_reaches(replica, le64_to_cpu(request->block),
+					       le32_to_cpu(request->count))) {
+			/* Its block device is larger already: this one will be, too. */
+			status = QBD_REPLY_BUSY;
 		} else {
 			io = qbd_io_from_peer(replica, peer, request, data);
 			if (io) {

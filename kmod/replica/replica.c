@@ -269,6 +269,7 @@ static void pass_running(struct qbd_replica *replica)
 	qbd_reach_check(replica);
 	qbd_join_check(replica);
 	qbd_change_check(replica);
+	qbd_resize_check(replica);
 	qbd_replica_settle(replica);
 	if (atomic_xchg(&replica->pages_back, 0))
 		qbd_net_pages_available(replica->network);

@@ -141,6 +141,19 @@ int qbd_replica_change_members(struct qbd_replica *replica,
 			       char *error_text, size_t error_text_size);
 
 /**
+ * qbd_replica_resize() - have the device grow
+ * @replica: of any member
+ * @blocks: to so many; 0: as far as the disks of all members allow
+ * @error_text: one line on failure
+ * @error_text_size: its room
+ *
+ * Returns when the leader has it in its log; each member's block device grows when it has
+ * applied that, and QBD_EVENT_RESIZED says so. Errors as of qbd_replica_change_members().
+ */
+int qbd_replica_resize(struct qbd_replica *replica, u64 blocks, char *error_text,
+		       size_t error_text_size);
+
+/**
  * struct qbd_member_status - one member as this one sees it
  * @member: as configured
  * @self: it is this one
@@ -293,6 +306,7 @@ enum qbd_event_kind {
 	QBD_EVENT_REFUSED,		/* a handshake failed */
 	QBD_EVENT_REMOVED,		/* this member is none any more */
 	QBD_EVENT_MEMBERS,		/* the list of members changed, and is committed */
+	QBD_EVENT_RESIZED,		/* the block device is larger now */
 };
 
 /**

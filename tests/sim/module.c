@@ -143,7 +143,7 @@ void sim_member_format(struct sim_host *host)
 				 sim_disk_block(host, position));
 	}
 	write_superblock(host, 0, blocks, incarnation);
-	write_superblock(host, blocks - 1, blocks, incarnation);
+	write_superblock(host, QBD_SUPERBLOCK_COPY_BLOCK, blocks, incarnation);
 }
 
 static void again(void *object, u64 argument)

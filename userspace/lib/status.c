@@ -299,6 +299,7 @@ const char *qbd_event_text(uint32_t type)
 		[QBD_EVENT_TYPE_REFUSED]	 = "refused",
 		[QBD_EVENT_TYPE_REMOVED]	 = "removed",
 		[QBD_EVENT_TYPE_MEMBERS]	 = "members",
+		[QBD_EVENT_TYPE_RESIZED]	 = "resized",
 	};
 
 	return lookup(texts, COUNT(texts), type);

@@ -101,6 +101,7 @@ enum qbd_member_flags {
  * @QBD_EVENT_TYPE_REMOVED: This member was removed from the device; its I/O
  *   fails.
  * @QBD_EVENT_TYPE_MEMBERS: The list of members changed, and is committed.
+ * @QBD_EVENT_TYPE_RESIZED: The block device is larger now.
  */
 enum qbd_event_type {
 	QBD_EVENT_TYPE_UP = 1,
@@ -118,6 +119,7 @@ enum qbd_event_type {
 	QBD_EVENT_TYPE_REFUSED,
 	QBD_EVENT_TYPE_REMOVED,
 	QBD_EVENT_TYPE_MEMBERS,
+	QBD_EVENT_TYPE_RESIZED,
 };
 
 enum {
@@ -292,6 +294,7 @@ enum {
 	QBD_CMD_LEADER_MOVE,
 	QBD_CMD_EVENT,
 	QBD_CMD_CHANGE_MEMBERS,
+	QBD_CMD_RESIZE,
 
 	__QBD_CMD_MAX,
 	QBD_CMD_MAX = (__QBD_CMD_MAX - 1)
