@@ -252,6 +252,7 @@ static const char *more_words(const struct qbd_event *event)
 	case QBD_EVENT_TYPE_REFUSED:
 	case QBD_EVENT_TYPE_QUORUM_LOST:
 	case QBD_EVENT_TYPE_MEMBERS:
+	case QBD_EVENT_TYPE_RESIZED:
 		return event->text;
 	default:
 		return "";
