@@ -128,6 +128,7 @@ static void compose_next(struct qbd_store *store)
 	qbd_log_membership(store, first - 1, &disk->membership, &next->membership);
 	qbd_log_membership(store, store->applied_index, &disk->membership,
 			   &next->applied_membership);
+	next->device_blocks = store->geometry.device_blocks;
 	store->checkpoint.fill = store->fill.changed;
 	if (store->fill.changed) {
 		store->fill.changed = false;

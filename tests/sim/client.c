@@ -33,6 +33,7 @@ struct qbd_disk {
 	void *context;
 	struct llist_head queue;
 	bool removing;
+	u64 blocks;		/* as its users see it */
 };
 
 /* The writes of a block, the oldest first; the first is that it was made. */
@@ -187,8 +188,20 @@ struct qbd_disk *qbd_disk_create(const char *name, u64 device_blocks,
 	disk->host = sim_host;
 	disk->kick = kick;
 	disk->context = context;
+	disk->blocks = device_blocks;
 	sim_host->blk = disk;
 	return disk;
+}
+
+bool qbd_disk_resize(struct qbd_disk *disk, u64 device_blocks)
+{
+	if (device_blocks < disk->blocks)
+		sim_fail("host %u: the block device is to shrink from %llu to %llu blocks",
+			 disk->host->number, disk->blocks, device_blocks);
+	if (device_blocks == disk->blocks)
+		return false;
+	disk->blocks = device_blocks;
+	return true;
 }
 
 unsigned int qbd_disk_number(const struct qbd_disk *disk)

@@ -468,6 +468,7 @@ void sim_disk_submit(struct bio *bio)
 				 max(first_block(bio), first_block(other->bio)));
 	if (is_write(bio) && block_count(bio) == 1 &&
 	    first_block(bio) >= QBD_EXTENT_JOURNAL_BLOCK &&
+	    first_block(bio) != QBD_SUPERBLOCK_COPY_BLOCK &&
 	    first_block(bio) < QBD_EXTENT_TABLE_BLOCK + sim_table_blocks)
 		sim_invariants_table(disk->host, bio_block(bio, 0));
 	flight = malloc(sizeof(*flight));

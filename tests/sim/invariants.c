@@ -320,7 +320,7 @@ static bool value_held(struct sim_host *host, struct qbd_store *store, u64 block
 static void check_extent(struct sim_host *host, struct qbd_store *store, u32 number)
 {
 	u64 block = sim_place(number), last, index = 0;
-	u64 changed = store->extents.changed[qbd_extent_of(store, block)];
+	u64 changed = *qbd_extent_changed(store, qbd_extent_of(store, block));
 
 	if (!written_by[number] || written_by[number] > store->applied_index ||
 	    qbd_overlay_pick(&store->overlay, block, block, &last))
@@ -343,7 +343,7 @@ static void check_block(struct sim_host *host, struct qbd_store *store, u32 numb
 	if (!good || value != due)
 		sim_fail("host %u, at entry %llu: block %llu holds %#llx%s (extent changed at %llu), the history says %#llx",
 			 host->number, commit, block, value, good ? "" : " and more",
-			 store->extents.changed[qbd_extent_of(store, block)], due);
+			 *qbd_extent_changed(store, qbd_extent_of(store, block)), due);
 	check_extent(host, store, number);
 }
 

@@ -148,7 +148,7 @@ static void format(struct sim_host *host, const struct qbd_membership_layout *me
 				   sim_disk_block(host, position + 1));
 	}
 	write_superblock(host, 0, blocks, incarnation);
-	write_superblock(host, blocks - 1, blocks, incarnation);
+	write_superblock(host, QBD_SUPERBLOCK_COPY_BLOCK, blocks, incarnation);
 }
 
 /* As qbdadm create does. */
