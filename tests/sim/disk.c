@@ -176,6 +176,14 @@ const u8 *sim_disk_look(const struct sim_host *host, u64 block)
 	return block_of(&disks[host->number], block);
 }
 
+void sim_disk_enlarge(struct sim_host *host, u64 blocks)
+{
+	if (blocks > SIM_DISK_BLOCKS_MAX)
+		abort();
+	disks[host->number].blocks = blocks;
+	host->bdev.blocks = blocks;
+}
+
 void sim_disk_stall(struct sim_host *host, u64 until)
 {
 	disks[host->number].stalled_until = until;
