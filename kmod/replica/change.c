@@ -52,6 +52,7 @@ static void gather_facts(struct qbd_replica *replica, u32 asker,
 	memset(facts, 0, sizeof(*facts));
 	facts->self = replica->member_id;
 	facts->asker = asker;
+	facts->growing = qbd_resize_growing(replica);
 	for (u32 i = 0; i < le32_to_cpu(now->count); i++) {
 		u32 id = le32_to_cpu(now->members[i].id);
 		bool is_new;

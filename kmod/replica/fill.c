@@ -307,6 +307,11 @@ static u32 extent_blocks(const struct qbd_replica *replica)
 	return 1u << (qbd_store_identity(replica->store)->extent_shift - QBD_BLOCK_SHIFT);
 }
 
+static u64 extent_of(const struct qbd_replica *replica, u64 block)
+{
+	return block >> (qbd_store_identity(replica->store)->extent_shift - QBD_BLOCK_SHIFT);
+}
+
 /* Does it lie before what came already, or what was asked for? */
 static bool goes_back(const struct qbd_fill_target *fill, u64 extent, u32 block)
 {
@@ -335,8 +340,8 @@ static bool take_order(struct qbd_replica *replica, const struct qbd_frame_exten
 	u32 blocks = extent_blocks(replica);
 	u32 block = le64_to_cpu(piece->block) & (blocks - 1);
 
-	if (extent != le64_to_cpu(piece->block) >> ilog2(blocks) || count > blocks - block ||
-	    goes_back(fill, extent, block))
+	if (extent != extent_of(replica, le64_to_cpu(piece->block)) ||
+	    count > blocks - block || goes_back(fill, extent, block))
 		return false;
 	block += count;
 	if (block == blocks || le32_to_cpu(piece->flags) & QBD_EXTENT_LAST_PIECE) {
@@ -358,7 +363,7 @@ static bool take_digest(struct qbd_replica *replica, const struct qbd_frame_exte
 	u32 blocks = extent_blocks(replica);
 
 	if (extent < fill->check_next || block & (blocks - 1) ||
-	    extent != block >> ilog2(blocks) || le32_to_cpu(piece->count) > blocks)
+	    extent != extent_of(replica, block) || le32_to_cpu(piece->count) > blocks)
 		return false;
 	fill->check_next = min(extent + 1, fill->extents_total);
 	return true;

@@ -819,6 +819,7 @@ enum qbd_change_result qbd_resize_propose(struct qbd_replica *replica, u64 wante
 					  u32 *member);
 bool qbd_resize_fits(struct qbd_replica *replica, u64 blocks);
 void qbd_resize_work(struct work_struct *work);
+bool qbd_resize_growing(const struct qbd_replica *replica);
 void qbd_resize_check(struct qbd_replica *replica);
 void qbd_resize_command(struct qbd_replica *replica, struct qbd_command *command);
 

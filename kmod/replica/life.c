@@ -569,7 +569,7 @@ static int open_disk(struct qbd_replica *replica)
 	struct qbd_disk *disk;
 
 	disk = qbd_disk_create(replica->name,
-			       qbd_store_identity(replica->store)->device_blocks,
+			       qbd_store_durable_blocks(replica->store),
 			       qbd_replica_kick, replica);
 	if (IS_ERR(disk))
 		return PTR_ERR(disk);

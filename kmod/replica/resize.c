@@ -31,13 +31,21 @@ u64 qbd_resize_room(const struct qbd_replica *replica)
 	return qbd_store_room(replica->store);
 }
 
+/* Is a RESIZE in the log, and not applied yet? */
+bool qbd_resize_growing(const struct qbd_replica *replica)
+{
+	u64 last = qbd_store_last_index(replica->store);
+
+	return qbd_store_blocks_after(replica->store, last) !=
+	       qbd_store_identity(replica->store)->device_blocks;
+}
+
 static void gather_facts(struct qbd_replica *replica, struct qbd_size_facts *facts)
 {
 	const struct qbd_membership_layout *now = qbd_replica_layout(replica);
-	u64 last = qbd_store_last_index(replica->store);
 
 	facts->blocks = qbd_store_identity(replica->store)->device_blocks;
-	facts->growing = qbd_store_blocks_after(replica->store, last) != facts->blocks;
+	facts->growing = qbd_resize_growing(replica);
 	facts->count = le32_to_cpu(now->count);
 	for (u32 i = 0; i < facts->count; i++) {
 		u32 id = le32_to_cpu(now->members[i].id);
@@ -147,10 +155,13 @@ void qbd_resize_work(struct work_struct *work)
 /**
  * qbd_resize_check() - does the block device show the size that this member is ready for?
  * @replica: replica; each pass
+ *
+ * Only when that is durable: a file system that has grown along is not mounted from a
+ * device that is smaller for a moment after a power cut.
  */
 void qbd_resize_check(struct qbd_replica *replica)
 {
-	u64 blocks = qbd_store_identity(replica->store)->device_blocks;
+	u64 blocks = qbd_store_durable_blocks(replica->store);
 
 	if (qbd_store_cannot_grow(replica->store) && !replica->store_failed)
 		qbd_resize_fits(replica, qbd_store_cannot_grow(replica->store));

@@ -223,6 +223,7 @@ static void finish(struct qbd_store *store)
 	struct qbd_checkpoint *checkpoint = &store->checkpoint;
 
 	checkpoint->step = QBD_CHECKPOINT_NONE;
+	qbd_grow_durable(store, checkpoint->next.device_blocks);
 	if (checkpoint->fill) {
 		checkpoint->fill = false;
 		if (!(checkpoint->next.flags & QBD_STATE_FILLING))

@@ -204,6 +204,19 @@ bool qbd_store_grow(struct qbd_store *store, u64 device_blocks)
 	return false;
 }
 
+void qbd_grow_durable(struct qbd_store *store, u64 device_blocks)
+{
+	if (store->grow.durable == device_blocks)
+		return;
+	WRITE_ONCE(store->grow.durable, device_blocks);
+	store->notices.space = true;
+}
+
+u64 qbd_store_durable_blocks(const struct qbd_store *store)
+{
+	return READ_ONCE(store->grow.durable);
+}
+
 u64 qbd_store_cannot_grow(const struct qbd_store *store)
 {
 	return store->grow.refused ? store->grow.wanted : 0;

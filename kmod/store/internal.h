@@ -394,6 +394,7 @@ struct qbd_fill {
  * @finished: it has ended; any context
  * @again_at: jiffies; no memory before, nor room on the disk
  * @waiting: @again_at counts
+ * @durable: size that the disk says durably
  */
 struct qbd_grow {
 	u64 wanted;
@@ -404,6 +405,7 @@ struct qbd_grow {
 	bool finished;
 	unsigned long again_at;
 	bool waiting;
+	u64 durable;
 };
 
 #define QBD_LOADS_MAX	3
@@ -724,6 +726,8 @@ void qbd_read_end_io(struct qbd_store *store, struct qbd_store_read *read, int e
 void qbd_grow_init(struct qbd_store *store);
 void qbd_grow_step(struct qbd_store *store);
 void qbd_grow_batch_done(struct qbd_store *store);
+/* A state block with this size is on the disk. */
+void qbd_grow_durable(struct qbd_store *store, u64 device_blocks);
 static inline bool qbd_grow_pending(const struct qbd_store *store)
 {
 	return store->grow.wanted > store->geometry.device_blocks;

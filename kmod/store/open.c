@@ -255,6 +255,7 @@ static int open_state(struct qbd_store *store, struct reader *reader, char *erro
 	block = applied[store->state.slot];
 	store->state.applied = block->applied;
 	disk->device_blocks = store->geometry.device_blocks;
+	store->grow.durable = disk->device_blocks;
 	store->identity.device_blocks = store->geometry.device_blocks;
 	store->identity.extent_count = store->geometry.extent_count;
 	/* A slot that is damaged is written when there is something to be said. */

@@ -207,6 +207,8 @@ u64 qbd_store_blocks_after(const struct qbd_store *store, u64 index);
  * caller asks again, later.
  */
 bool qbd_store_grow(struct qbd_store *store, u64 device_blocks);
+/* What the disk says durably, in any context: after a power cut it is no less. */
+u64 qbd_store_durable_blocks(const struct qbd_store *store);
 /* It should, and its disk has no room for it: so many blocks; 0: no. */
 u64 qbd_store_cannot_grow(const struct qbd_store *store);
 

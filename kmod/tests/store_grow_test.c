@@ -120,12 +120,12 @@ static void what_is_cut_off_does_not_count(struct kunit *test)
 /* One write or flush after the other is the last one that gets through. */
 static void power_cuts_at_any_write(struct kunit *test)
 {
-	bool was_old = false, was_new = false;
+	bool was_old = false, was_new = false, before_durable = false;
 	u32 cut;
 
 	for (cut = 1; cut < 60 && test->status != KUNIT_FAILURE; cut++) {
 		struct store_rig *rig = begin(test, cut);
-		u64 committed;
+		u64 committed, durable;
 
 		write_at(rig, FIRST_BLOCKS - 2, 2);
 		write_at(rig, 0, 5);
@@ -139,6 +139,8 @@ static void power_cuts_at_any_write(struct kunit *test)
 		if (!rig->failed)
 			store_rig_wait(rig, checkpointed);
 		committed = rig->commit_index;
+		durable = qbd_store_durable_blocks(rig->store);
+		before_durable |= size(rig) == MOST_BLOCKS && durable == FIRST_BLOCKS;
 		qbd_store_close(rig->store);
 		rig->store = NULL;
 		test_disk_power_cut(rig->disk);
@@ -146,6 +148,9 @@ static void power_cuts_at_any_write(struct kunit *test)
 		store_rig_open(rig);
 		KUNIT_EXPECT_FALSE(test, rig->recovered.damaged);
 		KUNIT_EXPECT_EQ(test, rig->last_index, committed);
+		/* What users were shown is there. */
+		KUNIT_EXPECT_GE(test, size(rig), durable);
+		KUNIT_EXPECT_EQ(test, size(rig), qbd_store_durable_blocks(rig->store));
 		was_old |= size(rig) == FIRST_BLOCKS;
 		was_new |= size(rig) == MOST_BLOCKS;
 		new_term(rig);
@@ -163,7 +168,7 @@ static void power_cuts_at_any_write(struct kunit *test)
 			kunit_err(test, "cut after %u\n", cut);
 		store_rig_destroy(rig);
 	}
-	KUNIT_EXPECT_TRUE(test, was_old && was_new);
+	KUNIT_EXPECT_TRUE(test, was_old && was_new && before_durable);
 }
 
 static bool refused(struct store_rig *rig)
