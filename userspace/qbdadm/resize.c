@@ -15,12 +15,19 @@ enum {
 
 #define WAIT_MS		30000
 #define LOOK_MS		50
+#define ROOM_MS		1000
+
+static void pause_a_little(void)
+{
+	const struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L };
+
+	nanosleep(&pause, NULL);
+}
 
 /* The leader has it in its log: until this host has the size, or that takes too long. */
 static int wait_for(struct qbd_client *client, const char *name, uint64_t before,
 		    struct qbd_status *status, struct qbd_error *error)
 {
-	const struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L };
 	int64_t end = qbd_now_ms() + WAIT_MS;
 	int result;
 
@@ -32,8 +39,24 @@ static int wait_for(struct qbd_client *client, const char *name, uint64_t before
 			return qbd_fail(error, ETIMEDOUT,
 					"%s: the leader has begun it, and it has not come about here; it may still, look with 'qbdadm status' whether this host reaches a majority",
 					name);
-		nanosleep(&pause, NULL);
+		pause_a_little();
 	}
+}
+
+/*
+ * A member says with each of its messages what its disk has room for. The leader may not have
+ * heard of one that was enlarged a moment ago.
+ */
+static int ask(struct qbd_client *client, const char *name, uint64_t bytes,
+	       struct qbd_error *error)
+{
+	int64_t end = qbd_now_ms() + ROOM_MS;
+	int result;
+
+	while ((result = qbd_client_resize(client, name, bytes, error)) == -ENOSPC &&
+	       qbd_now_ms() < end)
+		pause_a_little();
+	return result;
 }
 
 static int resize(struct qbd_client *client, const char *name, uint64_t bytes,
@@ -44,7 +67,7 @@ static int resize(struct qbd_client *client, const char *name, uint64_t bytes,
 	if (result)
 		return result;
 	*before = status->device_bytes;
-	result = qbd_client_resize(client, name, bytes, error);
+	result = ask(client, name, bytes, error);
 	return result ? result : wait_for(client, name, *before, status, error);
 }
 

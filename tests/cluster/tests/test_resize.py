@@ -67,8 +67,7 @@ def grow_under_a_mounted_filesystem():
             resize(user, 160)
             events.wait("resized")
             wait_size(cluster.members, 160)
-            filesystem.grow_ext4(point, 160 * MIB)
-            assert os.statvfs(point).f_blocks * os.statvfs(point).f_frsize > 140 * MIB
+            assert filesystem.grow("ext4", user.device, point) > 140
             run(["dd", "if=/dev/zero", "of=" + point + "/big", "bs=1M", "count=90",
                  "oflag=direct", "status=none"], timeout=60)
             run(["touch", point + "/stop"])
@@ -84,6 +83,30 @@ def grow_under_a_mounted_filesystem():
         cluster.wait_leader()
         wait_size(cluster.members, 160)
         filesystem.check("ext4", user.device)
+
+
+@test("resize", timeout=60)
+def any_host_may_ask():
+    """The holder of the claim uses xfs; the size is asked for on another host."""
+    with Cluster(3, size="320M", disk_mib=480) as cluster:
+        holder, admin = cluster.lead(1), cluster.member(3)
+        filesystem.make("xfs", holder.device)
+        with Mount(holder.device) as point:
+            filesystem.copy_tree(point)
+            epoch = holder.status().claim["epoch"]
+            events = cluster.events(holder)
+            resize(admin, 400)
+            events.wait("resized")
+            wait_size(cluster.members, 400)
+            assert filesystem.grow("xfs", holder.device, point) > 330
+            run(["dd", "if=/dev/zero", "of=" + point + "/big", "bs=1M", "count=300",
+                 "oflag=direct", "status=none"], timeout=60)
+            # It was a change of configuration: the claim is what it was.
+            for member in cluster.members:
+                claim = member.status().claim
+                assert (claim["epoch"], claim["holder"]) == (epoch, 1), claim
+            assert filesystem.digest(point + "/tree") == filesystem.digest(filesystem.TREE)
+        filesystem.check("xfs", holder.device)
 
 
 @test("resize")
