@@ -309,7 +309,8 @@ static bool value_held(struct sim_host *host, struct qbd_store *store, u64 block
 	if (node)
 		return sim_value_of(page_address(node->record->pages[node->data_block + block -
 								     node->start]), value);
-	if (block >= store->geometry.device_blocks ||
+	/* It becomes zero before anybody can ask for it. */
+	if (block >= store->identity.device_blocks ||
 	    !qbd_extent_written(store, qbd_extent_of(store, block)))
 		return true;
 	return sim_value_of(sim_disk_look(host, store->geometry.data_block + block), value);

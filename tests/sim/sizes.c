@@ -143,7 +143,7 @@ void sim_sizes_committed(const struct qbd_record *record)
 
 void sim_sizes_check(const struct sim_host *host, const struct qbd_store *store)
 {
-	u64 blocks = store->geometry.device_blocks;
+	u64 blocks = store->identity.device_blocks;
 
 	if (store->failed || store->fill.resetting)
 		return;
@@ -151,7 +151,7 @@ void sim_sizes_check(const struct sim_host *host, const struct qbd_store *store)
 		sim_fail("host %u has applied %llu, and its device has %llu blocks: the history says %llu",
 			 host->number, store->applied_index, blocks,
 			 size_at(store->applied_index));
-	if (blocks > newest())
+	if (store->geometry.device_blocks > newest())
 		sim_fail("host %u: its device has %llu blocks, and %llu are committed",
 			 host->number, blocks, newest());
 }
