@@ -77,6 +77,7 @@ static void memory_work(struct work_struct *work)
 	struct qbd_store *store = container_of(work, struct qbd_store, grow.work);
 
 	qbd_extents_make_room(store, store->grow.extents);
+	/* Pairs with the acquire in memory_came(): what it got is there. */
 	smp_store_release(&store->grow.finished, true);
 	store->ops->kick(store->context);
 }
@@ -114,6 +115,7 @@ static void memory_came(struct qbd_store *store)
 {
 	struct qbd_grow *grow = &store->grow;
 
+	/* Pairs with the release in memory_work(). */
 	if (!grow->busy || !smp_load_acquire(&grow->finished))
 		return;
 	grow->busy = false;

@@ -41,12 +41,7 @@
 
 struct qbd_store;
 
-/**
- * struct qbd_store_identity - what a member's disk says of the member; only the sizes change
- * @device_blocks: of the device, as far as this member has grown along
- * @device_blocks_most: larger it does not become on any disk with this extent table
- * @extent_count: goes with @device_blocks
- */
+/* What a member's disk says of the member. Only the sizes change. */
 struct qbd_store_identity {
 	u8 uuid[QBD_UUID_SIZE];
 	u8 incarnation[QBD_UUID_SIZE];
@@ -56,10 +51,10 @@ struct qbd_store_identity {
 	u32 member_id;
 	u32 extent_shift;
 	u32 configuration;
-	u64 device_blocks;
-	u64 device_blocks_most;
+	u64 device_blocks;	/* of the device, as far as this member has grown along */
+	u64 device_blocks_most;	/* larger it does not become with this extent table */
 	u64 log_blocks;
-	u64 extent_count;
+	u64 extent_count;	/* goes with @device_blocks */
 };
 
 /**

@@ -119,7 +119,8 @@ static void judge_header(const struct qbd_block_header *header, uint64_t positio
 static int choose_superblock(const struct image *image, uint64_t disk_blocks,
 			     struct qbd_superblock_choice *choice)
 {
-	const void *copies[2] = { image_block(image, 0), image_block(image, QBD_SUPERBLOCK_COPY_BLOCK) };
+	const void *copies[2] = { image_block(image, 0),
+				  image_block(image, QBD_SUPERBLOCK_COPY_BLOCK) };
 	const u64 positions[2] = { 0, QBD_SUPERBLOCK_COPY_BLOCK };
 	const char *reason = NULL, *reason_again = NULL;
 	struct qbd_superblock_choice again;

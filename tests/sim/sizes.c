@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Worlds in which the device grows: disks are enlarged, now and then, one or all of them, and
- * somebody asks for a larger device; what follows is often disturbed. What has to hold:
+ * Worlds in which the device grows: disks are enlarged, now and then, one, all others or all of
+ * them, and somebody asks for a larger device; what follows is often disturbed. What has to hold:
  *
  *   the history        only makes it larger, and what it writes lies within
  *   the disks          of all members, voters or not, have room for a size that is committed
@@ -241,10 +241,10 @@ static void some_fault(void)
 {
 	struct sim_host *host = &world.hosts[1 + below(world.count)];
 	u64 blocks = draw_size(0);
-	bool all = below(2);
+	bool all = below(2), others = below(2);
 
 	for (u32 number = 1; number <= world.count; number++)
-		if (all || (host->number == number && below(2)))
+		if (all || others != (host->number == number))
 			enlarge(&world.hosts[number], blocks);
 	if (leader() && below(2))
 		host = leader();
