@@ -57,6 +57,11 @@ struct qbd_request {
  */
 struct qbd_disk *qbd_disk_create(const char *name, u64 device_blocks,
 				 void (*kick)(void *context), void *context);
+/*
+ * It is larger now, and who listens to the kernel's events is told. Context: process;
+ * sleeps. Return: false if it was as large already.
+ */
+bool qbd_disk_resize(struct qbd_disk *disk, u64 device_blocks);
 /* Somebody has it open (mounts included). */
 bool qbd_disk_in_use(struct qbd_disk *disk);
 /*

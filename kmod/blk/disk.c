@@ -240,6 +240,11 @@ err_free:
 	return ERR_PTR(error);
 }
 
+bool qbd_disk_resize(struct qbd_disk *disk, u64 device_blocks)
+{
+	return set_capacity_and_notify(disk->gendisk, device_blocks * QBD_SECTORS_PER_BLOCK);
+}
+
 unsigned int qbd_disk_number(const struct qbd_disk *disk)
 {
 	return disk->number;

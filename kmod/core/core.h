@@ -209,6 +209,7 @@ enum qbd_message_type {
  * @reachable: the caller's: which members the sender has connections to, one bit
  *	for each in the order of the configuration; the core passes over it
  * @session: the caller's: run of the sender's device; likewise
+ * @room: likewise: blocks that the sender's disk has room for, 0: is not to be asked
  *
  * Fields not named for a type are zero.
  */
@@ -230,6 +231,7 @@ struct qbd_core_message {
 	u64 timeout;
 	u64 reachable;
 	u64 session;
+	u64 room;
 };
 
 /* ---- log entries -------------------------------------------------------- */

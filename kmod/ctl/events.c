@@ -27,6 +27,7 @@ static_assert((int)QBD_EVENT_TYPE_MEMBERS == (int)QBD_EVENT_MEMBERS);
 static_assert((int)QBD_EVENT_TYPE_CLAIMED == (int)QBD_EVENT_CLAIMED);
 static_assert((int)QBD_EVENT_TYPE_RELEASED == (int)QBD_EVENT_RELEASED);
 static_assert((int)QBD_EVENT_TYPE_FENCED == (int)QBD_EVENT_FENCED);
+static_assert((int)QBD_EVENT_TYPE_RESIZED == (int)QBD_EVENT_RESIZED);
 
 static size_t event_size(void)
 {

@@ -378,6 +378,28 @@ int qbd_nl_claim_mode_doit(struct sk_buff *skb, struct genl_info *info)
 	return order_claim(info, &order);
 }
 
+int qbd_nl_resize_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *bytes = info->attrs[QBD_A_DEVICE_DEVICE_BYTES];
+	char text[QBD_ERROR_TEXT_SIZE] = "";
+	u64 blocks = bytes ? nla_get_u64(bytes) >> QBD_BLOCK_SHIFT : 0;
+	struct qbd_replica *replica;
+	int error;
+
+	if (bytes && !blocks) {
+		NL_SET_ERR_MSG_ATTR(info->extack, bytes, "a device has 4 KiB at least");
+		return -EINVAL;
+	}
+	replica = find_named(info);
+	if (IS_ERR(replica))
+		return PTR_ERR(replica);
+	error = qbd_replica_resize(replica, blocks, text, sizeof(text));
+	if (error)
+		qbd_ctl_set_message(info->extack, text);
+	qbd_replica_put(replica);
+	return error;
+}
+
 int qbd_nl_status_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct qbd_replica_status *status;

@@ -88,8 +88,14 @@ const struct nla_policy qbd_claim_mode_nl_policy[QBD_A_DEVICE_CLAIM_MODE + 1] = 
 	[QBD_A_DEVICE_CLAIM_MODE] = NLA_POLICY_MAX(NLA_U32, 1),
 };
 
+/* QBD_CMD_RESIZE - do */
+const struct nla_policy qbd_resize_nl_policy[QBD_A_DEVICE_DEVICE_BYTES + 1] = {
+	[QBD_A_DEVICE_NAME] = { .type = NLA_NUL_STRING, .len = QBD_NAME_MAX, },
+	[QBD_A_DEVICE_DEVICE_BYTES] = { .type = NLA_U64, },
+};
+
 /* Ops table for qbd */
-const struct genl_ops qbd_nl_ops[9] = {
+const struct genl_ops qbd_nl_ops[10] = {
 	{
 		.cmd		= QBD_CMD_UP,
 		.doit		= qbd_nl_up_doit,
@@ -151,6 +157,13 @@ const struct genl_ops qbd_nl_ops[9] = {
 		.doit		= qbd_nl_claim_mode_doit,
 		.policy		= qbd_claim_mode_nl_policy,
 		.maxattr	= QBD_A_DEVICE_CLAIM_MODE,
+		.flags		= GENL_ADMIN_PERM,
+	},
+	{
+		.cmd		= QBD_CMD_RESIZE,
+		.doit		= qbd_nl_resize_doit,
+		.policy		= qbd_resize_nl_policy,
+		.maxattr	= QBD_A_DEVICE_DEVICE_BYTES,
 		.flags		= GENL_ADMIN_PERM,
 	},
 };

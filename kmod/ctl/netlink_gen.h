@@ -33,8 +33,10 @@ extern const struct nla_policy qbd_claim_release_nl_policy[QBD_A_DEVICE_NAME + 1
 
 extern const struct nla_policy qbd_claim_mode_nl_policy[QBD_A_DEVICE_CLAIM_MODE + 1];
 
+extern const struct nla_policy qbd_resize_nl_policy[QBD_A_DEVICE_DEVICE_BYTES + 1];
+
 /* Ops table for qbd */
-extern const struct genl_ops qbd_nl_ops[9];
+extern const struct genl_ops qbd_nl_ops[10];
 
 int qbd_nl_status_start(struct netlink_callback *cb);
 
@@ -48,6 +50,7 @@ int qbd_nl_change_members_doit(struct sk_buff *skb, struct genl_info *info);
 int qbd_nl_claim_take_doit(struct sk_buff *skb, struct genl_info *info);
 int qbd_nl_claim_release_doit(struct sk_buff *skb, struct genl_info *info);
 int qbd_nl_claim_mode_doit(struct sk_buff *skb, struct genl_info *info);
+int qbd_nl_resize_doit(struct sk_buff *skb, struct genl_info *info);
 
 enum {
 	QBD_NLGRP_EVENTS,

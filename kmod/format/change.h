@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-3-Clause) */
-/* Why a member list is not changed, in words: the same ones for kernel and tool. */
+/* Why members or size are not changed, in words: the same ones for kernel and tool. */
 #ifndef QBD_FORMAT_CHANGE_H
 #define QBD_FORMAT_CHANGE_H
 
@@ -47,9 +47,17 @@ static inline const char *qbd_change_text(__u32 result)
 			"it is so already",
 		[QBD_CHANGE_ADDRESS] =
 			"member %u: its address is changed on its own host, where it can be listened at, and to one of the same kind; run this there",
+		[QBD_CHANGE_SHRINK] =
+			"a device cannot become smaller: what lies beyond would be lost on all members; make a smaller device, and copy",
+		[QBD_CHANGE_GROWING] =
+			"it is growing just now; try again when that is done",
+		[QBD_CHANGE_AWAY] =
+			"member %u is down, failed or being filled: the disks of all members have to have room; bring it up, or let it leave, first",
+		[QBD_CHANGE_DISK] =
+			"the disk of member %u has no room for more: enlarge it; if that was done, it was made for less (--max-size): replace the member by one with a larger disk",
 	};
 
-	if (result <= QBD_CHANGE_ADDRESS && texts[result])
+	if (result < QBD_CHANGE_END && texts[result])
 		return texts[result];
 	return "refused for a reason that this version does not know";
 }

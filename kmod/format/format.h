@@ -38,6 +38,7 @@ uint32_t qbd_crc32c(uint32_t seed, const void *data, size_t length);
 
 #define QBD_UUID_SIZE		16
 #define QBD_SECRET_SIZE		32	/* HMAC-SHA256 key */
+#define QBD_DEVICE_BLOCKS_MAX	((1ull << 52) - 1)	/* 2^64 bytes are no size */
 #define QBD_NAME_SIZE		64	/* device name, NUL included */
 #define QBD_MEMBER_NAME_SIZE	32	/* host name, NUL included */
 #define QBD_MEMBERS_MAX		16	/* voters and learners of one device */

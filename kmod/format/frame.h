@@ -203,6 +203,7 @@ struct qbd_frame_refused {
  * @timeout: likewise
  * @reachable: likewise
  * @session: likewise
+ * @room: likewise
  */
 struct qbd_frame_message {
 	__le32 type;
@@ -222,6 +223,7 @@ struct qbd_frame_message {
 	__le64 timeout;
 	__le64 reachable;
 	__le64 session;
+	__le64 room;
 } __attribute__((packed));
 
 /**
@@ -260,6 +262,7 @@ enum qbd_request_kind {
 	 * its flags (TAKE) or the mode (MODE), @epoch: see there.
 	 */
 	QBD_REQUEST_CLAIM	= 7,
+	QBD_REQUEST_RESIZE	= 8,	/* @block: to so many blocks, 0: as far as it goes */
 };
 
 enum qbd_claim_action {
@@ -308,8 +311,8 @@ enum qbd_reply_status {
 	QBD_REPLY_INVALID	= 3,	/* out of the device, malformed */
 	QBD_REPLY_BUSY		= 4,	/* no memory for it now, send it again soon */
 	/*
-	 * LEADER_MOVE: @detail is enum qbd_transfer_result; CHANGE: enum qbd_change_result;
-	 * CLAIM: enum qbd_claim_result
+	 * LEADER_MOVE: @detail is enum qbd_transfer_result; CHANGE, RESIZE: enum
+	 * qbd_change_result; CLAIM: enum qbd_claim_result
 	 */
 	QBD_REPLY_REFUSED	= 5,
 	QBD_REPLY_FENCED	= 6,	/* WRITE, ZERO: its epoch is not the one in force */
@@ -323,7 +326,7 @@ enum qbd_claim_result {
 	QBD_CLAIM_SILENT	= 3,	/* like BUSY, but @member seems to be gone */
 };
 
-/* Why the member list is not changed; in words in kmod/format/change.h. */
+/* Why members or size are not changed; in words in kmod/format/change.h. */
 enum qbd_change_result {
 	QBD_CHANGE_DONE		= 0,	/* the entry is in the leader's log */
 	QBD_CHANGE_NOT_LEADER	= 1,	/* or its first entry is not committed yet */
@@ -339,6 +342,12 @@ enum qbd_change_result {
 	QBD_CHANGE_ROOM		= 11,	/* no memory or no room in the log just now */
 	QBD_CHANGE_NOTHING	= 12,	/* it is so already */
 	QBD_CHANGE_ADDRESS	= 13,	/* @member: not asked for on its host, or of another kind */
+	/* RESIZE */
+	QBD_CHANGE_SHRINK	= 20,	/* to less than it has */
+	QBD_CHANGE_GROWING	= 21,	/* a RESIZE is under way */
+	QBD_CHANGE_AWAY		= 22,	/* @member is not there, or not whole */
+	QBD_CHANGE_DISK		= 23,	/* @member has no room for it */
+	QBD_CHANGE_END
 };
 
 /**
@@ -350,7 +359,7 @@ enum qbd_change_result {
  * @status: enum qbd_reply_status
  * @count: data blocks that follow (READ, DESCRIBE)
  * @detail: see enum qbd_reply_status
- * @member: CHANGE, CLAIM, refused: the member that @detail speaks of, or 0; FENCED: that
+ * @member: CHANGE, RESIZE, CLAIM, refused: the member that @detail speaks of, or 0; FENCED: that
  *	holds the device now, or 0
  * @value: CLAIM, done: the epoch; refused: see enum qbd_claim_result
  */
@@ -401,6 +410,7 @@ struct qbd_description {
  * @index: applied at the leader; the log goes on with @index + 1
  * @term: its term
  * @chain: its record checksum
+ * @device_blocks: size of the device at @index
  * @membership: configuration at @index
  * @applied: what entries up to @index have done besides to the data
  * @reserved: zero
@@ -411,6 +421,7 @@ struct qbd_frame_reset {
 	__le64 term;
 	__le32 chain;
 	__le32 reserved;
+	__le64 device_blocks;
 	struct qbd_membership_layout membership;
 	struct qbd_applied_layout applied;
 } __attribute__((packed));
@@ -496,7 +507,7 @@ struct qbd_frame_fill_end {
 
 static_assert(sizeof(struct qbd_frame_header) == 32, "frame header");
 static_assert(sizeof(struct qbd_frame_hello) == 160, "hello");
-static_assert(sizeof(struct qbd_frame_message) == 120, "message");
+static_assert(sizeof(struct qbd_frame_message) == 128, "message");
 static_assert(sizeof(struct qbd_frame_append) == 32, "append");
 static_assert(sizeof(struct qbd_frame_request) == 56, "request");
 static_assert(sizeof(struct qbd_frame_reply) == 48, "reply");

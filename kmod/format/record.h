@@ -25,7 +25,7 @@ enum qbd_record_kind {
 	QBD_RECORD_MEMBERSHIP	= 3,	/* one data block: struct qbd_membership_layout */
 	QBD_RECORD_CLAIM	= 4,	/* who may write from here on; see &qbd_record_shared */
 	QBD_RECORD_SESSION	= 5,	/* reserved: request sessions */
-	QBD_RECORD_RESIZE	= 6,	/* reserved */
+	QBD_RECORD_RESIZE	= 6,	/* the device grows to @device_blocks */
 };
 
 enum qbd_operation_kind {
@@ -77,7 +77,7 @@ struct qbd_operation {
  * @claim_session: QBD_RECORD_CLAIM: run of the holder's device, else 0
  * @claim_holder: likewise: the member that may write, 0: nobody
  * @claim_mode: likewise: enum qbd_claim_sharing
- * @reserved: 0
+ * @device_blocks: QBD_RECORD_RESIZE: size of the device from the next entry on, else 0
  *
  * A claim is in the header and not in a data block: so whoever reads a log finds it
  * without reading more than headers, and no record of it need stay in memory. Its epoch
@@ -96,7 +96,7 @@ struct qbd_record_shared {
 	__le64 claim_session;
 	__le32 claim_holder;
 	__le32 claim_mode;
-	__le64 reserved;
+	__le64 device_blocks;
 } __attribute__((packed));
 
 /**

@@ -7,11 +7,14 @@
  *   byte 128 KiB      state block, slot 1           one with the higher sequence; the
  *                                                   second block: see applied.h)
  *   byte 256 KiB      extent journal
- *   byte 1 MiB        extent table
+ *   byte 768 KiB      superblock, second copy
+ *   byte 1 MiB        extent table, with room for that of a larger device
  *   1 MiB aligned     ring log
- *   1 MiB aligned     data area
- *   last 4 KiB of
- *   backing_blocks    superblock, second copy
+ *   1 MiB aligned     data area, to the end of the disk but for its last block
+ *
+ * The second copy lies where a device that grows never gets, and where it is found on a
+ * disk that was enlarged. So nothing has to move when the device grows: what changes
+ * then is the state block, which is written as one anyhow.
  */
 #ifndef QBD_FORMAT_SUPERBLOCK_H
 #define QBD_FORMAT_SUPERBLOCK_H
@@ -31,6 +34,7 @@
 #define QBD_APPLIED_BLOCK(slot)		(QBD_STATE_SLOT_BLOCK(slot) + 1)
 #define QBD_EXTENT_JOURNAL_BLOCK	64u
 #define QBD_EXTENT_JOURNAL_BLOCKS	128u
+#define QBD_SUPERBLOCK_COPY_BLOCK	192u
 #define QBD_EXTENT_TABLE_BLOCK		256u
 #define QBD_ALIGNMENT_BLOCKS		256u	/* 1 MiB */
 
@@ -51,7 +55,7 @@
 /**
  * struct qbd_superblock - who this disk is and where things are; never changes
  *	while the member is up
- * @header: magic QBD_SUPERBLOCK_MAGIC, position 0 or backing_blocks - 1
+ * @header: magic QBD_SUPERBLOCK_MAGIC, position 0 or QBD_SUPERBLOCK_COPY_BLOCK
  * @features_incompatible: bits that a reader must know; unknown ones are refused
  * @features_compatible: bits that a reader may ignore
  * @member_id: this member
@@ -60,9 +64,11 @@
  *	back with an emptied disk is not the one that voted (accident 34)
  * @name: the device's name, the same on every member
  * @created_seconds: CLOCK_REALTIME of the format
- * @backing_blocks: size of the backing disk that was used
- * @device_blocks: size of /dev/qbdN; the same on every member
- * @extent_table_blocks: at QBD_EXTENT_TABLE_BLOCK
+ * @backing_blocks: size of the backing disk when it was made
+ * @device_blocks: size of /dev/qbdN when this disk was made; see
+ *	&qbd_state_block.device_blocks
+ * @extent_table_blocks: at QBD_EXTENT_TABLE_BLOCK: how far the device can grow on this
+ *	disk. Those beyond what the device's size needs hold anything
  * @log_block: first block of the ring log
  * @log_blocks: its size
  * @data_block: first block of the data area (device block 0)
@@ -149,6 +155,9 @@ enum qbd_state_flags {
  * @history: drawn when somebody made this disk the only voter by force ('qbdadm recover');
  *	zeroes: never. Members of another history of the device are refused: they may have
  *	acknowledged what this one does not have
+ * @device_blocks: size of the device at @applied_index, or a later one: what lies beyond
+ *	the one before has become zero and the extent table has its extents. 0: that of
+ *	the superblock
  * @unused: 0
  */
 struct qbd_state_block {
@@ -179,7 +188,8 @@ struct qbd_state_block {
 	__le32 reserved2;
 	struct qbd_membership_layout applied_membership;
 	__u8 history[QBD_UUID_SIZE];
-	__u8 unused[QBD_BLOCK_SIZE - 216 - 2 * sizeof(struct qbd_membership_layout)];
+	__le64 device_blocks;
+	__u8 unused[QBD_BLOCK_SIZE - 224 - 2 * sizeof(struct qbd_membership_layout)];
 } __attribute__((packed));
 
 /**

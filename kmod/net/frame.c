@@ -210,6 +210,9 @@ static bool request_check(const struct qbd_frame_request *request,
 	case QBD_REQUEST_CHANGE:
 		*reason = "request: member list";
 		return count == 1 && !request->block;
+	case QBD_REQUEST_RESIZE:
+		*reason = "request: size";
+		return !count && le64_to_cpu(request->block) <= QBD_DEVICE_BLOCKS_MAX;
 	case QBD_REQUEST_DESCRIBE:
 		*reason = "request: describe takes nothing";
 		return !count && !request->block;
@@ -245,6 +248,10 @@ static bool reset_check(const struct qbd_frame_reset *reset, const char **reason
 	if (le64_to_cpu(reset->index) >= QBD_INDEX_MAX ||
 	    le64_to_cpu(reset->leader_term) > QBD_INDEX_MAX ||
 	    le64_to_cpu(reset->term) > le64_to_cpu(reset->leader_term))
+		return false;
+	*reason = "reset: size of the device";
+	if (!reset->device_blocks ||
+	    le64_to_cpu(reset->device_blocks) > QBD_DEVICE_BLOCKS_MAX)
 		return false;
 	*reason = "reset: members";
 	return count && count <= QBD_MEMBERS_MAX;
@@ -410,6 +417,7 @@ void qbd_frame_message_encode(struct qbd_frame_message *frame,
 	frame->timeout = cpu_to_le64(message->timeout);
 	frame->reachable = cpu_to_le64(message->reachable);
 	frame->session = cpu_to_le64(message->session);
+	frame->room = cpu_to_le64(message->room);
 }
 
 void qbd_frame_message_decode(struct qbd_core_message *message,
@@ -432,6 +440,7 @@ void qbd_frame_message_decode(struct qbd_core_message *message,
 	message->timeout = le64_to_cpu(frame->timeout);
 	message->reachable = le64_to_cpu(frame->reachable);
 	message->session = le64_to_cpu(frame->session);
+	message->room = le64_to_cpu(frame->room);
 }
 
 static bool stream_data_good(const struct qbd_frame_header *header, const u8 *data,

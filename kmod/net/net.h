@@ -99,7 +99,8 @@ struct qbd_net_ops {
  * @secret: of the device: others must know it
  * @member_id: own
  * @configuration: as in the superblock: others must have the same
- * @device_blocks: operations and requests must lie within
+ * @device_blocks: operations and requests must lie within: the largest size that the
+ *	device can have here. Of the size that it has the replica knows
  * @run: drawn when we came up, told to others
  * @listen: where; connections are dialled from its address, too
  */

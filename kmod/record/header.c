@@ -79,10 +79,26 @@ static bool claim_good(const struct qbd_record_shared *shared)
 {
 	u32 mode = le32_to_cpu(shared->claim_mode);
 
-	if (shared->reserved || mode > QBD_CLAIM_SHARED)
+	if (shared->device_blocks || mode > QBD_CLAIM_SHARED)
 		return false;
 	return !shared->claim_session == !shared->claim_holder &&
 	       (mode == QBD_CLAIM_EXCLUSIVE || !shared->claim_holder);
+}
+
+u64 qbd_record_reach(const struct qbd_record_header *header)
+{
+	u32 count = le16_to_cpu(header->shared.operation_count);
+	u64 reach = 0;
+	u32 i;
+
+	for (i = 0; i < count; i++) {
+		u64 end = le64_to_cpu(header->operations[i].block) +
+			  le32_to_cpu(header->operations[i].count);
+
+		if (end > reach)
+			reach = end;
+	}
+	return reach;
 }
 
 static bool kind_good(const struct qbd_record_header *header, u64 device_blocks)
@@ -101,6 +117,11 @@ static bool kind_good(const struct qbd_record_header *header, u64 device_blocks)
 	case QBD_RECORD_CLAIM:
 		return !count && !data_blocks && !header->shared.data_checksum &&
 		       claim_good(&header->shared);
+	case QBD_RECORD_RESIZE:
+		return !count && !data_blocks && !header->shared.data_checksum &&
+		       !header->shared.claim_session && !header->shared.claim_holder &&
+		       !header->shared.claim_mode && header->shared.device_blocks &&
+		       le64_to_cpu(header->shared.device_blocks) <= QBD_DEVICE_BLOCKS_MAX;
 	default:
 		return false;
 	}

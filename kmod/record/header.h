@@ -11,7 +11,8 @@
  * @header: at least 128 readable bytes, @bytes in all
  * @bytes: how many are there
  * @uuid: device
- * @device_blocks: operations must lie within
+ * @device_blocks: operations must lie within: the largest size that the device may have
+ *	had at this record, where that is not known
  * @reason: on failure, a few words for the log
  *
  * Bounds first, then the chain, then every operation (sums, ranges). Says nothing
@@ -19,5 +20,8 @@
  */
 int qbd_record_header_check(const struct qbd_record_header *header, size_t bytes,
 			    const u8 *uuid, u64 device_blocks, const char **reason);
+
+/* How large has the device to be for the operations of this (checked) header? In blocks. */
+u64 qbd_record_reach(const struct qbd_record_header *header);
 
 #endif

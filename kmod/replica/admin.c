@@ -33,7 +33,9 @@ static void fill_description(struct qbd_replica *replica,
 	struct qbd_core_status core;
 
 	qbd_core_get_status(replica->core, replica->now, &core);
-	description->device_blocks = cpu_to_le64(identity->device_blocks);
+	/* As with the list: as of the commit index, which this member need not have applied. */
+	description->device_blocks =
+		cpu_to_le64(qbd_store_blocks_after(replica->store, core.commit));
 	description->log_blocks = cpu_to_le64(identity->log_blocks);
 	description->extent_shift = cpu_to_le32(identity->extent_shift);
 	description->configuration = cpu_to_le32(identity->configuration);

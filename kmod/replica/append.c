@@ -9,6 +9,7 @@
  */
 #include <linux/err.h>
 
+#include "../record/header.h"
 #include "internal.h"
 
 /* The record at @index: as loaded for this peer, or from the store. */
@@ -278,6 +279,17 @@ static bool follows(const struct qbd_replica *replica, const struct qbd_append *
 	       qbd_core_term_at(replica->core, append->prev_index) == append->prev_term;
 }
 
+/*
+ * The network looked at the header, and knows only how large the device can become at
+ * most. How large it is for this record says the RESIZE before it.
+ */
+static bool reaches_beyond(const struct qbd_replica *replica, u64 prev_index,
+			   const struct qbd_record *record)
+{
+	return qbd_record_reach(record->header) >
+	       qbd_store_blocks_after(replica->store, prev_index);
+}
+
 static void write_accepted(struct qbd_replica *replica, struct qbd_record *record,
 			   const struct qbd_append_result *result,
 			   const struct qbd_membership_layout *layout)
@@ -319,6 +331,7 @@ static bool process(struct qbd_replica *replica, u32 peer,
 		.term = record->term,
 		.kind = le16_to_cpu(record->header->shared.kind),
 	};
+	u64 blocks = le64_to_cpu(record->header->shared.device_blocks);
 	struct qbd_append append = {
 		.from = peer,
 		.term = le64_to_cpu(frame->leader_term),
@@ -350,12 +363,17 @@ static bool process(struct qbd_replica *replica, u32 peer,
 			goto invalid;
 		entry.config = &config;
 	}
+	if (entry.kind == QBD_ENTRY_RESIZE && !qbd_resize_fits(replica, blocks))
+		return true;
 	if (follows(replica, &append)) {
 		reason = "history differs from this member's";
 		if (!chain_follows(replica, record))
 			goto invalid;
 		reason = "a write that is in the log already";
 		if (qbd_repeat_in(replica, record->header))
+			goto invalid;
+		reason = "record that reaches beyond the device";
+		if (reaches_beyond(replica, append.prev_index, record))
 			goto invalid;
 	}
 	switch (qbd_core_append(replica->core, replica->now, &append, &result)) {

@@ -57,6 +57,7 @@ static void gather_facts(struct qbd_replica *replica, u32 asker,
 	memset(facts, 0, sizeof(*facts));
 	facts->self = replica->member_id;
 	facts->asker = asker;
+	facts->growing = qbd_resize_growing(replica);
 	for (u32 i = 0; i < le32_to_cpu(now->count); i++) {
 		u32 id = le32_to_cpu(now->members[i].id);
 		bool is_new;
@@ -251,7 +252,7 @@ void qbd_change_check(struct qbd_replica *replica)
 	const struct qbd_membership_layout *now = qbd_replica_layout(replica);
 
 	if (replica->changing && replica->now >= replica->changing_until)
-		qbd_change_unanswered(replica, "the leader does not answer; look whether the members have changed");
+		qbd_change_unanswered(replica, "the leader does not answer; look whether it has come about");
 	else if (replica->changing)
 		qbd_replica_later(replica, replica->changing_until);
 	if (!replica->config_committed_at) {
@@ -286,12 +287,14 @@ void qbd_change_noticed(struct qbd_replica *replica)
 
 /* ---- from here to the leader -------------------------------------------- */
 
-/* Ask the leader; the layout is the request's data. */
-static int ask_leader(struct qbd_replica *replica, const struct qbd_membership_layout *wanted)
+/* Ask the leader; the layout, if there is one, is the request's data. */
+static int ask_leader(struct qbd_replica *replica, u32 kind, u64 block,
+		      const struct qbd_membership_layout *wanted)
 {
 	struct qbd_frame_request request = {
-		.kind = cpu_to_le32(QBD_REQUEST_CHANGE),
-		.count = cpu_to_le32(1),
+		.kind = cpu_to_le32(kind),
+		.count = cpu_to_le32(wanted ? 1 : 0),
+		.block = cpu_to_le64(block),
 		.sequence = cpu_to_le64(++replica->changing_sequence),
 		.session = cpu_to_le64(replica->session),
 		.leader_term = cpu_to_le64(replica->told_term),
@@ -300,19 +303,21 @@ static int ask_leader(struct qbd_replica *replica, const struct qbd_membership_l
 		.type = QBD_FRAME_REQUEST,
 		.fixed = &request,
 		.fixed_bytes = sizeof(request),
-		.data_blocks = 1,
+		.data_blocks = wanted ? 1 : 0,
 	};
 	int error;
 
-	frame.buffer = qbd_buffer_alloc(replica->pool, QBD_POOL_FORWARD, 1);
-	if (!frame.buffer)
-		return -ENOMEM;
-	memset(page_address(frame.buffer->pages[0]), 0, QBD_BLOCK_SIZE);
-	memcpy(page_address(frame.buffer->pages[0]), wanted, sizeof(*wanted));
+	if (wanted) {
+		frame.buffer = qbd_buffer_alloc(replica->pool, QBD_POOL_FORWARD, 1);
+		if (!frame.buffer)
+			return -ENOMEM;
+		memset(page_address(frame.buffer->pages[0]), 0, QBD_BLOCK_SIZE);
+		memcpy(page_address(frame.buffer->pages[0]), wanted, sizeof(*wanted));
+	}
 	error = qbd_net_send(replica->network, replica->told_leader, &frame);
-	if (error)
+	if (error && frame.buffer)
 		qbd_buffer_free(frame.buffer);
-	else
+	else if (!error)
 		qbd_net_push(replica->network, replica->told_leader);
 	return error;
 }
@@ -352,26 +357,55 @@ static int error_of(u32 result)
 	case QBD_CHANGE_NOT_LEADER:
 	case QBD_CHANGE_PENDING:
 	case QBD_CHANGE_ROOM:
+	case QBD_CHANGE_GROWING:
 		return -EAGAIN;
 	case QBD_CHANGE_OUTDATED:
 		return -ESTALE;
 	case QBD_CHANGE_QUORUM:
+	case QBD_CHANGE_AWAY:
 		return -EHOSTUNREACH;
+	case QBD_CHANGE_DISK:
+		return -ENOSPC;
 	default:
 		return -EINVAL;
 	}
 }
 
-static void answer(struct qbd_replica *replica, struct qbd_command *command, u32 result,
-		   u32 member)
+/* The result of a change of members or size, in words. */
+void qbd_change_answer(struct qbd_replica *replica, struct qbd_command *command, u32 result,
+		       u32 member)
 {
 	char text[QBD_ERROR_TEXT_SIZE];
 
 	/* Where it was to move to it need not listen. */
-	if (result != QBD_CHANGE_DONE && moves(replica, command->argument))
+	if (result != QBD_CHANGE_DONE && command->run == qbd_change_command &&
+	    moves(replica, command->argument))
 		qbd_net_listen_only(replica->network);
 	qbd_change_describe(result, member, text, sizeof(text));
 	qbd_command_done(command, error_of(result), "%s", text);
+}
+
+/* Somebody here waits for its answer already. */
+static bool busy(const struct qbd_replica *replica, struct qbd_command *command)
+{
+	if (replica->changing)
+		qbd_command_done(command, -EBUSY,
+				 "somebody else on this host is changing the members or the size; try again");
+	return replica->changing;
+}
+
+static bool leader_to_ask(const struct qbd_replica *replica, struct qbd_command *command)
+{
+	if (!replica->told_leader)
+		qbd_command_done(command, -EHOSTUNREACH,
+				 "there is no leader now; a majority of the members must be up and reach each other");
+	return replica->told_leader;
+}
+
+/* Is there a leader to be asked, and nobody here who waits for its answer? */
+bool qbd_change_may_ask(const struct qbd_replica *replica, struct qbd_command *command)
+{
+	return !busy(replica, command) && leader_to_ask(replica, command);
 }
 
 /* The leader may be this one. */
@@ -381,17 +415,28 @@ static void have_changed(struct qbd_replica *replica, struct qbd_command *comman
 	enum qbd_change_result result;
 	u32 member;
 
-	if (!replica->told_leader) {
-		qbd_command_done(command, -EHOSTUNREACH,
-				 "there is no leader now; a majority of the members must be up and reach each other");
+	if (!leader_to_ask(replica, command))
 		return;
-	}
 	if (replica->told_role == QBD_ROLE_LEADER) {
 		result = qbd_change_propose(replica, wanted, replica->member_id, &member);
-		answer(replica, command, result, member);
-		return;
+		qbd_change_answer(replica, command, result, member);
+	} else {
+		qbd_change_ask(replica, command, QBD_REQUEST_CHANGE, 0, wanted);
 	}
-	if (ask_leader(replica, wanted)) {
+}
+
+/**
+ * qbd_change_ask() - have the leader, who is another member, do it
+ * @replica: replica
+ * @command: done when the leader has answered, or will not
+ * @kind: QBD_REQUEST_CHANGE or _RESIZE
+ * @block: of the request
+ * @wanted: its data, or NULL
+ */
+void qbd_change_ask(struct qbd_replica *replica, struct qbd_command *command, u32 kind,
+		    u64 block, const struct qbd_membership_layout *wanted)
+{
+	if (ask_leader(replica, kind, block, wanted)) {
 		qbd_command_done(command, -EHOSTUNREACH,
 				 "the leader (member %u) cannot be reached from here; run this there",
 				 replica->told_leader);
@@ -412,11 +457,8 @@ void qbd_change_command(struct qbd_replica *replica, struct qbd_command *command
 {
 	const struct qbd_address *address = moves(replica, command->argument);
 
-	if (replica->changing) {
-		qbd_command_done(command, -EBUSY,
-				 "somebody else on this host is changing the members; try again");
+	if (busy(replica, command))
 		return;
-	}
 	if (!address || !replica->told_leader) {
 		have_changed(replica, command);
 		return;
@@ -454,12 +496,12 @@ void qbd_change_replied(struct qbd_replica *replica, u32 peer,
 		return;
 	replica->changing = NULL;
 	if (status == QBD_REPLY_OK)
-		answer(replica, command, QBD_CHANGE_DONE, 0);
+		qbd_change_answer(replica, command, QBD_CHANGE_DONE, 0);
 	else if (status == QBD_REPLY_REFUSED)
-		answer(replica, command, le32_to_cpu(reply->detail),
-		       le32_to_cpu(reply->member));
+		qbd_change_answer(replica, command, le32_to_cpu(reply->detail),
+				  le32_to_cpu(reply->member));
 	else
-		answer(replica, command, QBD_CHANGE_NOT_LEADER, 0);
+		qbd_change_answer(replica, command, QBD_CHANGE_NOT_LEADER, 0);
 }
 
 /* The connection to the leader is gone, or another one leads: nobody will answer. */

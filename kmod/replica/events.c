@@ -357,6 +357,7 @@ void qbd_replica_settle(struct qbd_replica *replica)
 		while (qbd_core_take_message(replica->core, &message)) {
 			message.reachable = qbd_reach_own(replica);
 			message.session = replica->session;
+			message.room = qbd_resize_room(replica);
 			qbd_net_send_message(replica->network, &message);
 		}
 	} while (transient);
@@ -493,6 +494,7 @@ static void net_peer_down(void *context, u32 id, const char *reason)
 	if (!peer)
 		return;
 	peer->up = false;
+	peer->room = 0;
 	peer->pull = false;
 	qbd_append_forget(peer);
 	qbd_fill_peer_gone(replica, peer);
@@ -516,8 +518,10 @@ static void net_message(void *context, u32 peer, const struct qbd_core_message *
 
 	struct qbd_replica_peer *from = qbd_replica_peer(replica, peer);
 
-	if (from)
+	if (from) {
 		from->session = message->session;
+		from->room = message->room;
+	}
 	qbd_reach_heard(replica, peer, message->reachable);
 	if (!qbd_core_receive(replica->core, replica->now, message))
 		qbd_net_disconnect(replica->network, peer, "malformed message");

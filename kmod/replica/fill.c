@@ -75,6 +75,8 @@ void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *p
 		reset->index = cpu_to_le64(index);
 		reset->term = cpu_to_le64(qbd_core_term_at(replica->core, index));
 		reset->chain = cpu_to_le32(qbd_store_chain(replica->store, index));
+		reset->device_blocks =
+			cpu_to_le64(qbd_store_identity(replica->store)->device_blocks);
 		/* The newest that is committed; the core takes a later one than @index. */
 		reset->membership = replica->configs[0].layout;
 		qbd_replica_applied_state(replica, index, &reset->applied);
@@ -185,6 +187,10 @@ void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 	if (!qbd_core_may_reset_config(replica->core, le64_to_cpu(reset->index),
 				       le64_to_cpu(reset->membership.index)))
 		return;
+	/* First its disk has to be as large as the device is at that index. */
+	if (!qbd_resize_fits(replica, le64_to_cpu(reset->device_blocks)) ||
+	    !qbd_store_grow(replica->store, le64_to_cpu(reset->device_blocks)))
+		return;		/* it is said again in a second */
 	abort_round(replica);
 	/*
 	 * Nothing of the filling is under way in these. While it catches up the
@@ -301,6 +307,11 @@ static u32 extent_blocks(const struct qbd_replica *replica)
 	return 1u << (qbd_store_identity(replica->store)->extent_shift - QBD_BLOCK_SHIFT);
 }
 
+static u64 extent_of(const struct qbd_replica *replica, u64 block)
+{
+	return block >> (qbd_store_identity(replica->store)->extent_shift - QBD_BLOCK_SHIFT);
+}
+
 /* Does it lie before what came already, or what was asked for? */
 static bool goes_back(const struct qbd_fill_target *fill, u64 extent, u32 block)
 {
@@ -308,24 +319,36 @@ static bool goes_back(const struct qbd_fill_target *fill, u64 extent, u32 block)
 	       (extent == fill->next_cursor && block < fill->next_block);
 }
 
+/*
+ * A leader that has grown already, as this member has not, sends what is beyond the end
+ * here, too. That comes from the log, where it lies behind the RESIZE.
+ */
+static void clamp_cursor(const struct qbd_fill_target *fill, u64 *extent, u32 *block)
+{
+	if (*extent < fill->extents_total)
+		return;
+	*extent = fill->extents_total;
+	*block = 0;
+}
+
 /* The piece is in its extent, behind those before it; then it reaches to its end. */
 static bool take_order(struct qbd_replica *replica, const struct qbd_frame_extent *piece)
 {
 	struct qbd_fill_target *fill = &replica->fill;
 	u64 extent = le64_to_cpu(piece->extent);
-	u64 block = le64_to_cpu(piece->block);
 	u32 count = le32_to_cpu(piece->count);
 	u32 blocks = extent_blocks(replica);
+	u32 block = le64_to_cpu(piece->block) & (blocks - 1);
 
-	if (extent >= fill->extents_total || block < extent * blocks ||
-	    block - extent * blocks >= blocks || count > blocks - (block - extent * blocks) ||
-	    goes_back(fill, extent, block - extent * blocks))
+	if (extent != extent_of(replica, le64_to_cpu(piece->block)) ||
+	    count > blocks - block || goes_back(fill, extent, block))
 		return false;
-	block = block - extent * blocks + count;
+	block += count;
 	if (block == blocks || le32_to_cpu(piece->flags) & QBD_EXTENT_LAST_PIECE) {
 		extent++;
 		block = 0;
 	}
+	clamp_cursor(fill, &extent, &block);
 	fill->next_cursor = extent;
 	fill->next_block = block;
 	return true;
@@ -334,25 +357,37 @@ static bool take_order(struct qbd_replica *replica, const struct qbd_frame_exten
 /* It is that of a whole extent, behind those before it. */
 static bool take_digest(struct qbd_replica *replica, const struct qbd_frame_extent *piece)
 {
-	const struct qbd_store_identity *identity = qbd_store_identity(replica->store);
 	struct qbd_fill_target *fill = &replica->fill;
 	u64 extent = le64_to_cpu(piece->extent);
+	u64 block = le64_to_cpu(piece->block);
 	u32 blocks = extent_blocks(replica);
 
-	if (extent < fill->check_next || extent >= fill->extents_total ||
-	    le64_to_cpu(piece->block) != extent * blocks ||
-	    le32_to_cpu(piece->count) !=
-	    min_t(u64, blocks, identity->device_blocks - extent * blocks))
+	if (extent < fill->check_next || block & (blocks - 1) ||
+	    extent != extent_of(replica, block) || le32_to_cpu(piece->count) > blocks)
 		return false;
-	fill->check_next = extent + 1;
+	fill->check_next = min(extent + 1, fill->extents_total);
 	return true;
+}
+
+/* The last extent of who has grown, and of who has not, are not compared: data is sent. */
+static void check(struct qbd_replica *replica, const struct qbd_frame_extent *frame)
+{
+	u64 left = qbd_store_identity(replica->store)->device_blocks -
+		   le64_to_cpu(frame->block);
+
+	if (le32_to_cpu(frame->count) != min_t(u64, left, extent_blocks(replica)))
+		qbd_fill_differs(replica);
+	else if (!qbd_check_begin(replica, frame))
+		abort_round(replica);
 }
 
 /* A piece has come. @data is ours until it is written. */
 void qbd_fill_extent(struct qbd_replica *replica, u32 peer,
 		     const struct qbd_frame_extent *extent, struct qbd_buffer *data)
 {
+	u64 blocks = qbd_store_identity(replica->store)->device_blocks;
 	struct qbd_fill_target *fill = &replica->fill;
+	u64 block = le64_to_cpu(extent->block);
 	u64 index = le64_to_cpu(extent->index);
 	bool zero = le32_to_cpu(extent->flags) & QBD_EXTENT_ZERO;
 	bool digest = le32_to_cpu(extent->flags) & QBD_EXTENT_DIGEST;
@@ -376,15 +411,16 @@ void qbd_fill_extent(struct qbd_replica *replica, u32 peer,
 		     (u64)le32_to_cpu(extent->count) << QBD_BLOCK_SHIFT);
 	fill->through_index = max(fill->through_index, index);
 	fill->answer_by = replica->now + QBD_FILL_ANSWER_NS;
+	if (block >= blocks)
+		goto drop;	/* see clamp_cursor() */
 	if (digest) {
-		if (!qbd_check_begin(replica, extent))
-			abort_round(replica);
+		check(replica, extent);
 		return;
 	}
 	fill->writes++;
-	qbd_store_fill_write(replica->store, le64_to_cpu(extent->block),
-			     le32_to_cpu(extent->count), data ? data->pages : NULL,
-			     index, data);
+	qbd_store_fill_write(replica->store, block,
+			     min_t(u64, le32_to_cpu(extent->count), blocks - block),
+			     data ? data->pages : NULL, index, data);
 	return;
 drop:
 	if (data)
@@ -418,8 +454,8 @@ void qbd_fill_end(struct qbd_replica *replica, u32 peer,
 	if (fill->step != QBD_FILL_ASKING || peer != fill->leader ||
 	    le64_to_cpu(end->request) != fill->request)
 		return;
-	if (goes_back(fill, next, block) || next > fill->extents_total ||
-	    block >= (next == fill->extents_total ? 1 : extent_blocks(replica)) ||
+	clamp_cursor(fill, &next, &block);
+	if (goes_back(fill, next, block) || block >= extent_blocks(replica) ||
 	    (fill->checking && (block || next < fill->check_next))) {
 		qbd_net_disconnect(replica->network, peer, "malformed end of extents");
 		return;

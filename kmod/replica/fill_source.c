@@ -260,8 +260,8 @@ static void send_end(struct qbd_replica *replica, struct qbd_replica_peer *peer)
 	struct qbd_frame_fill_end end = {
 		.request = fill->request.request,
 		.first_extent = fill->request.first_extent,
-		.next_extent = cpu_to_le64(fill->done ? total :
-					   within ? fill->extent : fill->next),
+		.next_extent = cpu_to_le64(within ? fill->extent :
+					   fill->done ? max(total, fill->next) : fill->next),
 		.extents_total = cpu_to_le64(total),
 		.extents_left = cpu_to_le64(fill->done ? 0 : peer->progress.left),
 		.index = cpu_to_le64(fill->index),
@@ -284,6 +284,7 @@ static void send_end(struct qbd_replica *replica, struct qbd_replica_peer *peer)
 static bool next_extent(struct qbd_replica *replica, struct qbd_replica_peer *peer)
 {
 	struct qbd_fill_source *fill = &peer->fill;
+	u64 blocks = qbd_store_identity(replica->store)->device_blocks;
 	u64 extent;
 
 	extent = qbd_store_changed_extent(replica->store, fill->next,
@@ -296,7 +297,11 @@ static bool next_extent(struct qbd_replica *replica, struct qbd_replica_peer *pe
 		      le32_to_cpu(fill->request.first_block);
 	fill->next = extent + 1;
 	fill->extents++;
-	return true;
+	/* Who has grown already may be within the last extent, beyond the end here. */
+	fill->done = extent * extent_blocks(replica) + fill->block >= blocks;
+	if (fill->done)
+		fill->extent = U64_MAX;
+	return !fill->done;
 }
 
 /*
@@ -440,7 +445,7 @@ static void note_progress(struct qbd_replica *replica, struct qbd_replica_peer *
 	u64 first = le64_to_cpu(request->first_extent);
 	u64 total = qbd_store_identity(replica->store)->extent_count;
 
-	progress->done = first;
+	progress->done = min(first, total);
 	progress->total = total;
 	if (!progress->counted_at || replica->now >= progress->counted_at + QBD_FILL_COUNT_NS) {
 		progress->counted_at = replica->now;
@@ -467,8 +472,9 @@ void qbd_fill_asked(struct qbd_replica *replica, u32 id,
 
 	if (!peer)
 		return;
+	/* Who has grown already may ask for what is beyond the end here: there is nothing. */
 	if (!le32_to_cpu(request->count) || le32_to_cpu(request->count) > QBD_FILL_EXTENTS_MAX ||
-	    le64_to_cpu(request->first_extent) > identity->extent_count ||
+	    le64_to_cpu(request->first_extent) > identity->device_blocks_most ||
 	    le32_to_cpu(request->first_block) >= extent_blocks(replica) ||
 	    (le32_to_cpu(request->flags) & QBD_FILL_CHECK && request->first_block)) {
 		qbd_net_disconnect(replica->network, id, "malformed request for extents");

@@ -273,7 +273,7 @@ void qbd_forward_request(struct qbd_replica *replica, u32 peer,
 		} else if (kind == QBD_REQUEST_CLAIM) {
 			qbd_claim_asked(replica, peer, request);
 			return;
-		} else if (kind != QBD_REQUEST_READ && kind != QBD_REQUEST_ZERO && !data) {
+		} else if ((kind == QBD_REQUEST_WRITE || kind == QBD_REQUEST_CHANGE) && !data) {
 			answer.status = QBD_REPLY_BUSY;
 		} else if (kind == QBD_REQUEST_CHANGE) {
 			answer.detail = qbd_change_propose(replica,
@@ -281,6 +281,15 @@ void qbd_forward_request(struct qbd_replica *replica, u32 peer,
 							   &answer.member);
 			answer.status = answer.detail == QBD_CHANGE_DONE ?
 					QBD_REPLY_OK : QBD_REPLY_REFUSED;
+		} else if (kind == QBD_REQUEST_RESIZE) {
+			answer.detail = qbd_resize_propose(replica, le64_to_cpu(request->block),
+							   &answer.member);
+			answer.status = answer.detail == QBD_CHANGE_DONE ?
+					QBD_REPLY_OK : QBD_REPLY_REFUSED;
+		} else if (!qbd_resize_reaches(replica, le64_to_cpu(request->block),
+					       le32_to_cpu(request->count))) {
+			/* Its block device is larger already: this one will be, too. */
+			answer.status = QBD_REPLY_BUSY;
 		} else {
 			io = qbd_io_from_peer(replica, peer, request, data);
 			if (io) {

@@ -359,6 +359,9 @@ enum qbd_change_result qbd_intent_check(const struct qbd_membership_layout *now,
 		return result;
 	if (!memcmp(now, wanted, sizeof(*now)))
 		return QBD_CHANGE_NOTHING;
+	/* The disk of a new one was looked at with the size before in mind. */
+	if (facts->growing && count_of(wanted) > count_of(now))
+		return QBD_CHANGE_GROWING;
 	voters = voters_in_the_end(wanted);
 	if (!voters || voters > QBD_VOTERS_MAX)
 		return QBD_CHANGE_VOTERS;

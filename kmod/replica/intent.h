@@ -55,6 +55,7 @@
  * @connected: its connections stand, and its disk has not failed: it may be slow, but it
  *	will be told
  * @renewed: its disk was made anew
+ * @growing: the device becomes larger
  * @disks: incarnation of the disk that is connected as members[n]; zeroes: none
  */
 struct qbd_intent_facts {
@@ -66,6 +67,7 @@ struct qbd_intent_facts {
 	u32 knows;
 	u32 connected;
 	u32 renewed;
+	bool growing;
 	u8 disks[QBD_MEMBERS_MAX][QBD_UUID_SIZE];
 };
 

@@ -299,6 +299,7 @@ struct qbd_fill_target {
  * @reset_at_ns: when
  * @reachable: whom it said it is connected to, see reach.c
  * @session: run of its device, as it said; 0: it was not heard
+ * @room: blocks that its disk has room for, see resize.c; 0: not known
  * @narrowed: its window is QBD_FILL_WINDOW while it is being filled
  * @fill: see struct qbd_fill_source
  * @progress: of its filling, as long as it is @narrowed
@@ -322,6 +323,7 @@ struct qbd_replica_peer {
 	bool narrowed;
 	u64 reachable;
 	u64 session;
+	u64 room;
 	u64 reset_at_ns;
 	struct qbd_fill_source fill;
 	struct qbd_fill_progress progress;
@@ -517,6 +519,12 @@ struct qbd_replica {
 	u64 step_down_until;		/* no leading before: a read failed here */
 
 	struct qbd_fill_target fill;
+
+	/* the block device grows, see resize.c */
+	struct work_struct resize_work;
+	struct qbd_disk *resized_disk;	/* what the work is about */
+	u64 resized_blocks;		/* that it shows, or is about to */
+	bool resized;			/* and it does; the work says so */
 
 	/* what was last told */
 	u32 told_role;
@@ -797,6 +805,23 @@ void qbd_change_listening(void *context, int error, const char *text);
 void qbd_change_replied(struct qbd_replica *replica, u32 peer,
 			const struct qbd_frame_reply *reply);
 void qbd_change_unanswered(struct qbd_replica *replica, const char *why);
+
+bool qbd_change_may_ask(const struct qbd_replica *replica, struct qbd_command *command);
+void qbd_change_ask(struct qbd_replica *replica, struct qbd_command *command, u32 kind,
+		    u64 block, const struct qbd_membership_layout *wanted);
+void qbd_change_answer(struct qbd_replica *replica, struct qbd_command *command, u32 result,
+		       u32 member);
+
+/* resize.c */
+bool qbd_resize_reaches(const struct qbd_replica *replica, u64 block, u32 count);
+u64 qbd_resize_room(const struct qbd_replica *replica);
+enum qbd_change_result qbd_resize_propose(struct qbd_replica *replica, u64 wanted,
+					  u32 *member);
+bool qbd_resize_fits(struct qbd_replica *replica, u64 blocks);
+void qbd_resize_work(struct work_struct *work);
+bool qbd_resize_growing(const struct qbd_replica *replica);
+void qbd_resize_check(struct qbd_replica *replica);
+void qbd_resize_command(struct qbd_replica *replica, struct qbd_command *command);
 
 /* admin.c */
 void qbd_admin_request(void *context, u64 connection,

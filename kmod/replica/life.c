@@ -396,6 +396,7 @@ static struct qbd_replica *replica_alloc(struct net *net,
 	init_waitqueue_head(&replica->stopped);
 	INIT_WORK(&replica->work, qbd_replica_work);
 	INIT_WORK(&replica->event_work, qbd_replica_event_work);
+	INIT_WORK(&replica->resize_work, qbd_resize_work);
 	INIT_WORK(&replica->release_work, release_work);
 	init_completion(&replica->released);
 	hrtimer_init(&replica->timer, CLOCK_BOOTTIME, HRTIMER_MODE_ABS_SOFT);
@@ -501,7 +502,7 @@ static int open_network(struct qbd_replica *replica, char *error_text,
 		.name = replica->name,
 		.member_id = replica->member_id,
 		.configuration = identity->configuration,
-		.device_blocks = identity->device_blocks,
+		.device_blocks = identity->device_blocks_most,
 		.run = replica->session,
 	};
 	struct qbd_net *network;
@@ -568,7 +569,7 @@ static int open_disk(struct qbd_replica *replica)
 	struct qbd_disk *disk;
 
 	disk = qbd_disk_create(replica->name,
-			       qbd_store_identity(replica->store)->device_blocks,
+			       qbd_store_durable_blocks(replica->store),
 			       qbd_replica_kick, replica);
 	if (IS_ERR(disk))
 		return PTR_ERR(disk);
@@ -749,6 +750,8 @@ static void take_down(struct qbd_replica *replica)
 	qbd_command_run(replica, &fail);
 	qbd_command_run(replica, &stop);
 	qbd_net_destroy(network);
+	/* Nobody queues it any more, and the block device is there still. */
+	cancel_work_sync(&replica->resize_work);
 	qbd_notice(replica, "member %u is down", replica->member_id);
 	qbd_replica_event(replica, QBD_EVENT_DOWN, 0, "down");
 	/* Under the lock: whoever tests it after this queues nothing any more. */
@@ -943,6 +946,19 @@ int qbd_replica_claim(struct qbd_replica *replica, const struct qbd_claim_order 
 	struct qbd_command command = {
 		.run = qbd_claim_command,
 		.argument = &copy,
+		.text = error_text,
+		.text_size = error_text_size,
+	};
+
+	return qbd_command_run(replica, &command);
+}
+
+int qbd_replica_resize(struct qbd_replica *replica, u64 blocks, char *error_text,
+		       size_t error_text_size)
+{
+	struct qbd_command command = {
+		.run = qbd_resize_command,
+		.argument = &blocks,
 		.text = error_text,
 		.text_size = error_text_size,
 	};

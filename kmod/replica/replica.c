@@ -275,6 +275,7 @@ static void pass_running(struct qbd_replica *replica)
 	qbd_disks_check(replica);
 	qbd_change_check(replica);
 	qbd_claim_follow(replica);
+	qbd_resize_check(replica);
 	qbd_replica_settle(replica);
 	if (atomic_xchg(&replica->pages_back, 0))
 		qbd_net_pages_available(replica->network);

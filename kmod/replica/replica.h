@@ -208,6 +208,19 @@ struct qbd_fill_report {
 };
 
 /**
+ * qbd_replica_resize() - have the device grow
+ * @replica: of any member
+ * @blocks: to so many; 0: as far as the disks of all members allow
+ * @error_text: one line on failure
+ * @error_text_size: its room
+ *
+ * Returns when the leader has it in its log; each member's block device grows when it has
+ * applied that, and QBD_EVENT_RESIZED says so. Errors as of qbd_replica_change_members().
+ */
+int qbd_replica_resize(struct qbd_replica *replica, u64 blocks, char *error_text,
+		       size_t error_text_size);
+
+/**
  * struct qbd_member_status - one member as this one sees it
  * @member: as configured
  * @self: it is this one
@@ -377,6 +390,7 @@ enum qbd_event_kind {
 	QBD_EVENT_CLAIMED,		/* this host has the claim */
 	QBD_EVENT_RELEASED,		/* this host has given it back */
 	QBD_EVENT_FENCED,		/* it was taken over; this host's I/O fails */
+	QBD_EVENT_RESIZED,		/* the block device is larger now */
 };
 
 /**

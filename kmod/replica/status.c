@@ -159,7 +159,7 @@ void qbd_status_fill(struct qbd_replica *replica, struct qbd_replica_status *sta
 	memcpy(status->uuid, replica->uuid, sizeof(status->uuid));
 	status->number = replica->number;
 	status->member_id = replica->member_id;
-	status->device_blocks = qbd_store_identity(replica->store)->device_blocks;
+	status->device_blocks = qbd_store_durable_blocks(replica->store);
 	status->settings = replica->settings;
 	strscpy(status->problem, replica->failure[0] ? replica->failure :
 		replica->removed ?

@@ -101,7 +101,7 @@ static void collect(struct qbd_store *store, u64 limit)
 		struct qbd_record *record = qbd_log_slot(store, index)->record;
 		u32 i;
 
-		if (WARN_ON_ONCE(!record))
+		if (WARN_ON_ONCE(!record) || qbd_grow_before(store, index))
 			break;
 		if (batch->node_count + record->operation_count > QBD_BATCH_OPERATIONS ||
 		    zero_blocks >= QBD_BATCH_ZERO_BLOCKS ||
@@ -144,8 +144,16 @@ void qbd_apply_step(struct qbd_store *store)
 		    store->applied_index >= limit || !batch_due(store, limit))
 			return;
 		collect(store, limit);
-		if (store->batch.last_index == store->applied_index)
-			return;
+		if (store->batch.last_index == store->applied_index) {
+			/* A larger device is next, at once where nothing stands against it. */
+			if (qbd_grow_pending(store))
+				qbd_grow_step(store);
+			else
+				return;
+			if (qbd_grow_pending(store))
+				return;
+			continue;
+		}
 		qbd_apply_resolve(store);
 		qbd_batch_begin(store, QBD_BATCH_APPLY);
 	}
@@ -162,6 +170,8 @@ void qbd_apply_done(struct qbd_store *store)
 		struct qbd_record *record = qbd_log_slot(store, index)->record;
 		u32 i;
 
+		if (qbd_log_slot(store, index)->kind == QBD_RECORD_RESIZE)
+			store->log.resizes--;
 		for (i = 0; i < record->operation_count; i++) {
 			struct qbd_overlay_node *node = qbd_record_node(record, i);
 

@@ -170,6 +170,8 @@ static void batch_done(struct qbd_store *store)
 		store->checkpoint.data_dirty = true;
 	if (kind == QBD_BATCH_APPLY)
 		qbd_apply_done(store);
+	else if (kind == QBD_BATCH_GROW)
+		qbd_grow_batch_done(store);
 	else
 		qbd_fill_batch_done(store);
 	batch->kind = QBD_BATCH_NONE;

@@ -128,6 +128,7 @@ static void compose_next(struct qbd_store *store)
 	qbd_log_membership(store, first - 1, &disk->membership, &next->membership);
 	qbd_log_membership(store, store->applied_index, &disk->membership,
 			   &next->applied_membership);
+	next->device_blocks = store->geometry.device_blocks;
 	store->checkpoint.fill = store->fill.changed;
 	if (store->fill.changed) {
 		store->fill.changed = false;
@@ -222,6 +223,7 @@ static void finish(struct qbd_store *store)
 	struct qbd_checkpoint *checkpoint = &store->checkpoint;
 
 	checkpoint->step = QBD_CHECKPOINT_NONE;
+	qbd_grow_durable(store, checkpoint->next.device_blocks);
 	if (checkpoint->fill) {
 		checkpoint->fill = false;
 		if (!(checkpoint->next.flags & QBD_STATE_FILLING))

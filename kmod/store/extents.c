@@ -30,12 +30,13 @@ void qbd_extents_mark(struct qbd_store *store, u64 start, u64 last, u64 index,
 		      bool written_only)
 {
 	u64 extent, last_extent = qbd_extent_of(store, last);
-	u64 *changed = store->extents.changed;
 
 	for (extent = qbd_extent_of(store, start); extent <= last_extent; extent++) {
-		if (changed[extent] >= index || (written_only && !changed[extent]))
+		u64 *changed = qbd_extent_changed(store, extent);
+
+		if (*changed >= index || (written_only && !*changed))
 			continue;
-		changed[extent] = index;
+		*changed = index;
 		mark_dirty(store, extent);
 	}
 }
@@ -53,7 +54,7 @@ static bool take_block(struct qbd_store *store, u64 number, const void *buffer)
 					      store->geometry.uuid) != QBD_BLOCK_GOOD)
 		return false;
 	for (i = 0; i < count; i++)
-		store->extents.changed[first + i] =
+		*qbd_extent_changed(store, first + i) =
 			le64_to_cpu(block->entries[i].changed_index);
 	return true;
 }
@@ -93,7 +94,7 @@ static void lose_block(struct qbd_store *store, u64 number)
 	mark_dirty(store, first);
 	if (store->alone)
 		for (; first < end; first++)
-			store->extents.changed[first] =
+			*qbd_extent_changed(store, first) =
 				max(store->state.disk.applied_index, 1ull);
 }
 
@@ -134,7 +135,7 @@ static int read_table(struct qbd_store *store, struct page **pages, struct page 
 {
 	DECLARE_BITMAP(journal_unreadable, QBD_EXTENT_JOURNAL_BLOCKS);
 	DECLARE_BITMAP(unreadable, TABLE_CHUNK);
-	u64 blocks = store->geometry.extent_table_blocks;
+	u64 blocks = store->geometry.table_blocks_used;
 	unsigned int i, slot;
 	int error = 0;
 	u64 number;
@@ -169,6 +170,34 @@ static int read_table(struct qbd_store *store, struct page **pages, struct page 
 	return 0;
 }
 
+int qbd_extents_make_room(struct qbd_store *store, u64 extents)
+{
+	struct qbd_extents *table = &store->extents;
+	u64 room = READ_ONCE(table->room);
+
+	while (room < extents) {
+		/* Rather none than that the kernel kills processes for it. */
+		struct page *page = alloc_page(GFP_KERNEL | __GFP_RETRY_MAYFAIL |
+					       __GFP_NOWARN);
+
+		if (!page)
+			return -ENOMEM;
+		clear_page(page_address(page));
+		table->chunks[room / QBD_EXTENT_CHUNK] = page_address(page);
+		room += QBD_EXTENT_CHUNK;
+		/* Whoever sees that there is room finds the chunk, zeroed. */
+		smp_store_release(&table->room, room);
+		cond_resched();
+	}
+	return 0;
+}
+
+void qbd_extents_grown(struct qbd_store *store, u64 table_blocks)
+{
+	for (; table_blocks < store->geometry.table_blocks_used; table_blocks++)
+		mark_dirty(store, table_blocks * QBD_EXTENTS_PER_BLOCK);
+}
+
 /* Process context, sleeps. @lost_blocks: nothing is known of their extents. */
 int qbd_extents_load(struct qbd_store *store, u64 *lost_blocks, char *error_text,
 		     size_t error_text_size)
@@ -180,13 +209,22 @@ int qbd_extents_load(struct qbd_store *store, u64 *lost_blocks, char *error_text
 	unsigned int i;
 	int error = -ENOMEM;
 
-	static_assert(QBD_EXTENTS_MAX * sizeof(*extents->changed) <= INT_MAX);
-	extents->changed = qbd_store_alloc_sized(store, store->geometry.extent_count,
-						 sizeof(*extents->changed),
-						 "the extent table", error_text,
-						 error_text_size);
-	if (!extents->changed)
+	/* As many chunks as it may become: that is little. */
+	extents->chunk_count = (qbd_geometry_most(&store->geometry) >>
+				(store->geometry.extent_shift - QBD_BLOCK_SHIFT)) /
+			       QBD_EXTENT_CHUNK + 1;
+	extents->chunks = qbd_store_alloc_sized(store, extents->chunk_count,
+						sizeof(*extents->chunks),
+						"the extent table", error_text,
+						error_text_size);
+	if (!extents->chunks)
 		return -ENOMEM;
+	if (qbd_extents_make_room(store, store->geometry.extent_count)) {
+		snprintf(error_text, error_text_size,
+			 "%pg: not enough memory for the extent table: needs %llu MiB",
+			 store->bdev, ((store->geometry.extent_count * sizeof(u64) - 1) >> 20) + 1);
+		return -ENOMEM;
+	}
 	extents->dirty = kvcalloc(BITS_TO_LONGS(blocks), sizeof(long), GFP_KERNEL);
 	pages = kcalloc(page_count, sizeof(*pages), GFP_KERNEL);
 	if (!extents->dirty || !pages)
@@ -215,11 +253,15 @@ void qbd_extents_free(struct qbd_store *store)
 {
 	struct qbd_extents *extents = &store->extents;
 	unsigned int i;
+	u64 chunk;
 
 	for (i = 0; i < QBD_TABLE_PAGES; i++)
 		if (extents->pages[i])
 			__free_page(extents->pages[i]);
-	kvfree(extents->changed);
+	for (chunk = 0; extents->chunks && chunk < extents->chunk_count; chunk++)
+		if (extents->chunks[chunk])
+			__free_page(virt_to_page(extents->chunks[chunk]));
+	kvfree(extents->chunks);
 	kvfree(extents->dirty);
 }
 
@@ -234,7 +276,7 @@ static void compose_block(struct qbd_store *store, u64 number, unsigned int page
 	clear_page(block);
 	for (i = 0; i < count; i++)
 		block->entries[i].changed_index =
-			cpu_to_le64(store->extents.changed[first + i]);
+			cpu_to_le64(*qbd_extent_changed(store, first + i));
 	qbd_block_seal(block, QBD_EXTENTS_MAGIC, store->geometry.uuid,
 		       QBD_EXTENT_TABLE_BLOCK + number);
 }
@@ -251,7 +293,7 @@ static void compose_block(struct qbd_store *store, u64 number, unsigned int page
 int qbd_extents_restore(struct qbd_store *store)
 {
 	struct qbd_extents *extents = &store->extents;
-	u64 blocks = store->geometry.extent_table_blocks;
+	u64 blocks = store->geometry.table_blocks_used;
 	u64 number;
 
 	for_each_set_bit(number, extents->dirty, blocks) {
@@ -290,7 +332,7 @@ bool qbd_extents_begin_round(struct qbd_store *store)
 {
 	struct qbd_extents *extents = &store->extents;
 	DECLARE_BITMAP(taken, QBD_EXTENT_JOURNAL_BLOCKS) = { };
-	u64 blocks = store->geometry.extent_table_blocks;
+	u64 blocks = store->geometry.table_blocks_used;
 	u64 number;
 
 	extents->block_count = 0;
@@ -340,21 +382,19 @@ void qbd_extents_end_io(struct qbd_store *store, unsigned int page, int error)
 /* Nothing is filled from a table that is being filled: the replica sees to it. */
 u64 qbd_store_changed_extent(const struct qbd_store *store, u64 first, u64 since)
 {
-	const u64 *changed = store->extents.changed;
 	u64 extent;
 
 	for (extent = first; extent < store->geometry.extent_count; extent++)
-		if (changed[extent] > since)
+		if (*qbd_extent_changed(store, extent) > since)
 			return extent;
 	return U64_MAX;
 }
 
 u64 qbd_store_changed_count(const struct qbd_store *store, u64 first, u64 since)
 {
-	const u64 *changed = store->extents.changed;
 	u64 extent, count = 0;
 
 	for (extent = first; extent < store->geometry.extent_count; extent++)
-		count += changed[extent] > since;
+		count += *qbd_extent_changed(store, extent) > since;
 	return count;
 }

@@ -144,6 +144,7 @@ static_assert(sizeof(struct qbd_slot) == 32, "slots are many");
  * @resident_count: how many
  * @memberships: records of kind MEMBERSHIP in the ring are pinned in memory; how
  *	many there are
+ * @resizes: records of kind RESIZE that are not applied (and so in memory)
  */
 struct qbd_log {
 	struct qbd_slot *slots;
@@ -164,6 +165,7 @@ struct qbd_log {
 	struct list_head resident;
 	u64 resident_count;
 	u32 memberships;
+	u32 resizes;
 };
 
 /**
@@ -228,6 +230,7 @@ enum qbd_batch_kind {
 	QBD_BATCH_NONE,
 	QBD_BATCH_APPLY,
 	QBD_BATCH_FILL,
+	QBD_BATCH_GROW,
 };
 
 /**
@@ -258,7 +261,10 @@ struct qbd_batch {
 
 /**
  * struct qbd_extents - the extent table
- * @changed: changed_index of each extent
+ * @chunks: changed_index of each extent, a page of them each; as many chunks as the
+ *	table on the disk has room for, NULL beyond @room
+ * @chunk_count: how many
+ * @room: extents that there is memory for; grow.c adds to it, in any context
  * @dirty: one bit per table block
  * @dirty_count: bits set
  * @blocks: table blocks of the round under way
@@ -269,7 +275,9 @@ struct qbd_batch {
  * @inflight: writes of journal and table
  */
 struct qbd_extents {
-	u64 *changed;
+	u64 **chunks;
+	u64 chunk_count;
+	u64 room;
 	unsigned long *dirty;
 	u64 dirty_count;
 	u64 blocks[QBD_EXTENT_JOURNAL_BLOCKS];
@@ -376,6 +384,30 @@ struct qbd_fill {
 	struct list_head finished;
 };
 
+/**
+ * struct qbd_grow - the device becomes larger, see grow.c
+ * @wanted: it is to have so many blocks; no more than it has: nothing is to be done
+ * @refused: this disk has no room for @wanted
+ * @work: gets memory for @extents of them
+ * @extents: see there; not changed while @busy
+ * @busy: it is under way
+ * @finished: it has ended; any context
+ * @again_at: jiffies; no memory before, nor room on the disk
+ * @waiting: @again_at counts
+ * @durable: size that the disk says durably
+ */
+struct qbd_grow {
+	u64 wanted;
+	bool refused;
+	struct work_struct work;
+	u64 extents;
+	bool busy;
+	bool finished;
+	unsigned long again_at;
+	bool waiting;
+	u64 durable;
+};
+
 #define QBD_LOADS_MAX	3
 
 /**
@@ -443,6 +475,7 @@ struct qbd_notices {
  * @state: the state block
  * @checkpoint: the checkpoint under way
  * @fill: being brought up by extents
+ * @grow: becoming larger
  * @loads: records being read
  * @reads: reads that wait for bios to end, in order
  * @notices: not yet delivered
@@ -500,6 +533,7 @@ struct qbd_store {
 	struct qbd_state_writer state;
 	struct qbd_checkpoint checkpoint;
 	struct qbd_fill fill;
+	struct qbd_grow grow;
 	struct qbd_load loads[QBD_LOADS_MAX];
 	struct list_head reads;
 	struct qbd_notices notices;
@@ -607,6 +641,10 @@ int qbd_extents_load(struct qbd_store *store, u64 *lost_blocks, char *error_text
 		     size_t error_text_size);
 int qbd_extents_restore(struct qbd_store *store);
 void qbd_extents_free(struct qbd_store *store);
+/* Memory for so many extents; sleeps. Return: 0, or -ENOMEM, and less than all is there. */
+int qbd_extents_make_room(struct qbd_store *store, u64 extents);
+/* The table has more blocks than so many: those have to be written. */
+void qbd_extents_grown(struct qbd_store *store, u64 table_blocks);
 void qbd_extents_mark(struct qbd_store *store, u64 start, u64 last, u64 index,
 		      bool written_only);
 /* Choose what the next round writes; false if nothing is dirty. */
@@ -631,9 +669,17 @@ static inline u64 qbd_extent_last(const struct qbd_store *store, u64 extent)
 		   store->geometry.device_blocks) - 1;
 }
 
+#define QBD_EXTENT_CHUNK	(PAGE_SIZE / sizeof(u64))
+
+/* Where its changed_index is in memory. */
+static inline u64 *qbd_extent_changed(const struct qbd_store *store, u64 extent)
+{
+	return &store->extents.chunks[extent / QBD_EXTENT_CHUNK][extent % QBD_EXTENT_CHUNK];
+}
+
 static inline bool qbd_extent_written(const struct qbd_store *store, u64 extent)
 {
-	return store->extents.changed[extent] != 0;
+	return *qbd_extent_changed(store, extent) != 0;
 }
 
 /* overlay.c */
@@ -675,6 +721,28 @@ static inline bool qbd_checkpoint_holds_batches(const struct qbd_store *store)
 /* read.c */
 void qbd_read_step(struct qbd_store *store);
 void qbd_read_end_io(struct qbd_store *store, struct qbd_store_read *read, int error);
+
+/* grow.c */
+void qbd_grow_init(struct qbd_store *store);
+void qbd_grow_step(struct qbd_store *store);
+void qbd_grow_batch_done(struct qbd_store *store);
+/* A state block with this size is on the disk. */
+void qbd_grow_durable(struct qbd_store *store, u64 device_blocks);
+static inline bool qbd_grow_pending(const struct qbd_store *store)
+{
+	return store->grow.wanted > store->geometry.device_blocks;
+}
+
+/* Nothing is being done about it: there is no room on the disk, or no memory just now. */
+static inline bool qbd_grow_stuck(const struct qbd_store *store)
+{
+	return qbd_grow_pending(store) && (store->grow.refused || store->grow.waiting);
+}
+
+/* The entry at @index is to be applied next: does it have to wait until this is done? */
+bool qbd_grow_before(struct qbd_store *store, u64 index);
+/* Process context: nobody starts anything any more. */
+void qbd_grow_end(struct qbd_store *store);
 
 /* fill.c */
 int qbd_fill_init(struct qbd_store *store);

@@ -82,16 +82,15 @@ bool qbd_membership_good(const struct qbd_membership_layout *membership,
 /* Areas in order, aligned, large enough, and none beyond the disk's end. */
 static bool areas_good(const struct qbd_geometry *geometry)
 {
-	const u64 limit = 1ULL << 52;	/* of blocks: 2^64 bytes */
+	const u64 limit = QBD_DEVICE_BLOCKS_MAX + 1;
 
 	if (!geometry->device_blocks || geometry->backing_blocks >= limit ||
 	    geometry->device_blocks >= limit || geometry->log_block >= limit ||
 	    geometry->log_blocks >= limit || geometry->data_block >= limit ||
+	    geometry->extent_table_blocks >= limit ||
 	    geometry->extent_count > QBD_EXTENTS_MAX)
 		return false;
-	if (geometry->extent_table_blocks !=
-	    div64_u64(geometry->extent_count + QBD_EXTENTS_PER_BLOCK - 1,
-		      QBD_EXTENTS_PER_BLOCK))
+	if (geometry->extent_table_blocks < geometry->table_blocks_used)
 		return false;
 	if (geometry->log_block % QBD_ALIGNMENT_BLOCKS ||
 	    geometry->log_block < QBD_EXTENT_TABLE_BLOCK + geometry->extent_table_blocks)
@@ -124,6 +123,45 @@ static void superblock_decode(const struct qbd_superblock *superblock,
 	geometry->data_block = le64_to_cpu(superblock->data_block);
 }
 
+static void set_size(struct qbd_geometry *geometry, u64 device_blocks)
+{
+	geometry->device_blocks = device_blocks;
+	geometry->extent_count = (device_blocks + geometry->extent_blocks - 1) >>
+				 (geometry->extent_shift - QBD_BLOCK_SHIFT);
+	geometry->table_blocks_used =
+		div64_u64(geometry->extent_count + QBD_EXTENTS_PER_BLOCK - 1,
+			  QBD_EXTENTS_PER_BLOCK);
+}
+
+u64 qbd_geometry_most(const struct qbd_geometry *geometry)
+{
+	u64 extents = geometry->extent_table_blocks;
+
+	/* A table that is larger than memory can be is used as far as that goes. */
+	extents = extents > QBD_EXTENTS_MAX / QBD_EXTENTS_PER_BLOCK ? QBD_EXTENTS_MAX :
+		  extents * QBD_EXTENTS_PER_BLOCK;
+	return extents << (geometry->extent_shift - QBD_BLOCK_SHIFT);
+}
+
+u64 qbd_geometry_room(const struct qbd_geometry *geometry, u64 disk_blocks)
+{
+	u64 taken = geometry->data_block + 1;
+	u64 most = qbd_geometry_most(geometry);
+
+	if (disk_blocks < taken)
+		return 0;
+	return disk_blocks - taken < most ? disk_blocks - taken : most;
+}
+
+bool qbd_geometry_grow(struct qbd_geometry *geometry, u64 device_blocks)
+{
+	if (device_blocks < geometry->device_blocks ||
+	    device_blocks > qbd_geometry_most(geometry))
+		return false;
+	set_size(geometry, device_blocks);
+	return true;
+}
+
 enum qbd_block_verdict qbd_superblock_check(const void *block, u64 position,
 					    struct qbd_geometry *geometry,
 					    const char **reason)
@@ -148,8 +186,7 @@ enum qbd_block_verdict qbd_superblock_check(const void *block, u64 position,
 	    geometry->extent_shift > QBD_EXTENT_SHIFT_MAX)
 		return QBD_BLOCK_DAMAGED;
 	geometry->extent_blocks = 1ULL << (geometry->extent_shift - QBD_BLOCK_SHIFT);
-	geometry->extent_count = (geometry->device_blocks + geometry->extent_blocks - 1) >>
-				 (geometry->extent_shift - QBD_BLOCK_SHIFT);
+	set_size(geometry, geometry->device_blocks);
 	if (!areas_good(geometry))
 		return QBD_BLOCK_DAMAGED;
 	return QBD_BLOCK_GOOD;
@@ -181,6 +218,7 @@ static void state_decode(const struct qbd_state_block *block, struct qbd_state *
 	state->membership = block->membership;
 	state->applied_membership = block->applied_membership;
 	memcpy(state->history, block->history, QBD_UUID_SIZE);
+	state->device_blocks = le64_to_cpu(block->device_blocks);
 }
 
 /*
@@ -228,6 +266,7 @@ void qbd_state_encode(const struct qbd_state *state, const u8 *uuid, u64 positio
 	block->membership = state->membership;
 	block->applied_membership = state->applied_membership;
 	memcpy(block->history, state->history, QBD_UUID_SIZE);
+	block->device_blocks = cpu_to_le64(state->device_blocks);
 	qbd_block_seal(block, QBD_STATE_MAGIC, uuid, position);
 }
 
@@ -247,6 +286,7 @@ enum qbd_block_verdict qbd_state_check(const void *block, u64 position,
 	*reason = "its fields make no sense";
 	if (state->flags & ~known || !indexes_good(state) ||
 	    state->log_first_position >> 63 ||
+	    state->device_blocks > QBD_DEVICE_BLOCKS_MAX ||
 	    !qbd_membership_good(&state->membership, &membership))
 		return QBD_BLOCK_DAMAGED;
 	/* A disk that was just made has applied nothing and needs none of these. */

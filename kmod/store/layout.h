@@ -10,8 +10,8 @@
 #include "../record/portable.h"
 
 /*
- * A superblock in host order. Fields as in struct qbd_superblock; extent_count and
- * extent_blocks follow from them.
+ * A superblock in host order. Fields as in struct qbd_superblock; the last three follow
+ * from them. Of a disk whose state block is known device_blocks is what that says.
  */
 struct qbd_geometry {
 	u8 uuid[QBD_UUID_SIZE];
@@ -29,6 +29,7 @@ struct qbd_geometry {
 	u64 data_block;
 	u64 extent_count;
 	u64 extent_blocks;
+	u64 table_blocks_used;
 };
 
 /* A state block in host order; fields as in struct qbd_state_block. */
@@ -57,6 +58,7 @@ struct qbd_state {
 	struct qbd_membership_layout membership;
 	struct qbd_membership_layout applied_membership;
 	u8 history[QBD_UUID_SIZE];
+	u64 device_blocks;
 };
 
 /*
@@ -89,6 +91,20 @@ enum qbd_block_verdict {
 enum qbd_block_verdict qbd_superblock_check(const void *block, u64 position,
 					    struct qbd_geometry *geometry,
 					    const char **reason);
+
+/**
+ * qbd_geometry_grow() - the device has this size now
+ * @geometry: of a good superblock
+ * @device_blocks: not less than before
+ *
+ * Return: false, and nothing was changed, if the table has no room for it, or it is less.
+ */
+bool qbd_geometry_grow(struct qbd_geometry *geometry, u64 device_blocks);
+/* How large may the device become on this disk, if the disk has so many blocks? */
+u64 qbd_geometry_room(const struct qbd_geometry *geometry, u64 disk_blocks);
+/* How large at most, however large the disk becomes: the table has no room for more. */
+u64 qbd_geometry_most(const struct qbd_geometry *geometry);
+
 enum qbd_block_verdict qbd_state_check(const void *block, u64 position,
 				       const u8 *uuid, struct qbd_state *state,
 				       const char **reason);

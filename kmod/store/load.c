@@ -12,7 +12,7 @@ int qbd_load_check(struct qbd_store *store, u64 index, struct qbd_record *record
 	const char *reason = "not the record that was written there";
 
 	if (qbd_record_header_check(header, sizeof(*header), store->geometry.uuid,
-				    store->geometry.device_blocks, &reason) ||
+				    qbd_store_blocks_after(store, index - 1), &reason) ||
 	    le32_to_cpu(header->local.checksum) != qbd_record_local_checksum(header) ||
 	    le64_to_cpu(header->local.position) != slot->position ||
 	    le64_to_cpu(header->shared.index) != index ||

@@ -125,6 +125,8 @@ static void fill_slot(struct qbd_store *store, const struct qbd_record *record)
 	slot->kind = le16_to_cpu(record->header->shared.kind);
 	if (slot->kind == QBD_RECORD_MEMBERSHIP)
 		store->log.memberships++;
+	if (slot->kind == QBD_RECORD_RESIZE)
+		store->log.resizes++;
 }
 
 /*
@@ -299,6 +301,8 @@ static void remove_last(struct qbd_store *store)
 
 	if (slot->kind == QBD_RECORD_MEMBERSHIP)
 		log->memberships--;
+	if (slot->kind == QBD_RECORD_RESIZE && log->last_index > store->applied_index)
+		log->resizes--;
 	if (record) {
 		if (record->log_writes) {
 			record->removed = true;

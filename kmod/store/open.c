@@ -125,16 +125,12 @@ static struct reader *reader_alloc(struct qbd_store *store)
 	return reader;
 }
 
-/*
- * Both copies. The second one's place is known from the first; without it, the
- * disk's last block is tried.
- */
 static int open_superblock(struct qbd_store *store, struct reader *reader, bool *repair,
 			   char *error_text, size_t error_text_size)
 {
 	u64 disk_blocks = bdev_nr_bytes(store->bdev) >> QBD_BLOCK_SHIFT;
 	const void *copies[2] = { };
-	u64 positions[2] = { 0, disk_blocks - 1 };
+	const u64 positions[2] = { 0, QBD_SUPERBLOCK_COPY_BLOCK };
 	struct qbd_superblock_choice choice = { };
 	const char *reason;
 	int error;
@@ -145,17 +141,13 @@ static int open_superblock(struct qbd_store *store, struct reader *reader, bool 
 			 store->bdev);
 		return -EMEDIUMTYPE;
 	}
-	if (disk_blocks < 2) {
+	if (disk_blocks <= QBD_EXTENT_TABLE_BLOCK) {
 		snprintf(error_text, error_text_size,
 			 "%pg is too small for a qbd disk", store->bdev);
 		return -EMEDIUMTYPE;
 	}
-	if (!read_block(store, 0, reader->pages[0])) {
+	if (!read_block(store, 0, reader->pages[0]))
 		copies[0] = page_address(reader->pages[0]);
-		if (qbd_superblock_check(copies[0], 0, &choice.geometry, &reason) ==
-		    QBD_BLOCK_GOOD && choice.geometry.backing_blocks <= disk_blocks)
-			positions[1] = choice.geometry.backing_blocks - 1;
-	}
 	if (!read_block(store, positions[1], reader->pages[1]))
 		copies[1] = page_address(reader->pages[1]);
 	error = qbd_recovery_superblock(copies, positions, disk_blocks, &choice, &reason);
@@ -185,7 +177,7 @@ static int open_superblock(struct qbd_store *store, struct reader *reader, bool 
 /* The bad copy is written from the good one. */
 static int repair_superblock(struct qbd_store *store)
 {
-	u64 last = store->geometry.backing_blocks - 1;
+	const u64 copy = QBD_SUPERBLOCK_COPY_BLOCK;
 	struct qbd_geometry geometry;
 	struct qbd_superblock *block;
 	const char *reason;
@@ -199,12 +191,12 @@ static int repair_superblock(struct qbd_store *store)
 	block = page_address(page);
 	first_good = !read_block(store, 0, page) &&
 		     qbd_superblock_check(block, 0, &geometry, &reason) == QBD_BLOCK_GOOD;
-	error = first_good ? 0 : read_block(store, last, page);
+	error = first_good ? 0 : read_block(store, copy, page);
 	if (!error) {
 		qbd_block_seal(block, QBD_SUPERBLOCK_MAGIC, store->geometry.uuid,
-			       first_good ? last : 0);
+			       first_good ? copy : 0);
 		error = qbd_bio_sync(store, REQ_OP_WRITE | REQ_FUA | REQ_SYNC,
-				     first_good ? last : 0, &page, 1);
+				     first_good ? copy : 0, &page, 1);
 	}
 	memzero_explicit(block, PAGE_SIZE);
 	memzero_explicit(&geometry, sizeof(geometry));
@@ -252,8 +244,20 @@ static int open_state(struct qbd_store *store, struct reader *reader, char *erro
 			 store->bdev, reason);
 		return error;
 	}
+	error = qbd_recovery_size(&store->geometry, disk, bdev_nr_bytes(store->bdev) >>
+				  QBD_BLOCK_SHIFT, &reason);
+	if (error) {
+		snprintf(error_text, error_text_size,
+			 "%pg cannot be used: %s; make the member anew under a new id",
+			 store->bdev, reason);
+		return error;
+	}
 	block = applied[store->state.slot];
 	store->state.applied = block->applied;
+	disk->device_blocks = store->geometry.device_blocks;
+	store->grow.durable = disk->device_blocks;
+	store->identity.device_blocks = store->geometry.device_blocks;
+	store->identity.extent_count = store->geometry.extent_count;
 	/* A slot that is damaged is written when there is something to be said. */
 	store->state.mirrored = true;
 	store->state.unreadable = unreadable;
@@ -347,6 +351,7 @@ static int open_log(struct qbd_store *store, struct reader *reader, char *error_
 	scan->uuid = store->geometry.uuid;
 	scan->member_id = store->geometry.member_id;
 	scan->device_blocks = store->geometry.device_blocks;
+	scan->device_blocks_most = qbd_geometry_most(&store->geometry);
 	scan->log_blocks = store->geometry.log_blocks;
 	scan->state = &store->state.disk;
 	scan->ops = &reader_ops;
@@ -476,6 +481,8 @@ static int report_entries(struct qbd_store *store, struct reader *reader)
 		if (!block)
 			return -EIO;
 		memcpy(header, block, sizeof(*header));
+		if (slot->kind == QBD_RECORD_RESIZE && index > store->applied_index)
+			store->log.resizes++;
 		if (slot->kind == QBD_RECORD_MEMBERSHIP) {
 			int error = 0;
 
@@ -512,7 +519,8 @@ static u64 pages_needed(const struct qbd_store *store, u64 index)
 
 static bool all_applied(struct qbd_store *store)
 {
-	return store->applied_index == store->log.commit_index || store->failed;
+	return store->applied_index == store->log.commit_index || store->failed ||
+	       qbd_grow_stuck(store);
 }
 
 /* Committed records into the data area, a poolful at a time; then keep the rest. */
@@ -532,6 +540,8 @@ static int replay(struct qbd_store *store, u64 commit_index)
 		qbd_store_pump(store, all_applied);
 		if (store->failed)
 			return -EIO;
+		if (qbd_grow_stuck(store))
+			return store->grow.refused ? -ENOSPC : -ENOMEM;
 		cond_resched();
 	}
 	for (index = commit_index + 1; index <= store->log.last_index; index++) {
@@ -612,6 +622,7 @@ static void fill_identity(struct qbd_store *store)
 	identity->extent_shift = geometry->extent_shift;
 	identity->configuration = geometry->configuration;
 	identity->device_blocks = geometry->device_blocks;
+	identity->device_blocks_most = qbd_geometry_most(geometry);
 	identity->log_blocks = geometry->log_blocks;
 	identity->extent_count = geometry->extent_count;
 }
@@ -741,7 +752,12 @@ int qbd_store_recover(struct qbd_store *store, struct qbd_store_recovered *recov
 	if (store->failed)
 		goto out;	/* neither trusted nor written any more */
 	error = bring_up(store, recovered->commit_index, repair, table_lost);
-	if (error)
+	if (error == -ENOSPC)
+		snprintf(error_text, error_text_size,
+			 "the device has grown to %llu KiB and %pg has room for %llu KiB; enlarge this disk, or replace the member by one with a larger disk",
+			 store->grow.wanted << (QBD_BLOCK_SHIFT - 10), store->bdev,
+			 qbd_store_room(store) << (QBD_BLOCK_SHIFT - 10));
+	else if (error)
 		snprintf(error_text, error_text_size,
 			 error == -ENOMEM ? "%pg: out of memory" :
 			 "%pg cannot be read or written; see the kernel log",

@@ -14,6 +14,20 @@
  *   none       none       refuse (EMEDIUMTYPE): no qbd disk
  *   a good one that needs more blocks than the disk has: refuse (EUCLEAN)
  *
+ * Size of the device: what the state block says; 0 there: what the superblock says, which
+ * is the size when the disk was made. Less than that, or more than table or disk have room
+ * for: refuse (EUCLEAN). Whatever the device grew by is on the disk, and the extents of it
+ * in the table, before a state block says so. A RESIZE in the log that is not applied yet
+ * is carried out when the log is, as if it had just come:
+ *
+ *   power is cut                        state block   log     when it comes up again
+ *   before the record is durable        old size      -       old size; it is sent again
+ *   before it is committed              old size      RESIZE  old size until it is committed
+ *   while the table's blocks, zeroes,   old size      RESIZE  all of that is done again
+ *   or the state block are written
+ *   behind the state block              new size      any     new size; a RESIZE to what is
+ *                                                             there already does nothing
+ *
  * State block (two slots, written in turn, each write awaited). A slot is good if both
  * of its blocks are and say that they were written together.
  *
@@ -160,6 +174,19 @@ int qbd_recovery_state(const void *const slots[QBD_STATE_SLOTS],
 	return 0;
 }
 
+int qbd_recovery_size(struct qbd_geometry *geometry, const struct qbd_state *state,
+		      u64 disk_blocks, const char **reason)
+{
+	if (!state->device_blocks)
+		return 0;
+	*reason = "superblock and state block contradict each other about the device's size";
+	if (!qbd_geometry_grow(geometry, state->device_blocks))
+		return -EUCLEAN;
+	*reason = "the disk is smaller than what the device has grown to needs";
+	return geometry->device_blocks > qbd_geometry_room(geometry, disk_blocks) ?
+	       -EUCLEAN : 0;
+}
+
 static const void *ring_block(const struct qbd_scan *scan, u64 position)
 {
 	u64 place;
@@ -214,7 +241,7 @@ static bool header_at(struct qbd_scan *scan, u64 position)
 		return false;
 	memcpy(&scan->header, block, sizeof(scan->header));
 	return !qbd_record_header_check(&scan->header, sizeof(scan->header), scan->uuid,
-					scan->device_blocks, &scan->reason) &&
+					scan->device_blocks_most, &scan->reason) &&
 	       qbd_recovery_local_check(&scan->header, position, scan->member_id,
 					scan->state, &scan->reason);
 }
@@ -286,6 +313,13 @@ static bool next_record_good(struct qbd_scan *scan)
 	scan->reason = "record reaches over the oldest one";
 	if (blocks > ring_end(scan) - position)
 		return false;
+	/*
+	 * What is applied was looked at when it came. (Not for proof that something is
+	 * missing: what made the device larger may be what is missing.)
+	 */
+	scan->reason = "record outside of the device";
+	if (qbd_record_reach(&scan->header) > scan->device_blocks)
+		return false;
 	scan->reason = "record of another index";
 	if (le64_to_cpu(shared->index) != scan->last_index + 1)
 		return false;
@@ -305,6 +339,9 @@ static void take_record(struct qbd_scan *scan)
 	u64 commit = le64_to_cpu(header->local.commit_index);
 
 	scan->ops->found(scan->context, header, scan->next_position);
+	if (le16_to_cpu(header->shared.kind) == QBD_RECORD_RESIZE &&
+	    le64_to_cpu(header->shared.device_blocks) > scan->device_blocks)
+		scan->device_blocks = le64_to_cpu(header->shared.device_blocks);
 	scan->members_changed |= le16_to_cpu(header->shared.kind) ==
 				 QBD_RECORD_MEMBERSHIP;
 	if (scan->generation < le64_to_cpu(header->local.generation))

@@ -54,6 +54,18 @@ int qbd_recovery_state(const void *const slots[QBD_STATE_SLOTS],
 		       const char **reason);
 
 /**
+ * qbd_recovery_size() - how large is the device, by this disk?
+ * @geometry: of the superblock; becomes that of the device as it is
+ * @state: of the state block
+ * @disk_blocks: size of the disk
+ * @reason: on failure, one clause
+ *
+ * Return: 0 or -EUCLEAN.
+ */
+int qbd_recovery_size(struct qbd_geometry *geometry, const struct qbd_state *state,
+		      u64 disk_blocks, const char **reason);
+
+/**
  * struct qbd_scan_ops - what the scan of the ring needs
  * @block: the log block at @place (0..log_blocks - 1), valid until the next call;
  *	NULL if it cannot be read
@@ -77,7 +89,8 @@ enum qbd_log_verdict {
  * struct qbd_scan - the scan of a ring
  * @uuid: device
  * @member_id: whose log this is
- * @device_blocks: size of the device
+ * @device_blocks: size of the device at the applied index; then at what was found last
+ * @device_blocks_most: it cannot be larger on this disk
  * @log_blocks: size of the ring
  * @state: state block
  * @ops: see there
@@ -108,6 +121,7 @@ struct qbd_scan {
 	const u8 *uuid;
 	u32 member_id;
 	u64 device_blocks;
+	u64 device_blocks_most;
 	u64 log_blocks;
 	const struct qbd_state *state;
 	const struct qbd_scan_ops *ops;

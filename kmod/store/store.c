@@ -65,8 +65,13 @@ static void timer_set(struct qbd_store *store)
 		return;
 	if (store->applied_index < applicable && !store->batch.kind &&
 	    !store->apply_paused && !store->fill.resetting &&
-	    !qbd_checkpoint_holds_batches(store)) {
+	    !qbd_grow_pending(store) && !qbd_checkpoint_holds_batches(store)) {
 		at = store->apply_at;
+		any = true;
+	}
+	if (qbd_grow_pending(store) && store->grow.waiting) {
+		if (!any || time_before(store->grow.again_at, at))
+			at = store->grow.again_at;
 		any = true;
 	}
 	if (!store->state.mirrored && !store->state.writing) {
@@ -153,7 +158,8 @@ static void stop_step(struct qbd_store *store)
 	    !list_empty(&store->fill.queue) || !list_empty(&store->reads) ||
 	    store->inflight[QBD_BIO_LOAD] || store->inflight[QBD_BIO_READ])
 		return;
-	if (!store->apply_paused && store->applied_index < applicable)
+	if (!store->apply_paused && store->applied_index < applicable &&
+	    !qbd_grow_stuck(store))
 		return;
 	if (!store->checkpoint.clean) {
 		store->checkpoint.clean = true;
@@ -192,6 +198,7 @@ void qbd_store_step(struct qbd_store *store)
 	/* First what ends a batch, then what begins the next one. */
 	qbd_batch_step(store);
 	qbd_checkpoint_step(store);
+	qbd_grow_step(store);
 	qbd_fill_step(store);
 	qbd_apply_step(store);
 	stop_step(store);
@@ -336,6 +343,7 @@ void qbd_store_close(struct qbd_store *store)
 		store->failed_written = true;
 	}
 	timer_shutdown_sync(&store->timer);
+	qbd_grow_end(store);
 	while (!qbd_store_quiet(store)) {
 		wait_event(store->wait, !llist_empty(&store->completed));
 		drain(store);
@@ -360,6 +368,7 @@ static struct qbd_store *store_alloc(const struct qbd_store_ops *ops, void *cont
 	init_llist_head(&store->completed);
 	init_waitqueue_head(&store->wait);
 	timer_setup(&store->timer, timer_function, 0);
+	qbd_grow_init(store);
 	INIT_LIST_HEAD(&store->log.resident);
 	INIT_LIST_HEAD(&store->reads);
 	if (qbd_bio_init(store)) {

@@ -25,6 +25,7 @@
  * checkpoint.c what is applied becomes durable; reclaim
  * read.c      reads of committed data
  * fill.c      bringing a member up by extents
+ * grow.c      the device becomes larger
  *
  * layout.c and recovery.c, and record/header.c, compile in userspace too.
  */
@@ -40,7 +41,7 @@
 
 struct qbd_store;
 
-/* What a member's disk says of the member: the configuration as found. */
+/* What a member's disk says of the member. Only the sizes change. */
 struct qbd_store_identity {
 	u8 uuid[QBD_UUID_SIZE];
 	u8 incarnation[QBD_UUID_SIZE];
@@ -50,9 +51,10 @@ struct qbd_store_identity {
 	u32 member_id;
 	u32 extent_shift;
 	u32 configuration;
-	u64 device_blocks;
+	u64 device_blocks;	/* of the device, as far as this member has grown along */
+	u64 device_blocks_most;	/* larger it does not become with this extent table */
 	u64 log_blocks;
-	u64 extent_count;
+	u64 extent_count;	/* goes with @device_blocks */
 };
 
 /**
@@ -186,6 +188,24 @@ bool qbd_store_stopped(const struct qbd_store *store);
 void qbd_store_close(struct qbd_store *store);
 
 const struct qbd_store_identity *qbd_store_identity(const struct qbd_store *store);
+
+/*
+ * The size of the device (see grow.c). A RESIZE that is applied makes it larger; so does
+ * qbd_store_grow(), where a fill passes the RESIZE by.
+ */
+/* How large could it become on this disk, as large as the disk is just now? In blocks. */
+u64 qbd_store_room(const struct qbd_store *store);
+/* How large is it for the entry after @index, which is in the log or its base? */
+u64 qbd_store_blocks_after(const struct qbd_store *store, u64 index);
+/*
+ * Be ready for this size. Return: true if the disk says so already, durably; else the
+ * caller asks again, later.
+ */
+bool qbd_store_grow(struct qbd_store *store, u64 device_blocks);
+/* What the disk says durably, in any context: after a power cut it is no less. */
+u64 qbd_store_durable_blocks(const struct qbd_store *store);
+/* It should, and its disk has no room for it: so many blocks; 0: no. */
+u64 qbd_store_cannot_grow(const struct qbd_store *store);
 
 /* Process completions, go on with apply, checkpoint, reclaim. */
 void qbd_store_run(struct qbd_store *store);

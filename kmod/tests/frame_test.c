@@ -117,6 +117,7 @@ static void make_reset(struct sample *sample)
 	reset->leader_term = cpu_to_le64(4);
 	reset->index = cpu_to_le64(1000);
 	reset->term = cpu_to_le64(3);
+	reset->device_blocks = cpu_to_le64(DEVICE_BLOCKS);
 	reset->membership.count = cpu_to_le32(3);
 }
 
@@ -480,6 +481,10 @@ static void requests_lie_within_the_device(struct qbd_test *test)
 				       QBD_ZERO_BLOCKS_MAX, 0));
 	QBD_TRUE(test, !request_passes(QBD_REQUEST_LEADER_MOVE, 3, 1, 0));
 	QBD_TRUE(test, !request_passes(QBD_REQUEST_LEADER_MOVE, (u64)1 << 32, 0, 0));
+	QBD_TRUE(test, request_passes(QBD_REQUEST_RESIZE, 0, 0, 0));
+	QBD_TRUE(test, request_passes(QBD_REQUEST_RESIZE, DEVICE_BLOCKS * 1000ull, 0, 0));
+	QBD_TRUE(test, !request_passes(QBD_REQUEST_RESIZE, DEVICE_BLOCKS, 1, 0));
+	QBD_TRUE(test, !request_passes(QBD_REQUEST_RESIZE, (u64)1 << 52, 0, 0));
 	QBD_TRUE(test, !request_passes(0, 0, 1, 0));
 	QBD_TRUE(test, !request_passes(99, 0, 1, 0));
 }

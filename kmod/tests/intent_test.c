@@ -271,6 +271,28 @@ static void checks_of_places(struct kunit *test)
 			QBD_CHANGE_DONE);
 }
 
+/* Its disk was chosen for the size before; whoever goes need not wait. */
+static void nobody_comes_while_it_grows(struct kunit *test)
+{
+	static struct qbd_membership_layout now, wanted;
+	struct qbd_intent_facts facts = { .self = 1, .there = ~0u, .growing = true };
+	u32 member;
+
+	intent_test_list(test, "1v 2v", &now);
+	intent_test_list(test, "1v 2v 3l", &wanted);
+	KUNIT_EXPECT_EQ(test, qbd_intent_check(&now, &wanted, &facts, &member),
+			QBD_CHANGE_GROWING);
+	KUNIT_EXPECT_EQ(test, member, 0);
+	facts.growing = false;
+	KUNIT_EXPECT_EQ(test, qbd_intent_check(&now, &wanted, &facts, &member),
+			QBD_CHANGE_DONE);
+	facts.growing = true;
+	intent_test_list(test, "1v 2v", &wanted);
+	wanted.members[1].flags |= cpu_to_le16(QBD_MEMBER_LEAVING);
+	KUNIT_EXPECT_EQ(test, qbd_intent_check(&now, &wanted, &facts, &member),
+			QBD_CHANGE_DONE);
+}
+
 /* Which disk is which member: the leader writes down what is there, once. */
 static void disks_are_listed(struct kunit *test)
 {
@@ -364,6 +386,7 @@ static struct kunit_case intent_cases[] = {
 	KUNIT_CASE(every_change_ends),
 	KUNIT_CASE(checks),
 	KUNIT_CASE(checks_of_places),
+	KUNIT_CASE(nobody_comes_while_it_grows),
 	KUNIT_CASE(disks_are_listed),
 	KUNIT_CASE(disks_are_not_asked_for),
 	KUNIT_CASE(who_is_out),

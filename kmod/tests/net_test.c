@@ -219,7 +219,8 @@ static void every_other_frame_arrives(struct kunit *test)
 
 	/* Several in a row: each waits until the one before it was looked at. */
 	for (i = 1; i <= 3; i++) {
-		reset->membership.count = cpu_to_le32(i);
+		reset->device_blocks = cpu_to_le64(RIG_DEVICE_BLOCKS);
+	reset->membership.count = cpu_to_le32(i);
 		frame = (struct qbd_net_frame){
 			.type = QBD_FRAME_RESET, .fixed = reset,
 			.fixed_bytes = sizeof(*reset),

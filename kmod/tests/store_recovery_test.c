@@ -35,6 +35,8 @@ static const u8 other_uuid[QBD_UUID_SIZE] = "other device   ";
  * @index: of the last record
  * @term: of the next record
  * @chain: of the last record
+ * @place: what the next record writes, 0: somewhere
+ * @grow_to: if it has no data: it makes the device so large; 0: it does not
  * @generation: of the next record
  * @positions: of the records, by index
  * @found: index of the record found last
@@ -49,6 +51,8 @@ struct ring {
 	u64 index;
 	u64 term;
 	u32 chain;
+	u64 place;
+	u64 grow_to;
 	u64 generation;
 	u64 positions[128];
 	u64 found;
@@ -85,7 +89,9 @@ static void append(u32 data_blocks, u64 durable)
 	ring->index++;
 	header->shared.magic = cpu_to_le32(QBD_RECORD_MAGIC);
 	header->shared.kind = cpu_to_le16(data_blocks ? QBD_RECORD_DATA :
-							QBD_RECORD_NOOP);
+					  ring->grow_to ? QBD_RECORD_RESIZE :
+							  QBD_RECORD_NOOP);
+	header->shared.device_blocks = cpu_to_le64(data_blocks ? 0 : ring->grow_to);
 	header->shared.index = cpu_to_le64(ring->index);
 	header->shared.term = cpu_to_le64(ring->term);
 	header->shared.data_blocks = cpu_to_le32(data_blocks);
@@ -99,7 +105,8 @@ static void append(u32 data_blocks, u64 durable)
 		}
 		header->shared.operation_count = cpu_to_le16(1);
 		operation->kind = cpu_to_le16(QBD_OPERATION_WRITE);
-		operation->block = cpu_to_le64(ring->index * 10);
+		operation->block = cpu_to_le64(ring->place ? ring->place :
+					       ring->index * 10);
 		operation->count = cpu_to_le32(data_blocks);
 		operation->data_checksum = cpu_to_le32(crc);
 	}
@@ -153,6 +160,7 @@ static void scan(void)
 	ring->scan.uuid = uuid;
 	ring->scan.member_id = MEMBER;
 	ring->scan.device_blocks = DEVICE_BLOCKS;
+	ring->scan.device_blocks_most = 2 * DEVICE_BLOCKS;
 	ring->scan.log_blocks = RING_BLOCKS;
 	ring->scan.state = &ring->state;
 	ring->scan.ops = &ring_ops;
@@ -577,7 +585,44 @@ static void damage_anywhere_loses_no_more_than_it_hit(struct qbd_test *test)
 	ring_end();
 }
 
+/* 19 makes the device larger, and 20 to 22 write where it has become so. */
+static void grow_ring(u64 grow_to)
+{
+	make_ring();
+	the_ring->grow_to = grow_to;
+	append(0, 17);
+	the_ring->place = DEVICE_BLOCKS + 3;
+	append(2, 18);
+	append(2, 19);
+	append(2, 20);
+}
+
+static void the_device_grows_in_the_log(struct qbd_test *test)
+{
+	QBD_TRUE(test, ring_begin());
+	grow_ring(DEVICE_BLOCKS + 5);
+	scan();
+	expect_log(test, QBD_LOG_TORN, 22);
+	QBD_EQUAL(test, the_ring->scan.device_blocks, DEVICE_BLOCKS + 5);
+	/* By less than what they write, or not at all. */
+	grow_ring(DEVICE_BLOCKS + 4);
+	scan();
+	QBD_EQUAL(test, the_ring->scan.last_index, 19);
+	grow_ring(0);
+	scan();
+	QBD_EQUAL(test, the_ring->scan.last_index, 19);
+	grow_ring(DEVICE_BLOCKS + 5);
+	header_of(19)->shared.device_blocks = 0;
+	scan();
+	QBD_EQUAL(test, the_ring->scan.last_index, 18);
+	/* What lies behind the one that is damaged proves that it was acknowledged. */
+	QBD_EQUAL(test, the_ring->scan.verdict, QBD_LOG_DAMAGED);
+	QBD_EQUAL(test, the_ring->scan.damaged_through, 22);
+	ring_end();
+}
+
 QBD_SUITE(store_recovery_log,
+	  QBD_CASE(the_device_grows_in_the_log),
 	  QBD_CASE(a_whole_log_is_found),
 	  QBD_CASE(a_torn_tail_is_dropped),
 	  QBD_CASE(a_damaged_middle_record_is_not_cut_off),

@@ -945,7 +945,6 @@ static void applied_records_are_damaged(struct kunit *test)
 static void disks_that_are_none_of_qbd(struct kunit *test)
 {
 	struct store_rig *rig = begin(test);
-	u64 last = rig->disk->sectors / QBD_SECTORS_PER_BLOCK - 1;
 	char path[sizeof(rig->disk->path)];
 
 	store_rig_stop(rig);
@@ -956,7 +955,7 @@ static void disks_that_are_none_of_qbd(struct kunit *test)
 	expect_refused(rig, -ENOTBLK, "is no block device");
 	memcpy(rig->disk->path, path, sizeof(path));
 	memset(test_disk_block(rig->disk, 0), 0, QBD_BLOCK_SIZE);
-	memset(test_disk_block(rig->disk, last), 0, QBD_BLOCK_SIZE);
+	memset(test_disk_block(rig->disk, QBD_SUPERBLOCK_COPY_BLOCK), 0, QBD_BLOCK_SIZE);
 	expect_refused(rig, -EMEDIUMTYPE, "is no qbd disk");
 	store_rig_destroy(rig);
 }
@@ -1007,7 +1006,7 @@ static void a_disk_that_has_shrunk(struct kunit *test)
 	store_rig_stop(rig);
 	block->backing_blocks = cpu_to_le64(last + 1001);
 	qbd_block_seal(block, QBD_SUPERBLOCK_MAGIC, rig->uuid, 0);
-	memset(test_disk_block(rig->disk, last), 0x11, QBD_BLOCK_SIZE);
+	memset(test_disk_block(rig->disk, QBD_SUPERBLOCK_COPY_BLOCK), 0x11, QBD_BLOCK_SIZE);
 	KUNIT_EXPECT_NE(test, store_rig_try_open(rig), 0);
 	KUNIT_EXPECT_NOT_NULL(test, strstr(rig->error_text, "smaller"));
 	store_rig_destroy(rig);

@@ -198,7 +198,7 @@ static void write_superblock(struct store_rig *rig, u64 position, u64 disk_block
 	superblock->extent_shift = cpu_to_le32(RIG_EXTENT_SHIFT);
 	strscpy(superblock->name, "rig", sizeof(superblock->name));
 	superblock->backing_blocks = cpu_to_le64(disk_blocks);
-	superblock->device_blocks = cpu_to_le64(rig->device_blocks);
+	superblock->device_blocks = cpu_to_le64(rig->first_blocks);
 	superblock->extent_table_blocks = cpu_to_le64(table_blocks);
 	superblock->log_block = cpu_to_le64(log_block);
 	superblock->log_blocks = cpu_to_le64(RIG_LOG_BLOCKS);
@@ -228,7 +228,8 @@ static void format_disk(struct store_rig *rig, u32 members)
 	struct qbd_state *state;
 	u64 i;
 
-	for (i = 0; i < table_blocks; i++) {
+	/* Those for more than it has now hold anything. */
+	for (i = 0; i <= (rig->first_blocks - 1) / (16 * QBD_EXTENTS_PER_BLOCK); i++) {
 		memset(test_disk_block(rig->disk, QBD_EXTENT_TABLE_BLOCK + i), 0,
 		       QBD_BLOCK_SIZE);
 		qbd_block_seal(test_disk_block(rig->disk, QBD_EXTENT_TABLE_BLOCK + i),
@@ -236,7 +237,7 @@ static void format_disk(struct store_rig *rig, u32 members)
 		test_disk_settle(rig->disk, QBD_EXTENT_TABLE_BLOCK + i);
 	}
 	write_superblock(rig, 0, disk_blocks, table_blocks, 512, 512 + RIG_LOG_BLOCKS);
-	write_superblock(rig, disk_blocks - 1, disk_blocks, table_blocks, 512,
+	write_superblock(rig, QBD_SUPERBLOCK_COPY_BLOCK, disk_blocks, table_blocks, 512,
 			 512 + RIG_LOG_BLOCKS);
 	state = kunit_kzalloc(rig->test, sizeof(*state), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(rig->test, state);
@@ -264,6 +265,16 @@ struct store_rig *store_rig_create(struct kunit *test, u64 seed)
 	return store_rig_create_sized(test, seed, RIG_DEVICE_BLOCKS, 1);
 }
 
+struct store_rig *store_rig_create_growing(struct kunit *test, u64 seed, u32 first_blocks,
+					   u32 most_blocks)
+{
+	struct store_rig *rig = store_rig_create_sized(test, seed, most_blocks, 1);
+
+	rig->first_blocks = first_blocks;
+	format_disk(rig, 1);
+	return rig;
+}
+
 struct store_rig *store_rig_create_sized(struct kunit *test, u64 seed, u32 device_blocks,
 					 u32 members)
 {
@@ -276,6 +287,7 @@ struct store_rig *store_rig_create_sized(struct kunit *test, u64 seed, u32 devic
 	KUNIT_ASSERT_NOT_NULL(test, rig);
 	rig->test = test;
 	rig->device_blocks = device_blocks;
+	rig->first_blocks = device_blocks;
 	init_waitqueue_head(&rig->wait);
 	prandom_seed_state(&rig->random, seed);
 	memset(rig->uuid, 0x17, sizeof(rig->uuid));
@@ -471,7 +483,9 @@ static struct qbd_record *sealed_record(struct store_rig *rig,
 	if (!record)
 		return NULL;
 	fill_record(record, entry);
+	record->header->shared.device_blocks = cpu_to_le64(entry->grow_to);
 	qbd_record_seal(record, rig->uuid, entry->members ? QBD_RECORD_MEMBERSHIP :
+			entry->grow_to ? QBD_RECORD_RESIZE :
 			entry->operation_count ? QBD_RECORD_DATA : QBD_RECORD_NOOP,
 			entry->index, entry->term, chain_previous);
 	return record;
@@ -537,6 +551,28 @@ bool store_rig_append_members(struct store_rig *rig, u32 count)
 	       append_entry(rig, &entry);
 }
 
+bool store_rig_append_resize(struct store_rig *rig, u32 blocks)
+{
+	struct rig_entry entry = {
+		.index = rig->last_index + 1,
+		.term = rig->term,
+		.grow_to = blocks,
+	};
+
+	return rig->history_count < RIG_ENTRIES_MAX && entry.index <= RIG_ENTRIES_MAX &&
+	       append_entry(rig, &entry);
+}
+
+u32 store_rig_blocks_at(struct store_rig *rig, u64 index)
+{
+	u32 blocks = rig->first_blocks;
+
+	for (; index; index--)
+		if (rig->log[index])
+			blocks = max(blocks, rig->history[rig->log[index] - 1].grow_to);
+	return blocks;
+}
+
 void store_rig_append_membership(struct store_rig *rig,
 				 const struct qbd_membership_layout *membership)
 {
@@ -563,18 +599,20 @@ static u32 random_operations(struct store_rig *rig, struct rig_operation *operat
 {
 	u32 count = test_random(&rig->random, RIG_OPERATIONS_MAX + 1);
 	u32 largest = test_random(&rig->random, 8) ? 8 : 60;
+	/* As a leader: what is beyond is written to when it is committed that it is there. */
+	u32 blocks = store_rig_blocks_at(rig, rig->commit_index);
 	u32 i;
 
 	for (i = 0; i < count; i++) {
 		struct rig_operation *operation = &operations[i];
 		/* Some places are hot, so that operations overlap. */
-		u32 span = test_random(&rig->random, 3) ? 64 : RIG_DEVICE_BLOCKS;
+		u32 span = test_random(&rig->random, 3) ? 64 : blocks;
 
 		operation->zero = !test_random(&rig->random, 6);
 		operation->block = test_random(&rig->random, span);
 		operation->count = 1 + test_random(&rig->random, largest);
 		operation->count = min(operation->count,
-				       RIG_DEVICE_BLOCKS - operation->block);
+				       blocks - operation->block);
 	}
 	return count;
 }
@@ -824,5 +862,5 @@ void store_rig_check_read(struct store_rig *rig, u32 block, u32 count)
 
 void store_rig_check_all(struct store_rig *rig)
 {
-	store_rig_check_read(rig, 0, rig->device_blocks);
+	store_rig_check_read(rig, 0, qbd_store_identity(rig->store)->device_blocks);
 }

@@ -37,6 +37,7 @@ struct rig_operation {
  * @term: of it
  * @chain: identifies it
  * @members: a list of so many members, and no operations; 0: none
+ * @grow_to: the device has so many blocks from here on, and no operations; 0: no change
  * @operation_count: how many @operations there are
  * @operations: what it does
  */
@@ -45,6 +46,7 @@ struct rig_entry {
 	u64 term;
 	u32 chain;
 	u32 members;
+	u32 grow_to;
 	u32 operation_count;
 	struct rig_operation operations[RIG_OPERATIONS_MAX];
 };
@@ -54,7 +56,8 @@ struct rig_entry {
  * @test: the KUnit test
  * @disk: its disk
  * @members: that the device had when it was made
- * @device_blocks: size of the device
+ * @device_blocks: size of the device, or the largest it is to grow to
+ * @first_blocks: size when it was made
  * @uuid: of the device
  * @pool: log pages
  * @store: open, or NULL
@@ -96,6 +99,7 @@ struct store_rig {
 	struct kunit *test;
 	struct test_disk *disk;
 	u32 device_blocks;
+	u32 first_blocks;
 	u8 uuid[QBD_UUID_SIZE];
 	struct qbd_pool *pool;
 	struct qbd_store *store;
@@ -136,6 +140,9 @@ struct store_rig *store_rig_create(struct kunit *test, u64 seed);
 /* With a device of another size than RIG_DEVICE_BLOCKS, or more members than one. */
 struct store_rig *store_rig_create_sized(struct kunit *test, u64 seed, u32 device_blocks,
 					 u32 members);
+/* It has @first_blocks, and can grow to @most_blocks. */
+struct store_rig *store_rig_create_growing(struct kunit *test, u64 seed, u32 first_blocks,
+					   u32 most_blocks);
 void store_rig_destroy(struct store_rig *rig);
 
 /* Open; on success the model's log becomes what was recovered. */
@@ -162,6 +169,10 @@ void store_rig_append_membership(struct store_rig *rig,
 bool store_rig_append_random(struct store_rig *rig);
 /* A list of so many members. */
 bool store_rig_append_members(struct store_rig *rig, u32 count);
+/* The device is to have so many blocks. */
+bool store_rig_append_resize(struct store_rig *rig, u32 blocks);
+/* How many it has after the entry at @index, by the model. */
+u32 store_rig_blocks_at(struct store_rig *rig, u64 index);
 /* The list in force at an index, by the model. */
 void store_rig_list_at(struct store_rig *rig, u64 index,
 		       struct qbd_membership_layout *membership);

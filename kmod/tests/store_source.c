@@ -6,6 +6,7 @@
 #include "../store/checkpoint.c"
 #include "../store/extents.c"
 #include "../store/fill.c"
+#include "../store/grow.c"
 #include "../store/layout.c"
 #include "../store/load.c"
 #include "../store/log.c"

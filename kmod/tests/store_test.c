@@ -519,8 +519,7 @@ static void expect_refused(struct store_rig *rig, int error, const char *what,
 static void damaged_superblocks(struct kunit *test)
 {
 	struct store_rig *rig = begin(test);
-	u64 last = rig->disk->sectors / QBD_SECTORS_PER_BLOCK - 1;
-	u64 copies[2] = { 0, last };
+	const u64 copies[2] = { 0, QBD_SUPERBLOCK_COPY_BLOCK };
 	u32 i;
 
 	append_writes(rig, 3, 2);
@@ -578,7 +577,7 @@ static void unreadable_states(struct kunit *test)
 	fail_reads_of(rig, 0, last);
 	expect_refused(rig, -EIO, "a superblock of", "cannot be read", "try again");
 	/* The first is no superblock: that does not mean that this is no qbd disk. */
-	fail_reads_of(rig, last, last);
+	fail_reads_of(rig, QBD_SUPERBLOCK_COPY_BLOCK, QBD_SUPERBLOCK_COPY_BLOCK);
 	memset(test_disk_block(rig->disk, 0), 0, 512);
 	expect_refused(rig, -EIO, "a superblock of", "cannot be read", "try again");
 	rig->disk->fail_reads = false;

@@ -310,7 +310,9 @@ class UserModeLinux:
                 "uml_dir=" + work, "umid=guest", "console=tty0",
                 "con=null", "con0=null,fd:1", "ssl=null",
                 "ssl0=fd:%d,fd:%d" % (input_fd, output_fd),
-                "kunit.enable=1", "nbd.nbds_max=0", "null_blk.nr_devices=0"]
+                "kunit.enable=1", "nbd.nbds_max=0", "null_blk.nr_devices=0",
+                # As distributions have it: older resize2fs open what is mounted for write.
+                "bdev_allow_write_mounted=1"]
         if args.time_travel:
             line.append("time-travel=inf-cpu")
         if args.seed is not None:

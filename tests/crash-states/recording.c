@@ -98,7 +98,7 @@ void scene_settle(struct scene *scene)
 
 enum area area_of(const struct qbd_geometry *geometry, u64 block)
 {
-	if (!block || block == geometry->backing_blocks - 1)
+	if (!block || block == QBD_SUPERBLOCK_COPY_BLOCK)
 		return AREA_SUPERBLOCK;
 	for (u32 i = 0; i < QBD_STATE_SLOTS; i++)
 		if (block == QBD_STATE_SLOT_BLOCK(i) || block == QBD_APPLIED_BLOCK(i))

@@ -223,9 +223,9 @@ static void check_data(const struct order *order)
 	for (u64 extent = 0; extent < geometry->extent_count; extent++) {
 		u64 changed = history_extent_changed(extent, outcome->agreed);
 
-		if (!recovered.filling && open_store->extents.changed[extent] < changed)
+		if (!recovered.filling && *qbd_extent_changed(open_store, extent) < changed)
 			wrong(outcome, "extent %llu was changed by entry %llu; its table says %llu, and others would not be sent it",
-			      extent, changed, open_store->extents.changed[extent]);
+			      extent, changed, *qbd_extent_changed(open_store, extent));
 	}
 }
 

@@ -82,6 +82,7 @@ static void scan_image(const struct image *image, const struct qbd_geometry *geo
 	scan->uuid = geometry->uuid;
 	scan->member_id = IMAGE_MEMBER;
 	scan->device_blocks = IMAGE_DEVICE_BLOCKS;
+	scan->device_blocks_most = 253ull * 16;
 	scan->log_blocks = IMAGE_LOG_BLOCKS;
 	scan->state = state;
 	scan->ops = &scan_ops;
@@ -118,8 +119,9 @@ static void judge_header(const struct qbd_block_header *header, uint64_t positio
 static int choose_superblock(const struct image *image, uint64_t disk_blocks,
 			     struct qbd_superblock_choice *choice)
 {
-	const void *copies[2] = { image_block(image, 0), image_block(image, IMAGE_BLOCKS - 1) };
-	const u64 positions[2] = { 0, IMAGE_BLOCKS - 1 };
+	const void *copies[2] = { image_block(image, 0),
+				  image_block(image, QBD_SUPERBLOCK_COPY_BLOCK) };
+	const u64 positions[2] = { 0, QBD_SUPERBLOCK_COPY_BLOCK };
 	const char *reason = NULL, *reason_again = NULL;
 	struct qbd_superblock_choice again;
 	int result;

@@ -440,7 +440,7 @@ static void damage(struct image *image, struct input *input)
 	switch (what & 0x0f) {
 	case 0:
 	case 1:
-		block = which ? IMAGE_BLOCKS - 1 : 0;
+		block = which ? QBD_SUPERBLOCK_COPY_BLOCK : 0;
 		patch_metadata(image, input, block, IMAGE_DAMAGE_SUPERBLOCK,
 			       QBD_SUPERBLOCK_MAGIC, block, what);
 		break;
@@ -515,7 +515,7 @@ void image_build(struct image *image, struct input *input)
 	if (end & 8)
 		image->state.flags |= QBD_STATE_FILLING;
 	write_superblock(image, 0);
-	write_superblock(image, IMAGE_BLOCKS - 1);
+	write_superblock(image, QBD_SUPERBLOCK_COPY_BLOCK);
 	write_extents(image, QBD_EXTENT_TABLE_BLOCK);
 	write_extents(image, QBD_EXTENT_JOURNAL_BLOCK);
 	write_states(image, &older, end & 0x10);

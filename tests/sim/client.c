@@ -33,6 +33,7 @@ struct qbd_disk {
 	void *context;
 	struct llist_head queue;
 	bool removing;
+	u64 blocks;		/* as its users see it */
 };
 
 /* The writes of a block, the oldest first; the first is that it was made. */
@@ -185,8 +186,19 @@ struct qbd_disk *qbd_disk_create(const char *name, u64 device_blocks,
 	disk->host = sim_host;
 	disk->kick = kick;
 	disk->context = context;
+	disk->blocks = device_blocks;
+	sim_sizes_shown(sim_host, device_blocks);
 	sim_host->blk = disk;
 	return disk;
+}
+
+bool qbd_disk_resize(struct qbd_disk *disk, u64 device_blocks)
+{
+	sim_sizes_shown(disk->host, device_blocks);
+	if (device_blocks == disk->blocks)
+		return false;
+	disk->blocks = device_blocks;
+	return true;
 }
 
 unsigned int qbd_disk_number(const struct qbd_disk *disk)
@@ -487,6 +499,18 @@ static void place_in_own_stripe(struct sim_request *request)
 						spread_in_stripe));
 }
 
+/* As much of it as lies on the device that its users see. Return: false: nothing does. */
+static bool clip(struct sim_request *request)
+{
+	u64 blocks = request->host->blk->blocks;
+
+	if (request->request.block >= blocks)
+		return false;
+	request->request.count = min_t(u64, request->request.count,
+				       blocks - request->request.block);
+	return true;
+}
+
 static struct sim_request *request_at(struct sim_host *host)
 {
 	struct sim_request *request = calloc(1, sizeof(*request));
@@ -524,8 +548,9 @@ void sim_client_work(struct sim_host *host)
 					  SIM_STRIPE - request->number % SIM_STRIPE;
 	request->request.count = min(request->request.count, left);
 	request->request.block = sim_place(request->number);
-	if (request->request.kind != QBD_REQUEST_READ &&
-	    (!sim_claims_use(host, !outstanding[host->number]) || !may_write(request)))
+	if (!clip(request) ||
+	    (request->request.kind != QBD_REQUEST_READ &&
+	     (!sim_claims_use(host, !outstanding[host->number]) || !may_write(request))))
 		free(request);
 	else
 		submit(request);
@@ -542,7 +567,7 @@ void sim_client_write(struct sim_host *host, u32 number, u32 count)
 	request->request.kind = QBD_REQUEST_WRITE;
 	request->request.count = count;
 	request->request.block = sim_place(number);
-	if (may_write(request))
+	if (clip(request) && may_write(request))
 		submit(request);
 	else
 		free(request);
@@ -559,7 +584,10 @@ void sim_client_read_newest(struct sim_host *host)
 	request->request.kind = QBD_REQUEST_READ;
 	request->request.count = 1;
 	request->request.block = sim_place(newest);
-	submit(request);
+	if (clip(request))
+		submit(request);
+	else
+		free(request);
 }
 
 void sim_client_probe_begin(void)
@@ -601,7 +629,8 @@ bool sim_client_probe(void)
 		request->number = turns || world.overlap ? sim_below(SIM_USED_BLOCKS) :
 				  (number - 1) * SIM_STRIPE + sim_below(SIM_STRIPE);
 		request->request.block = sim_place(request->number);
-		if (request->request.kind == QBD_REQUEST_WRITE && !may_write(request)) {
+		if (!clip(request) ||
+		    (request->request.kind == QBD_REQUEST_WRITE && !may_write(request))) {
 			free(request);
 			continue;
 		}

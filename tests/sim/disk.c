@@ -176,6 +176,14 @@ const u8 *sim_disk_look(const struct sim_host *host, u64 block)
 	return block_of(&disks[host->number], block);
 }
 
+void sim_disk_enlarge(struct sim_host *host, u64 blocks)
+{
+	if (blocks > SIM_DISK_BLOCKS_MAX)
+		abort();
+	disks[host->number].blocks = blocks;
+	host->bdev.blocks = blocks;
+}
+
 void sim_disk_stall(struct sim_host *host, u64 until)
 {
 	disks[host->number].stalled_until = until;
@@ -468,6 +476,7 @@ void sim_disk_submit(struct bio *bio)
 				 max(first_block(bio), first_block(other->bio)));
 	if (is_write(bio) && block_count(bio) == 1 &&
 	    first_block(bio) >= QBD_EXTENT_JOURNAL_BLOCK &&
+	    first_block(bio) != QBD_SUPERBLOCK_COPY_BLOCK &&
 	    first_block(bio) < QBD_EXTENT_TABLE_BLOCK + sim_table_blocks)
 		sim_invariants_table(disk->host, bio_block(bio, 0));
 	flight = malloc(sizeof(*flight));

@@ -317,7 +317,7 @@ static struct survey survey_of(const struct qbd_store *store)
 {
 	const struct qbd_state *state = &store->state.disk;
 	struct survey survey = {
-		.superblock = below(2) ? store->geometry.backing_blocks - 1 : 0,
+		.superblock = below(2) ? QBD_SUPERBLOCK_COPY_BLOCK : 0,
 		.slot = QBD_STATE_SLOT_BLOCK(below(QBD_STATE_SLOTS)) +
 			below(QBD_STATE_SLOT_BLOCKS),
 		.state = below(4) == 0,

@@ -17,6 +17,7 @@
  *   who was removed     and knows it neither begins to lead nor comes up again
  *   the extent table      of a member that is whole knows the last change of whatever was
  *                         ever written; what it says on the disk that was written is there
+ *   the size              sizes.c
  *   each write once       no log has the same one twice (once.c)
  *   the log               begins for the core where it does in the store, or later
  *   the list              of members that is in force is one for core and replica
@@ -308,9 +309,18 @@ static bool value_held(struct sim_host *host, struct qbd_store *store, u64 block
 	if (node)
 		return sim_value_of(page_address(node->record->pages[node->data_block + block -
 								     node->start]), value);
-	if (!qbd_extent_written(store, qbd_extent_of(store, block)))
+	/* It becomes zero before anybody can ask for it. */
+	if (block >= store->identity.device_blocks ||
+	    !qbd_extent_written(store, qbd_extent_of(store, block)))
 		return true;
 	return sim_value_of(sim_disk_look(host, store->geometry.data_block + block), value);
+}
+
+/* What is not there yet has not changed. */
+static u64 extent_changed(const struct qbd_store *store, u64 block)
+{
+	return block < store->geometry.device_blocks ?
+	       *qbd_extent_changed(store, qbd_extent_of(store, block)) : 0;
 }
 
 /*
@@ -320,7 +330,7 @@ static bool value_held(struct sim_host *host, struct qbd_store *store, u64 block
 static void check_extent(struct sim_host *host, struct qbd_store *store, u32 number)
 {
 	u64 block = sim_place(number), last, index = 0;
-	u64 changed = store->extents.changed[qbd_extent_of(store, block)];
+	u64 changed = extent_changed(store, block);
 
 	if (!written_by[number] || written_by[number] > store->applied_index ||
 	    qbd_overlay_pick(&store->overlay, block, block, &last))
@@ -343,7 +353,7 @@ static void check_block(struct sim_host *host, struct qbd_store *store, u32 numb
 	if (!good || value != due)
 		sim_fail("host %u, at entry %llu: block %llu holds %#llx%s (extent changed at %llu), the history says %#llx",
 			 host->number, commit, block, value, good ? "" : " and more",
-			 store->extents.changed[qbd_extent_of(store, block)], due);
+			 extent_changed(store, block), due);
 	check_extent(host, store, number);
 }
 
@@ -433,6 +443,7 @@ static void commit_one(struct sim_host *host, const struct qbd_store *store, u64
 	if (le16_to_cpu(record->header->shared.kind) == QBD_RECORD_MEMBERSHIP)
 		sim_lists_committed(host, record);
 	sim_claims_committed(record);
+	sim_sizes_committed(record);
 	apply_to_model(record);
 	sim_once_committed(record);
 }
@@ -598,6 +609,7 @@ void sim_invariants_check(struct sim_host *host)
 	if (replica->removed)
 		check_removed(host, replica);
 	check_data(host, replica);
+	sim_sizes_check(host, replica->store);
 	host->role = replica->core->role;
 	host->term = replica->core->term;
 	host->failed = replica->core->failed;
@@ -615,6 +627,7 @@ void sim_invariants_table(struct sim_host *host, const void *block)
 	const struct qbd_extent_block *table = block;
 	u64 first = (le64_to_cpu(table->header.position) - QBD_EXTENT_TABLE_BLOCK) *
 		    QBD_EXTENTS_PER_BLOCK;
+	u64 blocks = sim_sizes_of_table(sim_replica(host));
 
 	/* One that was lost by a member that is alone says that all was written. */
 	if (world.count == 1)
@@ -622,7 +635,8 @@ void sim_invariants_table(struct sim_host *host, const void *block)
 	for (u32 i = 0; i < QBD_EXTENTS_PER_BLOCK && !world.error; i++) {
 		u64 start = (first + i) * EXTENT_BLOCKS;
 
-		for (u32 k = 0; table->entries[i].changed_index && k < EXTENT_BLOCKS; k++)
+		for (u32 k = 0; table->entries[i].changed_index && k < EXTENT_BLOCKS &&
+		     start + k < blocks; k++)
 			if (sim_disk_may_lack(host, start + k))
 				sim_fail("host %u: the extent table says that block %llu was written, and it is not there for good",
 					 host->number, start + k);
@@ -642,7 +656,8 @@ bool sim_invariants_settled(void)
 		    replica->core->commit != committed || replica->store_failed ||
 		    replica->damaged || replica->is_new || qbd_replica_filling(replica) ||
 		    qbd_store_applied_index(replica->store) != committed ||
-		    qbd_store_last_index(replica->store) != committed)
+		    qbd_store_last_index(replica->store) != committed ||
+		    !sim_sizes_settled(&world.hosts[number], replica->store))
 			return false;
 	}
 	return true;

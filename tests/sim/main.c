@@ -51,6 +51,7 @@ static bool run(u64 seed)
 	sim_module_begin();
 	sim_network_begin();
 	sim_join_begin();
+	sim_sizes_begin();
 	sim_faults_begin();
 	sim_members_begin();
 	sim_client_begin();
@@ -61,6 +62,7 @@ static bool run(u64 seed)
 		if (!sim_step())
 			sim_pass_time();
 		sim_faults_step();
+		sim_sizes_step();
 	}
 	if (outage_at)
 		sim_faults_outage();
@@ -135,8 +137,8 @@ static void sum_up(u64 seeds, u64 failed)
 	printf("# members taken up by extents: %llu (%llu times begun, %llu rounds given up, %llu disturbed); %llu power cuts, %llu elections\n",
 	       counts->filled, counts->resets, counts->rounds_cut, counts->fills_disturbed,
 	       counts->power_cuts, counts->elections);
-	printf("# claims: %llu committed, %llu taken by force\n", counts->claims,
-	       counts->forced);
+	printf("# claims: %llu committed, %llu taken by force; the device grew %llu times\n",
+	       counts->claims, counts->forced, counts->resizes);
 	printf("# members changed %llu times, %llu joined, %llu removed; %llu lists committed\n",
 	       counts->changes, counts->joined, counts->left, counts->lists);
 	printf("# disks: %llu rotten, %llu with unreadable sectors; logs found damaged %llu, tables lost %llu; %.1f million blocks compared\n",

@@ -87,7 +87,7 @@ void sim_uuid_draw(u8 *uuid)
 }
 
 static void write_superblock(struct sim_host *host, u64 position, u64 blocks,
-			     const u8 *incarnation)
+			     u64 device_blocks, const u8 *incarnation)
 {
 	struct qbd_superblock *superblock = (void *)sim_disk_block(host, position);
 
@@ -97,7 +97,7 @@ static void write_superblock(struct sim_host *host, u64 position, u64 blocks,
 	memcpy(superblock->incarnation, incarnation, QBD_UUID_SIZE);
 	strscpy(superblock->name, "sim", sizeof(superblock->name));
 	superblock->backing_blocks = cpu_to_le64(blocks);
-	superblock->device_blocks = cpu_to_le64(sim_device_blocks);
+	superblock->device_blocks = cpu_to_le64(device_blocks);
 	superblock->extent_table_blocks = cpu_to_le64(sim_table_blocks);
 	superblock->log_block = cpu_to_le64(LOG_BLOCK);
 	superblock->log_blocks = cpu_to_le64(QBD_LOG_BLOCKS_MIN);
@@ -119,10 +119,28 @@ static void write_members(struct qbd_membership_layout *members)
 	}
 }
 
-static void format(struct sim_host *host, const struct qbd_membership_layout *members,
+/* The last block is left alone. */
+static u64 disk_blocks(u64 room)
+{
+	return DATA_BLOCK + room + 1;
+}
+
+u64 sim_member_room(const struct sim_host *host)
+{
+	return host->bdev.blocks - disk_blocks(0);
+}
+
+void sim_member_enlarge(struct sim_host *host, u64 blocks)
+{
+	sim_trace("the disk of host %u has room for %llu blocks", host->number, blocks);
+	sim_disk_enlarge(host, disk_blocks(blocks));
+}
+
+static void format(struct sim_host *host, u64 device_blocks,
+		   const struct qbd_membership_layout *members,
 		   const struct qbd_claim_layout *claim, const u8 *incarnation, u32 flags)
 {
-	u64 blocks = DATA_BLOCK + sim_device_blocks + 1;
+	u64 blocks = disk_blocks(sim_sizes_room(host, device_blocks));
 	struct qbd_state state = {
 		.flags = QBD_STATE_CLEAN | flags,
 		.log_first_index = 1,
@@ -147,8 +165,8 @@ static void format(struct sim_host *host, const struct qbd_membership_layout *me
 		qbd_applied_encode(&applied, state.sequence, sim_uuid, position + 1,
 				   sim_disk_block(host, position + 1));
 	}
-	write_superblock(host, 0, blocks, incarnation);
-	write_superblock(host, blocks - 1, blocks, incarnation);
+	write_superblock(host, 0, blocks, device_blocks, incarnation);
+	write_superblock(host, QBD_SUPERBLOCK_COPY_BLOCK, blocks, device_blocks, incarnation);
 }
 
 /* As qbdadm create does. */
@@ -163,14 +181,15 @@ void sim_member_format(struct sim_host *host)
 
 	write_members(&members);
 	sim_uuid_draw(incarnation);
-	format(host, &members, &claim, incarnation, QBD_STATE_NEW);
+	format(host, sim_sizes_first(), &members, &claim, incarnation, QBD_STATE_NEW);
 }
 
 /* As qbdadm join does: nobody can have forgotten what a member did that never was. */
 void sim_member_format_joined(struct sim_host *host, const struct qbd_description *device,
 			      const u8 *incarnation)
 {
-	format(host, &device->membership, &device->claim, incarnation, 0);
+	format(host, le64_to_cpu(device->device_blocks), &device->membership, &device->claim,
+	       incarnation, 0);
 }
 
 static void again(void *object, u64 argument)

@@ -755,6 +755,7 @@ void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout
 		for (side = net->sides; side->peer; side++)
 			;
 		side->peer = id;
+		/* Of who had its place before. */
 		side->known_run = 0;
 		side->known_term = 0;
 		side->known_index = 0;

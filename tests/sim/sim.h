@@ -9,6 +9,7 @@
  *   client.c    kmod/blk/blk.h: readers and writers, and what they may see
  *   linear.c    likewise, where several write the same block at once
  *   claims.c    who may write
+ *   sizes.c     the device grows
  *   module.c    the life of a member: format, up, down, power cut
  *   members.c   who is to vote, to come and to go
  *   join.c      hosts that become members
@@ -128,6 +129,7 @@ struct sim_world {
 	bool overlap;		/* several hosts write the same blocks at the same time */
 	bool exclusive;		/* a host claims the device before it writes */
 	bool plans;		/* plans are made, and little else happens */
+	bool grows;		/* the device does, see sizes.c */
 	bool sparse;		/* few writes, each somewhere else */
 	bool hurry;		/* not so few */
 	bool rots;		/* some disk may */
@@ -166,7 +168,7 @@ void sim_after_event(struct sim_host *host);
 extern struct sim_counts {
 	u64 power_cuts, elections, resets, filled, fills_disturbed, rounds_cut, preempted;
 	u64 damaged, tables_lost, rotten, unreadable, views;
-	u64 changes, lists, joined, left, claims, forced;
+	u64 changes, lists, joined, left, claims, forced, resizes;
 } sim_counts;
 
 void sim_world_begin(u64 seed);
@@ -202,6 +204,7 @@ u8 *sim_disk_block(struct sim_host *host, u64 block);
 /* Likewise, to be looked at only. */
 const u8 *sim_disk_look(const struct sim_host *host, u64 block);
 void sim_disk_stall(struct sim_host *host, u64 until);
+void sim_disk_enlarge(struct sim_host *host, u64 blocks);
 /* Its reads do; writes go to a cache. */
 void sim_disk_stall_reads(struct sim_host *host, u64 until);
 /* Of 1024 of reads and writes from now on. */
@@ -299,6 +302,21 @@ void sim_claims_off(struct sim_host *host);
 bool sim_claims_use(struct sim_host *host, bool idle);
 bool sim_claims_turn(struct sim_host *host, bool its_turn, bool idle);
 
+/* ---- sizes.c ------------------------------------------------------------ */
+
+void sim_sizes_begin(void);
+/* In blocks. */
+u64 sim_sizes_first(void);
+u64 sim_sizes_room(struct sim_host *host, u64 blocks);
+void sim_sizes_committed(const struct qbd_record *record);
+void sim_sizes_check(const struct sim_host *host, const struct qbd_store *store);
+u64 sim_sizes_of_table(const struct qbd_replica *replica);
+/* A block device is of that size, from now on. */
+void sim_sizes_shown(const struct sim_host *host, u64 blocks);
+bool sim_sizes_settled(const struct sim_host *host, const struct qbd_store *store);
+void sim_sizes_step(void);
+bool sim_sizes_final(void);
+
 /* ---- module.c ----------------------------------------------------------- */
 
 void sim_module_begin(void);
@@ -308,6 +326,9 @@ void sim_member_format(struct sim_host *host);
 void sim_member_format_joined(struct sim_host *host, const struct qbd_description *device,
 			      const u8 *incarnation);
 void sim_uuid_draw(u8 *uuid);
+/* How large a device its disk has room for. */
+u64 sim_member_room(const struct sim_host *host);
+void sim_member_enlarge(struct sim_host *host, u64 blocks);
 void sim_member_power_on(struct sim_host *host);
 void sim_member_power_cut(struct sim_host *host);
 /* In order. */

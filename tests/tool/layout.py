@@ -19,6 +19,7 @@ WRITE, ZERO = 1, 2
 FILLING, CLEAN, FAILED, NEW = 1, 2, 4, 8
 STATE_BLOCKS = (16, 32)
 JOURNAL = 64
+COPY_BLOCK = 192
 TABLE = 256
 PER_BLOCK = 253
 
@@ -203,7 +204,7 @@ class Disk:
     def write(self, path):
         """Everything that self.blocks does not have already."""
         blocks = {0: self.superblock(0),
-                  self.backing_blocks - 1: self.superblock(self.backing_blocks - 1),
+                  COPY_BLOCK: self.superblock(COPY_BLOCK),
                   **self.slot(0), **self.slot(1, sequence=0)}
         for number in range(self.table_blocks):
             blocks[TABLE + number] = self.extent_block(number)

@@ -1081,7 +1081,7 @@ def spoil(block, offset=100):
 def _():
     for bad in 0, None:
         disk = busy_disk()
-        place = disk.backing_blocks - 1 if bad is None else 0
+        place = layout.COPY_BLOCK if bad is None else 0
         for block, verdict in [(spoil(disk.superblock(place)), "damaged"),
                                (bytes(BLOCK), "empty"),
                                (os.urandom(BLOCK), "foreign"),
@@ -1143,7 +1143,7 @@ def bad_image(disk, line, shows=True):
 @tests.test("damaged, newer, foreign and mixed superblocks are called what they are")
 def _():
     disk = busy_disk()
-    ends = 0, disk.backing_blocks - 1
+    ends = 0, layout.COPY_BLOCK
 
     def both(make):
         for end in ends:
@@ -1192,9 +1192,8 @@ def _():
                          ("data_block", (1 << 64) - 1), ("table_blocks", 0),
                          ("table_blocks", 1 << 62), ("backing_blocks", 17)]:
         disk = busy_disk()
-        size = disk.backing_blocks
         setattr(disk, field, value)
-        blocks = {0: disk.superblock(0), size - 1: disk.superblock(size - 1)}
+        blocks = {end: disk.superblock(end) for end in (0, layout.COPY_BLOCK)}
         disk = busy_disk()
         disk.blocks.update(blocks)
         status, output, errors = qbdadm("dump", image(disk), "--json")
@@ -1436,7 +1435,7 @@ def _():
     disk.blocks.update({block: bytes(BLOCK) for block in layout.STATE_BLOCKS})
     host.add("sdb", disk)
     disk = Disk(name="vol2")
-    disk.blocks[0] = disk.blocks[disk.backing_blocks - 1] = spoil(disk.superblock(0))
+    disk.blocks[0] = disk.blocks[layout.COPY_BLOCK] = spoil(disk.superblock(0))
     host.add("sdc", disk)
     found = host.found()
     tap.equal([line.split("/")[0] for line in found],

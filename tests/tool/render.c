@@ -288,7 +288,7 @@ static const struct {
 /* Every type of event, and one that is newer than this program. */
 static void print_events(bool json)
 {
-	for (uint32_t type = QBD_EVENT_TYPE_UP; type <= QBD_EVENT_TYPE_FENCED + 1; type++) {
+	for (uint32_t type = QBD_EVENT_TYPE_UP; type <= QBD_EVENT_TYPE_RESIZED + 1; type++) {
 		struct qbd_event event = {
 			.type = type, .sequence = type + 40, .name = "vol0", .number = 3,
 			.member_id = 2, .role = QBD_MEMBER_ROLE_FOLLOWER, .term = 7,

@@ -459,6 +459,21 @@ int qbd_client_leader_move(struct qbd_client *client, const char *name, uint32_t
 	return result ? fail(error, name, result, &exchange) : 0;
 }
 
+int qbd_client_resize(struct qbd_client *client, const char *name, uint64_t bytes,
+		      struct qbd_error *error)
+{
+	struct nlmsghdr *message = begin_qbd(client, NLM_F_ACK, QBD_CMD_RESIZE);
+	struct exchange exchange = { 0 };
+	int result;
+
+	put_text(&exchange, message, QBD_A_DEVICE_NAME, name);
+	if (bytes && !mnl_attr_put_u64_check(message, QBD_CLIENT_BUFFER_SIZE,
+					     QBD_A_DEVICE_DEVICE_BYTES, bytes))
+		exchange.too_long = true;
+	result = transact(client, message, &exchange);
+	return result ? fail(error, name, result, &exchange) : 0;
+}
+
 static void put_member(struct exchange *exchange, struct nlmsghdr *message,
 		       const struct qbd_member_layout *member)
 {

@@ -75,6 +75,9 @@ int qbd_client_set(struct qbd_client *client, const char *name,
 		   const struct qbd_settings_wish *wish, struct qbd_error *error);
 int qbd_client_leader_move(struct qbd_client *client, const char *name, uint32_t member,
 			   struct qbd_error *error);
+/* Have the device grow; @bytes 0: as far as the disks of all members allow. */
+int qbd_client_resize(struct qbd_client *client, const char *name, uint64_t bytes,
+		      struct qbd_error *error);
 /*
  * Have the leader change the members. @wanted->index is that of the list that it was made
  * from: -ESTALE if there is another one by now; -EAGAIN: not just now.

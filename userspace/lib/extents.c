@@ -92,9 +92,9 @@ int qbd_extents_read(struct qbd_disk *disk, const struct qbd_geometry *geometry,
 	if (!result)
 		result = qbd_disk_read(disk, QBD_EXTENT_JOURNAL_BLOCK, reading.journal,
 				       QBD_EXTENT_JOURNAL_BLOCKS, error);
-	for (uint64_t first = 0; !result && first < geometry->extent_table_blocks;
+	for (uint64_t first = 0; !result && first < geometry->table_blocks_used;
 	     first += CHUNK_BLOCKS) {
-		uint64_t left = geometry->extent_table_blocks - first;
+		uint64_t left = geometry->table_blocks_used - first;
 
 		result = read_chunk(&reading, first,
 				    left < CHUNK_BLOCKS ? (size_t)left : CHUNK_BLOCKS, error);

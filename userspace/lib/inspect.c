@@ -196,7 +196,7 @@ static void choose_superblock(struct qbd_inspection *inspection, uint64_t disk_b
 	inspection->geometry = choice.geometry;
 }
 
-static void choose_state(struct qbd_inspection *inspection)
+static void choose_state(struct qbd_inspection *inspection, uint64_t disk_blocks)
 {
 	const void *slots[QBD_STATE_SLOTS] = { }, *applied[QBD_STATE_SLOTS] = { };
 	unsigned int slot;
@@ -210,14 +210,17 @@ static void choose_state(struct qbd_inspection *inspection)
 	inspection->state_result = qbd_recovery_state(slots, applied, inspection->geometry.uuid,
 						      &inspection->current, &slot,
 						      &inspection->reason);
-	if (!inspection->state_result)
-		inspection->state = &inspection->slots[slot].state;
+	if (inspection->state_result)
+		return;
+	inspection->state = &inspection->slots[slot].state;
+	inspection->state_result = qbd_recovery_size(&inspection->geometry,
+						     &inspection->current, disk_blocks,
+						     &inspection->reason);
 }
 
 int qbd_inspect(struct qbd_disk *disk, struct qbd_inspection *inspection,
 		struct qbd_error *error)
 {
-	struct qbd_superblock_copy *first = &inspection->copies[0];
 	void *buffer;
 
 	memset(inspection, 0, sizeof(*inspection));
@@ -228,18 +231,15 @@ int qbd_inspect(struct qbd_disk *disk, struct qbd_inspection *inspection,
 	buffer = qbd_disk_buffer(QBD_STATE_SLOT_BLOCKS);
 	if (!buffer)
 		return qbd_fail(error, ENOMEM, "%s: out of memory", disk->path);
-	read_copy(disk, 0, buffer, first);
-	/* Without the first, the second can only be at the end of the disk. */
-	read_copy(disk, first->verdict == QBD_VERDICT_GOOD ?
-		  le64_to_cpu(first->superblock.backing_blocks) - 1 : disk->blocks - 1,
-		  buffer, &inspection->copies[1]);
+	read_copy(disk, 0, buffer, &inspection->copies[0]);
+	read_copy(disk, QBD_SUPERBLOCK_COPY_BLOCK, buffer, &inspection->copies[1]);
 	choose_superblock(inspection, disk->blocks);
 	for (unsigned int number = 0; number < QBD_STATE_SLOTS; number++)
 		read_slot(disk, number, inspection->superblock ?
 			  inspection->geometry.uuid : NULL, buffer,
 			  &inspection->slots[number]);
 	if (inspection->superblock)
-		choose_state(inspection);
+		choose_state(inspection, disk->blocks);
 	free(buffer);
 	return 0;
 }
@@ -321,6 +321,9 @@ static int fail_state(const struct qbd_disk *disk, const struct qbd_inspection *
 		return qbd_fail(error, EPROTONOSUPPORT,
 				"%s: the state block is newer than this program; use a newer qbdadm and module",
 				disk->path);
+	if (inspection->state)
+		return qbd_fail(error, EUCLEAN, "%s: %s; give this replica up and make it anew under another id",
+				disk->path, inspection->reason);
 	if (unreadable_slot(inspection))
 		return fail_unreadable_state(unreadable_slot(inspection), error);
 	return qbd_fail(error, EUCLEAN,

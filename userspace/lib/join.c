@@ -232,6 +232,7 @@ static int no_change(const struct qbd_join *join, const struct qbd_admin_answer 
 	bool again = answer->result == QBD_CHANGE_NOT_LEADER ||
 		     answer->result == QBD_CHANGE_OUTDATED ||
 		     answer->result == QBD_CHANGE_PENDING ||
+		     answer->result == QBD_CHANGE_GROWING ||
 		     answer->result == QBD_CHANGE_ROOM;
 	char text[256];
 
@@ -297,9 +298,25 @@ static void look_back(const struct qbd_join *join, struct asked *asked)
 		asked->any = false;
 }
 
+/* Our disk was planned for the device as it was. */
+static int check_same(const struct qbd_join *join, const struct qbd_description *looked,
+		      struct qbd_error *error)
+{
+	const struct qbd_description *now = &join->description;
+
+	if (looked->device_blocks != now->device_blocks)
+		return qbd_fail(error, ESTALE, "%s: its size has changed meanwhile; run this again",
+				join->name);
+	if (looked->log_blocks != now->log_blocks || looked->extent_shift != now->extent_shift ||
+	    looked->configuration != now->configuration)
+		return qbd_fail(error, EPROTO, "%s: its members do not agree on its layout",
+				join->name);
+	return 0;
+}
+
 /* One look, and what follows from it. 0: we are in; -EAGAIN: again. */
-static int step(struct qbd_join *join, struct asked *asked, struct patience *patience,
-		struct qbd_error *error)
+static int step(struct qbd_join *join, const struct qbd_description *looked,
+		struct asked *asked, struct patience *patience, struct qbd_error *error)
 {
 	struct qbd_admin admin;
 	int result;
@@ -314,6 +331,8 @@ static int step(struct qbd_join *join, struct asked *asked, struct patience *pat
 	} else {
 		look_back(join, asked);
 		result = check_place(join, error);
+		if (!result)
+			result = check_same(join, looked, error);
 		if (!result)
 			result = ask_once(join, &admin, asked, error);
 		/* It is in the leader's log: look again. */
@@ -335,17 +354,11 @@ int qbd_join_ask(struct qbd_join *join, bool *added, struct qbd_error *error)
 	uuid_generate_random(join->self.incarnation);
 	be_patient(&patience, join);
 	do {
-		result = step(join, &asked, &patience, error);
+		result = step(join, &looked, &asked, &patience, error);
 	} while (result == -EAGAIN && pause_for(&patience));
 	*added = asked.any;
 	if (result == -EAGAIN)
 		return qbd_fail(error, ETIMEDOUT, "%.500s (tried for %u s)",
 				strdupa(error->text), join->wait_ms / 1000);
-	if (!result && (looked.device_blocks != join->description.device_blocks ||
-			looked.log_blocks != join->description.log_blocks ||
-			looked.extent_shift != join->description.extent_shift ||
-			looked.configuration != join->description.configuration))
-		return qbd_fail(error, EPROTO, "%s: its members do not agree on its size",
-				join->name);
-	return result;
+	return result ? result : check_same(join, &looked, error);
 }

@@ -111,6 +111,7 @@ int qbd_log_walk(struct qbd_disk *disk, const struct qbd_inspection *inspection,
 		scan->uuid = geometry->uuid;
 		scan->member_id = geometry->member_id;
 		scan->device_blocks = geometry->device_blocks;
+		scan->device_blocks_most = qbd_geometry_most(geometry);
 		scan->log_blocks = geometry->log_blocks;
 		scan->state = &inspection->current;
 		scan->ops = &ops;

@@ -22,12 +22,30 @@ static uint64_t round_up(uint64_t value, uint64_t unit)
 	return round_down(value + unit - 1, unit);
 }
 
-static uint64_t extent_table_blocks(uint64_t device_blocks, uint32_t extent_shift)
+static uint64_t table_blocks_for(uint64_t device_blocks, uint32_t extent_shift)
 {
 	uint64_t extent_blocks = 1ULL << (extent_shift - QBD_BLOCK_SHIFT);
 	uint64_t extents = round_up(device_blocks, extent_blocks) / extent_blocks;
 
 	return round_up(extents, QBD_EXTENTS_PER_BLOCK) / QBD_EXTENTS_PER_BLOCK;
+}
+
+/*
+ * So many extents of this size may there be. A member keeps 8 bytes of each in memory:
+ * of extents of 512K and more that is no more than 16 MiB for each TiB, and of smaller
+ * ones it is at most 4 MiB in all.
+ */
+static uint64_t extents_max(uint32_t block_shift)
+{
+	return block_shift >= 7 ? (uint64_t)QBD_EXTENTS_MAX : 1ULL << 19;
+}
+
+uint64_t qbd_plan_most(const struct qbd_plan *plan)
+{
+	uint64_t extents = plan->extent_table_blocks * QBD_EXTENTS_PER_BLOCK;
+
+	return (extents < QBD_EXTENTS_MAX ? extents : (uint64_t)QBD_EXTENTS_MAX) <<
+	       (plan->extent_shift - QBD_BLOCK_SHIFT);
 }
 
 /* As asked for; else what goes with a device of this size, on whatever disk it is. */
@@ -86,18 +104,46 @@ static int compute_extents(const char *path, const struct qbd_plan_wish *wish,
 	return 0;
 }
 
-/* Where table, log and data come to lie for a device of this size. */
-static void place(struct qbd_plan *plan, uint64_t device_blocks)
+/*
+ * The size that the device is to be able to grow to, here. What no member could keep in
+ * memory is no use.
+ */
+static uint64_t most_blocks(const struct qbd_plan_wish *wish, const struct qbd_plan *plan,
+			    uint64_t device_blocks)
+{
+	uint64_t memory = extents_max(plan->extent_shift - QBD_BLOCK_SHIFT) <<
+			  (plan->extent_shift - QBD_BLOCK_SHIFT);
+	uint64_t most = wish->max_bytes >> QBD_BLOCK_SHIFT;
+
+	if (!wish->max_bytes)
+		most = device_blocks > memory / QBD_GROWTH_DEFAULT ? memory :
+		       device_blocks * QBD_GROWTH_DEFAULT;
+	most = most < memory ? most : memory;
+	return most > device_blocks ? most : device_blocks;
+}
+
+/*
+ * Where table, log and data come to lie for a device of this size. The table gets what
+ * the alignment of the log leaves, too.
+ */
+static void place(struct qbd_plan *plan, const struct qbd_plan_wish *wish,
+		  uint64_t device_blocks)
 {
 	plan->device_blocks = device_blocks;
-	plan->extent_table_blocks = extent_table_blocks(device_blocks, plan->extent_shift);
-	plan->log_block = round_up(QBD_EXTENT_TABLE_BLOCK + plan->extent_table_blocks,
+	plan->table_blocks_used = table_blocks_for(device_blocks, plan->extent_shift);
+	plan->log_block = round_up(QBD_EXTENT_TABLE_BLOCK +
+				   table_blocks_for(most_blocks(wish, plan, device_blocks),
+						    plan->extent_shift),
 				   QBD_ALIGNMENT_BLOCKS);
+	plan->extent_table_blocks = plan->log_block - QBD_EXTENT_TABLE_BLOCK;
 	plan->data_block = round_up(plan->log_block + plan->log_blocks,
 				    QBD_ALIGNMENT_BLOCKS);
 }
 
-/* The last block is the second superblock's. A disk may have no block at all. */
+/*
+ * The last block is left alone: backups of partition tables and marks of software RAID
+ * lie there, and who writes one by mistake damages nothing. A disk may have no block at all.
+ */
 static uint64_t data_room(const struct qbd_plan *plan)
 {
 	uint64_t taken = plan->data_block + 1;
@@ -110,7 +156,7 @@ static bool place_whole(struct qbd_plan *plan, const struct qbd_plan_wish *wish,
 			uint64_t device_blocks)
 {
 	plan->log_blocks = log_blocks_for(wish, device_blocks);
-	place(plan, device_blocks);
+	place(plan, wish, device_blocks);
 	return device_blocks <= data_room(plan);
 }
 
@@ -130,16 +176,6 @@ static uint64_t place_largest(struct qbd_plan *plan, const struct qbd_plan_wish 
 	if (room)
 		place_whole(plan, wish, room);
 	return room;
-}
-
-/*
- * So many extents of this size may there be. A member keeps 8 bytes of each in memory:
- * of extents of 512K and more that is no more than 16 MiB for each TiB, and of smaller
- * ones it is at most 4 MiB in all.
- */
-static uint64_t extents_max(uint32_t block_shift)
-{
-	return block_shift >= 7 ? (uint64_t)QBD_EXTENTS_MAX : 1ULL << 19;
 }
 
 /* What a member that is up has of every extent has to fit into its memory. */
@@ -308,7 +344,7 @@ static int write_extents(struct qbd_disk *disk,
 			 const struct qbd_format_parameters *parameters, void *buffer,
 			 struct qbd_error *error)
 {
-	uint64_t total = parameters->plan.extent_table_blocks;
+	uint64_t total = parameters->plan.table_blocks_used;
 	int result = 0;
 
 	for (uint64_t first = 0; !result && first < total; first += CHUNK_BLOCKS) {
@@ -337,7 +373,7 @@ static int check_extents(struct qbd_disk *disk,
 			 const struct qbd_format_parameters *parameters, void *wanted,
 			 void *found, struct qbd_error *error)
 {
-	uint64_t total = parameters->plan.extent_table_blocks;
+	uint64_t total = parameters->plan.table_blocks_used;
 	int result = 0;
 
 	for (uint64_t first = 0; !result && first < total; first += CHUNK_BLOCKS) {
@@ -371,7 +407,7 @@ static int format_areas(struct qbd_disk *disk,
 	const struct qbd_plan *plan = &parameters->plan;
 	int result;
 
-	result = qbd_unformat(disk, plan->backing_blocks - 1, error);
+	result = qbd_unformat(disk, error);
 	if (!result)
 		result = write_extents(disk, parameters, a, error);
 	/* The whole ring: records of an earlier life under the same token would fit. */
@@ -412,7 +448,7 @@ static int format_superblocks(struct qbd_disk *disk,
 			      const struct qbd_format_parameters *parameters, void *a,
 			      void *b, struct qbd_error *error)
 {
-	uint64_t places[2] = { parameters->plan.backing_blocks - 1, 0 };
+	uint64_t places[2] = { QBD_SUPERBLOCK_COPY_BLOCK, 0 };
 	struct qbd_superblock *superblock = a;
 	int result = 0;
 
@@ -473,8 +509,7 @@ int qbd_format(struct qbd_disk *disk, const struct qbd_format_parameters *parame
 	return result ? result : qbd_format_finish(disk, parameters, error);
 }
 
-int qbd_unformat(struct qbd_disk *disk, uint64_t second_superblock,
-		 struct qbd_error *error)
+int qbd_unformat(struct qbd_disk *disk, struct qbd_error *error)
 {
 	uint64_t tail = disk->blocks > QBD_ALIGNMENT_BLOCKS ?
 			disk->blocks - QBD_ALIGNMENT_BLOCKS : 0;
@@ -488,8 +523,6 @@ int qbd_unformat(struct qbd_disk *disk, uint64_t second_superblock,
 	 * takes the disk for what it was.
 	 */
 	result = qbd_disk_zero(disk, 0, head, error);
-	if (!result && second_superblock < disk->blocks)
-		result = qbd_disk_zero(disk, second_superblock, 1, error);
 	if (!result)
 		result = qbd_disk_zero(disk, tail, disk->blocks - tail, error);
 	if (!result)

@@ -10,11 +10,18 @@
 
 #define QBD_LOG_BYTES_DEFAULT_MIN	(16ULL << 20)
 #define QBD_LOG_BYTES_DEFAULT_MAX	(256ULL << 20)
+/* A device can grow to so many times its size, by default. */
+#define QBD_GROWTH_DEFAULT		16u
 
+/**
+ * struct qbd_plan - places and sizes, as in struct qbd_superblock
+ * @table_blocks_used: of @extent_table_blocks, those that the device's size needs now
+ */
 struct qbd_plan {
 	uint64_t backing_blocks;
 	uint64_t device_blocks;
 	uint64_t extent_table_blocks;
+	uint64_t table_blocks_used;
 	uint64_t log_block;
 	uint64_t log_blocks;
 	uint64_t data_block;
@@ -26,12 +33,17 @@ struct qbd_plan {
  * @device_bytes: 0: as much as fits
  * @log_bytes: 0: 1/64 of @device_bytes, or of the disk; 16 MiB to 256 MiB
  * @extent_bytes: 0: 1 MiB
+ * @max_bytes: what it is to be able to grow to; 0: QBD_GROWTH_DEFAULT times its size
  */
 struct qbd_plan_wish {
 	uint64_t device_bytes;
 	uint64_t log_bytes;
 	uint64_t extent_bytes;
+	uint64_t max_bytes;
 };
+
+/* In blocks: the extent table has room for no larger device. */
+uint64_t qbd_plan_most(const struct qbd_plan *plan);
 
 /* @path is only for the error's line. */
 int qbd_plan_compute(const char *path, uint64_t backing_blocks,
@@ -80,8 +92,7 @@ int qbd_format_finish(struct qbd_disk *disk, const struct qbd_format_parameters 
 		      struct qbd_error *error);
 
 /* Superblocks and state: nothing on this disk is a qbd member afterwards. */
-int qbd_unformat(struct qbd_disk *disk, uint64_t second_superblock,
-		 struct qbd_error *error);
+int qbd_unformat(struct qbd_disk *disk, struct qbd_error *error);
 
 /*
  * A sum over what has to be the same on every member: device, name, size, size of the

@@ -328,6 +328,7 @@ const char *qbd_event_text(uint32_t type)
 		[QBD_EVENT_TYPE_CLAIMED]	 = "claimed",
 		[QBD_EVENT_TYPE_RELEASED]	 = "released",
 		[QBD_EVENT_TYPE_FENCED]		 = "fenced",
+		[QBD_EVENT_TYPE_RESIZED]	 = "resized",
 	};
 
 	return lookup(texts, COUNT(texts), type);

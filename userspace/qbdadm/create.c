@@ -39,6 +39,7 @@ enum {
 	OPTION_DISK,
 	OPTION_MEMBER,
 	OPTION_SIZE,
+	OPTION_MAX_SIZE,
 	OPTION_LOG_SIZE,
 	OPTION_EXTENT_SIZE,
 	OPTION_FORCE,
@@ -57,6 +58,7 @@ static const struct option create_options[] = {
 	{ "disk", required_argument, NULL, OPTION_DISK },
 	{ "member", required_argument, NULL, OPTION_MEMBER },
 	{ "size", required_argument, NULL, OPTION_SIZE },
+	{ "max-size", required_argument, NULL, OPTION_MAX_SIZE },
 	{ "log-size", required_argument, NULL, OPTION_LOG_SIZE },
 	{ "extent-size", required_argument, NULL, OPTION_EXTENT_SIZE },
 	{ "force", no_argument, NULL, OPTION_FORCE },
@@ -103,6 +105,9 @@ static int take_option(struct create_arguments *arguments, int option,
 	case OPTION_SIZE:
 		return take_size("--size", "at least 4K", &arguments->wish.device_bytes,
 				 error);
+	case OPTION_MAX_SIZE:
+		return take_size("--max-size", "at least the device's size",
+				 &arguments->wish.max_bytes, error);
 	case OPTION_LOG_SIZE:
 		return take_size("--log-size", "at least 8M", &arguments->wish.log_bytes,
 				 error);
@@ -235,7 +240,7 @@ static void print_created(const struct create_arguments *arguments,
 	const struct qbd_member_layout *self =
 		qbd_member_by_id(parameters->members, parameters->member_id);
 	char configuration[QBD_CONFIGURATION_TEXT_SIZE], address[QBD_ADDRESS_TEXT_SIZE];
-	char size[QBD_SIZE_TEXT_SIZE], log[QBD_SIZE_TEXT_SIZE];
+	char size[QBD_SIZE_TEXT_SIZE], log[QBD_SIZE_TEXT_SIZE], most[QBD_SIZE_TEXT_SIZE];
 	uint32_t count = le32_to_cpu(parameters->members->count);
 
 	printf("%s: member %u (%s) of %u is on %s\n", parameters->name, parameters->member_id,
@@ -245,6 +250,8 @@ static void print_created(const struct create_arguments *arguments,
 		printf("\n");
 	else
 		printf(" (--size %" PRIu64 "K on every member)\n", plan->device_blocks << 2);
+	printf("  can grow to    %s\n",
+	       qbd_size_text(qbd_plan_most(plan) << QBD_BLOCK_SHIFT, most));
 	printf("  log            %s\n",
 	       qbd_size_text(plan->log_blocks << QBD_BLOCK_SHIFT, log));
 	printf("  listens at     %s\n", qbd_address_text(&self->address, address));
@@ -274,6 +281,7 @@ static void print_created_json(const struct create_arguments *arguments,
 	qbdadm_json_number(object, "members", le32_to_cpu(parameters->members->count));
 	qbdadm_json_string(object, "disk", arguments->disk);
 	qbdadm_json_number(object, "device_bytes", plan->device_blocks << QBD_BLOCK_SHIFT);
+	qbdadm_json_number(object, "max_bytes", qbd_plan_most(plan) << QBD_BLOCK_SHIFT);
 	qbdadm_json_number(object, "log_bytes", plan->log_blocks << QBD_BLOCK_SHIFT);
 	qbdadm_json_number(object, "extent_bytes", 1ULL << plan->extent_shift);
 	qbdadm_json_string(object, "configuration",
@@ -403,6 +411,9 @@ const struct qbdadm_command qbdadm_create = {
 "                      HOST is what status calls the member, port 7900 by default\n"
 "  --size SIZE         of the device, for example 10G; rounded down to 4 KiB;\n"
 "                      by default all that fits, rounded down to 1 MiB\n"
+"  --max-size SIZE     what the device can grow to later, with larger disks; by default\n"
+"                      16 times its size; takes 16 MiB of the disk for each TiB with\n"
+"                      extents of 1M\n"
 "  --log-size SIZE     of the log, rounded down to 1 MiB, 8M to less than 512G;\n"
 "                      by default 1/64 of --size, or of the disk, 16M to 256M;\n"
 "                      the same on every member\n"

@@ -40,7 +40,6 @@ static int destroy(struct qbd_disk *disk, struct qbd_inspection *inspection, boo
 		   bool yes, char *what, size_t size, struct qbd_error *error)
 {
 	char question[256];
-	uint64_t second;
 	int result;
 
 	result = qbd_inspect(disk, inspection, error);
@@ -53,9 +52,7 @@ static int destroy(struct qbd_disk *disk, struct qbd_inspection *inspection, boo
 	if (!yes && !qbdadm_confirm(question))
 		return qbd_fail(error, ECANCELED,
 				"%s: not destroyed; answer 'yes' or give --yes", disk->path);
-	second = inspection->superblock ?
-		 le64_to_cpu(inspection->superblock->backing_blocks) - 1 : disk->blocks - 1;
-	return qbd_unformat(disk, second, error);
+	return qbd_unformat(disk, error);
 }
 
 static int print_destroyed(const char *disk, const char *what, bool json)

@@ -161,6 +161,7 @@ static void state_fields(struct json_object *object, const struct qbd_state_bloc
 				   le64_to_cpu(state->fill_through_index));
 	}
 	qbdadm_json_uuid(object, "history", state->history);
+	qbdadm_json_number(object, "device_blocks", le64_to_cpu(state->device_blocks));
 	qbdadm_json_number(object, "membership_index", le64_to_cpu(state->membership.index));
 	json_object_object_add(object, "members", members_json(&state->membership));
 }

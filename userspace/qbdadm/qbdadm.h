@@ -56,6 +56,7 @@ extern const struct qbdadm_command qbdadm_leader_show;
 extern const struct qbdadm_command qbdadm_leader_move;
 extern const struct qbdadm_command qbdadm_recover;
 extern const struct qbdadm_command qbdadm_member_add;
+extern const struct qbdadm_command qbdadm_resize;
 extern const struct qbdadm_command qbdadm_member_list;
 extern const struct qbdadm_command qbdadm_member_remove;
 extern const struct qbdadm_command qbdadm_member_promote;

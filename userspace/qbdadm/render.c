@@ -307,6 +307,7 @@ static const char *more_words(const struct qbd_event *event)
 	case QBD_EVENT_TYPE_CLAIMED:
 	case QBD_EVENT_TYPE_RELEASED:
 	case QBD_EVENT_TYPE_FENCED:
+	case QBD_EVENT_TYPE_RESIZED:
 		return event->text;
 	default:
 		return "";

@@ -131,6 +131,7 @@ enum qbd_claim_state {
  * @QBD_EVENT_TYPE_CLAIMED: This host has the claim and may write.
  * @QBD_EVENT_TYPE_RELEASED: This host has given its claim back.
  * @QBD_EVENT_TYPE_FENCED: This host's claim was taken over; its I/O fails.
+ * @QBD_EVENT_TYPE_RESIZED: The block device is larger now.
  */
 enum qbd_event_type {
 	QBD_EVENT_TYPE_UP = 1,
@@ -151,6 +152,7 @@ enum qbd_event_type {
 	QBD_EVENT_TYPE_CLAIMED,
 	QBD_EVENT_TYPE_RELEASED,
 	QBD_EVENT_TYPE_FENCED,
+	QBD_EVENT_TYPE_RESIZED,
 };
 
 enum {
@@ -351,6 +353,7 @@ enum {
 	QBD_CMD_CLAIM_TAKE,
 	QBD_CMD_CLAIM_RELEASE,
 	QBD_CMD_CLAIM_MODE,
+	QBD_CMD_RESIZE,
 
 	__QBD_CMD_MAX,
 	QBD_CMD_MAX = (__QBD_CMD_MAX - 1)

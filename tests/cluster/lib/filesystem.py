@@ -50,3 +50,11 @@ def digest(directory):
 def copy_tree(point):
     run(["cp", "-r", TREE, point + "/tree"], timeout=60)
     run(["sync", "-f", point], timeout=60)
+
+
+def grow(kind, device, point):
+    """One that is mounted, as people do it. Return: its size in MiB."""
+    run({"ext4": ["resize2fs", device], "xfs": ["xfs_growfs", point],
+         "btrfs": ["btrfs", "filesystem", "resize", "max", point]}[kind], timeout=60)
+    now = os.statvfs(point)
+    return now.f_blocks * now.f_frsize >> 20
