@@ -64,6 +64,11 @@ struct rig_member {
 	struct qbd_frame_reset reset;
 	struct qbd_frame_fill fill;
 	struct qbd_frame_fill_end fill_end;
+	unsigned int verifies, verifieds, repairs, repaireds;
+	struct qbd_frame_verify verify;
+	struct qbd_frame_verified verified;
+	struct qbd_frame_repair repair;
+	struct qbd_frame_repaired repaired;
 	unsigned int refusals;
 	u32 refused_peer;
 	enum qbd_refusal refused;

@@ -34,6 +34,10 @@ static const struct {
 	{ QBD_FRAME_FILL, QBD_PHASE_CONTROL, sizeof(struct qbd_frame_fill) },
 	{ QBD_FRAME_EXTENT, QBD_PHASE_BULK, sizeof(struct qbd_frame_extent) },
 	{ QBD_FRAME_FILL_END, QBD_PHASE_BULK, sizeof(struct qbd_frame_fill_end) },
+	{ QBD_FRAME_VERIFY, QBD_PHASE_BULK, sizeof(struct qbd_frame_verify) },
+	{ QBD_FRAME_VERIFIED, QBD_PHASE_BULK, sizeof(struct qbd_frame_verified) },
+	{ QBD_FRAME_REPAIR, QBD_PHASE_BULK, sizeof(struct qbd_frame_repair) },
+	{ QBD_FRAME_REPAIRED, QBD_PHASE_BULK, sizeof(struct qbd_frame_repaired) },
 };
 
 #define KINDS	(sizeof(kinds) / sizeof(kinds[0]))
@@ -109,6 +113,10 @@ static void make_fixed(struct input *input, uint16_t type, uint8_t *fixed,
 	struct qbd_frame_reset *reset = (void *)fixed;
 	struct qbd_frame_reply *reply = (void *)fixed;
 	struct qbd_frame_fill *fill = (void *)fixed;
+	struct qbd_frame_verify *verify = (void *)fixed;
+	struct qbd_frame_verified *verified = (void *)fixed;
+	struct qbd_frame_repair *repair = (void *)fixed;
+	struct qbd_frame_repaired *repaired = (void *)fixed;
 	uint32_t count = 1 + take_u8(input) % 4;
 
 	switch (type) {
@@ -137,6 +145,20 @@ static void make_fixed(struct input *input, uint16_t type, uint8_t *fixed,
 	case QBD_FRAME_EXTENT:
 		extent->count = cpu_to_le32(count);
 		*data_blocks = count;
+		break;
+	case QBD_FRAME_VERIFY:
+		verify->count = cpu_to_le32(count);
+		break;
+	case QBD_FRAME_VERIFIED:
+		verified->count = cpu_to_le32(count);
+		*data_blocks = 1 + (count & 1 ? count : 0);
+		break;
+	case QBD_FRAME_REPAIR:
+		repair->count = cpu_to_le32(count);
+		*data_blocks = count;
+		break;
+	case QBD_FRAME_REPAIRED:
+		repaired->index = cpu_to_le64(count);
 		break;
 	}
 }
@@ -321,6 +343,10 @@ static void judge_fixed(const struct qbd_frame_header *header, enum qbd_frame_ph
 	const struct qbd_frame_reset *reset = fixed;
 	const struct qbd_frame_reply *reply = fixed;
 	const struct qbd_frame_fill *fill = fixed;
+	const struct qbd_frame_verify *verify = fixed;
+	const struct qbd_frame_verified *verified = fixed;
+	const struct qbd_frame_repair *repair = fixed;
+	const struct qbd_frame_repaired *repaired = fixed;
 
 	switch (le16_to_cpu(header->type)) {
 	case QBD_FRAME_HELLO:
@@ -362,6 +388,23 @@ static void judge_fixed(const struct qbd_frame_header *header, enum qbd_frame_ph
 		REQUIRE(extent->count && is_within(le64_to_cpu(extent->block),
 						   le32_to_cpu(extent->count),
 						   device_blocks));
+		break;
+	case QBD_FRAME_VERIFY:
+		REQUIRE(verify->count && le32_to_cpu(verify->count) <= QBD_VERIFY_BLOCKS_MAX);
+		REQUIRE(is_within(le64_to_cpu(verify->block), le32_to_cpu(verify->count),
+				  device_blocks));
+		break;
+	case QBD_FRAME_VERIFIED:
+		REQUIRE(verified->count &&
+			le32_to_cpu(verified->count) <= QBD_VERIFY_BLOCKS_MAX);
+		REQUIRE(!data_blocks == (verified->status != cpu_to_le32(QBD_VERIFY_OK)));
+		break;
+	case QBD_FRAME_REPAIR:
+		REQUIRE(data_blocks && data_blocks == le32_to_cpu(repair->count));
+		REQUIRE(is_within(le64_to_cpu(repair->block), data_blocks, device_blocks));
+		break;
+	case QBD_FRAME_REPAIRED:
+		REQUIRE(!repaired->index == (repaired->status != cpu_to_le32(QBD_REPAIR_APPENDED)));
 		break;
 	}
 }
