@@ -262,6 +262,7 @@ static void pass_running(struct qbd_replica *replica)
 	 */
 	qbd_io_send_replies(replica);
 	qbd_fill_go_on(replica);
+	qbd_sums_go_on(replica);
 	pull(replica);
 	qbd_fill_proceed(replica);
 	qbd_replica_check_quorum(replica);
@@ -269,6 +270,7 @@ static void pass_running(struct qbd_replica *replica)
 	qbd_reach_check(replica);
 	qbd_join_check(replica);
 	qbd_change_check(replica);
+	qbd_verify_proceed(replica);
 	qbd_replica_settle(replica);
 	if (atomic_xchg(&replica->pages_back, 0))
 		qbd_net_pages_available(replica->network);
