@@ -24,6 +24,10 @@ static_assert((int)QBD_EVENT_TYPE_SETTINGS == (int)QBD_EVENT_SETTINGS);
 static_assert((int)QBD_EVENT_TYPE_REFUSED == (int)QBD_EVENT_REFUSED);
 static_assert((int)QBD_EVENT_TYPE_REMOVED == (int)QBD_EVENT_REMOVED);
 static_assert((int)QBD_EVENT_TYPE_MEMBERS == (int)QBD_EVENT_MEMBERS);
+static_assert((int)QBD_EVENT_TYPE_VERIFY_PROGRESS == (int)QBD_EVENT_VERIFY_PROGRESS);
+static_assert((int)QBD_EVENT_TYPE_VERIFY_DIFFERENCE == (int)QBD_EVENT_VERIFY_DIFFERENCE);
+static_assert((int)QBD_EVENT_TYPE_VERIFY_DONE == (int)QBD_EVENT_VERIFY_DONE);
+static_assert((int)QBD_EVENT_TYPE_BLOCKS_MENDED == (int)QBD_EVENT_BLOCKS_MENDED);
 
 static size_t event_size(void)
 {
