@@ -78,6 +78,22 @@ int qbd_client_leader_move(struct qbd_client *client, const char *name, uint32_t
 int qbd_client_change_members(struct qbd_client *client, const char *name,
 			      const struct qbd_membership_layout *wanted,
 			      struct qbd_error *error);
+/**
+ * struct qbd_verify_wish - what is to be compared
+ * @rate: bytes in a second; 0: as by default
+ * @first_block: device block to begin with
+ */
+struct qbd_verify_wish {
+	uint64_t rate;
+	uint64_t first_block;
+	bool repair;
+};
+
+/* It goes on in the module; how far it is, is in the status. */
+int qbd_client_verify_start(struct qbd_client *client, const char *name,
+			    const struct qbd_verify_wish *wish, struct qbd_error *error);
+int qbd_client_verify_stop(struct qbd_client *client, const char *name,
+			   struct qbd_error *error);
 int qbd_client_status(struct qbd_client *client, const char *name,
 		      struct qbd_status *status, struct qbd_error *error);
 

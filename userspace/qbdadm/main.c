@@ -38,6 +38,7 @@ static const struct qbdadm_command *const commands[] = {
 	&qbdadm_member_replace,
 	&qbdadm_member_set,
 	&qbdadm_set,
+	&qbdadm_verify,
 	&qbdadm_destroy,
 	&qbdadm_dump,
 	&qbdadm_checksum,

@@ -46,7 +46,7 @@ extern const struct qbdadm_command qbdadm_join;
 extern const struct qbdadm_command qbdadm_destroy;
 extern const struct qbdadm_command qbdadm_dump;
 extern const struct qbdadm_command qbdadm_checksum;
-/* scan.c up.c down.c status.c events.c leader.c member.c settings.c: what is up */
+/* scan.c up.c down.c status.c events.c leader.c member.c settings.c verify.c: what is up */
 extern const struct qbdadm_command qbdadm_scan;
 extern const struct qbdadm_command qbdadm_up;
 extern const struct qbdadm_command qbdadm_down;
@@ -61,6 +61,7 @@ extern const struct qbdadm_command qbdadm_member_demote;
 extern const struct qbdadm_command qbdadm_member_replace;
 extern const struct qbdadm_command qbdadm_member_set;
 extern const struct qbdadm_command qbdadm_set;
+extern const struct qbdadm_command qbdadm_verify;
 
 /* output.c */
 

@@ -40,6 +40,9 @@ void qbdadm_render_status(FILE *out, const struct qbd_status *status, bool colou
 struct json_object *qbdadm_status_json(const struct qbd_status *status);
 void qbdadm_render_event(FILE *out, const struct qbd_event *event);
 struct json_object *qbdadm_members_json(const struct qbd_status *status);
+struct json_object *qbdadm_verify_json(const struct qbd_verification *verify);
+/* Why a member was not compared, "" if it was. */
+const char *qbdadm_missed_text(uint32_t missed);
 struct json_object *qbdadm_event_json(const struct qbd_event *event);
 
 /* "alpha (1)", "member 7" if it is not in the list, "nobody" for 0. */
