@@ -80,7 +80,7 @@ static bool all_off(void)
 	return true;
 }
 
-static bool step_until(bool (*done)(void), const char *what)
+bool sim_heal_until(bool (*done)(void), const char *what)
 {
 	u64 end = world.now + 120 * SIM_S;
 
@@ -107,15 +107,16 @@ void sim_heal(void)
 	for (u32 number = 1; number <= world.count; number++)
 		heal_host(&world.hosts[number]);
 	mend(NULL, 0);
-	if (!step_until(sim_client_probe, "a write at every host") ||
-	    !step_until(sim_client_idle, "an answer to every request") ||
-	    !step_until(sim_invariants_settled, "all members whole and equal"))
+	if (!sim_heal_until(sim_client_probe, "a write at every host") ||
+	    !sim_heal_until(sim_client_idle, "an answer to every request") ||
+	    !sim_heal_until(sim_invariants_settled, "all members whole and equal"))
 		return;
-	world.healing = false;
 	sim_invariants_replicas();
+	sim_verify_heal();
+	world.healing = false;
 	if (world.error)
 		return;
 	for (u32 number = 1; number <= world.count; number++)
 		sim_member_down(&world.hosts[number]);
-	step_until(all_off, "down in order");
+	sim_heal_until(all_off, "down in order");
 }

@@ -336,7 +336,8 @@ static void check_data(struct sim_host *host, const struct qbd_replica *replica)
 	struct qbd_store *store = replica->store;
 	bool whole = replica->phase == QBD_PHASE_RUNNING && !store->failed &&
 		     !store->fill.active && !store->fill.resetting && !replica->is_new &&
-		     !host->write_erred && store->log.commit_index >= host->data_through;
+		     !host->write_erred && !host->data_rot &&
+		     store->log.commit_index >= host->data_through;
 
 	/* What it is sent may be of a member that lost its power not long ago. */
 	if (store->fill.active)

@@ -51,12 +51,14 @@ static bool run(u64 seed)
 	sim_network_begin();
 	sim_faults_begin();
 	sim_client_begin();
+	sim_verify_begin();
 	sim_invariants_begin();
 	trail = seed;
 	while (world.steps < (outage_at ? outage_at : steps_wanted) && !world.error) {
 		if (!sim_step())
 			sim_pass_time();
 		sim_faults_step();
+		sim_verify_step();
 	}
 	if (outage_at)
 		sim_faults_outage();
@@ -136,6 +138,8 @@ static void sum_up(u64 seeds, u64 failed)
 	printf("# disks: %llu rotten, %llu with unreadable sectors; logs found damaged %llu, tables lost %llu; %.1f million blocks compared\n",
 	       counts->rotten, counts->unreadable, counts->damaged, counts->tables_lost,
 	       counts->views / 1e6);
+	printf("# verifications begun: %llu; blocks spoiled in the end, found and repaired: %llu\n",
+	       counts->verified, counts->data_rots);
 }
 
 static u64 run_seeds(u64 first, u64 count, double limit)
