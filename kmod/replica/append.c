@@ -357,6 +357,9 @@ static bool process(struct qbd_replica *replica, u32 peer,
 		reason = "a write that is in the log already";
 		if (qbd_repeat_in(replica, record->header))
 			goto invalid;
+		reason = "a repair of what was written since";
+		if (!qbd_repair_allow(replica, record->header))
+			goto invalid;
 	}
 	switch (qbd_core_append(replica->core, replica->now, &append, &result)) {
 	case QBD_APPEND_ACCEPTED:

@@ -15,3 +15,4 @@
 #include "../store/recovery.c"
 #include "../store/state.c"
 #include "../store/store.c"
+#include "../store/touched.c"

@@ -41,7 +41,7 @@ struct history {
 	u32 count, room;
 	u32 completed;		/* the newest write that had */
 	u32 seen;		/* by a read that had completed */
-	bool pending;		/* the newest is under way */
+	u32 pending;		/* bitmap of hosts of which one is under way */
 	u32 writer;		/* host of the newest */
 };
 
@@ -104,7 +104,7 @@ static void begin_write(struct sim_request *request)
 		}
 		request->ats[i] = history->count;
 		history->values[history->count++] = value_for(request, i);
-		history->pending = true;
+		history->pending |= 1u << request->host->number;
 		history->writer = request->host->number;
 	}
 }
@@ -133,9 +133,7 @@ static void end_write(struct sim_request *request, bool completed)
 	for (u32 i = 0; i < request->request.count; i++) {
 		struct history *history = &histories[request->number + i];
 
-		/* Somebody else may have claimed the device, and written there since. */
-		if (request->ats[i] == history->count - 1)
-			history->pending = false;
+		history->pending &= ~(1u << request->host->number);
 		if (completed)
 			history->completed = max(history->completed, request->ats[i]);
 	}
@@ -356,7 +354,7 @@ void sim_client_begin(void)
 		history->count = 1;
 		history->completed = 0;
 		history->seen = 0;
-		history->pending = false;
+		history->pending = 0;
 	}
 	for (u32 i = 0; i <= SIM_HOSTS_MAX; i++) {
 		struct sim_request *request, *next;
@@ -436,13 +434,13 @@ static bool may_write(const struct sim_request *request)
 		u32 number = request->number + i;
 		const struct history *history = &histories[number];
 
-		/* Of another holder: it was superseded, or this host would not write. */
-		if (world.exclusive && history->pending && history->writer != host)
+		if (history->pending & 1u << host)
+			return false;
+		/* Of another holder: it was superseded, or this one is and does not know. */
+		if (world.exclusive)
 			continue;
 		if (history->pending)
 			return false;
-		if (world.exclusive)
-			continue;
 		if (!turns ? writer_of(number) != host :
 		    history->completed != history->count - 1 && history->writer != host &&
 		    !sim_lists_gone(history->writer))

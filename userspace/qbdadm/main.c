@@ -44,6 +44,7 @@ static const struct qbdadm_command *const commands[] = {
 	&qbdadm_claim_mode,
 	&qbdadm_set,
 	&qbdadm_recover,
+	&qbdadm_verify,
 	&qbdadm_destroy,
 	&qbdadm_dump,
 	&qbdadm_checksum,
