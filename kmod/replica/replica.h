@@ -255,7 +255,7 @@ enum qbd_difference_kind {
 enum qbd_missed {
 	QBD_MISSED_NOTHING,
 	QBD_MISSED_AWAY,		/* not connected */
-	QBD_MISSED_FILLING,
+	QBD_MISSED_FILLING,		/* or new, or it lost something: not whole */
 	QBD_MISSED_FAILED,	/* its disk */
 	QBD_MISSED_SILENT,	/* no answer in time */
 };

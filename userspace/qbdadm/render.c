@@ -273,7 +273,7 @@ const char *qbdadm_missed_text(uint32_t missed)
 	static const char *const texts[] = {
 		[QBD_VERIFY_MISSED_NOTHING]	= "",
 		[QBD_VERIFY_MISSED_AWAY]	= "not connected",
-		[QBD_VERIFY_MISSED_FILLING]	= "being filled",
+		[QBD_VERIFY_MISSED_FILLING]	= "not whole",
 		[QBD_VERIFY_MISSED_FAILED]	= "its disk failed",
 		[QBD_VERIFY_MISSED_SILENT]	= "no answer in time",
 	};

@@ -195,7 +195,8 @@ enum qbd_verify_kind {
  * enum qbd_verify_missed - Why blocks were compared without a member.
  * @QBD_VERIFY_MISSED_NOTHING: It was always asked, and answered.
  * @QBD_VERIFY_MISSED_AWAY: It was not connected.
- * @QBD_VERIFY_MISSED_FILLING: Its data was being filled.
+ * @QBD_VERIFY_MISSED_FILLING: It was being filled, or new, or it lost
+ *   something.
  * @QBD_VERIFY_MISSED_FAILED: Its disk failed.
  * @QBD_VERIFY_MISSED_SILENT: It did not answer in time.
  */

@@ -11,6 +11,8 @@ from lib.damage import Damage, dump
 from lib.registry import test
 from lib.shell import finish, run, spawn
 from lib.workload import BLOCK, Writer, direct_read, direct_write, pattern
+from tests.test_changes import wait_roles
+from tests.test_rejoin import fill_log, half_filled
 
 MIB = 1 << 20
 # Behind what the writers use.
@@ -132,7 +134,7 @@ def without_a_majority_nothing_is_repaired():
 @test("verify", timeout=90)
 def overwriting_is_no_difference():
     """Under writes of all sizes to the same few MiB no replica is said to differ."""
-    with Cluster(3, log_size="32M") as cluster:
+    with Cluster(3, log_size="32M", create=("--claim", "shared")) as cluster:
         cluster.lead(1)
         alpha, beta, gamma = cluster.members
         argv = ["fio", "--name=hot", "--filename=" + alpha.device, "--thread",
@@ -223,6 +225,37 @@ def members_that_are_away_are_named():
     with Cluster(1) as cluster:
         refused(cluster.members[0].qbdadm("verify", cluster.name, check=False),
                 "one replica")
+
+
+@test("verify", timeout=90)
+def who_is_not_whole_does_not_differ():
+    """A learner that joins and has half of it: it is none of the copies, and no difference."""
+    with Cluster(4, size="64M", log_size="8M", alone=True) as cluster:
+        alpha, beta = cluster.members[0], cluster.member(2)
+        cluster.join(2)
+        cluster.join(3)
+        wait_roles(cluster.members[:3], [1, 2, 3])
+        fill_log(cluster, alpha, 40)
+        cluster.network.shape(4, "rate", "20mbit")
+        cluster.join(4, "--learner")
+        half_filled(cluster.member(4))
+        last = 64 * MIB // BLOCK - 1
+        direct_write(alpha.device, last * BLOCK, pattern(1, 1))
+        for member in alpha, beta:
+            member.wait("it is applied", lambda s: s.applied_index == s.commit_index)
+        rot(beta, last)
+        status, found = verify(cluster.member(3), "--repair", "--from", "60M")
+        assert cluster.member(4).status().filling, "it was filled already"
+        assert differences(found) == [(2, last, 1, "different")], found
+        assert status == 1 and found["repaired"] == 1 and not found["undecided"], found
+        one, = (one for one in found["members"] if one["id"] == 4)
+        assert one["missed"] == "not whole" and not one["different"], found
+        cluster.network.shape(4)
+        cluster.member(4).wait("it is whole", lambda s: not s.filling)
+        cluster.wait_caught_up()
+        status, found = verify(cluster.member(4))
+        assert status == 0, found
+        all_compared(found, cluster)
 
 
 @test("verify", timeout=60)
