@@ -41,7 +41,7 @@ struct history {
 	u32 count, room;
 	u32 completed;		/* the newest write that had */
 	u32 seen;		/* by a read that had completed */
-	u32 pending;		/* bitmap of hosts of which one is under way */
+	u32 pending;		/* hosts that have one under way, as bits */
 	u32 writer;		/* host of the newest */
 };
 
@@ -436,7 +436,7 @@ static bool may_write(const struct sim_request *request)
 
 		if (history->pending & 1u << host)
 			return false;
-		/* Of another holder: it was superseded, or this one is and does not know. */
+		/* Another holder was superseded, or this host would not write. */
 		if (world.exclusive)
 			continue;
 		if (history->pending)

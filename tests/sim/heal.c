@@ -99,6 +99,7 @@ bool sim_heal_until(bool (*done)(void), const char *what)
 		}
 		if (!sim_step())
 			sim_pass_time();
+		sim_verify_watch();
 	}
 	return !world.error;
 }

@@ -757,6 +757,9 @@ void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout
 		for (side = net->sides; side->peer; side++)
 			;
 		side->peer = id;
+		side->known_run = 0;
+		side->known_term = 0;
+		side->known_index = 0;
 		memcpy(side->incarnation, members->members[k].incarnation, QBD_UUID_SIZE);
 		dial_later(id, net->identity.member_id, sim_spread(SIM_MS, 20 * SIM_MS));
 	}

@@ -440,6 +440,8 @@ void sim_verify_begin(void);
 void sim_verify_step(void);
 /* When all is well again. */
 void sim_verify_heal(void);
+/* After each step of that. */
+void sim_verify_watch(void);
 
 /* ---- plans.c ------------------------------------------------------------ */
 

@@ -21,6 +21,7 @@
 
 struct rot {
 	u64 block;		/* of the device */
+	u32 bit;
 	u8 before[QBD_BLOCK_SIZE];
 };
 
@@ -31,6 +32,7 @@ static struct {
 	struct sim_host *host, *victim, *other;
 	struct rot rots[ROTS_MAX];
 	u32 count;
+	bool watched;
 } verify;
 
 static u32 below(u32 bound)
@@ -164,6 +166,7 @@ static void spoil(struct sim_host *host, struct rot *rot, u32 bit)
 	u8 *at = data_of(host, rot->block);
 
 	memcpy(rot->before, at, QBD_BLOCK_SIZE);
+	rot->bit = bit;
 	at[bit / 8] ^= 1 << bit % 8;
 	host->data_rot = true;
 }
@@ -237,6 +240,26 @@ static void undo(void)
 }
 
 /*
+ * A leader is read from, and who is filled gets what it has: nothing in the data area tells
+ * good from bad. So what the victim has left of it is good before it leads.
+ */
+void sim_verify_watch(void)
+{
+	if (!verify.watched || sim_replica(verify.victim)->core->role != QBD_ROLE_LEADER)
+		return;
+	verify.watched = false;
+	for (u32 i = 0; i < verify.count; i++) {
+		struct rot *rot = &verify.rots[i];
+		u8 *at = data_of(verify.victim, rot->block);
+
+		at[rot->bit / 8] ^= 1 << rot->bit % 8;
+		/* Something else was written there. */
+		if (memcmp(at, rot->before, QBD_BLOCK_SIZE))
+			at[rot->bit / 8] ^= 1 << rot->bit % 8;
+	}
+}
+
+/*
  * Blocks are spoiled where nobody reads, and repaired while users write to them: no write
  * may be lost for it. (Some are written before they are found.)
  */
@@ -251,12 +274,14 @@ static void repair_under_writes(void)
 	if (sim_replica(verify.victim)->core->role == QBD_ROLE_LEADER)
 		return;
 	draw_rot(ROTS_MAX);
+	verify.watched = true;
 	sim_replica(verify.host)->verify.result.state = QBD_VERIFY_NEVER;
 	sim_member_verify(verify.host, verify.first, verify.blocks, true);
 	while (!world.error && world.steps < end && !ended()) {
 		sim_client_work(some_member());
 		if (!sim_step())
 			sim_pass_time();
+		sim_verify_watch();
 	}
 	if (!sim_heal_until(ended, "a repair under writes done") ||
 	    !sim_heal_until(sim_client_idle, "an answer to every request") ||
@@ -264,6 +289,7 @@ static void repair_under_writes(void)
 		return;
 	/* What was written all the time, or while a third copy was being filled, is left. */
 	result = run(true);
+	verify.watched = false;
 	if (!result)
 		return;
 	if (result->undecided || result->repaired != result->different)
