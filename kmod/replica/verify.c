@@ -208,8 +208,8 @@ static u64 reads_of(const struct qbd_replica *replica)
 }
 
 /*
- * A leader that answered has paced it (sums.c). One that has no data, or is not known, does
- * not: then what this member sees of requests has to do.
+ * A leader that answered has paced it (sums.c). While there is none what this member sees of
+ * requests has to do.
  */
 static void rest_after(struct qbd_replica *replica)
 {
