@@ -46,8 +46,9 @@ extern const struct qbdadm_command qbdadm_join;
 extern const struct qbdadm_command qbdadm_destroy;
 extern const struct qbdadm_command qbdadm_dump;
 extern const struct qbdadm_command qbdadm_checksum;
-/* scan.c up.c down.c status.c events.c leader.c member.c claim.c settings.c
- * verify.c: what is up */
+/* of what is up: scan.c up.c down.c status.c events.c leader.c member.c claim.c
+ * settings.c verify.c
+ */
 extern const struct qbdadm_command qbdadm_scan;
 extern const struct qbdadm_command qbdadm_up;
 extern const struct qbdadm_command qbdadm_down;
