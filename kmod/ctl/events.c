@@ -28,6 +28,10 @@ static_assert((int)QBD_EVENT_TYPE_CLAIMED == (int)QBD_EVENT_CLAIMED);
 static_assert((int)QBD_EVENT_TYPE_RELEASED == (int)QBD_EVENT_RELEASED);
 static_assert((int)QBD_EVENT_TYPE_FENCED == (int)QBD_EVENT_FENCED);
 static_assert((int)QBD_EVENT_TYPE_RESIZED == (int)QBD_EVENT_RESIZED);
+static_assert((int)QBD_EVENT_TYPE_VERIFY_PROGRESS == (int)QBD_EVENT_VERIFY_PROGRESS);
+static_assert((int)QBD_EVENT_TYPE_VERIFY_DIFFERENCE == (int)QBD_EVENT_VERIFY_DIFFERENCE);
+static_assert((int)QBD_EVENT_TYPE_VERIFY_DONE == (int)QBD_EVENT_VERIFY_DONE);
+static_assert((int)QBD_EVENT_TYPE_BLOCKS_MENDED == (int)QBD_EVENT_BLOCKS_MENDED);
 
 static size_t event_size(void)
 {

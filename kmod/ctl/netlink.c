@@ -36,10 +36,10 @@ static int require_administrator(struct sk_buff *skb, struct netlink_ext_ack *ex
 }
 
 /*
- * The device named in the request, with a reference; or ERR_PTR. Anybody may ask for a
- * status, so the text is a constant (see message.c); who asks knows the name.
+ * Anybody may ask for a status, so the text is a constant (see message.c); who asks knows
+ * the name.
  */
-static struct qbd_replica *find_named(struct genl_info *info)
+struct qbd_replica *qbd_ctl_find(struct genl_info *info)
 {
 	struct qbd_replica *replica;
 	const char *name;
@@ -188,7 +188,7 @@ int qbd_nl_down_doit(struct sk_buff *skb, struct genl_info *info)
 	error = require_administrator(skb, info->extack);
 	if (error)
 		return error;
-	replica = find_named(info);
+	replica = qbd_ctl_find(info);
 	if (IS_ERR(replica))
 		return PTR_ERR(replica);
 	error = qbd_replica_down(replica, nla_get_flag(info->attrs[QBD_A_DEVICE_FORCE]),
@@ -210,7 +210,7 @@ int qbd_nl_set_doit(struct sk_buff *skb, struct genl_info *info)
 		NL_SET_ERR_MSG(info->extack, "there is nothing to set");
 		return -EINVAL;
 	}
-	replica = find_named(info);
+	replica = qbd_ctl_find(info);
 	if (IS_ERR(replica))
 		return PTR_ERR(replica);
 	mutex_lock(&set_mutex);
@@ -234,7 +234,7 @@ int qbd_nl_leader_move_doit(struct sk_buff *skb, struct genl_info *info)
 	struct qbd_replica *replica;
 	int error;
 
-	replica = find_named(info);
+	replica = qbd_ctl_find(info);
 	if (IS_ERR(replica))
 		return PTR_ERR(replica);
 	error = qbd_replica_leader_move(replica, member ? nla_get_u32(member) : 0, text,
@@ -318,7 +318,7 @@ int qbd_nl_change_members_doit(struct sk_buff *skb, struct genl_info *info)
 	struct qbd_replica *replica;
 	int error;
 
-	replica = find_named(info);
+	replica = qbd_ctl_find(info);
 	if (IS_ERR(replica))
 		return PTR_ERR(replica);
 	wanted = kzalloc(sizeof(*wanted), GFP_KERNEL);
@@ -339,7 +339,7 @@ static int order_claim(struct genl_info *info, const struct qbd_claim_order *ord
 	struct qbd_replica *replica;
 	int error;
 
-	replica = find_named(info);
+	replica = qbd_ctl_find(info);
 	if (IS_ERR(replica))
 		return PTR_ERR(replica);
 	error = qbd_replica_claim(replica, order, text, sizeof(text));
@@ -390,7 +390,7 @@ int qbd_nl_resize_doit(struct sk_buff *skb, struct genl_info *info)
 		NL_SET_ERR_MSG_ATTR(info->extack, bytes, "a device has 4 KiB at least");
 		return -EINVAL;
 	}
-	replica = find_named(info);
+	replica = qbd_ctl_find(info);
 	if (IS_ERR(replica))
 		return PTR_ERR(replica);
 	error = qbd_replica_resize(replica, blocks, text, sizeof(text));
@@ -408,7 +408,7 @@ int qbd_nl_status_doit(struct sk_buff *skb, struct genl_info *info)
 	int error = -ENOMEM;
 	void *header;
 
-	replica = find_named(info);
+	replica = qbd_ctl_find(info);
 	if (IS_ERR(replica))
 		return PTR_ERR(replica);
 	status = kmalloc(sizeof(*status), GFP_KERNEL);

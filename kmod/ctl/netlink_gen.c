@@ -24,6 +24,13 @@ const struct nla_policy qbd_settings_nl_policy[QBD_A_SETTINGS_PAD + 1] = {
 	[QBD_A_SETTINGS_CHECKSUMS] = NLA_POLICY_MAX(NLA_U32, 1),
 };
 
+const struct nla_policy qbd_verify_wish_nl_policy[QBD_A_VERIFY_WISH_REPAIR + 1] = {
+	[QBD_A_VERIFY_WISH_RATE] = { .type = NLA_U64, },
+	[QBD_A_VERIFY_WISH_FIRST_BLOCK] = { .type = NLA_U64, },
+	[QBD_A_VERIFY_WISH_BLOCKS] = { .type = NLA_U64, },
+	[QBD_A_VERIFY_WISH_REPAIR] = { .type = NLA_FLAG, },
+};
+
 const struct nla_policy qbd_wanted_member_nl_policy[QBD_A_WANTED_MEMBER_PRIORITY + 1] = {
 	[QBD_A_WANTED_MEMBER_ID] = NLA_POLICY_MIN(NLA_U32, 1),
 	[QBD_A_WANTED_MEMBER_NAME] = { .type = NLA_NUL_STRING, .len = QBD_MEMBER_NAME_MAX, },
@@ -94,8 +101,19 @@ const struct nla_policy qbd_resize_nl_policy[QBD_A_DEVICE_DEVICE_BYTES + 1] = {
 	[QBD_A_DEVICE_DEVICE_BYTES] = { .type = NLA_U64, },
 };
 
+/* QBD_CMD_VERIFY_START - do */
+const struct nla_policy qbd_verify_start_nl_policy[QBD_A_DEVICE_VERIFY_WISH + 1] = {
+	[QBD_A_DEVICE_NAME] = { .type = NLA_NUL_STRING, .len = QBD_NAME_MAX, },
+	[QBD_A_DEVICE_VERIFY_WISH] = NLA_POLICY_NESTED(qbd_verify_wish_nl_policy),
+};
+
+/* QBD_CMD_VERIFY_STOP - do */
+const struct nla_policy qbd_verify_stop_nl_policy[QBD_A_DEVICE_NAME + 1] = {
+	[QBD_A_DEVICE_NAME] = { .type = NLA_NUL_STRING, .len = QBD_NAME_MAX, },
+};
+
 /* Ops table for qbd */
-const struct genl_ops qbd_nl_ops[10] = {
+const struct genl_ops qbd_nl_ops[12] = {
 	{
 		.cmd		= QBD_CMD_UP,
 		.doit		= qbd_nl_up_doit,
@@ -164,6 +182,20 @@ const struct genl_ops qbd_nl_ops[10] = {
 		.doit		= qbd_nl_resize_doit,
 		.policy		= qbd_resize_nl_policy,
 		.maxattr	= QBD_A_DEVICE_DEVICE_BYTES,
+		.flags		= GENL_ADMIN_PERM,
+	},
+	{
+		.cmd		= QBD_CMD_VERIFY_START,
+		.doit		= qbd_nl_verify_start_doit,
+		.policy		= qbd_verify_start_nl_policy,
+		.maxattr	= QBD_A_DEVICE_VERIFY_WISH,
+		.flags		= GENL_ADMIN_PERM,
+	},
+	{
+		.cmd		= QBD_CMD_VERIFY_STOP,
+		.doit		= qbd_nl_verify_stop_doit,
+		.policy		= qbd_verify_stop_nl_policy,
+		.maxattr	= QBD_A_DEVICE_NAME,
 		.flags		= GENL_ADMIN_PERM,
 	},
 };

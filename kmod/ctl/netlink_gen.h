@@ -13,6 +13,7 @@
 
 /* Common nested types */
 extern const struct nla_policy qbd_settings_nl_policy[QBD_A_SETTINGS_PAD + 1];
+extern const struct nla_policy qbd_verify_wish_nl_policy[QBD_A_VERIFY_WISH_REPAIR + 1];
 extern const struct nla_policy qbd_wanted_member_nl_policy[QBD_A_WANTED_MEMBER_PRIORITY + 1];
 
 extern const struct nla_policy qbd_up_nl_policy[QBD_A_DEVICE_SETTINGS + 1];
@@ -35,8 +36,12 @@ extern const struct nla_policy qbd_claim_mode_nl_policy[QBD_A_DEVICE_CLAIM_MODE 
 
 extern const struct nla_policy qbd_resize_nl_policy[QBD_A_DEVICE_DEVICE_BYTES + 1];
 
+extern const struct nla_policy qbd_verify_start_nl_policy[QBD_A_DEVICE_VERIFY_WISH + 1];
+
+extern const struct nla_policy qbd_verify_stop_nl_policy[QBD_A_DEVICE_NAME + 1];
+
 /* Ops table for qbd */
-extern const struct genl_ops qbd_nl_ops[10];
+extern const struct genl_ops qbd_nl_ops[12];
 
 int qbd_nl_status_start(struct netlink_callback *cb);
 
@@ -51,6 +56,8 @@ int qbd_nl_claim_take_doit(struct sk_buff *skb, struct genl_info *info);
 int qbd_nl_claim_release_doit(struct sk_buff *skb, struct genl_info *info);
 int qbd_nl_claim_mode_doit(struct sk_buff *skb, struct genl_info *info);
 int qbd_nl_resize_doit(struct sk_buff *skb, struct genl_info *info);
+int qbd_nl_verify_start_doit(struct sk_buff *skb, struct genl_info *info);
+int qbd_nl_verify_stop_doit(struct sk_buff *skb, struct genl_info *info);
 
 enum {
 	QBD_NLGRP_EVENTS,

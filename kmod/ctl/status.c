@@ -59,9 +59,9 @@ size_t qbd_ctl_status_size(unsigned int member_count)
 	size_t store = SIZE_NEST + 12 * SIZE_U64 + SIZE_FLAG;
 
 	return SIZE_TEXT(QBD_NAME_SIZE) + SIZE_TEXT(QBD_UUID_SIZE) + 12 * SIZE_U32 +
-	       8 * SIZE_FLAG + 27 * SIZE_U64 +
+	       8 * SIZE_FLAG + 29 * SIZE_U64 +
 	       SIZE_TEXT(sizeof_field(struct qbd_replica_status, problem)) +
-	       settings + store + member_count * member_size();
+	       settings + store + member_count * member_size() + qbd_ctl_verify_size();
 }
 
 static int put_u64(struct sk_buff *skb, int type, u64 value, int pad)
@@ -289,6 +289,8 @@ static int put_numbers(struct sk_buff *skb, const struct qbd_replica_status *sta
 		{ QBD_A_DEVICE_MEMORY_TOTAL_BYTES, status->memory_bytes },
 		{ QBD_A_DEVICE_MEMORY_FREE_BYTES, status->memory_free_bytes },
 		{ QBD_A_DEVICE_MEMBERS_INDEX, status->members_index },
+		{ QBD_A_DEVICE_UNREADABLE_BLOCKS, status->unreadable_blocks },
+		{ QBD_A_DEVICE_MENDED_BLOCKS, status->mended_blocks },
 	};
 	unsigned int i;
 
@@ -325,7 +327,7 @@ int qbd_ctl_put_status(struct sk_buff *skb, const struct qbd_replica_status *sta
 	if (put_self(skb, status) || put_flags(skb, status) ||
 	    put_numbers(skb, status) || put_claim(skb, status) ||
 	    put_settings(skb, &status->settings) ||
-	    put_store(skb, &status->store))
+	    put_store(skb, &status->store) || qbd_ctl_put_verify(skb, &status->verify))
 		return -EMSGSIZE;
 	for (i = 0; i < status->member_count; i++)
 		if (put_member(skb, &status->members[i]))

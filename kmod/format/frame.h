@@ -44,6 +44,10 @@ enum qbd_frame_type {
 	QBD_FRAME_RESET		= 35,	/* struct qbd_frame_reset */
 	QBD_FRAME_EXTENT	= 36,	/* struct qbd_frame_extent, data */
 	QBD_FRAME_FILL_END	= 37,	/* struct qbd_frame_fill_end */
+	QBD_FRAME_VERIFY	= 38,	/* struct qbd_frame_verify */
+	QBD_FRAME_VERIFIED	= 39,	/* struct qbd_frame_verified, sums, data if asked for */
+	QBD_FRAME_REPAIR	= 40,	/* struct qbd_frame_repair, data */
+	QBD_FRAME_REPAIRED	= 41,	/* struct qbd_frame_repaired */
 };
 
 /* Data blocks that one frame may carry after its fixed part. */
@@ -505,6 +509,117 @@ struct qbd_frame_fill_end {
 
 #define QBD_FILL_DONE		(1u << 0)
 
+/* Blocks that one VERIFY may ask about, and of which it may ask for the contents. */
+#define QBD_VERIFY_BLOCKS_MAX	256u
+#define QBD_VERIFY_DATA_MAX	64u
+#define QBD_VERIFY_WORDS	(QBD_VERIFY_BLOCKS_MAX / 64)
+
+/**
+ * struct qbd_frame_verify - one member to another: what do you hold there?
+ * @request: names it, for the answer
+ * @index: as of this entry of the log, which the sender knows to be committed: who knows
+ *	less waits until it knows it, too
+ * @block: first device block
+ * @count: blocks
+ * @flags: QBD_VERIFY_*
+ *
+ * A newer one of the same sender replaces one that was not answered.
+ */
+struct qbd_frame_verify {
+	__le64 request;
+	__le64 index;
+	__le64 block;
+	__le32 count;
+	__le32 flags;
+} __attribute__((packed));
+
+#define QBD_VERIFY_DATA		(1u << 0)	/* the contents, too */
+#define QBD_VERIFY_APPLIED	(1u << 1)	/* not before @index is in the data area */
+
+enum qbd_verify_status {
+	QBD_VERIFY_OK		= 0,	/* struct qbd_verify_sums follows, then the contents */
+	QBD_VERIFY_BUSY		= 1,	/* no memory for it now, ask again soon */
+	QBD_VERIFY_FILLING	= 2,	/* it is not whole: new, or lost something, or filled */
+	QBD_VERIFY_FAILED	= 3,	/* its disk failed, or it goes down */
+};
+
+/**
+ * struct qbd_frame_verified - the answer to VERIFY
+ * @request: of the VERIFY
+ * @status: enum qbd_verify_status
+ * @count: blocks that were asked about
+ * @next_count: of the leader, who knows what requests there are: so many blocks are to be
+ *	asked about next; 0: of any other member
+ * @reserved: zero
+ */
+struct qbd_frame_verified {
+	__le64 request;
+	__le32 status;
+	__le32 count;
+	__le32 next_count;
+	__le32 reserved;
+} __attribute__((packed));
+
+/**
+ * struct qbd_verify_sums - the first data block of a VERIFIED
+ * @touched: a bit for each block: an entry behind the index wrote there before it was
+ *	read, or may have; its sum says nothing
+ * @unreadable: likewise: the disk failed to read it; it has no sum
+ * @sums: CRC-32C of each block, seed ~0
+ * @unused: zero
+ */
+struct qbd_verify_sums {
+	__le64 touched[QBD_VERIFY_WORDS];
+	__le64 unreadable[QBD_VERIFY_WORDS];
+	__le32 sums[QBD_VERIFY_BLOCKS_MAX];
+	__u8 unused[QBD_BLOCK_SIZE - 16 * QBD_VERIFY_WORDS - 4 * QBD_VERIFY_BLOCKS_MAX];
+} __attribute__((packed));
+
+/**
+ * struct qbd_frame_repair - to the leader: write this, which is there already
+ * @request: names it, for the answer
+ * @leader_term: the leadership it was addressed to
+ * @index: as of this entry the blocks hold the data that follows, by the majority; if
+ *	anything was written there since, the leader refuses
+ * @block: first device block
+ * @count: blocks, at most QBD_VERIFY_DATA_MAX; as many data blocks follow
+ * @reserved: zero
+ */
+struct qbd_frame_repair {
+	__le64 request;
+	__le64 leader_term;
+	__le64 index;
+	__le64 block;
+	__le32 count;
+	__le32 reserved;
+} __attribute__((packed));
+
+enum qbd_repair_status {
+	QBD_REPAIR_APPENDED	= 0,	/* it is the entry @index of the log */
+	QBD_REPAIR_TOUCHED	= 1,	/* something was written there since, or may have been */
+	QBD_REPAIR_NOT_LEADER	= 2,
+	QBD_REPAIR_BUSY		= 3,	/* no memory or no room in the log just now */
+};
+
+/**
+ * struct qbd_frame_repaired - the answer to REPAIR
+ * @request: of the REPAIR
+ * @index: of the new entry, which may still be lost with its leader; else 0
+ * @status: enum qbd_repair_status
+ * @reserved: zero
+ */
+struct qbd_frame_repaired {
+	__le64 request;
+	__le64 index;
+	__le32 status;
+	__le32 reserved;
+} __attribute__((packed));
+
+static_assert(sizeof(struct qbd_frame_verify) == 32, "verify");
+static_assert(sizeof(struct qbd_frame_verified) == 24, "verified");
+static_assert(sizeof(struct qbd_verify_sums) == QBD_BLOCK_SIZE, "sums");
+static_assert(sizeof(struct qbd_frame_repair) == 40, "repair");
+static_assert(sizeof(struct qbd_frame_repaired) == 24, "repaired");
 static_assert(sizeof(struct qbd_frame_header) == 32, "frame header");
 static_assert(sizeof(struct qbd_frame_hello) == 160, "hello");
 static_assert(sizeof(struct qbd_frame_message) == 128, "message");

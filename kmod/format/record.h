@@ -31,6 +31,7 @@ enum qbd_record_kind {
 enum qbd_operation_kind {
 	QBD_OPERATION_WRITE	= 1,	/* @count data blocks follow */
 	QBD_OPERATION_ZERO	= 2,	/* discard and write zeroes: reads as zero */
+	QBD_OPERATION_REPAIR	= 3,	/* @count data blocks follow, which are there already */
 };
 
 /**
@@ -48,6 +49,11 @@ enum qbd_operation_kind {
  *	same origin, session and sequence
  * @epoch: log index of the claim in force where it was appended, 0 for the one that the
  *	device was made with. In mode exclusive @origin and @session are its holder's
+ *
+ * A REPAIR is no request of a host, and the only operation of its record. @origin is the
+ * member that found out; @session and @outstanding are 0; @sequence is the log index of the
+ * entry as of which the majority holds this data. No entry between that one and this one
+ * writes to the blocks.
  */
 struct qbd_operation {
 	__le64 block;
@@ -123,6 +129,17 @@ struct qbd_record_local {
 	__le32 member_id;
 	__le32 checksum;
 } __attribute__((packed));
+
+/* Data of its own follows it in the record. */
+static inline bool qbd_operation_has_data(const struct qbd_operation *operation)
+{
+	return le16_to_cpu(operation->kind) != QBD_OPERATION_ZERO;
+}
+
+static inline bool qbd_operation_is_repair(const struct qbd_operation *operation)
+{
+	return le16_to_cpu(operation->kind) == QBD_OPERATION_REPAIR;
+}
 
 #define QBD_OPERATIONS_MAX		82
 #define QBD_RECORD_DATA_BLOCKS_MAX	256u	/* 1 MiB */

@@ -43,6 +43,11 @@ static const struct frame_rule frame_rules[] = {
 	{ QBD_FRAME_EXTENT, IN(BULK),
 	  FIXED(extent), FIXED(extent), QBD_FRAME_DATA_BLOCKS_MAX },
 	{ QBD_FRAME_FILL_END, IN(BULK), FIXED(fill_end), FIXED(fill_end), 0 },
+	{ QBD_FRAME_VERIFY, IN(BULK), FIXED(verify), FIXED(verify), 0 },
+	{ QBD_FRAME_VERIFIED, IN(BULK),
+	  FIXED(verified), FIXED(verified), 1 + QBD_VERIFY_DATA_MAX },
+	{ QBD_FRAME_REPAIR, IN(BULK), FIXED(repair), FIXED(repair), QBD_VERIFY_DATA_MAX },
+	{ QBD_FRAME_REPAIRED, IN(BULK), FIXED(repaired), FIXED(repaired), 0 },
 	{}
 };
 
@@ -287,6 +292,67 @@ static bool extent_check(const struct qbd_frame_extent *extent, u32 data_blocks,
 	       within(le64_to_cpu(extent->block), count, device_blocks);
 }
 
+static bool verify_check(const struct qbd_frame_verify *verify, u64 device_blocks,
+			 const char **reason)
+{
+	u32 count = le32_to_cpu(verify->count);
+	u32 flags = le32_to_cpu(verify->flags);
+
+	*reason = "verify: unknown flags";
+	if (flags & ~(QBD_VERIFY_DATA | QBD_VERIFY_APPLIED))
+		return false;
+	*reason = "verify: outside of the device";
+	return count && count <= (flags & QBD_VERIFY_DATA ? QBD_VERIFY_DATA_MAX :
+							    QBD_VERIFY_BLOCKS_MAX) &&
+	       within(le64_to_cpu(verify->block), count, device_blocks);
+}
+
+static bool verified_check(const struct qbd_frame_verified *verified, u32 data_blocks,
+			   const char **reason)
+{
+	u32 status = le32_to_cpu(verified->status);
+	u32 count = le32_to_cpu(verified->count);
+
+	*reason = "verified: unknown status";
+	if (status > QBD_VERIFY_FAILED)
+		return false;
+	*reason = "verified: number of blocks";
+	if (!count || count > QBD_VERIFY_BLOCKS_MAX)
+		return false;
+	*reason = "verified: number of blocks to follow";
+	if (le32_to_cpu(verified->next_count) > QBD_VERIFY_BLOCKS_MAX || verified->reserved)
+		return false;
+	*reason = "verified: data is not the answer's";
+	if (status != QBD_VERIFY_OK)
+		return !data_blocks;
+	return data_blocks == 1 || data_blocks == 1 + count;
+}
+
+static bool repair_check(const struct qbd_frame_repair *repair, u32 data_blocks,
+			 u64 device_blocks, const char **reason)
+{
+	u32 count = le32_to_cpu(repair->count);
+
+	*reason = "repair: data is not the repair's";
+	if (!count || data_blocks != count)
+		return false;
+	*reason = "repair: outside of the device";
+	return within(le64_to_cpu(repair->block), count, device_blocks);
+}
+
+static bool repaired_check(const struct qbd_frame_repaired *repaired, const char **reason)
+{
+	u32 status = le32_to_cpu(repaired->status);
+
+	*reason = "repaired: unknown status";
+	if (status > QBD_REPAIR_BUSY)
+		return false;
+	*reason = "repaired: index";
+	return status == QBD_REPAIR_APPENDED ?
+	       repaired->index && le64_to_cpu(repaired->index) <= QBD_INDEX_MAX :
+	       !repaired->index;
+}
+
 static bool message_check(const struct qbd_frame_message *message, const char **reason)
 {
 	u32 type = le32_to_cpu(message->type);
@@ -323,6 +389,14 @@ bool qbd_frame_fixed_check(const struct qbd_frame_header *header,
 		return fill_check(fixed, reason);
 	case QBD_FRAME_EXTENT:
 		return extent_check(fixed, data_blocks, device_blocks, reason);
+	case QBD_FRAME_VERIFY:
+		return verify_check(fixed, device_blocks, reason);
+	case QBD_FRAME_VERIFIED:
+		return verified_check(fixed, data_blocks, reason);
+	case QBD_FRAME_REPAIR:
+		return repair_check(fixed, data_blocks, device_blocks, reason);
+	case QBD_FRAME_REPAIRED:
+		return repaired_check(fixed, reason);
 	default:
 		/* The rest has no fixed part or is the handshake's to judge. */
 		return true;

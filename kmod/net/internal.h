@@ -125,7 +125,7 @@ struct qbd_outgoing {
  * @type: enum qbd_frame_type
  * @fixed: as it came; a RESET's lies in the connection
  * @record: of an APPEND
- * @data: of REQUEST, REPLY, EXTENT; NULL if there was no memory
+ * @data: of REQUEST, REPLY, EXTENT, VERIFIED, REPAIR; NULL if there was no memory
  */
 struct qbd_incoming {
 	u16 type;
@@ -137,6 +137,10 @@ struct qbd_incoming {
 		struct qbd_frame_fill fill;
 		struct qbd_frame_extent extent;
 		struct qbd_frame_fill_end fill_end;
+		struct qbd_frame_verify verify;
+		struct qbd_frame_verified verified;
+		struct qbd_frame_repair repair;
+		struct qbd_frame_repaired repaired;
 	} fixed;
 	struct qbd_record *record;
 	struct qbd_buffer *data;

@@ -61,6 +61,12 @@ struct qbd_net;
  * @extent: a piece of an extent; @data (NULL if zero) is the callee's to free.
  *	NULL although not zero: there was no memory, send FILL for it again
  * @fill_end: see struct qbd_frame_fill_end
+ * @verify: see struct qbd_frame_verify
+ * @verified: answer to VERIFY; @data (sums, contents) is the callee's to free. NULL
+ *	although the answer is OK: there was no memory, ask again
+ * @repair: see struct qbd_frame_repair; @data is the callee's to free. NULL: there was
+ *	no memory, answer QBD_REPAIR_BUSY
+ * @repaired: answer to REPAIR
  * @refused: a handshake failed; @peer 0 if not known; @by_us: it was us who refused it,
  *	else we were refused; rate limited
  * @listening: what came of qbd_net_listen(): 0, or -errno and one line
@@ -84,6 +90,12 @@ struct qbd_net_ops {
 	void (*extent)(void *context, u32 peer, const struct qbd_frame_extent *extent,
 		       struct qbd_buffer *data);
 	void (*fill_end)(void *context, u32 peer, const struct qbd_frame_fill_end *end);
+	void (*verify)(void *context, u32 peer, const struct qbd_frame_verify *verify);
+	void (*verified)(void *context, u32 peer, const struct qbd_frame_verified *verified,
+			 struct qbd_buffer *data);
+	void (*repair)(void *context, u32 peer, const struct qbd_frame_repair *repair,
+		       struct qbd_buffer *data);
+	void (*repaired)(void *context, u32 peer, const struct qbd_frame_repaired *repaired);
 	void (*refused)(void *context, u32 peer, enum qbd_refusal reason, bool by_us);
 	void (*listening)(void *context, int error, const char *text);
 	void (*admin)(void *context, u64 connection, const struct qbd_frame_request *request,

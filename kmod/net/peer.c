@@ -571,6 +571,18 @@ static void deliver_one(struct qbd_connection *connection, u32 id,
 	case QBD_FRAME_FILL_END:
 		ops->fill_end(context, id, &incoming->fixed.fill_end);
 		break;
+	case QBD_FRAME_VERIFY:
+		ops->verify(context, id, &incoming->fixed.verify);
+		break;
+	case QBD_FRAME_VERIFIED:
+		ops->verified(context, id, &incoming->fixed.verified, incoming->data);
+		break;
+	case QBD_FRAME_REPAIR:
+		ops->repair(context, id, &incoming->fixed.repair, incoming->data);
+		break;
+	case QBD_FRAME_REPAIRED:
+		ops->repaired(context, id, &incoming->fixed.repaired);
+		break;
 	default:
 		WARN_ON_ONCE(1);
 		qbd_incoming_drop(incoming);

@@ -342,10 +342,15 @@ static bool claim_record(struct qbd_connection *connection)
 
 static bool claim_pages(struct qbd_connection *connection)
 {
-	/* Extents are on a par with records; a REPLY is what this host asked for. */
+	/*
+	 * Extents, and sums, which are not to hold up the records behind them, are on a
+	 * par with records; a REPLY is what this host asked for.
+	 */
 	enum qbd_pool_class class =
-		connection->incoming.type == QBD_FRAME_REQUEST ? QBD_POOL_WRITE :
-		connection->incoming.type == QBD_FRAME_EXTENT ? QBD_POOL_APPEND :
+		connection->incoming.type == QBD_FRAME_REQUEST ||
+		connection->incoming.type == QBD_FRAME_REPAIR ? QBD_POOL_WRITE :
+		connection->incoming.type == QBD_FRAME_EXTENT ||
+		connection->incoming.type == QBD_FRAME_VERIFIED ? QBD_POOL_APPEND :
 		QBD_POOL_FORWARD;
 
 	if (connection->incoming.type == QBD_FRAME_APPEND)

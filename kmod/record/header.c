@@ -36,7 +36,17 @@ static bool bounds_good(const struct qbd_record_header *header, size_t bytes,
 	return true;
 }
 
-static bool operation_good(const struct qbd_operation *operation, u64 device_blocks,
+/* It is alone, no request of anybody, and says as of which earlier entry. */
+static bool repair_good(const struct qbd_record_shared *shared,
+			const struct qbd_operation *operation)
+{
+	return le16_to_cpu(shared->operation_count) == 1 && !operation->session &&
+	       !operation->outstanding &&
+	       le64_to_cpu(operation->sequence) < le64_to_cpu(shared->index);
+}
+
+static bool operation_good(const struct qbd_record_shared *shared,
+			   const struct qbd_operation *operation, u64 device_blocks,
 			   u64 *data_blocks)
 {
 	u64 block = le64_to_cpu(operation->block);
@@ -49,8 +59,11 @@ static bool operation_good(const struct qbd_operation *operation, u64 device_blo
 	    le64_to_cpu(operation->sequence) < le16_to_cpu(operation->outstanding) ||
 	    le64_to_cpu(operation->sequence) >> 62)
 		return false;
+	if (qbd_operation_is_repair(operation) && !repair_good(shared, operation))
+		return false;
 	switch (le16_to_cpu(operation->kind)) {
 	case QBD_OPERATION_WRITE:
+	case QBD_OPERATION_REPAIR:
 		*data_blocks += count;
 		return count <= QBD_RECORD_DATA_BLOCKS_MAX;
 	case QBD_OPERATION_ZERO:
@@ -68,7 +81,7 @@ static bool operations_good(const struct qbd_record_header *header, u64 device_b
 	u32 i;
 
 	for (i = 0; i < count; i++)
-		if (!operation_good(&header->operations[i], device_blocks,
+		if (!operation_good(&header->shared, &header->operations[i], device_blocks,
 				    &data_blocks))
 			return false;
 	return data_blocks == le32_to_cpu(header->shared.data_blocks);

@@ -140,7 +140,7 @@ void qbd_record_adopt(struct qbd_record *record)
 		node->record = record;
 		node->operation = i;
 		node->data_block = data_block;
-		node->zero = le16_to_cpu(operation->kind) == QBD_OPERATION_ZERO;
+		node->zero = !qbd_operation_has_data(operation);
 		node->in_tree = false;
 		if (!node->zero)
 			data_block += le32_to_cpu(operation->count);
@@ -193,7 +193,7 @@ int qbd_record_data_check(const struct qbd_record *record)
 		const struct qbd_operation *operation = &header->operations[i];
 		u32 count = le32_to_cpu(operation->count);
 
-		if (le16_to_cpu(operation->kind) != QBD_OPERATION_WRITE)
+		if (!qbd_operation_has_data(operation))
 			continue;
 		if (WARN_ON_ONCE(count > record->data_blocks - first))
 			return -EBADMSG;

@@ -375,6 +375,9 @@ static bool process(struct qbd_replica *replica, u32 peer,
 		reason = "record that reaches beyond the device";
 		if (reaches_beyond(replica, append.prev_index, record))
 			goto invalid;
+		reason = "a repair of what was written since";
+		if (!qbd_repair_allow(replica, record->header))
+			goto invalid;
 	}
 	switch (qbd_core_append(replica->core, replica->now, &append, &result)) {
 	case QBD_APPEND_ACCEPTED:

@@ -9,6 +9,10 @@
  * is applied, and a superseded holder's write is not there to be passed over. That it is so
  * is checked where a follower takes a record: if it is not, that leader's log is no log.
  *
+ * A repair is nobody's write (repair.c): what it says is true whoever holds the claim, and
+ * it changes nothing, before a claim or behind it. It carries the epoch of its place, as
+ * all operations do, and is not asked whose it is.
+ *
  * What the disk says is not what was in force at the applied index, but the newest that was
  * committed when the state block was written: it will never be lost, and entries before it
  * are history (the same as with member lists). So it need not be remembered what was in
@@ -112,9 +116,10 @@ bool qbd_claims_allow(const struct qbd_replica *replica,
 	for (i = 0; i < le16_to_cpu(header->shared.operation_count); i++) {
 		const struct qbd_operation *operation = &header->operations[i];
 
-		if (le64_to_cpu(operation->epoch) != claim->epoch ||
-		    !qbd_claim_allows(claim, le64_to_cpu(operation->epoch),
-				      le32_to_cpu(operation->origin),
+		if (le64_to_cpu(operation->epoch) != claim->epoch)
+			return false;
+		if (!qbd_operation_is_repair(operation) &&
+		    !qbd_claim_allows(claim, claim->epoch, le32_to_cpu(operation->origin),
 				      le64_to_cpu(operation->session)))
 			return false;
 	}

@@ -27,6 +27,18 @@ struct queued_event {
 	struct qbd_event event;
 };
 
+static void set_progress(const struct qbd_replica *replica, struct qbd_event *event)
+{
+	const struct qbd_verify_result *verify = &replica->verify.result;
+
+	if (event->kind == QBD_EVENT_VERIFY_PROGRESS ||
+	    event->kind == QBD_EVENT_VERIFY_DIFFERENCE ||
+	    event->kind == QBD_EVENT_VERIFY_DONE) {
+		event->done = verify->next_block - verify->first_block;
+		event->total = verify->end_block - verify->first_block;
+	}
+}
+
 /*
  * Listeners get what memory allows; the sequence number shows what was dropped.
  */
@@ -59,6 +71,7 @@ void queue_event(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer
 			queued->event.rate = report->rate;
 			queued->event.seconds_left = report->seconds_left;
 		}
+		set_progress(replica, &queued->event);
 		vsnprintf(queued->event.text, sizeof(queued->event.text), format,
 			  arguments);
 		list_add_tail(&queued->list, &replica->event_list);
@@ -498,6 +511,8 @@ static void net_peer_down(void *context, u32 id, const char *reason)
 	peer->pull = false;
 	qbd_append_forget(peer);
 	qbd_fill_peer_gone(replica, peer);
+	qbd_sums_forget(replica, id);
+	qbd_verify_peer_gone(replica, id);
 	qbd_append_drop_held(replica, id);
 	qbd_io_drop_peer(replica, id);
 	qbd_forward_recall(replica, id);
@@ -576,6 +591,29 @@ static void net_fill_end(void *context, u32 peer, const struct qbd_frame_fill_en
 	qbd_fill_end(context, peer, end);
 }
 
+static void net_verify(void *context, u32 peer, const struct qbd_frame_verify *verify)
+{
+	qbd_sums_asked(context, peer, verify);
+}
+
+static void net_verified(void *context, u32 peer, const struct qbd_frame_verified *verified,
+			 struct qbd_buffer *data)
+{
+	qbd_verify_answered(context, peer, verified, data);
+}
+
+static void net_repair(void *context, u32 peer, const struct qbd_frame_repair *repair,
+		       struct qbd_buffer *data)
+{
+	qbd_repair_asked(context, peer, repair, data);
+	qbd_replica_settle(context);
+}
+
+static void net_repaired(void *context, u32 peer, const struct qbd_frame_repaired *repaired)
+{
+	qbd_verify_repaired(context, peer, repaired);
+}
+
 static void net_refused(void *context, u32 peer, enum qbd_refusal reason, bool by_us)
 {
 	qbd_replica_event(context, QBD_EVENT_REFUSED, peer, "%s", qbd_refusal_text(reason));
@@ -594,6 +632,10 @@ const struct qbd_net_ops qbd_replica_net_ops = {
 	.fill = net_fill,
 	.extent = net_extent,
 	.fill_end = net_fill_end,
+	.verify = net_verify,
+	.verified = net_verified,
+	.repair = net_repair,
+	.repaired = net_repaired,
 	.refused = net_refused,
 	.listening = qbd_change_listening,
 	.admin = qbd_admin_request,

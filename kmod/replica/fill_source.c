@@ -130,6 +130,7 @@ static void piece_read(struct qbd_store_read *read)
 	if (read->error) {
 		/* It asks again, whoever leads then. */
 		qbd_fill_peer_gone(replica, peer);
+		qbd_verify_mend(replica, read->block, read->count);
 		qbd_replica_cannot_read(replica, "the disk failed a read of extent %llu (error %d)",
 					le64_to_cpu(piece->frame.extent), read->error);
 		piece_free(piece);

@@ -38,6 +38,7 @@
 #include "rate.h"
 #include "replica.h"
 #include "session.h"
+#include "verify.h"
 
 #define qbd_err(replica, format, ...) \
 	pr_err("%s: " format "\n", (replica)->name, ##__VA_ARGS__)
@@ -480,6 +481,7 @@ struct qbd_replica {
 	unsigned int fill_turn;		/* whose pieces come first */
 	struct qbd_rate rate;		/* of what members that catch up are sent */
 	u64 appended_bytes;		/* of records, as leader */
+	struct list_head sums;		/* being taken for who verifies */
 	u32 remote_count;
 	u64 ticket;
 	u64 later_at;			/* have a pass at that time, 0: no need */
@@ -519,6 +521,7 @@ struct qbd_replica {
 	u64 step_down_until;		/* no leading before: a read failed here */
 
 	struct qbd_fill_target fill;
+	struct qbd_verify verify;
 
 	/* the block device grows, see resize.c */
 	struct work_struct resize_work;
@@ -560,6 +563,7 @@ struct qbd_replica {
 	/* counters for status; replica context */
 	u64 reads_done, read_bytes, writes_done, write_bytes, zeroes_done;
 	u64 forwarded_count, resent_count, errors_count, records_appended;
+	u64 unreadable_blocks, mended_blocks;
 	u64 status_log_used;		/* scratch of status.c */
 	/* One line each for people, "" if there is nothing. */
 	char failure[128];
@@ -865,6 +869,36 @@ void qbd_fill_written(struct qbd_replica *replica, void *cookie, int error);
 void qbd_fill_durable(struct qbd_replica *replica);
 void qbd_fill_proceed(struct qbd_replica *replica);
 bool qbd_replica_filling(const struct qbd_replica *replica);
+
+/* sums.c */
+void qbd_sums_asked(struct qbd_replica *replica, u32 peer,
+		    const struct qbd_frame_verify *verify);
+void qbd_sums_go_on(struct qbd_replica *replica);
+u64 qbd_sums_bytes(const struct qbd_replica *replica, u64 block, u32 count);
+bool qbd_sums_forget(struct qbd_replica *replica, u32 peer);
+void qbd_sums_drop(struct qbd_replica *replica);
+
+/* repair.c */
+enum qbd_repair_status qbd_repair_propose(struct qbd_replica *replica, u32 origin,
+					  u64 as_of, u64 block, struct qbd_buffer *data,
+					  u64 *index);
+bool qbd_repair_allow(const struct qbd_replica *replica,
+		      const struct qbd_record_header *header);
+void qbd_repair_asked(struct qbd_replica *replica, u32 peer,
+		      const struct qbd_frame_repair *repair, struct qbd_buffer *data);
+
+/* verify.c */
+void qbd_verify_answered(struct qbd_replica *replica, u32 peer,
+			 const struct qbd_frame_verified *verified,
+			 struct qbd_buffer *data);
+void qbd_verify_repaired(struct qbd_replica *replica, u32 peer,
+			 const struct qbd_frame_repaired *repaired);
+void qbd_verify_peer_gone(struct qbd_replica *replica, u32 peer);
+void qbd_verify_mend(struct qbd_replica *replica, u64 block, u32 count);
+void qbd_verify_proceed(struct qbd_replica *replica);
+void qbd_verify_drop(struct qbd_replica *replica);
+void qbd_verify_start_command(struct qbd_replica *replica, struct qbd_command *command);
+void qbd_verify_stop_command(struct qbd_replica *replica, struct qbd_command *command);
 
 /* status.c */
 void qbd_status_fill(struct qbd_replica *replica, struct qbd_replica_status *status);

@@ -369,6 +369,7 @@ static struct qbd_replica *replica_alloc(struct net *net,
 		&replica->proposed, &replica->reading, &replica->confirming,
 		&replica->forwarded, &replica->replies, &replica->pieces,
 		&replica->commands, &replica->event_list, &replica->fill.checks,
+		&replica->sums,
 	};
 	unsigned int i;
 
@@ -390,6 +391,7 @@ static struct qbd_replica *replica_alloc(struct net *net,
 	replica->claim_count = 1;
 	replica->changing_sequence = QBD_CHANGE_SEQUENCE;
 	replica->listed_by = U64_MAX;
+	replica->verify.request = get_random_u64();
 	replica->told_quorum = true;
 	spin_lock_init(&replica->command_lock);
 	spin_lock_init(&replica->event_lock);
@@ -678,6 +680,8 @@ static void drop_peers(struct qbd_replica *replica)
 	qbd_append_drop_held(replica, 0);
 	qbd_fill_drop_pieces(replica);
 	qbd_check_drop(replica);
+	qbd_verify_drop(replica);
+	qbd_sums_drop(replica);
 }
 
 /* No command after this one. */
@@ -959,6 +963,32 @@ int qbd_replica_resize(struct qbd_replica *replica, u64 blocks, char *error_text
 	struct qbd_command command = {
 		.run = qbd_resize_command,
 		.argument = &blocks,
+		.text = error_text,
+		.text_size = error_text_size,
+	};
+
+	return qbd_command_run(replica, &command);
+}
+
+int qbd_replica_verify_start(struct qbd_replica *replica, const struct qbd_verify_wish *wish,
+			     char *error_text, size_t error_text_size)
+{
+	struct qbd_verify_wish copy = *wish;
+	struct qbd_command command = {
+		.run = qbd_verify_start_command,
+		.argument = &copy,
+		.text = error_text,
+		.text_size = error_text_size,
+	};
+
+	return qbd_command_run(replica, &command);
+}
+
+int qbd_replica_verify_stop(struct qbd_replica *replica, char *error_text,
+			    size_t error_text_size)
+{
+	struct qbd_command command = {
+		.run = qbd_verify_stop_command,
 		.text = error_text,
 		.text_size = error_text_size,
 	};

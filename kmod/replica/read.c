@@ -143,6 +143,7 @@ static void disk_failed_read(struct qbd_io *io)
 		return;
 	}
 	io->attempts = 1;
+	qbd_verify_mend(replica, io->block, io->count);
 	qbd_replica_cannot_read(replica, "the disk failed a read (error %d)",
 				io->read.error);
 	if (io->request)

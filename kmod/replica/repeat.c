@@ -6,6 +6,9 @@
  * with what is appended, cut off, recovered, and replaced by a reset. What it says of
  * the log up to the applied index goes to the disk with that index, for the records
  * that it came from are reclaimed.
+ *
+ * Repairs have no place in it: nobody waits for one, and a second one of the same blocks
+ * changes as little as the first. Noted, one would end the session of its origin.
  */
 #include "internal.h"
 
@@ -113,6 +116,8 @@ bool qbd_repeat_in(const struct qbd_replica *replica, const struct qbd_record_he
 	for (i = 0; i < count; i++) {
 		struct qbd_write_id id = id_of(&header->operations[i]);
 
+		if (qbd_operation_is_repair(&header->operations[i]))
+			continue;
 		if (qbd_session_find(replica->sessions, &id, &index) == QBD_WRITE_LOGGED &&
 		    index < le64_to_cpu(header->shared.index))
 			return true;
@@ -129,6 +134,8 @@ void qbd_repeat_appended(struct qbd_replica *replica, const struct qbd_record_he
 	for (i = 0; i < count; i++) {
 		struct qbd_write_id id = id_of(&header->operations[i]);
 
+		if (qbd_operation_is_repair(&header->operations[i]))
+			continue;
 		qbd_session_note(replica->sessions, &id, le64_to_cpu(header->shared.index),
 				 standing, replica);
 	}

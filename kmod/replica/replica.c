@@ -266,6 +266,7 @@ static void pass_running(struct qbd_replica *replica)
 	 */
 	qbd_io_send_replies(replica);
 	qbd_fill_go_on(replica);
+	qbd_sums_go_on(replica);
 	pull(replica);
 	qbd_fill_proceed(replica);
 	qbd_replica_check_quorum(replica);
@@ -276,6 +277,7 @@ static void pass_running(struct qbd_replica *replica)
 	qbd_change_check(replica);
 	qbd_claim_follow(replica);
 	qbd_resize_check(replica);
+	qbd_verify_proceed(replica);
 	qbd_replica_settle(replica);
 	if (atomic_xchg(&replica->pages_back, 0))
 		qbd_net_pages_available(replica->network);

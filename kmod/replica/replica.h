@@ -31,6 +31,10 @@
  * fill_source.c  and to others, as leader
  * rate.c       how fast: pure
  * progress.c   how far members are that are filled
+ * compare.c    which copies of a block are good: pure
+ * verify.c     the replicas are compared, and made equal
+ * sums.c       what this one holds, for whoever compares
+ * repair.c     what a majority holds is written once more
  * status.c     snapshots for netlink
  *
  * This header is what kmod/ctl calls. All of it is for process context, may
@@ -221,6 +225,127 @@ int qbd_replica_resize(struct qbd_replica *replica, u64 blocks, char *error_text
 		       size_t error_text_size);
 
 /**
+ * struct qbd_verify_wish - what is to be compared
+ * @rate: bytes in a second on each member, at most; QBD_VERIFY_RATE_MIN or more
+ * @first_block: of the device
+ * @blocks: 0: to its end
+ * @repair: what differs is made equal, where a majority agrees
+ */
+struct qbd_verify_wish {
+	u64 rate;
+	u64 first_block;
+	u64 blocks;
+	bool repair;
+};
+
+#define QBD_VERIFY_RATE_DEFAULT	(32ull << 20)
+#define QBD_VERIFY_RATE_MIN	(64ull << 10)
+
+/*
+ * Begin to compare all replicas, from this member; its results are in the status until the
+ * next time. -EBUSY, -EINVAL, -ENODEV with one line of text.
+ */
+int qbd_replica_verify_start(struct qbd_replica *replica, const struct qbd_verify_wish *wish,
+			     char *error_text, size_t error_text_size);
+/* End it before its time; -ESRCH if there is none. */
+int qbd_replica_verify_stop(struct qbd_replica *replica, char *error_text,
+			    size_t error_text_size);
+
+enum qbd_verification_state {
+	QBD_VERIFY_NEVER,
+	QBD_VERIFY_RUNNING,
+	QBD_VERIFY_DONE,
+	QBD_VERIFY_STOPPED,	/* somebody wanted it so */
+	QBD_VERIFY_ALONE,	/* no other member with data answers any more */
+};
+
+enum qbd_difference_kind {
+	QBD_VERIFY_DIFFERENT = 1,	/* not what the majority holds */
+	QBD_VERIFY_UNREADABLE,		/* the disk failed to read it */
+	QBD_VERIFY_UNDECIDED,		/* no majority agrees; @member is 0 */
+};
+
+enum qbd_missed {
+	QBD_MISSED_NOTHING,
+	QBD_MISSED_AWAY,		/* not connected */
+	QBD_MISSED_FILLING,		/* or new, or it lost something: not whole */
+	QBD_MISSED_FAILED,	/* its disk */
+	QBD_MISSED_SILENT,	/* no answer in time */
+};
+
+/**
+ * struct qbd_verify_member - what became of one member in a verification
+ * @id: of the member
+ * @compared: blocks
+ * @different: of these, those that are not what the majority holds, or unreadable
+ * @missed: enum qbd_missed: why blocks were compared without it
+ */
+struct qbd_verify_member {
+	u32 id;
+	u64 compared;
+	u64 different;
+	u32 missed;
+};
+
+/**
+ * struct qbd_verify_difference - consecutive blocks of one member
+ * @first: device block
+ * @count: blocks
+ * @repaired: so many of them are equal again
+ * @member: whose
+ * @kind: enum qbd_difference_kind
+ */
+struct qbd_verify_difference {
+	u64 first;
+	u64 count;
+	u64 repaired;
+	u32 member;
+	u32 kind;
+};
+
+#define QBD_VERIFY_DIFFERENCES_MAX	64u
+
+/**
+ * struct qbd_verify_result - a verification, its end or how far it is
+ * @state: enum qbd_verification_state
+ * @repair: it repairs
+ * @rate: see struct qbd_verify_wish
+ * @first_block: where it began
+ * @end_block: where it ends
+ * @next_block: where it is: all before it has been compared
+ * @compared: blocks, of two members at least
+ * @different: blocks that differed on some member
+ * @undecided: of these, those about which no majority agrees
+ * @repaired: of these, those that are equal now
+ * @skipped: blocks that were written each time they were looked at
+ * @missed: blocks that fewer than two members could be asked for
+ * @member_count: used entries of @members
+ * @members: those that hold data
+ * @difference_count: used entries of @differences
+ * @unlisted: blocks that differ and had no room in @differences
+ * @differences: in the order in which they were found
+ */
+struct qbd_verify_result {
+	u32 state;
+	bool repair;
+	u64 rate;
+	u64 first_block;
+	u64 end_block;
+	u64 next_block;
+	u64 compared;
+	u64 different;
+	u64 undecided;
+	u64 repaired;
+	u64 skipped;
+	u64 missed;
+	u32 member_count;
+	struct qbd_verify_member members[QBD_MEMBERS_MAX];
+	u32 difference_count;
+	u64 unlisted;
+	struct qbd_verify_difference differences[QBD_VERIFY_DIFFERENCES_MAX];
+};
+
+/**
  * struct qbd_member_status - one member as this one sees it
  * @member: as configured
  * @self: it is this one
@@ -318,6 +443,9 @@ struct qbd_member_status {
  * @next_member_id: the lowest id that no member ever had
  * @member_count: used entries of @members
  * @members: as this member sees them
+ * @unreadable_blocks: of this disk's data, that it failed to read
+ * @mended_blocks: of these, those that were written anew with what others hold
+ * @verify: the last verification that was begun here
  */
 struct qbd_replica_status {
 	char name[QBD_NAME_SIZE];
@@ -365,6 +493,9 @@ struct qbd_replica_status {
 	u32 next_member_id;
 	u32 member_count;
 	struct qbd_member_status members[QBD_MEMBERS_MAX];
+	u64 unreadable_blocks;
+	u64 mended_blocks;
+	struct qbd_verify_result verify;
 };
 
 /* @status is large: allocate it. */
@@ -391,6 +522,10 @@ enum qbd_event_kind {
 	QBD_EVENT_RELEASED,		/* this host has given it back */
 	QBD_EVENT_FENCED,		/* it was taken over; this host's I/O fails */
 	QBD_EVENT_RESIZED,		/* the block device is larger now */
+	QBD_EVENT_VERIFY_PROGRESS,
+	QBD_EVENT_VERIFY_DIFFERENCE,	/* replicas differ */
+	QBD_EVENT_VERIFY_DONE,		/* or stopped */
+	QBD_EVENT_BLOCKS_MENDED,	/* what this disk failed to read was written anew */
 };
 
 /**
@@ -406,6 +541,7 @@ enum qbd_event_kind {
  * @term: current term
  * @leader: member id or 0
  * @done: FILL_PROGRESS, FILL_DONE: see struct qbd_fill_report
+ * @done: FILL_PROGRESS: extents; VERIFY_*: blocks
  * @total: likewise
  * @left: likewise
  * @rate: likewise

@@ -183,4 +183,7 @@ void qbd_status_fill(struct qbd_replica *replica, struct qbd_replica_status *sta
 		fill_member(replica, &core, &layout->members[i], &status->members[i]);
 	fill_quorum(replica, &core, status);
 	fill_counters(replica, status);
+	status->unreadable_blocks = replica->unreadable_blocks;
+	status->mended_blocks = replica->mended_blocks;
+	status->verify = replica->verify.result;
 }

@@ -466,6 +466,7 @@ struct qbd_notices {
  * @log: the ring
  * @overlay: committed operations that are not applied
  * @applied_index: data area holds everything up to it
+ * @data_through: no entry behind this one was applied before the store was opened
  * @apply_at: when the oldest committed operation has waited long enough
  * @apply_paused: see qbd_store_apply_pause()
  * @idle_at: when the disk counts as idle
@@ -524,6 +525,7 @@ struct qbd_store {
 	struct qbd_log log;
 	struct rb_root_cached overlay;
 	u64 applied_index;
+	u64 data_through;
 	unsigned long apply_at;
 	bool apply_paused;
 	unsigned long idle_at;

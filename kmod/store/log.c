@@ -322,6 +322,9 @@ void qbd_store_truncate(struct qbd_store *store, u64 first_removed)
 	if (WARN_ON_ONCE(first_removed <= log->commit_index ||
 			 first_removed < log->first_index))
 		return;
+	/* What was not committed was never applied. */
+	if (store->data_through <= log->last_index)
+		store->data_through = min(store->data_through, first_removed - 1);
 	log->next_position = qbd_log_position(store, first_removed);
 	while (log->last_index >= first_removed)
 		remove_last(store);

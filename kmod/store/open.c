@@ -730,6 +730,7 @@ int qbd_store_recover(struct qbd_store *store, struct qbd_store_recovered *recov
 	if (error)
 		goto out;
 	fill_recovered(store, &reader->scan, recovered);
+	store->data_through = max(log->last_index, recovered->damaged_through);
 	error = check_memory(store, recovered->commit_index, error_text, error_text_size);
 	if (error)
 		goto out;

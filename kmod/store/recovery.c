@@ -286,7 +286,7 @@ static bool data_good(struct qbd_scan *scan, u64 position)
 		const struct qbd_operation *operation = &scan->header.operations[i];
 		u32 blocks = le32_to_cpu(operation->count);
 
-		if (le16_to_cpu(operation->kind) != QBD_OPERATION_WRITE)
+		if (!qbd_operation_has_data(operation))
 			continue;
 		if (!data_checksum(scan, position, blocks, &crc))
 			return false;

@@ -24,6 +24,7 @@
  * apply.c     committed operations into it
  * checkpoint.c what is applied becomes durable; reclaim
  * read.c      reads of committed data
+ * touched.c   what the newest entries wrote to
  * fill.c      bringing a member up by extents
  * grow.c      the device becomes larger
  *
@@ -308,6 +309,36 @@ struct qbd_store_read {
  * Overlay first, zeroes for extents never written, else the data area.
  */
 void qbd_store_read(struct qbd_store *store, struct qbd_store_read *read);
+
+u64 qbd_store_commit_index(const struct qbd_store *store);
+/*
+ * Entries up to this one may be in the data area. Mostly it is the commit index; but who was
+ * cut off from power may have applied more than it now knows to be committed.
+ */
+u64 qbd_store_data_index(const struct qbd_store *store);
+
+/**
+ * qbd_store_touched() - which blocks do the entries behind an index write to?
+ * @store: store
+ * @after: entries behind this one count
+ * @through: and up to this one, at most the last
+ * @block: first device block
+ * @count: blocks
+ * @touched: a bit for each block is set, others are left alone
+ *
+ * A read that began when @after was committed and has ended gave, for each block that no
+ * entry up to qbd_store_data_index() by then touched, what the block was as of @after: it
+ * came from the newest committed operation on it, or from the data area, where apply puts
+ * no operation but a committed one. The commit index is not enough:
+ *
+ *	3 had applied entry 28 and lost power. When it was back its log said that 27 was
+ *	committed, and nobody led. As of 27 it was said to differ from all others.
+ *
+ * Return: false if that is not known: they are too many, or not all in memory.
+ */
+bool qbd_store_touched(const struct qbd_store *store, u64 after, u64 through, u64 block,
+		       u32 count, u64 *touched);
+#define QBD_TOUCHED_ENTRIES_MAX	1024u
 
 /* Extents, at the leader: the first one from @first on that changed after @since;
  * U64_MAX if none. Only what is applied is in the table.

@@ -179,11 +179,57 @@ static void make_change(struct sample *sample)
 	request->count = cpu_to_le32(1);
 }
 
-#define MAKERS	11u
+static void make_verify(struct sample *sample)
+{
+	struct qbd_frame_verify *verify = (void *)sample->fixed;
+
+	sample->type = QBD_FRAME_VERIFY;
+	sample->phase = QBD_PHASE_BULK;
+	sample->fixed_bytes = sizeof(*verify);
+	verify->block = cpu_to_le64(256);
+	verify->count = cpu_to_le32(QBD_VERIFY_DATA_MAX);
+	verify->flags = cpu_to_le32(QBD_VERIFY_DATA);
+}
+
+static void make_verified(struct sample *sample)
+{
+	struct qbd_frame_verified *verified = (void *)sample->fixed;
+
+	sample->type = QBD_FRAME_VERIFIED;
+	sample->phase = QBD_PHASE_BULK;
+	sample->fixed_bytes = sizeof(*verified);
+	sample->data_blocks = 1 + 2;
+	verified->count = cpu_to_le32(2);
+}
+
+static void make_repair(struct sample *sample)
+{
+	struct qbd_frame_repair *repair = (void *)sample->fixed;
+
+	sample->type = QBD_FRAME_REPAIR;
+	sample->phase = QBD_PHASE_BULK;
+	sample->fixed_bytes = sizeof(*repair);
+	sample->data_blocks = 2;
+	repair->block = cpu_to_le64(7);
+	repair->count = cpu_to_le32(2);
+}
+
+static void make_repaired(struct sample *sample)
+{
+	struct qbd_frame_repaired *repaired = (void *)sample->fixed;
+
+	sample->type = QBD_FRAME_REPAIRED;
+	sample->phase = QBD_PHASE_BULK;
+	sample->fixed_bytes = sizeof(*repaired);
+	repaired->index = cpu_to_le64(1000);
+}
+
+#define MAKERS	15u
 
 static void (*const makers[MAKERS])(struct sample *sample) = {
 	make_message, make_append, make_request, make_reply, make_reset,
 	make_fill, make_extent, make_fill_end, make_ping, make_describe, make_change,
+	make_verify, make_verified, make_repair, make_repaired,
 };
 
 static struct sample *make_sample(u32 number)
@@ -654,6 +700,95 @@ static void other_contents_are_checked(struct qbd_test *test)
 	frame_test_free(sample);
 }
 
+static void sums_are_checked(struct qbd_test *test)
+{
+	struct sample *sample = frame_test_alloc(sizeof(*sample));
+	struct qbd_frame_verify *verify;
+	struct qbd_frame_verified *verified;
+
+	QBD_TRUE(test, sample);
+	make_verify(sample);
+	verify = (void *)sample->fixed;
+	verify->count = cpu_to_le32(QBD_VERIFY_DATA_MAX + 1);
+	QBD_TRUE(test, !passes(sample));
+	verify->flags = cpu_to_le32(QBD_VERIFY_APPLIED);
+	QBD_TRUE(test, passes(sample));
+	verify->count = cpu_to_le32(QBD_VERIFY_BLOCKS_MAX + 1);
+	QBD_TRUE(test, !passes(sample));
+	verify->count = 0;
+	QBD_TRUE(test, !passes(sample));
+	verify->count = cpu_to_le32(2);
+	verify->block = cpu_to_le64(DEVICE_BLOCKS - 1);
+	QBD_TRUE(test, !passes(sample));
+	verify->block = 0;
+	verify->flags = cpu_to_le32(4);
+	QBD_TRUE(test, !passes(sample));
+
+	memset(sample, 0, sizeof(*sample));
+	make_verified(sample);
+	verified = (void *)sample->fixed;
+	sample->data_blocks = 1;
+	QBD_TRUE(test, passes(sample));
+	sample->data_blocks = 0;
+	QBD_TRUE(test, !passes(sample));
+	verified->status = cpu_to_le32(QBD_VERIFY_BUSY);
+	QBD_TRUE(test, passes(sample));
+	sample->data_blocks = 1;
+	QBD_TRUE(test, !passes(sample));
+	sample->data_blocks = 0;
+	verified->next_count = cpu_to_le32(QBD_VERIFY_BLOCKS_MAX);
+	QBD_TRUE(test, passes(sample));
+	verified->next_count = cpu_to_le32(QBD_VERIFY_BLOCKS_MAX + 1);
+	QBD_TRUE(test, !passes(sample));
+	verified->next_count = 0;
+	verified->reserved = cpu_to_le32(1);
+	QBD_TRUE(test, !passes(sample));
+	verified->reserved = 0;
+	verified->status = cpu_to_le32(QBD_VERIFY_FAILED + 1);
+	QBD_TRUE(test, !passes(sample));
+	verified->status = cpu_to_le32(QBD_VERIFY_FAILED);
+	verified->count = 0;
+	QBD_TRUE(test, !passes(sample));
+	verified->count = cpu_to_le32(QBD_VERIFY_BLOCKS_MAX + 1);
+	QBD_TRUE(test, !passes(sample));
+	frame_test_free(sample);
+}
+
+static void repairs_are_checked(struct qbd_test *test)
+{
+	struct sample *sample = frame_test_alloc(sizeof(*sample));
+	struct qbd_frame_repaired *repaired;
+	struct qbd_frame_repair *repair;
+
+	QBD_TRUE(test, sample);
+	make_repair(sample);
+	repair = (void *)sample->fixed;
+	sample->data_blocks = 1;
+	QBD_TRUE(test, !passes(sample));
+	sample->data_blocks = 2;
+	repair->block = cpu_to_le64(DEVICE_BLOCKS - 1);
+	QBD_TRUE(test, !passes(sample));
+	repair->block = cpu_to_le64(DEVICE_BLOCKS - 2);
+	QBD_TRUE(test, passes(sample));
+	sample->data_blocks = 0;
+	repair->count = 0;
+	QBD_TRUE(test, !passes(sample));
+
+	memset(sample, 0, sizeof(*sample));
+	make_repaired(sample);
+	repaired = (void *)sample->fixed;
+	repaired->index = 0;
+	QBD_TRUE(test, !passes(sample));
+	repaired->status = cpu_to_le32(QBD_REPAIR_TOUCHED);
+	QBD_TRUE(test, passes(sample));
+	repaired->index = cpu_to_le64(1);
+	QBD_TRUE(test, !passes(sample));
+	repaired->index = 0;
+	repaired->status = cpu_to_le32(QBD_REPAIR_BUSY + 1);
+	QBD_TRUE(test, !passes(sample));
+	frame_test_free(sample);
+}
+
 static void messages_keep_every_field(struct qbd_test *test)
 {
 	struct qbd_core_message message, back;
@@ -842,6 +977,8 @@ QBD_SUITE(frame,
 	  QBD_CASE(programs_ask_for_little),
 	  QBD_CASE(appends_are_consistent),
 	  QBD_CASE(other_contents_are_checked),
+	  QBD_CASE(sums_are_checked),
+	  QBD_CASE(repairs_are_checked),
 	  QBD_CASE(messages_keep_every_field),
 	  QBD_CASE(hellos_are_told_apart),
 	  QBD_CASE(a_member_is_one_disk),

@@ -197,6 +197,47 @@ static void rig_listening(void *context, int error, const char *text)
 	member->listens++;
 }
 
+static void rig_verify(void *context, u32 peer, const struct qbd_frame_verify *verify)
+{
+	struct rig_member *member = context;
+
+	member->verify = *verify;
+	member->verifies++;
+}
+
+/* The first page of its data has the stamp of its request. */
+static void rig_verified(void *context, u32 peer, const struct qbd_frame_verified *verified,
+			 struct qbd_buffer *data)
+{
+	struct rig_member *member = context;
+
+	member->verified = *verified;
+	member->verifieds++;
+	if (data && !buffer_is(data, (u32)le64_to_cpu(verified->request)))
+		member->data_bad = true;
+	qbd_buffer_free(data);
+}
+
+static void rig_repair(void *context, u32 peer, const struct qbd_frame_repair *repair,
+		       struct qbd_buffer *data)
+{
+	struct rig_member *member = context;
+
+	member->repair = *repair;
+	member->repairs++;
+	if (data && !buffer_is(data, (u32)le64_to_cpu(repair->block)))
+		member->data_bad = true;
+	qbd_buffer_free(data);
+}
+
+static void rig_repaired(void *context, u32 peer, const struct qbd_frame_repaired *repaired)
+{
+	struct rig_member *member = context;
+
+	member->repaired = *repaired;
+	member->repaireds++;
+}
+
 static void rig_refused(void *context, u32 peer, enum qbd_refusal reason, bool by_us)
 {
 	struct rig_member *member = context;
@@ -263,6 +304,10 @@ static const struct qbd_net_ops rig_ops = {
 	.fill = rig_fill,
 	.extent = rig_extent,
 	.fill_end = rig_fill_end,
+	.verify = rig_verify,
+	.verified = rig_verified,
+	.repair = rig_repair,
+	.repaired = rig_repaired,
 	.refused = rig_refused,
 	.listening = rig_listening,
 	.admin = rig_admin,

@@ -68,6 +68,11 @@ struct rig_member {
 	struct qbd_frame_fill_end fill_end;
 	unsigned int listens;
 	int listen_error;
+	unsigned int verifies, verifieds, repairs, repaireds;
+	struct qbd_frame_verify verify;
+	struct qbd_frame_verified verified;
+	struct qbd_frame_repair repair;
+	struct qbd_frame_repaired repaired;
 	unsigned int refusals;
 	u32 refused_peer;
 	enum qbd_refusal refused;

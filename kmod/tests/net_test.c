@@ -244,6 +244,56 @@ static void every_other_frame_arrives(struct kunit *test)
 	rig_pair_destroy(pair);
 }
 
+static void verifications_are_delivered(struct kunit *test)
+{
+	struct qbd_frame_verify verify = {
+		.request = cpu_to_le64(3), .block = cpu_to_le64(9), .count = cpu_to_le32(256),
+	};
+	struct qbd_frame_verified verified = {
+		.request = cpu_to_le64(3), .count = cpu_to_le32(4),
+	};
+	struct qbd_frame_repair repair = {
+		.block = cpu_to_le64(70), .count = cpu_to_le32(4),
+	};
+	struct qbd_frame_repaired repaired = { .index = cpu_to_le64(11) };
+	struct qbd_net_frame frame = {
+		.type = QBD_FRAME_VERIFY, .fixed = &verify, .fixed_bytes = sizeof(verify),
+	};
+	struct rig_member *pair[2];
+
+	rig_pair(test, pair);
+	send_simple(test, pair[1], 1, &frame);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->verifies == 1));
+	KUNIT_EXPECT_EQ(test, memcmp(&verify, &pair[0]->verify, sizeof(verify)), 0);
+
+	frame = (struct qbd_net_frame){
+		.type = QBD_FRAME_VERIFIED, .fixed = &verified,
+		.fixed_bytes = sizeof(verified),
+		.buffer = filled_buffer(pair[0], 5, 3), .data_blocks = 5,
+	};
+	send_simple(test, pair[0], 2, &frame);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[1]->verifieds == 1));
+	KUNIT_EXPECT_EQ(test, memcmp(&verified, &pair[1]->verified, sizeof(verified)), 0);
+
+	frame = (struct qbd_net_frame){
+		.type = QBD_FRAME_REPAIR, .fixed = &repair, .fixed_bytes = sizeof(repair),
+		.buffer = filled_buffer(pair[1], 4, 70), .data_blocks = 4,
+	};
+	send_simple(test, pair[1], 1, &frame);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->repairs == 1));
+	KUNIT_EXPECT_EQ(test, memcmp(&repair, &pair[0]->repair, sizeof(repair)), 0);
+
+	frame = (struct qbd_net_frame){
+		.type = QBD_FRAME_REPAIRED, .fixed = &repaired,
+		.fixed_bytes = sizeof(repaired),
+	};
+	send_simple(test, pair[0], 2, &frame);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[1]->repaireds == 1));
+	KUNIT_EXPECT_EQ(test, memcmp(&repaired, &pair[1]->repaired, sizeof(repaired)), 0);
+	KUNIT_EXPECT_FALSE(test, pair[0]->data_bad || pair[1]->data_bad);
+	rig_pair_destroy(pair);
+}
+
 /* ---- writes ------------------------------------------------------------- */
 
 #define WRITE_BLOCKS	16u
@@ -604,6 +654,7 @@ static struct kunit_case net_cases[] = {
 	KUNIT_CASE(messages_arrive_field_by_field),
 	KUNIT_CASE(records_arrive_in_order),
 	KUNIT_CASE(every_other_frame_arrives),
+	KUNIT_CASE(verifications_are_delivered),
 	KUNIT_CASE(writes_arrive_with_their_checksum),
 	KUNIT_CASE(a_full_queue_says_when_it_is_not),
 	KUNIT_CASE(appends_wait_for_pages),

@@ -192,10 +192,56 @@ static void records_without_operations(struct kunit *test)
 	qbd_pool_destroy(pool);
 }
 
+/* Is a record of @operations good as entry 9, sealed anew? */
+static bool record_test_passes(struct qbd_record *record)
+{
+	const char *reason = NULL;
+
+	qbd_record_seal(record, record_test_uuid, QBD_RECORD_DATA, 9, 4, 0x77);
+	return !qbd_record_header_check(record->header, QBD_BLOCK_SIZE, record_test_uuid, 1000,
+					&reason);
+}
+
+/* Alone, nobody's request, and as of an entry before it. */
+static void repairs(struct kunit *test)
+{
+	unsigned int kicks = 0;
+	struct qbd_pool *pool = record_test_pool(test, &kicks);
+	struct qbd_record *record = record_test_record(test, pool, 1);
+	struct qbd_operation *operation = &record->header->operations[0];
+
+	operation->kind = cpu_to_le16(QBD_OPERATION_REPAIR);
+	operation->sequence = cpu_to_le64(8);
+	KUNIT_EXPECT_TRUE(test, record_test_passes(record));
+	KUNIT_EXPECT_FALSE(test, qbd_record_node(record, 0)->zero);
+	KUNIT_EXPECT_EQ(test, qbd_record_data_check(record), 0);
+	((u8 *)page_address(record->pages[0]))[7] ^= 1;
+	KUNIT_EXPECT_EQ(test, qbd_record_data_check(record), -EBADMSG);
+	operation->sequence = cpu_to_le64(9);
+	KUNIT_EXPECT_FALSE(test, record_test_passes(record));
+	operation->sequence = 0;
+	KUNIT_EXPECT_TRUE(test, record_test_passes(record));
+	operation->session = cpu_to_le64(1);
+	KUNIT_EXPECT_FALSE(test, record_test_passes(record));
+	operation->session = 0;
+	operation->sequence = cpu_to_le64(8);
+	operation->outstanding = cpu_to_le16(1);
+	KUNIT_EXPECT_FALSE(test, record_test_passes(record));
+	qbd_record_put(record);
+
+	record = record_test_record(test, pool, 2);
+	KUNIT_EXPECT_TRUE(test, record_test_passes(record));
+	record->header->operations[1].kind = cpu_to_le16(QBD_OPERATION_REPAIR);
+	KUNIT_EXPECT_FALSE(test, record_test_passes(record));
+	qbd_record_put(record);
+	qbd_pool_destroy(pool);
+}
+
 static struct kunit_case record_test_cases[] = {
 	KUNIT_CASE(pool_classes),
 	KUNIT_CASE(buffers),
 	KUNIT_CASE(seal_and_check),
+	KUNIT_CASE(repairs),
 	KUNIT_CASE(records_without_operations),
 	{ }
 };

@@ -16,3 +16,4 @@
 #include "../store/recovery.c"
 #include "../store/state.c"
 #include "../store/store.c"
+#include "../store/touched.c"

@@ -840,6 +840,91 @@ static void memory_suffices_to_come_back(struct kunit *test)
 }
 
 /* The disk hangs: nothing blocks, and what was cut off meanwhile stays cut off. */
+/* Blocks 64..319, as a mask of the words that are not empty, or -1: nobody knows. */
+static int touched_words(struct store_rig *rig, u64 after, u64 through, u64 *touched)
+{
+	int words = 0;
+
+	memset(touched, 0, 4 * sizeof(*touched));
+	if (!qbd_store_touched(rig->store, after, through, 64, 256, touched))
+		return -1;
+	for (int i = 0; i < 4; i++)
+		words |= !!touched[i] << i;
+	return words;
+}
+
+static void touched_blocks(struct kunit *test)
+{
+	static const struct rig_operation operations[][2] = {
+		{ { .block = 60, .count = 5 }, { .block = 318, .count = 9, .zero = true } },
+		{ { .block = 127, .count = 2 }, { .block = 400, .count = 3 } },
+		{ { .block = 0, .count = 64 }, { .block = 320, .count = 1 } },
+		{ { .block = 128, .count = 128, .zero = true }, { .block = 1, .count = 1 } },
+	};
+	struct store_rig *rig = begin(test);
+	u64 touched[4];
+
+	for (u32 i = 0; i < ARRAY_SIZE(operations); i++)
+		KUNIT_ASSERT_TRUE(test, store_rig_append(rig, operations[i], 2));
+	KUNIT_EXPECT_EQ(test, touched_words(rig, 0, 1, touched), 0x9);
+	KUNIT_EXPECT_EQ(test, touched[0], 1);
+	KUNIT_EXPECT_EQ(test, touched[3], 3ull << 62);
+	KUNIT_EXPECT_EQ(test, touched_words(rig, 1, 2, touched), 0x3);
+	KUNIT_EXPECT_EQ(test, touched[0], 1ull << 63);
+	KUNIT_EXPECT_EQ(test, touched[1], 1);
+	KUNIT_EXPECT_EQ(test, touched_words(rig, 2, 3, touched), 0);
+	KUNIT_EXPECT_EQ(test, touched_words(rig, 3, 4, touched), 0x6);
+	KUNIT_EXPECT_EQ(test, touched[1], ~0ull);
+	KUNIT_EXPECT_EQ(test, touched_words(rig, 4, 4, touched), 0);
+	KUNIT_EXPECT_EQ(test, touched_words(rig, 4, 3, touched), 0);
+	/* What is not there, nobody knows. */
+	KUNIT_EXPECT_EQ(test, touched_words(rig, 4, 5, touched), -1);
+	KUNIT_EXPECT_EQ(test, touched_words(rig, 5, 5, touched), -1);
+	store_rig_truncate(rig, 4);
+	KUNIT_EXPECT_EQ(test, touched_words(rig, 3, 4, touched), -1);
+	KUNIT_EXPECT_EQ(test, touched_words(rig, 0, 3, touched), 0xb);
+	store_rig_destroy(rig);
+}
+
+/* Nor of what left memory, or are too many to be looked at. */
+static void touched_blocks_forgotten(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u64 touched[4];
+	u32 i;
+
+	for (i = 0; i < 6; i++) {
+		append_writes(rig, 2, 100);
+		commit_all(rig);
+	}
+	KUNIT_ASSERT_NULL(test, qbd_log_slot(rig->store, 2)->record);
+	KUNIT_EXPECT_EQ(test, touched_words(rig, 1, 12, touched), -1);
+	KUNIT_EXPECT_GE(test, touched_words(rig, 11, 12, touched), 0);
+	store_rig_destroy(rig);
+}
+
+/* Who lost power may have applied more than it knows to be committed. */
+static void data_is_ahead_after_a_cut(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+
+	append_writes(rig, 3, 1);
+	KUNIT_EXPECT_EQ(test, qbd_store_data_index(rig->store), 0);
+	store_rig_commit(rig, 2);
+	KUNIT_EXPECT_EQ(test, qbd_store_data_index(rig->store), 2);
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_cut(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 3);
+	KUNIT_EXPECT_EQ(test, qbd_store_data_index(rig->store), 3);
+	/* What was cut off had not been committed, so not applied. */
+	store_rig_truncate(rig, 3);
+	KUNIT_EXPECT_EQ(test, qbd_store_data_index(rig->store), 2);
+	append_writes(rig, 4, 1);
+	KUNIT_EXPECT_EQ(test, qbd_store_data_index(rig->store), 2);
+	store_rig_destroy(rig);
+}
+
 static void truncation_under_way(struct kunit *test)
 {
 	struct store_rig *rig = begin(test);
@@ -973,6 +1058,9 @@ static struct kunit_case store_cases[] = {
 	KUNIT_CASE(a_lost_table_is_filled_whatever_happens),
 	KUNIT_CASE_SLOW(a_torn_table_survives_another_cut),
 	KUNIT_CASE(memory_suffices_to_come_back),
+	KUNIT_CASE(touched_blocks),
+	KUNIT_CASE(touched_blocks_forgotten),
+	KUNIT_CASE(data_is_ahead_after_a_cut),
 	KUNIT_CASE(truncation_under_way),
 	KUNIT_CASE(hung_disk),
 	KUNIT_CASE(reads_without_tags),

@@ -34,6 +34,10 @@ static const struct {
 	{ QBD_FRAME_FILL, QBD_PHASE_CONTROL, sizeof(struct qbd_frame_fill) },
 	{ QBD_FRAME_EXTENT, QBD_PHASE_BULK, sizeof(struct qbd_frame_extent) },
 	{ QBD_FRAME_FILL_END, QBD_PHASE_BULK, sizeof(struct qbd_frame_fill_end) },
+	{ QBD_FRAME_VERIFY, QBD_PHASE_BULK, sizeof(struct qbd_frame_verify) },
+	{ QBD_FRAME_VERIFIED, QBD_PHASE_BULK, sizeof(struct qbd_frame_verified) },
+	{ QBD_FRAME_REPAIR, QBD_PHASE_BULK, sizeof(struct qbd_frame_repair) },
+	{ QBD_FRAME_REPAIRED, QBD_PHASE_BULK, sizeof(struct qbd_frame_repaired) },
 };
 
 #define KINDS	(sizeof(kinds) / sizeof(kinds[0]))
@@ -64,10 +68,14 @@ static size_t make_append(struct input *input, uint8_t *fixed, uint32_t *data_bl
 	*data_blocks = kind == 4;
 	for (unsigned int i = 0; i < operations; i++) {
 		struct qbd_operation *operation = &record->operations[i];
-		bool zero = take_u8(input) & 1 || *data_blocks >= 16;
+		uint8_t choice = take_u8(input);
+		bool zero = choice & 1 || *data_blocks >= 16;
+		bool repair = operations == 1 && !zero && choice & 2;
 		uint32_t count = 1 + take_u8(input) % 4;
 
-		operation->kind = cpu_to_le16(zero ? QBD_OPERATION_ZERO : QBD_OPERATION_WRITE);
+		operation->kind = cpu_to_le16(zero ? QBD_OPERATION_ZERO : repair ?
+					      QBD_OPERATION_REPAIR : QBD_OPERATION_WRITE);
+		operation->sequence = cpu_to_le64(repair ? index - 1 : 0);
 		operation->count = cpu_to_le32(count);
 		operation->block = cpu_to_le64(take_u8(input));
 		*data_blocks += zero ? 0 : count;
@@ -116,6 +124,10 @@ static void make_fixed(struct input *input, uint16_t type, uint8_t *fixed,
 	struct qbd_frame_reset *reset = (void *)fixed;
 	struct qbd_frame_reply *reply = (void *)fixed;
 	struct qbd_frame_fill *fill = (void *)fixed;
+	struct qbd_frame_verify *verify = (void *)fixed;
+	struct qbd_frame_verified *verified = (void *)fixed;
+	struct qbd_frame_repair *repair = (void *)fixed;
+	struct qbd_frame_repaired *repaired = (void *)fixed;
 	uint32_t count = 1 + take_u8(input) % 4;
 
 	switch (type) {
@@ -144,6 +156,21 @@ static void make_fixed(struct input *input, uint16_t type, uint8_t *fixed,
 	case QBD_FRAME_EXTENT:
 		extent->count = cpu_to_le32(count);
 		*data_blocks = count;
+		break;
+	case QBD_FRAME_VERIFY:
+		verify->count = cpu_to_le32(count);
+		break;
+	case QBD_FRAME_VERIFIED:
+		verified->count = cpu_to_le32(count);
+		verified->next_count = cpu_to_le32(count);
+		*data_blocks = 1 + (count & 1 ? count : 0);
+		break;
+	case QBD_FRAME_REPAIR:
+		repair->count = cpu_to_le32(count);
+		*data_blocks = count;
+		break;
+	case QBD_FRAME_REPAIRED:
+		repaired->index = cpu_to_le64(count);
 		break;
 	}
 }
@@ -299,8 +326,12 @@ static void judge_record(const struct qbd_record_header *record, size_t bytes,
 				le64_to_cpu(operation->sequence));
 			REQUIRE(is_within(le64_to_cpu(operation->block), count,
 					  device_blocks));
-			if (operation->kind == cpu_to_le16(QBD_OPERATION_WRITE))
+			if (qbd_operation_has_data(operation))
 				data += count;
+			if (qbd_operation_is_repair(operation))
+				REQUIRE(operations == 1 && !operation->session &&
+					le64_to_cpu(operation->sequence) <
+					le64_to_cpu(copy->shared.index));
 		}
 		if (operations)
 			REQUIRE(data == le32_to_cpu(copy->shared.data_blocks));
@@ -342,6 +373,10 @@ static void judge_fixed(const struct qbd_frame_header *header, enum qbd_frame_ph
 	const struct qbd_frame_reset *reset = fixed;
 	const struct qbd_frame_reply *reply = fixed;
 	const struct qbd_frame_fill *fill = fixed;
+	const struct qbd_frame_verify *verify = fixed;
+	const struct qbd_frame_verified *verified = fixed;
+	const struct qbd_frame_repair *repair = fixed;
+	const struct qbd_frame_repaired *repaired = fixed;
 
 	switch (le16_to_cpu(header->type)) {
 	case QBD_FRAME_HELLO:
@@ -393,6 +428,24 @@ static void judge_fixed(const struct qbd_frame_header *header, enum qbd_frame_ph
 		REQUIRE(data_blocks == (le32_to_cpu(extent->flags) &
 					(QBD_EXTENT_ZERO | QBD_EXTENT_DIGEST) ? 0 :
 					le32_to_cpu(extent->count)));
+		break;
+	case QBD_FRAME_VERIFY:
+		REQUIRE(verify->count && le32_to_cpu(verify->count) <= QBD_VERIFY_BLOCKS_MAX);
+		REQUIRE(is_within(le64_to_cpu(verify->block), le32_to_cpu(verify->count),
+				  device_blocks));
+		break;
+	case QBD_FRAME_VERIFIED:
+		REQUIRE(verified->count &&
+			le32_to_cpu(verified->count) <= QBD_VERIFY_BLOCKS_MAX &&
+			le32_to_cpu(verified->next_count) <= QBD_VERIFY_BLOCKS_MAX);
+		REQUIRE(!data_blocks == (verified->status != cpu_to_le32(QBD_VERIFY_OK)));
+		break;
+	case QBD_FRAME_REPAIR:
+		REQUIRE(data_blocks && data_blocks == le32_to_cpu(repair->count));
+		REQUIRE(is_within(le64_to_cpu(repair->block), data_blocks, device_blocks));
+		break;
+	case QBD_FRAME_REPAIRED:
+		REQUIRE(!repaired->index == (repaired->status != cpu_to_le32(QBD_REPAIR_APPENDED)));
 		break;
 	}
 }

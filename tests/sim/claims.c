@@ -47,6 +47,9 @@ void sim_claims_committed(const struct qbd_record *record)
 	for (u32 i = 0; i < record->operation_count; i++) {
 		const struct qbd_operation *operation = &record->header->operations[i];
 
+		if (qbd_operation_is_repair(operation) &&
+		    le64_to_cpu(operation->epoch) == in_force.epoch)
+			continue;
 		if (le64_to_cpu(operation->epoch) != in_force.epoch ||
 		    !qbd_claim_allows(&in_force, le64_to_cpu(operation->epoch),
 				      le32_to_cpu(operation->origin),

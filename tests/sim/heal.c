@@ -88,7 +88,7 @@ static bool all_off(void)
 	return true;
 }
 
-static bool step_until(bool (*done)(void), const char *what)
+bool sim_heal_until(bool (*done)(void), const char *what)
 {
 	u64 end = world.now + 120 * SIM_S;
 
@@ -99,6 +99,7 @@ static bool step_until(bool (*done)(void), const char *what)
 		}
 		if (!sim_step())
 			sim_pass_time();
+		sim_verify_watch();
 	}
 	return !world.error;
 }
@@ -123,9 +124,9 @@ static void end_strangers(void)
 static bool end_well(void)
 {
 	sim_client_probe_begin();
-	if (!step_until(sim_client_probe, "a write at every host") ||
-	    !step_until(sim_client_idle, "an answer to every request") ||
-	    !step_until(sim_invariants_settled, "all members whole and equal"))
+	if (!sim_heal_until(sim_client_probe, "a write at every host") ||
+	    !sim_heal_until(sim_client_idle, "an answer to every request") ||
+	    !sim_heal_until(sim_invariants_settled, "all members whole and equal"))
 		return false;
 	sim_invariants_replicas();
 	return !world.error;
@@ -143,16 +144,19 @@ void sim_heal(void)
 	for (u32 number = 1; number <= world.count; number++)
 		heal_host(&world.hosts[number]);
 	mend(NULL, 0);
-	if (!step_until(sim_members_final, "the members as they are to be"))
+	if (!sim_heal_until(sim_members_final, "the members as they are to be"))
 		return;
 	end_strangers();
 	if (!step_until(sim_sizes_final, "the device as large as it can be") || !end_well())
 		return;
 	sim_members_remove_one();
-	if (!step_until(sim_members_removed_one, "one more removed") || !end_well())
+	if (!sim_heal_until(sim_members_removed_one, "one more removed") || !end_well())
 		return;
+	sim_verify_heal();
 	world.healing = false;
+	if (world.error)
+		return;
 	for (u32 number = 1; number <= world.count; number++)
 		sim_member_down(&world.hosts[number]);
-	step_until(all_off, "down in order");
+	sim_heal_until(all_off, "down in order");
 }

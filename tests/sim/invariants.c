@@ -368,7 +368,8 @@ static void check_data(struct sim_host *host, const struct qbd_replica *replica)
 	struct qbd_store *store = replica->store;
 	bool whole = replica->phase == QBD_PHASE_RUNNING && !store->failed &&
 		     !store->fill.active && !store->fill.resetting && !replica->is_new &&
-		     !host->write_erred && store->log.commit_index >= host->data_through;
+		     !host->write_erred && !host->data_rot &&
+		     store->log.commit_index >= host->data_through;
 
 	/* What it is sent may be of a member that lost its power not long ago. */
 	if (store->fill.active)
@@ -396,12 +397,17 @@ static void apply_to_model(const struct qbd_record *record)
 		for (u32 k = 0; k < count; k++) {
 			u64 value = 0;
 
-			if (operation->kind == QBD_OPERATION_WRITE &&
+			if (qbd_operation_has_data(operation) &&
 			    !sim_value_of(page_address(record->pages[data++]), &value))
 				sim_fail("entry %llu holds data that nobody wrote",
 					 record->index);
-			if (operation->kind == QBD_OPERATION_WRITE &&
-			    !written_by[number + k])
+			if (qbd_operation_is_repair(operation) &&
+			    value != model_at(number + k, record->index - 1))
+				sim_fail("entry %llu, a repair as of entry %llu, makes block %llu %#llx, which was %#llx",
+					 record->index, le64_to_cpu(operation->sequence),
+					 block + k, value,
+					 model_at(number + k, record->index - 1));
+			if (qbd_operation_has_data(operation) && !written_by[number + k])
 				written_by[number + k] = record->index;
 			model_change(&model[number + k], record->index, value);
 		}

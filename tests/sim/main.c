@@ -55,6 +55,7 @@ static bool run(u64 seed)
 	sim_faults_begin();
 	sim_members_begin();
 	sim_client_begin();
+	sim_verify_begin();
 	sim_invariants_begin();
 	sim_lists_begin();
 	trail = seed;
@@ -63,6 +64,7 @@ static bool run(u64 seed)
 			sim_pass_time();
 		sim_faults_step();
 		sim_sizes_step();
+		sim_verify_step();
 	}
 	if (outage_at)
 		sim_faults_outage();
@@ -144,6 +146,8 @@ static void sum_up(u64 seeds, u64 failed)
 	printf("# disks: %llu rotten, %llu with unreadable sectors; logs found damaged %llu, tables lost %llu; %.1f million blocks compared\n",
 	       counts->rotten, counts->unreadable, counts->damaged, counts->tables_lost,
 	       counts->views / 1e6);
+	printf("# verifications begun: %llu; blocks spoiled in the end, found and repaired: %llu\n",
+	       counts->verified, counts->data_rots);
 }
 
 static u64 run_seeds(u64 first, u64 count, double limit)

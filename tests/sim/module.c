@@ -373,3 +373,32 @@ void sim_member_move_leader(struct sim_host *host, u32 target)
 	host->move_to = target;
 	sim_thread_on(host, move_thread, host);
 }
+
+/* ---- verify ------------------------------------------------------------- */
+
+static void verify_thread(void *object)
+{
+	struct sim_host *host = object;
+	struct qbd_verify_wish wish = host->verify_wish;
+	char text[QBD_ERROR_TEXT_SIZE];
+
+	if (!host->replica || host->going_down)
+		return;
+	if (!qbd_replica_verify_start(host->replica, &wish, text, sizeof(text)))
+		sim_counts.verified++;
+	else
+		sim_trace("no verification at host %u: %s", host->number, text);
+}
+
+void sim_member_verify(struct sim_host *host, u64 first, u64 blocks, bool repair)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+
+	if (!replica || replica->phase != QBD_PHASE_RUNNING || host->going_down)
+		return;
+	host->verify_wish = (struct qbd_verify_wish){
+		.rate = 1ull << 30, .first_block = first, .blocks = blocks,
+		.repair = repair,
+	};
+	sim_thread_on(host, verify_thread, host);
+}

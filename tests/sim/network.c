@@ -561,8 +561,10 @@ static bool claim_record(struct qbd_net *net, struct frame *frame, struct arrive
 static bool claim(struct qbd_net *net, struct frame *frame, struct arrived *arrived)
 {
 	enum qbd_pool_class class =
-		frame->header.type == QBD_FRAME_REQUEST ? QBD_POOL_WRITE :
-		frame->header.type == QBD_FRAME_EXTENT ? QBD_POOL_APPEND :
+		frame->header.type == QBD_FRAME_REQUEST ||
+		frame->header.type == QBD_FRAME_REPAIR ? QBD_POOL_WRITE :
+		frame->header.type == QBD_FRAME_EXTENT ||
+		frame->header.type == QBD_FRAME_VERIFIED ? QBD_POOL_APPEND :
 		QBD_POOL_FORWARD;
 
 	if (frame->header.type == QBD_FRAME_APPEND)
@@ -810,6 +812,18 @@ static void hand_over(struct qbd_net *net, struct side *side, enum stream stream
 		break;
 	case QBD_FRAME_FILL_END:
 		ops->fill_end(context, peer, (void *)arrived->fixed);
+		break;
+	case QBD_FRAME_VERIFY:
+		ops->verify(context, peer, (void *)arrived->fixed);
+		break;
+	case QBD_FRAME_VERIFIED:
+		ops->verified(context, peer, (void *)arrived->fixed, arrived->data);
+		break;
+	case QBD_FRAME_REPAIR:
+		ops->repair(context, peer, (void *)arrived->fixed, arrived->data);
+		break;
+	case QBD_FRAME_REPAIRED:
+		ops->repaired(context, peer, (void *)arrived->fixed);
 		break;
 	default:
 		sim_fail("a frame of type %u", arrived->type);

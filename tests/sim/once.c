@@ -75,6 +75,8 @@ void sim_once_committed(const struct qbd_record *record)
 			.index = record->index,
 		};
 
+		if (qbd_operation_is_repair(operation))
+			continue;
 		if (count == WRITES_MAX) {
 			sim_fail("too many writes");
 			return;

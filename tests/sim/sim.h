@@ -18,6 +18,7 @@
  *   once.c      likewise: no write is in the log twice
  *   faults.c    what happens to a world, drawn from the seed
  *   plans.c     several faults, each at its moment
+ *   verify.c    replicas that are compared and repaired
  *   heal.c      the end of a world
  *   main.c      seeds, traces, shrinking
  *
@@ -64,6 +65,7 @@ struct sim_host {
 	u64 paused_until;
 	bool preempted;
 	u64 preempt_for;		/* time; its next work is to be, 0: as it comes */
+	struct qbd_verify_wish verify_wish;
 	u32 move_to;			/* whom leadership is moved to, 0: anybody */
 	/* its clock: @clock_base at @clock_at, @drift ppm faster than the world's */
 	u64 clock_base, clock_at;
@@ -90,6 +92,7 @@ struct sim_host {
 	bool write_erred;		/* a write */
 	bool spoiled;			/* its disk was made anew since, or is out of use */
 	bool rotten;			/* part of it was lost since */
+	bool data_rot;			/* of its data, and it does not know: verify.c */
 	bool rot_left;			/* and may be found only when it comes up again */
 	u64 told_term;			/* highest in which it asked or acknowledged */
 	u64 vote_term;			/* of its newest vote that left */
@@ -169,6 +172,7 @@ extern struct sim_counts {
 	u64 power_cuts, elections, resets, filled, fills_disturbed, rounds_cut, preempted;
 	u64 damaged, tables_lost, rotten, unreadable, views;
 	u64 changes, lists, joined, left, claims, forced, resizes;
+	u64 verified, data_rots;
 } sim_counts;
 
 void sim_world_begin(u64 seed);
@@ -337,6 +341,8 @@ void sim_member_down(struct sim_host *host);
 void sim_member_vanish(struct sim_host *host);
 /* Somebody there asks for leadership to be moved to that one; 0: to anybody. */
 void sim_member_move_leader(struct sim_host *host, u32 target);
+/* Somebody there has all replicas compared, and made equal. */
+void sim_member_verify(struct sim_host *host, u64 first, u64 blocks, bool repair);
 
 /*
  * The blocks that are used: stripes of SIM_STRIPE, each written by one host. They lie side
@@ -445,6 +451,18 @@ extern bool sim_list_faults;
 
 /* Everything is made good, and has to be as it should be within a bound. */
 void sim_heal(void);
+/* Let time pass until that is so; false if it takes too long. */
+bool sim_heal_until(bool (*done)(void), const char *what);
+
+/* ---- verify.c ----------------------------------------------------------- */
+
+void sim_verify_begin(void);
+/* After each step, while there are faults. */
+void sim_verify_step(void);
+/* When all is well again. */
+void sim_verify_heal(void);
+/* After each step of that. */
+void sim_verify_watch(void);
 
 /* ---- plans.c ------------------------------------------------------------ */
 

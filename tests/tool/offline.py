@@ -233,6 +233,13 @@ USAGE = [
      "see 'qbdadm leader move --help'"),
     (["events", "--count", "0"],
      "--count '0': is not a number from 1 to 4294967295; see 'qbdadm events --help'"),
+    (["verify"], "verify: needs one NAME; see 'qbdadm verify --help'"),
+    (["verify", "v", "--stop", "--repair"],
+     "verify: --stop goes with no other option; see 'qbdadm verify --help'"),
+    (["verify", "v", "--max-rate", "0"],
+     "--max-rate: has to be more than 0; see 'qbdadm verify --help'"),
+    (["verify", "v", "--from", "1000"],
+     "--from: has to be a multiple of 4096 bytes; see 'qbdadm verify --help'"),
     (["destroy", "/dev/sdx"],
      "destroy: takes no operand; name the disk with --disk /dev/sdx; "
      "see 'qbdadm destroy --help'"),

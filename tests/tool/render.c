@@ -263,6 +263,30 @@ static struct qbd_status removed(void)
 	return status;
 }
 
+/* Being compared; some was repaired, about some nobody agrees. */
+static struct qbd_status verifying(void)
+{
+	struct qbd_status status = three(1);
+
+	status.unreadable_blocks = 3;
+	status.mended_blocks = 2;
+	status.verify = (struct qbd_verification){
+		.state = QBD_VERIFY_STATE_RUNNING, .repair = true, .rate = 32 << 20,
+		.first_block = 1000, .end_block = 3000, .next_block = 1740,
+		.compared = 739, .different = 5, .undecided = 1, .repaired = 4, .skipped = 1,
+		.member_count = 2,
+		.members = { { .id = 1, .compared = 739 },
+			     { .id = 2, .compared = 700, .different = 4,
+			       .missed = QBD_VERIFY_MISSED_AWAY } },
+		.difference_count = 2,
+		.differences = { { .first = 1024, .count = 4, .repaired = 4, .member = 2,
+				   .kind = QBD_VERIFY_KIND_DIFFERENT },
+				 { .first = 1111, .count = 1,
+				   .kind = QBD_VERIFY_KIND_UNDECIDED } },
+	};
+	return status;
+}
+
 static const struct {
 	const char *name;
 	struct qbd_status (*make)(void);
@@ -281,6 +305,7 @@ static const struct {
 	{ "nine", nine },
 	{ "changing", changing },
 	{ "removed", removed },
+	{ "verifying", verifying },
 };
 
 #define CASE_COUNT (sizeof(cases) / sizeof(cases[0]))
@@ -288,7 +313,7 @@ static const struct {
 /* Every type of event, and one that is newer than this program. */
 static void print_events(bool json)
 {
-	for (uint32_t type = QBD_EVENT_TYPE_UP; type <= QBD_EVENT_TYPE_RESIZED + 1; type++) {
+	for (uint32_t type = QBD_EVENT_TYPE_UP; type <= QBD_EVENT_TYPE_BLOCKS_MENDED + 1; type++) {
 		struct qbd_event event = {
 			.type = type, .sequence = type + 40, .name = "vol0", .number = 3,
 			.member_id = 2, .role = QBD_MEMBER_ROLE_FOLLOWER, .term = 7,
@@ -335,7 +360,7 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[1], "--list")) {
 		for (size_t i = 0; i < CASE_COUNT; i++)
 			puts(cases[i].name);
-		puts("well-colour\nno-quorum-colour\nnine-json\nevents\nevents-json");
+		puts("well-colour\nno-quorum-colour\nnine-json\nverifying-json\nevents\nevents-json");
 		return 0;
 	}
 	if (!strcmp(argv[1], "events") || !strcmp(argv[1], "events-json")) {
@@ -344,6 +369,8 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "nine-json"))
 		return print_case("nine", true, false);
+	if (!strcmp(argv[1], "verifying-json"))
+		return print_case("verifying", true, false);
 	if (!strcmp(argv[1], "well-colour"))
 		return print_case("well", false, true);
 	if (!strcmp(argv[1], "no-quorum-colour"))

@@ -474,6 +474,53 @@ int qbd_client_resize(struct qbd_client *client, const char *name, uint64_t byte
 	return result ? fail(error, name, result, &exchange) : 0;
 }
 
+static void put_verify(struct exchange *exchange, struct nlmsghdr *message,
+		       const struct qbd_verify_wish *wish)
+{
+	struct nlattr *nest = mnl_attr_nest_start_check(message, QBD_CLIENT_BUFFER_SIZE,
+							QBD_A_DEVICE_VERIFY_WISH);
+
+	if (!nest) {
+		exchange->too_long = true;
+		return;
+	}
+	if (wish->rate)
+		exchange->too_long |= !mnl_attr_put_u64_check(message, QBD_CLIENT_BUFFER_SIZE,
+							      QBD_A_VERIFY_WISH_RATE,
+							      wish->rate);
+	exchange->too_long |= !mnl_attr_put_u64_check(message, QBD_CLIENT_BUFFER_SIZE,
+						      QBD_A_VERIFY_WISH_FIRST_BLOCK,
+						      wish->first_block);
+	if (wish->repair)
+		put_flag(exchange, message, QBD_A_VERIFY_WISH_REPAIR);
+	mnl_attr_nest_end(message, nest);
+}
+
+int qbd_client_verify_start(struct qbd_client *client, const char *name,
+			    const struct qbd_verify_wish *wish, struct qbd_error *error)
+{
+	struct nlmsghdr *message = begin_qbd(client, NLM_F_ACK, QBD_CMD_VERIFY_START);
+	struct exchange exchange = { 0 };
+	int result;
+
+	put_text(&exchange, message, QBD_A_DEVICE_NAME, name);
+	put_verify(&exchange, message, wish);
+	result = transact(client, message, &exchange);
+	return result ? fail(error, name, result, &exchange) : 0;
+}
+
+int qbd_client_verify_stop(struct qbd_client *client, const char *name,
+			   struct qbd_error *error)
+{
+	struct nlmsghdr *message = begin_qbd(client, NLM_F_ACK, QBD_CMD_VERIFY_STOP);
+	struct exchange exchange = { 0 };
+	int result;
+
+	put_text(&exchange, message, QBD_A_DEVICE_NAME, name);
+	result = transact(client, message, &exchange);
+	return result ? fail(error, name, result, &exchange) : 0;
+}
+
 static void put_member(struct exchange *exchange, struct nlmsghdr *message,
 		       const struct qbd_member_layout *member)
 {

@@ -92,6 +92,22 @@ int qbd_client_claim_release(struct qbd_client *client, const char *name,
 /* @mode: enum qbd_claim_mode */
 int qbd_client_claim_mode(struct qbd_client *client, const char *name, uint32_t mode,
 			  struct qbd_error *error);
+/**
+ * struct qbd_verify_wish - what is to be compared
+ * @rate: bytes in a second; 0: as by default
+ * @first_block: device block to begin with
+ */
+struct qbd_verify_wish {
+	uint64_t rate;
+	uint64_t first_block;
+	bool repair;
+};
+
+/* It goes on in the module; how far it is, is in the status. */
+int qbd_client_verify_start(struct qbd_client *client, const char *name,
+			    const struct qbd_verify_wish *wish, struct qbd_error *error);
+int qbd_client_verify_stop(struct qbd_client *client, const char *name,
+			   struct qbd_error *error);
 int qbd_client_status(struct qbd_client *client, const char *name,
 		      struct qbd_status *status, struct qbd_error *error);
 

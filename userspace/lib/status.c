@@ -151,6 +151,46 @@ static const struct field device_fields[] = {
 	F(CLAIM_SINCE_MS, FIELD_U64, claim_since_ms),
 	F(CLAIM_STATE, FIELD_U32, claim_state),
 	F(CLAIM_LEASE_LEFT_MS, FIELD_U64, claim_lease_left_ms),
+	F(UNREADABLE_BLOCKS, FIELD_U64, unreadable_blocks),
+	F(MENDED_BLOCKS, FIELD_U64, mended_blocks),
+#undef F
+};
+
+static const struct field verify_fields[] = {
+#define F(attr, kind, member) FIELD(qbd_verification, QBD_A_VERIFY_##attr, kind, member)
+	F(STATE, FIELD_U32, state),
+	F(REPAIR, FIELD_FLAG, repair),
+	F(RATE, FIELD_U64, rate),
+	F(FIRST_BLOCK, FIELD_U64, first_block),
+	F(END_BLOCK, FIELD_U64, end_block),
+	F(NEXT_BLOCK, FIELD_U64, next_block),
+	F(COMPARED, FIELD_U64, compared),
+	F(DIFFERENT, FIELD_U64, different),
+	F(UNDECIDED, FIELD_U64, undecided),
+	F(REPAIRED, FIELD_U64, repaired),
+	F(SKIPPED, FIELD_U64, skipped),
+	F(MISSED, FIELD_U64, missed),
+	F(UNLISTED, FIELD_U64, unlisted),
+#undef F
+};
+
+static const struct field verify_member_fields[] = {
+#define F(attr, kind, member) FIELD(qbd_verify_member, QBD_A_VERIFY_MEMBER_##attr, kind, member)
+	F(ID, FIELD_U32, id),
+	F(COMPARED, FIELD_U64, compared),
+	F(DIFFERENT, FIELD_U64, different),
+	F(MISSED, FIELD_U32, missed),
+#undef F
+};
+
+static const struct field verify_difference_fields[] = {
+#define F(attr, kind, member)							\
+	FIELD(qbd_verify_difference, QBD_A_VERIFY_DIFFERENCE_##attr, kind, member)
+	F(FIRST, FIELD_U64, first),
+	F(COUNT, FIELD_U64, count),
+	F(REPAIRED, FIELD_U64, repaired),
+	F(MEMBER, FIELD_U32, member),
+	F(KIND, FIELD_U32, kind),
 #undef F
 };
 
@@ -250,6 +290,29 @@ static void take_member(const struct nlattr *nest, struct qbd_member_status *mem
 	member->address.scope = cpu_to_le32(member->address.scope);
 }
 
+static void take_verify(const struct nlattr *nest, struct qbd_verification *verify)
+{
+	const struct nlattr *attribute;
+
+	mnl_attr_for_each_nested(attribute, nest) {
+		switch (mnl_attr_get_type(attribute)) {
+		case QBD_A_VERIFY_MEMBERS:
+			if (verify->member_count < QBD_MEMBERS_MAX)
+				take_nest(verify_member_fields, COUNT(verify_member_fields),
+					  attribute, &verify->members[verify->member_count++]);
+			break;
+		case QBD_A_VERIFY_DIFFERENCES:
+			if (verify->difference_count < QBD_VERIFY_DIFFERENCES_MAX)
+				take_nest(verify_difference_fields,
+					  COUNT(verify_difference_fields), attribute,
+					  &verify->differences[verify->difference_count++]);
+			break;
+		default:
+			take_known(verify_fields, COUNT(verify_fields), attribute, verify);
+		}
+	}
+}
+
 int qbd_status_parse(const struct nlmsghdr *message, struct qbd_status *status)
 {
 	const struct nlattr *attribute;
@@ -266,6 +329,9 @@ int qbd_status_parse(const struct nlmsghdr *message, struct qbd_status *status)
 		case QBD_A_DEVICE_STORE:
 			take_nest(store_fields, COUNT(store_fields), attribute,
 				  &status->store);
+			break;
+		case QBD_A_DEVICE_VERIFY:
+			take_verify(attribute, &status->verify);
 			break;
 		case QBD_A_DEVICE_MEMBERS:
 			if (status->member_count < QBD_MEMBERS_MAX)
@@ -329,6 +395,10 @@ const char *qbd_event_text(uint32_t type)
 		[QBD_EVENT_TYPE_RELEASED]	 = "released",
 		[QBD_EVENT_TYPE_FENCED]		 = "fenced",
 		[QBD_EVENT_TYPE_RESIZED]	 = "resized",
+		[QBD_EVENT_TYPE_VERIFY_PROGRESS] = "verify-progress",
+		[QBD_EVENT_TYPE_VERIFY_DIFFERENCE] = "verify-difference",
+		[QBD_EVENT_TYPE_VERIFY_DONE]	 = "verify-done",
+		[QBD_EVENT_TYPE_BLOCKS_MENDED]	 = "blocks-mended",
 	};
 
 	return lookup(texts, COUNT(texts), type);

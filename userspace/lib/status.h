@@ -86,6 +86,43 @@ struct qbd_store_status {
 	bool failed;
 };
 
+#define QBD_VERIFY_DIFFERENCES_MAX	64u
+
+struct qbd_verify_member {
+	uint32_t id;
+	uint64_t compared;
+	uint64_t different;
+	uint32_t missed;		/* enum qbd_verify_missed */
+};
+
+struct qbd_verify_difference {
+	uint64_t first;
+	uint64_t count;
+	uint64_t repaired;
+	uint32_t member;		/* 0: no majority agrees */
+	uint32_t kind;			/* enum qbd_verify_kind */
+};
+
+struct qbd_verification {
+	uint32_t state;			/* enum qbd_verify_state */
+	bool repair;
+	uint64_t rate;
+	uint64_t first_block;
+	uint64_t end_block;
+	uint64_t next_block;
+	uint64_t compared;
+	uint64_t different;
+	uint64_t undecided;
+	uint64_t repaired;
+	uint64_t skipped;
+	uint64_t missed;
+	uint64_t unlisted;
+	uint32_t member_count;
+	struct qbd_verify_member members[QBD_MEMBERS_MAX];
+	uint32_t difference_count;
+	struct qbd_verify_difference differences[QBD_VERIFY_DIFFERENCES_MAX];
+};
+
 struct qbd_status {
 	char name[QBD_NAME_SIZE];
 	uint32_t number;
@@ -139,6 +176,9 @@ struct qbd_status {
 	uint32_t next_member_id;
 	uint32_t member_count;
 	struct qbd_member_status members[QBD_MEMBERS_MAX];
+	uint64_t unreadable_blocks;
+	uint64_t mended_blocks;
+	struct qbd_verification verify;
 };
 
 struct qbd_event {

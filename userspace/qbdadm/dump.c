@@ -229,8 +229,9 @@ static struct json_object *operations_json(const struct qbd_record_header *heade
 		const struct qbd_operation *operation = &header->operations[i];
 		struct json_object *object = json_object_new_object();
 
-		qbdadm_json_string(object, "kind",
-				   le16_to_cpu(operation->kind) == QBD_OPERATION_WRITE ?
+		/* The sequence of a repair is the entry as of which it is. */
+		qbdadm_json_string(object, "kind", qbd_operation_is_repair(operation) ?
+				   "repair" : qbd_operation_has_data(operation) ?
 				   "write" : "zero");
 		qbdadm_json_number(object, "block", le64_to_cpu(operation->block));
 		qbdadm_json_number(object, "count", le32_to_cpu(operation->count));

@@ -253,6 +253,72 @@ struct json_object *qbdadm_claim_json(const struct qbd_status *status)
 	return object;
 }
 
+static struct json_object *difference_json(const struct qbd_verify_difference *difference)
+{
+	static const char *const kinds[] = {
+		[QBD_VERIFY_KIND_DIFFERENT]	= "different",
+		[QBD_VERIFY_KIND_UNREADABLE]	= "unreadable",
+		[QBD_VERIFY_KIND_UNDECIDED]	= "undecided",
+	};
+	struct json_object *object = json_object_new_object();
+
+	/* 0: no majority agrees */
+	NUMBER(object, difference, member);
+	NUMBER(object, difference, first);
+	NUMBER(object, difference, count);
+	NUMBER(object, difference, repaired);
+	qbdadm_json_string(object, "kind", difference->kind && difference->kind <=
+			   QBD_VERIFY_KIND_UNDECIDED ? kinds[difference->kind] : "unknown");
+	return object;
+}
+
+static struct json_object *verify_member_json(const struct qbd_verify_member *member)
+{
+	struct json_object *object = json_object_new_object();
+
+	NUMBER(object, member, id);
+	NUMBER(object, member, compared);
+	NUMBER(object, member, different);
+	qbdadm_json_string(object, "missed", qbdadm_missed_text(member->missed));
+	return object;
+}
+
+struct json_object *qbdadm_verify_json(const struct qbd_verification *verify)
+{
+	static const char *const states[] = {
+		[QBD_VERIFY_STATE_NEVER]	= "never",
+		[QBD_VERIFY_STATE_RUNNING]	= "running",
+		[QBD_VERIFY_STATE_DONE]		= "done",
+		[QBD_VERIFY_STATE_STOPPED]	= "stopped",
+		[QBD_VERIFY_STATE_ALONE]	= "alone",
+	};
+	struct json_object *object = json_object_new_object();
+	struct json_object *members = json_object_new_array();
+	struct json_object *differences = json_object_new_array();
+
+	qbdadm_json_string(object, "state", verify->state <= QBD_VERIFY_STATE_ALONE ?
+			   states[verify->state] : "unknown");
+	BOOL(object, verify, repair);
+	NUMBER(object, verify, rate);
+	NUMBER(object, verify, first_block);
+	NUMBER(object, verify, end_block);
+	NUMBER(object, verify, next_block);
+	NUMBER(object, verify, compared);
+	NUMBER(object, verify, different);
+	NUMBER(object, verify, undecided);
+	NUMBER(object, verify, repaired);
+	NUMBER(object, verify, skipped);
+	NUMBER(object, verify, missed);
+	NUMBER(object, verify, unlisted);
+	for (uint32_t i = 0; i < verify->member_count; i++)
+		json_object_array_add(members, verify_member_json(&verify->members[i]));
+	for (uint32_t i = 0; i < verify->difference_count; i++)
+		json_object_array_add(differences, difference_json(&verify->differences[i]));
+	json_object_object_add(object, "members", members);
+	json_object_object_add(object, "differences", differences);
+	return object;
+}
+
 struct json_object *qbdadm_status_json(const struct qbd_status *status)
 {
 	struct json_object *object = json_object_new_object();
@@ -264,6 +330,9 @@ struct json_object *qbdadm_status_json(const struct qbd_status *status)
 	json_object_object_add(object, "settings", settings_json(&status->settings));
 	json_object_object_add(object, "store", store_json(&status->store));
 	json_object_object_add(object, "members", qbdadm_members_json(status));
+	NUMBER(object, status, unreadable_blocks);
+	NUMBER(object, status, mended_blocks);
+	json_object_object_add(object, "verify", qbdadm_verify_json(&status->verify));
 	return object;
 }
 

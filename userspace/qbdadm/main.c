@@ -45,6 +45,7 @@ static const struct qbdadm_command *const commands[] = {
 	&qbdadm_set,
 	&qbdadm_recover,
 	&qbdadm_resize,
+	&qbdadm_verify,
 	&qbdadm_destroy,
 	&qbdadm_dump,
 	&qbdadm_checksum,

@@ -169,6 +169,20 @@ static void add_changes(const struct qbd_status *status, struct qbdadm_problems 
 		add(problems, false, "members are changing: %s", steps);
 }
 
+static void add_differences(const struct qbd_status *status, struct qbdadm_problems *problems)
+{
+	const struct qbd_verification *verify = &status->verify;
+	uint64_t left = verify->different - verify->repaired;
+
+	if (verify->repaired < verify->different)
+		add(problems, true, "replicas differ in %" PRIu64 " block%s: 'qbdadm verify %s --repair' makes them equal where a majority agrees",
+		    left, left == 1 ? "" : "s", status->name);
+	if (status->unreadable_blocks > status->mended_blocks)
+		add(problems, false, "this disk fails to read %" PRIu64 " block%s of its data, which others hold",
+		    status->unreadable_blocks - status->mended_blocks,
+		    status->unreadable_blocks - status->mended_blocks == 1 ? "" : "s");
+}
+
 void qbdadm_find_problems(const struct qbd_status *status,
 			  struct qbdadm_problems *problems)
 {
@@ -179,6 +193,7 @@ void qbdadm_find_problems(const struct qbd_status *status,
 	if (status->problem[0] && !status->failed)
 		add(problems, true, "%s", status->problem);
 	add_reserve(status, problems);
+	add_differences(status, problems);
 	add_changes(status, problems);
 	add_members(status, problems);
 	add_progress(status, problems);

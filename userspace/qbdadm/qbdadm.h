@@ -46,7 +46,9 @@ extern const struct qbdadm_command qbdadm_join;
 extern const struct qbdadm_command qbdadm_destroy;
 extern const struct qbdadm_command qbdadm_dump;
 extern const struct qbdadm_command qbdadm_checksum;
-/* scan.c up.c down.c status.c events.c leader.c member.c claim.c settings.c: what is up */
+/* of what is up: scan.c up.c down.c status.c events.c leader.c member.c claim.c
+ * settings.c verify.c
+ */
 extern const struct qbdadm_command qbdadm_scan;
 extern const struct qbdadm_command qbdadm_up;
 extern const struct qbdadm_command qbdadm_down;
@@ -68,6 +70,7 @@ extern const struct qbdadm_command qbdadm_claim_take;
 extern const struct qbdadm_command qbdadm_claim_release;
 extern const struct qbdadm_command qbdadm_claim_mode;
 extern const struct qbdadm_command qbdadm_set;
+extern const struct qbdadm_command qbdadm_verify;
 
 /* claim.c: exclusive or shared; false with the line if it is neither */
 bool qbdadm_take_claim_mode(const char *text, uint32_t *mode, struct qbd_error *error);

@@ -268,6 +268,31 @@ static void print_load(FILE *out, const struct qbd_status *status)
 		qbd_size_text(status->memory_bytes, memory_size));
 }
 
+const char *qbdadm_missed_text(uint32_t missed)
+{
+	static const char *const texts[] = {
+		[QBD_VERIFY_MISSED_NOTHING]	= "",
+		[QBD_VERIFY_MISSED_AWAY]	= "not connected",
+		[QBD_VERIFY_MISSED_FILLING]	= "not whole",
+		[QBD_VERIFY_MISSED_FAILED]	= "its disk failed",
+		[QBD_VERIFY_MISSED_SILENT]	= "no answer in time",
+	};
+
+	return missed <= QBD_VERIFY_MISSED_SILENT ? texts[missed] : "reason unknown";
+}
+
+/* While it is under way; what it found is a problem, or 'qbdadm verify' tells. */
+static void print_verify(FILE *out, const struct qbd_verification *verify)
+{
+	uint64_t total = verify->end_block - verify->first_block;
+
+	if (verify->state != QBD_VERIFY_STATE_RUNNING || !total)
+		return;
+	fprintf(out, "  verify   %" PRIu64 " %% compared%s, %" PRIu64 " blocks differ\n",
+		(verify->next_block - verify->first_block) * 100 / total,
+		verify->repair ? " and repaired" : "", verify->different - verify->repaired);
+}
+
 void qbdadm_render_status(FILE *out, const struct qbd_status *status, bool colour)
 {
 	char size[QBD_SIZE_TEXT_SIZE], self[64], leader[64];
@@ -292,6 +317,7 @@ void qbdadm_render_status(FILE *out, const struct qbd_status *status, bool colou
 	fprintf(out, "  claim    ");
 	qbdadm_render_claim(out, status);
 	print_load(out, status);
+	print_verify(out, &status->verify);
 	print_members(out, status, colour);
 }
 
@@ -308,6 +334,9 @@ static const char *more_words(const struct qbd_event *event)
 	case QBD_EVENT_TYPE_RELEASED:
 	case QBD_EVENT_TYPE_FENCED:
 	case QBD_EVENT_TYPE_RESIZED:
+	case QBD_EVENT_TYPE_VERIFY_DIFFERENCE:
+	case QBD_EVENT_TYPE_VERIFY_DONE:
+	case QBD_EVENT_TYPE_BLOCKS_MENDED:
 		return event->text;
 	default:
 		return "";
@@ -337,6 +366,10 @@ void qbdadm_render_event(FILE *out, const struct qbd_event *event)
 			fprintf(out, ": member %u", event->peer);
 		qbdadm_fill_text(&event->fill, fill, sizeof(fill));
 		fprintf(out, ": %s", fill);
+		break;
+	case QBD_EVENT_TYPE_VERIFY_PROGRESS:
+		fprintf(out, ": %" PRIu64 " of %" PRIu64 " blocks", event->fill.done,
+			event->fill.total);
 		break;
 	default:
 		if (event->peer)
