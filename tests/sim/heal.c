@@ -147,7 +147,7 @@ void sim_heal(void)
 	if (!sim_heal_until(sim_members_final, "the members as they are to be"))
 		return;
 	end_strangers();
-	if (!step_until(sim_sizes_final, "the device as large as it can be") || !end_well())
+	if (!sim_heal_until(sim_sizes_final, "the device as large as it can be") || !end_well())
 		return;
 	sim_members_remove_one();
 	if (!sim_heal_until(sim_members_removed_one, "one more removed") || !end_well())
