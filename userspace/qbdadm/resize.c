@@ -15,11 +15,11 @@ enum {
 
 #define WAIT_MS		30000
 #define LOOK_MS		50
-#define ROOM_MS		1000
+#define ROOM_MS		500
 
-static void pause_a_little(void)
+static void pause_for(unsigned int milliseconds)
 {
-	const struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L };
+	const struct timespec pause = { .tv_nsec = milliseconds * 1000000L };
 
 	nanosleep(&pause, NULL);
 }
@@ -39,24 +39,23 @@ static int wait_for(struct qbd_client *client, const char *name, uint64_t before
 			return qbd_fail(error, ETIMEDOUT,
 					"%s: the leader has begun it, and it has not come about here; it may still, look with 'qbdadm status' whether this host reaches a majority",
 					name);
-		pause_a_little();
+		pause_for(LOOK_MS);
 	}
 }
 
 /*
  * A member says with each of its messages what its disk has room for. The leader may not have
- * heard of one that was enlarged a moment ago.
+ * heard of one that was enlarged a moment ago: it is asked once more.
  */
 static int ask(struct qbd_client *client, const char *name, uint64_t bytes,
 	       struct qbd_error *error)
 {
-	int64_t end = qbd_now_ms() + ROOM_MS;
-	int result;
+	int result = qbd_client_resize(client, name, bytes, error);
 
-	while ((result = qbd_client_resize(client, name, bytes, error)) == -ENOSPC &&
-	       qbd_now_ms() < end)
-		pause_a_little();
-	return result;
+	if (result != -ENOSPC)
+		return result;
+	pause_for(ROOM_MS);
+	return qbd_client_resize(client, name, bytes, error);
 }
 
 static int resize(struct qbd_client *client, const char *name, uint64_t bytes,
