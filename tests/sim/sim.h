@@ -242,6 +242,8 @@ void sim_network_reset(u32 a, u32 b);
 bool sim_network_brings(void (*run)(void *object, u64 argument));
 /* What is not control stands still on its way. */
 void sim_network_bulk_stall(u32 from, u32 to, u64 until);
+/* So many frames of it come, and then it does. */
+void sim_network_bulk_pass(u32 from, u32 to, u32 frames, u64 until);
 /* Everything does. */
 void sim_network_stall(u32 from, u32 to, u64 until);
 /* Is anything on its way that is not control, or that is? */
@@ -364,6 +366,8 @@ void sim_lists_begin(void);
 /* The newest that is committed. */
 const struct qbd_membership_layout *sim_lists_now(void);
 void sim_lists_committed(const struct sim_host *host, const struct qbd_record *record);
+/* Index of the one that is in force for who has committed so much, 0: the first. */
+u64 sim_lists_index_at(u64 commit);
 /* Is that one in it? And is it there only to hear that it goes, or was it removed? */
 bool sim_lists_has(u32 number);
 bool sim_lists_out(u32 number);
@@ -414,6 +418,8 @@ void sim_faults_outage(void);
 /* Is every other member one that has everything? */
 bool sim_faults_others_whole(const struct sim_host *host);
 void sim_faults_new_disk(struct sim_host *host);
+/* Its disk fails writes from now on, if one of this run may. */
+bool sim_faults_fail_writes(struct sim_host *host, u32 of_1024);
 /* Its power goes and comes back, and meanwhile these blocks go bad. */
 void sim_faults_spoil(struct sim_host *host, const u64 *blocks, u32 count, enum sim_rot rot);
 /* Those that shall not happen, by number. */
@@ -424,6 +430,8 @@ extern bool sim_list_faults;
 
 /* Everything is made good, and has to be as it should be within a bound. */
 void sim_heal(void);
+/* Somebody brings it up again, whatever it was that took it down. */
+void sim_mend_host(struct sim_host *host);
 
 /* ---- plans.c ------------------------------------------------------------ */
 
