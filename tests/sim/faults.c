@@ -177,7 +177,7 @@ void sim_faults_begin(void)
 	}
 	if (sim_chance(150)) {
 		/* Members change as fast as they can, while leaders are lost. */
-		world.count = max(world.count, 4u);
+		world.count = max(world.count, 4 + sim_below(4));
 		faults.enabled = 1u << FAULT_POWER_ON | 1u << FAULT_HEAL |
 				 1u << FAULT_MEMBERS | 1u << FAULT_MOVE |
 				 1u << FAULT_LEADER_POWER_CUT | 1u << FAULT_LEADER_ISOLATE |
@@ -682,7 +682,7 @@ static void lay_ambush(u32 host)
 		ambush->host = 0;
 		ambush->step = below(2);
 		ambush->wait = below(2) ? 0 : below(60);
-		if (ambush->step && below(4)) {
+		if (ambush->step && below(8)) {
 			/* It votes no more. */
 			ambush->wait = 0;
 			ambush->deed = DEED_FEW_HEAR;

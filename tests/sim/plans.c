@@ -39,6 +39,7 @@ struct plan {
 	bool (*go_on)(void);
 	/* May it be made where members come and go, and where they do not? */
 	bool joins, stays;
+	u32 patience;		/* seconds for a stage; 0: five */
 };
 
 static struct {
@@ -704,7 +705,8 @@ static bool filled_twice(void)
 		if (!is_being_filled(current.other))
 			return false;
 		/* What it has got of the log by now is not enough either. */
-		write_stripe(current.leader->number - 1);
+		write_stripe(below(4) ? current.leader->number - 1 :
+					below(world.founders));
 		if (!passed_by(qbd_store_last_index(sim_replica(current.other)->store)))
 			return true;
 		if (below(2))
@@ -851,8 +853,19 @@ static bool is_young_enough(const struct sim_host *host)
 		return host->exists;
 	if (!core_of(host))
 		return false;
-	return current.swing == YOUNG_FILLED ? replica->fill.step :
-					       replica->store->log.memberships;
+	if (current.swing == YOUNG_FILLED)
+		return replica->fill.step;
+	return replica->store->log.memberships &&
+	       replica->configs[0].index > qbd_store_last_index(replica->store);
+}
+
+/* Of the log it gets less than up to its own list. */
+static void hold_back_log(void)
+{
+	u64 index = le64_to_cpu(sim_lists_now()->index);
+
+	sim_network_bulk_pass(current.leader->number, current.other->number,
+			      1 + below(min(index, 24ull)), world.now + 6 * TIMEOUT);
 }
 
 static bool young(void)
@@ -864,6 +877,9 @@ static bool young(void)
 		current.swing = below(YOUNG_END);
 		if (current.swing != YOUNG_WITH_LOG && !log_begins_late())
 			return true;
+		/* No entry says yet that its list is committed. */
+		if (current.swing == YOUNG_OUTAGE)
+			current.silent = ~0u;
 		current.index = world.count;
 		sim_join(current.leader, current.random);
 		next_stage(0);
@@ -874,8 +890,7 @@ static bool young(void)
 			return true;
 		current.other = &world.hosts[world.count];
 		if (current.swing == YOUNG_WITH_LOG)
-			sim_network_bulk_pass(current.leader->number, world.count,
-					      1 + below(16), world.now + 6 * TIMEOUT);
+			hold_back_log();
 		next_stage(0);
 		return true;
 	case 2:
@@ -904,11 +919,11 @@ static const struct plan plans[] = {
 	{ "lost table", lost_table, .stays = true },
 	{ "earlier term", earlier_term, .stays = true },
 	{ "there and back", there_and_back, .stays = true },
-	{ "filled twice", filled_twice, .stays = true },
+	{ "filled twice", filled_twice, .stays = true, .patience = 20 },
 	{ "cut off", cut_off, .stays = true },
 	{ "replaced", replaced, .stays = true },
 	{ "failing disk", failing_disk, .stays = true, .joins = true },
-	{ "young member", young, .joins = true },
+	{ "young member", young, .joins = true, .patience = 20 },
 };
 
 void sim_plans_begin(void)
@@ -959,7 +974,8 @@ void sim_plans_step(void)
 		mend();
 		return;
 	}
-	if (world.now < current.since + 5 * SIM_S && current.plan->go_on())
+	if (world.now < current.since + (current.plan->patience ?: 5) * SIM_S &&
+	    current.plan->go_on())
 		return;
 	current.plan = NULL;
 	current.silent = 0;
