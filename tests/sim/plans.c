@@ -974,7 +974,8 @@ void sim_plans_step(void)
 		mend();
 		return;
 	}
-	if (world.now < current.since + (current.plan->patience ?: 5) * SIM_S &&
+	if (current.leader &&
+	    world.now < current.since + (current.plan->patience ?: 5) * SIM_S &&
 	    current.plan->go_on())
 		return;
 	current.plan = NULL;
