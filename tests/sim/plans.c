@@ -810,7 +810,8 @@ static bool failing_disk(void)
 	case 0:
 		current.other = world.worst_disk ? &world.hosts[world.worst_disk] :
 						   some_host(bit(current.leader));
-		if (!current.other->powered || current.other == current.leader ||
+		if (!current.other || !current.other->powered ||
+		    current.other == current.leader ||
 		    !sim_faults_fail_writes(current.other, 50 + below(800)))
 			return false;
 		next_stage(20 + below(400));
