@@ -686,8 +686,9 @@ static void lay_ambush(u32 host)
 			/* It votes no more. */
 			ambush->wait = 0;
 			ambush->deed = DEED_FEW_HEAR;
-		} else if (below(4))
+		} else if (below(4)) {
 			ambush->deed = below(2) ? DEED_LEADER_ISOLATE : DEED_POWER_CUT;
+		}
 	} else if (ambush->moment == MOMENT_JOINED) {
 		/* It has nothing of the log, or a little with older lists in it. */
 		ambush->host = 0;
