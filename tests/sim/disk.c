@@ -29,6 +29,7 @@ struct flight {
 	struct sim_disk *disk;
 	struct bio *bio;
 	u64 began;		/* writes that had ended when it came */
+	u64 held_until;		/* whatever else the disk does meanwhile */
 	bool flushed;		/* at a power cut: the flush before it had ended */
 	u64 event;
 };
@@ -223,6 +224,20 @@ void sim_disk_stall(struct sim_host *host, u64 until)
 void sim_disk_stall_reads(struct sim_host *host, u64 until)
 {
 	disks[host->number].reads_stalled_until = until;
+}
+
+bool sim_disk_hold_writes(struct sim_host *host, u64 until)
+{
+	struct flight *flight;
+	bool any = false;
+
+	list_for_each_entry(flight, &disks[host->number].flights, list) {
+		if (!is_write(flight->bio))
+			continue;
+		flight->held_until = until;
+		any = true;
+	}
+	return any;
 }
 
 void sim_disk_errors(struct sim_host *host, u32 reads, u32 writes)
@@ -434,8 +449,8 @@ static void complete_flight(void *object, u64 argument)
 	struct sim_disk *disk = flight->disk;
 	struct bio *bio = flight->bio;
 	u64 began = flight->began;
-	u64 stalled_until = is_write(bio) ? disk->stalled_until :
-			    max(disk->stalled_until, disk->reads_stalled_until);
+	u64 stalled_until = max(disk->stalled_until, is_write(bio) ? flight->held_until :
+						     disk->reads_stalled_until);
 
 	if (stalled_until > world.now) {
 		flight->event = sim_event(disk->host, stalled_until +
@@ -514,6 +529,7 @@ void sim_disk_submit(struct bio *bio)
 	flight->disk = disk;
 	flight->bio = bio;
 	flight->began = disk->ended;
+	flight->held_until = 0;
 	list_add_tail(&flight->list, &disk->flights);
 	latency = sim_spread(world.weather.disk, world.weather.disk_spread);
 	flight->event = sim_event(disk->host, world.now + latency, complete_flight, flight, 0);

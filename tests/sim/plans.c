@@ -730,12 +730,17 @@ static bool cut_off(void)
 	case 0:
 		current.silent = ~bit(current.leader);
 		split(bit(current.leader));
-		if (below(2))
-			sim_disk_stall(current.leader, world.now + below(6 * TIMEOUT));
+		current.swing = below(2);
 		next_stage(0);
 		return true;
 	case 1:
 		write_there(current.leader, 2 + below(20));
+		/* Some are written when their place is needed again. */
+		if (current.swing && core_of(current.leader) &&
+		    core_of(current.leader)->trail.last > current.index &&
+		    sim_disk_hold_writes(current.leader,
+					 world.now + (3 + below(6)) * TIMEOUT))
+			current.swing = 0;
 		current.other = leader_after(current.term);
 		if (!current.other || !leads_well(current.other))
 			return true;

@@ -204,6 +204,8 @@ const u8 *sim_disk_look(const struct sim_host *host, u64 block);
 void sim_disk_stall(struct sim_host *host, u64 until);
 /* Its reads do; writes go to a cache. */
 void sim_disk_stall_reads(struct sim_host *host, u64 until);
+/* Its writes that are under way take so long, those that come go on. false: there are none. */
+bool sim_disk_hold_writes(struct sim_host *host, u64 until);
 /* Of 1024 of reads and writes from now on. */
 void sim_disk_errors(struct sim_host *host, u32 reads, u32 writes);
 /* Is that the end of a request? */
