@@ -226,20 +226,6 @@ void sim_disk_stall_reads(struct sim_host *host, u64 until)
 	disks[host->number].reads_stalled_until = until;
 }
 
-bool sim_disk_hold_writes(struct sim_host *host, u64 until)
-{
-	struct flight *flight;
-	bool any = false;
-
-	list_for_each_entry(flight, &disks[host->number].flights, list) {
-		if (!is_write(flight->bio))
-			continue;
-		flight->held_until = until;
-		any = true;
-	}
-	return any;
-}
-
 void sim_disk_errors(struct sim_host *host, u32 reads, u32 writes)
 {
 	disks[host->number].read_errors = reads;
@@ -490,6 +476,20 @@ static void complete_flight(void *object, u64 argument)
 	bio->bi_iter.bi_sector += bio->bi_iter.bi_size >> 9;
 	bio->bi_iter.bi_size = 0;
 	bio->bi_end_io(bio);
+}
+
+bool sim_disk_hold_writes(struct sim_host *host, u64 until)
+{
+	struct flight *flight;
+	bool any = false;
+
+	list_for_each_entry(flight, &disks[host->number].flights, list) {
+		if (!is_write(flight->bio))
+			continue;
+		flight->held_until = until;
+		any = true;
+	}
+	return any;
 }
 
 bool sim_disk_brings(void (*run)(void *object, u64 argument))
