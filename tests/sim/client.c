@@ -422,6 +422,18 @@ static u32 writer_of(u32 number)
 	return 1 + number / SIM_STRIPE % world.founders;
 }
 
+/* Is a write of its own under way, perhaps with one of another host begun since? */
+static bool writes_there(u32 host, u32 number)
+{
+	const struct sim_request *request;
+
+	list_for_each_entry(request, &requests[host], list)
+		if (request->request.kind != QBD_REQUEST_READ &&
+		    number - request->number < request->request.count)
+			return true;
+	return false;
+}
+
 /*
  * One writer of a block at a time. Hosts may take turns at it in some worlds: but what came of
  * the last write has to be known then, else a copy of it may be on its way still, and is
@@ -437,7 +449,8 @@ static bool may_write(const struct sim_request *request)
 		const struct history *history = &histories[number];
 
 		/* Of another holder: it was superseded, or this host would not write. */
-		if (world.exclusive && history->pending && history->writer != host)
+		if (world.exclusive && history->pending && history->writer != host &&
+		    !writes_there(host, number))
 			continue;
 		if (history->pending)
 			return false;
