@@ -14,6 +14,8 @@
 #define SECTORS		8u
 #define SECTOR_BYTES	512u
 #define RUBBISH		0xdb
+/* What a disk may keep of the memory that earlier worlds gave it, in blocks. */
+#define RESIDENT_MAX	8192u
 
 /* What a block held since it was there for good; the newest is in the image. */
 struct version {
@@ -27,6 +29,7 @@ struct flight {
 	struct sim_disk *disk;
 	struct bio *bio;
 	u64 began;		/* writes that had ended when it came */
+	u64 held_until;		/* whatever else the disk does meanwhile */
 	bool flushed;		/* at a power cut: the flush before it had ended */
 	u64 event;
 };
@@ -36,6 +39,7 @@ struct place {
 	u64 ended;			/* as of a version, of what is in the image */
 	u32 dirty;			/* 1 + place in sim_disk.dirty; 0: not in it */
 	bool touched;			/* it is in the image */
+	bool resident;			/* it is in memory, in whichever world it came there */
 	bool unreadable;		/* until it is written */
 };
 
@@ -46,6 +50,10 @@ struct sim_disk {
 	struct place *places;		/* of each block */
 	u32 *dirty;			/* blocks that are not there for good */
 	u32 dirty_count, dirty_room;
+	u32 *touched;			/* blocks that this world has seen anything of */
+	u32 touched_count, touched_room;
+	u32 resident;			/* blocks */
+	u32 spoiled;			/* blocks that became unreadable, in this world */
 	u64 blocks;
 	u64 rubbish;			/* all from here on, until it is written */
 	u64 ended;
@@ -78,16 +86,37 @@ static void version_free(struct version *version)
 	spare = version;
 }
 
+static void note_block(u32 **list, u32 *count, u32 *room, u64 block)
+{
+	if (*count == *room) {
+		*room = *room ? 2 * *room : 4096;
+		*list = realloc(*list, *room * sizeof(**list));
+		if (!*list)
+			abort();
+	}
+	(*list)[(*count)++] = block;
+}
+
+/* An earlier world may have left something there. */
+static void touch(struct sim_disk *disk, u64 block)
+{
+	struct place *place = &disk->places[block];
+
+	place->touched = true;
+	note_block(&disk->touched, &disk->touched_count, &disk->touched_room, block);
+	disk->resident += !place->resident;
+	place->resident = true;
+	memset(disk->image + block * QBD_BLOCK_SIZE, block < disk->rubbish ? 0 : RUBBISH,
+	       QBD_BLOCK_SIZE);
+	if (world.rots && block < disk->rubbish)
+		memset(disk->before + block * QBD_BLOCK_SIZE, 0, QBD_BLOCK_SIZE);
+}
+
 static u8 *block_of(struct sim_disk *disk, u64 block)
 {
-	u8 *at = disk->image + block * QBD_BLOCK_SIZE;
-
-	if (!disk->places[block].touched) {
-		disk->places[block].touched = true;
-		if (block >= disk->rubbish)
-			memset(at, RUBBISH, QBD_BLOCK_SIZE);
-	}
-	return at;
+	if (!disk->places[block].touched)
+		touch(disk, block);
+	return disk->image + block * QBD_BLOCK_SIZE;
 }
 
 static void settle(struct sim_disk *disk, u64 block)
@@ -110,13 +139,7 @@ static void settle(struct sim_disk *disk, u64 block)
 
 static void note_dirty(struct sim_disk *disk, u64 block)
 {
-	if (disk->dirty_count == disk->dirty_room) {
-		disk->dirty_room = disk->dirty_room ? 2 * disk->dirty_room : 4096;
-		disk->dirty = realloc(disk->dirty, disk->dirty_room * sizeof(*disk->dirty));
-		if (!disk->dirty)
-			abort();
-	}
-	disk->dirty[disk->dirty_count++] = block;
+	note_block(&disk->dirty, &disk->dirty_count, &disk->dirty_room, block);
 	disk->places[block].dirty = disk->dirty_count;
 }
 
@@ -129,6 +152,25 @@ static void *sparse(size_t bytes)
 	if (memory == MAP_FAILED)
 		abort();
 	return memory;
+}
+
+/*
+ * Nothing of it is known any more. Its memory stays, for it takes longer to get it anew than
+ * to write it, unless that is much.
+ */
+static void forget_all(struct sim_disk *disk, size_t image_bytes, size_t places_bytes)
+{
+	while (disk->dirty_count)
+		settle(disk, disk->dirty[0]);
+	while (disk->touched_count)
+		disk->places[disk->touched[--disk->touched_count]] =
+			(struct place){ .resident = true };
+	if (disk->resident <= RESIDENT_MAX)
+		return;
+	madvise(disk->image, image_bytes, MADV_DONTNEED);
+	madvise(disk->before, image_bytes, MADV_DONTNEED);
+	madvise(disk->places, places_bytes, MADV_DONTNEED);
+	disk->resident = 0;
 }
 
 void sim_disk_make(struct sim_host *host, u64 blocks, u64 rubbish)
@@ -145,11 +187,8 @@ void sim_disk_make(struct sim_host *host, u64 blocks, u64 rubbish)
 	}
 	if (blocks > SIM_DISK_BLOCKS_MAX)
 		abort();
-	while (disk->dirty_count)
-		settle(disk, disk->dirty[0]);
-	madvise(disk->image, image_bytes, MADV_DONTNEED);
-	madvise(disk->before, image_bytes, MADV_DONTNEED);
-	madvise(disk->places, places_bytes, MADV_DONTNEED);
+	forget_all(disk, image_bytes, places_bytes);
+	disk->spoiled = 0;
 	disk->host = host;
 	disk->blocks = blocks;
 	disk->rubbish = rubbish;
@@ -374,7 +413,7 @@ static void lose_some(struct sim_disk *disk)
 
 static bool unreadable(const struct sim_disk *disk, const struct bio *bio)
 {
-	for (u64 i = 0; world.rots && i < block_count(bio); i++)
+	for (u64 i = 0; disk->spoiled && i < block_count(bio); i++)
 		if (disk->places[first_block(bio) + i].unreadable)
 			return true;
 	return false;
@@ -404,8 +443,8 @@ static void complete_flight(void *object, u64 argument)
 	struct sim_disk *disk = flight->disk;
 	struct bio *bio = flight->bio;
 	u64 began = flight->began;
-	u64 stalled_until = is_write(bio) ? disk->stalled_until :
-			    max(disk->stalled_until, disk->reads_stalled_until);
+	u64 stalled_until = max(disk->stalled_until, is_write(bio) ? flight->held_until :
+						     disk->reads_stalled_until);
 
 	if (stalled_until > world.now) {
 		flight->event = sim_event(disk->host, stalled_until +
@@ -447,6 +486,20 @@ static void complete_flight(void *object, u64 argument)
 	bio->bi_end_io(bio);
 }
 
+bool sim_disk_hold_writes(struct sim_host *host, u64 until)
+{
+	struct flight *flight;
+	bool any = false;
+
+	list_for_each_entry(flight, &disks[host->number].flights, list) {
+		if (!is_write(flight->bio))
+			continue;
+		flight->held_until = until;
+		any = true;
+	}
+	return any;
+}
+
 bool sim_disk_brings(void (*run)(void *object, u64 argument))
 {
 	return run == complete_flight;
@@ -485,6 +538,7 @@ void sim_disk_submit(struct bio *bio)
 	flight->disk = disk;
 	flight->bio = bio;
 	flight->began = disk->ended;
+	flight->held_until = 0;
 	list_add_tail(&flight->list, &disk->flights);
 	latency = sim_spread(world.weather.disk, world.weather.disk_spread);
 	flight->event = sim_event(disk->host, world.now + latency, complete_flight, flight, 0);
@@ -560,6 +614,7 @@ void sim_disk_rot(struct sim_host *host, u64 block, enum sim_rot rot)
 		break;
 	default:
 		disk->places[block].unreadable = true;
+		disk->spoiled++;
 		sim_counts.unreadable++;
 		break;
 	}
@@ -573,7 +628,7 @@ bool sim_disk_unreadable(const struct sim_host *host)
 {
 	const struct sim_disk *disk = &disks[host->number];
 
-	for (u64 block = 0; world.rots && block < disk->rubbish; block++)
+	for (u64 block = 0; disk->spoiled && block < disk->rubbish; block++)
 		if (disk->places[block].unreadable)
 			return true;
 	return false;
@@ -584,6 +639,6 @@ void sim_disk_readable(struct sim_host *host)
 {
 	struct sim_disk *disk = &disks[host->number];
 
-	for (u64 block = 0; world.rots && block < disk->blocks; block++)
-		disk->places[block].unreadable = false;
+	for (u32 i = 0; i < disk->touched_count; i++)
+		disk->places[disk->touched[i]].unreadable = false;
 }

@@ -13,6 +13,7 @@
  * while all others are whole (so one disk of a run rots, fails writes, and may fail reads
  * when its member comes up, for that can make it a damaged one).
  */
+#include "../../kmod/core/internal.h"
 #include "sim.h"
 
 enum fault {
@@ -74,6 +75,7 @@ enum deed {
 	DEED_PAUSE,
 	DEED_MOVE,
 	DEED_AWAY,
+	DEED_FEW_HEAR,		/* one other gets what it sends, the rest a while later */
 	DEED_ISOLATE_AND_CUT,	/* its disk writes what it has got, and its power goes */
 	DEED_END
 };
@@ -83,7 +85,7 @@ struct ambush {
 	u64 until;		/* step: then another one may be laid */
 	enum moment moment;
 	u32 host;
-	u32 step;		/* of the checkpoint or the filling; 0: any */
+	u32 step;		/* of the checkpoint or the filling; a kind of moment; 0: any */
 	u32 wait;		/* so many steps of the moment pass first */
 	enum deed deed;
 	u64 random;		/* of the deed */
@@ -139,7 +141,7 @@ static void draw_joins(void)
 
 	world.count = counts[sim_below(ARRAY_SIZE(counts))];
 	faults.enabled |= 1u << FAULT_MEMBERS | 1u << FAULT_JOIN | 1u << FAULT_POWER_CUT |
-			  1u << FAULT_POWER_ON | 1u << FAULT_AMBUSH;
+			  1u << FAULT_POWER_ON | 1u << FAULT_AMBUSH | 1u << FAULT_PLAN;
 	faults.enabled &= ~(1u << FAULT_NEW_DISK);
 	if (!world.changes)
 		faults.rate = 50 + sim_below(500);
@@ -175,7 +177,7 @@ void sim_faults_begin(void)
 	}
 	if (sim_chance(150)) {
 		/* Members change as fast as they can, while leaders are lost. */
-		world.count = max(world.count, 4u);
+		world.count = max(world.count, 4 + sim_below(4));
 		faults.enabled = 1u << FAULT_POWER_ON | 1u << FAULT_HEAL |
 				 1u << FAULT_MEMBERS | 1u << FAULT_MOVE |
 				 1u << FAULT_LEADER_POWER_CUT | 1u << FAULT_LEADER_ISOLATE |
@@ -183,7 +185,7 @@ void sim_faults_begin(void)
 		faults.rate = 20 + sim_below(150);
 		world.changes = true;
 	}
-	world.joins = !world.quiet && sim_chance(world.changes ? 700 : 100);
+	world.joins = !world.quiet && sim_chance(world.changes ? 700 : 140);
 	if (world.joins)
 		draw_joins();
 	faults.work_of_1024 = 1 + sim_below(sim_chance(512) ? 60 : 400);
@@ -202,14 +204,14 @@ void sim_faults_begin(void)
 		faults.rate = 300 + sim_below(2000);
 		faults.work_of_1024 = 100 + sim_below(500);
 	}
-	world.plans = !world.sparse && !world.quiet && !world.joins && sim_chance(200);
+	world.plans = !world.sparse && !world.quiet && !world.joins && sim_chance(300);
 	if (world.plans) {
 		/* What a plan brought about is to last for a while. */
 		world.count = max(world.count, 3u);
 		faults.enabled = 1u << FAULT_POWER_ON | 1u << FAULT_PLAN | 1u << FAULT_ROT |
 				 (sim_random() & sim_random() & sim_random());
-		faults.rate = 100 + sim_below(400);
-		faults.work_of_1024 = 10 + sim_below(60);
+		faults.rate = 40 + sim_below(200);
+		faults.work_of_1024 = 4 + sim_below(40);
 	}
 	world.filling = !world.sparse && !world.plans && world.count >= 3 && !world.quiet &&
 			sim_chance(450);
@@ -298,6 +300,17 @@ void sim_faults_new_disk(struct sim_host *host)
 	host->vote_term = 0;
 	host->vote = 0;
 	sim_member_power_on(host);
+}
+
+/* One disk in a run: whoever has it may not have noticed yet. */
+bool sim_faults_fail_writes(struct sim_host *host, u32 of_1024)
+{
+	if ((world.worst_disk && world.worst_disk != host->number) || host->unsound ||
+	    world.voters_min < 3 || !sim_faults_others_whole(host))
+		return false;
+	world.worst_disk = host->number;
+	sim_disk_errors(host, 0, of_1024);
+	return true;
 }
 
 /* ---- rot ---------------------------------------------------------------- */
@@ -591,7 +604,8 @@ static bool is_moment(const struct ambush *ambush, const struct sim_host *host)
 		return store->checkpoint.step && (!ambush->step ||
 						  store->checkpoint.step == ambush->step);
 	case MOMENT_TRUNCATED:
-		return store->log.barrier;
+		return store->log.barrier ||
+		       store->log.generation > store->state.disk.log_generation;
 	case MOMENT_STATE:
 		return !store->state.mirrored;
 	case MOMENT_APPEND:
@@ -604,7 +618,8 @@ static bool is_moment(const struct ambush *ambush, const struct sim_host *host)
 					      replica->fill.step == ambush->step);
 	case MOMENT_LIST:
 		return replica->core->role == QBD_ROLE_LEADER &&
-		       qbd_core_config_index(replica->core) > replica->core->commit;
+		       qbd_core_config_index(replica->core) > replica->core->commit &&
+		       (!ambush->step || !qbd_core_self_votes(replica->core));
 	case MOMENT_JOINED:
 		return replica->configs[0].index > qbd_store_last_index(store) &&
 		       (!ambush->step || store->log.memberships);
@@ -665,9 +680,15 @@ static void lay_ambush(u32 host)
 	} else if (ambush->moment == MOMENT_LIST) {
 		/* Most of them are lost with their leader, or are all that is left of it. */
 		ambush->host = 0;
+		ambush->step = below(2);
 		ambush->wait = below(2) ? 0 : below(60);
-		if (below(4))
+		if (ambush->step && below(8)) {
+			/* It votes no more. */
+			ambush->wait = 0;
+			ambush->deed = DEED_FEW_HEAR;
+		} else if (below(4)) {
 			ambush->deed = below(2) ? DEED_LEADER_ISOLATE : DEED_POWER_CUT;
+		}
 	} else if (ambush->moment == MOMENT_JOINED) {
 		/* It has nothing of the log, or a little with older lists in it. */
 		ambush->host = 0;
@@ -684,6 +705,16 @@ static void lay_ambush(u32 host)
 	} else {
 		ambush->wait = below(8);
 	}
+}
+
+static void few_hear(struct sim_host *host)
+{
+	u32 lucky = 1 + below(world.count);
+
+	for (u32 number = 1; number <= world.count; number++)
+		if (number != host->number && number != lucky)
+			sim_network_bulk_stall(host->number, number,
+					       world.now + below(600) * SIM_MS);
 }
 
 static void do_deed(enum deed deed, struct sim_host *host)
@@ -736,6 +767,9 @@ static void do_deed(enum deed deed, struct sim_host *host)
 		break;
 	case DEED_AWAY:
 		send_away(host);
+		break;
+	case DEED_FEW_HEAR:
+		few_hear(host);
 		break;
 	case DEED_ISOLATE_AND_CUT:
 		isolate(host->number, true);
@@ -833,12 +867,7 @@ static void inject(enum fault fault, u32 a, u32 b)
 		sim_disk_errors(host, below(3) ? 0 : below(100), 0);
 		break;
 	case FAULT_WRITE_ERRORS:
-		/* One disk in a run: whoever has it may not have noticed yet. */
-		if ((world.worst_disk && world.worst_disk != a) || !sim_faults_others_whole(host) ||
-		    host->unsound)
-			break;
-		world.worst_disk = a;
-		sim_disk_errors(host, 0, below(200));
+		sim_faults_fail_writes(host, below(200));
 		break;
 	case FAULT_ROT:
 		faults.rot_until = world.steps + 3000;
@@ -922,6 +951,8 @@ static void next_fault(void)
 		fault = FAULT_MEMBERS;
 	if (world.joins && !below(6))
 		fault = below(3) ? FAULT_JOIN : FAULT_MEMBERS;
+	if (world.joins && !below(8))
+		fault = FAULT_PLAN;
 	if ((world.joins || world.changes) && !below(8))
 		fault = FAULT_AMBUSH;
 	if (world.plans && below(2))

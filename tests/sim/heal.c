@@ -16,7 +16,7 @@ static void heal_host(struct sim_host *host)
 }
 
 /* One that cannot go on with its disk gets another, when nobody else lacks anything. */
-static void mend_host(struct sim_host *host)
+void sim_mend_host(struct sim_host *host)
 {
 	if (host->going_up || host->going_down || !host->exists)
 		return;
@@ -34,7 +34,7 @@ static void mend(void *object, u64 argument)
 	if (!world.healing)
 		return;
 	for (u32 number = 1; number <= world.count; number++)
-		mend_host(&world.hosts[number]);
+		sim_mend_host(&world.hosts[number]);
 	sim_event(NULL, world.now + 50 * SIM_MS, mend, NULL, 0);
 }
 

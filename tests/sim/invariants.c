@@ -20,7 +20,8 @@
  *   the size              sizes.c
  *   each write once       no log has the same one twice (once.c)
  *   the log               begins for the core where it does in the store, or later
- *   the list              of members that is in force is one for core and replica
+ *   the list              of members that is in force is one for core and replica, and
+ *                         none that was replaced by one that this member has committed
  *   one state             a member that is whole holds what the history says at its
  *                         commit index, at any time; in the end all do
  *
@@ -610,6 +611,10 @@ void sim_invariants_check(struct sim_host *host)
 	/* Between a message and its consequences nothing is said yet. */
 	if (replica->core->commit != host->commit)
 		check_commit(host, replica);
+	if (qbd_core_config_index(replica->core) < sim_lists_index_at(replica->core->commit))
+		sim_fail("host %u goes by the list of entry %llu, and has committed that of entry %llu",
+			 host->number, qbd_core_config_index(replica->core),
+			 sim_lists_index_at(replica->core->commit));
 	if (replica->core->role == QBD_ROLE_LEADER)
 		check_leader(host, replica);
 	if (replica->removed)

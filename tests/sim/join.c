@@ -6,8 +6,7 @@
  * A host that joins is a thread until it has its disk, then a member. Its power may go
  * at any time: what it asked for stands, or may stand, and nobody has a disk for it then.
  *
- * Some are told twice at the same time to become one, with the same name and address. Those
- * give up when an answer is lost: to which of them an id was given neither could tell.
+ * Some are told twice at the same time to become one, with the same name and address.
  */
 #include "lib/clock.h"
 #include "lib/join.h"
@@ -22,7 +21,6 @@ struct joiner {
 	bool busy;
 	u64 begun;			/* distinguishes it from who had its place before */
 	u32 guest;
-	bool twin, gives_up;
 	u64 random;
 	/* the request that is waited for */
 	u64 connection;
@@ -113,8 +111,6 @@ int qbd_admin_connect(struct qbd_admin *admin, const struct qbd_address *address
 	struct sim_host *host = host_at(address);
 
 	transit();
-	if (current_joiner()->gives_up)
-		return qbd_fail(error, EACCES, "an answer was lost");
 	memset(admin, 0, sizeof(*admin));
 	if (!host || !host->powered || !host->network || host->paused_until > world.now)
 		return qbd_fail(error, ECONNREFUSED, "nobody listens there");
@@ -172,7 +168,6 @@ static int ask(struct qbd_admin *admin, const struct qbd_membership_layout *list
 	joiner->connection = ++connections;
 	joiner->answered = false;
 	joiner->broken = false;
-	joiner->gives_up = joiner->twin && list;
 	transit();
 	if (host->life != admin->sequence || (!world.healing && !below(joiner, 10)))
 		return qbd_fail(error, ECONNRESET, "the connection is gone");
@@ -183,7 +178,6 @@ static int ask(struct qbd_admin *admin, const struct qbd_membership_layout *list
 			return qbd_fail(error, ETIMEDOUT, "no answer");
 	if (joiner->broken)
 		return qbd_fail(error, ECONNRESET, "the answer is lost");
-	joiner->gives_up = false;
 	return 0;
 }
 
@@ -284,7 +278,7 @@ static void lose_power(void *object, u64 argument)
 	joiner->busy = false;
 }
 
-static void begin(struct sim_host *contact, u64 random, bool twin)
+static void begin(struct sim_host *contact, u64 random)
 {
 	struct joiner *joiner = joiners;
 
@@ -295,8 +289,6 @@ static void begin(struct sim_host *contact, u64 random, bool twin)
 	joiner->busy = true;
 	joiner->random = random;
 	joiner->guest = guests;
-	joiner->twin = twin;
-	joiner->gives_up = false;
 	joiner->begun = ++begun;
 	joiner->connection = 0;
 	joiner->host->move_to = contact->number;
@@ -314,7 +306,7 @@ void sim_join(struct sim_host *contact, u64 random)
 	if (!contact->exists || guests == GUESTS_MAX)
 		return;
 	guests++;
-	begin(contact, random, twin);
+	begin(contact, random);
 	if (twin)
-		begin(contact, numbers, twin);
+		begin(contact, numbers);
 }

@@ -17,6 +17,8 @@
 #define LAG_MAX	65u
 
 static struct qbd_membership_layout now;
+static u64 *indices;			/* of all of them, from the second on */
+static u32 lists, room;
 static u32 ever;			/* bitmap of ids */
 static u32 guests[SIM_HOSTS_MAX + 1];	/* to which that id was given */
 
@@ -63,6 +65,7 @@ void sim_lists_begin(void)
 {
 	memset(&now, 0, sizeof(now));
 	memset(guests, 0, sizeof(guests));
+	lists = 0;
 	now.count = cpu_to_le32(world.founders);
 	now.next_member_id = cpu_to_le32(world.founders + 1);
 	for (u32 i = 0; i < world.founders; i++) {
@@ -70,6 +73,14 @@ void sim_lists_begin(void)
 		sim_member_place(&now.members[i], i + 1, 0);
 	}
 	ever = set_of(&now, QBD_MEMBER_VOTER);
+}
+
+u64 sim_lists_index_at(u64 commit)
+{
+	for (u32 i = lists; i-- > 0;)
+		if (indices[i] <= commit)
+			return indices[i];
+	return 0;
 }
 
 bool sim_lists_has(u32 number)
@@ -212,6 +223,17 @@ static void check_removed(const struct qbd_membership_layout *next)
 	}
 }
 
+static void note_index(u64 index)
+{
+	if (lists == room) {
+		room = room ? 2 * room : 64;
+		indices = realloc(indices, room * sizeof(*indices));
+		if (!indices)
+			abort();
+	}
+	indices[lists++] = index;
+}
+
 void sim_lists_committed(const struct sim_host *host, const struct qbd_record *record)
 {
 	const struct qbd_membership_layout *next = page_address(record->pages[0]);
@@ -230,5 +252,6 @@ void sim_lists_committed(const struct sim_host *host, const struct qbd_record *r
 	check_votes(next);
 	check_promoted(next);
 	check_removed(next);
+	note_index(record->index);
 	now = *next;
 }

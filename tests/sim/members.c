@@ -89,8 +89,30 @@ static void draw_replacement(struct qbd_membership_layout *list)
 	set_intent(new, QBD_MEMBER_JOINING);
 }
 
+/* Who votes does no more, and all others do: whoever leads then has no vote of its own. */
+static bool draw_exchange(struct qbd_membership_layout *list)
+{
+	struct qbd_membership_layout before = *list;
+
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
+		struct qbd_member_layout *member = &list->members[i];
+		u16 flags = le16_to_cpu(member->flags);
+
+		if (flags & QBD_MEMBER_VOTER)
+			set_intent(member, QBD_MEMBER_DEMOTING);
+		else if (!(flags & QBD_MEMBER_LEAVING))
+			set_intent(member, QBD_MEMBER_JOINING);
+	}
+	if (voters_meant(list) >= max(world.voters_min, 2u))
+		return true;
+	*list = before;
+	return false;
+}
+
 static void draw_intents(struct qbd_membership_layout *list)
 {
+	if (!sim_below(6) && draw_exchange(list))
+		return;
 	if (world.joins && !sim_below(4))
 		draw_replacement(list);
 	for (u32 count = 1 + sim_below(3); count; count--) {

@@ -59,6 +59,8 @@ struct path {
 	struct list_head frames;
 	u64 last_ready;
 	u64 stalled_until;
+	u32 passes;		/* so many frames come, then it stands still; 0: all do */
+	u64 then_until;
 	u64 event;
 };
 
@@ -680,6 +682,8 @@ static void deliver(void *object, u64 argument)
 	list_del(&frame->list);
 	note_sent(frame->sender, to, frame->connection, frame_bytes(frame));
 	frame_free(frame);
+	if (path->passes && !--path->passes)
+		path->stalled_until = path->then_until;
 	path_first(from, to, stream);
 }
 
@@ -1149,6 +1153,7 @@ void sim_network_begin(void)
 				path->event = 0;
 				path->last_ready = 0;
 				path->stalled_until = 0;
+				path->passes = 0;
 			}
 		}
 	}
@@ -1159,24 +1164,45 @@ void sim_network_cut(u32 from, u32 to, bool cut)
 	cuts[from][to] = cut;
 }
 
+/* What waits on it comes when that is over, also if it was to be longer. */
+static void stall(u32 from, u32 to, enum stream stream, u64 until)
+{
+	struct path *path = &paths[from][to][stream];
+	bool released = path->stalled_until > world.now && until <= world.now;
+
+	path->stalled_until = until;
+	path->passes = 0;
+	if (!released)
+		return;
+	path_stop(path);
+	path_first(from, to, stream);
+}
+
 void sim_network_heal(void)
 {
 	memset(cuts, 0, sizeof(cuts));
 	for (u32 a = 1; a <= world.count; a++)
 		for (u32 b = 1; b <= world.count; b++)
 			for (u32 stream = 0; stream < STREAMS; stream++)
-				paths[a][b][stream].stalled_until = 0;
+				stall(a, b, stream, 0);
 }
 
 void sim_network_bulk_stall(u32 from, u32 to, u64 until)
 {
-	paths[from][to][BULK].stalled_until = until;
+	stall(from, to, BULK, until);
+}
+
+void sim_network_bulk_pass(u32 from, u32 to, u32 frames, u64 until)
+{
+	stall(from, to, BULK, frames ? 0 : until);
+	paths[from][to][BULK].passes = frames;
+	paths[from][to][BULK].then_until = until;
 }
 
 void sim_network_stall(u32 from, u32 to, u64 until)
 {
 	for (u32 stream = 0; stream < STREAMS; stream++)
-		paths[from][to][stream].stalled_until = until;
+		stall(from, to, stream, until);
 }
 
 bool sim_network_waits(u32 from, u32 to, bool bulk)

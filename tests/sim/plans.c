@@ -18,9 +18,16 @@
  *   lost table      a block of the extent table is lost, and power goes when it is written
  *   earlier term    a leader's entries reach the others under a later one of its own, while
  *                   somebody else has an entry of a term between them (thesis, figure 3.7)
- *   there and back  a request stands still on its way until its receiver leads once more
+ *   there and back  a request stands still on its way until its receiver leads once more; who
+ *                   sent it may have lost its power meanwhile, and written there again
  *   filled twice    the log has passed a member by, and does so again before it has got much
  *                   of what it missed; the second time little is written
+ *   cut off         a leader's own entries are dead, some of them on their way to its disk;
+ *                   its log is cut, and power goes when it goes on
+ *   replaced        a new disk has got a part of the log when who sent it is lost
+ *   failing disk    a disk fails writes for a while
+ *   young member    who has just joined has got older lists, a part of the log, or nothing,
+ *                   when its power goes, or that of all. (Where members come and go.)
  */
 #include "sim.h"
 
@@ -30,6 +37,9 @@ struct plan {
 	const char *name;
 	/* Called after each step; false: it is over. */
 	bool (*go_on)(void);
+	/* May it be made where members come and go, and where they do not? */
+	bool joins, stays;
+	u32 patience;		/* seconds for a stage; 0: five */
 };
 
 static struct {
@@ -104,10 +114,19 @@ static struct sim_host *common_leader(void)
 	return leader;
 }
 
+/* Where members come and go there is always one who is away. */
+static struct sim_host *some_leader(void)
+{
+	for (u32 number = 1; number <= world.count; number++)
+		if (leads_well(&world.hosts[number]))
+			return &world.hosts[number];
+	return NULL;
+}
+
 /* Where each plan begins. */
 static bool all_well(void)
 {
-	current.leader = common_leader();
+	current.leader = world.joins ? some_leader() : common_leader();
 	if (!current.leader)
 		return false;
 	current.term = core_of(current.leader)->term;
@@ -506,37 +525,45 @@ static struct sim_host *leader_after(u64 term)
 	return NULL;
 }
 
-/* Who has got some of the earlier entries, and not the first of this term, gets no more. */
+/* They get some of the earlier entries, and for a while no more. */
 static void hold_back_own_term(void)
 {
-	u64 own_first = core_of(current.leader)->own_first;
+	u32 earlier = core_of(current.leader)->own_first - 1 - current.index;
 
-	for (u32 number = 1; number <= world.count; number++) {
-		const struct sim_host *host = &world.hosts[number];
-		const struct qbd_core *core = core_of(host);
+	for (u32 number = 1; number <= world.count; number++)
+		if (number != current.leader->number)
+			sim_network_bulk_pass(current.leader->number, number,
+					      1 + below(earlier), world.now + 3 * TIMEOUT);
+}
 
-		if (core && host != current.leader && host != current.other &&
-		    core->trail.last > current.index && core->trail.last < own_first)
-			sim_network_bulk_stall(current.leader->number, number,
-					       world.now + 3 * TIMEOUT);
-	}
+/* Its users go on, as long as it leads. */
+static void write_there(struct sim_host *host, u32 entries)
+{
+	if (leads(host) && core_of(host)->trail.last < core_of(host)->commit + entries)
+		sim_client_work(host);
 }
 
 static bool earlier_term(void)
 {
 	switch (current.stage) {
 	case 0:
+		current.silent = ~0u;
 		split(bit(current.leader));
 		next_stage(0);
 		return true;
 	case 1:
+		write_there(current.leader, 4);
 		current.other = leader_after(current.term);
 		if (!current.other)
 			return true;
-		/* What it begins with nobody else gets. */
+		/* What it begins with nobody else gets, and of those who are left none may lead. */
 		current.index = core_of(current.other)->own_first - 1;
+		current.swing = bit(current.other) |
+				some_hosts((world.count - 1) / 2 - 1,
+					   bit(current.leader) | bit(current.other));
 		sim_network_heal();
-		split(bit(current.other));
+		split(current.swing);
+		cut_between(bit(current.other), ~bit(current.other));
 		next_stage(0);
 		return core_of(current.leader) &&
 		       core_of(current.leader)->trail.last > current.index;
@@ -546,17 +573,40 @@ static bool earlier_term(void)
 		if (!leads(current.leader) ||
 		    core_of(current.leader)->term <= core_of(current.other)->term)
 			return true;
+		hold_back_own_term();
 		next_stage(0);
 		return true;
 	default:
-		if (!leads(current.leader))
-			return false;
-		hold_back_own_term();
-		return !leads_well(current.leader);
+		return leads(current.leader) && !leads_well(current.leader);
 	}
 }
 
 /* ---- there and back ----------------------------------------------------- */
+
+/* The same block each time, one that this host may write wherever that matters. */
+static void write_again(struct sim_host *host)
+{
+	sim_client_write(host, (host->number - 1) * SIM_STRIPE, 1);
+}
+
+/* The leader hears of its next run when it is connected to it, which takes a while. */
+static void lose_sender(void)
+{
+	cut_between(bit(current.third), bit(current.leader));
+	cut_between(bit(current.leader), bit(current.third));
+	restart(current.third);
+}
+
+/* By the new run, elsewhere. */
+static bool written_again(void)
+{
+	const struct qbd_core *core = core_of(current.third);
+
+	if (!core || core->leader != current.other->number)
+		return false;
+	write_again(current.third);
+	return true;
+}
 
 static bool there_and_back(void)
 {
@@ -564,6 +614,7 @@ static bool there_and_back(void)
 	case 0:
 		current.other = some_host(bit(current.leader));
 		current.third = some_host(bit(current.leader) | bit(current.other));
+		current.swing = below(2);
 		sim_network_bulk_stall(current.third->number, current.leader->number,
 				       world.now + 10 * SIM_S);
 		next_stage(0);
@@ -571,15 +622,19 @@ static bool there_and_back(void)
 	case 1:
 		if (!leads(current.leader))
 			break;
+		if (current.swing)
+			write_again(current.third);
 		if (!sim_network_waits(current.third->number, current.leader->number, true))
 			return true;
+		if (current.swing)
+			lose_sender();
 		sim_member_move_leader(current.leader, current.other->number);
 		next_stage(0);
 		return true;
 	case 2:
-		if (!leads_well(current.other))
+		if (!leads_well(current.other) || (current.swing && !written_again()))
 			return true;
-		next_stage(100 + below(600));
+		next_stage(current.swing ? below(100) : 100 + below(600));
 		return true;
 	case 3:
 		if (!leads(current.other))
@@ -593,6 +648,7 @@ static bool there_and_back(void)
 		break;
 	}
 	sim_network_bulk_stall(current.third->number, current.leader->number, world.now);
+	sim_network_cut(current.third->number, current.leader->number, false);
 	return false;
 }
 
@@ -649,7 +705,8 @@ static bool filled_twice(void)
 		if (!is_being_filled(current.other))
 			return false;
 		/* What it has got of the log by now is not enough either. */
-		write_stripe(current.leader->number - 1);
+		write_stripe(below(4) ? current.leader->number - 1 :
+					below(world.founders));
 		if (!passed_by(qbd_store_last_index(sim_replica(current.other)->store)))
 			return true;
 		if (below(2))
@@ -663,19 +720,216 @@ static bool filled_twice(void)
 	}
 }
 
+/* ---- cut off ------------------------------------------------------------ */
+
+static bool cut_off(void)
+{
+	const struct qbd_store *store;
+
+	switch (current.stage) {
+	case 0:
+		current.silent = ~bit(current.leader);
+		split(bit(current.leader));
+		current.swing = below(2);
+		next_stage(0);
+		return true;
+	case 1:
+		write_there(current.leader, 2 + below(20));
+		/* Some are written when their place is needed again. */
+		if (current.swing && core_of(current.leader) &&
+		    core_of(current.leader)->trail.last > current.index &&
+		    sim_disk_hold_writes(current.leader,
+					 world.now + (3 + below(6)) * TIMEOUT))
+			current.swing = 0;
+		current.other = leader_after(current.term);
+		if (!current.other || !leads_well(current.other))
+			return true;
+		if (!core_of(current.leader) ||
+		    core_of(current.leader)->trail.last <= core_of(current.leader)->commit)
+			return false;
+		current.index = sim_replica(current.leader)->store->log.generation;
+		current.silent = 0;
+		sim_network_heal();
+		next_stage(0);
+		return true;
+	case 2:
+		if (!core_of(current.leader))
+			return false;
+		store = sim_replica(current.leader)->store;
+		/* What takes their place is to come at once. */
+		write_there(current.other, 8);
+		if (store->log.generation == current.index)
+			return true;
+		next_stage(below(80));
+		return true;
+	default:
+		restart(current.leader);
+		return false;
+	}
+}
+
+/* ---- replaced ----------------------------------------------------------- */
+
+static bool replaced(void)
+{
+	const struct qbd_core *core;
+
+	switch (current.stage) {
+	case 0:
+		current.other = some_host(bit(current.leader));
+		if (world.count % 2 == 0 || !sim_faults_others_whole(current.other))
+			return false;
+		sim_faults_new_disk(current.other);
+		next_stage(0);
+		return true;
+	case 1:
+		if (!leads(current.leader))
+			return false;
+		core = core_of(current.other);
+		if (!core || core->leader != current.leader->number)
+			return true;
+		sim_network_bulk_pass(current.leader->number, current.other->number, below(12),
+				      world.now + 6 * TIMEOUT);
+		next_stage(50 + below(200));
+		return true;
+	case 2:
+		current.silent = bit(current.leader);
+		split(bit(current.leader));
+		next_stage(0);
+		return true;
+	case 3:
+		if (!later_leader())
+			return true;
+		next_stage(below(200));
+		return true;
+	default:
+		return !current.other->whole;
+	}
+}
+
+/* ---- failing disk ------------------------------------------------------- */
+
+static bool failing_disk(void)
+{
+	switch (current.stage) {
+	case 0:
+		current.other = world.worst_disk ? &world.hosts[world.worst_disk] :
+						   some_host(bit(current.leader));
+		if (!current.other || !current.other->powered ||
+		    current.other == current.leader ||
+		    !sim_faults_fail_writes(current.other, 50 + below(800)))
+			return false;
+		next_stage(20 + below(400));
+		return true;
+	case 1:
+		sim_disk_errors(current.other, 0, 0);
+		next_stage(below(1000));
+		return true;
+	default:
+		/* Somebody puts another one there. */
+		if (current.other->failed)
+			sim_faults_new_disk(current.other);
+		return false;
+	}
+}
+
+/* ---- young member ------------------------------------------------------- */
+
+enum youth {
+	YOUNG_OUTAGE,		/* the leader that comes then may know of an older list */
+	YOUNG_WITH_LOG,
+	YOUNG_FILLED,
+	YOUNG_END
+};
+
+/* It is to be filled: the log has passed its beginning. */
+static bool log_begins_late(void)
+{
+	if (qbd_store_first_index(sim_replica(current.leader)->store) > 1)
+		return true;
+	write_stripe(below(SIM_USED_BLOCKS / SIM_STRIPE));
+	return false;
+}
+
+static bool is_young_enough(const struct sim_host *host)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+
+	if (current.swing == YOUNG_OUTAGE)
+		return host->exists;
+	if (!core_of(host))
+		return false;
+	if (current.swing == YOUNG_FILLED)
+		return replica->fill.step;
+	return replica->store->log.memberships &&
+	       replica->configs[0].index > qbd_store_last_index(replica->store);
+}
+
+/* Of the log it gets less than up to its own list. */
+static void hold_back_log(void)
+{
+	u64 index = le64_to_cpu(sim_lists_now()->index);
+
+	sim_network_bulk_pass(current.leader->number, current.other->number,
+			      1 + below(min(index, 24ull)), world.now + 6 * TIMEOUT);
+}
+
+static bool young(void)
+{
+	switch (current.stage) {
+	case 0:
+		if (!leads(current.leader))
+			return false;
+		current.swing = below(YOUNG_END);
+		if (current.swing != YOUNG_WITH_LOG && !log_begins_late())
+			return true;
+		/* No entry says yet that its list is committed. */
+		if (current.swing == YOUNG_OUTAGE)
+			current.silent = ~0u;
+		current.index = world.count;
+		sim_join(current.leader, current.random);
+		next_stage(0);
+		return true;
+	case 1:
+		/* Two may have come at once. */
+		if (world.count == current.index)
+			return true;
+		current.other = &world.hosts[world.count];
+		if (current.swing == YOUNG_WITH_LOG)
+			hold_back_log();
+		next_stage(0);
+		return true;
+	case 2:
+		if (!is_young_enough(current.other))
+			return true;
+		next_stage(below(current.swing == YOUNG_OUTAGE ? 40 : 150));
+		return true;
+	default:
+		if (current.swing == YOUNG_OUTAGE)
+			sim_faults_outage();
+		else
+			restart(current.other);
+		return false;
+	}
+}
+
 /* ---- all of them -------------------------------------------------------- */
 
 static const struct plan plans[] = {
-	{ "rivals", rivals },
-	{ "late answers", late_answers },
-	{ "transfer", transfer },
-	{ "two leaders", two_leaders },
-	{ "hidden vote", hidden_vote },
-	{ "strayed", strayed },
-	{ "lost table", lost_table },
-	{ "earlier term", earlier_term },
-	{ "there and back", there_and_back },
-	{ "filled twice", filled_twice },
+	{ "rivals", rivals, .stays = true },
+	{ "late answers", late_answers, .stays = true },
+	{ "transfer", transfer, .stays = true },
+	{ "two leaders", two_leaders, .stays = true },
+	{ "hidden vote", hidden_vote, .stays = true },
+	{ "strayed", strayed, .stays = true },
+	{ "lost table", lost_table, .stays = true },
+	{ "earlier term", earlier_term, .stays = true },
+	{ "there and back", there_and_back, .stays = true },
+	{ "filled twice", filled_twice, .stays = true, .patience = 20 },
+	{ "cut off", cut_off, .stays = true },
+	{ "replaced", replaced, .stays = true },
+	{ "failing disk", failing_disk, .stays = true, .joins = true },
+	{ "young member", young, .joins = true, .patience = 20 },
 };
 
 void sim_plans_begin(void)
@@ -689,29 +943,46 @@ bool sim_plans_silence(u32 number)
 	return current.silent >> number & 1;
 }
 
+/* What the last plan, and other faults, have left. Where members come and go that goes on. */
+static void mend(void)
+{
+	if (world.joins)
+		return;
+	sim_network_heal();
+	for (u32 number = 1; number <= world.count; number++) {
+		sim_disk_readable(&world.hosts[number]);
+		sim_mend_host(&world.hosts[number]);
+	}
+}
+
 /* One that is under way goes on. */
 void sim_plan_make(u64 random)
 {
-	if (current.plan || world.count < 3)
+	if (current.plan || (world.count < 3 && !world.joins))
 		return;
 	current.random = random;
-	current.plan = &plans[below(ARRAY_SIZE(plans))];
+	do
+		current.plan = &plans[below(ARRAY_SIZE(plans))];
+	while (world.joins ? !current.plan->joins : !current.plan->stays);
 	current.stage = 0;
 	current.since = world.now;
 	current.wait_until = 0;
 	current.leader = NULL;
-	sim_network_heal();
-	for (u32 number = 1; number <= world.count; number++)
-		sim_member_power_on(&world.hosts[number]);
+	mend();
 }
 
 void sim_plans_step(void)
 {
 	if (!current.plan || world.steps < current.wait_until)
 		return;
-	if (!current.leader && world.now < current.since + 5 * SIM_S && !all_well())
+	if (!current.leader && world.now < current.since + 5 * SIM_S && !all_well()) {
+		current.wait_until = world.steps + 100;
+		mend();
 		return;
-	if (world.now < current.since + 5 * SIM_S && current.plan->go_on())
+	}
+	if (current.leader &&
+	    world.now < current.since + (current.plan->patience ?: 5) * SIM_S &&
+	    current.plan->go_on())
 		return;
 	current.plan = NULL;
 	current.silent = 0;

@@ -211,6 +211,8 @@ void sim_disk_stall(struct sim_host *host, u64 until);
 void sim_disk_enlarge(struct sim_host *host, u64 blocks);
 /* Its reads do; writes go to a cache. */
 void sim_disk_stall_reads(struct sim_host *host, u64 until);
+/* Its writes that are under way take so long, those that come go on. false: there are none. */
+bool sim_disk_hold_writes(struct sim_host *host, u64 until);
 /* Of 1024 of reads and writes from now on. */
 void sim_disk_errors(struct sim_host *host, u32 reads, u32 writes);
 /* Is that the end of a request? */
@@ -249,6 +251,8 @@ void sim_network_reset(u32 a, u32 b);
 bool sim_network_brings(void (*run)(void *object, u64 argument));
 /* What is not control stands still on its way. */
 void sim_network_bulk_stall(u32 from, u32 to, u64 until);
+/* So many frames of it come, and then it does. */
+void sim_network_bulk_pass(u32 from, u32 to, u32 frames, u64 until);
 /* Everything does. */
 void sim_network_stall(u32 from, u32 to, u64 until);
 /* Is anything on its way that is not control, or that is? */
@@ -391,6 +395,8 @@ void sim_lists_begin(void);
 /* The newest that is committed. */
 const struct qbd_membership_layout *sim_lists_now(void);
 void sim_lists_committed(const struct sim_host *host, const struct qbd_record *record);
+/* Index of the one that is in force for who has committed so much, 0: the first. */
+u64 sim_lists_index_at(u64 commit);
 /* Is that one in it? And is it there only to hear that it goes, or was it removed? */
 bool sim_lists_has(u32 number);
 bool sim_lists_out(u32 number);
@@ -441,6 +447,8 @@ void sim_faults_outage(void);
 /* Is every other member one that has everything? */
 bool sim_faults_others_whole(const struct sim_host *host);
 void sim_faults_new_disk(struct sim_host *host);
+/* Its disk fails writes from now on, if one of this run may. */
+bool sim_faults_fail_writes(struct sim_host *host, u32 of_1024);
 /* Its power goes and comes back, and meanwhile these blocks go bad. */
 void sim_faults_spoil(struct sim_host *host, const u64 *blocks, u32 count, enum sim_rot rot);
 /* Those that shall not happen, by number. */
@@ -451,6 +459,8 @@ extern bool sim_list_faults;
 
 /* Everything is made good, and has to be as it should be within a bound. */
 void sim_heal(void);
+/* Somebody brings it up again, whatever it was that took it down. */
+void sim_mend_host(struct sim_host *host);
 /* Let time pass until that is so; false if it takes too long. */
 bool sim_heal_until(bool (*done)(void), const char *what);
 
