@@ -4,8 +4,8 @@
  *
  *   step      waits for                                   then
  *   WAITING   the entry committed here (and applied, if   READING, or ANSWERING with why
- *             that was asked for); of the leader, its     not
- *             turn
+ *             that was asked for); the device as large    not
+ *             as that; of the leader, its turn
  *   READING   the disk                                    ANSWERING; when it failed: again,
  *                                                         block by block
  *   ANSWERING room in the connection                      none
@@ -319,6 +319,13 @@ static bool has_turn(struct qbd_sums *sums)
 	return true;
 }
 
+/* The device may have grown as of that entry, and here when the entry is applied. */
+static bool is_there(const struct qbd_sums *sums)
+{
+	return sums->block + sums->count <=
+	       qbd_store_identity(sums->replica->store)->device_blocks;
+}
+
 static void sums_go_on(struct qbd_sums *sums)
 {
 	struct qbd_replica *replica = sums->replica;
@@ -332,7 +339,7 @@ static void sums_go_on(struct qbd_sums *sums)
 		return;
 	}
 	if (sums->single ||
-	    (qbd_store_commit_index(replica->store) >= sums->index &&
+	    (qbd_store_commit_index(replica->store) >= sums->index && is_there(sums) &&
 	     (!(sums->flags & QBD_VERIFY_APPLIED) ||
 	      qbd_store_applied_index(replica->store) >= sums->index) && has_turn(sums)))
 		sums_read(sums);

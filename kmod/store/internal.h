@@ -467,6 +467,7 @@ struct qbd_notices {
  * @overlay: committed operations that are not applied
  * @applied_index: data area holds everything up to it
  * @data_through: no entry behind this one was applied before the store was opened
+ * @data_term: nor was this member in a later term then
  * @apply_at: when the oldest committed operation has waited long enough
  * @apply_paused: see qbd_store_apply_pause()
  * @idle_at: when the disk counts as idle
@@ -526,6 +527,7 @@ struct qbd_store {
 	struct rb_root_cached overlay;
 	u64 applied_index;
 	u64 data_through;
+	u64 data_term;
 	unsigned long apply_at;
 	bool apply_paused;
 	unsigned long idle_at;

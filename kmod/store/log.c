@@ -384,6 +384,13 @@ void qbd_store_commit(struct qbd_store *store, u64 index)
 		for (i = 0; i < record->operation_count; i++)
 			qbd_overlay_insert(&store->overlay, qbd_record_node(record, i));
 	}
+	/*
+	 * What had been committed in earlier terms is before all that a later leader
+	 * wrote. The rest of what was lost was not, and may never come again.
+	 */
+	if (store->data_through > log->commit_index &&
+	    qbd_log_term(store, log->commit_index) > store->data_term)
+		store->data_through = log->commit_index;
 	store->idle_at = jiffies + QBD_IDLE_DELAY;
 	store->idle_armed = true;
 	qbd_store_wake(store);

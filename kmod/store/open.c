@@ -731,6 +731,7 @@ int qbd_store_recover(struct qbd_store *store, struct qbd_store_recovered *recov
 		goto out;
 	fill_recovered(store, &reader->scan, recovered);
 	store->data_through = max(log->last_index, recovered->damaged_through);
+	store->data_term = store->term;
 	error = check_memory(store, recovered->commit_index, error_text, error_text_size);
 	if (error)
 		goto out;

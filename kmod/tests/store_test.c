@@ -922,6 +922,14 @@ static void data_is_ahead_after_a_cut(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, qbd_store_data_index(rig->store), 2);
 	append_writes(rig, 4, 1);
 	KUNIT_EXPECT_EQ(test, qbd_store_data_index(rig->store), 2);
+	/* As if more had been lost: a later leader has all of it that was committed. */
+	rig->store->data_through = 99;
+	commit_all(rig);
+	KUNIT_EXPECT_EQ(test, qbd_store_data_index(rig->store), 99);
+	rig->term++;
+	append_writes(rig, 1, 1);
+	commit_all(rig);
+	KUNIT_EXPECT_EQ(test, qbd_store_data_index(rig->store), rig->commit_index);
 	store_rig_destroy(rig);
 }
 
