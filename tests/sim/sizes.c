@@ -244,7 +244,7 @@ static void some_fault(void)
 	bool all = below(2), others = below(2);
 
 	for (u32 number = 1; number <= world.count; number++)
-		if (all || others != (host->number == number))
+		if (all || (others ? host->number != number : host->number == number))
 			enlarge(&world.hosts[number], blocks);
 	if (leader() && below(2))
 		host = leader();
