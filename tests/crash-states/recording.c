@@ -433,7 +433,7 @@ static void find_geometry(struct member *member)
 
 	for (u32 i = 0; i < scene->count; i++) {
 		const struct write *write = &scene->writes[i];
-		u64 last = recording.blocks - 1;
+		u64 last = QBD_SUPERBLOCK_COPY_BLOCK;
 
 		if (write->count && write->block <= last &&
 		    last < write->block + write->count &&

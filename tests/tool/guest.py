@@ -136,8 +136,8 @@ def _():
         with open(TOKEN) as file:
             _, device, secret = file.read().strip().split(":")
         device = uuid.UUID(device)
-        first, last = disk.read(0), disk.read(100 * 256 - 1)
-        for position, block in (0, first), (100 * 256 - 1, last):
+        first, second = disk.read(0), disk.read(layout.COPY_BLOCK)
+        for position, block in (0, first), (layout.COPY_BLOCK, second):
             tap.check(layout.is_sealed(block), "superblock at %d" % position)
             magic, version, _, _, at = struct.unpack_from("<IIIIQ", block)
             tap.equal((magic, version, at), (layout.SUPERBLOCK, 1, position), "header")
@@ -146,7 +146,7 @@ def _():
             tap.equal((member, shift, block[80:144].rstrip(b"\0")), (7, 18, b"vol0"), "who")
             created, *places = struct.unpack_from("<QQQQQQQ", block, 144)
             tap.check(abs(created - time.time()) < 3600, "created at %d" % created)
-            tap.equal(places, [25600, 10240, 1, 512, 2304, 2816], "places")
+            tap.equal(places, [25600, 10240, 256, 512, 2304, 2816], "places")
             tap.equal(block[200:232].hex(), secret, "secret")
             tap.equal(block[64:80], first[64:80], "incarnation")
         slots = [disk.read(block) for block in layout.STATE_BLOCKS]
@@ -192,10 +192,10 @@ def _():
         tap.equal(size("--size", "1.5M"), (3 << 19, 16 << 20, 1 << 20), "--size 1.5M")
         tap.equal(size("--log-size", "8M"), (89 << 20, 8 << 20, 1 << 20), "--log-size")
         tap.equal(size("--extent-size", "64K"), (81 << 20, 16 << 20, 1 << 16), "extents")
-        # All that the disk has: the second superblock takes the last block.
+        # All that the disk has.
         tap.equal(size("--size", "83967K"), (20991 * BLOCK, 16 << 20, 1 << 20), "all")
     with Loop(20 << 10) as disk:
-        tap.equal(size(), ((20 << 30) - (259 << 20), 256 << 20, 1 << 20), "20 GiB")
+        tap.equal(size(), ((20 << 30) - (263 << 20), 256 << 20, 1 << 20), "20 GiB")
 
 
 @tests.test("sizes that cannot work are refused before anything is written")
@@ -271,16 +271,12 @@ def _():
         untouched(disk, create(disk), line)
         disk.write(0, bytes(BLOCK))         # the second copy is enough
         untouched(disk, create(disk), line)
-        disk.write(disk_end(disk), b"x")
+        disk.write(layout.COPY_BLOCK * BLOCK, b"x")
         disk.write(0, struct.pack("<II", layout.SUPERBLOCK, 1) + b"y" * 100)
         untouched(disk, create(disk),
                   "vol0: %s: carries a qbd superblock that is not good ('qbdadm dump %s' "
                   "shows it); --force gives it up" % (disk.path, disk.path))
         done(*create(disk, "--force"), warnings=ALONE)
-
-
-def disk_end(disk):
-    return os.stat(disk.file).st_size - BLOCK
 
 
 @tests.test("a disk in use is refused, and why is said")
@@ -352,7 +348,7 @@ def _():
                   "destroy")
         refused(["dump", disk.path], foreign)
         done(*create(disk), warnings=ALONE)
-        for offset in 0, disk_end(disk):
+        for offset in 0, layout.COPY_BLOCK * BLOCK:
             disk.write(offset + 300, b"?")
         status, _, errors = qbdadm("destroy", "--yes", "--disk", disk.path)
         tap.equal(status, 1, "destroy of a damaged one")
@@ -880,7 +876,7 @@ def _():
                    found["ID_FS_UUID"], found["ID_FS_UUID_SUB"], found["ID_FS_LABEL"]),
                   ("qbd_member", "vol0", "1", listed["uuid"], listed["incarnation"], "vol0"),
                   "properties")
-        for copy in 0, disk_end(disk):
+        for copy in 0, layout.COPY_BLOCK * BLOCK:
             disk.write(copy + 200, b"spoilt")
         tap.equal(done("scan", "--udev", disk.path), "ID_FS_TYPE=qbd_member\n"
                   "ID_FS_USAGE=raid\n", "of a damaged one")
