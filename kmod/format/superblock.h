@@ -12,6 +12,8 @@
  *   1 MiB aligned     data area
  *   last 4 KiB of
  *   backing_blocks    superblock, second copy
+ *
+ * The disk of a witness has neither extent journal, extent table nor data area.
  */
 #ifndef QBD_FORMAT_SUPERBLOCK_H
 #define QBD_FORMAT_SUPERBLOCK_H
@@ -23,6 +25,10 @@
 #define QBD_STATE_MAGIC		0x54444251u	/* "QBDT" */
 #define QBD_EXTENTS_MAGIC	0x45444251u	/* "QBDE" */
 #define QBD_FORMAT_VERSION	1u
+
+/* Bits of &qbd_superblock.features_incompatible. */
+#define QBD_FEATURE_WITNESS	0x01	/* no data: no extent table, no data area */
+#define QBD_FEATURES_KNOWN	QBD_FEATURE_WITNESS
 
 #define QBD_STATE_SLOT_BLOCK(slot)	(16u * ((slot) + 1))
 #define QBD_STATE_SLOTS			2
@@ -52,7 +58,7 @@
  * struct qbd_superblock - who this disk is and where things are; never changes
  *	while the member is up
  * @header: magic QBD_SUPERBLOCK_MAGIC, position 0 or backing_blocks - 1
- * @features_incompatible: bits that a reader must know; unknown ones are refused
+ * @features_incompatible: QBD_FEATURE_*, which a reader must know; unknown ones are refused
  * @features_compatible: bits that a reader may ignore
  * @member_id: this member
  * @extent_shift: log2 of the extent size in bytes
@@ -62,10 +68,10 @@
  * @created_seconds: CLOCK_REALTIME of the format
  * @backing_blocks: size of the backing disk that was used
  * @device_blocks: size of /dev/qbdN; the same on every member
- * @extent_table_blocks: at QBD_EXTENT_TABLE_BLOCK
+ * @extent_table_blocks: at QBD_EXTENT_TABLE_BLOCK; 0 for a witness
  * @log_block: first block of the ring log
  * @log_blocks: its size
- * @data_block: first block of the data area (device block 0)
+ * @data_block: first block of the data area (device block 0); 0 for a witness
  * @secret: HMAC-SHA256 key of the handshake; the disk is as secret as it is
  * @configuration: what qbd_configuration_of() gave when the device was made: disks
  *	that were made with other members, another name or another size belong to

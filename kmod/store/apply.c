@@ -5,6 +5,8 @@
  * Only what is durable in this member's log is applied. An operation that a later
  * one covers whole is skipped, but only when that later one is durable here too:
  * after a crash the data area then is what the log makes of it again.
+ *
+ * A witness has no data area: applied is what is committed and durable.
  */
 #include <linux/sort.h>
 
@@ -134,6 +136,14 @@ static bool batch_due(const struct qbd_store *store, u64 limit)
 	       time_after_eq(jiffies, store->apply_at);
 }
 
+static void applied_up_to(struct qbd_store *store, u64 index)
+{
+	store->applied_index = index;
+	store->apply_at = jiffies + QBD_APPLY_DELAY;
+	store->notices.applied = true;
+	store->idle_armed = true;
+}
+
 void qbd_apply_step(struct qbd_store *store)
 {
 	for (;;) {
@@ -143,6 +153,10 @@ void qbd_apply_step(struct qbd_store *store)
 		    store->fill.resetting || qbd_checkpoint_holds_batches(store) ||
 		    store->applied_index >= limit || !batch_due(store, limit))
 			return;
+		if (store->geometry.witness) {
+			applied_up_to(store, limit);
+			return;
+		}
 		collect(store, limit);
 		if (store->batch.last_index == store->applied_index)
 			return;
@@ -170,10 +184,7 @@ void qbd_apply_done(struct qbd_store *store)
 			qbd_extents_mark(store, node->start, node->last, index, true);
 		}
 	}
-	store->applied_index = store->batch.last_index;
-	store->apply_at = jiffies + QBD_APPLY_DELAY;
-	store->notices.applied = true;
-	store->idle_armed = true;
+	applied_up_to(store, store->batch.last_index);
 }
 
 void qbd_store_apply_pause(struct qbd_store *store, bool pause)

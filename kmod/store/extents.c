@@ -181,6 +181,9 @@ int qbd_extents_load(struct qbd_store *store, u64 *lost_blocks, char *error_text
 	int error = -ENOMEM;
 
 	static_assert(QBD_EXTENTS_MAX * sizeof(*extents->changed) <= INT_MAX);
+	*lost_blocks = 0;
+	if (store->geometry.witness)
+		return 0;
 	extents->changed = qbd_store_alloc_sized(store, store->geometry.extent_count,
 						 sizeof(*extents->changed),
 						 "the extent table", error_text,

@@ -99,6 +99,10 @@ static bool areas_good(const struct qbd_geometry *geometry)
 	if (geometry->log_blocks < QBD_LOG_BLOCKS_MIN ||
 	    geometry->log_blocks > QBD_LOG_BLOCKS_MAX)
 		return false;
+	if (geometry->witness)
+		return !geometry->data_block &&
+		       geometry->log_block + geometry->log_blocks <
+		       geometry->backing_blocks;
 	if (geometry->data_block % QBD_ALIGNMENT_BLOCKS ||
 	    geometry->data_block < geometry->log_block + geometry->log_blocks)
 		return false;
@@ -116,6 +120,8 @@ static void superblock_decode(const struct qbd_superblock *superblock,
 	geometry->member_id = le32_to_cpu(superblock->member_id);
 	geometry->extent_shift = le32_to_cpu(superblock->extent_shift);
 	geometry->configuration = le32_to_cpu(superblock->configuration);
+	geometry->witness = le64_to_cpu(superblock->features_incompatible) &
+			    QBD_FEATURE_WITNESS;
 	geometry->backing_blocks = le64_to_cpu(superblock->backing_blocks);
 	geometry->device_blocks = le64_to_cpu(superblock->device_blocks);
 	geometry->extent_table_blocks = le64_to_cpu(superblock->extent_table_blocks);
@@ -134,7 +140,7 @@ enum qbd_block_verdict qbd_superblock_check(const void *block, u64 position,
 	verdict = header_check(block, QBD_SUPERBLOCK_MAGIC, position, NULL, reason);
 	if (verdict != QBD_BLOCK_GOOD)
 		return verdict;
-	if (superblock->features_incompatible) {
+	if (le64_to_cpu(superblock->features_incompatible) & ~(u64)QBD_FEATURES_KNOWN) {
 		*reason = "it uses features that this module does not know";
 		return QBD_BLOCK_NEWER;
 	}
@@ -148,8 +154,9 @@ enum qbd_block_verdict qbd_superblock_check(const void *block, u64 position,
 	    geometry->extent_shift > QBD_EXTENT_SHIFT_MAX)
 		return QBD_BLOCK_DAMAGED;
 	geometry->extent_blocks = 1ULL << (geometry->extent_shift - QBD_BLOCK_SHIFT);
-	geometry->extent_count = (geometry->device_blocks + geometry->extent_blocks - 1) >>
-				 (geometry->extent_shift - QBD_BLOCK_SHIFT);
+	geometry->extent_count = geometry->witness ? 0 :
+		(geometry->device_blocks + geometry->extent_blocks - 1) >>
+		(geometry->extent_shift - QBD_BLOCK_SHIFT);
 	if (!areas_good(geometry))
 		return QBD_BLOCK_DAMAGED;
 	return QBD_BLOCK_GOOD;

@@ -11,7 +11,7 @@
 
 /*
  * A superblock in host order. Fields as in struct qbd_superblock; extent_count and
- * extent_blocks follow from them.
+ * extent_blocks follow from them. A witness has no data, and so no extents.
  */
 struct qbd_geometry {
 	u8 uuid[QBD_UUID_SIZE];
@@ -21,6 +21,7 @@ struct qbd_geometry {
 	u32 member_id;
 	u32 extent_shift;
 	u32 configuration;
+	bool witness;
 	u64 backing_blocks;
 	u64 device_blocks;
 	u64 extent_table_blocks;

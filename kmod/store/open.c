@@ -611,6 +611,7 @@ static void fill_identity(struct qbd_store *store)
 	identity->member_id = geometry->member_id;
 	identity->extent_shift = geometry->extent_shift;
 	identity->configuration = geometry->configuration;
+	identity->witness = geometry->witness;
 	identity->device_blocks = geometry->device_blocks;
 	identity->log_blocks = geometry->log_blocks;
 	identity->extent_count = geometry->extent_count;

@@ -50,6 +50,7 @@ struct qbd_store_identity {
 	u32 member_id;
 	u32 extent_shift;
 	u32 configuration;
+	bool witness;		/* it has no data */
 	u64 device_blocks;
 	u64 log_blocks;
 	u64 extent_count;
