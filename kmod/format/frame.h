@@ -339,6 +339,7 @@ enum qbd_change_result {
 	QBD_CHANGE_ROOM		= 11,	/* no memory or no room in the log just now */
 	QBD_CHANGE_NOTHING	= 12,	/* it is so already */
 	QBD_CHANGE_ADDRESS	= 13,	/* @member: not asked for on its host, or of another kind */
+	QBD_CHANGE_WITNESSES	= 14,	/* they alone would be a majority */
 };
 
 /**

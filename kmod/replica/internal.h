@@ -418,6 +418,7 @@ struct qbd_replica {
 	bool published;
 	bool going_down;
 	int number;
+	bool number_kept;		/* by this replica: it has no disk that does */
 	char name[QBD_NAME_SIZE];
 	u32 member_id;
 	u64 session;
@@ -840,6 +841,13 @@ void qbd_fill_written(struct qbd_replica *replica, void *cookie, int error);
 void qbd_fill_durable(struct qbd_replica *replica);
 void qbd_fill_proceed(struct qbd_replica *replica);
 bool qbd_replica_filling(const struct qbd_replica *replica);
+
+/* witness.c */
+bool qbd_replica_is_witness(const struct qbd_replica *replica);
+bool qbd_witness_is(const struct qbd_replica *replica, u32 id);
+u32 qbd_replica_serving(const struct qbd_replica *replica);
+const char *qbd_witness_check(const struct qbd_replica *replica);
+void qbd_witness_problem(struct qbd_replica *replica, char *text, size_t size);
 
 /* status.c */
 void qbd_status_fill(struct qbd_replica *replica, struct qbd_replica_status *status);

@@ -196,6 +196,15 @@ unsigned int qbd_disk_number(const struct qbd_disk *disk)
 	return disk->host->number;
 }
 
+int qbd_disk_number_get(void)
+{
+	return sim_host->number;
+}
+
+void qbd_disk_number_put(unsigned int number)
+{
+}
+
 bool qbd_disk_in_use(struct qbd_disk *disk)
 {
 	return outstanding[disk->host->number];

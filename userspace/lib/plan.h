@@ -19,6 +19,7 @@ struct qbd_plan {
 	uint64_t log_blocks;
 	uint64_t data_block;
 	uint32_t extent_shift;
+	bool witness;
 };
 
 /**
@@ -26,11 +27,13 @@ struct qbd_plan {
  * @device_bytes: 0: as much as fits
  * @log_bytes: 0: 1/64 of @device_bytes, or of the disk; 16 MiB to 256 MiB
  * @extent_bytes: 0: 1 MiB
+ * @witness: no data, so no extent table and no data area; @device_bytes has to be given
  */
 struct qbd_plan_wish {
 	uint64_t device_bytes;
 	uint64_t log_bytes;
 	uint64_t extent_bytes;
+	bool witness;
 };
 
 /* @path is only for the error's line. */
