@@ -88,8 +88,10 @@ static void name_missing(struct qbd_replica *replica, char *text, size_t size)
 		if (!has_data(member) || id == replica->member_id ||
 		    qbd_net_peer_up(replica->network, id))
 			continue;
-		used += scnprintf(text + used, size - used, "%s%s", used ? " or " : "",
-				  member->name);
+		used += snprintf(text + used, size - used, "%s%s", used ? " or " : "",
+				 member->name);
+		if (used >= size)
+			return;
 	}
 }
 

@@ -230,5 +230,6 @@ void sim_lists_committed(const struct sim_host *host, const struct qbd_record *r
 	check_votes(next);
 	check_promoted(next);
 	check_removed(next);
+	sim_witnesses_list(next);
 	now = *next;
 }
