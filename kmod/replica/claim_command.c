@@ -42,7 +42,7 @@ static int begin_take(struct qbd_replica *replica, const struct qbd_claim_order 
 	const struct qbd_claim *claim = qbd_claims_committed(replica);
 	struct qbd_hold *hold = &replica->hold;
 
-	*text = "this member is a witness, and its host has no device to write to; take the claim on another host";
+	*text = "this member is a witness, and there is no device on its host; do it on another";
 	if (qbd_replica_is_witness(replica))
 		return -EOPNOTSUPP;
 	*text = "the mode is shared: every host may write, and nobody claims the device";

@@ -60,8 +60,9 @@ const char *qbd_witness_check(const struct qbd_replica *replica)
 	if (!qbd_replica_member(replica, replica->member_id) ||
 	    listed == qbd_replica_is_witness(replica))
 		return NULL;
-	return listed ? "the members have this one as a witness, and its disk is one with data: remove it, then join anew" :
-	       "the disk is that of a witness, and the members have this one as one with data: remove it, then join anew";
+	if (listed)
+		return "a witness, and its disk is one with data: remove it, then join anew";
+	return "the disk is a witness's, and the member is none: remove it, then join anew";
 }
 
 /* ---- for people ---------------------------------------------------------- */

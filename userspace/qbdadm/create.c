@@ -154,7 +154,7 @@ static const char *find_flaw(const struct create_arguments *arguments)
 	if (arguments->listen && listed)
 		return "either " BOTH_FORMS;
 	if (arguments->listen && arguments->witness_count)
-		return "the first member of a device has its data; a witness joins later ('qbdadm join --witness')";
+		return "the first member of a device has its data; others join with --witness";
 	if (arguments->up && arguments->no_up)
 		return "either --up or --no-up";
 	if (arguments->listen)

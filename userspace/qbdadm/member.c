@@ -425,7 +425,7 @@ static const char *misplaced(const struct qbdadm_command *command,
 	    command != &qbdadm_member_replace)
 		return "--force is for 'member remove' and 'member replace'";
 	if (arguments->witness && command != &qbdadm_member_add)
-		return "--witness is for 'member add': a member is a witness from when it joins, or never";
+		return "--witness is for 'member add': what a member is it is from the start";
 	return NULL;
 }
 
