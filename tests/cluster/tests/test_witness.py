@@ -36,6 +36,7 @@ def any_one_of_two_and_a_witness_is_lost():
         assert "witness, no device" in gamma.qbdadm("status").output
         assert "witness" in gamma.qbdadm("member", "list", "vol").output
         refused(gamma.qbdadm("claim", "take", "vol", check=False), "witness")
+        refused(alpha.qbdadm("leader", "move", "vol", "--to", "3", check=False), "witness")
         for lost, user in ((gamma, alpha), (beta, alpha), (alpha, beta)):
             writer = Writer(user.device)
             writer.wait_for(50)
