@@ -74,6 +74,9 @@ int qbd_disk_begin_removal(struct qbd_disk *disk, bool force);
 void qbd_disk_destroy(struct qbd_disk *disk);
 
 unsigned int qbd_disk_number(const struct qbd_disk *disk);	/* N of qbdN */
+/* A number that no disk has as long as it is kept, or -errno. */
+int qbd_disk_number_get(void);
+void qbd_disk_number_put(unsigned int number);
 
 /* Everything that arrived since the last call, in order, as a list of @queued. */
 struct llist_node *qbd_disk_take(struct qbd_disk *disk);

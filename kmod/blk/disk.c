@@ -85,10 +85,21 @@ struct llist_node *qbd_disk_take(struct qbd_disk *disk)
 	return list;
 }
 
+int qbd_disk_number_get(void)
+{
+	return ida_alloc_max(&qbd_disk_numbers, (MINORMASK + 1) / QBD_DISK_MINORS - 1,
+			     GFP_KERNEL);
+}
+
+void qbd_disk_number_put(unsigned int number)
+{
+	ida_free(&qbd_disk_numbers, number);
+}
+
 static void qbd_disk_free(struct qbd_disk *disk)
 {
 	pr_debug("disk %u of %s freed\n", disk->number, disk->name);
-	ida_free(&qbd_disk_numbers, disk->number);
+	qbd_disk_number_put(disk->number);
 	kfree(disk);
 	/* Pairs with the wait in qbd_blk_exit(). */
 	if (atomic_dec_and_test(&qbd_disks_alive))
@@ -208,8 +219,7 @@ struct qbd_disk *qbd_disk_create(const char *name, u64 device_blocks,
 	disk = kzalloc(sizeof(*disk), GFP_KERNEL);
 	if (!disk)
 		return ERR_PTR(-ENOMEM);
-	number = ida_alloc_max(&qbd_disk_numbers, (MINORMASK + 1) / QBD_DISK_MINORS - 1,
-			       GFP_KERNEL);
+	number = qbd_disk_number_get();
 	if (number < 0) {
 		kfree(disk);
 		return ERR_PTR(number);

@@ -402,7 +402,8 @@ enum qbd_propose_result qbd_core_propose(struct qbd_core *core, u64 now,
 					 u64 *index)
 {
 	qbd_event_begin(core, now);
-	if (!qbd_core_leads(core) || !qbd_core_vouches(core))
+	if (!qbd_core_leads(core) || !qbd_core_vouches(core) ||
+	    qbd_core_self_is_witness(core))
 		return QBD_PROPOSE_NOT_LEADER;
 	if (!kind || kind >= QBD_ENTRY_KIND_END ||
 	    !qbd_entry_config_fits(kind, config))

@@ -52,7 +52,7 @@
 #define QBD_CORE_VOTER		0x01
 #define QBD_CORE_VOTER_OLD	0x02
 #define QBD_CORE_LEARNER	0x04
-#define QBD_CORE_WITNESS	0x08	/* votes and logs, never leads */
+#define QBD_CORE_WITNESS	0x08	/* votes and logs, leads only to pass its log on */
 
 /**
  * struct qbd_member - one member of a configuration
@@ -325,7 +325,7 @@ struct qbd_append_result {
 /**
  * enum qbd_propose_result - may the leader append this?
  * @QBD_PROPOSE_OK: appended; write it and let the peers pull it
- * @QBD_PROPOSE_NOT_LEADER: forward it to the leader
+ * @QBD_PROPOSE_NOT_LEADER: forward it to the leader; a witness that leads takes none
  * @QBD_PROPOSE_TRANSFERRING: leadership is moving; keep it and look again when
  *	the output says role, leader or transfer changed
  * @QBD_PROPOSE_CONFIG_PENDING: a member change is not finished, or no entry of
@@ -492,7 +492,7 @@ enum qbd_core_read_mode {
  * @QBD_READ_READY: yes, at the current commit index. In mode LEASE ask
  *	qbd_core_lease_valid() again before completing it
  * @QBD_READ_PENDING: the output will release or fail the ticket
- * @QBD_READ_NOT_LEADER: forward it
+ * @QBD_READ_NOT_LEADER: forward it; a witness that leads has nothing to read
  */
 enum qbd_read_result {
 	QBD_READ_READY,

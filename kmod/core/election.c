@@ -17,12 +17,17 @@ static u64 random_next(struct qbd_core *core)
 	return z ^ (z >> 31);
 }
 
-/* Voters that are preferred to this member as leader. */
+#define RANK_MAX 3
+
+/* Voters that are preferred to this member as leader; for a witness all others are. */
 static u32 election_rank(const struct qbd_core *core)
 {
 	const struct qbd_config *config = qbd_core_config(core);
 	const struct qbd_member *self = qbd_config_find(config, core->self);
 	u32 rank = 0;
+
+	if (qbd_core_self_is_witness(core))
+		return RANK_MAX + 1;
 
 	for (u32 i = 0; self && i < config->count; i++) {
 		const struct qbd_member *member = &config->members[i];
@@ -33,7 +38,7 @@ static u32 election_rank(const struct qbd_core *core)
 		    member->priority > self->priority)
 			rank++;
 	}
-	return rank;
+	return qbd_min(rank, RANK_MAX);
 }
 
 /**
@@ -41,7 +46,7 @@ static u32 election_rank(const struct qbd_core *core)
  * @core: core
  *
  * [T, 2T] (thesis 3.4, 9.3), and one T more for each voter of higher priority,
- * at most three, so that those come first when they can.
+ * at most three, so that those come first when they can. A witness waits for all of them.
  *
  * A candidate waits twice as long for each campaign that ran out of time since
  * there was a leader, up to eight times:
@@ -55,7 +60,7 @@ void qbd_election_arm(struct qbd_core *core)
 	u64 timeout = core->options.election_timeout;
 	u64 wait = timeout + (timeout >> 16) * (random_next(core) & 0xffff);
 
-	wait += timeout * qbd_min(election_rank(core), 3);
+	wait += timeout * election_rank(core);
 	if (core->role == QBD_ROLE_CANDIDATE)
 		wait <<= core->campaign_shift;
 	/*

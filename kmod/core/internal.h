@@ -137,6 +137,7 @@ struct qbd_peer *qbd_peer_get(struct qbd_core *core, u32 id);
 u32 qbd_core_self_flags(const struct qbd_core *core);
 bool qbd_core_self_votes(const struct qbd_core *core);
 bool qbd_core_self_may_campaign(const struct qbd_core *core);
+bool qbd_core_self_is_witness(const struct qbd_core *core);
 void qbd_membership_reset(struct qbd_core *core,
 			  const struct qbd_config *config, u64 index);
 void qbd_membership_append(struct qbd_core *core,

@@ -23,6 +23,23 @@ static const char *member_check(const struct qbd_member *member)
 	return NULL;
 }
 
+/*
+ * A majority without a data member would commit what is then on no disk that can be read
+ * from, and elect a leader that has nothing to serve.
+ */
+static bool witnesses_are_a_majority(const struct qbd_config *config, u8 flag)
+{
+	u32 voters = 0, witnesses = 0;
+
+	for (u32 i = 0; i < config->count; i++) {
+		if (!(config->members[i].flags & flag))
+			continue;
+		voters++;
+		witnesses += !!(config->members[i].flags & QBD_CORE_WITNESS);
+	}
+	return witnesses > voters / 2;
+}
+
 const char *qbd_config_check(const struct qbd_config *config)
 {
 	u32 voters = 0;
@@ -42,6 +59,9 @@ const char *qbd_config_check(const struct qbd_config *config)
 				return "a member id occurs twice";
 		voters += !!(member->flags & QBD_CORE_VOTER);
 	}
+	if (witnesses_are_a_majority(config, QBD_CORE_VOTER) ||
+	    witnesses_are_a_majority(config, QBD_CORE_VOTER_OLD))
+		return "witnesses alone are a majority";
 	return voters ? NULL : "no voter";
 }
 
@@ -254,7 +274,7 @@ bool qbd_core_self_votes(const struct qbd_core *core)
  * qbd_core_self_may_campaign() - could the cluster need this member as leader?
  * @core: core
  *
- * A voter that is no witness. Also one that the newest configuration drops, as
+ * A voter. Also one that the newest configuration drops, as
  * long as that is not known to be committed (thesis 4.2.2): it may have the only
  * complete log. It asks the voters in force, and does not count itself.
  *
@@ -271,9 +291,28 @@ bool qbd_core_self_may_campaign(const struct qbd_core *core)
 			qbd_config_find(&core->levels[level].config,
 					core->self);
 
-		if (self && self->flags & voter &&
-		    !(self->flags & QBD_CORE_WITNESS))
+		if (self && self->flags & voter)
 			return true;
+	}
+	return false;
+}
+
+/**
+ * qbd_core_self_is_witness() - has this member a log and no data?
+ * @core: core
+ *
+ * A member is one, or it is not, for as long as there is a disk with its id; also where
+ * the newest configuration does not name it any more.
+ */
+bool qbd_core_self_is_witness(const struct qbd_core *core)
+{
+	for (u32 level = core->levels_count; level > 0; level--) {
+		const struct qbd_member *self =
+			qbd_config_find(&core->levels[level - 1].config,
+					core->self);
+
+		if (self)
+			return self->flags & QBD_CORE_WITNESS;
 	}
 	return false;
 }

@@ -198,7 +198,8 @@ enum qbd_read_result qbd_core_read(struct qbd_core *core, u64 now, u64 ticket,
 				   enum qbd_core_read_mode mode)
 {
 	qbd_event_begin(core, now);
-	if (!qbd_core_leads(core) || !qbd_core_vouches(core))
+	if (!qbd_core_leads(core) || !qbd_core_vouches(core) ||
+	    qbd_core_self_is_witness(core))
 		return QBD_READ_NOT_LEADER;
 	if (mode == QBD_CORE_READ_LEASE && qbd_core_lease_valid(core, now))
 		return QBD_READ_READY;

@@ -45,6 +45,46 @@ static bool transfer_fit(const struct qbd_peer *peer)
 	       !(peer->flags & (QBD_MESSAGE_FILLING | QBD_MESSAGE_FAILED));
 }
 
+static void transfer_begin(struct qbd_core *core, u32 target)
+{
+	core->transfer_to = target;
+	core->transfer_deadline = core->now + core->options.election_timeout;
+	core->out_flags |= QBD_OUT_TRANSFER;
+}
+
+/* Of those that could lead the one that has most, then the one that is preferred. */
+static struct qbd_peer *transfer_best(struct qbd_core *core)
+{
+	struct qbd_peer *best = NULL;
+
+	for (u32 slot = 0; slot < QBD_PEERS_MAX; slot++) {
+		struct qbd_peer *peer = &core->peers[slot];
+
+		if (!transfer_fit(peer) || !qbd_peer_alive(core, peer, core->now))
+			continue;
+		if (!best || peer->match > best->match ||
+		    (peer->match == best->match &&
+		     peer->priority > best->priority))
+			best = peer;
+	}
+	return best;
+}
+
+/*
+ * A witness leads only to give its log to a member that has data, and leadership with it:
+ *
+ *	1 and 2 have data, 3 is a witness. 2 was away while 1 and 3 committed 300 writes;
+ *	1 is lost, 2 is back. 2 cannot be elected, for 3 has more, and nobody but 3 can
+ *	send 2 what it lacks.
+ */
+static void pass_on(struct qbd_core *core)
+{
+	struct qbd_peer *best = transfer_best(core);
+
+	if (best && best->match >= core->trail.last)
+		transfer_begin(core, best->id);
+}
+
 enum qbd_transfer_result qbd_core_transfer(struct qbd_core *core, u64 now,
 					   u32 target)
 {
@@ -65,9 +105,7 @@ enum qbd_transfer_result qbd_core_transfer(struct qbd_core *core, u64 now,
 		return QBD_TRANSFER_UNREACHABLE;
 	if (!transfer_fit(peer))
 		return QBD_TRANSFER_UNFIT;
-	core->transfer_to = target;
-	core->transfer_deadline = core->now + core->options.election_timeout;
-	core->out_flags |= QBD_OUT_TRANSFER;
+	transfer_begin(core, target);
 	qbd_transfer_poll(core);
 	qbd_event_done(core);
 	return QBD_TRANSFER_STARTED;
@@ -82,10 +120,14 @@ enum qbd_transfer_result qbd_core_transfer(struct qbd_core *core, u64 now,
  */
 void qbd_transfer_poll(struct qbd_core *core)
 {
-	struct qbd_peer *peer = qbd_peer_find(core, core->transfer_to);
+	struct qbd_peer *peer;
 
+	if (!core->transfer_to && qbd_core_leads(core) &&
+	    qbd_core_self_is_witness(core))
+		pass_on(core);
 	if (!core->transfer_to)
 		return;
+	peer = qbd_peer_find(core, core->transfer_to);
 	/*
 	 * Accident 11: a transfer to a dead target blocked the device. It is
 	 * given up after one election timeout.
@@ -114,20 +156,11 @@ void qbd_transfer_poll(struct qbd_core *core)
  */
 bool qbd_hand_over(struct qbd_core *core)
 {
-	struct qbd_peer *best = NULL;
+	struct qbd_peer *best;
 
 	if (!qbd_core_require(core, qbd_core_leads(core)))
 		return false;
-	for (u32 slot = 0; slot < QBD_PEERS_MAX; slot++) {
-		struct qbd_peer *peer = &core->peers[slot];
-
-		if (!transfer_fit(peer) || !qbd_peer_alive(core, peer, core->now))
-			continue;
-		if (!best || peer->match > best->match ||
-		    (peer->match == best->match &&
-		     peer->priority > best->priority))
-			best = peer;
-	}
+	best = transfer_best(core);
 	if (!best)
 		return false;
 	send_timeout_now(core, best);

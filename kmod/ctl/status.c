@@ -228,7 +228,7 @@ static int put_member(struct sk_buff *skb, const struct qbd_member_status *membe
 static int put_self(struct sk_buff *skb, const struct qbd_replica_status *status)
 {
 	if (nla_put_string(skb, QBD_A_DEVICE_NAME, status->name) ||
-	    nla_put_u32(skb, QBD_A_DEVICE_NUMBER, status->number) ||
+	    (!status->witness && nla_put_u32(skb, QBD_A_DEVICE_NUMBER, status->number)) ||
 	    nla_put(skb, QBD_A_DEVICE_UUID, sizeof(status->uuid), status->uuid) ||
 	    nla_put_u32(skb, QBD_A_DEVICE_MEMBER_ID, status->member_id) ||
 	    nla_put_u32(skb, QBD_A_DEVICE_ROLE, status->role) ||

@@ -67,7 +67,7 @@ struct qbd_address {
 #define QBD_MEMBER_VOTER	0x01	/* votes in the new (or only) set */
 #define QBD_MEMBER_VOTER_OLD	0x02	/* votes in the outgoing set (joint) */
 #define QBD_MEMBER_LEARNER	0x04	/* receives the log, never counts */
-#define QBD_MEMBER_WITNESS	0x08	/* votes and logs, never leads */
+#define QBD_MEMBER_WITNESS	0x08	/* votes and logs, leads only to pass its log on */
 
 /*
  * What is meant to become of a member. The leader of the day sees to it, step by step

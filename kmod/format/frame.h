@@ -346,6 +346,7 @@ enum qbd_change_result {
 	QBD_CHANGE_ROOM		= 11,	/* no memory or no room in the log just now */
 	QBD_CHANGE_NOTHING	= 12,	/* it is so already */
 	QBD_CHANGE_ADDRESS	= 13,	/* @member: not asked for on its host, or of another kind */
+	QBD_CHANGE_WITNESSES	= 14,	/* they alone would be a majority */
 	/* RESIZE */
 	QBD_CHANGE_SHRINK	= 20,	/* to less than it has */
 	QBD_CHANGE_GROWING	= 21,	/* a RESIZE is under way */

@@ -15,6 +15,8 @@
  * The second copy lies where a device that grows never gets, and where it is found on a
  * disk that was enlarged. So nothing has to move when the device grows: what changes
  * then is the state block, which is written as one anyhow.
+ *
+ * The disk of a witness has neither extent journal, extent table nor data area.
  */
 #ifndef QBD_FORMAT_SUPERBLOCK_H
 #define QBD_FORMAT_SUPERBLOCK_H
@@ -26,6 +28,10 @@
 #define QBD_STATE_MAGIC		0x54444251u	/* "QBDT" */
 #define QBD_EXTENTS_MAGIC	0x45444251u	/* "QBDE" */
 #define QBD_FORMAT_VERSION	1u
+
+/* Bits of &qbd_superblock.features_incompatible. */
+#define QBD_FEATURE_WITNESS	0x01	/* no data: no extent table, no data area */
+#define QBD_FEATURES_KNOWN	QBD_FEATURE_WITNESS
 
 #define QBD_STATE_SLOT_BLOCK(slot)	(16u * ((slot) + 1))
 #define QBD_STATE_SLOTS			2
@@ -56,7 +62,7 @@
  * struct qbd_superblock - who this disk is and where things are; never changes
  *	while the member is up
  * @header: magic QBD_SUPERBLOCK_MAGIC, position 0 or QBD_SUPERBLOCK_COPY_BLOCK
- * @features_incompatible: bits that a reader must know; unknown ones are refused
+ * @features_incompatible: QBD_FEATURE_*, which a reader must know; unknown ones are refused
  * @features_compatible: bits that a reader may ignore
  * @member_id: this member
  * @extent_shift: log2 of the extent size in bytes
@@ -68,10 +74,10 @@
  * @device_blocks: size of /dev/qbdN when this disk was made; see
  *	&qbd_state_block.device_blocks
  * @extent_table_blocks: at QBD_EXTENT_TABLE_BLOCK: how far the device can grow on this
- *	disk. Those beyond what the device's size needs hold anything
+ *	disk. Those beyond what the device's size needs hold anything; 0 for a witness
  * @log_block: first block of the ring log
  * @log_blocks: its size
- * @data_block: first block of the data area (device block 0)
+ * @data_block: first block of the data area (device block 0); 0 for a witness
  * @secret: HMAC-SHA256 key of the handshake; the disk is as secret as it is
  * @configuration: what qbd_configuration_of() gave when the device was made: disks
  *	that were made with other members, another name or another size belong to

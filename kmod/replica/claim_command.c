@@ -42,6 +42,9 @@ static int begin_take(struct qbd_replica *replica, const struct qbd_claim_order 
 	const struct qbd_claim *claim = qbd_claims_committed(replica);
 	struct qbd_hold *hold = &replica->hold;
 
+	*text = "this member is a witness, and there is no device on its host; do it on another";
+	if (qbd_replica_is_witness(replica))
+		return -EOPNOTSUPP;
 	*text = "the mode is shared: every host may write, and nobody claims the device";
 	if (claim->mode == QBD_CLAIM_SHARED)
 		return -EOPNOTSUPP;
@@ -133,7 +136,7 @@ static void change_mode(struct qbd_replica *replica)
 			mode_later(replica);
 		return;
 	}
-	if (!replica->told_leader || replica->told_leader == replica->member_id ||
+	if (!qbd_replica_serving(replica) || replica->told_leader == replica->member_id ||
 	    (hold->mode_asked && hold->mode_leader == replica->told_leader &&
 	     hold->mode_term == replica->told_term))
 		return;
@@ -181,7 +184,7 @@ void qbd_claim_command_check(struct qbd_replica *replica)
 		if (order_of(hold->command)->action == QBD_CLAIM_TAKE &&
 		    hold->state != QBD_HOLD_HELD)
 			hold->pinned = false;
-		finish(replica, -ETIMEDOUT, replica->told_leader ?
+		finish(replica, -ETIMEDOUT, qbd_replica_serving(replica) ?
 		       "the leader does not answer; look at 'qbdadm claim show', and try again" :
 		       "there is no leader now; a majority of the members must be up and reach each other");
 		return;

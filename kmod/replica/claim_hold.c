@@ -337,7 +337,7 @@ static void ask(struct qbd_replica *replica)
 	if (hold->asked && hold->asked_leader == replica->told_leader &&
 	    hold->asked_term == replica->told_term)
 		return;
-	if (replica->told_leader && replica->told_leader != replica->member_id)
+	if (qbd_replica_serving(replica) && replica->told_leader != replica->member_id)
 		ask_leader(replica);
 }
 

@@ -59,6 +59,7 @@ void queue_event(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer
 		queued->event.sequence = replica->event_sequence;
 		strscpy(queued->event.name, replica->name, sizeof(queued->event.name));
 		queued->event.number = replica->number < 0 ? 0 : replica->number;
+		queued->event.witness = qbd_replica_is_witness(replica);
 		queued->event.member_id = replica->member_id;
 		queued->event.role = replica->told_role;
 		queued->event.term = replica->told_term;
@@ -176,7 +177,7 @@ void qbd_replica_stop_vouching(struct qbd_replica *replica, const char *why)
 
 bool qbd_replica_has_leader(const struct qbd_replica *replica)
 {
-	return replica->told_leader != 0;
+	return qbd_replica_serving(replica) != 0;
 }
 
 /* Disks and networks that are only slow take less, whatever the grace period. */
@@ -232,10 +233,12 @@ void qbd_replica_check_quorum(struct qbd_replica *replica)
 		qbd_replica_later(replica, replica->leaderless_since + limit);
 	} else if (replica->told_quorum) {
 		replica->told_quorum = false;
-		qbd_warn(replica, "no quorum: %s",
+		qbd_warn(replica, "no %s: %s",
+			 replica->told_leader ? "leader with data" : "quorum",
 			 replica->settings.no_quorum == QBD_NO_QUORUM_SUSPEND ?
 			 "I/O waits" : "I/O fails");
-		qbd_replica_event(replica, QBD_EVENT_QUORUM_LOST, 0, "no leader");
+		qbd_replica_event(replica, QBD_EVENT_QUORUM_LOST, 0, replica->told_leader ?
+				  "a witness leads" : "no leader");
 	}
 	if (replica->settings.no_quorum != QBD_NO_QUORUM_ERROR)
 		return;

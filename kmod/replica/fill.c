@@ -20,6 +20,9 @@
  *
  * Until then the member neither leads nor counts towards a commit.
  *
+ * A witness has no extents: from IDLE it goes to FINISHING at once. As a leader it fills
+ * nobody, and resets only other witnesses (witness.c).
+ *
  *   step          waits for                         then
  *   RESETTING     intent durable                    IDLE
  *   IDLE          a leader and a connection to it   pause apply, PAUSING
@@ -58,7 +61,8 @@ bool qbd_replica_filling(const struct qbd_replica *replica)
  * @replica: replica, leader
  * @peer: the follower
  *
- * Said once a second until it shows by its answers that its log was reset.
+ * Said once a second until it shows by its answers that its log was reset. A witness that
+ * leads has nothing to fill a member with that has data: its log and data must stay.
  */
 void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *peer)
 {
@@ -68,6 +72,8 @@ void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *p
 
 	if (!peer->up || (peer->reset_sent &&
 			  replica->now < peer->reset_at_ns + NSEC_PER_SEC))
+		return;
+	if (qbd_replica_is_witness(replica) && !qbd_witness_is(replica, peer->id))
 		return;
 	reset = kzalloc(sizeof(*reset), GFP_NOWAIT | __GFP_NOWARN);
 	if (reset) {
@@ -84,8 +90,11 @@ void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *p
 		frame.fixed_bytes = sizeof(*reset);
 		if (!qbd_net_send(replica->network, peer->id, &frame)) {
 			qbd_net_push(replica->network, peer->id);
-			qbd_notice(replica, "member %u is behind the log, which begins at %llu; it will be filled by extents",
-				   peer->id, qbd_store_first_index(replica->store));
+			qbd_notice(replica, "member %u is behind the log, which begins at %llu; %s",
+				   peer->id, qbd_store_first_index(replica->store),
+				   qbd_witness_is(replica, peer->id) ?
+				   "the log of that witness begins anew" :
+				   "it will be filled by extents");
 		}
 		kfree(reset);
 	}
@@ -178,6 +187,10 @@ void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 	    !qbd_core_may_reset(replica->core, le64_to_cpu(reset->index),
 				le64_to_cpu(reset->term)))
 		return;		/* late or needless; the leader finds out */
+	if (qbd_witness_is(replica, peer) && !qbd_replica_is_witness(replica)) {
+		qbd_net_disconnect(replica->network, peer, "a witness has no data to fill a member with");
+		return;
+	}
 	if (qbd_layout_check(&reset->membership, &reason) ||
 	    !qbd_applied_good(&reset->applied, &reason)) {
 		qbd_net_disconnect(replica->network, peer, reason);
@@ -216,8 +229,9 @@ void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 	qbd_replica_update_fitness(replica);
 	qbd_append_drop_held(replica, 0);
 	qbd_write_truncated(replica, status.commit + 1);
-	qbd_notice(replica, "the leader's log no longer reaches this member (at %llu): what changed is copied",
-		   status.last);
+	qbd_notice(replica, "the leader's log no longer reaches this member (at %llu): %s",
+		   status.last, qbd_replica_is_witness(replica) ?
+		   "its log begins anew" : "what changed is copied");
 	qbd_store_reset(replica->store, fill->start_index, fill->start_term,
 			le32_to_cpu(reset->chain), &fill->membership, &reset->applied);
 }
@@ -516,7 +530,9 @@ void qbd_fill_durable(struct qbd_replica *replica)
 	} else if (fill->step == QBD_FILL_FINISHING) {
 		fill->step = QBD_FILL_NONE;
 		fill->log_kept = false;
-		qbd_notice(replica, "filled: the data is complete up to %llu",
+		qbd_notice(replica, "%s %llu", qbd_replica_is_witness(replica) ?
+			   "the log is whole from here on:" :
+			   "filled: the data is complete up to",
 			   qbd_store_applied_index(replica->store));
 		qbd_fill_event(replica, QBD_EVENT_FILL_DONE, NULL, "complete");
 		memset(&fill->progress, 0, sizeof(fill->progress));
@@ -527,7 +543,7 @@ void qbd_fill_durable(struct qbd_replica *replica)
 
 static bool leader_to_ask(struct qbd_replica *replica)
 {
-	return replica->told_leader && replica->told_leader != replica->member_id &&
+	return qbd_replica_serving(replica) && replica->told_leader != replica->member_id &&
 	       qbd_net_peer_up(replica->network, replica->told_leader);
 }
 
@@ -556,6 +572,11 @@ void qbd_fill_proceed(struct qbd_replica *replica)
 		qbd_replica_later(replica, replica->now + 10 * NSEC_PER_MSEC);
 	switch (fill->step) {
 	case QBD_FILL_IDLE:
+		if (qbd_replica_is_witness(replica)) {
+			fill->step = QBD_FILL_FINISHING;
+			qbd_store_fill_finish(replica->store);
+			return;
+		}
 		if (!leader_to_ask(replica) || !may_begin_round(replica))
 			return;
 		fill->next_cursor = fill->cursor;

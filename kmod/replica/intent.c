@@ -268,10 +268,10 @@ static bool member_may(u16 now, u16 wanted)
 							QBD_MEMBER_DEMOTING));
 }
 
-/* A new one begins as a learner. Witnesses are not there yet. */
+/* A new one begins as a learner. */
 static bool newcomer_may(u16 flags)
 {
-	return (flags & ~QBD_MEMBER_JOINING) == QBD_MEMBER_LEARNER;
+	return (flags & ~(QBD_MEMBER_JOINING | QBD_MEMBER_WITNESS)) == QBD_MEMBER_LEARNER;
 }
 
 static bool same_place(const struct qbd_member_layout *a, const struct qbd_member_layout *b)
@@ -331,12 +331,17 @@ static u32 counted_there(const struct qbd_membership_layout *now,
 	return result;
 }
 
-static u32 voters_in_the_end(const struct qbd_membership_layout *list)
+static u32 voters_in_the_end(const struct qbd_membership_layout *list, u32 *witnesses)
 {
 	u32 voters = 0;
 
-	for (u32 i = 0; i < count_of(list); i++)
-		voters += will_vote(flags_of(&list->members[i]));
+	*witnesses = 0;
+	for (u32 i = 0; i < count_of(list); i++) {
+		if (!will_vote(flags_of(&list->members[i])))
+			continue;
+		voters++;
+		*witnesses += !!(flags_of(&list->members[i]) & QBD_MEMBER_WITNESS);
+	}
 	return voters;
 }
 
@@ -345,7 +350,7 @@ enum qbd_change_result qbd_intent_check(const struct qbd_membership_layout *now,
 					const struct qbd_intent_facts *facts, u32 *member)
 {
 	enum qbd_change_result result;
-	u32 voters;
+	u32 voters, witnesses;
 
 	*member = 0;
 	if (wanted->index != now->index)
@@ -362,9 +367,12 @@ enum qbd_change_result qbd_intent_check(const struct qbd_membership_layout *now,
 	/* The disk of a new one was looked at with the size before in mind. */
 	if (facts->growing && count_of(wanted) > count_of(now))
 		return QBD_CHANGE_GROWING;
-	voters = voters_in_the_end(wanted);
+	voters = voters_in_the_end(wanted, &witnesses);
 	if (!voters || voters > QBD_VOTERS_MAX)
 		return QBD_CHANGE_VOTERS;
+	/* Both sets of the joint list: those that vote now are such a set already. */
+	if (witnesses > voters / 2)
+		return QBD_CHANGE_WITNESSES;
 	if (!changes_votes(wanted))
 		return QBD_CHANGE_DONE;
 	*member = missing(wanted, counted_there(now, wanted, facts->there));

@@ -421,6 +421,7 @@ struct qbd_replica {
 	bool published;
 	bool going_down;
 	int number;
+	bool number_kept;		/* by this replica: it has no disk that does */
 	char name[QBD_NAME_SIZE];
 	u32 member_id;
 	u64 session;
@@ -899,6 +900,13 @@ void qbd_verify_proceed(struct qbd_replica *replica);
 void qbd_verify_drop(struct qbd_replica *replica);
 void qbd_verify_start_command(struct qbd_replica *replica, struct qbd_command *command);
 void qbd_verify_stop_command(struct qbd_replica *replica, struct qbd_command *command);
+
+/* witness.c */
+bool qbd_replica_is_witness(const struct qbd_replica *replica);
+bool qbd_witness_is(const struct qbd_replica *replica, u32 id);
+u32 qbd_replica_serving(const struct qbd_replica *replica);
+const char *qbd_witness_check(const struct qbd_replica *replica);
+void qbd_witness_problem(struct qbd_replica *replica, char *text, size_t size);
 
 /* status.c */
 void qbd_status_fill(struct qbd_replica *replica, struct qbd_replica_status *status);

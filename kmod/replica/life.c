@@ -482,6 +482,10 @@ static int open_store(struct qbd_replica *replica, const char *path, char *error
 	error = replica->run_error;
 	if (!error)
 		error = restore_core(replica, recovered, error_text, error_text_size);
+	if (!error && qbd_witness_check(replica)) {
+		strscpy(error_text, qbd_witness_check(replica), error_text_size);
+		error = -EUCLEAN;
+	}
 	if (!error)
 		error = registry_add(replica, error_text, error_text_size);
 	if (error)
@@ -565,11 +569,21 @@ static void attach_disk(struct qbd_replica *replica, struct qbd_command *command
 	qbd_command_done(command, 0, "%s", "");
 }
 
+/* A witness has nothing to show; what tells it from others here is a number all the same. */
 static int open_disk(struct qbd_replica *replica)
 {
 	struct qbd_command command = { .run = attach_disk };
 	struct qbd_disk *disk;
 
+	if (qbd_replica_is_witness(replica)) {
+		int number = qbd_disk_number_get();
+
+		if (number < 0)
+			return number;
+		replica->number = number;
+		replica->number_kept = true;
+		return 0;
+	}
 	disk = qbd_disk_create(replica->name,
 			       qbd_store_durable_blocks(replica->store),
 			       qbd_replica_kick, replica);
@@ -626,8 +640,11 @@ int qbd_replica_up(struct net *net, const struct qbd_up_parameters *parameters,
 	set_published(replica, true);
 	refcount_inc(&replica->references);
 	mutex_unlock(&registry_mutex);
-	qbd_notice(replica, "member %u is up as /dev/qbd%d", replica->member_id,
-		   replica->number);
+	if (replica->disk)
+		qbd_notice(replica, "member %u is up as /dev/qbd%d", replica->member_id,
+			   replica->number);
+	else
+		qbd_notice(replica, "member %u is up as a witness", replica->member_id);
 	qbd_command_run(replica, &told);
 	*result = replica;
 	return 0;
@@ -717,6 +734,8 @@ static void release_work(struct work_struct *work)
 
 	if (replica->removed_disk)
 		qbd_disk_destroy(replica->removed_disk);
+	if (replica->number_kept)
+		qbd_disk_number_put(replica->number);
 	wait_event(replica->stopped, READ_ONCE(replica->phase) == QBD_PHASE_STOPPED);
 	/*
 	 * Nobody kicks any more but the store, for completions that it waits for
@@ -801,7 +820,7 @@ int qbd_replica_down(struct qbd_replica *replica, bool force, char *error_text,
 		strscpy(error_text, "the device is going down already", error_text_size);
 		return -EALREADY;
 	}
-	error = qbd_disk_begin_removal(replica->disk, force);
+	error = replica->disk ? qbd_disk_begin_removal(replica->disk, force) : 0;
 	if (error) {
 		mutex_lock(&registry_mutex);
 		replica->going_down = false;

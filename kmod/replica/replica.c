@@ -188,7 +188,7 @@ static void dispatch(struct qbd_replica *replica)
 		qbd_write_propose(replica);
 		return;
 	}
-	if (!replica->told_leader || replica->told_leader == replica->member_id)
+	if (!qbd_replica_serving(replica) || replica->told_leader == replica->member_id)
 		return;
 	if (replica->now < replica->forward_after) {
 		qbd_replica_later(replica, replica->forward_after);

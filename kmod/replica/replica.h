@@ -392,7 +392,8 @@ struct qbd_member_status {
  * stops (-1: has no quorum now).
  * @name: of the device
  * @uuid: of the device
- * @number: N of /dev/qbdN
+ * @number: N of /dev/qbdN; a witness has none, but a number
+ * @witness: it has neither data nor a block device
  * @member_id: this member
  * @device_blocks: size in 4 KiB blocks
  * @role: enum qbd_core_role
@@ -451,6 +452,7 @@ struct qbd_replica_status {
 	char name[QBD_NAME_SIZE];
 	u8 uuid[QBD_UUID_SIZE];
 	unsigned int number;
+	bool witness;
 	u32 member_id;
 	u64 device_blocks;
 	u32 role;
@@ -535,7 +537,8 @@ enum qbd_event_kind {
  * @text: reason or detail, may be ""
  * @kind: what happened
  * @name: of the device
- * @number: N of /dev/qbdN
+ * @number: N of /dev/qbdN, as far as there is one
+ * @witness: there is none
  * @member_id: this member
  * @role: enum qbd_core_role
  * @term: current term
@@ -552,6 +555,7 @@ struct qbd_event {
 	u64 sequence;
 	char name[QBD_NAME_SIZE];
 	unsigned int number;
+	bool witness;
 	u32 member_id;
 	u32 role;
 	u64 term;

@@ -77,7 +77,7 @@ static void fill_quorum(struct qbd_replica *replica, const struct qbd_core_statu
 	}
 	if (core->role == QBD_ROLE_LEADER)
 		status->voters_up = core->reachable;
-	status->has_quorum = core->leader != 0;
+	status->has_quorum = qbd_replica_has_leader(replica);
 	status->may_lose = status->has_quorum ?
 		(s32)status->voters_up - (s32)core->quorum : -1;
 	if (status->may_lose < -1)
@@ -107,7 +107,7 @@ static void fill_counters(struct qbd_replica *replica, struct qbd_replica_status
 {
 	status->requests_waiting = qbd_io_waiting(replica);
 	status->requests_in_flight = qbd_io_in_flight(replica);
-	status->suspended = !replica->told_leader &&
+	status->suspended = !qbd_replica_has_leader(replica) &&
 			    (status->requests_waiting || status->requests_in_flight);
 	status->in_use = replica->disk && qbd_disk_in_use(replica->disk);
 	status->reads = replica->reads_done;
@@ -158,6 +158,7 @@ void qbd_status_fill(struct qbd_replica *replica, struct qbd_replica_status *sta
 	strscpy(status->name, replica->name, sizeof(status->name));
 	memcpy(status->uuid, replica->uuid, sizeof(status->uuid));
 	status->number = replica->number;
+	status->witness = qbd_replica_is_witness(replica);
 	status->member_id = replica->member_id;
 	status->device_blocks = qbd_store_durable_blocks(replica->store);
 	status->settings = replica->settings;
@@ -171,6 +172,8 @@ void qbd_status_fill(struct qbd_replica *replica, struct qbd_replica_status *sta
 		replica->is_new ?
 		"this disk is new: it counts when all other voters were met and it has everything" :
 		replica->read_problem, sizeof(status->problem));
+	if (!status->problem[0])
+		qbd_witness_problem(replica, status->problem, sizeof(status->problem));
 	qbd_store_status(replica->store, &status->store);
 	replica->status_log_used = status->store.log_used_bytes;
 	fill_log(replica, &core, status);

@@ -304,6 +304,7 @@ static u64 short_rest(const struct qbd_verify *verify)
 
 /* ---- asking ------------------------------------------------------------- */
 
+/* A witness is no copy: nobody asks it, and it counts for no majority of them. */
 static bool holds_data(const struct qbd_member_layout *member)
 {
 	return !(le16_to_cpu(member->flags) & QBD_MEMBER_WITNESS);
@@ -817,10 +818,10 @@ static void repair(struct qbd_replica *replica)
 					    &index);
 		qbd_buffer_free(contents);
 		repair_answered(replica, status, index);
-	} else if (!replica->told_leader || ask_leader(replica, contents)) {
+	} else if (!qbd_replica_serving(replica) || ask_leader(replica, contents)) {
 		qbd_buffer_free(contents);
 		/* That nobody leads is not held against the piece. */
-		if (!replica->told_leader && verify->attempts)
+		if (!qbd_replica_serving(replica) && verify->attempts)
 			verify->attempts--;
 		again(replica, NSEC_PER_SEC / 10);
 	} else {

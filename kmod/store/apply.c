@@ -5,6 +5,8 @@
  * Only what is durable in this member's log is applied. An operation that a later
  * one covers whole is skipped, but only when that later one is durable here too:
  * after a crash the data area then is what the log makes of it again.
+ *
+ * A witness has no data area: applied is what is committed and durable.
  */
 #include <linux/sort.h>
 
@@ -103,6 +105,10 @@ static void collect(struct qbd_store *store, u64 limit)
 
 		if (WARN_ON_ONCE(!record) || qbd_grow_before(store, index))
 			break;
+		if (store->geometry.witness) {
+			batch->last_index = index;
+			continue;
+		}
 		if (batch->node_count + record->operation_count > QBD_BATCH_OPERATIONS ||
 		    zero_blocks >= QBD_BATCH_ZERO_BLOCKS ||
 		    (blocks && blocks + record->data_blocks > QBD_BATCH_BLOCKS))
@@ -134,6 +140,16 @@ static bool batch_due(const struct qbd_store *store, u64 limit)
 	       time_after_eq(jiffies, store->apply_at);
 }
 
+static void applied_up_to(struct qbd_store *store, u64 index)
+{
+	while (store->applied_index < index)
+		if (qbd_log_slot(store, ++store->applied_index)->kind == QBD_RECORD_RESIZE)
+			store->log.resizes--;
+	store->apply_at = jiffies + QBD_APPLY_DELAY;
+	store->notices.applied = true;
+	store->idle_armed = true;
+}
+
 void qbd_apply_step(struct qbd_store *store)
 {
 	for (;;) {
@@ -154,6 +170,10 @@ void qbd_apply_step(struct qbd_store *store)
 				return;
 			continue;
 		}
+		if (store->geometry.witness) {
+			applied_up_to(store, store->batch.last_index);
+			continue;
+		}
 		qbd_apply_resolve(store);
 		qbd_batch_begin(store, QBD_BATCH_APPLY);
 	}
@@ -170,8 +190,6 @@ void qbd_apply_done(struct qbd_store *store)
 		struct qbd_record *record = qbd_log_slot(store, index)->record;
 		u32 i;
 
-		if (qbd_log_slot(store, index)->kind == QBD_RECORD_RESIZE)
-			store->log.resizes--;
 		for (i = 0; i < record->operation_count; i++) {
 			struct qbd_overlay_node *node = qbd_record_node(record, i);
 
@@ -180,10 +198,7 @@ void qbd_apply_done(struct qbd_store *store)
 			qbd_extents_mark(store, node->start, node->last, index, true);
 		}
 	}
-	store->applied_index = store->batch.last_index;
-	store->apply_at = jiffies + QBD_APPLY_DELAY;
-	store->notices.applied = true;
-	store->idle_armed = true;
+	applied_up_to(store, store->batch.last_index);
 }
 
 void qbd_store_apply_pause(struct qbd_store *store, bool pause)

@@ -18,7 +18,9 @@
  *	is written, and what the disk had there before was read for zeroes.
  *
  * Records that are applied stay in the ring for members that come back, until it
- * is three quarters full.
+ * is three quarters full. Those of a witness are all that it has for them: they stay as
+ * long as there is room, and then the oldest go, no more of them than is needed. (To know
+ * what a data member lacks would change nothing: it is always the newest that it lacks.)
  */
 #include "internal.h"
 
@@ -34,20 +36,33 @@ static u64 reclaimable(const struct qbd_store *store)
 	       store->log.first_position;
 }
 
+/*
+ * So many blocks may be in use: early enough that the largest record never waits for
+ * room while nothing is done about it, which has to leave the reserve free.
+ */
+static u64 blocks_mark(const struct qbd_store *store)
+{
+	u64 blocks = store->geometry.log_blocks;
+
+	return min(store->geometry.witness ? blocks / 16 * 15 : blocks / 4 * 3,
+		   blocks - QBD_LOG_RESERVE_BLOCKS - QBD_RECORD_BLOCKS_MAX);
+}
+
+/* And so many records. */
+static u64 records_mark(const struct qbd_store *store)
+{
+	u64 records = store->log.capacity;
+
+	return min(store->geometry.witness ? records / 16 * 15 : records / 4 * 3,
+		   records - QBD_LOG_RESERVE_BLOCKS - 1);
+}
+
 static bool log_filling_up(const struct qbd_store *store)
 {
 	const struct qbd_log *log = &store->log;
-	u64 used = log->next_position - log->first_position;
 
-	/*
-	 * Three quarters, and early enough that the largest record never waits for
-	 * room while nothing is done about it: it has to leave the reserve free.
-	 */
-	return used > min(store->geometry.log_blocks / 4 * 3,
-			  store->geometry.log_blocks - QBD_LOG_RESERVE_BLOCKS -
-			  QBD_RECORD_BLOCKS_MAX) ||
-	       log->last_index - log->first_index >=
-	       min(log->capacity / 4 * 3, log->capacity - QBD_LOG_RESERVE_BLOCKS - 1);
+	return log->next_position - log->first_position > blocks_mark(store) ||
+	       log->last_index - log->first_index >= records_mark(store);
 }
 
 /* Space is wanted: is there enough of it to be had to be worth the flushes? */
@@ -100,6 +115,11 @@ static u64 first_to_keep(const struct qbd_store *store)
 	u64 keep_blocks = store->geometry.log_blocks / 2;
 	u64 keep_records = log->capacity / 2;
 
+	/* What is dropped at once has to be worth a checkpoint. */
+	if (store->geometry.witness) {
+		keep_blocks = blocks_mark(store) - store->geometry.log_blocks / 8;
+		keep_records = records_mark(store) - log->capacity / 8;
+	}
 	if (!log_filling_up(store))
 		return first;
 	while (first <= store->applied_index &&

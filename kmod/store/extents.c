@@ -209,6 +209,9 @@ int qbd_extents_load(struct qbd_store *store, u64 *lost_blocks, char *error_text
 	unsigned int i;
 	int error = -ENOMEM;
 
+	*lost_blocks = 0;
+	if (store->geometry.witness)
+		return 0;
 	/* As many chunks as it may become: that is little. */
 	extents->chunk_count = (qbd_geometry_most(&store->geometry) >>
 				(store->geometry.extent_shift - QBD_BLOCK_SHIFT)) /

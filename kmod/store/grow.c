@@ -24,6 +24,9 @@
  *
  * Apply stops before a RESIZE until its size is there, so what is behind it finds its
  * extents. Log and commits go on meanwhile.
+ *
+ * A witness has neither data nor extents, and its disk has room for any size; but it knows
+ * the size, durably, as others do: it may lead, and says it to those whose logs begin anew.
  */
 #include <linux/workqueue.h>
 
@@ -60,6 +63,8 @@ u64 qbd_store_blocks_after(const struct qbd_store *store, u64 index)
 
 static u64 extents_of(const struct qbd_store *store, u64 blocks)
 {
+	if (store->geometry.witness)
+		return 0;
 	return (blocks + store->geometry.extent_blocks - 1) >>
 	       (store->geometry.extent_shift - QBD_BLOCK_SHIFT);
 }
@@ -138,7 +143,7 @@ static void grow_now(struct qbd_store *store)
 	if (WARN_ON_ONCE(!qbd_geometry_grow(geometry, store->grow.wanted)))
 		return;
 	qbd_extents_grown(store, table_blocks);
-	if (end & (geometry->extent_blocks - 1))
+	if (!geometry->witness && end & (geometry->extent_blocks - 1))
 		qbd_batch_add(store, end, qbd_extent_last(store, qbd_extent_of(store, end)),
 			      NULL, 0, false);
 	qbd_batch_begin(store, QBD_BATCH_GROW);

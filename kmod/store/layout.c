@@ -98,6 +98,10 @@ static bool areas_good(const struct qbd_geometry *geometry)
 	if (geometry->log_blocks < QBD_LOG_BLOCKS_MIN ||
 	    geometry->log_blocks > QBD_LOG_BLOCKS_MAX)
 		return false;
+	if (geometry->witness)
+		return !geometry->data_block && !geometry->extent_table_blocks &&
+		       geometry->log_block + geometry->log_blocks <
+		       geometry->backing_blocks;
 	if (geometry->data_block % QBD_ALIGNMENT_BLOCKS ||
 	    geometry->data_block < geometry->log_block + geometry->log_blocks)
 		return false;
@@ -115,6 +119,8 @@ static void superblock_decode(const struct qbd_superblock *superblock,
 	geometry->member_id = le32_to_cpu(superblock->member_id);
 	geometry->extent_shift = le32_to_cpu(superblock->extent_shift);
 	geometry->configuration = le32_to_cpu(superblock->configuration);
+	geometry->witness = le64_to_cpu(superblock->features_incompatible) &
+			    QBD_FEATURE_WITNESS;
 	geometry->backing_blocks = le64_to_cpu(superblock->backing_blocks);
 	geometry->device_blocks = le64_to_cpu(superblock->device_blocks);
 	geometry->extent_table_blocks = le64_to_cpu(superblock->extent_table_blocks);
@@ -126,8 +132,9 @@ static void superblock_decode(const struct qbd_superblock *superblock,
 static void set_size(struct qbd_geometry *geometry, u64 device_blocks)
 {
 	geometry->device_blocks = device_blocks;
-	geometry->extent_count = (device_blocks + geometry->extent_blocks - 1) >>
-				 (geometry->extent_shift - QBD_BLOCK_SHIFT);
+	geometry->extent_count = geometry->witness ? 0 :
+		(device_blocks + geometry->extent_blocks - 1) >>
+		(geometry->extent_shift - QBD_BLOCK_SHIFT);
 	geometry->table_blocks_used =
 		div64_u64(geometry->extent_count + QBD_EXTENTS_PER_BLOCK - 1,
 			  QBD_EXTENTS_PER_BLOCK);
@@ -137,6 +144,9 @@ u64 qbd_geometry_most(const struct qbd_geometry *geometry)
 {
 	u64 extents = geometry->extent_table_blocks;
 
+	/* It keeps none of it. */
+	if (geometry->witness)
+		return QBD_DEVICE_BLOCKS_MAX;
 	/* A table that is larger than memory can be is used as far as that goes. */
 	extents = extents > QBD_EXTENTS_MAX / QBD_EXTENTS_PER_BLOCK ? QBD_EXTENTS_MAX :
 		  extents * QBD_EXTENTS_PER_BLOCK;
@@ -148,6 +158,8 @@ u64 qbd_geometry_room(const struct qbd_geometry *geometry, u64 disk_blocks)
 	u64 taken = geometry->data_block + 1;
 	u64 most = qbd_geometry_most(geometry);
 
+	if (geometry->witness)
+		return most;
 	if (disk_blocks < taken)
 		return 0;
 	return disk_blocks - taken < most ? disk_blocks - taken : most;
@@ -172,7 +184,7 @@ enum qbd_block_verdict qbd_superblock_check(const void *block, u64 position,
 	verdict = header_check(block, QBD_SUPERBLOCK_MAGIC, position, NULL, reason);
 	if (verdict != QBD_BLOCK_GOOD)
 		return verdict;
-	if (superblock->features_incompatible) {
+	if (le64_to_cpu(superblock->features_incompatible) & ~(u64)QBD_FEATURES_KNOWN) {
 		*reason = "it uses features that this module does not know";
 		return QBD_BLOCK_NEWER;
 	}

@@ -12,6 +12,7 @@
 /*
  * A superblock in host order. Fields as in struct qbd_superblock; the last three follow
  * from them. Of a disk whose state block is known device_blocks is what that says.
+ * A witness has no data, and so no extents.
  */
 struct qbd_geometry {
 	u8 uuid[QBD_UUID_SIZE];
@@ -21,6 +22,7 @@ struct qbd_geometry {
 	u32 member_id;
 	u32 extent_shift;
 	u32 configuration;
+	bool witness;
 	u64 backing_blocks;
 	u64 device_blocks;
 	u64 extent_table_blocks;
@@ -100,7 +102,10 @@ enum qbd_block_verdict qbd_superblock_check(const void *block, u64 position,
  * Return: false, and nothing was changed, if the table has no room for it, or it is less.
  */
 bool qbd_geometry_grow(struct qbd_geometry *geometry, u64 device_blocks);
-/* How large may the device become on this disk, if the disk has so many blocks? */
+/*
+ * How large may the device become on this disk, if the disk has so many blocks? That of a
+ * witness gets nothing of it, and never is too small.
+ */
 u64 qbd_geometry_room(const struct qbd_geometry *geometry, u64 disk_blocks);
 /* How large at most, however large the disk becomes: the table has no room for more. */
 u64 qbd_geometry_most(const struct qbd_geometry *geometry);

@@ -465,6 +465,13 @@ static void node_written(struct lab *lab, struct lab_node *node,
 				     node->written);
 }
 
+/* A witness has no data to fill anybody with; another witness needs none. */
+bool lab_may_fill(const struct lab_node *from, const struct lab_node *to)
+{
+	return !qbd_core_self_is_witness(&from->core) ||
+	       qbd_core_self_is_witness(&to->core);
+}
+
 /* The peer at @event->from offers its state; take it if it is newer. */
 static void node_fill(struct lab *lab, struct lab_node *node,
 		      const struct lab_event *event)
@@ -475,7 +482,7 @@ static void node_fill(struct lab *lab, struct lab_node *node,
 	u64 config_index, term;
 
 	if (!from->up || from->core.role != QBD_ROLE_LEADER ||
-	    from->core.term != node->core.term || node->disk.filling ||
+	    !lab_may_fill(from, node) || from->core.term != node->core.term || node->disk.filling ||
 	    node->core.failed)
 		return;
 	/* The intent is on the disk before anything else is. */
@@ -511,10 +518,12 @@ static void node_filled(struct lab *lab, struct lab_node *node)
 {
 	u32 leader = node->core.leader;
 
-	/* Only a leader has the extents. */
-	if (!leader || leader > lab->count || !lab->nodes[leader].up ||
-	    lab->nodes[leader].core.role != QBD_ROLE_LEADER ||
-	    lab->cut_bulk[leader][node->id]) {
+	/* Only a leader has the extents. A witness has nothing to be filled. */
+	if (!qbd_core_self_is_witness(&node->core) &&
+	    (!leader || leader > lab->count || !lab->nodes[leader].up ||
+	     lab->nodes[leader].core.role != QBD_ROLE_LEADER ||
+	     !lab_may_fill(&lab->nodes[leader], node) ||
+	     lab->cut_bulk[leader][node->id])) {
 		lab_world_later(lab, node, LAB_FILLED);
 		return;
 	}

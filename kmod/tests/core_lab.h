@@ -213,6 +213,7 @@ enum qbd_transfer_result lab_transfer(struct lab *lab, u32 id, u32 target);
 void lab_cut(struct lab *lab, u32 a, u32 b, bool cut);
 void lab_isolate(struct lab *lab, u32 id, bool cut);
 void lab_link(struct lab *lab, u32 a, u32 b, enum qbd_link link, bool up);
+bool lab_may_fill(const struct lab_node *from, const struct lab_node *to);
 /* Drop from @id's log everything up to @index. */
 void lab_compact(struct lab *lab, u32 id, u64 index);
 u64 lab_entry_id(const struct lab_node *node, u64 index);

@@ -184,7 +184,8 @@ void lab_world_offer_extents(struct lab *lab, struct lab_node *node, u32 peer)
 		 arrival(lab, peer) : QBD_NEVER;
 	struct lab_event *event;
 
-	if (at == QBD_NEVER || lab->nodes[peer].disk.filling)
+	if (at == QBD_NEVER || lab->nodes[peer].disk.filling ||
+	    !lab_may_fill(node, &lab->nodes[peer]))
 		return;
 	event = event_new(lab, LAB_FILL, peer);
 	if (!event)

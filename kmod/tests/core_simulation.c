@@ -36,6 +36,20 @@ static u32 random_node(struct lab *lab)
 	return 1 + lab_below(lab, lab->count);
 }
 
+/* As many as there may be, or fewer. */
+static void draw_witnesses(struct lab *lab, u32 voters)
+{
+	u32 most = (voters + 1) / 2 - 1;
+
+	for (u32 i = 0; i < most; i++)
+		lab->configs[0].members[lab_below(lab, voters)].flags |=
+			QBD_CORE_WITNESS;
+	/* Of those that may become voters, too. */
+	for (u32 i = voters; i < lab->count; i++)
+		if (lab_chance(lab, 256))
+			lab->configs[0].members[i].flags |= QBD_CORE_WITNESS;
+}
+
 static void draw(struct simulation *simulation, u64 seed)
 {
 	static const u32 sizes[] = { 1, 2, 3, 3, 3, 4, 5, 5, 5, 7 };
@@ -66,6 +80,8 @@ static void draw(struct simulation *simulation, u64 seed)
 		for (u32 i = 0; i < count; i++)
 			lab->configs[0].members[i].priority =
 				(u8)lab_below(lab, 3);
+	if (lab_chance(lab, 300))
+		draw_witnesses(lab, voters);
 	simulation->enabled = (u32)lab_random(lab) | QBD_BIT(FAULT_BOOT) |
 			      QBD_BIT(FAULT_HEAL) | QBD_BIT(FAULT_COMPACT);
 	simulation->fault_rate = 1 + lab_below(lab, 30);
@@ -89,23 +105,25 @@ static void change_config(struct lab *lab, u32 leader)
 		for (u32 i = 0; i < config.count; i++) {
 			u8 *flags = &config.members[i].flags;
 
-			*flags = *flags & QBD_CORE_VOTER ? QBD_CORE_VOTER :
-							   QBD_CORE_LEARNER;
+			*flags = (*flags & QBD_CORE_WITNESS) |
+				 (*flags & QBD_CORE_VOTER ? QBD_CORE_VOTER :
+							    QBD_CORE_LEARNER);
 		}
 	} else {
 		for (u32 i = 0; i < config.count; i++) {
 			u8 *flags = &config.members[i].flags;
-			u8 old = *flags & QBD_CORE_VOTER ? QBD_CORE_VOTER_OLD :
-							   0;
+			u8 kept = *flags & QBD_CORE_WITNESS;
 
+			if (*flags & QBD_CORE_VOTER)
+				kept |= QBD_CORE_VOTER_OLD;
 			if (lab_chance(lab, 600)) {
-				*flags = QBD_CORE_VOTER | old;
+				*flags = QBD_CORE_VOTER | kept;
 				voters++;
 			} else {
-				*flags = QBD_CORE_LEARNER | old;
+				*flags = QBD_CORE_LEARNER | kept;
 			}
 		}
-		if (!voters)
+		if (!voters || qbd_config_check(&config))
 			return;
 	}
 	lab_propose_config(lab, leader, &config);

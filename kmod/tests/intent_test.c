@@ -3,7 +3,7 @@
  * Which member list follows which: kmod/replica/intent.c.
  *
  * Lists are written as words, one a member: its id, then v (voter), o (old voter), l
- * (learner), and what is meant: j (joining), d (demoting), x (leaving).
+ * (learner), w (witness), and what is meant: j (joining), d (demoting), x (leaving).
  */
 #include <kunit/test.h>
 
@@ -12,7 +12,7 @@
 static void intent_test_list(struct kunit *test, const char *text,
 			     struct qbd_membership_layout *list)
 {
-	static const char letters[] = "vol?jdx";
+	static const char letters[] = "volwjdx";
 	u32 count = 0, highest = 0;
 
 	memset(list, 0, sizeof(*list));
@@ -96,6 +96,12 @@ static const struct intent_step_case intent_step_cases[] = {
 	{ "1v 2v 3lx", 1, "123", "123", "3", QBD_INTENT_PROPOSE, "1v 2v" },
 	{ "1v 2v 3lx", 1, "12", "12", "", QBD_INTENT_PROPOSE, "1v 2v" },
 	{ "1lx 2v 3lx", 2, "123", "123", "3", QBD_INTENT_PROPOSE, "1lx 2v" },
+	/* a witness stays one; leadership is handed to others than witnesses */
+	{ "1v 2v 3lwj", 1, "123", "123", "", QBD_INTENT_PROPOSE, "1vo 2vo 3vw" },
+	{ "1v 2v 3vwx 4lwj", 1, "1234", "1234", "", QBD_INTENT_PROPOSE, "1vo 2vo 3owlx 4vw" },
+	{ "1vx 2v 3vw 4lj", 1, "1234", "1234", "", QBD_INTENT_HAND_OVER, "2" },
+	{ "1vx 2v 3vw 4lj", 1, "134", "134", "", QBD_INTENT_NOTHING, "" },
+	{ "1vx 2vw 3lj", 1, "123", "123", "", QBD_INTENT_PROPOSE, "1olx 2vow 3v" },
 	/* votes first, then who only leaves */
 	{ "1v 2lx 3lj", 1, "13", "13", "", QBD_INTENT_PROPOSE, "1vo 2lx 3v" },
 };
@@ -165,6 +171,60 @@ static void every_change_ends(struct kunit *test)
 	}
 }
 
+/* Are the witnesses of this set no majority? */
+static bool intent_test_has_data(const struct qbd_membership_layout *list, u16 set)
+{
+	u32 voters = 0, witnesses = 0;
+
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
+		u16 flags = le16_to_cpu(list->members[i].flags);
+
+		voters += !!(flags & set);
+		witnesses += flags & set && flags & QBD_MEMBER_WITNESS;
+	}
+	return !voters || witnesses < voters / 2 + 1;
+}
+
+/* On the way to whatever is allowed: in each majority there is a member with data. */
+static void data_in_every_majority(struct kunit *test)
+{
+	static const char * const kinds[] = {
+		"v", "vd", "vx", "l", "lj", "vw", "vwd", "vwx", "lw", "lwj",
+	};
+	static struct qbd_membership_layout now, wanted, next;
+	u32 allowed = 0;
+	char text[32];
+
+	for (u32 number = 0; number < 10 * 10 * 10 * 10; number++) {
+		struct qbd_intent_facts facts = { 1, 0, ~0u, ~0u, ~0u, ~0u, ~0u };
+		u32 member;
+
+		snprintf(text, sizeof(text), "1v 2%s 3%s 4%s 5%s", kinds[number % 10],
+			 kinds[number / 10 % 10], kinds[number / 100 % 10],
+			 kinds[number / 1000]);
+		intent_test_list(test, text, &wanted);
+		now = wanted;
+		for (u32 i = 0; i < le32_to_cpu(now.count); i++)
+			now.members[i].flags &= cpu_to_le16(~QBD_MEMBER_INTENTS);
+		if (!intent_test_has_data(&now, QBD_MEMBER_VOTER) ||
+		    qbd_intent_check(&now, &wanted, &facts, &member) != QBD_CHANGE_DONE)
+			continue;
+		allowed++;
+		now = wanted;
+		while (qbd_intent_pending(&now)) {
+			KUNIT_ASSERT_EQ_MSG(test, qbd_intent_next(&now, &facts, &next,
+								  &member),
+					    QBD_INTENT_PROPOSE, "%s", text);
+			KUNIT_ASSERT_TRUE_MSG(test,
+					      intent_test_has_data(&next, QBD_MEMBER_VOTER) &&
+					      intent_test_has_data(&next, QBD_MEMBER_VOTER_OLD),
+					      "%s", text);
+			now = next;
+		}
+	}
+	KUNIT_EXPECT_GT(test, allowed, 1000);
+}
+
 struct intent_check_case {
 	const char *now, *wanted, *there;
 	enum qbd_change_result result;
@@ -201,6 +261,21 @@ static const struct intent_check_case intent_check_cases[] = {
 	{ "1v 2v 3v", "1v 2v 3vx", "12", QBD_CHANGE_DONE, 0 },
 	{ "1v 2v 3v 4v 5v", "1vx 2v 3v 4v 5v", "123", QBD_CHANGE_QUORUM, 4 },
 	{ "1v 2v 3v 4v 5v", "1v 2v 3v 4vx 5vx", "123", QBD_CHANGE_DONE, 0 },
+	/* witnesses: never a majority */
+	{ "1v 2v", "1v 2v 3lwj", "12", QBD_CHANGE_DONE, 0 },
+	{ "1v", "1v 2lwj", "1", QBD_CHANGE_DONE, 0 },
+	{ "1v 2v", "1v 2v 3lw 4lw", "12", QBD_CHANGE_DONE, 0 },
+	{ "1v 2v", "1v 2v 3lwj 4lwj", "12", QBD_CHANGE_DONE, 0 },
+	{ "1v", "1v 2lwj 3lwj", "1", QBD_CHANGE_WITNESSES, 0 },
+	{ "1v 2v 3vw", "1v 2v 3vw 4lwj 5lwj", "123", QBD_CHANGE_WITNESSES, 0 },
+	{ "1v 2v 3vw", "1v 2vx 3vw", "123", QBD_CHANGE_DONE, 0 },
+	{ "1v 2v 3vw", "1vx 2vx 3vw", "123", QBD_CHANGE_WITNESSES, 0 },
+	{ "1v 2vw", "1vd 2vw", "12", QBD_CHANGE_WITNESSES, 0 },
+	{ "1v 2vw", "1vx 2vw 3lj", "12", QBD_CHANGE_DONE, 0 },
+	/* and never anything else */
+	{ "1v 2v 3vw", "1v 2v 3v", "123", QBD_CHANGE_FLAGS, 3 },
+	{ "1v 2v 3v", "1v 2v 3vw", "123", QBD_CHANGE_FLAGS, 3 },
+	{ "1v 2v 3lw", "1v 2v 3lj", "123", QBD_CHANGE_FLAGS, 3 },
 };
 
 static void checks(struct kunit *test)
@@ -384,6 +459,7 @@ static void who_is_out(struct kunit *test)
 static struct kunit_case intent_cases[] = {
 	KUNIT_CASE(steps),
 	KUNIT_CASE(every_change_ends),
+	KUNIT_CASE(data_in_every_majority),
 	KUNIT_CASE(checks),
 	KUNIT_CASE(checks_of_places),
 	KUNIT_CASE(nobody_comes_while_it_grows),

@@ -31,6 +31,10 @@ static void decisions(struct kunit *test)
 		/* somebody is not there, and nobody knows its disk */
 		{ { 9000, 0, 9999 }, false, 5000, QBD_CHANGE_AWAY, 0, 2 },
 		{ { 9000, 100, 0 }, false, 0, QBD_CHANGE_AWAY, 0, 3 },
+		/* a witness never is in the way, the smallest with data is */
+		{ { 9000, QBD_DEVICE_BLOCKS_MAX, 8000 }, false, 0, QBD_CHANGE_DONE, 7936, 0 },
+		{ { 9000, QBD_DEVICE_BLOCKS_MAX, 8000 }, false, 8001, QBD_CHANGE_DISK, 0, 3 },
+		{ { 0, QBD_DEVICE_BLOCKS_MAX, 8000 }, false, 5000, QBD_CHANGE_AWAY, 0, 1 },
 		/* less than a MiB more is not taken unless it is asked for */
 		{ { 9000, 9000, 4351 }, false, 0, QBD_CHANGE_DISK, 0, 3 },
 		{ { 9000, 9000, 4351 }, false, 4351, QBD_CHANGE_DONE, 4351, 0 },

@@ -426,6 +426,45 @@ static void set_field(struct qbd_superblock *superblock, u32 what)
 	}
 }
 
+/* What a witness has no room for is not there; whose disk it is both copies say. */
+static void a_witness_has_no_data(struct qbd_test *test)
+{
+	struct qbd_superblock *superblock;
+
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	for (u32 what = 0; what < 5; what++) {
+		make_superblocks();
+		for (u32 i = 0; i < 2; i++) {
+			superblock = &samples->superblocks[i];
+			/* 4: the copies differ. */
+			if (what == 4 && i)
+				break;
+			superblock->features_incompatible =
+				cpu_to_le64(QBD_FEATURE_WITNESS);
+			superblock->extent_table_blocks = cpu_to_le64(what == 1 ? 2 : 0);
+			if (what != 2)
+				superblock->data_block = 0;
+			superblock->log_block = cpu_to_le64(what == 3 ? 0 : 256);
+			seal_superblock(i);
+		}
+		QBD_EQUAL(test, choose(true, true, DISK_BLOCKS), what ? -EUCLEAN : 0);
+		if (what)
+			continue;
+		QBD_TRUE(test, samples->choice.geometry.witness);
+		QBD_EQUAL(test, samples->choice.geometry.extent_count, 0);
+		QBD_EQUAL(test, samples->choice.geometry.device_blocks, DEVICE_BLOCKS);
+	}
+	/* Nor is it nowhere at a member that has data. */
+	make_superblocks();
+	for (u32 i = 0; i < 2; i++) {
+		samples->superblocks[i].data_block = 0;
+		seal_superblock(i);
+	}
+	QBD_EQUAL(test, choose(true, true, DISK_BLOCKS), -EUCLEAN);
+	blocks_free(samples);
+}
+
 static void senseless_superblocks_are_refused(struct qbd_test *test)
 {
 	samples = blocks_alloc(sizeof(*samples));
@@ -918,6 +957,7 @@ QBD_SUITE(store_blocks,
 	  QBD_CASE(the_superblock_has_two_copies),
 	  QBD_CASE(bad_superblocks_are_told_apart),
 	  QBD_CASE(senseless_superblocks_are_refused),
+	  QBD_CASE(a_witness_has_no_data),
 	  QBD_CASE(names_are_words),
 	  QBD_CASE(what_no_memory_can_hold_is_refused),
 	  QBD_CASE(addresses_are_the_same_for_all),

@@ -188,10 +188,18 @@ static const struct qbd_store_ops rig_ops = {
 	.failed			= rig_failed,
 };
 
-static void write_superblock(struct store_rig *rig, u64 position, u64 disk_blocks,
-			     u64 table_blocks, u64 log_block, u64 data_block)
+/* For a device of so many blocks. */
+static u64 table_blocks_of(const struct store_rig *rig, u32 blocks)
+{
+	u64 extents = DIV_ROUND_UP(blocks, 1u << (RIG_EXTENT_SHIFT - QBD_BLOCK_SHIFT));
+
+	return rig->witness ? 0 : DIV_ROUND_UP(extents, QBD_EXTENTS_PER_BLOCK);
+}
+
+static void write_superblock(struct store_rig *rig, u64 position, u64 disk_blocks)
 {
 	struct qbd_superblock *superblock = test_disk_block(rig->disk, position);
+	u64 log_block = store_rig_log_block(rig);
 
 	memset(superblock, 0, sizeof(*superblock));
 	superblock->member_id = cpu_to_le32(RIG_MEMBER);
@@ -199,10 +207,13 @@ static void write_superblock(struct store_rig *rig, u64 position, u64 disk_block
 	strscpy(superblock->name, "rig", sizeof(superblock->name));
 	superblock->backing_blocks = cpu_to_le64(disk_blocks);
 	superblock->device_blocks = cpu_to_le64(rig->first_blocks);
-	superblock->extent_table_blocks = cpu_to_le64(table_blocks);
+	superblock->extent_table_blocks = cpu_to_le64(table_blocks_of(rig, rig->device_blocks));
 	superblock->log_block = cpu_to_le64(log_block);
 	superblock->log_blocks = cpu_to_le64(RIG_LOG_BLOCKS);
-	superblock->data_block = cpu_to_le64(data_block);
+	if (rig->witness)
+		superblock->features_incompatible = cpu_to_le64(QBD_FEATURE_WITNESS);
+	else
+		superblock->data_block = cpu_to_le64(log_block + RIG_LOG_BLOCKS);
 	qbd_block_seal(superblock, QBD_SUPERBLOCK_MAGIC, rig->uuid, position);
 	test_disk_settle(rig->disk, position);
 }
@@ -221,24 +232,20 @@ static void write_membership(struct qbd_membership_layout *membership, u32 count
 /* As qbdadm create does; all else on the disk is rubbish. */
 static void format_disk(struct store_rig *rig, u32 members)
 {
-	u64 extents = DIV_ROUND_UP(rig->device_blocks,
-				   1u << (RIG_EXTENT_SHIFT - QBD_BLOCK_SHIFT));
-	u64 table_blocks = DIV_ROUND_UP(extents, QBD_EXTENTS_PER_BLOCK);
 	u64 disk_blocks = rig->disk->sectors / QBD_SECTORS_PER_BLOCK;
 	struct qbd_state *state;
 	u64 i;
 
 	/* Those for more than it has now hold anything. */
-	for (i = 0; i <= (rig->first_blocks - 1) / (16 * QBD_EXTENTS_PER_BLOCK); i++) {
+	for (i = 0; i < table_blocks_of(rig, rig->first_blocks); i++) {
 		memset(test_disk_block(rig->disk, QBD_EXTENT_TABLE_BLOCK + i), 0,
 		       QBD_BLOCK_SIZE);
 		qbd_block_seal(test_disk_block(rig->disk, QBD_EXTENT_TABLE_BLOCK + i),
 			       QBD_EXTENTS_MAGIC, rig->uuid, QBD_EXTENT_TABLE_BLOCK + i);
 		test_disk_settle(rig->disk, QBD_EXTENT_TABLE_BLOCK + i);
 	}
-	write_superblock(rig, 0, disk_blocks, table_blocks, 512, 512 + RIG_LOG_BLOCKS);
-	write_superblock(rig, QBD_SUPERBLOCK_COPY_BLOCK, disk_blocks, table_blocks, 512,
-			 512 + RIG_LOG_BLOCKS);
+	write_superblock(rig, 0, disk_blocks);
+	write_superblock(rig, QBD_SUPERBLOCK_COPY_BLOCK, disk_blocks);
 	state = kunit_kzalloc(rig->test, sizeof(*state), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(rig->test, state);
 	state->sequence = 1;
@@ -257,7 +264,7 @@ static void format_disk(struct store_rig *rig, u32 members)
 
 u64 store_rig_log_block(struct store_rig *rig)
 {
-	return 512;
+	return rig->witness ? QBD_EXTENT_TABLE_BLOCK : 512;
 }
 
 struct store_rig *store_rig_create(struct kunit *test, u64 seed)
@@ -275,14 +282,10 @@ struct store_rig *store_rig_create_growing(struct kunit *test, u64 seed, u32 fir
 	return rig;
 }
 
-struct store_rig *store_rig_create_sized(struct kunit *test, u64 seed, u32 device_blocks,
-					 u32 members)
+/* All but the disk. */
+static struct store_rig *rig_alloc(struct kunit *test, u64 seed, u32 device_blocks)
 {
 	struct store_rig *rig = kunit_kzalloc(test, sizeof(*rig), GFP_KERNEL);
-	u64 data_block = 512 + RIG_LOG_BLOCKS;
-	u64 blocks = data_block + device_blocks + 37;
-	u64 hole = device_blocks > 2 * RIG_SOLID_BLOCKS ?
-		   device_blocks - 2 * RIG_SOLID_BLOCKS : 0;
 
 	KUNIT_ASSERT_NOT_NULL(test, rig);
 	rig->test = test;
@@ -293,15 +296,41 @@ struct store_rig *store_rig_create_sized(struct kunit *test, u64 seed, u32 devic
 	memset(rig->uuid, 0x17, sizeof(rig->uuid));
 	rig->history = kvcalloc(RIG_ENTRIES_MAX, sizeof(*rig->history), GFP_KERNEL);
 	rig->log = kvcalloc(RIG_ENTRIES_MAX + 2, sizeof(*rig->log), GFP_KERNEL);
-	rig->disk = test_disk_create_sparse(blocks, data_block + RIG_SOLID_BLOCKS, hole,
-					    seed ^ 0x5a5a);
 	rig->pool = qbd_pool_create(QBD_POOL_PAGES_MIN, rig_kick, rig);
 	KUNIT_ASSERT_NOT_NULL(test, rig->history);
 	KUNIT_ASSERT_NOT_NULL(test, rig->log);
-	KUNIT_ASSERT_FALSE(test, IS_ERR(rig->disk));
 	KUNIT_ASSERT_FALSE(test, IS_ERR(rig->pool));
+	return rig;
+}
+
+static struct store_rig *rig_with_disk(struct store_rig *rig, struct test_disk *disk,
+				       u32 members)
+{
+	rig->disk = disk;
+	KUNIT_ASSERT_FALSE(rig->test, IS_ERR(disk));
 	format_disk(rig, members);
 	return rig;
+}
+
+struct store_rig *store_rig_create_sized(struct kunit *test, u64 seed, u32 device_blocks,
+					 u32 members)
+{
+	struct store_rig *rig = rig_alloc(test, seed, device_blocks);
+	u64 data_block = store_rig_log_block(rig) + RIG_LOG_BLOCKS;
+	u64 hole = device_blocks > 2 * RIG_SOLID_BLOCKS ?
+		   device_blocks - 2 * RIG_SOLID_BLOCKS : 0;
+
+	return rig_with_disk(rig, test_disk_create_sparse(data_block + device_blocks + 37,
+							  data_block + RIG_SOLID_BLOCKS,
+							  hole, seed ^ 0x5a5a), members);
+}
+
+struct store_rig *store_rig_create_witness(struct kunit *test, u64 seed)
+{
+	struct store_rig *rig = rig_alloc(test, seed, RIG_DEVICE_BLOCKS);
+
+	rig->witness = true;
+	return rig_with_disk(rig, test_disk_create(RIG_WITNESS_BLOCKS, seed ^ 0x5a5a), 3);
 }
 
 void store_rig_destroy(struct store_rig *rig)

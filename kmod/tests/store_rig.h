@@ -21,6 +21,8 @@
 #define RIG_OPERATIONS_MAX	4
 #define RIG_DEVICE_BLOCKS	1500u
 #define RIG_LOG_BLOCKS		2048u
+/* Of a witness: metadata, log, second superblock. */
+#define RIG_WITNESS_BLOCKS	(QBD_EXTENT_TABLE_BLOCK + RIG_LOG_BLOCKS + 1)
 #define RIG_EXTENT_SHIFT	16	/* 16 blocks */
 /* Of a device of more than twice as many only so many at each end can be used. */
 #define RIG_SOLID_BLOCKS	20000u
@@ -58,6 +60,7 @@ struct rig_entry {
  * @members: that the device had when it was made
  * @device_blocks: size of the device, or the largest it is to grow to
  * @first_blocks: size when it was made
+ * @witness: the disk has no room for its data
  * @uuid: of the device
  * @pool: log pages
  * @store: open, or NULL
@@ -100,6 +103,7 @@ struct store_rig {
 	struct test_disk *disk;
 	u32 device_blocks;
 	u32 first_blocks;
+	bool witness;
 	u8 uuid[QBD_UUID_SIZE];
 	struct qbd_pool *pool;
 	struct qbd_store *store;
@@ -143,6 +147,8 @@ struct store_rig *store_rig_create_sized(struct kunit *test, u64 seed, u32 devic
 /* It has @first_blocks, and can grow to @most_blocks. */
 struct store_rig *store_rig_create_growing(struct kunit *test, u64 seed, u32 first_blocks,
 					   u32 most_blocks);
+/* A disk as small as that of a witness can be. */
+struct store_rig *store_rig_create_witness(struct kunit *test, u64 seed);
 void store_rig_destroy(struct store_rig *rig);
 
 /* Open; on success the model's log becomes what was recovered. */

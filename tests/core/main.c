@@ -20,6 +20,7 @@ static const struct qbd_test_suite *const suites[] = {
 	&core_membership_suite,
 	&core_read_suite,
 	&core_transfer_suite,
+	&core_witness_suite,
 	&core_storage_suite,
 	&core_refusals_suite,
 	&core_cluster_suite,

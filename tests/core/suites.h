@@ -11,6 +11,7 @@ extern const struct qbd_test_suite core_log_suite;
 extern const struct qbd_test_suite core_membership_suite;
 extern const struct qbd_test_suite core_read_suite;
 extern const struct qbd_test_suite core_transfer_suite;
+extern const struct qbd_test_suite core_witness_suite;
 extern const struct qbd_test_suite core_storage_suite;
 extern const struct qbd_test_suite core_refusals_suite;
 extern const struct qbd_test_suite core_cluster_suite;

@@ -97,13 +97,20 @@ static void judge_geometry(const struct qbd_geometry *geometry)
 	uint64_t extents = geometry->extent_count;
 
 	REQUIRE(geometry->member_id && memchr(geometry->name, 0, QBD_NAME_SIZE));
-	REQUIRE(geometry->device_blocks && extents && extents <= QBD_EXTENTS_MAX);
+	REQUIRE(geometry->device_blocks);
+	REQUIRE(geometry->log_blocks >= QBD_LOG_BLOCKS_MIN &&
+		geometry->log_blocks <= QBD_LOG_BLOCKS_MAX);
+	if (geometry->witness) {
+		REQUIRE(!extents && !geometry->extent_table_blocks && !geometry->data_block);
+		REQUIRE(geometry->log_block >= QBD_EXTENT_TABLE_BLOCK);
+		REQUIRE(geometry->log_block + geometry->log_blocks < geometry->backing_blocks);
+		return;
+	}
+	REQUIRE(extents && extents <= QBD_EXTENTS_MAX);
 	REQUIRE((extents - 1) * geometry->extent_blocks < geometry->device_blocks);
 	REQUIRE(extents * geometry->extent_blocks >= geometry->device_blocks);
 	REQUIRE(geometry->extent_table_blocks * QBD_EXTENTS_PER_BLOCK >= extents);
 	REQUIRE(geometry->log_block >= QBD_EXTENT_TABLE_BLOCK + geometry->extent_table_blocks);
-	REQUIRE(geometry->log_blocks >= QBD_LOG_BLOCKS_MIN &&
-		geometry->log_blocks <= QBD_LOG_BLOCKS_MAX);
 	REQUIRE(geometry->data_block >= geometry->log_block + geometry->log_blocks);
 	REQUIRE(geometry->data_block + geometry->device_blocks < geometry->backing_blocks);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * As much of Raft as vote.pml, join.pml and damage.pml need; included by them.
+ * As much of Raft as vote.pml, join.pml, damage.pml and witness.pml need; included by them.
  *
  * Three members. What is appended or voted is durable at once. Acknowledgements are
  * messages that take any time; requests for votes are answered at any time while the
@@ -187,9 +187,10 @@ inline commits(m, p)
 	commit[m] = k;
 	printf("leader %d commits up to %d with member %d\n", m, k, p);
 	/* Nobody leads a later term without it. */
-	assert(!(leads[p] && term[p] > term[m] && !(last[p] >= k && LOG(p, k) == LOG(m, k))));
+	assert(!(leads[p] && term[p] > term[m] &&
+		 !(last[p] >= k && term_at(p, k) == LOG(m, k))));
 	assert(!(leads[3 - m - p] && term[3 - m - p] > term[m] &&
-		 !(last[3 - m - p] >= k && LOG(3 - m - p, k) == LOG(m, k))));
+		 !(last[3 - m - p] >= k && term_at(3 - m - p, k) == LOG(m, k))));
 	do
 	:: k > base[m] ->
 		assert(!committed_term[k] || committed_term[k] == LOG(m, k));

@@ -206,6 +206,15 @@ unsigned int qbd_disk_number(const struct qbd_disk *disk)
 	return disk->host->number;
 }
 
+int qbd_disk_number_get(void)
+{
+	return sim_host->number;
+}
+
+void qbd_disk_number_put(unsigned int number)
+{
+}
+
 bool qbd_disk_in_use(struct qbd_disk *disk)
 {
 	return outstanding[disk->host->number];
@@ -607,7 +616,7 @@ bool sim_client_probe(void)
 		struct sim_host *host = &world.hosts[number];
 		struct sim_request *request;
 
-		if (!sim_lists_has(number) && !removed(host))
+		if ((!sim_lists_has(number) && !removed(host)) || host->witness)
 			continue;
 		/* Whoever has had its turn lets the next one have it. */
 		if (probed[number]) {

@@ -234,6 +234,11 @@ void sim_faults_begin(void)
 	/* Fewer voters are not enough for what happens to disks. */
 	world.voters_min = faults.enabled & FAULTS_OF_DISKS || !world.joins ? 3 : 1;
 	world.founders = world.count;
+	sim_witnesses_begin();
+	/* What is lost of a disk may be found when no other one has what it had. */
+	if (world.witnesses)
+		faults.enabled &= ~FAULTS_OF_DISKS;
+	world.rots &= !world.witnesses;
 	for (u32 number = 1; number <= world.count; number++) {
 		struct sim_host *host = &world.hosts[number];
 
@@ -249,7 +254,8 @@ void sim_faults_begin(void)
 
 bool sim_faults_others_whole(const struct sim_host *host)
 {
-	if (!sim_lists_counts(host->number) || !sim_lists_spare_one())
+	if (!sim_lists_counts(host->number) || !sim_lists_spare_one() ||
+	    !sim_witnesses_spare(host))
 		return false;
 	for (u32 number = 1; number <= world.count; number++) {
 		const struct sim_host *other = &world.hosts[number];

@@ -369,7 +369,7 @@ static void check_data(struct sim_host *host, const struct qbd_replica *replica)
 	struct qbd_store *store = replica->store;
 	bool whole = replica->phase == QBD_PHASE_RUNNING && !store->failed &&
 		     !store->fill.active && !store->fill.resetting && !replica->is_new &&
-		     !host->write_erred && !host->data_rot &&
+		     !host->write_erred && !host->data_rot && !host->witness &&
 		     store->log.commit_index >= host->data_through;
 
 	/* What it is sent may be of a member that lost its power not long ago. */
@@ -478,6 +478,8 @@ static void commit_one(struct sim_host *host, const struct qbd_store *store, u64
 		sim_lists_committed(host, record);
 	sim_claims_committed(record);
 	sim_sizes_committed(record);
+	if (record->term < TERMS_MAX)
+		sim_witnesses_committed(record, leaders[record->term]);
 	apply_to_model(record);
 	sim_once_committed(record);
 }
@@ -493,6 +495,11 @@ static bool has_entry(const struct qbd_store *store, u64 index)
 	return index < qbd_store_first_index(store) ||
 	       (index <= qbd_store_last_index(store) &&
 		qbd_store_chain(store, index) == chains[index]);
+}
+
+bool sim_invariants_has_all(const struct qbd_replica *replica)
+{
+	return has_entry(replica->store, committed);
 }
 
 /* Would @voter choose one with such a log, if its power went now and came back? */
@@ -648,6 +655,7 @@ void sim_invariants_check(struct sim_host *host)
 		check_removed(host, replica);
 	check_data(host, replica);
 	sim_sizes_check(host, replica->store);
+	sim_witnesses_check(host, replica);
 	host->role = replica->core->role;
 	host->term = replica->core->term;
 	host->failed = replica->core->failed;
@@ -706,7 +714,7 @@ void sim_invariants_replicas(void)
 	for (u32 number = 1; number <= world.count; number++) {
 		struct sim_host *host = &world.hosts[number];
 
-		if (!sim_lists_has(number))
+		if (!sim_lists_has(number) || host->witness)
 			continue;
 		for (u32 block = 0; block < SIM_USED_BLOCKS && !world.error; block++)
 			check_block(host, sim_replica(host)->store, block);

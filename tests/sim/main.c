@@ -139,8 +139,8 @@ static void sum_up(u64 seeds, u64 failed)
 	printf("# members taken up by extents: %llu (%llu times begun, %llu rounds given up, %llu disturbed); %llu power cuts, %llu elections\n",
 	       counts->filled, counts->resets, counts->rounds_cut, counts->fills_disturbed,
 	       counts->power_cuts, counts->elections);
-	printf("# claims: %llu committed, %llu taken by force; the device grew %llu times\n",
-	       counts->claims, counts->forced, counts->resizes);
+	printf("# claims: %llu committed, %llu taken by force; witnesses led %llu times; the device grew %llu times\n",
+	       counts->claims, counts->forced, counts->passed_on, counts->resizes);
 	printf("# members changed %llu times, %llu joined, %llu removed; %llu lists committed\n",
 	       counts->changes, counts->joined, counts->left, counts->lists);
 	printf("# disks: %llu rotten, %llu with unreadable sectors; logs found damaged %llu, tables lost %llu; %.1f million blocks compared\n",

@@ -98,10 +98,14 @@ static void write_superblock(struct sim_host *host, u64 position, u64 blocks,
 	strscpy(superblock->name, "sim", sizeof(superblock->name));
 	superblock->backing_blocks = cpu_to_le64(blocks);
 	superblock->device_blocks = cpu_to_le64(device_blocks);
-	superblock->extent_table_blocks = cpu_to_le64(sim_table_blocks);
 	superblock->log_block = cpu_to_le64(LOG_BLOCK);
 	superblock->log_blocks = cpu_to_le64(QBD_LOG_BLOCKS_MIN);
-	superblock->data_block = cpu_to_le64(DATA_BLOCK);
+	if (host->witness) {
+		superblock->features_incompatible = cpu_to_le64(QBD_FEATURE_WITNESS);
+	} else {
+		superblock->extent_table_blocks = cpu_to_le64(sim_table_blocks);
+		superblock->data_block = cpu_to_le64(DATA_BLOCK);
+	}
 	qbd_block_seal(superblock, QBD_SUPERBLOCK_MAGIC, sim_uuid, position);
 }
 
@@ -114,7 +118,8 @@ static void write_members(struct qbd_membership_layout *members)
 	for (u32 i = 0; i < world.founders; i++) {
 		struct qbd_member_layout *member = &members->members[i];
 
-		member->flags = cpu_to_le16(QBD_MEMBER_VOTER);
+		member->flags = cpu_to_le16(QBD_MEMBER_VOTER |
+					    (world.hosts[i + 1].witness ? QBD_MEMBER_WITNESS : 0));
 		sim_member_place(member, i + 1, 0);
 	}
 }
@@ -140,7 +145,7 @@ static void format(struct sim_host *host, u64 device_blocks,
 		   const struct qbd_membership_layout *members,
 		   const struct qbd_claim_layout *claim, const u8 *incarnation, u32 flags)
 {
-	u64 blocks = disk_blocks(sim_sizes_room(host, device_blocks));
+	u64 blocks = disk_blocks(host->witness ? 0 : sim_sizes_room(host, device_blocks));
 	struct qbd_state state = {
 		.flags = QBD_STATE_CLEAN | flags,
 		.log_first_index = 1,
@@ -153,7 +158,7 @@ static void format(struct sim_host *host, u64 device_blocks,
 	host->exists = true;
 	state.membership = *members;
 	state.applied_membership = *members;
-	for (u64 i = 0; i < sim_table_blocks; i++)
+	for (u64 i = 0; i < sim_table_blocks && !host->witness; i++)
 		qbd_block_seal(sim_disk_block(host, QBD_EXTENT_TABLE_BLOCK + i),
 			       QBD_EXTENTS_MAGIC, sim_uuid, QBD_EXTENT_TABLE_BLOCK + i);
 	for (u32 slot = 0; slot < QBD_STATE_SLOTS; slot++) {

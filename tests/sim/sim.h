@@ -13,6 +13,7 @@
  *   module.c    the life of a member: format, up, down, power cut
  *   members.c   who is to vote, to come and to go
  *   join.c      hosts that become members
+ *   witness.c   members that have a log and no data
  *   lists.c     the lists of members that were committed, and what has to hold of them
  *   invariants.c what has to hold after every step
  *   once.c      likewise: no write is in the log twice
@@ -59,6 +60,7 @@ struct sim_host {
 	u32 number;			/* member id, from 1 on */
 	u32 life;			/* counts boots and power cuts */
 	bool exists;			/* it has a disk of this device */
+	bool witness;			/* with no room for data */
 	bool powered;
 	bool going_up, going_down, moving, changing;	/* a thread is at it */
 	bool refused;			/* memory, while it came up */
@@ -130,6 +132,7 @@ struct sim_world {
 	bool joins;		/* members come and go */
 	u32 voters_min;		/* nobody asks for fewer */
 	bool overlap;		/* several hosts write the same blocks at the same time */
+	bool witnesses;		/* some members have no data */
 	bool exclusive;		/* a host claims the device before it writes */
 	bool plans;		/* plans are made, and little else happens */
 	bool grows;		/* the device does, see sizes.c */
@@ -171,7 +174,7 @@ void sim_after_event(struct sim_host *host);
 extern struct sim_counts {
 	u64 power_cuts, elections, resets, filled, fills_disturbed, rounds_cut, preempted;
 	u64 damaged, tables_lost, rotten, unreadable, views;
-	u64 changes, lists, joined, left, claims, forced, resizes;
+	u64 changes, lists, joined, left, claims, forced, passed_on, resizes;
 	u64 verified, data_rots;
 } sim_counts;
 
@@ -389,6 +392,14 @@ bool sim_join_idle(void);
 /* The answer to sim_network_ask(). */
 void sim_join_answer(u64 connection, const struct qbd_frame_reply *reply, const void *data);
 
+/* ---- witness.c ---------------------------------------------------------- */
+
+void sim_witnesses_begin(void);
+bool sim_witnesses_spare(const struct sim_host *host);
+void sim_witnesses_check(const struct sim_host *host, const struct qbd_replica *replica);
+void sim_witnesses_committed(const struct qbd_record *record, u32 leader);
+void sim_witnesses_list(const struct qbd_membership_layout *list);
+
 /* ---- lists.c ------------------------------------------------------------ */
 
 void sim_lists_begin(void);
@@ -421,6 +432,8 @@ void sim_invariants_power_cut(struct sim_host *host);
 void sim_invariants_message(struct sim_host *host, const struct qbd_core_message *message);
 /* A block of the extent table is about to be written. */
 void sim_invariants_table(struct sim_host *host, const void *block);
+/* Is all that is committed in its log, or was it? */
+bool sim_invariants_has_all(const struct qbd_replica *replica);
 /* The replica of a host that has a network; else NULL. */
 struct qbd_replica *sim_replica(const struct sim_host *host);
 /* All members have applied all that is committed. */

@@ -4,7 +4,8 @@
  * them, and somebody asks for a larger device; what follows is often disturbed. What has to hold:
  *
  *   the history        only makes it larger, and what it writes lies within
- *   the disks          of all members, voters or not, have room for a size that is committed
+ *   the disks          of all members, voters or not, have room for a size that is committed;
+ *                      a witness needs none, and is not asked
  *   a member           has the size of what it has applied, or a later one that is committed
  *   its block device   shows none that is not committed, and after a power cut no smaller one
  *                      than it had shown
@@ -110,6 +111,8 @@ static void check_room(u64 index, u64 blocks)
 	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
 		const struct sim_host *host = &world.hosts[le32_to_cpu(list->members[i].id)];
 
+		if (host->witness)
+			continue;
 		if (!host->exists)
 			sim_fail("entry %llu: the device has %llu blocks, and member %u has no disk yet",
 				 index, blocks, host->number);
@@ -185,8 +188,10 @@ void sim_sizes_shown(const struct sim_host *host, u64 blocks)
 
 bool sim_sizes_settled(const struct sim_host *host, const struct qbd_store *store)
 {
+	/* There is no block device on the host of a witness. */
 	return qbd_store_identity(store)->device_blocks == newest() &&
-	       shown[host->number] == newest();
+	       qbd_store_durable_blocks(store) == newest() &&
+	       (host->witness || shown[host->number] == newest());
 }
 
 /* ---- asking ------------------------------------------------------------- */
@@ -233,7 +238,7 @@ static struct sim_host *leader(void)
 
 static void enlarge(struct sim_host *host, u64 blocks)
 {
-	if (host->exists && blocks > sim_member_room(host))
+	if (host->exists && !host->witness && blocks > sim_member_room(host))
 		sim_member_enlarge(host, blocks);
 }
 

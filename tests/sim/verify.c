@@ -8,7 +8,8 @@
  * none of which may be lost.
  *
  * When all is healed blocks are spoiled on a disk, and each of them has to be found, at the
- * member that has it, and nothing else; and to be good again.
+ * member that has it, and nothing else; and to be good again. A witness may be asked to
+ * verify, and is no copy.
  *
  * The numbers are its own: other worlds stay what they are.
  */
@@ -55,6 +56,26 @@ static u32 member_count(void)
 static struct sim_host *some_member(void)
 {
 	return &world.hosts[le32_to_cpu(sim_lists_now()->members[below(member_count())].id)];
+}
+
+static u32 copy_count(void)
+{
+	u32 copies = 0;
+
+	for (u32 i = 0; i < member_count(); i++)
+		copies += !world.hosts[le32_to_cpu(sim_lists_now()->members[i].id)].witness;
+	return copies;
+}
+
+/* One that holds data. */
+static struct sim_host *some_copy(void)
+{
+	struct sim_host *host;
+
+	do
+		host = some_member();
+	while (host->witness);
+	return host;
 }
 
 /* Blocks in a row that are used. */
@@ -196,7 +217,7 @@ static void draw_rot(u32 wanted)
 
 static void check_found(const struct qbd_verify_result *result)
 {
-	bool majority = member_count() >= 3 && !verify.other;
+	bool majority = copy_count() >= 3 && !verify.other;
 	u32 member = majority ? verify.victim->number : 0;
 
 	/* Some of what they said says whom it did not ask. */
@@ -269,7 +290,7 @@ static void repair_under_writes(void)
 	const struct qbd_verify_result *result;
 
 	verify.host = some_member();
-	verify.victim = some_member();
+	verify.victim = some_copy();
 	verify.other = NULL;
 	if (sim_replica(verify.victim)->core->role == QBD_ROLE_LEADER)
 		return;
@@ -306,7 +327,7 @@ void sim_verify_heal(void)
 {
 	const struct qbd_verify_result *result;
 
-	if (!verify.enabled || member_count() < 2)
+	if (!verify.enabled || copy_count() < 2)
 		return;
 	draw_range();
 	verify.host = some_member();
@@ -320,8 +341,8 @@ void sim_verify_heal(void)
 	}
 	for (u32 number = 1; number <= world.count; number++)
 		check_result(&world.hosts[number]);
-	verify.victim = some_member();
-	verify.other = member_count() == 3 && below(3) == 0 ? some_member() : NULL;
+	verify.victim = some_copy();
+	verify.other = copy_count() == 3 && below(3) == 0 ? some_copy() : NULL;
 	if (verify.other == verify.victim)
 		verify.other = NULL;
 	draw_rot(1 + below(ROTS_FEW));
@@ -330,7 +351,7 @@ void sim_verify_heal(void)
 	if (!result)
 		return;
 	check_found(result);
-	if (member_count() < 3 || verify.other)
+	if (copy_count() < 3 || verify.other)
 		undo();
 	verify.victim->data_rot = false;
 	if (verify.other)
@@ -338,6 +359,6 @@ void sim_verify_heal(void)
 	sim_counts.data_rots += verify.count;
 	if (!world.error && sim_heal_until(sim_invariants_settled, "all repaired and applied"))
 		sim_invariants_replicas();
-	if (!world.error && member_count() >= 3)
+	if (!world.error && copy_count() >= 3)
 		repair_under_writes();
 }

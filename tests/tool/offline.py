@@ -1191,6 +1191,47 @@ def _():
                     "mixed; look with 'qbdadm dump'")
 
 
+@tests.test("the disk of a witness has no data, and says so")
+def _():
+    disk = Disk(witness=True, device_blocks=1 << 40)
+    file = image(disk)
+    found = dump(file, "--records", "--extents")
+    for copy in found["superblocks"]:
+        tap.equal((copy["verdict"], copy["witness"], copy["data_block"],
+                   copy["extent_table_blocks"]), ("good", True, 0, 0), "superblock")
+    tap.equal(found["extents"]["count"], 0, "extents")
+    tap.check("witness                    yes" in done("dump", file), "dump does not say it")
+    line = "%s: is the disk of a witness, which keeps no data; use the disk of another member"
+    refused(["checksum", file], line % file)
+    whole = image(busy_disk(), "whole")
+    tap.equal(dump(whole)["superblocks"][0]["witness"], False, "data")
+    refused(["checksum", whole, "--against", file], line % file)
+    # The log ends where the second superblock begins; and there is no data anywhere.
+    disk.backing_blocks -= 1
+    bad_image(disk, "no superblock copy is good (block 0: invalid: its fields make no sense); "
+                    "look with 'qbdadm dump', or give this replica up and make it anew under "
+                    "another id")
+
+
+@tests.test("witnesses that cannot be are refused")
+def _():
+    rest = ["--token-file", "t", "--disk", "d", "--member",
+            "1=a@192.0.2.1,2=b@192.0.2.2,3=c@192.0.2.3", "--id", "3"]
+    hint = "; see 'qbdadm create --help'"
+    for more, line in [
+            (["--witness", "x"], "--witness 'x': is not a number from 1 to 4294967294"),
+            (["--witness", "4"], "create: --witness 4 is none of the members given"),
+            (["--witness", "1", "--witness", "2"],
+             "create: 2 of 3 voters would be witnesses, which keep no data, and a majority; "
+             "there must be more members with data"),
+            (["--witness", "3"], "create: needs --size SIZE for a witness: its disk, which gets "
+                                 "no data, does not say how large the device is")]:
+        refused(["create", "v", *rest, *more], line + hint, 2)
+    refused(["create", "v", "--disk", "d", "--listen", "192.0.2.1", "--witness", "1"],
+            "create: the first member of a device has its data; others join with --witness" +
+            hint, 2)
+
+
 @tests.test("fields that make no sense are refused")
 def _():
     for field, value in [("member_id", 0), ("extent_shift", 60), ("device_blocks", 0),

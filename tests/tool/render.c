@@ -287,6 +287,27 @@ static struct qbd_status verifying(void)
 	return status;
 }
 
+/* The one with the data is lost, and the witness cannot help the other. */
+static struct qbd_status witness_leads(void)
+{
+	struct qbd_status status = three(3);
+
+	status.number = QBD_NO_NUMBER;
+	status.role = QBD_MEMBER_ROLE_LEADER;
+	status.leader = 3;
+	status.has_quorum = false;
+	status.voters_up = 2;
+	status.may_lose = -1;
+	status.claim_holder = 0;
+	status.members[0].leader = false;
+	status.members[0].connected = false;
+	strcpy(status.members[0].network.last_error, "no route to host");
+	status.members[2].leader = true;
+	status.members[2].flags |= QBD_MEMBER_FLAGS_WITNESS;
+	strcpy(status.problem, "no data member that is up has all committed writes, and this witness's log is too short: bring back alpha");
+	return status;
+}
+
 static const struct {
 	const char *name;
 	struct qbd_status (*make)(void);
@@ -306,6 +327,7 @@ static const struct {
 	{ "changing", changing },
 	{ "removed", removed },
 	{ "verifying", verifying },
+	{ "witness-leads", witness_leads },
 };
 
 #define CASE_COUNT (sizeof(cases) / sizeof(cases[0]))

@@ -378,6 +378,7 @@ int qbd_client_up(struct qbd_client *client, const struct qbd_up_wish *wish,
 	int result;
 
 	memset(reply, 0, sizeof(*reply));
+	reply->number = QBD_NO_NUMBER;
 	put_text(&exchange, message, QBD_A_DEVICE_DISK, wish->disk);
 	if (wish->memory_bytes)
 		put_u32(&exchange, message, QBD_A_DEVICE_MEMORY_BYTES, wish->memory_bytes);

@@ -62,7 +62,7 @@ struct qbd_up_wish {
 
 struct qbd_up_reply {
 	char name[QBD_NAME_SIZE];
-	uint32_t number;
+	uint32_t number;	/* or QBD_NO_NUMBER */
 	uint32_t member_id;
 };
 

@@ -51,6 +51,10 @@ static int prepare(struct qbd_content *content, struct qbd_error *error)
 	result = qbd_inspect(&content->disk, &content->inspection, error);
 	if (!result)
 		result = qbd_inspection_check(&content->disk, &content->inspection, error);
+	if (!result && geometry->witness)
+		result = qbd_fail(error, EINVAL,
+				  "%s: is the disk of a witness, which keeps no data; use the disk of another member",
+				  content->disk.path);
 	if (!result)
 		result = check_settled(content, error);
 	if (result)

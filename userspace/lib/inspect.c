@@ -95,7 +95,7 @@ static enum qbd_verdict judge_superblock(const struct qbd_superblock *superblock
 	verdict = judge_header(superblock, QBD_SUPERBLOCK_MAGIC, block, NULL, reason);
 	if (verdict != QBD_VERDICT_GOOD)
 		return verdict;
-	if (superblock->features_incompatible) {
+	if (le64_to_cpu(superblock->features_incompatible) & ~(uint64_t)QBD_FEATURES_KNOWN) {
 		SAY(reason, "has features %#" PRIx64 " that this program does not know",
 		    (uint64_t)le64_to_cpu(superblock->features_incompatible));
 		return QBD_VERDICT_NEWER;

@@ -164,10 +164,25 @@ static int find_leader(struct qbd_join *join, struct qbd_admin *admin,
 	return result;
 }
 
+/* The present list and us. The new id is the highest, so the order is right. */
+static void make_wanted(const struct qbd_join *join, struct qbd_membership_layout *wanted)
+{
+	uint32_t count, id;
+
+	*wanted = join->description.membership;
+	count = le32_to_cpu(wanted->count);
+	id = le32_to_cpu(wanted->next_member_id);
+	wanted->members[count] = join->self;
+	wanted->members[count].id = cpu_to_le32(id);
+	wanted->count = cpu_to_le32(count + 1);
+	wanted->next_member_id = cpu_to_le32(id + 1);
+}
+
 /* Does the list have room for us, and nothing that is ours? */
 static int check_place(const struct qbd_join *join, struct qbd_error *error)
 {
 	const struct qbd_membership_layout *members = &join->description.membership;
+	struct qbd_membership_layout wanted;
 	char text[QBD_ADDRESS_TEXT_SIZE];
 
 	for (uint32_t i = 0; i < le32_to_cpu(members->count); i++) {
@@ -193,7 +208,8 @@ static int check_place(const struct qbd_join *join, struct qbd_error *error)
 	if (le32_to_cpu(members->count) == QBD_MEMBERS_MAX)
 		return qbd_fail(error, ENOSPC, "%s: has %u members, and more cannot be",
 				join->name, QBD_MEMBERS_MAX);
-	return 0;
+	make_wanted(join, &wanted);
+	return qbd_check_witnesses(join->name, &wanted, error);
 }
 
 int qbd_join_look(struct qbd_join *join, struct qbd_error *error)
@@ -211,20 +227,6 @@ int qbd_join_look(struct qbd_join *join, struct qbd_error *error)
 }
 
 /* ---- asking ------------------------------------------------------------- */
-
-/* The present list and us. The new id is the highest, so the order is right. */
-static void make_wanted(const struct qbd_join *join, struct qbd_membership_layout *wanted)
-{
-	uint32_t count, id;
-
-	*wanted = join->description.membership;
-	count = le32_to_cpu(wanted->count);
-	id = le32_to_cpu(wanted->next_member_id);
-	wanted->members[count] = join->self;
-	wanted->members[count].id = cpu_to_le32(id);
-	wanted->count = cpu_to_le32(count + 1);
-	wanted->next_member_id = cpu_to_le32(id + 1);
-}
 
 static int no_change(const struct qbd_join *join, const struct qbd_admin_answer *answer,
 		     struct qbd_error *error)

@@ -384,6 +384,27 @@ int qbd_parse_members(const char *text, struct qbd_membership_layout *members,
 	return result;
 }
 
+int qbd_check_witnesses(const char *what, const struct qbd_membership_layout *members,
+			struct qbd_error *error)
+{
+	unsigned int voters = 0, witnesses = 0;
+
+	for (uint32_t i = 0; i < le32_to_cpu(members->count); i++) {
+		uint16_t flags = le16_to_cpu(members->members[i].flags);
+
+		if (flags & (QBD_MEMBER_DEMOTING | QBD_MEMBER_LEAVING) ||
+		    !(flags & (QBD_MEMBER_VOTER | QBD_MEMBER_JOINING)))
+			continue;
+		voters++;
+		witnesses += !!(flags & QBD_MEMBER_WITNESS);
+	}
+	if (witnesses <= voters / 2)
+		return 0;
+	return qbd_fail(error, EINVAL,
+			"%s: %u of %u voters would be witnesses, which keep no data, and a majority; there must be more members with data",
+			what, witnesses, voters);
+}
+
 const char *qbd_size_text(uint64_t bytes, char *text)
 {
 	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };

@@ -42,6 +42,14 @@ int qbd_parse_members(const char *text, struct qbd_membership_layout *members,
 const struct qbd_member_layout *
 qbd_member_by_id(const struct qbd_membership_layout *members, uint32_t id);
 
+/**
+ * qbd_check_witnesses() - is there a member with data in every majority?
+ * @what: begins the line
+ * @members: if all that is meant came true
+ */
+int qbd_check_witnesses(const char *what, const struct qbd_membership_layout *members,
+			struct qbd_error *error);
+
 /* "2.0 GiB"; @text needs QBD_SIZE_TEXT_SIZE bytes. */
 #define QBD_SIZE_TEXT_SIZE	24
 const char *qbd_size_text(uint64_t bytes, char *text);

@@ -207,6 +207,22 @@ static int check_extent_count(const char *path, const struct qbd_plan *plan,
 			most << (QBD_EXTENT_SHIFT_MAX - 20));
 }
 
+/* Metadata, log, second superblock. */
+static int place_witness(const char *path, struct qbd_plan *plan, uint64_t device_blocks,
+			 struct qbd_error *error)
+{
+	char have[QBD_SIZE_TEXT_SIZE], log[QBD_SIZE_TEXT_SIZE];
+
+	plan->device_blocks = device_blocks;
+	plan->log_block = QBD_EXTENT_TABLE_BLOCK;
+	if (plan->backing_blocks > plan->log_block + plan->log_blocks)
+		return 0;
+	return qbd_fail(error, ENOSPC,
+			"%s: is too small: %s; a witness needs the %s of the log and 2 MiB",
+			path, qbd_size_text(plan->backing_blocks << QBD_BLOCK_SHIFT, have),
+			qbd_size_text(plan->log_blocks << QBD_BLOCK_SHIFT, log));
+}
+
 int qbd_plan_compute(const char *path, uint64_t backing_blocks,
 		     const struct qbd_plan_wish *wish, struct qbd_plan *plan,
 		     struct qbd_error *error)
@@ -218,6 +234,7 @@ int qbd_plan_compute(const char *path, uint64_t backing_blocks,
 
 	memset(plan, 0, sizeof(*plan));
 	plan->backing_blocks = backing_blocks;
+	plan->witness = wish->witness;
 	result = compute_extents(path, wish, plan, error);
 	if (!result)
 		result = compute_log(path, wish, plan, error);
@@ -226,6 +243,8 @@ int qbd_plan_compute(const char *path, uint64_t backing_blocks,
 	if (wish->device_bytes && !wanted)
 		return qbd_fail(error, EINVAL, "%s: a device of %" PRIu64 " bytes is too small; at least one block of 4K",
 				path, wish->device_bytes);
+	if (wish->witness)
+		return place_witness(path, plan, wanted, error);
 	room = place_largest(plan, wish);
 	if (!room)
 		return qbd_fail(error, ENOSPC,
@@ -281,6 +300,8 @@ static void make_superblock(const struct qbd_format_parameters *parameters,
 	const struct qbd_plan *plan = &parameters->plan;
 
 	memset(superblock, 0, sizeof(*superblock));
+	if (plan->witness)
+		superblock->features_incompatible = cpu_to_le64(QBD_FEATURE_WITNESS);
 	superblock->member_id = cpu_to_le32(parameters->member_id);
 	superblock->extent_shift = cpu_to_le32(plan->extent_shift);
 	if (parameters->joins)

@@ -26,6 +26,7 @@ struct qbd_plan {
 	uint64_t log_blocks;
 	uint64_t data_block;
 	uint32_t extent_shift;
+	bool witness;
 };
 
 /**
@@ -34,12 +35,14 @@ struct qbd_plan {
  * @log_bytes: 0: 1/64 of @device_bytes, or of the disk; 16 MiB to 256 MiB
  * @extent_bytes: 0: 1 MiB
  * @max_bytes: what it is to be able to grow to; 0: QBD_GROWTH_DEFAULT times its size
+ * @witness: no data, so no extent table and no data area; @device_bytes has to be given
  */
 struct qbd_plan_wish {
 	uint64_t device_bytes;
 	uint64_t log_bytes;
 	uint64_t extent_bytes;
 	uint64_t max_bytes;
+	bool witness;
 };
 
 /* In blocks: the extent table has room for no larger device. */

@@ -143,6 +143,7 @@ static void take_member(const struct qbd_disk *disk, const struct qbd_inspection
 		memcpy(found->uuid, superblock->header.uuid, sizeof(found->uuid));
 		memcpy(found->incarnation, superblock->incarnation, sizeof(found->incarnation));
 		found->member_id = le32_to_cpu(superblock->member_id);
+		found->witness = inspection->geometry.witness;
 	}
 	if (qbd_inspection_check(disk, inspection, &why))
 		snprintf(found->problem, sizeof(found->problem), "%s", why.text);

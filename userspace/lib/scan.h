@@ -16,6 +16,7 @@
  * @path: /dev/sdb, /dev/mapper/data-vol0
  * @number: of the block device
  * @name: the device that it is a member of; "" if no superblock copy is good
+ * @witness: it has no data
  * @problem: why it cannot be brought up, naming the disk; "" if it can
  */
 struct qbd_found {
@@ -25,6 +26,7 @@ struct qbd_found {
 	uint8_t uuid[QBD_UUID_SIZE];
 	uint8_t incarnation[QBD_UUID_SIZE];
 	uint32_t member_id;
+	bool witness;
 	char problem[640];
 };
 

@@ -318,6 +318,7 @@ int qbd_status_parse(const struct nlmsghdr *message, struct qbd_status *status)
 	const struct nlattr *attribute;
 
 	memset(status, 0, sizeof(*status));
+	status->number = QBD_NO_NUMBER;
 	status->claim_lease_left_ms = UINT64_MAX;
 	status->fill.seconds_left = UINT64_MAX;
 	mnl_attr_for_each(attribute, message, sizeof(struct genlmsghdr)) {
@@ -350,6 +351,7 @@ int qbd_event_parse(const struct nlmsghdr *message, struct qbd_event *event)
 	const struct nlattr *attribute;
 
 	memset(event, 0, sizeof(*event));
+	event->number = QBD_NO_NUMBER;
 	event->fill.seconds_left = UINT64_MAX;
 	mnl_attr_for_each(attribute, message, sizeof(struct genlmsghdr))
 		take_known(event_fields, COUNT(event_fields), attribute, event);

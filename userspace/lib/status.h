@@ -123,9 +123,12 @@ struct qbd_verification {
 	struct qbd_verify_difference differences[QBD_VERIFY_DIFFERENCES_MAX];
 };
 
+/* Of a witness: it has no block device. */
+#define QBD_NO_NUMBER	UINT32_MAX
+
 struct qbd_status {
 	char name[QBD_NAME_SIZE];
-	uint32_t number;
+	uint32_t number;		/* N of /dev/qbdN, or QBD_NO_NUMBER */
 	uint8_t uuid[QBD_UUID_SIZE];
 	uint32_t member_id;
 	uint64_t device_bytes;

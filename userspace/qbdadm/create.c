@@ -14,6 +14,8 @@
 
 /**
  * struct create_arguments - what was asked for
+ * @witnesses: ids of members that have no data, as they were given
+ * @witness_count: how many
  * @listen: the short form: the first member of a device that others join
  * @host: likewise
  */
@@ -26,6 +28,8 @@ struct create_arguments {
 	const char *host;
 	struct qbd_membership_layout members;
 	struct qbd_plan_wish wish;
+	const char *witnesses[QBD_MEMBERS_MAX];
+	unsigned int witness_count;
 	uint32_t claim_mode;
 	bool force;
 	bool up;
@@ -48,6 +52,7 @@ enum {
 	OPTION_NAME,
 	OPTION_NO_UP,
 	OPTION_CLAIM,
+	OPTION_WITNESS,
 };
 
 static const struct option create_options[] = {
@@ -67,6 +72,7 @@ static const struct option create_options[] = {
 	{ "name", required_argument, NULL, OPTION_NAME },
 	{ "no-up", no_argument, NULL, OPTION_NO_UP },
 	{ "claim", required_argument, NULL, OPTION_CLAIM },
+	{ "witness", required_argument, NULL, OPTION_WITNESS },
 	{ }
 };
 
@@ -117,6 +123,11 @@ static int take_option(struct create_arguments *arguments, int option,
 	case OPTION_FORCE:
 		arguments->force = true;
 		return 0;
+	case OPTION_WITNESS:
+		if (arguments->witness_count == QBD_MEMBERS_MAX)
+			return qbd_fail(error, EINVAL, "--witness %s: is one too many", optarg);
+		arguments->witnesses[arguments->witness_count++] = optarg;
+		return 0;
 	case OPTION_LISTEN:
 		arguments->listen = optarg;
 		return 0;
@@ -147,6 +158,8 @@ static const char *find_flaw(const struct create_arguments *arguments)
 
 	if (arguments->listen && listed)
 		return "either " BOTH_FORMS;
+	if (arguments->listen && arguments->witness_count)
+		return "the first member of a device has its data; others join with --witness";
 	if (arguments->up && arguments->no_up)
 		return "either --up or --no-up";
 	if (arguments->listen)
@@ -243,15 +256,16 @@ static void print_created(const struct create_arguments *arguments,
 	char size[QBD_SIZE_TEXT_SIZE], log[QBD_SIZE_TEXT_SIZE], most[QBD_SIZE_TEXT_SIZE];
 	uint32_t count = le32_to_cpu(parameters->members->count);
 
-	printf("%s: member %u (%s) of %u is on %s\n", parameters->name, parameters->member_id,
-	       self->name, count, arguments->disk);
+	printf("%s: member %u (%s) of %u%s is on %s\n", parameters->name, parameters->member_id,
+	       self->name, count, plan->witness ? ", a witness," : "", arguments->disk);
 	printf("  device         %s", qbd_size_text(plan->device_blocks << QBD_BLOCK_SHIFT, size));
 	if (arguments->listen)
 		printf("\n");
 	else
 		printf(" (--size %" PRIu64 "K on every member)\n", plan->device_blocks << 2);
-	printf("  can grow to    %s\n",
-	       qbd_size_text(qbd_plan_most(plan) << QBD_BLOCK_SHIFT, most));
+	if (!plan->witness)
+		printf("  can grow to    %s\n",
+		       qbd_size_text(qbd_plan_most(plan) << QBD_BLOCK_SHIFT, most));
 	printf("  log            %s\n",
 	       qbd_size_text(plan->log_blocks << QBD_BLOCK_SHIFT, log));
 	printf("  listens at     %s\n", qbd_address_text(&self->address, address));
@@ -279,9 +293,15 @@ static void print_created_json(const struct create_arguments *arguments,
 	qbdadm_json_string(object, "member_name", self->name);
 	qbdadm_json_string(object, "address", qbd_address_text(&self->address, address));
 	qbdadm_json_number(object, "members", le32_to_cpu(parameters->members->count));
+	qbdadm_json_bool(object, "witness", plan->witness);
 	qbdadm_json_string(object, "disk", arguments->disk);
 	qbdadm_json_number(object, "device_bytes", plan->device_blocks << QBD_BLOCK_SHIFT);
-	qbdadm_json_number(object, "max_bytes", qbd_plan_most(plan) << QBD_BLOCK_SHIFT);
+	/* The disk of a witness sets no limit. */
+	if (plan->witness)
+		json_object_object_add(object, "max_bytes", NULL);
+	else
+		qbdadm_json_number(object, "max_bytes",
+				   qbd_plan_most(plan) << QBD_BLOCK_SHIFT);
 	qbdadm_json_number(object, "log_bytes", plan->log_blocks << QBD_BLOCK_SHIFT);
 	qbdadm_json_number(object, "extent_bytes", 1ULL << plan->extent_shift);
 	qbdadm_json_string(object, "configuration",
@@ -311,18 +331,47 @@ static int create(struct create_arguments *arguments,
 	return result;
 }
 
+/* Which of the members have no data: in the list, which is the same on all of them. */
+static int take_witnesses(struct create_arguments *arguments, struct qbd_error *error)
+{
+	struct qbd_membership_layout *members = &arguments->members;
+
+	for (unsigned int i = 0; i < arguments->witness_count; i++) {
+		uint32_t at = 0;
+		uint64_t id;
+
+		if (qbd_parse_number("--witness", arguments->witnesses[i], 1, UINT32_MAX - 1,
+				     &id, error))
+			return -EINVAL;
+		while (at < le32_to_cpu(members->count) &&
+		       le32_to_cpu(members->members[at].id) != id)
+			at++;
+		if (at == le32_to_cpu(members->count))
+			return qbd_fail(error, EINVAL, "create: --witness %" PRIu64 " is none of the members given",
+					id);
+		members->members[at].flags |= cpu_to_le16(QBD_MEMBER_WITNESS);
+	}
+	return qbd_check_witnesses("create", members, error);
+}
+
 /* The member that has to be made is in the list already. */
 static int take_listed(const struct qbdadm_command *command,
 		       struct create_arguments *arguments, struct qbd_token *token,
 		       uint64_t *id)
 {
+	const struct qbd_member_layout *self;
 	struct qbd_error error;
 
-	if (qbd_parse_number("--id", arguments->id_text, 1, UINT32_MAX - 1, id, &error))
+	if (qbd_parse_number("--id", arguments->id_text, 1, UINT32_MAX - 1, id, &error) ||
+	    take_witnesses(arguments, &error))
 		return qbdadm_usage(command, "%s", error.text);
-	if (!qbd_member_by_id(&arguments->members, (uint32_t)*id))
+	self = qbd_member_by_id(&arguments->members, (uint32_t)*id);
+	if (!self)
 		return qbdadm_usage(command, "create: --id %" PRIu64 " is none of the members given; name this host with --member too",
 				    *id);
+	arguments->wish.witness = le16_to_cpu(self->flags) & QBD_MEMBER_WITNESS;
+	if (arguments->wish.witness && !arguments->wish.device_bytes)
+		return qbdadm_usage(command, "create: needs --size SIZE for a witness: its disk, which gets no data, does not say how large the device is");
 	return qbd_token_read(arguments->token_file, token, &error) ?
 	       qbdadm_failed(&error) : 0;
 }
@@ -409,6 +458,8 @@ const struct qbdadm_command qbdadm_create = {
 "  --member LIST       ID=[HOST@]ADDRESS[:PORT], repeated or with commas between,\n"
 "                      for example 1=alpha@192.0.2.1 or 2=beta@[2001:db8::2]:7900;\n"
 "                      HOST is what status calls the member, port 7900 by default\n"
+"  --witness ID        which of the members votes and logs, and keeps no data: its disk\n"
+"                      need only hold the log; repeated, the same on every member\n"
 "  --size SIZE         of the device, for example 10G; rounded down to 4 KiB;\n"
 "                      by default all that fits, rounded down to 1 MiB\n"
 "  --max-size SIZE     what the device can grow to later, with larger disks; by default\n"

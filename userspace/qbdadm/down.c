@@ -101,7 +101,8 @@ static void try_down(struct qbd_client *client, const struct down_arguments *arg
 		qbdadm_failed(&error);
 		return;
 	}
-	qbdadm_remove_link(going->name, going->number);
+	if (going->number != QBD_NO_NUMBER)
+		qbdadm_remove_link(going->name, going->number);
 	print_down(arguments, going, list);
 	fflush(stdout);
 }

@@ -89,6 +89,8 @@ static void superblock_fields(struct json_object *object,
 	qbdadm_json_string(object, "uuid", text);
 	qbdadm_json_string(object, "name", superblock->name);
 	qbdadm_json_number(object, "member_id", le32_to_cpu(superblock->member_id));
+	qbdadm_json_bool(object, "witness",
+			 le64_to_cpu(superblock->features_incompatible) & QBD_FEATURE_WITNESS);
 	uuid_unparse_lower(superblock->incarnation, text);
 	qbdadm_json_string(object, "incarnation", text);
 	if (gmtime_r(&seconds, &tm) && strftime(created, sizeof(created), "%FT%TZ", &tm))

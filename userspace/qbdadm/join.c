@@ -22,6 +22,7 @@ struct join_arguments {
 	const char *host;
 	uint64_t priority;
 	bool learner;
+	bool witness;
 	bool force;
 	bool no_up;
 	bool json;
@@ -34,6 +35,7 @@ enum {
 	OPTION_NAME,
 	OPTION_PRIORITY,
 	OPTION_LEARNER,
+	OPTION_WITNESS,
 	OPTION_FORCE,
 	OPTION_NO_UP,
 };
@@ -47,6 +49,7 @@ static const struct option join_options[] = {
 	{ "name", required_argument, NULL, OPTION_NAME },
 	{ "priority", required_argument, NULL, OPTION_PRIORITY },
 	{ "learner", no_argument, NULL, OPTION_LEARNER },
+	{ "witness", no_argument, NULL, OPTION_WITNESS },
 	{ "force", no_argument, NULL, OPTION_FORCE },
 	{ "no-up", no_argument, NULL, OPTION_NO_UP },
 	{ }
@@ -76,6 +79,9 @@ static int take_option(struct join_arguments *arguments, int option, struct qbd_
 	case OPTION_LEARNER:
 		arguments->learner = true;
 		return 0;
+	case OPTION_WITNESS:
+		arguments->witness = true;
+		return 0;
 	case OPTION_FORCE:
 		arguments->force = true;
 		return 0;
@@ -94,6 +100,7 @@ static int take_self(const struct join_arguments *arguments, struct qbd_join *jo
 	int result;
 
 	self->flags = cpu_to_le16(QBD_MEMBER_LEARNER |
+				  (arguments->witness ? QBD_MEMBER_WITNESS : 0) |
 				  (arguments->learner ? 0 : QBD_MEMBER_JOINING));
 	self->priority = (uint8_t)arguments->priority;
 	result = qbd_parse_address(arguments->listen, &self->address, &why);
@@ -169,6 +176,7 @@ static int make_plan(const struct qbd_join *join, const struct qbd_disk *disk,
 		.device_bytes = le64_to_cpu(device->device_blocks) << QBD_BLOCK_SHIFT,
 		.log_bytes = le64_to_cpu(device->log_blocks) << QBD_BLOCK_SHIFT,
 		.extent_bytes = 1ULL << le32_to_cpu(device->extent_shift),
+		.witness = le16_to_cpu(join->self.flags) & QBD_MEMBER_WITNESS,
 	};
 
 	parameters->name = join->name;
@@ -232,8 +240,9 @@ static void print_joined(const struct join_arguments *arguments, const struct qb
 	char address[QBD_ADDRESS_TEXT_SIZE];
 	char size[QBD_SIZE_TEXT_SIZE], log[QBD_SIZE_TEXT_SIZE];
 
-	printf("%s: member %u (%s) of %u is on %s; %s\n", join->name, parameters->member_id,
-	       join->self.name, le32_to_cpu(parameters->members->count), arguments->disk,
+	printf("%s: member %u (%s) of %u%s is on %s; %s\n", join->name, parameters->member_id,
+	       join->self.name, le32_to_cpu(parameters->members->count),
+	       plan->witness ? ", a witness," : "", arguments->disk,
 	       arguments->learner ? "it will not vote" : "it votes when it has caught up");
 	printf("  device         %s\n",
 	       qbd_size_text(plan->device_blocks << QBD_BLOCK_SHIFT, size));
@@ -259,6 +268,7 @@ static void print_joined_json(const struct join_arguments *arguments,
 	qbdadm_json_string(object, "member_name", join->self.name);
 	qbdadm_json_string(object, "address", qbd_address_text(&join->self.address, address));
 	qbdadm_json_number(object, "members", le32_to_cpu(parameters->members->count));
+	qbdadm_json_bool(object, "witness", plan->witness);
 	qbdadm_json_string(object, "disk", arguments->disk);
 	qbdadm_json_number(object, "device_bytes", plan->device_blocks << QBD_BLOCK_SHIFT);
 	qbdadm_json_number(object, "log_bytes", plan->log_blocks << QBD_BLOCK_SHIFT);
@@ -317,6 +327,8 @@ const struct qbdadm_command qbdadm_join = {
 "  --name HOST         what status calls the member; by default this host's name\n"
 "  --priority N        0 to 255, 100 by default; the higher, the rather leader\n"
 "  --learner           never vote: a copy only\n"
+"  --witness           vote and log, and keep no data: the disk need only hold the log,\n"
+"                      and there is no device on this host\n"
 "  --force             destroy what is on the disk; never one that is in use\n"
 "  --no-up             do not bring it up\n"
 "  --json              print JSON\n"

@@ -165,14 +165,26 @@ static struct json_object *problems_json(const struct qbd_status *status)
 	return array;
 }
 
+void qbdadm_json_device(struct json_object *object, uint32_t number)
+{
+	char device[32];
+
+	if (number == QBD_NO_NUMBER) {
+		json_object_object_add(object, "device", NULL);
+		json_object_object_add(object, "number", NULL);
+		return;
+	}
+	snprintf(device, sizeof(device), "/dev/qbd%u", number);
+	qbdadm_json_string(object, "device", device);
+	qbdadm_json_number(object, "number", number);
+}
+
 static void identity_json(struct json_object *object, const struct qbd_status *status)
 {
-	char device[32], uuid[37];
+	char uuid[37];
 
 	STRING(object, status, name);
-	snprintf(device, sizeof(device), "/dev/qbd%u", status->number);
-	qbdadm_json_string(object, "device", device);
-	NUMBER(object, status, number);
+	qbdadm_json_device(object, status->number);
 	uuid_unparse_lower(status->uuid, uuid);
 	qbdadm_json_string(object, "uuid", uuid);
 	NUMBER(object, status, member_id);
@@ -343,7 +355,10 @@ struct json_object *qbdadm_event_json(const struct qbd_event *event)
 	qbdadm_json_string(object, "event", qbd_event_text(event->type));
 	NUMBER(object, event, sequence);
 	STRING(object, event, name);
-	NUMBER(object, event, number);
+	if (event->number == QBD_NO_NUMBER)
+		json_object_object_add(object, "number", NULL);
+	else
+		NUMBER(object, event, number);
 	NUMBER(object, event, member_id);
 	qbdadm_json_string(object, "role", qbd_role_text(event->role));
 	NUMBER(object, event, term);

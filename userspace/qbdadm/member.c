@@ -28,6 +28,7 @@ enum {
 	OPTION_PRIORITY,
 	OPTION_NAME,
 	OPTION_LISTEN,
+	OPTION_WITNESS,
 };
 
 struct member_arguments {
@@ -39,6 +40,7 @@ struct member_arguments {
 	struct qbd_address listen;	/* set: no port: stays */
 	uint64_t wait;			/* seconds; 0: not at all */
 	bool force;
+	bool witness;
 	bool json;
 };
 
@@ -51,6 +53,7 @@ static const struct option member_options[] = {
 	{ "priority", required_argument, NULL, OPTION_PRIORITY },
 	{ "name", required_argument, NULL, OPTION_NAME },
 	{ "listen", required_argument, NULL, OPTION_LISTEN },
+	{ "witness", no_argument, NULL, OPTION_WITNESS },
 	{ }
 };
 
@@ -305,6 +308,8 @@ static const char *intent_text(uint32_t flags)
 
 static const char *vote_text(uint32_t flags)
 {
+	if (flags & QBD_MEMBER_FLAGS_WITNESS && flags & QBD_MEMBER_FLAGS_VOTER)
+		return "witness";
 	if (flags & QBD_MEMBER_FLAGS_VOTER)
 		return "voter";
 	return flags & QBD_MEMBER_FLAGS_VOTER_OLD ? "old voter" : "learner";
@@ -348,6 +353,9 @@ static int take_option(struct member_arguments *arguments, int option, struct qb
 		return qbd_parse_number("--wait", optarg, 1, 86400, &arguments->wait, error);
 	case OPTION_FORCE:
 		arguments->force = true;
+		return 0;
+	case OPTION_WITNESS:
+		arguments->witness = true;
 		return 0;
 	case OPTION_PRIORITY:
 		return qbd_parse_number("--priority", optarg, 0, 255, &arguments->priority,
@@ -416,6 +424,8 @@ static const char *misplaced(const struct qbdadm_command *command,
 	if (arguments->force && command != &qbdadm_member_remove &&
 	    command != &qbdadm_member_replace)
 		return "--force is for 'member remove' and 'member replace'";
+	if (arguments->witness && command != &qbdadm_member_add)
+		return "--witness is for 'member add': what a member is it is from the start";
 	return NULL;
 }
 
@@ -494,18 +504,20 @@ static int run_add(const struct qbdadm_command *command, int argc, char **argv)
 	       "others:\n"
 	       "  qbdadm token show %s --out %s.token\n"
 	       "On the new host, with its disk and its address:\n"
-	       "  qbdadm join %s %s --disk /dev/DISK --listen ADDRESS --token-file %s.token\n",
+	       "  qbdadm join %s %s --disk /dev/DISK --listen ADDRESS --token-file %s.token%s\n",
 	       status.name, status.name, qbd_address_text(&self->address, address), status.name,
-	       status.name);
+	       status.name, arguments.witness ? " --witness" : "");
 	return qbdadm_flush(QBDADM_OK);
 }
 
 const struct qbdadm_command qbdadm_member_add = {
 	.name = "member add",
-	.synopsis = "NAME",
+	.synopsis = "NAME [--witness]",
 	.summary = "What has to be run where for a host to become a member",
 	.details =
-"Prints the commands: the token here, 'qbdadm join' on the new host. Nothing is changed.\n",
+"Prints the commands: the token here, 'qbdadm join' on the new host. Nothing is changed.\n"
+"\n"
+"  --witness        it shall vote and log, and keep no data\n",
 	.run = run_add,
 };
 

@@ -60,7 +60,10 @@ static void add_quorum(const struct qbd_status *status, struct qbdadm_problems *
 	if (status->requests_waiting)
 		snprintf(waiting, sizeof(waiting), " (%" PRIu64 " request%s)",
 			 status->requests_waiting, status->requests_waiting == 1 ? "" : "s");
-	if (missing)
+	if (status->leader && !missing)
+		add(problems, true, "a witness leads: I/O %s%s until a member with data has all that was committed",
+		    fails ? "fails" : "waits", waiting);
+	else if (missing)
 		add(problems, true, "no quorum: I/O %s%s; bring back %u of: %s",
 		    fails ? "fails" : "waits", waiting, missing,
 		    list_missing(status, names, sizeof(names)));

@@ -108,6 +108,8 @@ void qbdadm_json_string(struct json_object *object, const char *key, const char 
 void qbdadm_json_number(struct json_object *object, const char *key, uint64_t value);
 void qbdadm_json_bool(struct json_object *object, const char *key, bool value);
 /* Zeroes: null. */
+/* "device" and "number", null if there is none (QBD_NO_NUMBER). */
+void qbdadm_json_device(struct json_object *object, uint32_t number);
 void qbdadm_json_uuid(struct json_object *object, const char *key, const uint8_t *uuid);
 
 #define QBDADM_OPTION_HELP	'h'

@@ -168,10 +168,10 @@ static const char *member_role(const struct qbd_status *status,
 		return "leaving";
 	if (member->flags & QBD_MEMBER_FLAGS_LEARNER)
 		return "learner";
-	if (member->self)
-		return qbd_role_text(status->role);
 	if (member->flags & QBD_MEMBER_FLAGS_WITNESS)
 		return "witness";
+	if (member->self)
+		return qbd_role_text(status->role);
 	return status->leader ? "follower" : "voter";
 }
 
@@ -299,11 +299,15 @@ void qbdadm_render_status(FILE *out, const struct qbd_status *status, bool colou
 	struct qbdadm_problems problems;
 
 	qbdadm_member_text(status, status->member_id, self, sizeof(self));
-	fprintf(out, "%s%s%s  /dev/qbd%u  %s  %s    this host: %s, %s, term %" PRIu64 "\n",
-		paint(colour, BOLD), status->name, paint(colour, PLAIN), status->number,
-		qbd_size_text(status->device_bytes, size),
-		status->in_use ? "in use" : "not in use", self, qbd_role_text(status->role),
-		status->term);
+	fprintf(out, "%s%s%s  ", paint(colour, BOLD), status->name, paint(colour, PLAIN));
+	qbd_size_text(status->device_bytes, size);
+	if (status->number == QBD_NO_NUMBER)
+		fprintf(out, "witness, no device here  %s", size);
+	else
+		fprintf(out, "/dev/qbd%u  %s  %s", status->number, size,
+			status->in_use ? "in use" : "not in use");
+	fprintf(out, "    this host: %s, %s, term %" PRIu64 "\n", self,
+		qbd_role_text(status->role), status->term);
 	qbdadm_find_problems(status, &problems);
 	for (unsigned int i = 0; i < problems.count; i++)
 		fprintf(out, "  %s%s%s %s\n",

@@ -137,9 +137,9 @@ const struct qbdadm_command qbdadm_resize = {
 	.synopsis = "NAME [--size SIZE] [--json]",
 	.summary = "Have the device grow, while it is in use",
 	.details =
-"First enlarge the disks of all members; then this, once, on any of them. All members\n"
-"have to be up and whole. The file system is grown after it: resize2fs, xfs_growfs, ...\n"
-"A device cannot become smaller.\n"
+"First enlarge the disks of all members with data; then this, once, on any member. All\n"
+"with data have to be up and whole. The file system is grown after it: resize2fs,\n"
+"xfs_growfs, ... A device cannot become smaller.\n"
 "\n"
 "  --size SIZE   of the device, rounded down to 4 KiB; by default as far as the\n"
 "                smallest disk allows, rounded down to 1 MiB\n"

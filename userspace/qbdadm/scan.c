@@ -56,8 +56,8 @@ static void print_text(const struct qbd_disk_scan *scan)
 			continue;
 		}
 		uuid_unparse_lower(found->uuid, text);
-		printf("%s: member %u of %s (%s)%s\n", found->path, found->member_id,
-		       found->name, text,
+		printf("%s: member %u of %s (%s)%s%s\n", found->path, found->member_id,
+		       found->name, text, found->witness ? ", a witness" : "",
 		       is_double(scan, found) ? ", of which there is another disk" : "");
 		if (found->problem[0])
 			puts(found->problem);
@@ -84,6 +84,7 @@ static void print_json(const struct qbd_disk_scan *scan)
 			qbdadm_json_number(disk, "member_id", found->member_id);
 			uuid_unparse_lower(found->incarnation, text);
 			qbdadm_json_string(disk, "incarnation", text);
+			qbdadm_json_bool(disk, "witness", found->witness);
 			qbdadm_json_bool(disk, "double", is_double(scan, found));
 		}
 		json_object_object_add(disk, "problem", found->problem[0] ?

@@ -92,12 +92,9 @@ static struct json_object *up_json(const struct up *up, const struct came_up *ca
 				   const struct qbd_status *status)
 {
 	struct json_object *object = json_object_new_object();
-	char device[32];
 
-	snprintf(device, sizeof(device), "/dev/qbd%u", came->number);
 	qbdadm_json_string(object, "name", came->name);
-	qbdadm_json_string(object, "device", device);
-	qbdadm_json_number(object, "number", came->number);
+	qbdadm_json_device(object, came->number);
 	qbdadm_json_number(object, "member_id", came->member_id);
 	if (came->disk)
 		qbdadm_json_string(object, "disk", came->disk);
@@ -120,8 +117,12 @@ static int print_up(const struct up *up, const struct came_up *came,
 		else
 			qbdadm_print_json(object);
 	} else {
-		printf("%s: member %u %s as /dev/qbd%u", came->name, came->member_id,
-		       came->was_up ? "is up already" : "is up", came->number);
+		printf("%s: member %u %s as ", came->name, came->member_id,
+		       came->was_up ? "is up already" : "is up");
+		if (came->number == QBD_NO_NUMBER)
+			printf("a witness");
+		else
+			printf("/dev/qbd%u", came->number);
 		if (up->arguments->wait_leader)
 			printf(", leader is %s",
 			       qbdadm_member_text(status, status->leader, leader,
@@ -138,9 +139,11 @@ static int finish_up(struct up *up, const struct came_up *came)
 	struct qbd_status status;
 	struct qbd_error error;
 
-	if (qbdadm_wait_node(came->number, &error))
-		return qbdadm_failed(&error);
-	qbdadm_make_link(came->name, came->number);
+	if (came->number != QBD_NO_NUMBER) {
+		if (qbdadm_wait_node(came->number, &error))
+			return qbdadm_failed(&error);
+		qbdadm_make_link(came->name, came->number);
+	}
 	if (seconds && qbdadm_wait_leader(&up->client, &up->listener, came->name, seconds,
 					  false, &status, &error))
 		return qbdadm_failed(&error);

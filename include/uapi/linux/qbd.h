@@ -66,7 +66,8 @@ enum qbd_progress_state {
  * @QBD_MEMBER_FLAGS_VOTER_OLD: Votes in the outgoing set of a joint
  *   configuration.
  * @QBD_MEMBER_FLAGS_LEARNER: Receives the log and never counts.
- * @QBD_MEMBER_FLAGS_WITNESS: Votes and logs, never leads.
+ * @QBD_MEMBER_FLAGS_WITNESS: Votes and logs, keeps no data; leads only to pass
+ *   its log on.
  * @QBD_MEMBER_FLAGS_JOINING: A learner that will be a voter as soon as it has
  *   caught up.
  * @QBD_MEMBER_FLAGS_DEMOTING: A voter that will be a learner, with the next

@@ -170,13 +170,14 @@ class Cluster:
     """Members 1..count of one device, up and with a leader unless told otherwise.
 
     alone: the first one only, made by the short form of create; others join()
+    witnesses: numbers of those that get a disk with room for the log only
     follows: leadership goes to who writes; most tests want it where they put it
     """
 
     def __init__(self, count=3, size="64M", disk_mib=160, log_size=None, name="vol",
                  up=("--memory", "16M"), family=4, start=True, block=512,
                  disk_ns=0, disk_solid=False, disk_cache=CACHE, disks=None, create=(),
-                 alone=False, follows=False):
+                 alone=False, follows=False, witnesses=()):
         self.name = name
         self.family = family
         self.network = Network(count)
@@ -186,6 +187,7 @@ class Cluster:
         self.size = size
         self.log_size = log_size
         self.create_options = create
+        self.witnesses = witnesses
         self.log = kernel.Log()
         self.token = tempfile.mkdtemp() + "/token"
         try:
@@ -193,7 +195,8 @@ class Cluster:
                 run(["qbdadm", "token", "new", "--out", self.token])
             for number in range(1, count + 1):
                 disk = disks[number - 1] if disks else \
-                    Disk(disk_mib, block, disk_ns, disk_solid, disk_cache)
+                    Disk(20 if number in witnesses else disk_mib, block, disk_ns, disk_solid,
+                         disk_cache)
                 member = Member(self, number, disk)
                 member.options = list(up)
                 # Whoever goes on where another host was lost does so soon.
@@ -228,6 +231,8 @@ class Cluster:
                    "--disk", member.disk.path, "--size", self.size]
         if self.log_size:
             options += ["--log-size", self.log_size]
+        for number in self.witnesses:
+            options += ["--witness", number]
         return run(["qbdadm", "create", self.name, *options, *self.member_options(),
                     *self.create_options, *more], netns=member.netns, **run_options)
 
@@ -342,7 +347,8 @@ class Cluster:
 
     def assert_equal(self, members=None):
         """The data of these members' disks is the same; all are down."""
-        first, *rest = members or [one for one in self.members if not one.removed]
+        first, *rest = members or [one for one in self.members if not one.removed and
+                                   one.number not in self.witnesses]
         for other in rest:
             run(["qbdadm", "checksum", first.disk.path, "--against", other.disk.path],
                 timeout=60)
