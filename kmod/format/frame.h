@@ -616,6 +616,8 @@ struct qbd_frame_repaired {
 	__le32 reserved;
 } __attribute__((packed));
 
+/* Results of RESIZE have numbers of their own. */
+static_assert(QBD_CHANGE_WITNESSES < QBD_CHANGE_SHRINK, "change results");
 static_assert(sizeof(struct qbd_frame_verify) == 32, "verify");
 static_assert(sizeof(struct qbd_frame_verified) == 24, "verified");
 static_assert(sizeof(struct qbd_verify_sums) == QBD_BLOCK_SIZE, "sums");

@@ -1206,7 +1206,7 @@ def _():
     whole = image(busy_disk(), "whole")
     tap.equal(dump(whole)["superblocks"][0]["witness"], False, "data")
     refused(["checksum", whole, "--against", file], line % file)
-    # The log ends where the second superblock begins; and there is no data anywhere.
+    # The last block of the disk is left alone, of a log, too.
     disk.backing_blocks -= 1
     bad_image(disk, "no superblock copy is good (block 0: invalid: its fields make no sense); "
                     "look with 'qbdadm dump', or give this replica up and make it anew under "
