@@ -6,7 +6,7 @@
 #include "../store/internal.h"
 #include "store_rig.h"
 
-#define LARGER_BLOCKS	(1u << 30)
+#define LARGER_BLOCKS	0x40000000u
 
 static bool vote_durable(struct store_rig *rig)
 {

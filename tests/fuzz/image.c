@@ -331,7 +331,7 @@ static void happen(struct history *history, struct input *input)
 
 /* ---- the disk ----------------------------------------------------------- */
 
-static void write_superblock(struct image *image, uint64_t position, bool witness)
+static void write_superblock(struct image *image, uint64_t position)
 {
 	struct qbd_superblock *superblock = block_at(image, position);
 
@@ -344,7 +344,7 @@ static void write_superblock(struct image *image, uint64_t position, bool witnes
 	superblock->device_blocks = cpu_to_le64(IMAGE_DEVICE_BLOCKS);
 	superblock->log_block = cpu_to_le64(IMAGE_LOG_BLOCK);
 	superblock->log_blocks = cpu_to_le64(IMAGE_LOG_BLOCKS);
-	if (witness) {
+	if (image->witness) {
 		superblock->features_incompatible = cpu_to_le64(QBD_FEATURE_WITNESS);
 	} else {
 		superblock->extent_table_blocks = cpu_to_le64(1);
@@ -504,7 +504,6 @@ void image_build(struct image *image, struct input *input)
 	struct history history;
 	struct qbd_state older;
 	uint8_t events, end;
-	bool witness;
 
 	memset(image, 0, sizeof(*image));
 	begin(&history, image, input);
@@ -512,7 +511,7 @@ void image_build(struct image *image, struct input *input)
 	end = take_u8(input);
 	/* Most often a few, so that something of a short input is left for the damage. */
 	events = take_u8(input);
-	witness = (events & 0xc0) == 0x40;
+	image->witness = (events & 0xc0) == 0x40;
 	for (events &= events & 0x80 ? 0x7f : 0x0f; events && input->left; events--)
 		happen(&history, input);
 	image->state.term = history.term;
@@ -525,8 +524,8 @@ void image_build(struct image *image, struct input *input)
 	}
 	if (end & 8)
 		image->state.flags |= QBD_STATE_FILLING;
-	write_superblock(image, 0, witness);
-	write_superblock(image, QBD_SUPERBLOCK_COPY_BLOCK, witness);
+	write_superblock(image, 0);
+	write_superblock(image, QBD_SUPERBLOCK_COPY_BLOCK);
 	write_extents(image, QBD_EXTENT_TABLE_BLOCK);
 	write_extents(image, QBD_EXTENT_JOURNAL_BLOCK);
 	write_states(image, &older, end & 0x10);

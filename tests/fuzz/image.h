@@ -32,6 +32,7 @@ struct image_record {
  * struct image - a disk
  * @blocks: what is written, NULL: zeroes
  * @unreadable: reading fails
+ * @witness: it has no data
  * @state: what the newer state block says
  * @records: the log as the history left it, oldest first
  * @count: of them
@@ -41,6 +42,7 @@ struct image_record {
 struct image {
 	uint8_t *blocks[IMAGE_BLOCKS];
 	bool unreadable[IMAGE_BLOCKS];
+	bool witness;
 	struct qbd_state state;
 	struct image_record records[IMAGE_RECORDS];
 	uint32_t count;
