@@ -53,6 +53,11 @@
  *                         (A member without others: only if it is b itself)
  *   b > A      D < b      otherwise: a torn tail, never acknowledged: dropped
  *
+ * Of what was cut off from the log the state block knows the last time. A record that
+ * went before that, and lies where nothing was written since, may pass for a later
+ * one of this log, if its index and term let it: then a torn tail is taken for
+ * DAMAGED, which costs sending it again, and never the other way round.
+ *
  * D is about this disk's own acknowledgment. Commit indexes prove nothing here: a
  * leader's entry may be committed by the others before its own write is done, and
  * after a power cut its log ends before it, rightly.
@@ -354,7 +359,9 @@ static void search_proof(struct qbd_scan *scan)
 			unreadable |= scan->unreadable && position <= reach;
 			continue;
 		}
-		if (le64_to_cpu(scan->header.shared.index) <= bad)
+		/* Terms do not go down along a log: it was cut off long ago. */
+		if (le64_to_cpu(scan->header.shared.index) <= bad ||
+		    le64_to_cpu(scan->header.shared.term) < scan->last_term)
 			continue;
 		reach = position + 1 + le32_to_cpu(scan->header.shared.data_blocks) +
 			QBD_RECORD_BLOCKS_MAX;

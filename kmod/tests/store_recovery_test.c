@@ -473,7 +473,8 @@ static void records_follow_each_other(struct qbd_test *test)
  * The log was cut at 15 and goes on with a shorter record: what was cut off is still
  * there, in part, and says that 15 and 16 were durable.
  */
-static void a_truncated_tail_is_forgotten(struct qbd_test *test)
+static void truncated_tail(struct qbd_test *test, u64 new_terms,
+			   enum qbd_log_verdict without_state)
 {
 	struct ring *ring;
 	u32 chain;
@@ -491,7 +492,7 @@ static void a_truncated_tail_is_forgotten(struct qbd_test *test)
 	ring->index = 14;
 	ring->position = ring->positions[15];
 	ring->chain = chain;
-	ring->term = 5;
+	ring->term += new_terms;
 	append(0, 14);
 	append(2, 14);
 	scan();
@@ -514,14 +515,21 @@ static void a_truncated_tail_is_forgotten(struct qbd_test *test)
 	ring->state.log_generation = 1;
 	ring->state.truncated_index = 15;
 	block_at(ring->positions[16] + 1)[7] ^= 1;
-	/* And without the state block the old tail would have spoken. */
+	/* And without the state block the old tail speaks. */
 	ring->state.log_generation = 0;
 	ring->state.truncated_index = 0;
 	header_of(15)->local.generation = 0;
 	seal_local(header_of(15));
 	scan();
-	QBD_EQUAL(test, ring->scan.verdict, QBD_LOG_DAMAGED);
+	QBD_EQUAL(test, ring->scan.verdict, without_state);
 	ring_end();
+}
+
+static void a_truncated_tail_is_forgotten(struct qbd_test *test)
+{
+	truncated_tail(test, 0, QBD_LOG_DAMAGED);
+	/* Of an earlier term than the new records, it cannot be behind them. */
+	truncated_tail(test, 1, QBD_LOG_TORN);
 }
 
 /* A full ring: the next place is the oldest record's. */

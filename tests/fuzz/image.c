@@ -191,9 +191,14 @@ static void truncate_log(struct history *history, uint32_t count)
 	struct image *image = history->image;
 	struct qbd_state *state = &image->state;
 
+	image->ghosts_of_last = image->ghost_count;
 	while (count-- && image->count && history->index > history->commit) {
 		const struct image_record *last = &image->records[--image->count];
 
+		if (image->ghost_count < IMAGE_RECORDS)
+			image->ghosts[image->ghost_count++] = *last;
+		else
+			image->ghosts_lost = true;
 		history->index = last->index - 1;
 		history->position = last->position;
 		history->chain = image->count ? image->records[image->count - 1].chain :

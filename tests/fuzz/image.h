@@ -46,6 +46,10 @@ struct image {
 	uint32_t count;
 	uint32_t damage;
 	uint32_t spoiled;
+	struct image_record ghosts[IMAGE_RECORDS];	/* what was cut off */
+	uint32_t ghost_count;
+	uint32_t ghosts_of_last;	/* so many, before the last time */
+	bool ghosts_lost;		/* there were more */
 };
 
 #define IMAGE_DAMAGE_SUPERBLOCK	0x01
