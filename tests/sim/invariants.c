@@ -416,12 +416,39 @@ static const struct qbd_record *record_somewhere(u64 index, u32 chain)
 	return NULL;
 }
 
+/*
+ * One without operations is applied at once: who is short of memory lets go of it in the
+ * very event in which it commits. It is in the ring then.
+ */
+static const struct qbd_record *record_on_disk(struct sim_host *host,
+					       const struct qbd_store *store, u64 index)
+{
+	static struct qbd_record_header header;
+	static struct qbd_record record;
+	const struct qbd_slot *slot = qbd_log_slot(store, index);
+
+	if (slot->operation_count || store->log.durable_index < index)
+		return NULL;
+	memcpy(&header, sim_disk_look(host, store->geometry.log_block +
+				      slot->position % store->geometry.log_blocks),
+	       sizeof(header));
+	if (le64_to_cpu(header.shared.index) != index ||
+	    le64_to_cpu(header.shared.term) != slot->term)
+		return NULL;
+	record.index = index;
+	record.term = slot->term;
+	record.header = &header;
+	return &record;
+}
+
 static void commit_one(struct sim_host *host, const struct qbd_store *store, u64 index)
 {
 	u32 chain = qbd_store_chain(store, index);
 	const struct qbd_record *record = record_somewhere(index, chain);
 
 	/* The first itself may have let go of it: its disk failed at this very moment. */
+	if (!record)
+		record = record_on_disk(host, store, index);
 	if (!record) {
 		sim_fail("host %u commits %llu first, and nobody has it", host->number,
 			 index);
