@@ -103,7 +103,15 @@ void sim_once_leads(const struct sim_host *host, const struct qbd_replica *repli
 	for (u32 i = count; i-- > 0 && !world.error;) {
 		const struct write *write = &writes[i];
 		u32 origin = write->id.origin;
+		const struct qbd_replica *sender = sim_replica(&world.hosts[origin]);
 		u64 session, index;
+
+		/*
+		 * That run is over. (Here a newer one may have come after it, and gone
+		 * again with the entries that told of it: then neither is known.)
+		 */
+		if (!sender || sender->session != write->id.session)
+			continue;
 
 		if (!seen[origin]) {
 			seen[origin] = true;
