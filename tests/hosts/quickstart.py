@@ -3,9 +3,10 @@
 
 Its commands are taken from the text; what precedes a block says where it is run ("on
 each host", "on one"). Other than in the text are: addresses and the disk's name; that
-there is no network for apt-get, and that the build is done here, not on the hosts; that files are copied by other means than scp; that a
-reboot forgets what was installed, so that it is unpacked again; and that there is no
-udev to name the device, so that the link is made here.
+there is no network for apt-get, and that the build is done here, not on the hosts; that
+files are copied by other means than scp; that a reboot forgets what was installed, so that
+it is unpacked again; and that there is no udev to name the device, so that the link is
+made here.
 """
 
 import os

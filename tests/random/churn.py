@@ -158,7 +158,7 @@ class Churn:
         self.used_ids = set()
         self.pending = []
         self.given = 0
-        self.gone = {}              # host -> since when: removed, and perhaps not told
+        self.gone = set()           # hosts that were removed, and perhaps not told
         self.unsure = set()         # hosts whose join did not end well
         self.cuts = set()
         self.dark = set()
@@ -314,7 +314,7 @@ class Churn:
             if self.ids[host] not in listed and host not in self.gone:
                 assert host is not self.home, "who has the mount was removed"
                 self.say("%r is a member no more" % host)
-                self.gone[host] = time.monotonic()
+                self.gone.add(host)
         busy = self.busy()
         for host in sorted(self.unsure - busy, key=lambda host: host.number):
             if host.name in names:
@@ -327,7 +327,8 @@ class Churn:
             if host in self.dark or (host.is_up and not host.status().removed):
                 continue
             self.empty(host)
-            del self.gone[host], self.ids[host]
+            self.gone.discard(host)
+            del self.ids[host]
 
     def empty(self, host):
         """Its disk is as new."""

@@ -123,6 +123,27 @@ static void end_overlapping(struct sim_request *request, bool completed)
 		sim_linear_host_wrote(request->host->number, request->begun);
 }
 
+/*
+ * Of this write and those of other hosts that were begun before it and are under way: the
+ * oldest. A host that has to get the claim first may write after who had it meanwhile.
+ */
+static u32 oldest_under_way(u32 number, u32 at)
+{
+	u32 oldest = at;
+
+	for (u32 host = 1; host <= SIM_HOSTS_MAX; host++) {
+		const struct sim_request *other;
+
+		if (!(histories[number].pending & 1u << host))
+			continue;
+		list_for_each_entry(other, &requests[host], list)
+			if (other->request.kind != QBD_REQUEST_READ &&
+			    number - other->number < other->request.count)
+				oldest = min(oldest, other->ats[number - other->number]);
+	}
+	return oldest;
+}
+
 static void end_write(struct sim_request *request, bool completed)
 {
 	if (completed)
@@ -136,7 +157,9 @@ static void end_write(struct sim_request *request, bool completed)
 
 		history->pending &= ~(1u << request->host->number);
 		if (completed)
-			history->completed = max(history->completed, request->ats[i]);
+			history->completed = max(history->completed,
+						 oldest_under_way(request->number + i,
+								  request->ats[i]));
 	}
 }
 
@@ -163,7 +186,8 @@ static void end_read(struct sim_request *request, u32 number, u64 value)
 	while (at < history->count && history->values[at] != value)
 		at++;
 	if (at < history->count) {
-		history->seen = max(history->seen, at);
+		history->seen = max(history->seen,
+				    oldest_under_way(request->number + number, at));
 		return;
 	}
 	for (at = 0; at < history->count && history->values[at] != value; at++)

@@ -96,6 +96,7 @@ struct qbd_net {
 	bool blank, is_new;
 	u64 term, listed, list_index;
 	bool was_marked;
+	bool is_to_listen;
 	u64 silence;
 	/* Those that were removed leave with the next poll. */
 	struct side sides[SIDES];
@@ -923,6 +924,11 @@ void qbd_net_poll(struct qbd_net *net)
 	if (!net->was_marked)
 		qbd_net_mark(net);
 	net->was_marked = false;
+	if (net->is_to_listen) {
+		net->is_to_listen = false;
+		net->ops->listening(net->context, -EADDRNOTAVAIL,
+				    "this host does not have that address");
+	}
 	for (u32 i = 0; i < SIDES; i++)
 		if (net->sides[i].peer)
 			side_poll(net, &net->sides[i]);
@@ -1120,10 +1126,11 @@ void qbd_net_peer_status(const struct qbd_net *net, u32 peer,
 	status->bulk_up = status->control_up;
 }
 
-/* Nobody moves here. */
+/* Nobody moves here: who is asked to is meant as nonsense. */
 void qbd_net_listen(struct qbd_net *net, const struct qbd_address *address)
 {
-	abort();
+	net->is_to_listen = true;
+	net->ops->kick(net->context);
 }
 
 bool qbd_net_moved(const struct qbd_net *net)

@@ -98,10 +98,6 @@ static u64 session_of(const struct qbd_replica *replica, u32 origin)
 /* A host begins to lead, and has all that is committed. */
 void sim_once_leads(const struct sim_host *host, const struct qbd_replica *replica)
 {
-	bool seen[SIM_HOSTS_MAX + 1] = { }, over[SIM_HOSTS_MAX + 1] = { };
-	u64 newest[SIM_HOSTS_MAX + 1] = { };
-
-	/* The newest first: those of a session before the last one are sent by nobody. */
 	for (u32 i = count; i-- > 0 && !world.error;) {
 		const struct write *write = &writes[i];
 		u32 origin = write->id.origin;
@@ -114,15 +110,9 @@ void sim_once_leads(const struct sim_host *host, const struct qbd_replica *repli
 		 */
 		if (!sender || sender->session != write->id.session)
 			continue;
-
-		if (!seen[origin]) {
-			seen[origin] = true;
-			newest[origin] = write->id.session;
-			/* One that is not committed yet may have come after it. */
-			session = session_of(replica, origin);
-			over[origin] = session && session != write->id.session;
-		}
-		if (over[origin] || write->id.session != newest[origin])
+		/* One that is not committed yet may have come after it. */
+		session = session_of(replica, origin);
+		if (session && session != write->id.session)
 			continue;
 		if (qbd_session_find(replica->sessions, &write->id, &index) ==
 		    QBD_WRITE_NEW)

@@ -286,7 +286,7 @@ def traitor_frames(source):
                                             lambda s: s.frame(
                 wire.MESSAGE, wire.MESSAGE_LAYOUT.pack(wire.HEARTBEAT, 0, 9, *[0] * 14))),
             "a message with unknown flags": ("message: unknown flags", lambda s: s.frame(
-                wire.MESSAGE, wire.MESSAGE_LAYOUT.pack(wire.HEARTBEAT, 0x80, 3, *[0] * 14))),
+                wire.MESSAGE, wire.MESSAGE_LAYOUT.pack(wire.HEARTBEAT, 0x100, 3, *[0] * 14))),
             "a gap in the sequence": ("frame out of sequence", lambda s: s.frame(
                 wire.MESSAGE, NO_MESSAGE, sequence=1000)),
             "random bytes": ("not a qbd frame", lambda s: s.send(source.randbytes(5000))),
