@@ -411,6 +411,8 @@ def claim_commands():
         one.qbdadm("claim", "release", "vol")
         wait_claim(two, holder=0)
         take(two, "--force")
+        # Force takes the claim that this host knows of, and from nobody who came after.
+        wait_claim(one, holder=2)
         take(one, "--force")
         wait_claim(two, holder=1, state="none")
         one.qbdadm("claim", "release", "vol")
