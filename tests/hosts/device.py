@@ -61,6 +61,28 @@ class Device:
         for host in self.hosts:
             self.up(host)
 
+    def begin(self, host, *options):
+        """It makes the device, and is all there is; others join."""
+        self.hosts = [host]
+        host.run("qbdadm create %s --disk /dev/vda --listen %s --name %s --claim %s %s" % (
+            self.name, host.address4, self.names[host.number], self.claim,
+            " ".join(options)))
+        host.run("qbdadm token show %s --out token" % self.name)
+
+    def join(self, host, *options, timeout=120):
+        """It becomes a member of what the first one began."""
+        first = self.hosts[0]
+        if host.try_run("test -e token")[0]:
+            self.copy(first, host, "token")
+        host.run("qbdadm join %s %s --disk /dev/vda --listen %s --name %s --token-file token %s"
+                 % (first.address4, self.name, host.address4, self.names[host.number],
+                    " ".join(options)), timeout=timeout)
+        self.hosts.append(host)
+
+    def wait_voters(self, count, seconds=90):
+        tap.wait_until(lambda: all(self.status(host)["voters"] == count
+                                   for host in self.hosts), seconds, "%d voters" % count)
+
     def copy(self, source, target, path):
         """What scp -p does."""
         kept = os.path.join(self.cluster.directory, "copied")

@@ -12,7 +12,7 @@ PROGRESS = 30       # requests that a writer completes before the next event
 # stop between two of them.  Any error of the device or of the data ends it.
 ROUNDS = """
 while [ ! -e /tmp/stop ]; do
-	fio --minimal --name=load --filename=/dev/qbd0 --ioengine=libaio --direct=1 \
+	fio --minimal --name=load --filename=%s --ioengine=libaio --direct=1 \
 		--rw=randwrite --bs=4k --iodepth=8 \
 		--numjobs=%d --offset=%d --size=%d --offset_increment=%d \
 		--verify=crc32c --verify_fatal=1 --group_reporting >/tmp/fio 2>&1 ||
@@ -23,13 +23,13 @@ done
 
 
 class Writer:
-    """fio on a host, on a range of the device that is its own."""
+    """fio on a host, on a range of the device, or of a file, that is its own."""
 
-    def __init__(self, host, place):
+    def __init__(self, host, place, path="/dev/qbd0"):
         self.host = host
         start = place * JOBS * JOB_BYTES
         host.run("rm -f /tmp/stop")
-        self.command = host.spawn(ROUNDS % (JOBS, start, JOB_BYTES, JOB_BYTES))
+        self.command = host.spawn(ROUNDS % (path, JOBS, start, JOB_BYTES, JOB_BYTES))
 
     def rounds(self):
         return self.command.text().count("round")
