@@ -241,7 +241,7 @@ help:
 	@echo '  make modules KDIR=DIR    the module for the kernel in DIR'
 	@echo '  make install             install the tool (DESTDIR=, PREFIX=/usr)'
 	@echo '  make modules_install     install the module (DESTDIR=, KDIR=)'
-	@echo '  make demo                three hosts, a mounted file system, a power cut'
+	@echo '  make demo                hosts, a file system, power cuts, a take-over'
 	@echo '  make hosts-cuts          power cuts of virtual hosts under load (CYCLES=20, SEED=S)'
 	@echo '  make hosts-random        their other faults: singly, in pairs, at random'
 	@echo '                           (MINUTES=10, SEED=S)'
