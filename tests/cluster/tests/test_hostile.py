@@ -352,6 +352,7 @@ class FalseLeader:
         self.cluster, self.victim, self.traitor = cluster, victim, traitor
         self.known = identity(cluster)
         self.term = victim.status().term + 1000
+        self.blocks = victim.status().device_bytes // 4096
         self.session = 0
         self.pair = []
 
@@ -368,7 +369,7 @@ class FalseLeader:
 
     def reset(self, index, members):
         self.pair[1].frame(wire.RESET, wire.RESET_LAYOUT.pack(
-            self.term, index, self.term, 0, 0) + members + bytes(wire.APPLIED_SIZE))
+            self.term, index, self.term, 0, 0, self.blocks) + members + bytes(wire.APPLIED_SIZE))
 
     def asked(self):
         """The number of the request for extents that comes."""
