@@ -2,7 +2,7 @@
 /*
  * Does a write of a holder land after another host was given the claim?
  *
- * Hosts 0 and 1, which are members as well, want the claim; 0 has it when all begins. A
+ * Hosts 0 and 1, which are members as well, want the claim. A
  * claim is an entry of the log, its index is its epoch. The lease of a holder is no
  * promise to it, so here it has none: a leader may give the claim to who asks at any
  * moment. Writes carry the epoch under which they were made, are sent to the leader of a
@@ -35,8 +35,9 @@
  *
  * Searched whole:
  *
- *   base                  one take-over, two copies of writes, two leaders
- *   BACK                  and the first holder takes it back
+ *   base                  one take-over; nobody's host leads, then the host that took over
+ *   HOLDER                the same; the holder leads, then nobody's host
+ *   NOBODY                nobody has it first, both take it, one writes
  *
  * Bugs that have to be found:
  *
@@ -53,31 +54,43 @@
 #define HOSTS		2
 #define TERM_MAX	2
 #define TERM_ACTS	TERM_MAX
-#if defined(BUG_TWO_AT_ONCE) || defined(BUG_ANY_TERM)
-#define BACK
+#ifdef BUG_ANY_TERM
+#define HOLDER
 #endif
-#ifdef BACK
+#if defined(BUG_TWO_AT_ONCE) || defined(BUG_ANY_TERM)
+#define NOBODY
+#endif
+#ifdef NOBODY
 #define GRANTS_MAX	2
-#define COPIES		1
+#define AT_FIRST	0
 #else
 #define GRANTS_MAX	1
-#define COPIES		2
+#define AT_FIRST	1		/* host 0 has it, and uses it */
 #endif
 #ifdef LARGE
-#define INDEX_MAX	5
+#define COPIES		2
 #else
-#define INDEX_MAX	4
+#define COPIES		1
 #endif
+#define INDEX_MAX	4
 #define RESTARTS_MAX	0
 /* What is written is written by claims and hosts. */
 #define WRITE_MAX	0
-/*
- * Who leads first is the holder or nobody's host; who leads then, who takes over, or again
- * nobody's host.
- */
-#define may_campaign(m)	((m) == 2 || ((m) == 0) == (term[m] == 0))
+/* Who leads first and then: nobody's host and who takes over, or the holder and nobody's. */
+#ifdef HOLDER
+#define FIRST		0
+#define SECOND		2
+#else
+#define FIRST		2
+#define SECOND		1
+#endif
+#define may_campaign(m)	((m) == (term[m] == 0 -> FIRST : SECOND))
 /* Of the first holder two copies may be under way, of the other host one. */
+#if defined(NOBODY) && !defined(BUG_ANY_TERM)
+#define copies_max(h)	((h) == 0 -> COPIES - 1 : 1)
+#else
 #define copies_max(h)	((h) == 0 -> COPIES : 1)
+#endif
 
 #define fit(m)		true
 #define may_vote(m)	true
@@ -108,10 +121,10 @@ byte w_to[HOSTS * COPIES];
 byte w_term[HOSTS * COPIES];
 byte written[HOSTS];
 
-/* Claim of an entry: host + 1, and of the beginning. */
+/* Claim of an entry: host + 1. */
 #define claim_in(m, i)	claim_of[CONTENT(LOG(m, i), i)]
 
-/* The newest claim of a log up to @top, into @found; 0 is host 0's, from the beginning. */
+/* The newest claim of a log up to @top, into @found; 0 is that of the beginning. */
 inline newest(m, top, found)
 {
 	found = top;
@@ -264,7 +277,7 @@ inline grant(m, h)
 #endif
 	:: else ->
 		if
-		:: (c -> claim_in(m, c) : 1) != h + 1 ->
+		:: (c -> claim_in(m, c) : AT_FIRST) != h + 1 ->
 			k = committed + 1;
 			do
 			:: k <= last[m] -> assert(!claim_in(m, k)); k++
@@ -352,7 +365,7 @@ proctype member(byte me)
 init
 {
 	atomic {
-		hold[0] = HELD;
+		hold[0] = (AT_FIRST -> HELD : NONE);
 		hold[1] = NONE;
 		run member(0);
 		run member(1);
