@@ -44,7 +44,7 @@ static void fill_description(struct qbd_replica *replica,
 	description->commit_index = cpu_to_le64(core.commit);
 	memcpy(description->history, identity->history, QBD_UUID_SIZE);
 	strscpy(description->name, replica->name, sizeof(description->name));
-	qbd_claims_layout(replica, &description->claim);
+	qbd_claims_layout(replica, 0, &description->claim);
 	description->membership = *qbd_replica_layout(replica);
 }
 

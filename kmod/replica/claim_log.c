@@ -44,11 +44,24 @@ void qbd_claims_begin(struct qbd_replica *replica, const struct qbd_claim_layout
 	};
 }
 
-/* The newest committed one, for a disk or another member. */
-void qbd_claims_layout(const struct qbd_replica *replica, struct qbd_claim_layout *layout)
+/**
+ * qbd_claims_layout() - the newest committed one, for a disk or another member
+ * @replica: replica
+ * @index: committed, whatever the core knows of that yet; 0: what is known will do
+ * @layout: all of it is written
+ *
+ * While a member comes up the store applies what is committed, and may let go of it, before
+ * anybody has told the core: so what counts is the entry that it asks for, and not only what
+ * qbd_claims_trim() saw. Otherwise a claim would be gone with its entry, and the one before
+ * be in force again.
+ */
+void qbd_claims_layout(const struct qbd_replica *replica, u64 index,
+		       struct qbd_claim_layout *layout)
 {
 	const struct qbd_claim *claim = qbd_claims_committed(replica);
 
+	while (claim != qbd_claims_newest(replica) && claim[1].epoch <= index)
+		claim++;
 	memset(layout, 0, sizeof(*layout));
 	layout->epoch = cpu_to_le64(claim->epoch);
 	layout->session = cpu_to_le64(claim->session);

@@ -19,7 +19,9 @@
  *
  * A disk that was rolled back to an older image of itself says who it is, and is believed.
  * But others know what it acknowledged while they were up, and say so in each handshake.
- * What it does not have then it lost, as if its log was damaged.
+ * What it does not have then it lost, as if its log was damaged. What they know of the disk
+ * that was this member before is nothing that this one has lost: so the number of a run
+ * begins with some of the incarnation of its disk.
  */
 #include <linux/string.h>
 
@@ -30,6 +32,28 @@ static bool is_own(const struct qbd_replica *replica, const u8 *incarnation)
 {
 	return !memcmp(incarnation, qbd_store_identity(replica->store)->incarnation,
 		       QBD_UUID_SIZE);
+}
+
+/* Bits of a run's number that are drawn; those above them are the disk's. */
+#define RUN_BITS	48
+
+/**
+ * qbd_disks_run() - the number of the run that begins
+ * @drawn: at random
+ * @incarnation: of the disk
+ *
+ * Return: never 0, which is nobody's.
+ */
+u64 qbd_disks_run(u64 drawn, const u8 *incarnation)
+{
+	drawn &= BIT_ULL(RUN_BITS) - 1;
+	return ((u64)incarnation[1] << 8 | incarnation[0]) << RUN_BITS | (drawn ?: 1);
+}
+
+/* Of different disks it may say so, once in 65536: then what is known is known of both. */
+static bool same_disk(u64 run, u64 other)
+{
+	return run >> RUN_BITS == other >> RUN_BITS;
 }
 
 /* The newest list that is known to be committed. */
@@ -105,7 +129,8 @@ static void learn(struct qbd_replica *replica, struct qbd_replica_peer *peer, u6
 		return;
 	if (peer->known_run != run) {
 		/* What is known of the run before stands until it has all that again. */
-		if (now_in < peer->known_term || index < peer->known_index)
+		if (same_disk(peer->known_run, run) &&
+		    (now_in < peer->known_term || index < peer->known_index))
 			return;
 		peer->known_run = run;
 		peer->known_term = 0;
@@ -171,6 +196,7 @@ void qbd_disks_peer_up(struct qbd_replica *replica, u32 id)
 	index = le64_to_cpu(hello->known_index);
 	/* A new disk knows that it has nothing. */
 	if (!run || run == replica->session || replica->is_new ||
+	    !same_disk(run, replica->session) ||
 	    term >= QBD_INDEX_MAX || index >= QBD_INDEX_MAX)
 		return;
 	if (term <= replica->recovered_term && index <= replica->recovered_index)

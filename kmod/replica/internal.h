@@ -665,7 +665,8 @@ const struct qbd_member_layout *qbd_replica_member(const struct qbd_replica *rep
 const struct qbd_claim *qbd_claims_newest(const struct qbd_replica *replica);
 const struct qbd_claim *qbd_claims_committed(const struct qbd_replica *replica);
 void qbd_claims_begin(struct qbd_replica *replica, const struct qbd_claim_layout *layout);
-void qbd_claims_layout(const struct qbd_replica *replica, struct qbd_claim_layout *layout);
+void qbd_claims_layout(const struct qbd_replica *replica, u64 index,
+		       struct qbd_claim_layout *layout);
 void qbd_claims_push(struct qbd_replica *replica, const struct qbd_record_header *header);
 void qbd_claims_pop(struct qbd_replica *replica, u64 first_removed);
 bool qbd_claims_trim(struct qbd_replica *replica, u64 commit);
@@ -785,6 +786,7 @@ void qbd_append_drop_held(struct qbd_replica *replica, u32 peer);
 void qbd_append_loaded(struct qbd_replica *replica, u64 index, struct qbd_record *record);
 
 /* disks.c */
+u64 qbd_disks_run(u64 drawn, const u8 *incarnation);
 bool qbd_disks_is_listed(const struct qbd_replica *replica);
 void qbd_disks_check(struct qbd_replica *replica);
 void qbd_disks_facts(struct qbd_replica *replica, u32 id, u8 *incarnation, bool *is_new);

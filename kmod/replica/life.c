@@ -383,8 +383,7 @@ static struct qbd_replica *replica_alloc(struct net *net,
 	replica->settings = parameters->settings;
 	qbd_rate_init(&replica->rate);
 	qbd_rate_set_max(&replica->rate, parameters->settings.max_rate);
-	/* 0 is nobody's. */
-	replica->session = get_random_u64() ?: 1;
+	replica->session = get_random_u64();
 	replica->hold.last_sequence = QBD_CLAIM_SEQUENCE;
 	qbd_window_init(&replica->window);
 	/* What the disk says comes before anybody looks. */
@@ -477,6 +476,7 @@ static int open_store(struct qbd_replica *replica, const char *path, char *error
 	replica->store = store;
 	identity = qbd_store_identity(store);
 	replica->member_id = identity->member_id;
+	replica->session = qbd_disks_run(replica->session, identity->incarnation);
 	memcpy(replica->uuid, identity->uuid, QBD_UUID_SIZE);
 	strscpy(replica->name, identity->name, sizeof(replica->name));
 	error = replica->run_error;

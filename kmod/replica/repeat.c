@@ -156,7 +156,7 @@ void qbd_repeat_truncated(struct qbd_replica *replica, u64 first_removed)
 void qbd_replica_applied_state(struct qbd_replica *replica, u64 index,
 			       struct qbd_applied_layout *applied)
 {
-	qbd_claims_layout(replica, &applied->claim);
+	qbd_claims_layout(replica, index, &applied->claim);
 	qbd_session_store(replica->sessions, index, applied);
 }
 

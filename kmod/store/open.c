@@ -25,6 +25,8 @@
  * @count: pages that are valid
  * @first_index: oldest record found
  * @overflow: more records than the log has slots for
+ * @superblock: number of the copy that is used
+ * @repair: the other one is damaged
  * @scan: the scan
  */
 struct reader {
@@ -34,6 +36,8 @@ struct reader {
 	u64 count;
 	u64 first_index;
 	bool overflow;
+	unsigned int superblock;
+	bool repair;
 	struct qbd_scan scan;
 };
 
@@ -125,7 +129,7 @@ static struct reader *reader_alloc(struct qbd_store *store)
 	return reader;
 }
 
-static int open_superblock(struct qbd_store *store, struct reader *reader, bool *repair,
+static int open_superblock(struct qbd_store *store, struct reader *reader,
 			   char *error_text, size_t error_text_size)
 {
 	u64 disk_blocks = bdev_nr_bytes(store->bdev) >> QBD_BLOCK_SHIFT;
@@ -169,41 +173,45 @@ static int open_superblock(struct qbd_store *store, struct reader *reader, bool 
 		return error;
 	}
 	store->geometry = choice.geometry;
-	*repair = choice.repair;
+	reader->superblock = choice.good;
+	reader->repair = choice.repair;
 	memzero_explicit(&choice, sizeof(choice));
 	return 0;
 }
 
-/* The bad copy is written from the good one. */
-static int repair_superblock(struct qbd_store *store)
+/*
+ * The bad copy is written from the good one: from the one that was read when the disk was
+ * opened, if it is good still. What cannot be read now must not make the other the better one.
+ */
+static int repair_superblock(struct qbd_store *store, unsigned int good)
 {
-	const u64 copy = QBD_SUPERBLOCK_COPY_BLOCK;
+	const u64 positions[2] = { 0, QBD_SUPERBLOCK_COPY_BLOCK };
 	struct qbd_geometry geometry;
 	struct qbd_superblock *block;
 	const char *reason;
 	struct page *page;
-	bool first_good;
 	int error;
 
 	page = alloc_page(GFP_KERNEL);
 	if (!page)
 		return -ENOMEM;
 	block = page_address(page);
-	first_good = !read_block(store, 0, page) &&
-		     qbd_superblock_check(block, 0, &geometry, &reason) == QBD_BLOCK_GOOD;
-	error = first_good ? 0 : read_block(store, copy, page);
+	error = read_block(store, positions[good], page);
+	if (!error && qbd_superblock_check(block, positions[good], &geometry, &reason) !=
+		      QBD_BLOCK_GOOD)
+		error = -EIO;
 	if (!error) {
 		qbd_block_seal(block, QBD_SUPERBLOCK_MAGIC, store->geometry.uuid,
-			       first_good ? copy : 0);
+			       positions[!good]);
 		error = qbd_bio_sync(store, REQ_OP_WRITE | REQ_FUA | REQ_SYNC,
-				     first_good ? copy : 0, &page, 1);
+				     positions[!good], &page, 1);
 	}
 	memzero_explicit(block, PAGE_SIZE);
 	memzero_explicit(&geometry, sizeof(geometry));
 	__free_page(page);
 	if (!error)
 		pr_notice("%s: wrote the %s superblock copy again, it was damaged\n",
-			  store->geometry.name, first_good ? "second" : "first");
+			  store->geometry.name, good ? "first" : "second");
 	return error;
 }
 
@@ -582,8 +590,8 @@ static int declare_filling(struct qbd_store *store)
 }
 
 /* From here on the disk is written. */
-static int bring_up(struct qbd_store *store, u64 commit_index, bool repair,
-		    bool table_lost)
+static int bring_up(struct qbd_store *store, const struct reader *reader,
+		    u64 commit_index, bool table_lost)
 {
 	int error = table_lost ? declare_filling(store) : 0;
 
@@ -591,8 +599,8 @@ static int bring_up(struct qbd_store *store, u64 commit_index, bool repair,
 		error = qbd_extents_restore(store);
 	if (!error)
 		error = replay(store, commit_index);
-	if (!error && repair)
-		error = repair_superblock(store);
+	if (!error && reader->repair)
+		error = repair_superblock(store, reader->superblock);
 	if (!error) {
 		store->checkpoint.wanted = true;
 		qbd_store_pump(store, checkpointed);
@@ -672,13 +680,13 @@ static int check_vote(const struct qbd_store *store, char *error_text,
 	return -EIO;
 }
 
-static int read_all(struct qbd_store *store, struct reader *reader, bool *repair,
+static int read_all(struct qbd_store *store, struct reader *reader,
 		    bool *table_lost, char *error_text, size_t error_text_size)
 {
 	u64 lost_blocks;
 	int error;
 
-	error = open_superblock(store, reader, repair, error_text, error_text_size);
+	error = open_superblock(store, reader, error_text, error_text_size);
 	if (error)
 		return error;
 	fill_identity(store);
@@ -722,12 +730,12 @@ int qbd_store_recover(struct qbd_store *store, struct qbd_store_recovered *recov
 {
 	struct reader *reader = reader_alloc(store);
 	struct qbd_log *log = &store->log;
-	bool repair = false, table_lost = false;
+	bool table_lost = false;
 	int error;
 
 	if (!reader)
 		return -ENOMEM;
-	error = read_all(store, reader, &repair, &table_lost, error_text, error_text_size);
+	error = read_all(store, reader, &table_lost, error_text, error_text_size);
 	if (error)
 		goto out;
 	fill_recovered(store, &reader->scan, recovered);
@@ -754,7 +762,7 @@ int qbd_store_recover(struct qbd_store *store, struct qbd_store_recovered *recov
 	store->checkpoint.begun_at = jiffies;
 	if (store->failed)
 		goto out;	/* neither trusted nor written any more */
-	error = bring_up(store, recovered->commit_index, repair, table_lost);
+	error = bring_up(store, reader, recovered->commit_index, table_lost);
 	if (error == -ENOSPC)
 		snprintf(error_text, error_text_size,
 			 "the device has grown to %llu KiB and %pg has room for %llu KiB; enlarge this disk, or replace the member by one with a larger disk",

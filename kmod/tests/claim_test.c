@@ -2,7 +2,10 @@
 /* Who gets a claim: each line of the table in claim_rule.h. */
 #include <kunit/test.h>
 
+#include <linux/slab.h>
+
 #include "../replica/claim_rule.h"
+#include "../replica/internal.h"
 
 #define LEASE	5000u
 
@@ -142,6 +145,41 @@ static void claim_allows_its_holder(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, qbd_claim_allows(&shared, 3, 3, 33));
 }
 
+static void log_a_claim(struct qbd_replica *replica, struct qbd_record_header *header,
+			u64 index, u32 holder)
+{
+	memset(header, 0, sizeof(*header));
+	header->shared.kind = cpu_to_le16(QBD_RECORD_CLAIM);
+	header->shared.index = cpu_to_le64(index);
+	header->shared.claim_holder = cpu_to_le32(holder);
+	qbd_claims_push(replica, header);
+}
+
+/* What is written with an entry that is applied is the claim of then, told or not. */
+static void claim_outlives_its_entry(struct kunit *test)
+{
+	struct qbd_replica *replica = kvzalloc(sizeof(*replica), GFP_KERNEL);
+	struct qbd_record_header *header = kzalloc(sizeof(*header), GFP_KERNEL);
+	struct qbd_claim_layout layout = { .epoch = cpu_to_le64(19), .holder = cpu_to_le32(3) };
+	static const struct { u64 index, epoch; u32 holder; } cases[] = {
+		{ 0, 19, 3 }, { 94, 19, 3 }, { 95, 95, 1 }, { 119, 95, 1 }, { 120, 120, 2 },
+		{ 500, 120, 2 },
+	};
+	u32 i;
+
+	KUNIT_ASSERT_TRUE(test, replica && header);
+	qbd_claims_begin(replica, &layout);
+	log_a_claim(replica, header, 95, 1);
+	log_a_claim(replica, header, 120, 2);
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		qbd_claims_layout(replica, cases[i].index, &layout);
+		KUNIT_EXPECT_EQ(test, le64_to_cpu(layout.epoch), cases[i].epoch);
+		KUNIT_EXPECT_EQ(test, le32_to_cpu(layout.holder), cases[i].holder);
+	}
+	kfree(header);
+	kvfree(replica);
+}
+
 static struct kunit_case claim_cases[] = {
 	KUNIT_CASE(claim_is_given),
 	KUNIT_CASE(claim_is_held),
@@ -150,6 +188,7 @@ static struct kunit_case claim_cases[] = {
 	KUNIT_CASE(claim_is_given_back),
 	KUNIT_CASE(claim_mode_changes),
 	KUNIT_CASE(claim_allows_its_holder),
+	KUNIT_CASE(claim_outlives_its_entry),
 	{}
 };
 

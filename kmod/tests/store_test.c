@@ -555,6 +555,36 @@ static void damaged_superblocks(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+/*
+ * The good copy is read once more when the bad one is written from it: if that fails the bad
+ * one is not taken for the better one, sealed and written over it.
+ */
+static void good_superblock_fails_meanwhile(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	const u64 copies[2] = { 0, QBD_SUPERBLOCK_COPY_BLOCK };
+	u32 bad;
+
+	append_writes(rig, 3, 2);
+	commit_all(rig);
+	store_rig_stop(rig);
+	for (bad = 0; bad < 2; bad++) {
+		memset(test_disk_block(rig->disk, copies[bad]), 0x11, QBD_BLOCK_SIZE);
+		test_disk_settle(rig->disk, copies[bad]);
+		fail_reads_of(rig, copies[!bad], copies[!bad]);
+		rig->disk->spared = 1;
+		expect_refused(rig, -EIO, "cannot be", "read or written",
+			       "see the kernel log");
+		rig->disk->fail_reads = false;
+		store_rig_open(rig);
+		store_rig_check_all(rig);
+		store_rig_stop(rig);
+		KUNIT_EXPECT_EQ(test, le32_to_cpup(test_disk_block(rig->disk, copies[bad])),
+				QBD_SUPERBLOCK_MAGIC);
+	}
+	store_rig_destroy(rig);
+}
+
 /* What cannot be read now is not lost: nobody is told to make the member anew for it. */
 static void unreadable_states(struct kunit *test)
 {
@@ -1056,6 +1086,7 @@ static struct kunit_case store_cases[] = {
 	KUNIT_CASE(damaged_records_after_a_reset),
 	KUNIT_CASE(damaged_last_record),
 	KUNIT_CASE(damaged_superblocks),
+	KUNIT_CASE(good_superblock_fails_meanwhile),
 	KUNIT_CASE(unreadable_states),
 	KUNIT_CASE(unreadable_state_of_one),
 	KUNIT_CASE(lists_leave_the_log),

@@ -157,7 +157,8 @@ static blk_status_t perform(struct test_disk *disk, struct bio *bio)
 	check_order(disk, bio);
 	switch (bio_op(bio)) {
 	case REQ_OP_READ:
-		if (disk->fail_reads && touches_bad(disk, bio))
+		if (disk->fail_reads && touches_bad(disk, bio) &&
+		    (!disk->spared || !disk->spared--))
 			return BLK_STS_MEDIUM;
 		read_sectors(disk, bio);
 		return BLK_STS_OK;

@@ -35,6 +35,7 @@
  * @cut_after: the power will be cut in so many writes; 0: it will not
  * @fail_writes: writes that touch [@fail_first, @fail_last] fail
  * @fail_reads: likewise
+ * @spared: so many of these reads succeed first
  * @fail_flushes: flushes and FUA fail
  * @fail_zeroes: WRITE_ZEROES is announced and fails
  * @fail_first: first sector
@@ -69,6 +70,7 @@ struct test_disk {
 	u32 cut_after;
 	bool fail_writes;
 	bool fail_reads;
+	u32 spared;
 	bool fail_flushes;
 	bool fail_zeroes;
 	u64 fail_first;

@@ -606,8 +606,10 @@ static void count_filling(struct sim_host *host, const struct qbd_replica *repli
 
 static void check_removed(struct sim_host *host, const struct qbd_replica *replica)
 {
-	if (!host->removed_in)
+	if (!host->removed_in) {
 		host->removed_in = replica->core->term;
+		host->leads_removed_since = world.now;
+	}
 	if (!sim_lists_out(host->number))
 		sim_fail("host %u believes that it was removed, and was not", host->number);
 	if (!world.healing || replica->core->role != QBD_ROLE_LEADER)

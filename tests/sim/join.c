@@ -250,9 +250,13 @@ static void join_thread(void *object)
 	join.self.flags = cpu_to_le16(QBD_MEMBER_LEARNER |
 				      (below(joiner, 4) ? QBD_MEMBER_JOINING : 0));
 	result = qbd_join_look(&join, &error);
-	/* As many may ask at once, and each may be given one. */
-	if (!result && le32_to_cpu(join.description.membership.next_member_id) +
-		       SIM_JOINERS - 1 > SIM_HOSTS_MAX)
+	/*
+	 * As many may ask at once, and each may be given one; and who was asked may not have
+	 * heard of the latest.
+	 */
+	if (!result && max(le32_to_cpu(join.description.membership.next_member_id),
+			   le32_to_cpu(sim_lists_now()->next_member_id)) +
+		       SIM_JOINERS - 1 > SIM_IDS_MAX)
 		result = qbd_fail(&error, ENOSPC, "this world has no more ids");
 	if (!result)
 		result = qbd_join_ask(&join, &added, &error);

@@ -214,7 +214,7 @@ static void path_schedule(u32 from, u32 to, enum stream stream, u64 at)
 	if (path->event || list_empty(&path->frames))
 		return;
 	path->event = sim_event(&world.hosts[to], at, deliver, path,
-				from << 8 | to << 4 | stream);
+				from << 16 | to << 8 | stream);
 }
 
 static void path_first(u32 from, u32 to, enum stream stream)
@@ -651,7 +651,7 @@ static u64 receive(struct qbd_net *net, struct side *side, struct frame *frame)
 
 static void deliver(void *object, u64 argument)
 {
-	u32 from = argument >> 8, to = argument >> 4 & 15, stream = argument & 15;
+	u32 from = argument >> 16, to = argument >> 8 & 255, stream = argument & 255;
 	struct path *path = object;
 	struct sim_host *host = &world.hosts[to];
 	struct side *side = side_of(host, from);

@@ -36,7 +36,9 @@
 #include "../../kmod/store/internal.h"
 
 /* A host is a member id: as many as a run may give. */
-#define SIM_HOSTS_MAX	15
+#define SIM_HOSTS_MAX		20
+/* Nobody asks for more ids than these; who asks again after he was given one gets another. */
+#define SIM_IDS_MAX		15
 #define SIM_JOINERS	3	/* hosts that are about to become one */
 #define SIM_US		1000ull
 #define SIM_MS		1000000ull
