@@ -573,7 +573,7 @@ static void good_superblock_fails_meanwhile(struct kunit *test)
 		test_disk_settle(rig->disk, copies[bad]);
 		fail_reads_of(rig, copies[!bad], copies[!bad]);
 		rig->disk->spared = 1;
-		expect_refused(rig, -EIO, "cannot be", "read or written",
+		expect_refused(rig, -ENODATA, "cannot be", "read or written",
 			       "see the kernel log");
 		rig->disk->fail_reads = false;
 		store_rig_open(rig);
