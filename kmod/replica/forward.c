@@ -262,7 +262,7 @@ void qbd_forward_request(struct qbd_replica *replica, u32 peer,
 	u32 kind = le32_to_cpu(request->kind);
 	struct qbd_io *io;
 
-	if (replica->told_role == QBD_ROLE_LEADER && !qbd_replica_is_witness(replica) &&
+	if (replica->told_role == QBD_ROLE_LEADER && qbd_replica_keeps_data(replica) &&
 	    replica->phase == QBD_PHASE_RUNNING &&
 	    le64_to_cpu(request->leader_term) == current_term(replica)) {
 		if (kind == QBD_REQUEST_LEADER_MOVE) {
@@ -316,7 +316,7 @@ const char *qbd_transfer_text(u32 result)
 	case QBD_TRANSFER_BUSY:
 		return "another move is under way; try again";
 	case QBD_TRANSFER_NOT_VOTER:
-		return "that member does not vote or is a witness, so it cannot lead";
+		return "that member does not vote or keeps no data, so it cannot lead";
 	case QBD_TRANSFER_UNREACHABLE:
 		return "that member has not been heard; bring it up first";
 	case QBD_TRANSFER_UNFIT:

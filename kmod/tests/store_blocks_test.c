@@ -441,7 +441,7 @@ static void a_witness_has_no_data(struct qbd_test *test)
 			if (what == 4 && i)
 				break;
 			superblock->features_incompatible =
-				cpu_to_le64(QBD_FEATURE_WITNESS);
+				cpu_to_le64(QBD_FEATURE_NO_DATA);
 			superblock->extent_table_blocks = cpu_to_le64(what == 1 ? 2 : 0);
 			if (what != 2)
 				superblock->data_block = 0;
@@ -451,7 +451,7 @@ static void a_witness_has_no_data(struct qbd_test *test)
 		QBD_EQUAL(test, choose(true, true, DISK_BLOCKS), what ? -EUCLEAN : 0);
 		if (what)
 			continue;
-		QBD_TRUE(test, samples->choice.geometry.witness);
+		QBD_TRUE(test, samples->choice.geometry.no_data);
 		QBD_EQUAL(test, samples->choice.geometry.extent_count, 0);
 		QBD_EQUAL(test, samples->choice.geometry.device_blocks, DEVICE_BLOCKS);
 	}

@@ -211,7 +211,7 @@ static void write_superblock(struct store_rig *rig, u64 position, u64 disk_block
 	superblock->log_block = cpu_to_le64(log_block);
 	superblock->log_blocks = cpu_to_le64(RIG_LOG_BLOCKS);
 	if (rig->witness)
-		superblock->features_incompatible = cpu_to_le64(QBD_FEATURE_WITNESS);
+		superblock->features_incompatible = cpu_to_le64(QBD_FEATURE_NO_DATA);
 	else
 		superblock->data_block = cpu_to_le64(log_block + RIG_LOG_BLOCKS);
 	qbd_block_seal(superblock, QBD_SUPERBLOCK_MAGIC, rig->uuid, position);

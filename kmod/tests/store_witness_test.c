@@ -68,7 +68,7 @@ static void it_needs_no_room_for_data(struct kunit *test)
 	struct store_rig *rig = begin(test, 1);
 	u64 first;
 
-	KUNIT_EXPECT_TRUE(test, qbd_store_identity(rig->store)->witness);
+	KUNIT_EXPECT_FALSE(test, qbd_store_identity(rig->store)->keeps_data);
 	KUNIT_EXPECT_EQ(test, qbd_store_identity(rig->store)->extent_count, 0);
 	write(rig, 600, 13);
 	KUNIT_EXPECT_FALSE(test, rig->failed);

@@ -345,7 +345,7 @@ static void write_superblock(struct image *image, uint64_t position)
 	superblock->log_block = cpu_to_le64(IMAGE_LOG_BLOCK);
 	superblock->log_blocks = cpu_to_le64(IMAGE_LOG_BLOCKS);
 	if (image->witness) {
-		superblock->features_incompatible = cpu_to_le64(QBD_FEATURE_WITNESS);
+		superblock->features_incompatible = cpu_to_le64(QBD_FEATURE_NO_DATA);
 	} else {
 		superblock->extent_table_blocks = cpu_to_le64(1);
 		superblock->data_block = cpu_to_le64(IMAGE_DATA_BLOCK);

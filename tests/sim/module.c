@@ -101,7 +101,7 @@ static void write_superblock(struct sim_host *host, u64 position, u64 blocks,
 	superblock->log_block = cpu_to_le64(LOG_BLOCK);
 	superblock->log_blocks = cpu_to_le64(QBD_LOG_BLOCKS_MIN);
 	if (host->witness) {
-		superblock->features_incompatible = cpu_to_le64(QBD_FEATURE_WITNESS);
+		superblock->features_incompatible = cpu_to_le64(QBD_FEATURE_NO_DATA);
 	} else {
 		superblock->extent_table_blocks = cpu_to_le64(sim_table_blocks);
 		superblock->data_block = cpu_to_le64(DATA_BLOCK);
