@@ -351,9 +351,6 @@ static int prepare_file(const struct connect_arguments *arguments, struct qbd_jo
 		result = check_listed(join, &found, error);
 		if (result)
 			return result > 0 ? 0 : result;
-		if (qbd_loop_is_attached(arguments->file))
-			return qbd_fail(error, EBUSY, "%s: member %u is removed, and the file is in use; detach it from its loop device, and connect again",
-					arguments->file, found.member_id);
 		qbdadm_warn("%s: member %u, as which this host was connected before, was removed from the device",
 			    arguments->name, found.member_id);
 	}

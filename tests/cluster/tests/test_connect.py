@@ -3,6 +3,7 @@
 
 import errno
 import os
+import shutil
 import stat
 
 from lib import filesystem
@@ -10,13 +11,15 @@ from lib.cluster import SHARED, Cluster, refused
 from lib.damage import dump
 from lib.filesystem import Mount
 from lib.registry import test
-from lib.shell import never, run, wait_until
+from lib.shell import never, run, spawn, wait_until
 from lib.workload import BLOCK, Reader, Writer, direct_read, direct_write, pattern
-from tests.test_claims import (Holder, LEASE, PATIENT, ended_with_error, open_once, take,
-                               wait_claim, wait_fenced)
+from tests.test_claims import (PATIENT, Holder, ended_with_error, open_once, take, wait_claim,
+                               wait_fenced)
 from tests.test_rejoin import fill_log
 from tests.test_resize import MIB, resize, wait_size
 from tests.test_verify import all_compared, verify
+
+SHORT_LEASE = ("--memory", "16M", "--claim-lease", "1000")
 
 
 def listed(member):
@@ -41,6 +44,11 @@ def loops():
             with open(path) as file:
                 found.append(file.read().strip())
     return found
+
+
+def wait_detached(count=0):
+    """Until so many are: one goes a moment after its last user."""
+    wait_until("%d loop devices" % count, lambda: len(loops()) == count)
 
 
 @test("connect", timeout=120)
@@ -71,7 +79,9 @@ def ext4_on_a_client():
                 writer.wait_for(20)
                 cluster.network.heal()
                 leader.up()
-                cluster.wait_caught_up()
+                cluster.leader().wait("all are whole", lambda status: all(
+                    one["connected"] and not one["needs_extents"]
+                    for one in status.members))
             filesystem.copy_tree(point)
             writer.stop()
             writer.verify()
@@ -114,7 +124,7 @@ def client_is_behind_the_log():
         cluster.connect(4)
         client = cluster.member(4)
         client.down()
-        assert loops() == [], loops()
+        wait_detached()
         last = dump(client.disk)["log"]["last_index"]
         leader = cluster.lead(1)
         fill_log(cluster, leader, 24)
@@ -140,27 +150,27 @@ def client_loses_its_claim():
         assert cluster.leader().number == 1
         assert open_once(heir.device) == errno.EBUSY
         take(heir, "--force")
-        wait_fenced(client)
         ended_with_error(writer)
         after = Writer(heir.device, slots=512, limit=50)
         after.child.wait()
         after.verify(heir.device)
         assert after.verify(client.device) == 50
         heir.qbdadm("claim", "release", "vol")
-        # Back to the client, which closed it, by force once more.
-        client.wait("it is free again", lambda status: status.claim["state"] == "none")
-        holder = Holder(heir.device)
-        take(client, "--force")
-        wait_fenced(heir)
-        holder.close()
-        direct_write(client.device, 0, pattern(9, 1))
-        client.qbdadm("claim", "release", "vol")
+        # Whoever keeps it open stays fenced, on either side.
+        for one, two in ((heir, client), (client, heir)):
+            holder = Holder(one.device)
+            take(two, "--force")
+            wait_fenced(one)
+            holder.close()
+            direct_write(two.device, 0, pattern(9, two.number))
+            two.qbdadm("claim", "release", "vol")
+            assert direct_read(one.device, 0, BLOCK) == pattern(9, two.number)
 
 
 @test("connect", timeout=90)
 def client_dies():
     """It loses power while it holds the claim: another takes over after its lease."""
-    with Cluster(4, clients=(4,), up=PATIENT) as cluster:
+    with Cluster(4, clients=(4,), up=SHORT_LEASE) as cluster:
         cluster.connect(4)
         client, heir = cluster.member(4), cluster.member(2)
         writer = Writer(client.device)
@@ -184,7 +194,7 @@ def client_dies():
 @test("connect", timeout=90)
 def client_is_cut_off():
     """Its writes wait; when it is back, after its lease, they are refused for their epoch."""
-    with Cluster(4, clients=(4,), up=("--memory", "16M", "--claim-lease", "1000")) as cluster:
+    with Cluster(4, clients=(4,), up=SHORT_LEASE) as cluster:
         cluster.connect(4)
         client, heir = cluster.member(4), cluster.member(2)
         writer = Writer(client.device)
@@ -194,7 +204,6 @@ def client_is_cut_off():
         after = Writer(heir.device, slots=512)
         after.wait_for(50)
         cluster.network.heal()
-        wait_fenced(client)
         ended_with_error(writer)
         after.wait_for(50)
         after.stop()
@@ -206,7 +215,13 @@ def the_same_client_or_a_new_one():
     """With its file it is who it was; without it takes its own place; twice is once."""
     with Cluster(4, clients=(4,)) as cluster:
         client, leader = cluster.member(4), cluster.lead(1)
-        cluster.connect(4)
+        # Two at once: one of them waits for the other.
+        both = [spawn(cluster.connect_command(4), client.netns) for _ in range(2)]
+        for one in both:
+            wait_until("it has ended", lambda: one.poll() is not None)
+        assert [one.returncode for one in both] == [0, 0]
+        client.removed, client.is_up = False, True
+        wait_listed(cluster.members, [4])
         incarnation = dump(client.disk)["superblocks"][0]["incarnation"]
         assert dump(client.disk)["superblocks"][0]["client"]
         again = cluster.connect(4).output
@@ -214,7 +229,7 @@ def the_same_client_or_a_new_one():
         assert loops() == [client.disk.path]
         # Down and up, by up and by connect; and the power goes.
         client.down()
-        assert loops() == [], "the loop device stays when the device is down"
+        wait_detached()
         client.up()
         client.down()
         assert "a client" not in cluster.connect(4).output
@@ -263,7 +278,8 @@ def disconnected():
         told = cluster.disconnect(4).output
         assert "no member any more" in told, told
         wait_listed(cluster.members[:3], [])
-        assert (loops(), client.disk.files()) == ([], [])
+        wait_detached()
+        assert client.disk.files() == []
         # Of one that is down; and it need not be said where the file of one that is up is.
         cluster.connect(4)
         client.down()
@@ -272,7 +288,8 @@ def disconnected():
         client.qbdadm("disconnect", "vol")
         client.removed, client.is_up = True, False
         wait_listed(cluster.members[:3], [])
-        assert (loops(), client.disk.files()) == ([], [])
+        wait_detached()
+        assert client.disk.files() == []
         # Removed on a member: it knows, and what is left here goes.
         cluster.connect(4)
         leader.qbdadm("member", "remove", "vol", "7")
@@ -288,7 +305,8 @@ def disconnected():
         refused(cluster.disconnect(4, "--wait", "1", check=False), "--force", "member remove")
         assert client.disk.files() == ["client"]
         cluster.disconnect(4, "--force")
-        assert (loops(), client.disk.files()) == ([], [])
+        wait_detached()
+        assert client.disk.files() == []
         for member in cluster.members[1:3]:
             member.up()
         cluster.wait_leader()
@@ -336,7 +354,7 @@ def client_is_in_nobodys_way():
         cluster.member(3).power_cut()
         cluster.network.heal()
         client.wait("no leader", lambda status: not status.leader)
-        assert cluster.member(1).status().voters_up == 1
+        cluster.member(1).wait("it is alone", lambda status: status.voters_up == 1)
         for number in (2, 3):
             cluster.member(number).up()
         client.down()
@@ -379,14 +397,14 @@ def connect_refusals():
         refused(cluster.connect(4, token=other, check=False), "another device")
         # Files that are something else's.
         client.down()
-        os.rename(client.disk.path, second.disk.path)
+        shutil.move(client.disk.path, second.disk.path)
         with open(client.disk.path, "w") as file:
             file.write("mine\n" * 100000)
         refused(cluster.connect(4, check=False), "not what 'qbdadm connect' makes")
         with open(client.disk.path) as file:
             assert file.read() == "mine\n" * 100000
         os.unlink(client.disk.path)
-        os.rename(second.disk.path, client.disk.path)
+        shutil.move(second.disk.path, client.disk.path)
         refused(cluster.connect(4, token=other, check=False), "of another device")
         refused(leader.qbdadm("connect", "10.0.0.2", "vol", "--token-file", cluster.token,
                               "--file", second.disk.path, check=False), "with data")
