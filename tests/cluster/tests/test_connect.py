@@ -264,6 +264,56 @@ def the_same_client_or_a_new_one():
         writer.verify(client.device)
 
 
+class Directory:
+    """An empty directory in the place of one that cannot be written to here."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __enter__(self):
+        run(["mount", "-t", "tmpfs", "tmpfs", self.path])
+
+    def __exit__(self, *_):
+        wait_until("umount " + self.path,
+                   lambda: run(["umount", self.path], check=False).status == 0)
+
+
+@test("connect", timeout=90)
+def client_is_found_by_its_name():
+    """As after a boot: up NAME and up --scan find the file, and config says where another is."""
+    with Cluster(4, clients=(4,)) as cluster:
+        client = cluster.member(4)
+        default, config = "/var/lib/qbd/vol.client", "/etc/qbd/vol.conf"
+        with Directory("/var/lib"), Directory("/etc"):
+            client.qbdadm("connect", "10.0.0.1", "vol", "--token-file", cluster.token, "--name",
+                          "delta")
+            assert loops() == [default], loops()
+            assert stat.S_IMODE(os.stat("/var/lib/qbd").st_mode) == 0o700
+            for up in (["up", "vol"], ["up", "--scan"], ["up", "--scan", "vol"]):
+                client.qbdadm("down", "vol")
+                wait_detached()
+                found = [line for line in client.qbdadm("scan").output.splitlines()
+                         if line.endswith(", a client")]
+                assert len(found) == 1 and found[0].startswith(default + ": member 4"), found
+                told = client.qbdadm(*up)
+                assert "vol: member 4 is up as /dev/qbd" in told.output, told
+                assert loops() == [default], loops()
+                assert "vol: member 4 is up already" in client.qbdadm(*up).output
+                assert default not in client.qbdadm("scan").output
+            client.qbdadm("down", "vol")
+            wait_detached()
+            shutil.move(default, client.disk.path)
+            refused(client.qbdadm("up", "vol", check=False), "in use")
+            os.mkdir("/etc/qbd")
+            with open(config, "w") as file:
+                file.write("disk = %s\n" % client.disk.path)
+            assert "member 4 is up as" in client.qbdadm("up", "vol").output
+            direct_write(client.device, 0, pattern(1, 1))
+            client.qbdadm("disconnect", "vol")
+            assert client.disk.files() == []
+            wait_listed(cluster.members[:3], [])
+
+
 @test("connect", timeout=120)
 def disconnected():
     """Nothing stale is left; in use it is refused; without a quorum it is said what works."""
