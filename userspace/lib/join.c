@@ -181,6 +181,9 @@ static void make_wanted(const struct qbd_join *join, struct qbd_membership_layou
 /*
  * A client that is called as we are, who want to be one, and is not there: its host is this
  * one, and has lost what it knew. Nothing else is lost with it. NULL: there is none.
+ *
+ * Only one that was there when we looked first: two hosts of one name would take each other
+ * out of the list, in turn.
  */
 static const struct qbd_member_layout *former_self(const struct qbd_join *join)
 {
@@ -192,6 +195,7 @@ static const struct qbd_member_layout *former_self(const struct qbd_join *join)
 	for (uint32_t i = 0; i < le32_to_cpu(members->count); i++)
 		if (!strcmp(members->members[i].name, join->self.name) &&
 		    le16_to_cpu(members->members[i].flags) & QBD_MEMBER_CLIENT &&
+		    (!join->former || le32_to_cpu(members->members[i].id) == join->former) &&
 		    !(there & 1u << i))
 			return &members->members[i];
 	return NULL;
@@ -252,9 +256,15 @@ int qbd_join_describe(struct qbd_join *join, struct qbd_error *error)
 
 int qbd_join_look(struct qbd_join *join, struct qbd_error *error)
 {
+	const struct qbd_member_layout *former;
 	int result = qbd_join_describe(join, error);
 
-	return result ? result : check_place(join, error);
+	if (result)
+		return result;
+	join->former = 0;
+	former = former_self(join);
+	join->former = former ? le32_to_cpu(former->id) : UINT32_MAX;
+	return check_place(join, error);
 }
 
 /* ---- asking ------------------------------------------------------------- */

@@ -18,6 +18,8 @@
  *	incarnation that the disk has to have
  * @description: what the leader said last
  * @described: it has said something
+ * @former: a client of the same name that was not there when qbd_join_look() looked; no id:
+ *	none
  * @replaced: a client of the same name that was not there has been taken out; 0: none
  */
 struct qbd_join {
@@ -28,6 +30,7 @@ struct qbd_join {
 	struct qbd_member_layout self;
 	struct qbd_description description;
 	bool described;
+	uint32_t former;
 	uint32_t replaced;
 };
 
