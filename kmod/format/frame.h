@@ -383,7 +383,7 @@ struct qbd_frame_reply {
 /**
  * struct qbd_description - the data block that answers DESCRIBE
  * @device_blocks: size of the device
- * @log_blocks: size of the ring log, the same on every member
+ * @log_blocks: size of the ring log, the same on every member but clients
  * @extent_shift: log2 of the extent size in bytes
  * @configuration: as in the superblock
  * @member_id: who answers

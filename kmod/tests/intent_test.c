@@ -250,10 +250,11 @@ static void clients_never_vote(struct kunit *test)
 			 kinds[number / 10 % 10], kinds[number / 100]);
 		intent_test_list(test, text, &now);
 		while (qbd_intent_next(&now, &facts, &next, &member) == QBD_INTENT_PROPOSE) {
-			for (u32 i = 0; i < le32_to_cpu(next.count); i++)
-				KUNIT_ASSERT_TRUE_MSG(test,
-						      qbd_flags_good(le16_to_cpu(next.members[i].flags)),
-						      "%s", text);
+			for (u32 i = 0; i < le32_to_cpu(next.count); i++) {
+				u16 flags = le16_to_cpu(next.members[i].flags);
+
+				KUNIT_ASSERT_TRUE_MSG(test, qbd_flags_good(flags), "%s", text);
+			}
 			KUNIT_ASSERT_EQ_MSG(test, le32_to_cpu(next.members[1].id), 2, "%s", text);
 			now = next;
 			KUNIT_ASSERT_LT_MSG(test, ++count, 8, "%s", text);

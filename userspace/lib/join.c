@@ -284,7 +284,7 @@ static int no_change(const struct qbd_join *join, const struct qbd_admin_answer 
 }
 
 const struct qbd_member_layout *qbd_join_listed(const struct qbd_join *join,
-						 const uint8_t *incarnation)
+						const uint8_t *incarnation)
 {
 	const struct qbd_membership_layout *members = &join->description.membership;
 

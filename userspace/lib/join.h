@@ -38,7 +38,7 @@ struct qbd_join {
 int qbd_join_describe(struct qbd_join *join, struct qbd_error *error);
 /* The member whose disk this is, by the list in @join's description, or NULL. */
 const struct qbd_member_layout *qbd_join_listed(const struct qbd_join *join,
-						 const uint8_t *incarnation);
+						const uint8_t *incarnation);
 /* That list stays: it is committed. */
 bool qbd_join_committed(const struct qbd_join *join);
 

@@ -209,7 +209,7 @@ static int check_extent_count(const char *path, const struct qbd_plan *plan,
 
 /* Metadata, log, second superblock. */
 static int place_log_only(const char *path, struct qbd_plan *plan, uint64_t device_blocks,
-			 struct qbd_error *error)
+			  struct qbd_error *error)
 {
 	char have[QBD_SIZE_TEXT_SIZE], log[QBD_SIZE_TEXT_SIZE];
 

@@ -335,8 +335,10 @@ static int check_listed(struct qbd_join *join, const struct qbd_found *found,
 	if (qbd_join_listed(join, found->incarnation))
 		return 1;
 	/* One that says otherwise may be lost with its leader still. */
-	return qbd_join_committed(join) ? 0 :
-	       qbd_fail(error, EAGAIN, "%s: the members are just being changed; try again", join->name);
+	if (qbd_join_committed(join))
+		return 0;
+	return qbd_fail(error, EAGAIN, "%s: the members are just being changed; try again",
+			join->name);
 }
 
 /* @lock is held. Return: 0 when there is a file that is a member's. */
