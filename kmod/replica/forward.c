@@ -316,7 +316,7 @@ const char *qbd_transfer_text(u32 result)
 	case QBD_TRANSFER_BUSY:
 		return "another move is under way; try again";
 	case QBD_TRANSFER_NOT_VOTER:
-		return "that member does not vote or keeps no data, so it cannot lead";
+		return "that member does not vote or is a witness, so it cannot lead";
 	case QBD_TRANSFER_UNREACHABLE:
 		return "that member has not been heard; bring it up first";
 	case QBD_TRANSFER_UNFIT:

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/client.h"
+#include "lib/clock.h"
 #include "lib/inspect.h"
 #include "lib/logfile.h"
 #include "lib/parse.h"
@@ -18,6 +20,9 @@
 #include "qbdadm/up.h"
 
 #define LEADER_WAIT_SECONDS	30
+/* From when a member holds its disk until it can be seen. */
+#define FASTER_WAIT_MS		2000
+#define FASTER_STEP_MS		20
 
 /**
  * struct up_arguments - what was asked for
@@ -167,6 +172,24 @@ static int finish_up_already(struct up *up, const struct qbd_status *status)
 	return finish_up(up, &came);
 }
 
+/*
+ * Somebody else holds the disk. Looking for it at the same time, was that one faster? Until it
+ * is up nothing can be seen of it.
+ */
+static bool came_up_meanwhile(struct up *up, const char *name, struct qbd_status *status)
+{
+	const struct timespec pause = { .tv_nsec = FASTER_STEP_MS * 1000000L };
+	int64_t end = qbd_now_ms() + FASTER_WAIT_MS;
+	struct qbd_error error;
+
+	while (qbd_client_status(&up->client, name, status, &error)) {
+		if (qbd_now_ms() >= end)
+			return false;
+		nanosleep(&pause, NULL);
+	}
+	return true;
+}
+
 /* @name is its device's, and /etc/qbd/NAME.conf has been read. */
 static int bring_up(struct up *up, const char *name, const char *disk,
 		    const struct qbdadm_config *config)
@@ -176,18 +199,20 @@ static int bring_up(struct up *up, const char *name, const char *disk,
 	struct qbd_status status;
 	struct qbd_up_reply reply;
 	struct qbd_error error;
+	int result;
 
 	wish.disk = disk;
 	qbdadm_apply_config(config, &wish);
-	if (qbd_client_up(&up->client, &wish, &reply, &error)) {
-		/* Somebody else looked for it at the same time, and was faster. */
+	result = qbd_client_up(&up->client, &wish, &reply, &error);
+	if (result && up->arguments->tolerant) {
 		struct qbd_error other;
 
-		if (up->arguments->tolerant &&
-		    !qbd_client_status(&up->client, name, &status, &other))
+		if (!qbd_client_status(&up->client, name, &status, &other) ||
+		    (result == -EBUSY && came_up_meanwhile(up, name, &status)))
 			return finish_up_already(up, &status);
-		return qbdadm_failed(&error);
 	}
+	if (result)
+		return qbdadm_failed(&error);
 	came.name = reply.name;
 	came.number = reply.number;
 	came.member_id = reply.member_id;
@@ -248,10 +273,25 @@ static void warn_of_copies(const struct qbd_disk_scan *scan, const struct qbd_st
 				    status->name, scan->disks[i].path, scan->disks[i].member_id);
 }
 
+static int up_chosen(struct up *up, const struct qbd_disk_scan *scan, const char *name,
+		     const struct qbdadm_config *config)
+{
+	const struct qbd_found *chosen;
+	struct qbd_status status;
+	struct qbd_error error;
+	int result;
+
+	result = qbd_disk_scan_choose(scan, name, config->disk, &chosen, &error);
+	if (!result)
+		return bring_up(up, name, chosen->path, config);
+	if (result == -EBUSY && came_up_meanwhile(up, name, &status))
+		return finish_up_already(up, &status);
+	return qbdadm_failed(&error);
+}
+
 /* Return: the exit status. */
 static int up_found(struct up *up, const struct qbd_disk_scan *scan, const char *name)
 {
-	const struct qbd_found *chosen;
 	struct qbdadm_config config;
 	struct qbd_status status;
 	struct qbd_error error;
@@ -271,8 +311,8 @@ static int up_found(struct up *up, const struct qbd_disk_scan *scan, const char 
 		loop.fd = -1;
 	if (!result && loop.fd >= 0)
 		result = bring_up(up, name, pinned, &config);
-	else if (!result && !qbd_disk_scan_choose(scan, name, pinned, &chosen, &error))
-		result = bring_up(up, name, chosen->path, &config);
+	else if (!result)
+		result = up_chosen(up, scan, name, &config);
 	else
 		result = qbdadm_failed(&error);
 	qbd_loop_close(&loop);

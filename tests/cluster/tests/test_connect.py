@@ -40,9 +40,13 @@ def loops():
     found = []
     for name in os.listdir("/sys/block"):
         path = "/sys/block/%s/loop/backing_file" % name
-        if name.startswith("loop") and os.path.exists(path):
+        if not name.startswith("loop"):
+            continue
+        try:
             with open(path) as file:
                 found.append(file.read().strip())
+        except OSError:
+            pass        # there is none, or none any more
     return found
 
 
