@@ -62,7 +62,7 @@ static int put_event(struct sk_buff *skb, const struct qbd_event *event)
 	    nla_put_u64_64bit(skb, QBD_A_EVENT_SEQUENCE, event->sequence,
 			      QBD_A_EVENT_PAD) ||
 	    nla_put_string(skb, QBD_A_EVENT_NAME, event->name) ||
-	    (!event->witness && nla_put_u32(skb, QBD_A_EVENT_NUMBER, event->number)) ||
+	    (event->has_device && nla_put_u32(skb, QBD_A_EVENT_NUMBER, event->number)) ||
 	    nla_put_u32(skb, QBD_A_EVENT_MEMBER_ID, event->member_id) ||
 	    nla_put_u32(skb, QBD_A_EVENT_ROLE, event->role) ||
 	    nla_put_u64_64bit(skb, QBD_A_EVENT_TERM, event->term, QBD_A_EVENT_PAD) ||

@@ -134,7 +134,7 @@ static int reply_up(struct genl_info *info, struct sk_buff *skb,
 
 	header = genlmsg_put_reply(skb, info, &qbd_nl_family, 0, QBD_CMD_UP);
 	if (!header || nla_put_string(skb, QBD_A_DEVICE_NAME, status->name) ||
-	    (!status->witness && nla_put_u32(skb, QBD_A_DEVICE_NUMBER, status->number)) ||
+	    (status->has_device && nla_put_u32(skb, QBD_A_DEVICE_NUMBER, status->number)) ||
 	    nla_put_u32(skb, QBD_A_DEVICE_MEMBER_ID, status->member_id)) {
 		nlmsg_free(skb);
 		return -EMSGSIZE;

@@ -18,6 +18,7 @@ static_assert((int)QBD_MEMBER_FLAGS_VOTER == QBD_MEMBER_VOTER);
 static_assert((int)QBD_MEMBER_FLAGS_VOTER_OLD == QBD_MEMBER_VOTER_OLD);
 static_assert((int)QBD_MEMBER_FLAGS_LEARNER == QBD_MEMBER_LEARNER);
 static_assert((int)QBD_MEMBER_FLAGS_WITNESS == QBD_MEMBER_WITNESS);
+static_assert((int)QBD_MEMBER_FLAGS_CLIENT == QBD_MEMBER_CLIENT);
 static_assert((int)QBD_MEMBER_FLAGS_JOINING == QBD_MEMBER_JOINING);
 static_assert((int)QBD_MEMBER_FLAGS_DEMOTING == QBD_MEMBER_DEMOTING);
 static_assert((int)QBD_MEMBER_FLAGS_LEAVING == QBD_MEMBER_LEAVING);
@@ -228,7 +229,7 @@ static int put_member(struct sk_buff *skb, const struct qbd_member_status *membe
 static int put_self(struct sk_buff *skb, const struct qbd_replica_status *status)
 {
 	if (nla_put_string(skb, QBD_A_DEVICE_NAME, status->name) ||
-	    (!status->witness && nla_put_u32(skb, QBD_A_DEVICE_NUMBER, status->number)) ||
+	    (status->has_device && nla_put_u32(skb, QBD_A_DEVICE_NUMBER, status->number)) ||
 	    nla_put(skb, QBD_A_DEVICE_UUID, sizeof(status->uuid), status->uuid) ||
 	    nla_put_u32(skb, QBD_A_DEVICE_MEMBER_ID, status->member_id) ||
 	    nla_put_u32(skb, QBD_A_DEVICE_ROLE, status->role) ||

@@ -32,7 +32,7 @@ static inline const char *qbd_change_text(__u32 result)
 		[QBD_CHANGE_IDS] =
 			"member %u: the id was given before; a new member needs a new one",
 		[QBD_CHANGE_FLAGS] =
-			"member %u: cannot become that from what it is; a witness and a member with data do not become each other: remove it, then join anew",
+			"member %u: cannot become that from what it is; a witness, a client and a member with data do not become each other: remove it, then join anew",
 		[QBD_CHANGE_MISSING] =
 			"member %u is left out; mark it as leaving instead",
 		[QBD_CHANGE_VOTERS] =
@@ -49,6 +49,8 @@ static inline const char *qbd_change_text(__u32 result)
 			"member %u: its address is changed on its own host, where it can be listened at, and to one of the same kind; run this there",
 		[QBD_CHANGE_WITNESSES] =
 			"a majority of the voters would be witnesses, which keep no data; let members with data join first, or witnesses leave, too",
+		[QBD_CHANGE_CLIENT] =
+			"member %u is a client, which keeps no data and never votes; for a copy on its host, disconnect it there and join with a disk",
 		[QBD_CHANGE_SHRINK] =
 			"a device cannot become smaller: what lies beyond would be lost on all members; make a smaller device, and copy",
 		[QBD_CHANGE_GROWING] =

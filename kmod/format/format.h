@@ -19,6 +19,7 @@
 #else
 #include <assert.h>
 #include <endian.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #define le16_to_cpu(x) le16toh(x)
@@ -41,7 +42,7 @@ uint32_t qbd_crc32c(uint32_t seed, const void *data, size_t length);
 #define QBD_DEVICE_BLOCKS_MAX	((1ull << 52) - 1)	/* 2^64 bytes are no size */
 #define QBD_NAME_SIZE		64	/* device name, NUL included */
 #define QBD_MEMBER_NAME_SIZE	32	/* host name, NUL included */
-#define QBD_MEMBERS_MAX		16	/* voters and learners of one device */
+#define QBD_MEMBERS_MAX		16	/* of one device, voters or not */
 
 #define QBD_DEFAULT_PORT	7900
 #define QBD_PRIORITY_DEFAULT	100
@@ -68,6 +69,8 @@ struct qbd_address {
 #define QBD_MEMBER_VOTER_OLD	0x02	/* votes in the outgoing set (joint) */
 #define QBD_MEMBER_LEARNER	0x04	/* receives the log, never counts */
 #define QBD_MEMBER_WITNESS	0x08	/* votes and logs, leads only to pass its log on */
+/* Keeps no data and never votes; its host has the block device (kmod/replica/kind.c). */
+#define QBD_MEMBER_CLIENT	0x80
 
 /*
  * What is meant to become of a member. The leader of the day sees to it, step by step
@@ -80,7 +83,34 @@ struct qbd_address {
 	(QBD_MEMBER_JOINING | QBD_MEMBER_DEMOTING | QBD_MEMBER_LEAVING)
 #define QBD_MEMBER_FLAGS \
 	(QBD_MEMBER_VOTER | QBD_MEMBER_VOTER_OLD | QBD_MEMBER_LEARNER | \
-	 QBD_MEMBER_WITNESS | QBD_MEMBER_INTENTS)
+	 QBD_MEMBER_WITNESS | QBD_MEMBER_CLIENT | QBD_MEMBER_INTENTS)
+
+/* Is there a copy of the device's data at a member with these flags? */
+static inline bool qbd_flags_keep_data(__u16 flags)
+{
+	return !(flags & (QBD_MEMBER_WITNESS | QBD_MEMBER_CLIENT));
+}
+
+/* Is there a block device on its host? */
+static inline bool qbd_flags_have_device(__u16 flags)
+{
+	return !(flags & QBD_MEMBER_WITNESS);
+}
+
+/* Does it count for a majority, of one set at least? */
+static inline bool qbd_flags_vote(__u16 flags)
+{
+	return flags & (QBD_MEMBER_VOTER | QBD_MEMBER_VOTER_OLD);
+}
+
+/* What a member is it is from the start, and a client is nothing besides. */
+static inline bool qbd_flags_good(__u16 flags)
+{
+	if (flags & ~QBD_MEMBER_FLAGS)
+		return false;
+	return !(flags & QBD_MEMBER_CLIENT) ||
+	       (flags & ~QBD_MEMBER_INTENTS) == (QBD_MEMBER_CLIENT | QBD_MEMBER_LEARNER);
+}
 
 /**
  * struct qbd_member_layout - one member of a configuration

@@ -347,6 +347,7 @@ enum qbd_change_result {
 	QBD_CHANGE_NOTHING	= 12,	/* it is so already */
 	QBD_CHANGE_ADDRESS	= 13,	/* @member: not asked for on its host, or of another kind */
 	QBD_CHANGE_WITNESSES	= 14,	/* they alone would be a majority */
+	QBD_CHANGE_CLIENT	= 15,	/* @member is one: it never votes */
 	/* RESIZE */
 	QBD_CHANGE_SHRINK	= 20,	/* to less than it has */
 	QBD_CHANGE_GROWING	= 21,	/* a RESIZE is under way */
@@ -382,7 +383,7 @@ struct qbd_frame_reply {
 /**
  * struct qbd_description - the data block that answers DESCRIBE
  * @device_blocks: size of the device
- * @log_blocks: size of the ring log, the same on every member
+ * @log_blocks: size of the ring log, the same on every member but clients
  * @extent_shift: log2 of the extent size in bytes
  * @configuration: as in the superblock
  * @member_id: who answers
@@ -391,6 +392,8 @@ struct qbd_frame_reply {
  *	lost with its leader, and the ids that it gave be given to others
  * @history: as in the state block; who joins writes it into its own
  * @claim: the newest that is known to be committed here
+ * @connected: bit n: a connection to members[n] of @membership stands, or it answers this
+ * @reserved: zero
  * @name: of the device
  * @membership: configuration in force here, with the index that a CHANGE has to name
  */
@@ -404,6 +407,8 @@ struct qbd_description {
 	__le64 commit_index;
 	__u8 history[QBD_UUID_SIZE];
 	struct qbd_claim_layout claim;
+	__le32 connected;
+	__le32 reserved;
 	char name[QBD_NAME_SIZE];
 	struct qbd_membership_layout membership;
 } __attribute__((packed));
@@ -617,7 +622,7 @@ struct qbd_frame_repaired {
 } __attribute__((packed));
 
 /* Results of RESIZE have numbers of their own. */
-static_assert(QBD_CHANGE_WITNESSES < QBD_CHANGE_SHRINK, "change results");
+static_assert(QBD_CHANGE_CLIENT < QBD_CHANGE_SHRINK, "change results");
 static_assert(sizeof(struct qbd_frame_verify) == 32, "verify");
 static_assert(sizeof(struct qbd_frame_verified) == 24, "verified");
 static_assert(sizeof(struct qbd_verify_sums) == QBD_BLOCK_SIZE, "sums");

@@ -16,7 +16,8 @@
  * disk that was enlarged. So nothing has to move when the device grows: what changes
  * then is the state block, which is written as one anyhow.
  *
- * The disk of a witness has neither extent journal, extent table nor data area.
+ * The disk of a witness, and the small one of a client, have neither extent journal, extent
+ * table nor data area.
  */
 #ifndef QBD_FORMAT_SUPERBLOCK_H
 #define QBD_FORMAT_SUPERBLOCK_H
@@ -30,8 +31,9 @@
 #define QBD_FORMAT_VERSION	1u
 
 /* Bits of &qbd_superblock.features_incompatible. */
-#define QBD_FEATURE_WITNESS	0x01	/* no data: no extent table, no data area */
-#define QBD_FEATURES_KNOWN	QBD_FEATURE_WITNESS
+#define QBD_FEATURE_NO_DATA	0x01	/* no extent table, no data area */
+#define QBD_FEATURE_CLIENT	0x02	/* likewise, of a client: there is a block device */
+#define QBD_FEATURES_KNOWN	(QBD_FEATURE_NO_DATA | QBD_FEATURE_CLIENT)
 
 #define QBD_STATE_SLOT_BLOCK(slot)	(16u * ((slot) + 1))
 #define QBD_STATE_SLOTS			2
@@ -74,10 +76,10 @@
  * @device_blocks: size of /dev/qbdN when this disk was made; see
  *	&qbd_state_block.device_blocks
  * @extent_table_blocks: at QBD_EXTENT_TABLE_BLOCK: how far the device can grow on this
- *	disk. Those beyond what the device's size needs hold anything; 0 for a witness
+ *	disk. Those beyond what the device's size needs hold anything; 0 without data
  * @log_block: first block of the ring log
  * @log_blocks: its size
- * @data_block: first block of the data area (device block 0); 0 for a witness
+ * @data_block: first block of the data area (device block 0); 0 without data
  * @secret: HMAC-SHA256 key of the handshake; the disk is as secret as it is
  * @configuration: what qbd_configuration_of() gave when the device was made: disks
  *	that were made with other members, another name or another size belong to

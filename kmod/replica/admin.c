@@ -46,6 +46,8 @@ static void fill_description(struct qbd_replica *replica,
 	strscpy(description->name, replica->name, sizeof(description->name));
 	qbd_claims_layout(replica, 0, &description->claim);
 	description->membership = *qbd_replica_layout(replica);
+	/* There is one bit for each of them. */
+	description->connected = cpu_to_le32((u32)qbd_reach_own(replica));
 }
 
 static void describe(struct qbd_replica *replica, u64 connection,

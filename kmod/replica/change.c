@@ -154,7 +154,7 @@ enum qbd_change_result qbd_change_propose(struct qbd_replica *replica,
 
 	*member = 0;
 	if (replica->told_role != QBD_ROLE_LEADER || replica->phase != QBD_PHASE_RUNNING ||
-	    qbd_replica_is_witness(replica))
+	    !qbd_replica_keeps_data(replica))
 		return QBD_CHANGE_NOT_LEADER;
 	if (qbd_layout_check(wanted, &reason))
 		return QBD_CHANGE_MALFORMED;
@@ -265,7 +265,7 @@ void qbd_change_check(struct qbd_replica *replica)
 			leave(replica);
 	}
 	end_move(replica);
-	if (replica->told_role == QBD_ROLE_LEADER && !qbd_replica_is_witness(replica) &&
+	if (replica->told_role == QBD_ROLE_LEADER && qbd_replica_keeps_data(replica) &&
 	    (replica->change_pending || replica->disks_noticed))
 		step(replica);
 }

@@ -43,7 +43,7 @@ static int begin_take(struct qbd_replica *replica, const struct qbd_claim_order 
 	struct qbd_hold *hold = &replica->hold;
 
 	*text = "this member is a witness, and there is no device on its host; do it on another";
-	if (qbd_replica_is_witness(replica))
+	if (!qbd_replica_has_device(replica))
 		return -EOPNOTSUPP;
 	*text = "the mode is shared: every host may write, and nobody claims the device";
 	if (claim->mode == QBD_CLAIM_SHARED)

@@ -59,7 +59,7 @@ void queue_event(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer
 		queued->event.sequence = replica->event_sequence;
 		strscpy(queued->event.name, replica->name, sizeof(queued->event.name));
 		queued->event.number = replica->number < 0 ? 0 : replica->number;
-		queued->event.witness = qbd_replica_is_witness(replica);
+		queued->event.has_device = qbd_replica_has_device(replica);
 		queued->event.member_id = replica->member_id;
 		queued->event.role = replica->told_role;
 		queued->event.term = replica->told_term;

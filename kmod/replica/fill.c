@@ -20,8 +20,8 @@
  *
  * Until then the member neither leads nor counts towards a commit.
  *
- * A witness has no extents: from IDLE it goes to FINISHING at once. As a leader it fills
- * nobody, and resets only other witnesses (witness.c).
+ * Who keeps no data (kind.c) has no extents: from IDLE it goes to FINISHING at once. A witness
+ * that leads fills nobody, and resets only others that keep none.
  *
  *   step          waits for                         then
  *   RESETTING     intent durable                    IDLE
@@ -73,7 +73,7 @@ void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *p
 	if (!peer->up || (peer->reset_sent &&
 			  replica->now < peer->reset_at_ns + NSEC_PER_SEC))
 		return;
-	if (qbd_replica_is_witness(replica) && !qbd_witness_is(replica, peer->id))
+	if (!qbd_replica_keeps_data(replica) && qbd_member_keeps_data(replica, peer->id))
 		return;
 	reset = kzalloc(sizeof(*reset), GFP_NOWAIT | __GFP_NOWARN);
 	if (reset) {
@@ -92,9 +92,9 @@ void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *p
 			qbd_net_push(replica->network, peer->id);
 			qbd_notice(replica, "member %u is behind the log, which begins at %llu; %s",
 				   peer->id, qbd_store_first_index(replica->store),
-				   qbd_witness_is(replica, peer->id) ?
-				   "the log of that witness begins anew" :
-				   "it will be filled by extents");
+				   qbd_member_keeps_data(replica, peer->id) ?
+				   "it will be filled by extents" :
+				   "it keeps no data, and its log begins anew");
 		}
 		kfree(reset);
 	}
@@ -187,7 +187,7 @@ void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 	    !qbd_core_may_reset(replica->core, le64_to_cpu(reset->index),
 				le64_to_cpu(reset->term)))
 		return;		/* late or needless; the leader finds out */
-	if (qbd_witness_is(replica, peer) && !qbd_replica_is_witness(replica)) {
+	if (!qbd_member_keeps_data(replica, peer) && qbd_replica_keeps_data(replica)) {
 		qbd_net_disconnect(replica->network, peer, "a witness has no data to fill a member with");
 		return;
 	}
@@ -230,8 +230,8 @@ void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 	qbd_append_drop_held(replica, 0);
 	qbd_write_truncated(replica, status.commit + 1);
 	qbd_notice(replica, "the leader's log no longer reaches this member (at %llu): %s",
-		   status.last, qbd_replica_is_witness(replica) ?
-		   "its log begins anew" : "what changed is copied");
+		   status.last, qbd_replica_keeps_data(replica) ?
+		   "what changed is copied" : "its log begins anew");
 	qbd_store_reset(replica->store, fill->start_index, fill->start_term,
 			le32_to_cpu(reset->chain), &fill->membership, &reset->applied);
 }
@@ -530,9 +530,9 @@ void qbd_fill_durable(struct qbd_replica *replica)
 	} else if (fill->step == QBD_FILL_FINISHING) {
 		fill->step = QBD_FILL_NONE;
 		fill->log_kept = false;
-		qbd_notice(replica, "%s %llu", qbd_replica_is_witness(replica) ?
-			   "the log is whole from here on:" :
-			   "filled: the data is complete up to",
+		qbd_notice(replica, "%s %llu", qbd_replica_keeps_data(replica) ?
+			   "filled: the data is complete up to" :
+			   "the log is whole from here on:",
 			   qbd_store_applied_index(replica->store));
 		qbd_fill_event(replica, QBD_EVENT_FILL_DONE, NULL, "complete");
 		memset(&fill->progress, 0, sizeof(fill->progress));
@@ -572,7 +572,7 @@ void qbd_fill_proceed(struct qbd_replica *replica)
 		qbd_replica_later(replica, replica->now + 10 * NSEC_PER_MSEC);
 	switch (fill->step) {
 	case QBD_FILL_IDLE:
-		if (qbd_replica_is_witness(replica)) {
+		if (!qbd_replica_keeps_data(replica)) {
 			fill->step = QBD_FILL_FINISHING;
 			qbd_store_fill_finish(replica->store);
 			return;

@@ -473,8 +473,8 @@ void qbd_fill_asked(struct qbd_replica *replica, u32 id,
 
 	if (!peer)
 		return;
-	if (qbd_replica_is_witness(replica)) {
-		qbd_net_disconnect(replica->network, id, "a witness was asked for extents");
+	if (!qbd_replica_keeps_data(replica)) {
+		qbd_net_disconnect(replica->network, id, "a member without data was asked for extents");
 		return;
 	}
 	/* Who has grown already may ask for what is beyond the end here: there is nothing. */

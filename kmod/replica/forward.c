@@ -262,7 +262,7 @@ void qbd_forward_request(struct qbd_replica *replica, u32 peer,
 	u32 kind = le32_to_cpu(request->kind);
 	struct qbd_io *io;
 
-	if (replica->told_role == QBD_ROLE_LEADER && !qbd_replica_is_witness(replica) &&
+	if (replica->told_role == QBD_ROLE_LEADER && qbd_replica_keeps_data(replica) &&
 	    replica->phase == QBD_PHASE_RUNNING &&
 	    le64_to_cpu(request->leader_term) == current_term(replica)) {
 		if (kind == QBD_REQUEST_LEADER_MOVE) {

@@ -4,8 +4,6 @@
 
 #include "intent.h"
 
-#define VOTES	(QBD_MEMBER_VOTER | QBD_MEMBER_VOTER_OLD)
-
 static u32 count_of(const struct qbd_membership_layout *list)
 {
 	return le32_to_cpu(list->count);
@@ -43,7 +41,7 @@ static bool will_vote(u16 flags)
 {
 	if (flags & QBD_MEMBER_VOTER)
 		return !(flags & (QBD_MEMBER_DEMOTING | QBD_MEMBER_LEAVING));
-	return flags & QBD_MEMBER_JOINING;
+	return flags & QBD_MEMBER_JOINING && !(flags & QBD_MEMBER_CLIENT);
 }
 
 static bool changes_votes(const struct qbd_membership_layout *list)
@@ -59,7 +57,7 @@ static bool changes_votes(const struct qbd_membership_layout *list)
 
 static bool is_leaving_learner(u16 flags)
 {
-	return !(flags & VOTES) && flags & QBD_MEMBER_LEAVING;
+	return !qbd_flags_vote(flags) && flags & QBD_MEMBER_LEAVING;
 }
 
 bool qbd_intent_pending(const struct qbd_membership_layout *list)
@@ -131,7 +129,7 @@ static void leave_joint(struct qbd_membership_layout *next)
 
 static u16 joint_flags(u16 flags)
 {
-	u16 result = flags & (QBD_MEMBER_WITNESS | QBD_MEMBER_LEAVING);
+	u16 result = flags & (QBD_MEMBER_WITNESS | QBD_MEMBER_CLIENT | QBD_MEMBER_LEAVING);
 
 	if (flags & QBD_MEMBER_VOTER)
 		result |= QBD_MEMBER_VOTER_OLD;
@@ -268,9 +266,11 @@ static bool member_may(u16 now, u16 wanted)
 							QBD_MEMBER_DEMOTING));
 }
 
-/* A new one begins as a learner. */
+/* A new one begins as a learner, and a client stays one. */
 static bool newcomer_may(u16 flags)
 {
+	if (flags & QBD_MEMBER_CLIENT)
+		return flags == (QBD_MEMBER_CLIENT | QBD_MEMBER_LEARNER);
 	return (flags & ~(QBD_MEMBER_JOINING | QBD_MEMBER_WITNESS)) == QBD_MEMBER_LEARNER;
 }
 
@@ -293,6 +293,9 @@ static enum qbd_change_result check_members(const struct qbd_membership_layout *
 		*member = id_of(one);
 		if (!was && id_of(one) < le32_to_cpu(now->next_member_id))
 			return QBD_CHANGE_IDS;
+		if (was && flags_of(was) & flags_of(one) & QBD_MEMBER_CLIENT &&
+		    flags_of(one) & (QBD_MEMBER_JOINING | QBD_MEMBER_DEMOTING))
+			return QBD_CHANGE_CLIENT;
 		if (was ? !member_may(flags_of(was), flags_of(one)) :
 			  !newcomer_may(flags_of(one)))
 			return QBD_CHANGE_FLAGS;

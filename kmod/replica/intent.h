@@ -118,7 +118,7 @@ void qbd_intent_keep_disks(const struct qbd_membership_layout *now,
  * @facts: see there
  * @member: set if the refusal is about one of them
  *
- * Votes are as they were, and who is a witness; members come as learners with ids never
+ * Votes are as they were, and who is a witness or a client; members come as learners with ids never
  * given before, and none is left out. If all intents came true, witnesses alone are no
  * majority, and a majority of the voters has to be there; those that are JOINING count as
  * there, for the step waits for them.

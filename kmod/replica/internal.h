@@ -903,11 +903,12 @@ void qbd_verify_drop(struct qbd_replica *replica);
 void qbd_verify_start_command(struct qbd_replica *replica, struct qbd_command *command);
 void qbd_verify_stop_command(struct qbd_replica *replica, struct qbd_command *command);
 
-/* witness.c */
-bool qbd_replica_is_witness(const struct qbd_replica *replica);
-bool qbd_witness_is(const struct qbd_replica *replica, u32 id);
+/* kind.c */
+bool qbd_replica_keeps_data(const struct qbd_replica *replica);
+bool qbd_replica_has_device(const struct qbd_replica *replica);
+bool qbd_member_keeps_data(const struct qbd_replica *replica, u32 id);
+int qbd_kind_check(const struct qbd_replica *replica, char *text, size_t size);
 u32 qbd_replica_serving(const struct qbd_replica *replica);
-const char *qbd_witness_check(const struct qbd_replica *replica);
 void qbd_witness_problem(struct qbd_replica *replica, char *text, size_t size);
 
 /* status.c */

@@ -57,8 +57,7 @@ static bool others_blank(const struct qbd_replica *replica)
 		u16 flags = le16_to_cpu(layout->members[i].flags);
 
 		if (id != replica->member_id &&
-		    flags & (QBD_MEMBER_VOTER | QBD_MEMBER_VOTER_OLD) &&
-		    !qbd_net_peer_blank(replica->network, id))
+		    qbd_flags_vote(flags) && !qbd_net_peer_blank(replica->network, id))
 			return false;
 	}
 	return true;
@@ -76,8 +75,7 @@ static bool others_told(struct qbd_replica *replica, u64 *highest)
 		u16 flags = le16_to_cpu(layout->members[i].flags);
 		const struct qbd_replica_peer *peer;
 
-		if (id == replica->member_id ||
-		    !(flags & (QBD_MEMBER_VOTER | QBD_MEMBER_VOTER_OLD)))
+		if (id == replica->member_id || !qbd_flags_vote(flags))
 			continue;
 		peer = qbd_replica_peer(replica, id);
 		if (!peer || !peer->told)

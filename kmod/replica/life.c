@@ -482,10 +482,8 @@ static int open_store(struct qbd_replica *replica, const char *path, char *error
 	error = replica->run_error;
 	if (!error)
 		error = restore_core(replica, recovered, error_text, error_text_size);
-	if (!error && qbd_witness_check(replica)) {
-		strscpy(error_text, qbd_witness_check(replica), error_text_size);
-		error = -EUCLEAN;
-	}
+	if (!error)
+		error = qbd_kind_check(replica, error_text, error_text_size);
 	if (!error)
 		error = registry_add(replica, error_text, error_text_size);
 	if (error)
@@ -575,7 +573,7 @@ static int open_disk(struct qbd_replica *replica)
 	struct qbd_command command = { .run = attach_disk };
 	struct qbd_disk *disk;
 
-	if (qbd_replica_is_witness(replica)) {
+	if (!qbd_replica_has_device(replica)) {
 		int number = qbd_disk_number_get();
 
 		if (number < 0)
@@ -641,8 +639,9 @@ int qbd_replica_up(struct net *net, const struct qbd_up_parameters *parameters,
 	refcount_inc(&replica->references);
 	mutex_unlock(&registry_mutex);
 	if (replica->disk)
-		qbd_notice(replica, "member %u is up as /dev/qbd%d", replica->member_id,
-			   replica->number);
+		qbd_notice(replica, "member %u is up as /dev/qbd%d%s", replica->member_id,
+			   replica->number, qbd_replica_keeps_data(replica) ? "" :
+			   ", a client");
 	else
 		qbd_notice(replica, "member %u is up as a witness", replica->member_id);
 	qbd_command_run(replica, &told);

@@ -29,8 +29,9 @@ void qbd_config_from_layout(struct qbd_config *config,
 		const struct qbd_member_layout *member = &layout->members[i];
 
 		config->members[i].id = le32_to_cpu(member->id);
+		/* For the core a client is a learner like others. */
 		config->members[i].flags = le16_to_cpu(member->flags) &
-					   (QBD_MEMBER_FLAGS & ~QBD_MEMBER_INTENTS);
+					   ~(QBD_MEMBER_INTENTS | QBD_MEMBER_CLIENT);
 		config->members[i].priority = member->priority;
 	}
 }
@@ -61,8 +62,8 @@ int qbd_layout_check(const struct qbd_membership_layout *layout, const char **re
 		*reason = "member address malformed, or not the same for all members";
 		if (qbd_address_check(&member->address) != QBD_ADDRESS_GOOD)
 			return -EBADMSG;
-		*reason = "member flags unknown";
-		if (le16_to_cpu(member->flags) & ~QBD_MEMBER_FLAGS)
+		*reason = "member flags unknown, or of a client that is more than one";
+		if (!qbd_flags_good(le16_to_cpu(member->flags)))
 			return -EBADMSG;
 	}
 	qbd_config_from_layout(&config, layout);

@@ -100,7 +100,7 @@ enum qbd_repair_status qbd_repair_propose(struct qbd_replica *replica, u32 origi
 
 	*index = 0;
 	if (replica->told_role != QBD_ROLE_LEADER || replica->phase != QBD_PHASE_RUNNING ||
-	    replica->store_failed || replica->noop_index || qbd_replica_is_witness(replica))
+	    replica->store_failed || replica->noop_index || !qbd_replica_keeps_data(replica))
 		return QBD_REPAIR_NOT_LEADER;
 	if (!untouched(replica, as_of, block, data->blocks))
 		return QBD_REPAIR_TOUCHED;

@@ -393,7 +393,7 @@ struct qbd_member_status {
  * @name: of the device
  * @uuid: of the device
  * @number: N of /dev/qbdN; a witness has none, but a number
- * @witness: it has neither data nor a block device
+ * @has_device: there is one
  * @member_id: this member
  * @device_blocks: size in 4 KiB blocks
  * @role: enum qbd_core_role
@@ -452,7 +452,7 @@ struct qbd_replica_status {
 	char name[QBD_NAME_SIZE];
 	u8 uuid[QBD_UUID_SIZE];
 	unsigned int number;
-	bool witness;
+	bool has_device;
 	u32 member_id;
 	u64 device_blocks;
 	u32 role;
@@ -538,7 +538,7 @@ enum qbd_event_kind {
  * @kind: what happened
  * @name: of the device
  * @number: N of /dev/qbdN, as far as there is one
- * @witness: there is none
+ * @has_device: there is one
  * @member_id: this member
  * @role: enum qbd_core_role
  * @term: current term
@@ -555,7 +555,7 @@ struct qbd_event {
 	u64 sequence;
 	char name[QBD_NAME_SIZE];
 	unsigned int number;
-	bool witness;
+	bool has_device;
 	u32 member_id;
 	u32 role;
 	u64 term;

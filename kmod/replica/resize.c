@@ -23,7 +23,7 @@ bool qbd_resize_reaches(const struct qbd_replica *replica, u64 block, u32 count)
 	return count <= blocks && block <= blocks - count;
 }
 
-/* What each message says of this member's disk. Of a witness's nobody wants to know. */
+/* What each message says of this member's disk. Where no data is kept nobody wants to know. */
 u64 qbd_resize_room(const struct qbd_replica *replica)
 {
 	if (replica->store_failed || qbd_replica_filling(replica))
@@ -54,7 +54,7 @@ static void gather_facts(struct qbd_replica *replica, struct qbd_size_facts *fac
 
 		facts->members[i].id = id;
 		/* It keeps nothing of it, and follows when it is back. */
-		if (qbd_witness_is(replica, id))
+		if (!qbd_member_keeps_data(replica, id))
 			facts->members[i].room = QBD_DEVICE_BLOCKS_MAX;
 		else if (id == replica->member_id)
 			facts->members[i].room = qbd_resize_room(replica);
@@ -115,7 +115,7 @@ enum qbd_change_result qbd_resize_propose(struct qbd_replica *replica, u64 wante
 
 	*member = 0;
 	if (replica->told_role != QBD_ROLE_LEADER || replica->phase != QBD_PHASE_RUNNING ||
-	    qbd_replica_is_witness(replica))
+	    !qbd_replica_keeps_data(replica))
 		return QBD_CHANGE_NOT_LEADER;
 	gather_facts(replica, &facts);
 	result = qbd_size_decide(&facts, wanted, &blocks, member);

@@ -13,7 +13,8 @@
  *   as far as it goes    otherwise                        DONE: to the smallest's room
  *
  * All of them, not a majority: a member without room could not follow, and its copy would
- * be lost to the device. A witness has no copy: it has room for any size, there or not.
+ * be lost to the device. Witnesses and clients have none: they have room for any size, there or
+ * not.
  */
 #include "size.h"
 

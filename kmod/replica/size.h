@@ -12,7 +12,7 @@
  * @blocks: size of the device
  * @growing: a RESIZE is in its log, and not yet applied there
  * @count: members
- * @members: each one's id, and the blocks that its disk has room for, of a witness
+ * @members: each one's id, and the blocks that its disk has room for, of who keeps no data
  *	QBD_DEVICE_BLOCKS_MAX; 0: it is not there, is being filled, has failed, or has not said
  */
 struct qbd_size_facts {

@@ -158,7 +158,7 @@ void qbd_status_fill(struct qbd_replica *replica, struct qbd_replica_status *sta
 	strscpy(status->name, replica->name, sizeof(status->name));
 	memcpy(status->uuid, replica->uuid, sizeof(status->uuid));
 	status->number = replica->number;
-	status->witness = qbd_replica_is_witness(replica);
+	status->has_device = qbd_replica_has_device(replica);
 	status->member_id = replica->member_id;
 	status->device_blocks = qbd_store_durable_blocks(replica->store);
 	status->settings = replica->settings;

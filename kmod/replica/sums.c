@@ -113,8 +113,8 @@ u64 qbd_sums_bytes(const struct qbd_replica *replica, u64 block, u32 count)
 	u64 written = qbd_store_changed_extent(replica->store, block >> shift, 0);
 	u64 bytes = (u64)count << QBD_BLOCK_SHIFT;
 
-	/* A witness that verifies does not know what was written. */
-	if (qbd_replica_is_witness(replica))
+	/* Who keeps no data does not know what was written. */
+	if (!qbd_replica_keeps_data(replica))
 		return bytes;
 	return written <= (block + count - 1) >> shift ? bytes : bytes / QBD_SUMS_UNWRITTEN;
 }
@@ -405,8 +405,8 @@ void qbd_sums_asked(struct qbd_replica *replica, u32 peer,
 	u32 count = le32_to_cpu(verify->count);
 	struct qbd_sums *sums = NULL;
 
-	if (qbd_replica_is_witness(replica)) {
-		qbd_net_disconnect(replica->network, peer, "a witness was asked what it holds");
+	if (!qbd_replica_keeps_data(replica)) {
+		qbd_net_disconnect(replica->network, peer, "a member without data was asked what it holds");
 		return;
 	}
 	if (qbd_sums_forget(replica, peer))

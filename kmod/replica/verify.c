@@ -304,12 +304,6 @@ static u64 short_rest(const struct qbd_verify *verify)
 
 /* ---- asking ------------------------------------------------------------- */
 
-/* A witness is no copy: nobody asks it, and it counts for no majority of them. */
-static bool holds_data(const struct qbd_member_layout *member)
-{
-	return !(le16_to_cpu(member->flags) & QBD_MEMBER_WITNESS);
-}
-
 static void note_missed(struct qbd_verify *verify, u32 place, u32 why)
 {
 	verify->missed[place] = why;
@@ -373,11 +367,11 @@ static void ask_all(struct qbd_replica *replica)
 	for (u32 i = 0; i < le32_to_cpu(layout->count); i++) {
 		struct qbd_compare_copy *copy = &verify->copies[verify->copy_count];
 
-		if (!holds_data(&layout->members[i]))
+		/* No copy: nobody asks it, and it counts for no majority of them. */
+		if (!qbd_flags_keep_data(le16_to_cpu(layout->members[i].flags)))
 			continue;
 		copy->member = le32_to_cpu(layout->members[i].id);
-		copy->voter = le16_to_cpu(layout->members[i].flags) &
-			      (QBD_MEMBER_VOTER | QBD_MEMBER_VOTER_OLD);
+		copy->voter = qbd_flags_vote(le16_to_cpu(layout->members[i].flags));
 		copy->there = false;
 		verify->missed[verify->copy_count++] = QBD_MISSED_NOTHING;
 	}
@@ -1034,7 +1028,7 @@ void qbd_verify_start_command(struct qbd_replica *replica, struct qbd_command *c
 	u32 copies = 0;
 
 	for (u32 i = 0; i < le32_to_cpu(layout->count); i++)
-		copies += holds_data(&layout->members[i]);
+		copies += qbd_flags_keep_data(le16_to_cpu(layout->members[i].flags));
 	if (result->state == QBD_VERIFY_RUNNING) {
 		qbd_command_done(command, -EBUSY,
 				 "it is being verified from here already; see the status, or stop it first");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Witnesses: members that vote and log, and have no data.
+ * Witnesses: members that vote and log, and have no data (kind.c).
  *
  * One leads only to give a data member what that lacks of the log, and leadership with it
  * (kmod/core/transfer.c). Until then nothing is served: for whoever uses the device it is
@@ -14,64 +14,12 @@
 
 #include "internal.h"
 
-/**
- * qbd_replica_is_witness() - has this member no data?
- * @replica: replica
- */
-bool qbd_replica_is_witness(const struct qbd_replica *replica)
-{
-	return qbd_store_identity(replica->store)->witness;
-}
-
-/**
- * qbd_witness_is() - is this member one, by the list in force?
- * @replica: replica
- * @id: member
- */
-bool qbd_witness_is(const struct qbd_replica *replica, u32 id)
-{
-	const struct qbd_member_layout *member = qbd_replica_member(replica, id);
-
-	return member && le16_to_cpu(member->flags) & QBD_MEMBER_WITNESS;
-}
-
-/**
- * qbd_replica_serving() - who leads, and serves?
- * @replica: replica
- *
- * Return: member id, 0 if nobody is known to lead, or a witness does.
- */
-u32 qbd_replica_serving(const struct qbd_replica *replica)
-{
-	return qbd_witness_is(replica, replica->told_leader) ? 0 : replica->told_leader;
-}
-
-/**
- * qbd_witness_check() - is this disk what the list says that the member is?
- * @replica: replica that comes up
- *
- * Return: NULL if it is, else a line that says what would work.
- */
-const char *qbd_witness_check(const struct qbd_replica *replica)
-{
-	bool listed = qbd_witness_is(replica, replica->member_id);
-
-	/* One that was removed is told so. */
-	if (!qbd_replica_member(replica, replica->member_id) ||
-	    listed == qbd_replica_is_witness(replica))
-		return NULL;
-	if (listed)
-		return "a witness, and its disk is one with data: remove it, then join anew";
-	return "the disk is a witness's, and the member is none: remove it, then join anew";
-}
-
-/* ---- for people ---------------------------------------------------------- */
-
-static bool has_data(const struct qbd_member_layout *member)
+/* Could it lead and serve? */
+static bool could_serve(const struct qbd_member_layout *member)
 {
 	u16 flags = le16_to_cpu(member->flags);
 
-	return flags & QBD_MEMBER_VOTER && !(flags & QBD_MEMBER_WITNESS);
+	return flags & QBD_MEMBER_VOTER && qbd_flags_keep_data(flags);
 }
 
 /* Those that have data and are not there, by name. */
@@ -86,7 +34,7 @@ static void name_missing(struct qbd_replica *replica, char *text, size_t size)
 		const struct qbd_member_layout *member = &list->members[i];
 		u32 id = le32_to_cpu(member->id);
 
-		if (!has_data(member) || id == replica->member_id ||
+		if (!could_serve(member) || id == replica->member_id ||
 		    qbd_net_peer_up(replica->network, id))
 			continue;
 		used += snprintf(text + used, size - used, "%s%s", used ? " or " : "",
@@ -109,7 +57,7 @@ static u32 taker(struct qbd_replica *replica, u64 *lacks)
 		u32 id = le32_to_cpu(list->members[i].id);
 		struct qbd_peer_status peer;
 
-		if (!has_data(&list->members[i]) ||
+		if (!could_serve(&list->members[i]) ||
 		    !qbd_core_get_peer(replica->core, replica->now, id, &peer) ||
 		    !peer.alive || peer.state == QBD_PEER_NEEDS_EXTENTS ||
 		    peer.flags & (QBD_MESSAGE_FILLING | QBD_MESSAGE_FAILED) ||

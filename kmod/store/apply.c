@@ -105,7 +105,7 @@ static void collect(struct qbd_store *store, u64 limit)
 
 		if (WARN_ON_ONCE(!record) || qbd_grow_before(store, index))
 			break;
-		if (store->geometry.witness) {
+		if (store->geometry.no_data) {
 			batch->last_index = index;
 			continue;
 		}
@@ -170,7 +170,7 @@ void qbd_apply_step(struct qbd_store *store)
 				return;
 			continue;
 		}
-		if (store->geometry.witness) {
+		if (store->geometry.no_data) {
 			applied_up_to(store, store->batch.last_index);
 			continue;
 		}

@@ -36,6 +36,12 @@ static u64 reclaimable(const struct qbd_store *store)
 	       store->log.first_position;
 }
 
+/* A witness, which may lead. A client never gives anything to anybody. */
+static bool keeps_for_others(const struct qbd_store *store)
+{
+	return store->geometry.no_data && !store->geometry.client;
+}
+
 /*
  * So many blocks may be in use: early enough that the largest record never waits for
  * room while nothing is done about it, which has to leave the reserve free.
@@ -44,7 +50,7 @@ static u64 blocks_mark(const struct qbd_store *store)
 {
 	u64 blocks = store->geometry.log_blocks;
 
-	return min(store->geometry.witness ? blocks / 16 * 15 : blocks / 4 * 3,
+	return min(keeps_for_others(store) ? blocks / 16 * 15 : blocks / 4 * 3,
 		   blocks - QBD_LOG_RESERVE_BLOCKS - QBD_RECORD_BLOCKS_MAX);
 }
 
@@ -53,7 +59,7 @@ static u64 records_mark(const struct qbd_store *store)
 {
 	u64 records = store->log.capacity;
 
-	return min(store->geometry.witness ? records / 16 * 15 : records / 4 * 3,
+	return min(keeps_for_others(store) ? records / 16 * 15 : records / 4 * 3,
 		   records - QBD_LOG_RESERVE_BLOCKS - 1);
 }
 
@@ -116,7 +122,7 @@ static u64 first_to_keep(const struct qbd_store *store)
 	u64 keep_records = log->capacity / 2;
 
 	/* What is dropped at once has to be worth a checkpoint. */
-	if (store->geometry.witness) {
+	if (keeps_for_others(store)) {
 		keep_blocks = blocks_mark(store) - store->geometry.log_blocks / 8;
 		keep_records = records_mark(store) - log->capacity / 8;
 	}

@@ -210,7 +210,7 @@ int qbd_extents_load(struct qbd_store *store, u64 *lost_blocks, char *error_text
 	int error = -ENOMEM;
 
 	*lost_blocks = 0;
-	if (store->geometry.witness)
+	if (store->geometry.no_data)
 		return 0;
 	/* As many chunks as it may become: that is little. */
 	extents->chunk_count = (qbd_geometry_most(&store->geometry) >>

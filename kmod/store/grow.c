@@ -63,7 +63,7 @@ u64 qbd_store_blocks_after(const struct qbd_store *store, u64 index)
 
 static u64 extents_of(const struct qbd_store *store, u64 blocks)
 {
-	if (store->geometry.witness)
+	if (store->geometry.no_data)
 		return 0;
 	return (blocks + store->geometry.extent_blocks - 1) >>
 	       (store->geometry.extent_shift - QBD_BLOCK_SHIFT);
@@ -143,7 +143,7 @@ static void grow_now(struct qbd_store *store)
 	if (WARN_ON_ONCE(!qbd_geometry_grow(geometry, store->grow.wanted)))
 		return;
 	qbd_extents_grown(store, table_blocks);
-	if (!geometry->witness && end & (geometry->extent_blocks - 1))
+	if (!geometry->no_data && end & (geometry->extent_blocks - 1))
 		qbd_batch_add(store, end, qbd_extent_last(store, qbd_extent_of(store, end)),
 			      NULL, 0, false);
 	qbd_batch_begin(store, QBD_BATCH_GROW);

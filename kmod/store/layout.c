@@ -98,7 +98,7 @@ static bool areas_good(const struct qbd_geometry *geometry)
 	if (geometry->log_blocks < QBD_LOG_BLOCKS_MIN ||
 	    geometry->log_blocks > QBD_LOG_BLOCKS_MAX)
 		return false;
-	if (geometry->witness)
+	if (geometry->no_data)
 		return !geometry->data_block && !geometry->extent_table_blocks &&
 		       geometry->log_block + geometry->log_blocks <
 		       geometry->backing_blocks;
@@ -112,6 +112,8 @@ static bool areas_good(const struct qbd_geometry *geometry)
 static void superblock_decode(const struct qbd_superblock *superblock,
 			      struct qbd_geometry *geometry)
 {
+	u64 features = le64_to_cpu(superblock->features_incompatible);
+
 	memcpy(geometry->uuid, superblock->header.uuid, QBD_UUID_SIZE);
 	memcpy(geometry->incarnation, superblock->incarnation, QBD_UUID_SIZE);
 	memcpy(geometry->secret, superblock->secret, QBD_SECRET_SIZE);
@@ -119,8 +121,8 @@ static void superblock_decode(const struct qbd_superblock *superblock,
 	geometry->member_id = le32_to_cpu(superblock->member_id);
 	geometry->extent_shift = le32_to_cpu(superblock->extent_shift);
 	geometry->configuration = le32_to_cpu(superblock->configuration);
-	geometry->witness = le64_to_cpu(superblock->features_incompatible) &
-			    QBD_FEATURE_WITNESS;
+	geometry->no_data = features & QBD_FEATURE_NO_DATA;
+	geometry->client = features & QBD_FEATURE_CLIENT;
 	geometry->backing_blocks = le64_to_cpu(superblock->backing_blocks);
 	geometry->device_blocks = le64_to_cpu(superblock->device_blocks);
 	geometry->extent_table_blocks = le64_to_cpu(superblock->extent_table_blocks);
@@ -132,7 +134,7 @@ static void superblock_decode(const struct qbd_superblock *superblock,
 static void set_size(struct qbd_geometry *geometry, u64 device_blocks)
 {
 	geometry->device_blocks = device_blocks;
-	geometry->extent_count = geometry->witness ? 0 :
+	geometry->extent_count = geometry->no_data ? 0 :
 		(device_blocks + geometry->extent_blocks - 1) >>
 		(geometry->extent_shift - QBD_BLOCK_SHIFT);
 	geometry->table_blocks_used =
@@ -145,7 +147,7 @@ u64 qbd_geometry_most(const struct qbd_geometry *geometry)
 	u64 extents = geometry->extent_table_blocks;
 
 	/* It keeps none of it. */
-	if (geometry->witness)
+	if (geometry->no_data)
 		return QBD_DEVICE_BLOCKS_MAX;
 	/* A table that is larger than memory can be is used as far as that goes. */
 	extents = extents > QBD_EXTENTS_MAX / QBD_EXTENTS_PER_BLOCK ? QBD_EXTENTS_MAX :
@@ -158,7 +160,7 @@ u64 qbd_geometry_room(const struct qbd_geometry *geometry, u64 disk_blocks)
 	u64 taken = geometry->data_block + 1;
 	u64 most = qbd_geometry_most(geometry);
 
-	if (geometry->witness)
+	if (geometry->no_data)
 		return most;
 	if (disk_blocks < taken)
 		return 0;
@@ -193,7 +195,7 @@ enum qbd_block_verdict qbd_superblock_check(const void *block, u64 position,
 	if (qbd_name_check(geometry->name, QBD_NAME_SIZE) != QBD_NAME_GOOD)
 		return QBD_BLOCK_DAMAGED;
 	*reason = "its fields make no sense";
-	if (!geometry->member_id ||
+	if (!geometry->member_id || (geometry->client && !geometry->no_data) ||
 	    geometry->extent_shift < QBD_EXTENT_SHIFT_MIN ||
 	    geometry->extent_shift > QBD_EXTENT_SHIFT_MAX)
 		return QBD_BLOCK_DAMAGED;

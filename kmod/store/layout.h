@@ -12,7 +12,7 @@
 /*
  * A superblock in host order. Fields as in struct qbd_superblock; the last three follow
  * from them. Of a disk whose state block is known device_blocks is what that says.
- * A witness has no data, and so no extents.
+ * Who keeps no data (a witness, a client) has no extents.
  */
 struct qbd_geometry {
 	u8 uuid[QBD_UUID_SIZE];
@@ -22,7 +22,8 @@ struct qbd_geometry {
 	u32 member_id;
 	u32 extent_shift;
 	u32 configuration;
-	bool witness;
+	bool no_data;
+	bool client;
 	u64 backing_blocks;
 	u64 device_blocks;
 	u64 extent_table_blocks;
@@ -104,7 +105,7 @@ enum qbd_block_verdict qbd_superblock_check(const void *block, u64 position,
 bool qbd_geometry_grow(struct qbd_geometry *geometry, u64 device_blocks);
 /*
  * How large may the device become on this disk, if the disk has so many blocks? That of a
- * witness gets nothing of it, and never is too small.
+ * member that keeps no data gets nothing of it, and never is too small.
  */
 u64 qbd_geometry_room(const struct qbd_geometry *geometry, u64 disk_blocks);
 /* How large at most, however large the disk becomes: the table has no room for more. */

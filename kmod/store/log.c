@@ -382,7 +382,7 @@ void qbd_store_commit(struct qbd_store *store, u64 index)
 			break;
 		log->commit_index++;
 		/* Nobody reads at a witness. */
-		for (i = 0; !store->geometry.witness && i < record->operation_count; i++)
+		for (i = 0; !store->geometry.no_data && i < record->operation_count; i++)
 			qbd_overlay_insert(&store->overlay, qbd_record_node(record, i));
 	}
 	/*

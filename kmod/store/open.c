@@ -629,7 +629,8 @@ static void fill_identity(struct qbd_store *store)
 	identity->member_id = geometry->member_id;
 	identity->extent_shift = geometry->extent_shift;
 	identity->configuration = geometry->configuration;
-	identity->witness = geometry->witness;
+	identity->keeps_data = !geometry->no_data;
+	identity->client = geometry->client;
 	identity->device_blocks = geometry->device_blocks;
 	identity->device_blocks_most = qbd_geometry_most(geometry);
 	identity->log_blocks = geometry->log_blocks;

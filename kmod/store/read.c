@@ -146,7 +146,7 @@ void qbd_store_read(struct qbd_store *store, struct qbd_store_read *read)
 	read->pending = 0;
 	read->error = 0;
 	read->next = read->block;
-	if (WARN_ON_ONCE(store->geometry.witness || !read->count || read->block >= blocks ||
+	if (WARN_ON_ONCE(store->geometry.no_data || !read->count || read->block >= blocks ||
 			 read->count > blocks - read->block))
 		read->error = -EINVAL;
 	else if (store->stopping || store->released)

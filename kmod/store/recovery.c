@@ -85,7 +85,8 @@ static bool same_disk(const struct qbd_geometry *a, const struct qbd_geometry *b
 {
 	return !memcmp(a->uuid, b->uuid, QBD_UUID_SIZE) &&
 	       !memcmp(a->incarnation, b->incarnation, QBD_UUID_SIZE) &&
-	       a->member_id == b->member_id && a->witness == b->witness &&
+	       a->member_id == b->member_id && a->no_data == b->no_data &&
+	       a->client == b->client &&
 	       a->backing_blocks == b->backing_blocks;
 }
 

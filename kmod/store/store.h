@@ -52,7 +52,8 @@ struct qbd_store_identity {
 	u32 member_id;
 	u32 extent_shift;
 	u32 configuration;
-	bool witness;		/* it has no data */
+	bool keeps_data;	/* it has a data area */
+	bool client;		/* it keeps none, and has a block device all the same */
 	u64 device_blocks;	/* of the device, as far as this member has grown along */
 	u64 device_blocks_most;	/* larger it does not become with this extent table */
 	u64 log_blocks;

@@ -3,7 +3,8 @@
  * Which member list follows which: kmod/replica/intent.c.
  *
  * Lists are written as words, one a member: its id, then v (voter), o (old voter), l
- * (learner), w (witness), and what is meant: j (joining), d (demoting), x (leaving).
+ * (learner), w (witness), c (client), and what is meant: j (joining), d (demoting), x
+ * (leaving).
  */
 #include <kunit/test.h>
 
@@ -12,7 +13,7 @@
 static void intent_test_list(struct kunit *test, const char *text,
 			     struct qbd_membership_layout *list)
 {
-	static const char letters[] = "volwjdx";
+	static const char letters[] = "volwjdxc";
 	u32 count = 0, highest = 0;
 
 	memset(list, 0, sizeof(*list));
@@ -102,6 +103,13 @@ static const struct intent_step_case intent_step_cases[] = {
 	{ "1vx 2v 3vw 4lj", 1, "1234", "1234", "", QBD_INTENT_HAND_OVER, "2" },
 	{ "1vx 2v 3vw 4lj", 1, "134", "134", "", QBD_INTENT_NOTHING, "" },
 	{ "1vx 2vw 3lj", 1, "123", "123", "", QBD_INTENT_PROPOSE, "1olx 2vow 3v" },
+	/* a client stays one, and is waited for by nobody; what it cannot be it does not become */
+	{ "1v 2v 3lj 4lc", 1, "123", "123", "", QBD_INTENT_PROPOSE, "1vo 2vo 3v 4lc" },
+	{ "1v 2v 3lcx", 1, "123", "123", "", QBD_INTENT_NOTHING, "" },
+	{ "1v 2v 3lcx", 1, "123", "123", "3", QBD_INTENT_PROPOSE, "1v 2v" },
+	{ "1v 2v 3lcx", 1, "12", "12", "", QBD_INTENT_PROPOSE, "1v 2v" },
+	{ "1vx 2v 3lj 4lcx", 1, "123", "123", "", QBD_INTENT_HAND_OVER, "2" },
+	{ "1v 2vx 3lj 4lcx", 1, "123", "123", "", QBD_INTENT_PROPOSE, "1vo 2olx 3v 4lcx" },
 	/* votes first, then who only leaves */
 	{ "1v 2lx 3lj", 1, "13", "13", "", QBD_INTENT_PROPOSE, "1vo 2lx 3v" },
 };
@@ -225,6 +233,74 @@ static void data_in_every_majority(struct kunit *test)
 	KUNIT_EXPECT_GT(test, allowed, 1000);
 }
 
+/* A client votes in no list, on the way to whatever is allowed or was written by mistake. */
+static void clients_never_vote(struct kunit *test)
+{
+	static const char * const kinds[] = {
+		"v", "vd", "vx", "l", "lj", "lx", "lc", "lcx", "lcj", "lcd",
+	};
+	static struct qbd_membership_layout now, next;
+	char text[32];
+
+	for (u32 number = 0; number < 10 * 10 * 10; number++) {
+		struct qbd_intent_facts facts = { 1, 0, ~0u, ~0u, ~0u, ~0u, ~0u };
+		u32 member, count = 0;
+
+		snprintf(text, sizeof(text), "1v 2lc 3%s 4%s 5%s", kinds[number % 10],
+			 kinds[number / 10 % 10], kinds[number / 100]);
+		intent_test_list(test, text, &now);
+		while (qbd_intent_next(&now, &facts, &next, &member) == QBD_INTENT_PROPOSE) {
+			for (u32 i = 0; i < le32_to_cpu(next.count); i++) {
+				u16 flags = le16_to_cpu(next.members[i].flags);
+
+				KUNIT_ASSERT_TRUE_MSG(test, qbd_flags_good(flags), "%s", text);
+			}
+			KUNIT_ASSERT_EQ_MSG(test, le32_to_cpu(next.members[1].id), 2, "%s", text);
+			now = next;
+			KUNIT_ASSERT_LT_MSG(test, ++count, 8, "%s", text);
+		}
+	}
+}
+
+/* What each kind of member is for, and which flags no member has. */
+static void what_flags_say(struct kunit *test)
+{
+	static const struct {
+		const char *member;
+		bool good, data, device, votes;
+	} cases[] = {
+		{ "1v", true, true, true, true },
+		{ "1l", true, true, true, false },
+		{ "1lj", true, true, true, false },
+		{ "1ol", true, true, true, true },
+		{ "1vw", true, false, false, true },
+		{ "1lw", true, false, false, false },
+		{ "1lc", true, false, true, false },
+		{ "1lcx", true, false, true, false },
+		{ "1vc", false, false, true, true },
+		{ "1olc", false, false, true, true },
+		{ "1lwc", false, false, false, false },
+		{ "1c", false, false, true, false },
+	};
+	static struct qbd_membership_layout list;
+
+	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+		u16 flags;
+
+		intent_test_list(test, cases[i].member, &list);
+		flags = le16_to_cpu(list.members[0].flags);
+		KUNIT_EXPECT_EQ_MSG(test, qbd_flags_good(flags), cases[i].good, "%s",
+				    cases[i].member);
+		KUNIT_EXPECT_EQ_MSG(test, qbd_flags_keep_data(flags), cases[i].data, "%s",
+				    cases[i].member);
+		KUNIT_EXPECT_EQ_MSG(test, qbd_flags_have_device(flags), cases[i].device, "%s",
+				    cases[i].member);
+		KUNIT_EXPECT_EQ_MSG(test, qbd_flags_vote(flags), cases[i].votes, "%s",
+				    cases[i].member);
+	}
+	KUNIT_EXPECT_FALSE(test, qbd_flags_good(0x100 | QBD_MEMBER_VOTER));
+}
+
 struct intent_check_case {
 	const char *now, *wanted, *there;
 	enum qbd_change_result result;
@@ -272,6 +348,22 @@ static const struct intent_check_case intent_check_cases[] = {
 	{ "1v 2v 3vw", "1vx 2vx 3vw", "123", QBD_CHANGE_WITNESSES, 0 },
 	{ "1v 2vw", "1vd 2vw", "12", QBD_CHANGE_WITNESSES, 0 },
 	{ "1v 2vw", "1vx 2vw 3lj", "12", QBD_CHANGE_DONE, 0 },
+	/* a client comes without a wish, goes, and that is all */
+	{ "1v", "1v 2lc", "1", QBD_CHANGE_DONE, 0 },
+	{ "1v 2lc", "1v 2lcx", "1", QBD_CHANGE_DONE, 0 },
+	{ "1v", "1v 2lcj", "1", QBD_CHANGE_FLAGS, 2 },
+	{ "1v", "1v 2lcw", "1", QBD_CHANGE_FLAGS, 2 },
+	{ "1v", "1v 2vc", "1", QBD_CHANGE_FLAGS, 2 },
+	{ "1v 2lc", "1v 2lcj", "12", QBD_CHANGE_CLIENT, 2 },
+	{ "1v 2lc", "1v 2lcd", "12", QBD_CHANGE_CLIENT, 2 },
+	{ "1v 2lc", "1vx 2lcj", "12", QBD_CHANGE_CLIENT, 2 },
+	{ "1v 2lc", "1vx 2lc", "12", QBD_CHANGE_VOTERS, 0 },
+	{ "1v 2l", "1v 2lc", "12", QBD_CHANGE_FLAGS, 2 },
+	{ "1v 2lc", "1v 2l", "12", QBD_CHANGE_FLAGS, 2 },
+	{ "1v 2lc", "1v 2lj", "12", QBD_CHANGE_FLAGS, 2 },
+	/* it counts for no majority, there or not */
+	{ "1v 2v 3v 4lc", "1v 2vx 3v 4lc", "124", QBD_CHANGE_QUORUM, 3 },
+	{ "1v 2v 3v 4lc", "1v 2v 3vx 4lc", "12", QBD_CHANGE_DONE, 0 },
 	/* and never anything else */
 	{ "1v 2v 3vw", "1v 2v 3v", "123", QBD_CHANGE_FLAGS, 3 },
 	{ "1v 2v 3v", "1v 2v 3vw", "123", QBD_CHANGE_FLAGS, 3 },
@@ -460,6 +552,8 @@ static struct kunit_case intent_cases[] = {
 	KUNIT_CASE(steps),
 	KUNIT_CASE(every_change_ends),
 	KUNIT_CASE(data_in_every_majority),
+	KUNIT_CASE(clients_never_vote),
+	KUNIT_CASE(what_flags_say),
 	KUNIT_CASE(checks),
 	KUNIT_CASE(checks_of_places),
 	KUNIT_CASE(nobody_comes_while_it_grows),

@@ -426,8 +426,8 @@ static void set_field(struct qbd_superblock *superblock, u32 what)
 	}
 }
 
-/* What a witness has no room for is not there; whose disk it is both copies say. */
-static void a_witness_has_no_data(struct qbd_test *test)
+/* What there is no room for is not there; whose disk it is both copies say. */
+static void no_data_is_nowhere(struct qbd_test *test, u64 features)
 {
 	struct qbd_superblock *superblock;
 
@@ -441,7 +441,7 @@ static void a_witness_has_no_data(struct qbd_test *test)
 			if (what == 4 && i)
 				break;
 			superblock->features_incompatible =
-				cpu_to_le64(QBD_FEATURE_WITNESS);
+				cpu_to_le64(features);
 			superblock->extent_table_blocks = cpu_to_le64(what == 1 ? 2 : 0);
 			if (what != 2)
 				superblock->data_block = 0;
@@ -451,7 +451,9 @@ static void a_witness_has_no_data(struct qbd_test *test)
 		QBD_EQUAL(test, choose(true, true, DISK_BLOCKS), what ? -EUCLEAN : 0);
 		if (what)
 			continue;
-		QBD_TRUE(test, samples->choice.geometry.witness);
+		QBD_TRUE(test, samples->choice.geometry.no_data);
+		QBD_EQUAL(test, samples->choice.geometry.client,
+			  !!(features & QBD_FEATURE_CLIENT));
 		QBD_EQUAL(test, samples->choice.geometry.extent_count, 0);
 		QBD_EQUAL(test, samples->choice.geometry.device_blocks, DEVICE_BLOCKS);
 	}
@@ -462,6 +464,37 @@ static void a_witness_has_no_data(struct qbd_test *test)
 		seal_superblock(i);
 	}
 	QBD_EQUAL(test, choose(true, true, DISK_BLOCKS), -EUCLEAN);
+	blocks_free(samples);
+}
+
+static void a_witness_has_no_data(struct qbd_test *test)
+{
+	no_data_is_nowhere(test, QBD_FEATURE_NO_DATA);
+}
+
+/* Nor has a client; and one that has it, or copies that do not agree about it, are none. */
+static void a_client_has_no_data(struct qbd_test *test)
+{
+	no_data_is_nowhere(test, QBD_FEATURE_NO_DATA | QBD_FEATURE_CLIENT);
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	for (u32 what = 0; what < 2; what++) {
+		make_superblocks();
+		for (u32 i = 0; i < 2; i++) {
+			struct qbd_superblock *superblock = &samples->superblocks[i];
+
+			superblock->features_incompatible =
+				cpu_to_le64(what ? QBD_FEATURE_NO_DATA |
+					    (i ? QBD_FEATURE_CLIENT : 0) : QBD_FEATURE_CLIENT);
+			if (what) {
+				superblock->extent_table_blocks = 0;
+				superblock->data_block = 0;
+				superblock->log_block = cpu_to_le64(256);
+			}
+			seal_superblock(i);
+		}
+		QBD_EQUAL(test, choose(true, true, DISK_BLOCKS), -EUCLEAN);
+	}
 	blocks_free(samples);
 }
 
@@ -958,6 +991,7 @@ QBD_SUITE(store_blocks,
 	  QBD_CASE(bad_superblocks_are_told_apart),
 	  QBD_CASE(senseless_superblocks_are_refused),
 	  QBD_CASE(a_witness_has_no_data),
+	  QBD_CASE(a_client_has_no_data),
 	  QBD_CASE(names_are_words),
 	  QBD_CASE(what_no_memory_can_hold_is_refused),
 	  QBD_CASE(addresses_are_the_same_for_all),

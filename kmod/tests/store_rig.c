@@ -211,7 +211,9 @@ static void write_superblock(struct store_rig *rig, u64 position, u64 disk_block
 	superblock->log_block = cpu_to_le64(log_block);
 	superblock->log_blocks = cpu_to_le64(RIG_LOG_BLOCKS);
 	if (rig->witness)
-		superblock->features_incompatible = cpu_to_le64(QBD_FEATURE_WITNESS);
+		superblock->features_incompatible =
+			cpu_to_le64(QBD_FEATURE_NO_DATA |
+				    (rig->client ? QBD_FEATURE_CLIENT : 0));
 	else
 		superblock->data_block = cpu_to_le64(log_block + RIG_LOG_BLOCKS);
 	qbd_block_seal(superblock, QBD_SUPERBLOCK_MAGIC, rig->uuid, position);
@@ -325,12 +327,23 @@ struct store_rig *store_rig_create_sized(struct kunit *test, u64 seed, u32 devic
 							  hole, seed ^ 0x5a5a), members);
 }
 
-struct store_rig *store_rig_create_witness(struct kunit *test, u64 seed)
+static struct store_rig *rig_without_data(struct kunit *test, u64 seed, bool client)
 {
 	struct store_rig *rig = rig_alloc(test, seed, RIG_DEVICE_BLOCKS);
 
 	rig->witness = true;
+	rig->client = client;
 	return rig_with_disk(rig, test_disk_create(RIG_WITNESS_BLOCKS, seed ^ 0x5a5a), 3);
+}
+
+struct store_rig *store_rig_create_witness(struct kunit *test, u64 seed)
+{
+	return rig_without_data(test, seed, false);
+}
+
+struct store_rig *store_rig_create_client(struct kunit *test, u64 seed)
+{
+	return rig_without_data(test, seed, true);
 }
 
 void store_rig_destroy(struct store_rig *rig)

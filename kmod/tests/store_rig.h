@@ -61,6 +61,7 @@ struct rig_entry {
  * @device_blocks: size of the device, or the largest it is to grow to
  * @first_blocks: size when it was made
  * @witness: the disk has no room for its data
+ * @client: likewise, and it is a client's
  * @uuid: of the device
  * @pool: log pages
  * @store: open, or NULL
@@ -104,6 +105,7 @@ struct store_rig {
 	u32 device_blocks;
 	u32 first_blocks;
 	bool witness;
+	bool client;
 	u8 uuid[QBD_UUID_SIZE];
 	struct qbd_pool *pool;
 	struct qbd_store *store;
@@ -149,6 +151,7 @@ struct store_rig *store_rig_create_growing(struct kunit *test, u64 seed, u32 fir
 					   u32 most_blocks);
 /* A disk as small as that of a witness can be. */
 struct store_rig *store_rig_create_witness(struct kunit *test, u64 seed);
+struct store_rig *store_rig_create_client(struct kunit *test, u64 seed);
 void store_rig_destroy(struct store_rig *rig);
 
 /* Open; on success the model's log becomes what was recovered. */

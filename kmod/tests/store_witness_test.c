@@ -33,14 +33,17 @@ static bool size_is_durable(struct store_rig *rig)
 	return rig->failed || qbd_store_durable_blocks(rig->store) == size(rig);
 }
 
-static struct store_rig *begin(struct kunit *test, u64 seed)
+static struct store_rig *begin_with(struct store_rig *rig)
 {
-	struct store_rig *rig = store_rig_create_witness(test, seed);
-
 	store_rig_open(rig);
 	store_rig_vote(rig);
 	store_rig_wait(rig, vote_durable);
 	return rig;
+}
+
+static struct store_rig *begin(struct kunit *test, u64 seed)
+{
+	return begin_with(store_rig_create_witness(test, seed));
 }
 
 /* Append, commit and apply so many records of so many blocks. */
@@ -68,7 +71,7 @@ static void it_needs_no_room_for_data(struct kunit *test)
 	struct store_rig *rig = begin(test, 1);
 	u64 first;
 
-	KUNIT_EXPECT_TRUE(test, qbd_store_identity(rig->store)->witness);
+	KUNIT_EXPECT_FALSE(test, qbd_store_identity(rig->store)->keeps_data);
 	KUNIT_EXPECT_EQ(test, qbd_store_identity(rig->store)->extent_count, 0);
 	write(rig, 600, 13);
 	KUNIT_EXPECT_FALSE(test, rig->failed);
@@ -218,12 +221,36 @@ static void it_notes_the_size(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+/*
+ * A client has the same store, and gives nobody anything of its log: no more is kept of it than
+ * of others.
+ */
+static void a_client_keeps_no_log_for_others(struct kunit *test)
+{
+	struct store_rig *rig = begin_with(store_rig_create_client(test, 6));
+	struct qbd_store_status status;
+
+	KUNIT_EXPECT_TRUE(test, qbd_store_identity(rig->store)->client);
+	KUNIT_EXPECT_FALSE(test, qbd_store_identity(rig->store)->keeps_data);
+	while (qbd_store_first_index(rig->store) == 1 && rig->last_index < 1000)
+		write(rig, 1, 7);
+	KUNIT_EXPECT_GT(test, qbd_store_first_index(rig->store), 1);
+	qbd_store_status(rig->store, &status);
+	KUNIT_EXPECT_LE(test, status.log_used_bytes >> QBD_BLOCK_SHIFT, RIG_LOG_BLOCKS / 2 + 8);
+	store_rig_stop(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_TRUE(test, qbd_store_identity(rig->store)->client);
+	KUNIT_EXPECT_EQ(test, rig->recovered.applied_index, rig->recovered.last_index);
+	store_rig_destroy(rig);
+}
+
 static struct kunit_case store_witness_cases[] = {
 	KUNIT_CASE(it_needs_no_room_for_data),
 	KUNIT_CASE(its_log_is_kept_while_there_is_room),
 	KUNIT_CASE(it_comes_back_after_power_cuts),
 	KUNIT_CASE(its_log_begins_anew),
 	KUNIT_CASE(it_notes_the_size),
+	KUNIT_CASE(a_client_keeps_no_log_for_others),
 	{ }
 };
 

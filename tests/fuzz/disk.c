@@ -100,7 +100,7 @@ static void judge_geometry(const struct qbd_geometry *geometry)
 	REQUIRE(geometry->device_blocks);
 	REQUIRE(geometry->log_blocks >= QBD_LOG_BLOCKS_MIN &&
 		geometry->log_blocks <= QBD_LOG_BLOCKS_MAX);
-	if (geometry->witness) {
+	if (geometry->no_data) {
 		REQUIRE(!extents && !geometry->extent_table_blocks && !geometry->data_block);
 		REQUIRE(geometry->log_block >= QBD_EXTENT_TABLE_BLOCK);
 		REQUIRE(geometry->log_block + geometry->log_blocks < geometry->backing_blocks);

@@ -345,7 +345,9 @@ static void write_superblock(struct image *image, uint64_t position)
 	superblock->log_block = cpu_to_le64(IMAGE_LOG_BLOCK);
 	superblock->log_blocks = cpu_to_le64(IMAGE_LOG_BLOCKS);
 	if (image->witness) {
-		superblock->features_incompatible = cpu_to_le64(QBD_FEATURE_WITNESS);
+		superblock->features_incompatible =
+			cpu_to_le64(QBD_FEATURE_NO_DATA |
+				    (image->client ? QBD_FEATURE_CLIENT : 0));
 	} else {
 		superblock->extent_table_blocks = cpu_to_le64(1);
 		superblock->data_block = cpu_to_le64(IMAGE_DATA_BLOCK);
@@ -512,6 +514,7 @@ void image_build(struct image *image, struct input *input)
 	/* Most often a few, so that something of a short input is left for the damage. */
 	events = take_u8(input);
 	image->witness = (events & 0xc0) == 0x40;
+	image->client = image->witness && end & 0x80;
 	for (events &= events & 0x80 ? 0x7f : 0x0f; events && input->left; events--)
 		happen(&history, input);
 	image->state.term = history.term;

@@ -33,6 +33,7 @@ struct image_record {
  * @blocks: what is written, NULL: zeroes
  * @unreadable: reading fails
  * @witness: it has no data
+ * @client: likewise, and it is a client's
  * @state: what the newer state block says
  * @records: the log as the history left it, oldest first
  * @count: of them
@@ -43,6 +44,7 @@ struct image {
 	uint8_t *blocks[IMAGE_BLOCKS];
 	bool unreadable[IMAGE_BLOCKS];
 	bool witness;
+	bool client;
 	struct qbd_state state;
 	struct image_record records[IMAGE_RECORDS];
 	uint32_t count;

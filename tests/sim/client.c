@@ -21,6 +21,7 @@ struct sim_request {
 	struct sim_host *host;
 	u64 id;
 	bool probe;
+	bool answered;		/* a read: with data */
 	u32 number;		/* of the first block, among those that are used */
 	u64 begun;		/* see linear.c */
 	u32 floors[QBD_REQUEST_SEGMENTS_MAX];	/* read: of each block */
@@ -313,6 +314,7 @@ void qbd_request_copy_in(struct qbd_request *request, struct page **pages,
 	struct sim_request *ours = container_of(request, struct sim_request, request);
 	u64 value;
 
+	ours->answered = count == request->count;
 	for (u32 i = 0; i < count; i++) {
 		if (!sim_value_of(page_address(pages[i]), &value))
 			sim_fail("host %u read a block %llu that nobody wrote whole",
@@ -353,6 +355,9 @@ void qbd_request_complete(struct qbd_request *request, blk_status_t status)
 			 request->kind, request->block);
 	if (request->kind != QBD_REQUEST_READ)
 		end_write(ours, status == BLK_STS_OK);
+	else if (status == BLK_STS_OK && !ours->answered)
+		sim_fail("host %u: a read of block %llu completes, and nothing was read",
+			 host->number, request->block);
 	if (ours->probe) {
 		probed[host->number] = status == BLK_STS_OK || removed(host);
 		probe_waits[host->number] = false;

@@ -235,10 +235,11 @@ void sim_faults_begin(void)
 	world.voters_min = faults.enabled & FAULTS_OF_DISKS || !world.joins ? 3 : 1;
 	world.founders = world.count;
 	sim_witnesses_begin();
+	sim_clients_begin();
 	/* What is lost of a disk may be found when no other one has what it had. */
-	if (world.witnesses)
+	if (world.witnesses || world.clients)
 		faults.enabled &= ~FAULTS_OF_DISKS;
-	world.rots &= !world.witnesses;
+	world.rots &= !world.witnesses && !world.clients;
 	for (u32 number = 1; number <= world.count; number++) {
 		struct sim_host *host = &world.hosts[number];
 

@@ -369,7 +369,7 @@ static void check_data(struct sim_host *host, const struct qbd_replica *replica)
 	struct qbd_store *store = replica->store;
 	bool whole = replica->phase == QBD_PHASE_RUNNING && !store->failed &&
 		     !store->fill.active && !store->fill.resetting && !replica->is_new &&
-		     !host->write_erred && !host->data_rot && !host->witness &&
+		     !host->write_erred && !host->data_rot && sim_keeps_data(host) &&
 		     store->log.commit_index >= host->data_through;
 
 	/* What it is sent may be of a member that lost its power not long ago. */
@@ -658,6 +658,7 @@ void sim_invariants_check(struct sim_host *host)
 	check_data(host, replica);
 	sim_sizes_check(host, replica->store);
 	sim_witnesses_check(host, replica);
+	sim_clients_check(host, replica);
 	host->role = replica->core->role;
 	host->term = replica->core->term;
 	host->failed = replica->core->failed;
@@ -716,7 +717,7 @@ void sim_invariants_replicas(void)
 	for (u32 number = 1; number <= world.count; number++) {
 		struct sim_host *host = &world.hosts[number];
 
-		if (!sim_lists_has(number) || host->witness)
+		if (!sim_lists_has(number) || !sim_keeps_data(host))
 			continue;
 		for (u32 block = 0; block < SIM_USED_BLOCKS && !world.error; block++)
 			check_block(host, sim_replica(host)->store, block);

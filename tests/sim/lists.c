@@ -254,5 +254,6 @@ void sim_lists_committed(const struct sim_host *host, const struct qbd_record *r
 	check_removed(next);
 	note_index(record->index);
 	sim_witnesses_list(next);
+	sim_clients_list(next);
 	now = *next;
 }

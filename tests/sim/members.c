@@ -52,8 +52,11 @@ static u32 voters_meant(const struct qbd_membership_layout *list)
 	return voters;
 }
 
+/* That a client is to vote is nonsense, which is asked for elsewhere. */
 static void set_intent(struct qbd_member_layout *member, u16 intent)
 {
+	if (le16_to_cpu(member->flags) & QBD_MEMBER_CLIENT && intent != QBD_MEMBER_LEAVING)
+		intent = 0;
 	member->flags &= ~cpu_to_le16(QBD_MEMBER_INTENTS);
 	member->flags |= cpu_to_le16(intent);
 }
@@ -166,6 +169,8 @@ static bool draw_nonsense(struct qbd_membership_layout *list)
 	struct qbd_member_layout *member = some_member(list);
 	u16 flags = le16_to_cpu(member->flags);
 
+	if (sim_clients_nonsense(list))
+		return true;
 	switch (sim_below(5)) {
 	case 0:
 		drop_member(list, member - list->members);

@@ -100,8 +100,10 @@ static void write_superblock(struct sim_host *host, u64 position, u64 blocks,
 	superblock->device_blocks = cpu_to_le64(device_blocks);
 	superblock->log_block = cpu_to_le64(LOG_BLOCK);
 	superblock->log_blocks = cpu_to_le64(QBD_LOG_BLOCKS_MIN);
-	if (host->witness) {
-		superblock->features_incompatible = cpu_to_le64(QBD_FEATURE_WITNESS);
+	if (!sim_keeps_data(host)) {
+		superblock->features_incompatible =
+			cpu_to_le64(QBD_FEATURE_NO_DATA |
+				    (host->client ? QBD_FEATURE_CLIENT : 0));
 	} else {
 		superblock->extent_table_blocks = cpu_to_le64(sim_table_blocks);
 		superblock->data_block = cpu_to_le64(DATA_BLOCK);
@@ -145,7 +147,8 @@ static void format(struct sim_host *host, u64 device_blocks,
 		   const struct qbd_membership_layout *members,
 		   const struct qbd_claim_layout *claim, const u8 *incarnation, u32 flags)
 {
-	u64 blocks = disk_blocks(host->witness ? 0 : sim_sizes_room(host, device_blocks));
+	u64 blocks = disk_blocks(sim_keeps_data(host) ?
+				 sim_sizes_room(host, device_blocks) : 0);
 	struct qbd_state state = {
 		.flags = QBD_STATE_CLEAN | flags,
 		.log_first_index = 1,
@@ -158,7 +161,7 @@ static void format(struct sim_host *host, u64 device_blocks,
 	host->exists = true;
 	state.membership = *members;
 	state.applied_membership = *members;
-	for (u64 i = 0; i < sim_table_blocks && !host->witness; i++)
+	for (u64 i = 0; i < sim_table_blocks && sim_keeps_data(host); i++)
 		qbd_block_seal(sim_disk_block(host, QBD_EXTENT_TABLE_BLOCK + i),
 			       QBD_EXTENTS_MAGIC, sim_uuid, QBD_EXTENT_TABLE_BLOCK + i);
 	for (u32 slot = 0; slot < QBD_STATE_SLOTS; slot++) {

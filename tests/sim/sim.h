@@ -14,6 +14,7 @@
  *   members.c   who is to vote, to come and to go
  *   join.c      hosts that become members
  *   witness.c   members that have a log and no data
+ *   clients.c   members that keep no data and use the device
  *   lists.c     the lists of members that were committed, and what has to hold of them
  *   invariants.c what has to hold after every step
  *   once.c      likewise: no write is in the log twice
@@ -63,6 +64,7 @@ struct sim_host {
 	u32 life;			/* counts boots and power cuts */
 	bool exists;			/* it has a disk of this device */
 	bool witness;			/* with no room for data */
+	bool client;			/* likewise, and has a block device */
 	bool powered;
 	bool going_up, going_down, moving, changing;	/* a thread is at it */
 	bool refused;			/* memory, while it came up */
@@ -135,6 +137,7 @@ struct sim_world {
 	u32 voters_min;		/* nobody asks for fewer */
 	bool overlap;		/* several hosts write the same blocks at the same time */
 	bool witnesses;		/* some members have no data */
+	bool clients;		/* some that join are clients */
 	bool exclusive;		/* a host claims the device before it writes */
 	bool plans;		/* plans are made, and little else happens */
 	bool grows;		/* the device does, see sizes.c */
@@ -176,7 +179,7 @@ void sim_after_event(struct sim_host *host);
 extern struct sim_counts {
 	u64 power_cuts, elections, resets, filled, fills_disturbed, rounds_cut, preempted;
 	u64 damaged, tables_lost, rotten, unreadable, views;
-	u64 changes, lists, joined, left, claims, forced, passed_on, resizes;
+	u64 clients, changes, lists, joined, left, claims, forced, passed_on, resizes;
 	u64 verified, data_rots;
 } sim_counts;
 
@@ -401,6 +404,19 @@ bool sim_witnesses_spare(const struct sim_host *host);
 void sim_witnesses_check(const struct sim_host *host, const struct qbd_replica *replica);
 void sim_witnesses_committed(const struct qbd_record *record, u32 leader);
 void sim_witnesses_list(const struct qbd_membership_layout *list);
+
+/* ---- clients.c ---------------------------------------------------------- */
+
+void sim_clients_begin(void);
+bool sim_clients_guest(u32 guest);
+bool sim_clients_nonsense(struct qbd_membership_layout *list);
+void sim_clients_check(const struct sim_host *host, const struct qbd_replica *replica);
+void sim_clients_list(const struct qbd_membership_layout *list);
+
+static inline bool sim_keeps_data(const struct sim_host *host)
+{
+	return !host->witness && !host->client;
+}
 
 /* ---- lists.c ------------------------------------------------------------ */
 

@@ -5,7 +5,7 @@
  *
  *   the history        only makes it larger, and what it writes lies within
  *   the disks          of all members, voters or not, have room for a size that is committed;
- *                      a witness needs none, and is not asked
+ *                      who keeps no data needs none, and is not asked
  *   a member           has the size of what it has applied, or a later one that is committed
  *   its block device   shows none that is not committed, and after a power cut no smaller one
  *                      than it had shown
@@ -111,7 +111,8 @@ static void check_room(u64 index, u64 blocks)
 	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
 		const struct sim_host *host = &world.hosts[le32_to_cpu(list->members[i].id)];
 
-		if (host->witness)
+		/* There may be no disk for it so far: by the list. */
+		if (!qbd_flags_keep_data(le16_to_cpu(list->members[i].flags)))
 			continue;
 		if (!host->exists)
 			sim_fail("entry %llu: the device has %llu blocks, and member %u has no disk yet",
@@ -238,7 +239,7 @@ static struct sim_host *leader(void)
 
 static void enlarge(struct sim_host *host, u64 blocks)
 {
-	if (host->exists && !host->witness && blocks > sim_member_room(host))
+	if (host->exists && sim_keeps_data(host) && blocks > sim_member_room(host))
 		sim_member_enlarge(host, blocks);
 }
 

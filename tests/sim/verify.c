@@ -63,7 +63,7 @@ static u32 copy_count(void)
 	u32 copies = 0;
 
 	for (u32 i = 0; i < member_count(); i++)
-		copies += !world.hosts[le32_to_cpu(sim_lists_now()->members[i].id)].witness;
+		copies += qbd_flags_keep_data(le16_to_cpu(sim_lists_now()->members[i].flags));
 	return copies;
 }
 
@@ -74,7 +74,7 @@ static struct sim_host *some_copy(void)
 
 	do
 		host = some_member();
-	while (host->witness);
+	while (!sim_keeps_data(host));
 	return host;
 }
 

@@ -77,7 +77,7 @@ class Disk:
     """An image with all that a member's disk has; write() puts it into a file."""
 
     def __init__(self, name="vol0", member_id=1, device_blocks=4 * MIB, log_blocks=8 * MIB,
-                 device=None, table_blocks=1, extent_shift=20, witness=False):
+                 device=None, table_blocks=1, extent_shift=20, witness=False, client=False):
         self.uuid = device or uuid.uuid4()
         self.incarnation = uuid.uuid4()
         self.secret = os.urandom(32)
@@ -91,8 +91,9 @@ class Disk:
         self.data_block = self.log_block + log_blocks
         self.backing_blocks = self.data_block + device_blocks + MIB
         self.features = 0
-        if witness:
-            self.features, self.table_blocks, self.data_block = 1, 0, 0
+        if witness or client:
+            self.features = 3 if client else 1
+            self.table_blocks, self.data_block = 0, 0
             self.backing_blocks = self.log_block + log_blocks + 1
         self.version = VERSION
         self.state = dict(sequence=1, term=0, vote=0, flags=CLEAN, durable=0, commit=0,

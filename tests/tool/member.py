@@ -46,14 +46,15 @@ class Device:
         self.members = list(members)
         self.leader = 1
         self.changes = 0
+        self.connected = 0xffff
 
     def membership(self):
         return struct.pack("<QII", self.index, len(self.members), self.next_id) + \
             pad(b"".join(self.members), layout.MEMBERS_SIZE - 16)
 
     def description(self, member):
-        return pad(struct.pack("<QQIIIIQ16x40x64s", 16384, 4096, 20, 0xc0ffee, member,
-                               self.leader, self.commit, self.name.encode()) +
+        return pad(struct.pack("<QQIIIIQ16x40xI4x64s", 16384, 4096, 20, 0xc0ffee, member,
+                               self.leader, self.commit, self.connected, self.name.encode()) +
                    self.membership())
 
     def change(self, wanted):

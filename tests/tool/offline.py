@@ -136,12 +136,15 @@ def _():
         try qbdadm up --wait
         try qbdadm down --a
         try qbdadm sc
+        try qbdadm conn
+        try qbdadm connect x --fi
+        try qbdadm disconnect x --fo
     """ % REPO
     result = subprocess.run(["bash", "--norc", "-c", script], stdout=subprocess.PIPE,
                             text=True, timeout=60)
     tap.equal(result.stdout.splitlines(),
               ["create", "move", "show", "--learner", "--token-file", "error",
-               "--wait-leader", "--all", "scan"], "completions")
+               "--wait-leader", "--all", "scan", "connect", "--file", "--force"], "completions")
 
 
 @tests.test("nothing to do is wrong usage and lists the commands")
@@ -297,6 +300,27 @@ USAGE = [
     (["join", "192.0.2.1", "v", "--disk", "d", "--listen", "0.0.0.0", "--token-file", "t"],
      "--listen: address '0.0.0.0': is the unspecified address; give the address at which this "
      "member listens; see 'qbdadm join --help'"),
+    (["connect"], "connect: needs the ADDRESS of a member and the device's NAME; "
+                  "see 'qbdadm connect --help'"),
+    (["connect", "192.0.2.1", "v"],
+     "connect: needs --token-file FILE ('qbdadm token show' on a member prints it); "
+     "see 'qbdadm connect --help'"),
+    (["connect", "192.0.2.1", "v", "w", "--token-file", "t"],
+     "connect: one ADDRESS and one NAME only, 'w' is too much; see 'qbdadm connect --help'"),
+    (["connect", "192.0.2.1:0", "v", "--token-file", "t"],
+     "address '192.0.2.1:0': port '0' is not a number from 1 to 65535; "
+     "see 'qbdadm connect --help'"),
+    (["connect", "192.0.2.1", "v", "--token-file", "t", "--file", ""],
+     "connect: --file: is no path of a file; see 'qbdadm connect --help'"),
+    (["connect", "192.0.2.1", "a/b", "--token-file", "t"],
+     "device name 'a/b': has a character that is not allowed; use letters, digits, '.', '_' "
+     "and '-'; "
+     "see 'qbdadm connect --help'"),
+    (["disconnect"], "disconnect: needs the device's NAME; see 'qbdadm disconnect --help'"),
+    (["disconnect", "v", "w"],
+     "disconnect: needs the device's NAME; see 'qbdadm disconnect --help'"),
+    (["disconnect", "v", "--wait", "0"],
+     "disconnect: --wait '0': is not a number from 1 to 86400; see 'qbdadm disconnect --help'"),
     (["create", "v", "--token-file", "t"],
      "create: needs --id N (which member this host is); see 'qbdadm create --help'"),
     (["create", "v", "--token-file", "t", "--id", "1"],
@@ -607,6 +631,8 @@ def _():
 class Joining:
     """A device with two members that listen, and whoever wants to join it."""
 
+    part = "join"
+
     def __init__(self):
         self.token = path("join.token")
         if not os.path.exists(self.token):
@@ -624,7 +650,7 @@ class Joining:
             tap.equal(member.errors, [], "what the member saw")
 
     def run(self, wait=3000, contact=None, name="vol0", host="new", token=None):
-        return part("join", contact or self.members[0].address, name, token or self.token,
+        return part(self.part, contact or self.members[0].address, name, token or self.token,
                     "127.0.0.9:7900", host, str(wait))
 
     def joined(self, number, index, **options):
@@ -732,6 +758,55 @@ def _():
         first.change = somebody_else
         joining.fails("a majority of the members has not taken the change so far",
                       wait=1000, output="perhaps 4\n")
+
+
+@tests.test("a client takes the place of the one that its host was, if that is not there")
+def _():
+    client, leaving = 0x84, 0xc4
+
+    class Clients(Joining):
+        part = "connect"
+
+        def __init__(self, flags=client, there=3):
+            super().__init__()
+            self.device.members.append(layout.member(3, "new", "127.0.0.9", flags=flags))
+            self.device.add_index(4)
+            self.device.connected = there
+            self.asked = []
+            self.members[0].change = self.change
+
+        def change(self, wanted):
+            count, = struct.unpack_from("<I", wanted, 8)
+            if count == len(self.device.members):
+                self.asked.append(struct.unpack_from("<H", wanted, 16 + 2 * 80 + 4)[0])
+                # The leader takes it out a moment later.
+                self.device.members.pop()
+                self.device.add_index(4)
+                return 0, 0, 0
+            return self.device.change(wanted)
+
+    with Clients() as joining:
+        tap.equal(joining.run(), (0, "for 3: 4 7\n", ""), "connect")
+        tap.equal(joining.asked, [leaving], "what it is to be")
+        tap.equal(struct.unpack_from("<IH", joining.device.members[-1]), (4, client), "new one")
+    # It is there; or it is no client; or whoever asks is none.
+    with Clients(there=7) as joining:
+        joining.fails("vol0: member 3 is called new already")
+        tap.equal(joining.asked, [], "asked for")
+    with Clients(flags=4) as joining:
+        joining.fails("vol0: member 3 is called new already")
+    with Clients() as joining:
+        joining.part = "join"
+        joining.fails("vol0: member 3 is called new already")
+        tap.equal(joining.asked, [], "asked for")
+    # Another one that only listens there is not ours to take out.
+    with Clients() as joining:
+        joining.fails("vol0: member 3 (new) listens at 127.0.0.9:7900 already", host="newer")
+    # It is not taken out for long: then it is said, and nothing was added.
+    with Clients() as joining:
+        joining.members[0].change = lambda wanted: (joining.device.add_index(4), (0, 0, 0))[1]
+        joining.fails("which this host was before, is not out of the list so far", wait=500)
+        tap.equal(joining.device.changes, 0, "changes")
 
 
 @tests.test("an answer that is lost is looked for: once, not twice")
@@ -900,22 +975,24 @@ def spoilt(**fields):
     return describe
 
 
-LIST = 8 * 2 + 4 * 4 + 8 + 16 + 40 + 64      # where the list begins in a description
+LIST = 8 * 2 + 4 * 4 + 8 + 16 + 40 + 8 + 64      # where the list begins in a description
 WRONG_DESCRIPTIONS = [
     (spoilt(size=(0, bytes(8))), "sizes of the device"),
     (spoilt(size=(0, b"\xff" * 8)), "sizes of the device"),
     (spoilt(log=(8, struct.pack("<Q", 1))), "sizes of the device"),
     (spoilt(log=(8, struct.pack("<Q", 1 << 40))), "sizes of the device"),
     (spoilt(shift=(16, struct.pack("<I", 31))), "sizes of the device"),
-    (spoilt(name=(96, bytes(64))), "name of the device"),
-    (spoilt(name=(96, b"a" * 64)), "name of the device"),
-    (spoilt(name=(96, b"../x")), "name of the device"),
+    (spoilt(name=(104, bytes(64))), "name of the device"),
+    (spoilt(name=(104, b"a" * 64)), "name of the device"),
+    (spoilt(name=(104, b"../x")), "name of the device"),
     (spoilt(mode=(56 + 20, struct.pack("<I", 2))), "who has claimed the device"),
     (spoilt(holder=(56 + 16, struct.pack("<I", 1))), "who has claimed the device"),
     (spoilt(count=(LIST + 8, struct.pack("<I", 17))), "member count"),
     (spoilt(count=(LIST + 8, bytes(4))), "member count"),
     (spoilt(next=(LIST + 12, struct.pack("<I", 2))), "member id that was never given"),
     (spoilt(id=(LIST + 16, struct.pack("<I", 2))), "member ids not in order"),
+    (spoilt(flags=(LIST + 16 + 4, b"\x81\0")), "flags of a member"),
+    (spoilt(flags=(LIST + 16 + 4, b"\0\1")), "flags of a member"),
     (spoilt(host=(LIST + 16 + 32, b"/" * 31)), "name or address of a member"),
     (spoilt(address=(LIST + 16 + 8, b"\5")), "name or address of a member"),
 ]
@@ -1208,6 +1285,23 @@ def _():
     refused(["checksum", whole, "--against", file], line % file)
     # The last block of the disk is left alone, of a log, too.
     disk.backing_blocks -= 1
+    bad_image(disk, "no superblock copy is good (block 0: invalid: its fields make no sense); "
+                    "look with 'qbdadm dump', or give this replica up and make it anew under "
+                    "another id")
+
+
+@tests.test("so has the file of a client")
+def _():
+    disk = Disk(client=True, device_blocks=1 << 40)
+    file = image(disk)
+    for copy in dump(file)["superblocks"]:
+        tap.equal((copy["verdict"], copy["witness"], copy["client"], copy["data_block"]),
+                  ("good", False, True, 0), "superblock")
+    line = "%s: is the disk of a client, which keeps no data; use the disk of another member"
+    refused(["checksum", file], line % file)
+    # One that says that it is a client's, and has data, is none.
+    disk = busy_disk()
+    disk.features = 2
     bad_image(disk, "no superblock copy is good (block 0: invalid: its fields make no sense); "
                     "look with 'qbdadm dump', or give this replica up and make it anew under "
                     "another id")

@@ -9,6 +9,7 @@
  *        parts join CONTACT NAME TOKEN-FILE LISTEN HOST WAIT
  *                                    be added to the members of a device, but for the
  *                                    disk; WAIT in ms; prints the id and the list's index
+ *        parts connect ...           likewise, as a client
  *        parts scan SYSFS DEV [NAME]  members on files in DEV that SYSFS speaks of, or the
  *                                    one that is NAME's
  *        parts config DIRECTORY NAME  what NAME.conf says, over --heartbeat 7
@@ -156,7 +157,7 @@ static int plans(void)
 	return 0;
 }
 
-static int join_one(char **argv)
+static int join_one(char **argv, u16 flags)
 {
 	struct qbd_join join = { .name = argv[1], .wait_ms = strtoul(argv[5], NULL, 10) };
 	struct qbd_token token;
@@ -164,7 +165,7 @@ static int join_one(char **argv)
 	bool added = false;
 
 	join.token = &token;
-	join.self.flags = cpu_to_le16(QBD_MEMBER_LEARNER | QBD_MEMBER_JOINING);
+	join.self.flags = cpu_to_le16(QBD_MEMBER_LEARNER | flags);
 	snprintf(join.self.name, sizeof(join.self.name), "%s", argv[4]);
 	if (qbd_token_read(argv[2], &token, &error) ||
 	    qbd_parse_address(argv[0], &join.contact, &error) ||
@@ -175,6 +176,8 @@ static int join_one(char **argv)
 			printf("perhaps %u\n", le32_to_cpu(join.self.id));
 		return 1;
 	}
+	if (join.replaced)
+		printf("for %u: ", join.replaced);
 	printf("%u %" PRIu64 "\n", le32_to_cpu(join.self.id),
 	       (uint64_t)le64_to_cpu(join.description.membership.index));
 	return 0;
@@ -236,7 +239,9 @@ static int config(const char *directory, const char *name)
 int main(int argc, char **argv)
 {
 	if (argc == 8 && !strcmp(argv[1], "join"))
-		return join_one(argv + 2);
+		return join_one(argv + 2, QBD_MEMBER_JOINING);
+	if (argc == 8 && !strcmp(argv[1], "connect"))
+		return join_one(argv + 2, QBD_MEMBER_CLIENT);
 	if (argc == 2 && !strcmp(argv[1], "requests"))
 		return requests();
 	if (argc == 3 && !strcmp(argv[1], "link")) {

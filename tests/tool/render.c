@@ -308,6 +308,20 @@ static struct qbd_status witness_leads(void)
 	return status;
 }
 
+/* On the host of a client; another client is away. */
+static struct qbd_status client(void)
+{
+	struct qbd_status status = three(4);
+
+	status.in_use = 1;
+	add_member(&status, 4, "delta");
+	add_member(&status, 5, "epsilon");
+	for (uint32_t i = 3; i < 5; i++)
+		status.members[i].flags = QBD_MEMBER_FLAGS_LEARNER | QBD_MEMBER_FLAGS_CLIENT;
+	status.members[4].connected = false;
+	return status;
+}
+
 static const struct {
 	const char *name;
 	struct qbd_status (*make)(void);
@@ -328,6 +342,7 @@ static const struct {
 	{ "removed", removed },
 	{ "verifying", verifying },
 	{ "witness-leads", witness_leads },
+	{ "client", client },
 };
 
 #define CASE_COUNT (sizeof(cases) / sizeof(cases[0]))

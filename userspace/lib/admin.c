@@ -404,6 +404,9 @@ static const char *description_flaw(const struct qbd_description *description)
 	if (!qbd_membership_good(members, &reason))
 		return reason;
 	for (uint32_t i = 0; i < le32_to_cpu(members->count); i++)
+		if (!qbd_flags_good(le16_to_cpu(members->members[i].flags)))
+			return "flags of a member";
+	for (uint32_t i = 0; i < le32_to_cpu(members->count); i++)
 		if (qbd_name_check(members->members[i].name, QBD_MEMBER_NAME_SIZE) !=
 		    QBD_NAME_GOOD ||
 		    qbd_address_check(&members->members[i].address) != QBD_ADDRESS_GOOD)

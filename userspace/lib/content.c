@@ -51,10 +51,10 @@ static int prepare(struct qbd_content *content, struct qbd_error *error)
 	result = qbd_inspect(&content->disk, &content->inspection, error);
 	if (!result)
 		result = qbd_inspection_check(&content->disk, &content->inspection, error);
-	if (!result && geometry->witness)
+	if (!result && geometry->no_data)
 		result = qbd_fail(error, EINVAL,
-				  "%s: is the disk of a witness, which keeps no data; use the disk of another member",
-				  content->disk.path);
+				  "%s: is the disk of a %s, which keeps no data; use the disk of another member",
+				  content->disk.path, geometry->client ? "client" : "witness");
 	if (!result)
 		result = check_settled(content, error);
 	if (result)

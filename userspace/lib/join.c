@@ -178,16 +178,42 @@ static void make_wanted(const struct qbd_join *join, struct qbd_membership_layou
 	wanted->next_member_id = cpu_to_le32(id + 1);
 }
 
+/*
+ * A client that is called as we are, who want to be one, and is not there: its host is this
+ * one, and has lost what it knew. Nothing else is lost with it. NULL: there is none.
+ *
+ * Only one that was there when we looked first: two hosts of one name would take each other
+ * out of the list, in turn.
+ */
+static const struct qbd_member_layout *former_self(const struct qbd_join *join)
+{
+	const struct qbd_membership_layout *members = &join->description.membership;
+	uint32_t there = le32_to_cpu(join->description.connected);
+
+	if (!(le16_to_cpu(join->self.flags) & QBD_MEMBER_CLIENT))
+		return NULL;
+	for (uint32_t i = 0; i < le32_to_cpu(members->count); i++)
+		if (!strcmp(members->members[i].name, join->self.name) &&
+		    le16_to_cpu(members->members[i].flags) & QBD_MEMBER_CLIENT &&
+		    (!join->former || le32_to_cpu(members->members[i].id) == join->former) &&
+		    !(there & 1u << i))
+			return &members->members[i];
+	return NULL;
+}
+
 /* Does the list have room for us, and nothing that is ours? */
 static int check_place(const struct qbd_join *join, struct qbd_error *error)
 {
 	const struct qbd_membership_layout *members = &join->description.membership;
+	const struct qbd_member_layout *former = former_self(join);
 	struct qbd_membership_layout wanted;
 	char text[QBD_ADDRESS_TEXT_SIZE];
 
 	for (uint32_t i = 0; i < le32_to_cpu(members->count); i++) {
 		const struct qbd_member_layout *member = &members->members[i];
 
+		if (member == former)
+			continue;
 		if (!strcmp(member->name, join->self.name))
 			return qbd_fail(error, EEXIST, "%s: member %u is called %s already; choose another --name, or, if it shall be replaced, remove that one first ('qbdadm member remove %s %u')",
 					join->name, le32_to_cpu(member->id), member->name,
@@ -205,6 +231,9 @@ static int check_place(const struct qbd_join *join, struct qbd_error *error)
 	if (le32_to_cpu(members->next_member_id) + 1 < 2)
 		return qbd_fail(error, ENOSPC, "%s: all ids have been given; make a new device",
 				join->name);
+	/* There is, when that one is gone. */
+	if (former)
+		return 0;
 	if (le32_to_cpu(members->count) == QBD_MEMBERS_MAX)
 		return qbd_fail(error, ENOSPC, "%s: has %u members, and more cannot be",
 				join->name, QBD_MEMBERS_MAX);
@@ -212,7 +241,7 @@ static int check_place(const struct qbd_join *join, struct qbd_error *error)
 	return qbd_check_witnesses(join->name, &wanted, error);
 }
 
-int qbd_join_look(struct qbd_join *join, struct qbd_error *error)
+int qbd_join_describe(struct qbd_join *join, struct qbd_error *error)
 {
 	struct patience patience;
 	struct qbd_admin admin;
@@ -220,9 +249,21 @@ int qbd_join_look(struct qbd_join *join, struct qbd_error *error)
 
 	be_patient(&patience, join);
 	result = find_leader(join, &admin, &patience, error);
+	if (!result)
+		qbd_admin_close(&admin);
+	return result;
+}
+
+int qbd_join_look(struct qbd_join *join, struct qbd_error *error)
+{
+	const struct qbd_member_layout *former;
+	int result = qbd_join_describe(join, error);
+
 	if (result)
 		return result;
-	qbd_admin_close(&admin);
+	join->former = 0;
+	former = former_self(join);
+	join->former = former ? le32_to_cpu(former->id) : UINT32_MAX;
 	return check_place(join, error);
 }
 
@@ -242,26 +283,31 @@ static int no_change(const struct qbd_join *join, const struct qbd_admin_answer 
 	return qbd_fail(error, again ? EAGAIN : EINVAL, "%s: %s", join->name, text);
 }
 
-/* Is our disk a member? Then its id is ours. */
-static bool is_in(struct qbd_join *join)
+const struct qbd_member_layout *qbd_join_listed(const struct qbd_join *join,
+						const uint8_t *incarnation)
 {
 	const struct qbd_membership_layout *members = &join->description.membership;
 
-	for (uint32_t i = 0; i < le32_to_cpu(members->count); i++) {
-		const struct qbd_member_layout *member = &members->members[i];
-
-		if (memcmp(member->incarnation, join->self.incarnation, QBD_UUID_SIZE))
-			continue;
-		join->self.id = member->id;
-		return true;
-	}
-	return false;
+	for (uint32_t i = 0; i < le32_to_cpu(members->count); i++)
+		if (!memcmp(members->members[i].incarnation, incarnation, QBD_UUID_SIZE))
+			return &members->members[i];
+	return NULL;
 }
 
-static bool is_committed(const struct qbd_description *description)
+/* Is our disk a member? Then its id is ours. */
+static bool is_in(struct qbd_join *join)
 {
-	return le64_to_cpu(description->membership.index) <=
-	       le64_to_cpu(description->commit_index);
+	const struct qbd_member_layout *member = qbd_join_listed(join, join->self.incarnation);
+
+	if (member)
+		join->self.id = member->id;
+	return member;
+}
+
+bool qbd_join_committed(const struct qbd_join *join)
+{
+	return le64_to_cpu(join->description.membership.index) <=
+	       le64_to_cpu(join->description.commit_index);
 }
 
 /* What has been asked for so far, and may have been done, or be done yet. */
@@ -292,10 +338,31 @@ static int ask_once(struct qbd_join *join, struct qbd_admin *admin, struct asked
 	return no_change(join, &answer, error);
 }
 
+/* Have the leader take that one out of the list, where it is before us. Never 0. */
+static int take_out(struct qbd_join *join, struct qbd_admin *admin,
+		    const struct qbd_member_layout *former, struct qbd_error *error)
+{
+	struct qbd_membership_layout wanted = join->description.membership;
+	struct qbd_member_layout *goes =
+		&wanted.members[former - join->description.membership.members];
+	struct qbd_admin_answer answer = { .result = QBD_CHANGE_DONE };
+	int result = 0;
+
+	if (!(le16_to_cpu(goes->flags) & QBD_MEMBER_LEAVING)) {
+		goes->flags |= cpu_to_le16(QBD_MEMBER_LEAVING);
+		result = qbd_admin_change(admin, &wanted, &answer, error);
+	}
+	if (!result && answer.result != QBD_CHANGE_DONE)
+		return no_change(join, &answer, error);
+	join->replaced = le32_to_cpu(goes->id);
+	return qbd_fail(error, EAGAIN, "%s: member %u (%s), which this host was before, is not out of the list so far",
+			join->name, le32_to_cpu(goes->id), goes->name);
+}
+
 /* We are not in the list: may we still be, by what has been asked for? */
 static void look_back(const struct qbd_join *join, struct asked *asked)
 {
-	if (is_committed(&join->description) &&
+	if (qbd_join_committed(join) &&
 	    le64_to_cpu(join->description.membership.index) > asked->index)
 		asked->any = false;
 }
@@ -327,7 +394,7 @@ static int step(struct qbd_join *join, const struct qbd_description *looked,
 	if (result)
 		return result;
 	if (is_in(join)) {
-		if (!is_committed(&join->description))
+		if (!qbd_join_committed(join))
 			result = qbd_fail(error, EAGAIN, "%s: a majority of the members has not taken the change so far",
 					  join->name);
 	} else {
@@ -335,7 +402,9 @@ static int step(struct qbd_join *join, const struct qbd_description *looked,
 		result = check_place(join, error);
 		if (!result)
 			result = check_same(join, looked, error);
-		if (!result)
+		if (!result && former_self(join))
+			result = take_out(join, &admin, former_self(join), error);
+		else if (!result)
 			result = ask_once(join, &admin, asked, error);
 		/* It is in the leader's log: look again. */
 		if (!result)

@@ -18,6 +18,9 @@
  *	incarnation that the disk has to have
  * @description: what the leader said last
  * @described: it has said something
+ * @former: a client of the same name that was not there when qbd_join_look() looked; no id:
+ *	none
+ * @replaced: a client of the same name that was not there has been taken out; 0: none
  */
 struct qbd_join {
 	const char *name;
@@ -27,13 +30,24 @@ struct qbd_join {
 	struct qbd_member_layout self;
 	struct qbd_description description;
 	bool described;
+	uint32_t former;
+	uint32_t replaced;
 };
+
+/* What does the leader say? Return: 0 with the description, or -errno with one line. */
+int qbd_join_describe(struct qbd_join *join, struct qbd_error *error);
+/* The member whose disk this is, by the list in @join's description, or NULL. */
+const struct qbd_member_layout *qbd_join_listed(const struct qbd_join *join,
+						const uint8_t *incarnation);
+/* That list stays: it is committed. */
+bool qbd_join_committed(const struct qbd_join *join);
 
 /**
  * qbd_join_look() - what is the device, and would it take us?
  * @join: all but the description and the id are set
  *
- * Nothing is asked to change. Return: 0, or -errno with one line.
+ * Nothing is asked to change. A client of our name that is not connected is no hindrance if we
+ * want to be one: qbd_join_ask() has it taken out first. Return: 0, or -errno with one line.
  */
 int qbd_join_look(struct qbd_join *join, struct qbd_error *error);
 

@@ -208,8 +208,8 @@ static int check_extent_count(const char *path, const struct qbd_plan *plan,
 }
 
 /* Metadata, log, second superblock. */
-static int place_witness(const char *path, struct qbd_plan *plan, uint64_t device_blocks,
-			 struct qbd_error *error)
+static int place_log_only(const char *path, struct qbd_plan *plan, uint64_t device_blocks,
+			  struct qbd_error *error)
 {
 	char have[QBD_SIZE_TEXT_SIZE], log[QBD_SIZE_TEXT_SIZE];
 
@@ -218,8 +218,9 @@ static int place_witness(const char *path, struct qbd_plan *plan, uint64_t devic
 	if (plan->backing_blocks > plan->log_block + plan->log_blocks)
 		return 0;
 	return qbd_fail(error, ENOSPC,
-			"%s: is too small: %s; a witness needs the %s of the log and 2 MiB",
+			"%s: is too small: %s; a %s needs the %s of the log and 2 MiB",
 			path, qbd_size_text(plan->backing_blocks << QBD_BLOCK_SHIFT, have),
+			plan->client ? "client" : "witness",
 			qbd_size_text(plan->log_blocks << QBD_BLOCK_SHIFT, log));
 }
 
@@ -234,7 +235,8 @@ int qbd_plan_compute(const char *path, uint64_t backing_blocks,
 
 	memset(plan, 0, sizeof(*plan));
 	plan->backing_blocks = backing_blocks;
-	plan->witness = wish->witness;
+	plan->no_data = wish->no_data || wish->client;
+	plan->client = wish->client;
 	result = compute_extents(path, wish, plan, error);
 	if (!result)
 		result = compute_log(path, wish, plan, error);
@@ -243,8 +245,8 @@ int qbd_plan_compute(const char *path, uint64_t backing_blocks,
 	if (wish->device_bytes && !wanted)
 		return qbd_fail(error, EINVAL, "%s: a device of %" PRIu64 " bytes is too small; at least one block of 4K",
 				path, wish->device_bytes);
-	if (wish->witness)
-		return place_witness(path, plan, wanted, error);
+	if (plan->no_data)
+		return place_log_only(path, plan, wanted, error);
 	room = place_largest(plan, wish);
 	if (!room)
 		return qbd_fail(error, ENOSPC,
@@ -300,8 +302,10 @@ static void make_superblock(const struct qbd_format_parameters *parameters,
 	const struct qbd_plan *plan = &parameters->plan;
 
 	memset(superblock, 0, sizeof(*superblock));
-	if (plan->witness)
-		superblock->features_incompatible = cpu_to_le64(QBD_FEATURE_WITNESS);
+	if (plan->no_data)
+		superblock->features_incompatible =
+			cpu_to_le64(QBD_FEATURE_NO_DATA |
+				    (plan->client ? QBD_FEATURE_CLIENT : 0));
 	superblock->member_id = cpu_to_le32(parameters->member_id);
 	superblock->extent_shift = cpu_to_le32(plan->extent_shift);
 	if (parameters->joins)

@@ -16,6 +16,8 @@
 /**
  * struct qbd_plan - places and sizes, as in struct qbd_superblock
  * @table_blocks_used: of @extent_table_blocks, those that the device's size needs now
+ * @no_data: there is neither table nor data area
+ * @client: likewise, and it is a client's
  */
 struct qbd_plan {
 	uint64_t backing_blocks;
@@ -26,7 +28,8 @@ struct qbd_plan {
 	uint64_t log_blocks;
 	uint64_t data_block;
 	uint32_t extent_shift;
-	bool witness;
+	bool no_data;
+	bool client;
 };
 
 /**
@@ -35,14 +38,16 @@ struct qbd_plan {
  * @log_bytes: 0: 1/64 of @device_bytes, or of the disk; 16 MiB to 256 MiB
  * @extent_bytes: 0: 1 MiB
  * @max_bytes: what it is to be able to grow to; 0: QBD_GROWTH_DEFAULT times its size
- * @witness: no data, so no extent table and no data area; @device_bytes has to be given
+ * @no_data: no extent table and no data area (a witness); @device_bytes has to be given
+ * @client: likewise, of a client
  */
 struct qbd_plan_wish {
 	uint64_t device_bytes;
 	uint64_t log_bytes;
 	uint64_t extent_bytes;
 	uint64_t max_bytes;
-	bool witness;
+	bool no_data;
+	bool client;
 };
 
 /* In blocks: the extent table has room for no larger device. */

@@ -143,7 +143,8 @@ static void take_member(const struct qbd_disk *disk, const struct qbd_inspection
 		memcpy(found->uuid, superblock->header.uuid, sizeof(found->uuid));
 		memcpy(found->incarnation, superblock->incarnation, sizeof(found->incarnation));
 		found->member_id = le32_to_cpu(superblock->member_id);
-		found->witness = inspection->geometry.witness;
+		found->witness = inspection->geometry.no_data && !inspection->geometry.client;
+		found->client = inspection->geometry.client;
 	}
 	if (qbd_inspection_check(disk, inspection, &why))
 		snprintf(found->problem, sizeof(found->problem), "%s", why.text);
@@ -192,7 +193,8 @@ static int by_path(const void *one, const void *other)
 	return strverscmp(a->path, b->path);
 }
 
-static int add(struct qbd_disk_scan *scan, const struct qbd_found *found, struct qbd_error *error)
+int qbd_disk_scan_add(struct qbd_disk_scan *scan, const struct qbd_found *found,
+		      struct qbd_error *error)
 {
 	struct qbd_found *larger = realloc(scan->disks, (scan->count + 1) * sizeof(*larger));
 
@@ -230,7 +232,7 @@ int qbd_disk_scan(const struct qbd_disk_scan_place *place, struct qbd_disk_scan 
 		if (result == -EACCES || result == -ENOMEM)
 			*error = passed_over;
 		else
-			result = result > 0 ? add(scan, &found, error) : 0;
+			result = result > 0 ? qbd_disk_scan_add(scan, &found, error) : 0;
 	}
 	closedir(entries);
 	if (result)

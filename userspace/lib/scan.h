@@ -17,6 +17,7 @@
  * @number: of the block device
  * @name: the device that it is a member of; "" if no superblock copy is good
  * @witness: it has no data
+ * @client: likewise, and there is a block device
  * @problem: why it cannot be brought up, naming the disk; "" if it can
  */
 struct qbd_found {
@@ -27,6 +28,7 @@ struct qbd_found {
 	uint8_t incarnation[QBD_UUID_SIZE];
 	uint32_t member_id;
 	bool witness;
+	bool client;
 	char problem[640];
 };
 
@@ -59,6 +61,9 @@ extern const struct qbd_disk_scan_place qbd_disk_scan_host;
 int qbd_disk_scan(const struct qbd_disk_scan_place *place, struct qbd_disk_scan *scan,
 		  struct qbd_error *error);
 void qbd_disk_scan_free(struct qbd_disk_scan *scan);
+/* One more, behind the others. */
+int qbd_disk_scan_add(struct qbd_disk_scan *scan, const struct qbd_found *found,
+		      struct qbd_error *error);
 
 /* One disk. Return: 1 with @found if it bears the marks of a member, 0 if not, or -errno. */
 int qbd_disk_scan_one(const char *path, unsigned int open_flags, struct qbd_found *found,

@@ -443,6 +443,31 @@ const struct qbd_member_status *qbd_status_member(const struct qbd_status *statu
 	return NULL;
 }
 
+bool qbd_status_is_client(const struct qbd_status *status)
+{
+	const struct qbd_member_status *own = qbd_status_member(status, status->member_id);
+
+	return own && own->flags & QBD_MEMBER_FLAGS_CLIENT;
+}
+
+void qbd_status_list(const struct qbd_status *status, struct qbd_membership_layout *list)
+{
+	memset(list, 0, sizeof(*list));
+	list->index = cpu_to_le64(status->members_index);
+	list->count = cpu_to_le32(status->member_count);
+	list->next_member_id = cpu_to_le32(status->next_member_id);
+	for (uint32_t i = 0; i < status->member_count; i++) {
+		const struct qbd_member_status *from = &status->members[i];
+		struct qbd_member_layout *to = &list->members[i];
+
+		to->id = cpu_to_le32(from->id);
+		to->flags = cpu_to_le16((uint16_t)from->flags);
+		to->priority = from->priority;
+		to->address = from->address;
+		strncpy(to->name, from->name, sizeof(to->name) - 1);
+	}
+}
+
 int qbd_status_resolve(const struct qbd_status *status, const char *text, uint32_t *id,
 		       struct qbd_error *error)
 {

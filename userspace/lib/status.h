@@ -210,6 +210,10 @@ const char *qbd_claim_mode_text(uint32_t mode);
 const char *qbd_claim_state_text(uint32_t state);
 const struct qbd_member_status *qbd_status_member(const struct qbd_status *status,
 						  uint32_t id);
+/* Is the member of this host a client? */
+bool qbd_status_is_client(const struct qbd_status *status);
+/* The list in force, as a change of it begins with; which disk is whose is for others to say. */
+void qbd_status_list(const struct qbd_status *status, struct qbd_membership_layout *list);
 /* Who is meant: a number is an id, names are never numbers. 0, or -ENOENT with the line. */
 int qbd_status_resolve(const struct qbd_status *status, const char *text, uint32_t *id,
 		       struct qbd_error *error);

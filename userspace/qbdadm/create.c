@@ -257,13 +257,13 @@ static void print_created(const struct create_arguments *arguments,
 	uint32_t count = le32_to_cpu(parameters->members->count);
 
 	printf("%s: member %u (%s) of %u%s is on %s\n", parameters->name, parameters->member_id,
-	       self->name, count, plan->witness ? ", a witness," : "", arguments->disk);
+	       self->name, count, plan->no_data ? ", a witness," : "", arguments->disk);
 	printf("  device         %s", qbd_size_text(plan->device_blocks << QBD_BLOCK_SHIFT, size));
 	if (arguments->listen)
 		printf("\n");
 	else
 		printf(" (--size %" PRIu64 "K on every member)\n", plan->device_blocks << 2);
-	if (!plan->witness)
+	if (!plan->no_data)
 		printf("  can grow to    %s\n",
 		       qbd_size_text(qbd_plan_most(plan) << QBD_BLOCK_SHIFT, most));
 	printf("  log            %s\n",
@@ -293,11 +293,11 @@ static void print_created_json(const struct create_arguments *arguments,
 	qbdadm_json_string(object, "member_name", self->name);
 	qbdadm_json_string(object, "address", qbd_address_text(&self->address, address));
 	qbdadm_json_number(object, "members", le32_to_cpu(parameters->members->count));
-	qbdadm_json_bool(object, "witness", plan->witness);
+	qbdadm_json_bool(object, "witness", plan->no_data);
 	qbdadm_json_string(object, "disk", arguments->disk);
 	qbdadm_json_number(object, "device_bytes", plan->device_blocks << QBD_BLOCK_SHIFT);
 	/* The disk of a witness sets no limit. */
-	if (plan->witness)
+	if (plan->no_data)
 		json_object_object_add(object, "max_bytes", NULL);
 	else
 		qbdadm_json_number(object, "max_bytes",
@@ -369,8 +369,8 @@ static int take_listed(const struct qbdadm_command *command,
 	if (!self)
 		return qbdadm_usage(command, "create: --id %" PRIu64 " is none of the members given; name this host with --member too",
 				    *id);
-	arguments->wish.witness = le16_to_cpu(self->flags) & QBD_MEMBER_WITNESS;
-	if (arguments->wish.witness && !arguments->wish.device_bytes)
+	arguments->wish.no_data = le16_to_cpu(self->flags) & QBD_MEMBER_WITNESS;
+	if (arguments->wish.no_data && !arguments->wish.device_bytes)
 		return qbdadm_usage(command, "create: needs --size SIZE for a witness: its disk, which gets no data, does not say how large the device is");
 	return qbd_token_read(arguments->token_file, token, &error) ?
 	       qbdadm_failed(&error) : 0;
@@ -432,7 +432,7 @@ static int run_create(const struct qbdadm_command *command, int argc, char **arg
 	else if (!arguments.json)
 		print_created(&arguments, &parameters);
 	if (arguments.up)
-		return qbdadm_bring_up(arguments.name, arguments.disk, arguments.json);
+		return qbdadm_bring_up(arguments.name, arguments.disk, false, arguments.json);
 	return qbdadm_flush(QBDADM_OK);
 }
 

@@ -71,6 +71,7 @@ static struct json_object *members_json(const struct qbd_membership_layout *memb
 		qbdadm_json_bool(object, "voter_old", flags & QBD_MEMBER_VOTER_OLD);
 		qbdadm_json_bool(object, "learner", flags & QBD_MEMBER_LEARNER);
 		qbdadm_json_bool(object, "witness", flags & QBD_MEMBER_WITNESS);
+		qbdadm_json_bool(object, "client", flags & QBD_MEMBER_CLIENT);
 		qbdadm_json_number(object, "priority", member->priority);
 		qbdadm_json_uuid(object, "incarnation", member->incarnation);
 		json_object_array_add(array, object);
@@ -81,6 +82,7 @@ static struct json_object *members_json(const struct qbd_membership_layout *memb
 static void superblock_fields(struct json_object *object,
 			      const struct qbd_superblock *superblock, bool show_secret)
 {
+	uint64_t features = le64_to_cpu(superblock->features_incompatible);
 	char text[2 * QBD_SECRET_SIZE + 1], created[64];
 	time_t seconds = (time_t)le64_to_cpu(superblock->created_seconds);
 	struct tm tm;
@@ -89,8 +91,8 @@ static void superblock_fields(struct json_object *object,
 	qbdadm_json_string(object, "uuid", text);
 	qbdadm_json_string(object, "name", superblock->name);
 	qbdadm_json_number(object, "member_id", le32_to_cpu(superblock->member_id));
-	qbdadm_json_bool(object, "witness",
-			 le64_to_cpu(superblock->features_incompatible) & QBD_FEATURE_WITNESS);
+	qbdadm_json_bool(object, "witness", features == QBD_FEATURE_NO_DATA);
+	qbdadm_json_bool(object, "client", features & QBD_FEATURE_CLIENT);
 	uuid_unparse_lower(superblock->incarnation, text);
 	qbdadm_json_string(object, "incarnation", text);
 	if (gmtime_r(&seconds, &tm) && strftime(created, sizeof(created), "%FT%TZ", &tm))
@@ -426,6 +428,8 @@ static void print_members(struct json_object *members)
 
 		if (json_object_get_boolean(get(member, "voter")))
 			role = "voter";
+		else if (json_object_get_boolean(get(member, "client")))
+			role = "client";
 		else if (json_object_get_boolean(get(member, "learner")))
 			role = "learner";
 		printf("    member %-4s %-16s %-28s %s%s\n",

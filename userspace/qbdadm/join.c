@@ -176,7 +176,7 @@ static int make_plan(const struct qbd_join *join, const struct qbd_disk *disk,
 		.device_bytes = le64_to_cpu(device->device_blocks) << QBD_BLOCK_SHIFT,
 		.log_bytes = le64_to_cpu(device->log_blocks) << QBD_BLOCK_SHIFT,
 		.extent_bytes = 1ULL << le32_to_cpu(device->extent_shift),
-		.witness = le16_to_cpu(join->self.flags) & QBD_MEMBER_WITNESS,
+		.no_data = le16_to_cpu(join->self.flags) & QBD_MEMBER_WITNESS,
 	};
 
 	parameters->name = join->name;
@@ -242,7 +242,7 @@ static void print_joined(const struct join_arguments *arguments, const struct qb
 
 	printf("%s: member %u (%s) of %u%s is on %s; %s\n", join->name, parameters->member_id,
 	       join->self.name, le32_to_cpu(parameters->members->count),
-	       plan->witness ? ", a witness," : "", arguments->disk,
+	       plan->no_data ? ", a witness," : "", arguments->disk,
 	       arguments->learner ? "it will not vote" : "it votes when it has caught up");
 	printf("  device         %s\n",
 	       qbd_size_text(plan->device_blocks << QBD_BLOCK_SHIFT, size));
@@ -268,7 +268,7 @@ static void print_joined_json(const struct join_arguments *arguments,
 	qbdadm_json_string(object, "member_name", join->self.name);
 	qbdadm_json_string(object, "address", qbd_address_text(&join->self.address, address));
 	qbdadm_json_number(object, "members", le32_to_cpu(parameters->members->count));
-	qbdadm_json_bool(object, "witness", plan->witness);
+	qbdadm_json_bool(object, "witness", plan->no_data);
 	qbdadm_json_string(object, "disk", arguments->disk);
 	qbdadm_json_number(object, "device_bytes", plan->device_blocks << QBD_BLOCK_SHIFT);
 	qbdadm_json_number(object, "log_bytes", plan->log_blocks << QBD_BLOCK_SHIFT);
@@ -305,7 +305,7 @@ static int run_join(const struct qbdadm_command *command, int argc, char **argv)
 	else if (!arguments.json)
 		print_joined(&arguments, &join, &parameters);
 	if (!arguments.no_up)
-		return qbdadm_bring_up(arguments.name, arguments.disk, arguments.json);
+		return qbdadm_bring_up(arguments.name, arguments.disk, false, arguments.json);
 	return qbdadm_flush(QBDADM_OK);
 }
 

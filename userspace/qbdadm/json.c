@@ -126,6 +126,7 @@ static struct json_object *member_json(const struct qbd_member_status *member)
 	qbdadm_json_bool(object, "voter_old", member->flags & QBD_MEMBER_FLAGS_VOTER_OLD);
 	qbdadm_json_bool(object, "learner", member->flags & QBD_MEMBER_FLAGS_LEARNER);
 	qbdadm_json_bool(object, "witness", member->flags & QBD_MEMBER_FLAGS_WITNESS);
+	qbdadm_json_bool(object, "client", member->flags & QBD_MEMBER_FLAGS_CLIENT);
 	qbdadm_json_bool(object, "joining", member->flags & QBD_MEMBER_FLAGS_JOINING);
 	qbdadm_json_bool(object, "demoting", member->flags & QBD_MEMBER_FLAGS_DEMOTING);
 	qbdadm_json_bool(object, "leaving", member->flags & QBD_MEMBER_FLAGS_LEAVING);

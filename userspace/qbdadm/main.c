@@ -24,6 +24,8 @@ static const struct qbdadm_command *const commands[] = {
 	&qbdadm_token_show,
 	&qbdadm_create,
 	&qbdadm_join,
+	&qbdadm_connect,
+	&qbdadm_disconnect,
 	&qbdadm_scan,
 	&qbdadm_up,
 	&qbdadm_down,

@@ -59,24 +59,6 @@ static const struct option member_options[] = {
 
 /* ---- lists -------------------------------------------------------------- */
 
-static void list_of(const struct qbd_status *status, struct qbd_membership_layout *list)
-{
-	memset(list, 0, sizeof(*list));
-	list->index = cpu_to_le64(status->members_index);
-	list->count = cpu_to_le32(status->member_count);
-	list->next_member_id = cpu_to_le32(status->next_member_id);
-	for (uint32_t i = 0; i < status->member_count; i++) {
-		const struct qbd_member_status *from = &status->members[i];
-		struct qbd_member_layout *to = &list->members[i];
-
-		to->id = cpu_to_le32(from->id);
-		to->flags = cpu_to_le16((uint16_t)from->flags);
-		to->priority = from->priority;
-		to->address = from->address;
-		strncpy(to->name, from->name, sizeof(to->name) - 1);
-	}
-}
-
 static struct qbd_member_layout *member_of(struct qbd_membership_layout *list, uint32_t id)
 {
 	for (uint32_t i = 0; i < le32_to_cpu(list->count); i++)
@@ -274,7 +256,7 @@ static int change(struct qbd_client *client, const struct member_arguments *argu
 		}
 		if (result)
 			return result;
-		list_of(status, &now);
+		qbd_status_list(status, &now);
 		list = now;
 		result = want(arguments, &list, ids, error);
 		if (!result)
@@ -312,6 +294,8 @@ static const char *vote_text(uint32_t flags)
 		return "witness";
 	if (flags & QBD_MEMBER_FLAGS_VOTER)
 		return "voter";
+	if (flags & QBD_MEMBER_FLAGS_CLIENT)
+		return "client";
 	return flags & QBD_MEMBER_FLAGS_VOTER_OLD ? "old voter" : "learner";
 }
 

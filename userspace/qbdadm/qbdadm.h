@@ -38,11 +38,13 @@ struct qbdadm_command {
 	int (*run)(const struct qbdadm_command *command, int argc, char **argv);
 };
 
-/* token.c create.c join.c destroy.c dump.c checksum.c: disks */
+/* token.c create.c join.c connect.c disconnect.c destroy.c dump.c checksum.c: disks */
 extern const struct qbdadm_command qbdadm_token_new;
 extern const struct qbdadm_command qbdadm_token_show;
 extern const struct qbdadm_command qbdadm_create;
 extern const struct qbdadm_command qbdadm_join;
+extern const struct qbdadm_command qbdadm_connect;
+extern const struct qbdadm_command qbdadm_disconnect;
 extern const struct qbdadm_command qbdadm_destroy;
 extern const struct qbdadm_command qbdadm_dump;
 extern const struct qbdadm_command qbdadm_checksum;

@@ -169,8 +169,10 @@ static int plan(const struct qbd_disk *disk, struct recovery *recovery,
 	}
 	if (!list.members[0].id)
 		return refuse(disk, "was removed from the device", error);
-	if (geometry->witness)
-		return refuse(disk, "is the disk of a witness, which keeps no data", error);
+	if (geometry->no_data)
+		return refuse(disk, geometry->client ?
+			      "is the disk of a client, which keeps no data" :
+			      "is the disk of a witness, which keeps no data", error);
 	if (!others)
 		return qbd_fail(error, EINVAL, "%s: is the only voter of %s already: bring it up, it needs no others",
 				disk->path, geometry->name);

@@ -166,6 +166,8 @@ static const char *member_role(const struct qbd_status *status,
 		return "joining";
 	if (member->flags & QBD_MEMBER_FLAGS_LEAVING)
 		return "leaving";
+	if (member->flags & QBD_MEMBER_FLAGS_CLIENT)
+		return "client";
 	if (member->flags & QBD_MEMBER_FLAGS_LEARNER)
 		return "learner";
 	if (member->flags & QBD_MEMBER_FLAGS_WITNESS)
@@ -307,7 +309,8 @@ void qbdadm_render_status(FILE *out, const struct qbd_status *status, bool colou
 		fprintf(out, "/dev/qbd%u  %s  %s", status->number, size,
 			status->in_use ? "in use" : "not in use");
 	fprintf(out, "    this host: %s, %s, term %" PRIu64 "\n", self,
-		qbd_role_text(status->role), status->term);
+		qbd_status_is_client(status) ? "client" : qbd_role_text(status->role),
+		status->term);
 	qbdadm_find_problems(status, &problems);
 	for (unsigned int i = 0; i < problems.count; i++)
 		fprintf(out, "  %s%s%s %s\n",

@@ -5,6 +5,7 @@
 #include <uuid/uuid.h>
 
 #include "lib/client.h"
+#include "lib/logfile.h"
 #include "lib/parse.h"
 #include "lib/scan.h"
 #include "qbdadm/qbdadm.h"
@@ -57,7 +58,8 @@ static void print_text(const struct qbd_disk_scan *scan)
 		}
 		uuid_unparse_lower(found->uuid, text);
 		printf("%s: member %u of %s (%s)%s%s\n", found->path, found->member_id,
-		       found->name, text, found->witness ? ", a witness" : "",
+		       found->name, text, found->witness ? ", a witness" :
+		       found->client ? ", a client" : "",
 		       is_double(scan, found) ? ", of which there is another disk" : "");
 		if (found->problem[0])
 			puts(found->problem);
@@ -85,6 +87,7 @@ static void print_json(const struct qbd_disk_scan *scan)
 			uuid_unparse_lower(found->incarnation, text);
 			qbdadm_json_string(disk, "incarnation", text);
 			qbdadm_json_bool(disk, "witness", found->witness);
+			qbdadm_json_bool(disk, "client", found->client);
 			qbdadm_json_bool(disk, "double", is_double(scan, found));
 		}
 		json_object_object_add(disk, "problem", found->problem[0] ?
@@ -124,6 +127,10 @@ static int run_scan(const struct qbdadm_command *command, int argc, char **argv)
 		return print_udev(udev);
 	if (qbd_disk_scan(&qbd_disk_scan_host, &scan, &error))
 		return qbdadm_failed(&error);
+	if (qbd_logfile_scan(QBD_LOGFILE_DIRECTORY, &scan, &error)) {
+		qbd_disk_scan_free(&scan);
+		return qbdadm_failed(&error);
+	}
 	if (json)
 		print_json(&scan);
 	else
@@ -138,7 +145,7 @@ const struct qbdadm_command qbdadm_scan = {
 	.summary = "Which disks of this host are members, of which devices",
 	.details =
 "Disks with partitions, or that something else is built of, are looked at through\n"
-"those.\n"
+"those. What clients keep in files in /var/lib/qbd is listed, too.\n"
 "\n"
 "  --udev PATH   of this disk, in lines that udev imports; nothing if it is none\n"
 "  --json        print JSON\n",

@@ -4,9 +4,14 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "lib/client.h"
+#include "lib/clock.h"
 #include "lib/inspect.h"
+#include "lib/logfile.h"
 #include "lib/parse.h"
 #include "lib/scan.h"
 #include "qbdadm/links.h"
@@ -15,17 +20,22 @@
 #include "qbdadm/up.h"
 
 #define LEADER_WAIT_SECONDS	30
+/* From when a member holds its disk until it can be seen. */
+#define FASTER_WAIT_MS		2000
+#define FASTER_STEP_MS		20
 
 /**
  * struct up_arguments - what was asked for
  * @name: that the disk has to carry; NULL: whatever it is
  * @scan: look for members on all disks
+ * @tolerant: somebody else may be bringing it up at the same time: then that will do
  * @wait_leader: seconds to wait for a leader; 0: do not
  */
 struct up_arguments {
 	const char *name;
 	struct qbd_up_wish wish;
 	bool scan;
+	bool tolerant;
 	uint64_t wait_leader;
 	bool json;
 };
@@ -162,6 +172,24 @@ static int finish_up_already(struct up *up, const struct qbd_status *status)
 	return finish_up(up, &came);
 }
 
+/*
+ * Somebody else holds the disk. Looking for it at the same time, was that one faster? Until it
+ * is up nothing can be seen of it.
+ */
+static bool came_up_meanwhile(struct up *up, const char *name, struct qbd_status *status)
+{
+	const struct timespec pause = { .tv_nsec = FASTER_STEP_MS * 1000000L };
+	int64_t end = qbd_now_ms() + FASTER_WAIT_MS;
+	struct qbd_error error;
+
+	while (qbd_client_status(&up->client, name, status, &error)) {
+		if (qbd_now_ms() >= end)
+			return false;
+		nanosleep(&pause, NULL);
+	}
+	return true;
+}
+
 /* @name is its device's, and /etc/qbd/NAME.conf has been read. */
 static int bring_up(struct up *up, const char *name, const char *disk,
 		    const struct qbdadm_config *config)
@@ -171,22 +199,48 @@ static int bring_up(struct up *up, const char *name, const char *disk,
 	struct qbd_status status;
 	struct qbd_up_reply reply;
 	struct qbd_error error;
+	int result;
 
 	wish.disk = disk;
 	qbdadm_apply_config(config, &wish);
-	if (qbd_client_up(&up->client, &wish, &reply, &error)) {
-		/* Somebody else looked for it at the same time, and was faster. */
+	result = qbd_client_up(&up->client, &wish, &reply, &error);
+	if (result && up->arguments->tolerant) {
 		struct qbd_error other;
 
-		if (up->arguments->scan &&
-		    !qbd_client_status(&up->client, name, &status, &other))
+		if (!qbd_client_status(&up->client, name, &status, &other) ||
+		    (result == -EBUSY && came_up_meanwhile(up, name, &status)))
 			return finish_up_already(up, &status);
-		return qbdadm_failed(&error);
 	}
+	if (result)
+		return qbdadm_failed(&error);
 	came.name = reply.name;
 	came.number = reply.number;
 	came.member_id = reply.member_id;
 	return finish_up(up, &came);
+}
+
+/* A client's log in a file: its disk is a loop device. @loop: to be closed; none: -1. */
+static int attach_file(const char **disk, struct qbd_loop *loop, struct qbd_error *error)
+{
+	struct qbd_found found;
+	struct stat status;
+	int lock, result;
+
+	loop->fd = -1;
+	if (stat(*disk, &status) || !S_ISREG(status.st_mode))
+		return 0;
+	result = qbd_logfile_look(*disk, &found, error);
+	/* What else it is nobody guesses: a disk's image has to be attached on purpose. */
+	if (result <= 0)
+		return 0;
+	lock = qbd_loop_lock(*disk, error);
+	if (lock < 0)
+		return lock;
+	result = qbd_loop_attach(loop, *disk, error);
+	close(lock);
+	if (!result)
+		*disk = loop->path;
+	return result;
 }
 
 static int up_disk(struct up *up, const char *name)
@@ -219,13 +273,30 @@ static void warn_of_copies(const struct qbd_disk_scan *scan, const struct qbd_st
 				    status->name, scan->disks[i].path, scan->disks[i].member_id);
 }
 
+static int up_chosen(struct up *up, const struct qbd_disk_scan *scan, const char *name,
+		     const struct qbdadm_config *config)
+{
+	const struct qbd_found *chosen;
+	struct qbd_status status;
+	struct qbd_error error;
+	int result;
+
+	result = qbd_disk_scan_choose(scan, name, config->disk, &chosen, &error);
+	if (!result)
+		return bring_up(up, name, chosen->path, config);
+	if (result == -EBUSY && came_up_meanwhile(up, name, &status))
+		return finish_up_already(up, &status);
+	return qbdadm_failed(&error);
+}
+
 /* Return: the exit status. */
 static int up_found(struct up *up, const struct qbd_disk_scan *scan, const char *name)
 {
-	const struct qbd_found *chosen;
 	struct qbdadm_config config;
 	struct qbd_status status;
 	struct qbd_error error;
+	struct qbd_loop loop;
+	const char *pinned;
 	int result;
 
 	if (!qbd_client_status(&up->client, name, &status, &error)) {
@@ -234,11 +305,17 @@ static int up_found(struct up *up, const struct qbd_disk_scan *scan, const char 
 	}
 	if (qbdadm_read_config(QBDADM_CONFIG_DIRECTORY, name, &config, &error))
 		return qbdadm_failed_for(name, "", &error);
-	result = qbd_disk_scan_choose(scan, name, config.disk, &chosen, &error);
-	if (result)
-		result = qbdadm_failed(&error);
+	pinned = config.disk;
+	result = pinned ? attach_file(&pinned, &loop, &error) : 0;
+	if (!pinned)
+		loop.fd = -1;
+	if (!result && loop.fd >= 0)
+		result = bring_up(up, name, pinned, &config);
+	else if (!result)
+		result = up_chosen(up, scan, name, &config);
 	else
-		result = bring_up(up, name, chosen->path, &config);
+		result = qbdadm_failed(&error);
+	qbd_loop_close(&loop);
 	qbdadm_free_config(&config);
 	return result;
 }
@@ -290,20 +367,34 @@ static int up_all_found(struct up *up, const struct qbd_disk_scan *scan)
 	return status;
 }
 
+static void warn_of_file(const struct qbd_error *error)
+{
+	qbdadm_warn("%s; passed over", error->text);
+}
+
+/* The files of those that are meant become disks, and are found among the others. */
 static int up_scanned(struct up *up, char **names)
 {
+	struct qbd_logfiles files = { 0 };
 	int status = QBDADM_OK;
 	struct qbd_disk_scan scan;
 	struct qbd_error error;
 
-	if (qbd_disk_scan(&qbd_disk_scan_host, &scan, &error))
+	if (!*names)
+		qbd_logfiles_attach(QBD_LOGFILE_DIRECTORY, NULL, &files, warn_of_file);
+	for (char **name = names; *name; name++)
+		qbd_logfiles_attach(QBD_LOGFILE_DIRECTORY, *name, &files, warn_of_file);
+	if (qbd_disk_scan(&qbd_disk_scan_host, &scan, &error)) {
+		qbd_logfiles_release(&files);
 		return qbdadm_failed(&error);
+	}
 	if (!*names)
 		status = up_all_found(up, &scan);
 	for (; *names; names++)
 		if (up_found(up, &scan, *names))
 			status = QBDADM_FAILED;
 	qbd_disk_scan_free(&scan);
+	qbd_logfiles_release(&files);
 	return status;
 }
 
@@ -353,11 +444,27 @@ static int up(const struct up_arguments *arguments, char **names)
 	return status;
 }
 
-int qbdadm_bring_up(const char *name, const char *disk, bool json)
+/* @arguments names a disk, which may be in a file. */
+static int up_by_disk(struct up_arguments *arguments)
 {
-	struct up_arguments arguments = { .name = name, .wish.disk = disk, .json = json };
+	struct qbd_error error;
+	struct qbd_loop loop;
+	int status;
 
-	return up(&arguments, NULL);
+	if (attach_file(&arguments->wish.disk, &loop, &error))
+		return qbdadm_failed(&error);
+	status = up(arguments, NULL);
+	qbd_loop_close(&loop);
+	return status;
+}
+
+int qbdadm_bring_up(const char *name, const char *disk, bool tolerant, bool json)
+{
+	struct up_arguments arguments = {
+		.name = name, .wish.disk = disk, .tolerant = tolerant, .json = json,
+	};
+
+	return up_by_disk(&arguments);
 }
 
 enum {
@@ -431,7 +538,10 @@ static int run_up(const struct qbdadm_command *command, int argc, char **argv)
 			return status;
 	if (!arguments.scan)
 		arguments.name = argv[optind];
-	arguments.scan |= !arguments.wish.disk;
+	if (!arguments.scan && arguments.wish.disk)
+		return up_by_disk(&arguments);
+	arguments.scan = true;
+	arguments.tolerant = true;
 	return up(&arguments, argv + optind);
 }
 

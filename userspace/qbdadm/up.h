@@ -9,8 +9,11 @@
 
 /* up.c */
 
-/* Bring a member up as up does. Return: the exit status. */
-int qbdadm_bring_up(const char *name, const char *disk, bool json);
+/*
+ * Bring a member up as up does. @tolerant: if somebody else, udev's unit for one, has just
+ * done it, that is as well. Return: the exit status.
+ */
+int qbdadm_bring_up(const char *name, const char *disk, bool tolerant, bool json);
 
 /* wait.c */
 

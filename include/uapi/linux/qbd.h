@@ -73,6 +73,8 @@ enum qbd_progress_state {
  * @QBD_MEMBER_FLAGS_DEMOTING: A voter that will be a learner, with the next
  *   change of voters.
  * @QBD_MEMBER_FLAGS_LEAVING: It will be no member any more, likewise.
+ * @QBD_MEMBER_FLAGS_CLIENT: Keeps no data and never votes; its host has the
+ *   block device.
  */
 enum qbd_member_flags {
 	QBD_MEMBER_FLAGS_VOTER = 1,
@@ -82,6 +84,7 @@ enum qbd_member_flags {
 	QBD_MEMBER_FLAGS_JOINING = 16,
 	QBD_MEMBER_FLAGS_DEMOTING = 32,
 	QBD_MEMBER_FLAGS_LEAVING = 64,
+	QBD_MEMBER_FLAGS_CLIENT = 128,
 };
 
 /**

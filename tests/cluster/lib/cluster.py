@@ -9,7 +9,7 @@ import tempfile
 import time
 
 from . import kernel
-from .disks import CACHE, Disk
+from .disks import CACHE, Disk, LogFile
 from .network import Network, address, member_namespace
 from .shell import DEADLINE, CommandFailed, Hung, run, spawn, wait_until
 
@@ -171,13 +171,14 @@ class Cluster:
 
     alone: the first one only, made by the short form of create; others join()
     witnesses: numbers of those that get a disk with room for the log only
+    clients: numbers of those that have a file and no disk; they connect()
     follows: leadership goes to who writes; most tests want it where they put it
     """
 
     def __init__(self, count=3, size="64M", disk_mib=160, log_size=None, name="vol",
                  up=("--memory", "16M"), family=4, start=True, block=512,
                  disk_ns=0, disk_solid=False, disk_cache=CACHE, disks=None, create=(),
-                 alone=False, follows=False, witnesses=()):
+                 alone=False, follows=False, witnesses=(), clients=()):
         self.name = name
         self.family = family
         self.network = Network(count)
@@ -188,13 +189,14 @@ class Cluster:
         self.log_size = log_size
         self.create_options = create
         self.witnesses = witnesses
+        self.clients = clients
         self.log = kernel.Log()
         self.token = tempfile.mkdtemp() + "/token"
         try:
             if not alone:
                 run(["qbdadm", "token", "new", "--out", self.token])
             for number in range(1, count + 1):
-                disk = disks[number - 1] if disks else \
+                disk = disks[number - 1] if disks else LogFile() if number in clients else \
                     Disk(20 if number in witnesses else disk_mib, block, disk_ns, disk_solid,
                          disk_cache)
                 member = Member(self, number, disk)
@@ -206,12 +208,14 @@ class Cluster:
                     member.options += ["--leader-follows", "no"]
                 if "--election-timeout" not in up:
                     member.options += UP_OPTIONS
+                member.removed = number in clients
                 self.members.append(member)
             if alone:
                 self.create_alone()
             else:
                 for member in self.members:
-                    self.create(member)
+                    if not member.removed:
+                        self.create(member)
             if start:
                 self.up()
                 self.wait_leader()
@@ -222,6 +226,8 @@ class Cluster:
     def member_options(self):
         options = []
         for member in self.members:
+            if member.number in self.clients:
+                continue
             options += ["--member", "%d=%s@%s" % (member.number, member.name,
                                                   self.listen(member))]
         return options
@@ -268,6 +274,34 @@ class Cluster:
         if result.status == 0:
             member.removed = False
             member.is_up = "--no-up" not in more
+        return result
+
+    def connect_command(self, number, *more, contact=1, token=None, name=None, host=None):
+        """What a client connects by: what is not given is what is right."""
+        member = self.member(number)
+        return ["qbdadm", "connect", contact if isinstance(contact, str) else
+                self.listen(self.member(contact)), name or self.name,
+                "--token-file", token or self.token, "--file", member.disk.path,
+                "--name", host or member.name, *more]
+
+    def connect(self, number, *more, **options):
+        """Its id need not be its number."""
+        member = self.member(number)
+        own = {name: options.pop(name) for name in ("contact", "token", "name", "host")
+               if name in options}
+        result = run(self.connect_command(number, *more, **own), netns=member.netns, **options)
+        if result.status == 0:
+            member.removed = False
+            member.is_up = True
+        return result
+
+    def disconnect(self, number, *more, **options):
+        member = self.member(number)
+        result = member.qbdadm("disconnect", self.name, "--file", member.disk.path, *more,
+                               **options)
+        if result.status == 0:
+            member.removed = True
+            member.is_up = False
         return result
 
     def member(self, number):
@@ -348,7 +382,7 @@ class Cluster:
     def assert_equal(self, members=None):
         """The data of these members' disks is the same; all are down."""
         first, *rest = members or [one for one in self.members if not one.removed and
-                                   one.number not in self.witnesses]
+                                   one.number not in (*self.witnesses, *self.clients)]
         for other in rest:
             run(["qbdadm", "checksum", first.disk.path, "--against", other.disk.path],
                 timeout=60)

@@ -163,6 +163,51 @@ class Disk:
         os.rmdir(self.config)
 
 
+class LogFile(Disk):
+    """Where a client keeps its log: a file on an ext4 that is on such a disk, so that it
+    loses with a power cut what a file can lose."""
+
+    def __init__(self, size=48):
+        super().__init__(size)
+        self.disk = self.path
+        self.point = "/tmp/" + self.name
+        self.path = self.point + "/client"
+        os.mkdir(self.point)
+        run(["mkfs.ext4", "-q", self.disk])
+        self.mount()
+
+    def mount(self):
+        run(["mount", self.disk, self.point])
+
+    def unmount(self):
+        # Its loop device goes with its last user, a moment after that.
+        wait_until("umount " + self.point, lambda: run(
+            ["umount", self.point], check=False).status == 0, 10)
+
+    def power_on(self):
+        path, self.path = getattr(self, "path", None), "/dev/mapper/" + self.name
+        super().power_on()
+        self.path = path or self.path
+
+    def power_cut(self):
+        self.unmount()
+        super().power_cut()
+        self.mount()
+
+    def wipe(self):
+        """The file is lost."""
+        os.unlink(self.path)
+
+    def files(self):
+        """What is there of a client."""
+        return sorted(set(os.listdir(self.point)) - {"lost+found"})
+
+    def close(self):
+        self.unmount()
+        super().close()
+        os.rmdir(self.point)
+
+
 class LoggedDisk(Disk):
     """A disk below which dm-log-writes keeps all that is written, data and order.
 
