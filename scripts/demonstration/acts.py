@@ -6,8 +6,7 @@ import time
 import hosts as qemu
 
 from demonstration.screen import Failed
-from demonstration.stage import DEVICE, DISK, MOUNT, RECORDS, TOKEN, name_of
-from demonstration.writer import Writer
+from demonstration.stage import DEVICE, DISK, MOUNT, TOKEN, name_of
 
 
 def make(stage, hosts):
@@ -38,9 +37,7 @@ def cut_leader_elsewhere(stage, mount):
         stage.move_leader(mount, next(host for host in stage.hosts if host is not mount))
     victim = stage.leader()
     others = [host for host in stage.hosts if host is not victim]
-    writer = Writer(mount, RECORDS)
-    writer.wait_for(20)
-    writer.forget_gap()
+    writer = stage.write(mount)
     stage.step("power of %s (leader) cut after record %d" % (name_of(victim),
                                                              writer.acknowledged))
     victim.power_cut()
@@ -63,7 +60,6 @@ def cut_leader_with_mount(stage, mount, writer):
         name_of(mount), writer.acknowledged))
     mount.power_cut()
     writer.command.reader.join(30)
-    written = writer.acknowledged
     others = [host for host in stage.hosts if host is not mount]
     leader = stage.leader(others, not_this=mount)
     stage.step("%s leads; %s# fsck.ext4 -f; mount" % (name_of(leader), name_of(leader)))
@@ -74,7 +70,7 @@ def cut_leader_with_mount(stage, mount, writer):
                                                                       gone))
     stage.stood_still.append(("leader and mount lost, from the cut to checked and "
                               "mounted elsewhere", gone * 1e3))
-    stage.check_files(leader, written)
+    stage.check_files(leader)
     return leader
 
 
@@ -83,8 +79,7 @@ def take_over(stage, old):
     new = next(host for host in stage.hosts if host is not old)
     stage.screen.title("%s has the device mounted, and %s takes it over" % (
         name_of(old), name_of(new)))
-    writer = Writer(old, RECORDS)
-    writer.wait_for(20)
+    writer = stage.write(old)
     stage.refused(new, "qbdadm claim take %s" % DEVICE, name_of(old), "--force")
     stage.command(new, "qbdadm claim take %s --force" % DEVICE)
     writer.command.reader.join(60)
@@ -96,7 +91,7 @@ def take_over(stage, old):
     old.run("umount %s" % MOUNT, timeout=120)
     stage.check_file_system(new)
     stage.command(new, "mount /dev/qbd0 %s" % MOUNT)
-    stage.check_files(new, writer.acknowledged)
+    stage.check_files(new)
     # From here on it has the device for as long as it is mounted, as the others had.
     return new
 
@@ -106,9 +101,10 @@ def replace(stage, mount, host):
     old = next(member for member in stage.hosts[1:] if member is not mount)
     stage.screen.title("%s takes the place of %s, under load" % (name_of(host),
                                                                  name_of(old)))
-    writer = Writer(mount, RECORDS)
-    writer.wait_for(20)
-    writer.forget_gap()
+    writer = stage.write(mount)
+    # What was in files of the hosts that lost their power went with it.
+    stage.hosts[0].run("rm -f " + TOKEN)
+    stage.command(stage.hosts[0], "qbdadm token show %s --out %s" % (DEVICE, TOKEN))
     stage.give_token(stage.hosts[0], host)
     stage.join(host, "--learner")
     stage.screen.block(stage.command(stage.hosts[0], "qbdadm member list %s" % DEVICE))
@@ -126,4 +122,4 @@ def replace(stage, mount, host):
     stage.step("%s says: %s" % (name_of(old), stage.status(old)["problem"]))
     old.run("qbdadm down %s" % DEVICE)
     stage.hosts.remove(old)
-    stage.check_files(mount, writer.acknowledged)
+    stage.check_files(mount)

@@ -9,6 +9,7 @@ import tarfile
 import hosts as qemu
 
 from demonstration.screen import Failed
+from demonstration.writer import Writer
 
 DEVICE = "vol0"
 NAMES = {1: "alpha", 2: "beta", 3: "gamma", 4: "delta"}
@@ -19,7 +20,6 @@ TREE_BYTES_MAX = 12 << 20
 TREES = ("/usr/share/doc", "/usr/include", "/usr/lib/python3", "/usr/share/perl5")
 TREE_FILES_MIN = 20
 MOUNT = "/mnt"
-RECORDS = MOUNT + "/records"
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -76,6 +76,7 @@ class Stage:
         self.out = out
         self.records = os.path.join(out, "records")
         self.sums = None
+        self.writers = []           # each has a file of its own
         self.leaderships = []
         self.verified = 0
         self.stood_still = []
@@ -176,14 +177,26 @@ class Stage:
         if status:
             raise Failed("fsck is not clean:\n" + text)
 
-    def check_files(self, host, written):
+    def write(self, host):
+        """A writer on the host that has the mount, which has made some records durable."""
+        writer = Writer(host, "%s/records%d" % (MOUNT, len(self.writers) + 1))
+        self.writers.append(writer)
+        writer.wait_for(20)
+        writer.forget_gap()
+        return writer
+
+    def check_files(self, host):
         """Every checksum, and every record that was ever acknowledged."""
         if self.sums_of(host) != self.sums:
             raise Failed("the file tree on %s is not what was copied" % name_of(host))
-        found = int(host.run("/root/records check %s" % RECORDS).split()[0])
-        if found < written:
-            raise Failed("record %d was fsynced, %s has only %d" %
-                         (written, name_of(host), found))
+        written = found = 0
+        for writer in self.writers:
+            there = int(host.run("/root/records check %s" % writer.path).split()[0])
+            if there < writer.acknowledged:
+                raise Failed("record %d of %s was fsynced, %s has only %d" %
+                             (writer.acknowledged, writer.path, name_of(host), there))
+            written += writer.acknowledged
+            found += there
         self.verified += self.tree.bytes + 512 * found
         self.step("%s: %d checksums equal, all %d fsynced records there (%d found)" % (
             name_of(host), len(self.tree.files), written, found))

@@ -11,6 +11,7 @@ class Writer:
 
     def __init__(self, host, path):
         self.host = host
+        self.path = path
         self.acknowledged = 0
         self.gap = 0
         self.gap_after = 0
