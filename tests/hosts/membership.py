@@ -63,6 +63,15 @@ def state_on_disk(host):
     return next(state for state in dump["states"] if state["current"])
 
 
+def place_of(content, host, first):
+    """The block of the host's disk, from the first one on, from which on it has this."""
+    with open(host.disks[0], "rb") as disk:
+        disk.seek(first * 4096)
+        at = disk.read().find(content)
+    tap.check(at >= 0 and at % 4096 == 0, "the content is not on the disk of %s" % host.name)
+    return first + at // 4096
+
+
 def wait_whole(device, host):
     """It has all that there was when this began."""
     target = max(device.status(other)["last_index"] for other in device.hosts)
@@ -102,10 +111,7 @@ def members_change_under_load(kernel):
         three.run("qbdadm down vol0")
         mounted.goes_on("gamma was replaced")
         # It cannot come back with the disk that it has.
-        device.up(three)
-        tap.wait_until(lambda: "removed" in device.status(three)["problem"], 60,
-                       "who was replaced is refused")
-        three.run("qbdadm down vol0")
+        refused(three, "qbdadm up vol0 --disk /dev/vda", "was removed", "qbdadm join")
         one.run("qbdadm member demote vol0 beta", timeout=120)
         device.wait_voters(2)
         mounted.goes_on("beta is a learner")
@@ -231,17 +237,18 @@ def rot_is_repaired(kernel):
         device.make()
         device.leader()
         mounted = Mounted(one)
-        one.run("dd if=/dev/urandom of=%s/rots bs=1M count=8 conv=fsync status=none" % MOUNT)
+        content = os.urandom(3 * 4096)
+        one.run("cat >%s/rots && sync" % MOUNT, data=content)
         before = one.run("sha256sum %s/rots" % MOUNT)
-        device_block = int(one.run("filefrag -b4096 -v %s/rots | awk '$1 == \"0:\" "
-                                   "{ sub(/\\.\\..*/, \"\", $4); print $4 }'" % MOUNT))
-        one.run("sync")
+        wait_whole(device, three)
         three.run("qbdadm down vol0")
         copies = json.loads(three.run("qbdadm dump /dev/vda --json"))["superblocks"]
         data = next(copy["data_block"] for copy in copies if copy["verdict"] == "good")
+        device_block = place_of(content, three, data) - data
         three.run("dd if=/dev/urandom of=/dev/vda bs=4k seek=%d count=3 conv=fsync,notrunc"
                   " status=none" % (data + device_block))
-        come_back(device, three)
+        device.up(three)
+        wait_whole(device, three)
         status, text = two.try_run("qbdadm verify vol0 --max-rate 1G --json", timeout=240)
         found = json.loads(text)
         tap.equal((status, [(one_of["member"], one_of["first"], one_of["count"])
@@ -275,15 +282,15 @@ def a_majority_is_lost(kernel):
         device.leader([three])
         three.run("mount %s %s" % (DEVICE, MOUNT))
         tap.equal(three.run("cat %s/kept" % MOUNT), "kept\n", "what was acknowledged")
+        three.run("rm -f token; qbdadm token show vol0 --out token")
+        device.hosts = [three]
+        # One after the other: together they would be a majority of what was.
         for host in (one, two):
             host.boot()
             device.up(host)
-        for host in (one, two):
             tap.wait_until(lambda: "recovered by force" in device.status(host)["problem"], 60,
                            "%s is told" % host.name)
             host.run("qbdadm down vol0 --force")
-        device.hosts = [three]
-        for host in (one, two):
             device.join(host, "--force")
         device.wait_voters(3)
         three.run("umount " + MOUNT)
@@ -317,5 +324,34 @@ def addresses_change(kernel):
         cluster.check_logs()
 
 
+def a_client_has_no_disk(kernel):
+    """It mounts the device; the leader loses its power; another host sees what it wrote."""
+    with Hosts(4, kernel=kernel, disks=["128M"]) as cluster:
+        one, two, three, client = cluster.hosts
+        device = Device(cluster, "vol0", NAMES, claim="exclusive")
+        device.begin(one)
+        for host in (two, three):
+            device.join(host)
+        device.wait_voters(3)
+        device.copy(one, client, "token")
+        client.run("mkdir -p /var/lib")     # these hosts have no such directory
+        client.run("qbdadm connect %s vol0 --name delta --token-file token" % one.address4,
+                   timeout=120)
+        mounted = Mounted(client)
+        mounted.goes_on("nothing yet")
+        lost = device.leader()
+        lost.power_cut()
+        mounted.goes_on("the leader lost its power")
+        client.run("echo kept >%s/kept && sync" % MOUNT)
+        come_back(device, lost)
+        mounted.end()
+        client.run("qbdadm disconnect vol0", timeout=60)
+        tap.wait_until(lambda: member(device, two, 4) is None, 60, "the client has gone")
+        tap.equal(two.run("mount %s %s && cat %s/kept && umount %s" %
+                          (DEVICE, MOUNT, MOUNT, MOUNT)), "kept\n", "what the client wrote")
+        device.check_equal()
+        cluster.check_logs()
+
+
 ALL = [members_change_under_load, a_new_member_loses_power, witness_and_two, device_grows,
-       rot_is_repaired, a_majority_is_lost, addresses_change]
+       rot_is_repaired, a_majority_is_lost, addresses_change, a_client_has_no_disk]

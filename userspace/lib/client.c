@@ -239,13 +239,14 @@ static int find_family(struct qbd_client *client)
 	return transact(client, message, &exchange);
 }
 
-static void load_module(void)
+void qbd_client_load_module(const char *name)
 {
-	char program[] = "modprobe", quiet[] = "-q", module[] = QBD_FAMILY_NAME;
+	char program[] = "modprobe", quiet[] = "-q", module[32];
 	char *const arguments[] = { program, quiet, module, NULL };
 	pid_t child;
 	int status;
 
+	snprintf(module, sizeof(module), "%s", name);
 	if (posix_spawnp(&child, program, NULL, NULL, arguments, environ))
 		return;
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
@@ -280,7 +281,7 @@ int qbd_client_open(struct qbd_client *client, bool load, struct qbd_error *erro
 		goto err;
 	result = find_family(client);
 	if (result == -ENOENT && load) {
-		load_module();
+		qbd_client_load_module(QBD_FAMILY_NAME);
 		result = find_family(client);
 	}
 	if (result == -ENOENT)

@@ -29,6 +29,8 @@ struct qbd_client {
  * Return: 0, -ENOENT if the module is not loaded, or another -errno.
  */
 int qbd_client_open(struct qbd_client *client, bool load, struct qbd_error *error);
+/* Load a kernel module, if that can be; what comes of it is to be looked at. */
+void qbd_client_load_module(const char *name);
 void qbd_client_close(struct qbd_client *client);
 
 /* Which settings of a struct qbd_settings were asked for. */

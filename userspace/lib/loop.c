@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "format/format.h"
+#include "lib/client.h"
 #include "lib/loop.h"
 
 #define CONTROL	"/dev/loop-control"
@@ -75,6 +76,28 @@ static int no_loop(const char *file, const char *what, int code, struct qbd_erro
 			file, what, strerror(code));
 }
 
+static int open_control(const char *file, struct qbd_error *error)
+{
+	int control = open(CONTROL, O_RDWR | O_CLOEXEC);
+
+	/* Where nobody made the node before the module is there. */
+	if (control < 0 && errno == ENOENT) {
+		qbd_client_load_module("loop");
+		control = open(CONTROL, O_RDWR | O_CLOEXEC);
+	}
+	return control >= 0 ? control : no_loop(file, CONTROL, errno, error);
+}
+
+int qbd_loop_check(const char *file, struct qbd_error *error)
+{
+	int control = open_control(file, error);
+
+	if (control < 0)
+		return control;
+	close(control);
+	return 0;
+}
+
 /* One that nobody has. */
 static int bind_new(const char *file, int fd, struct qbd_loop *loop, struct qbd_error *error)
 {
@@ -83,11 +106,11 @@ static int bind_new(const char *file, int fd, struct qbd_loop *loop, struct qbd_
 		.block_size = QBD_BLOCK_SIZE,
 		.info.lo_flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO,
 	};
-	int control = open(CONTROL, O_RDWR | O_CLOEXEC);
+	int control = open_control(file, error);
 	int result = 0;
 
 	if (control < 0)
-		return no_loop(file, CONTROL, errno, error);
+		return control;
 	snprintf((char *)config.info.lo_file_name, LO_NAME_SIZE, "%.60s", file);
 	for (unsigned int try = 1; ; try++) {
 		int number = ioctl(control, LOOP_CTL_GET_FREE);

@@ -28,6 +28,8 @@ struct qbd_loop {
  */
 int qbd_loop_attach(struct qbd_loop *loop, const char *file, struct qbd_error *error);
 void qbd_loop_close(struct qbd_loop *loop);
+/* Can there be one of this file? Loads the module if it is not there; one line if not. */
+int qbd_loop_check(const char *file, struct qbd_error *error);
 /* The file of the loop device of this name ("loop0"); false if it has none. */
 bool qbd_loop_file(const char *name, char *file, size_t size);
 /* Is there one of this file? */

@@ -35,6 +35,7 @@
 #include "lib/client.h"
 #include "lib/join.h"
 #include "lib/logfile.h"
+#include "lib/loop.h"
 #include "lib/parse.h"
 #include "lib/plan.h"
 #include "qbdadm/connect.h"
@@ -249,6 +250,9 @@ static int connect_anew(const struct connect_arguments *arguments, struct qbd_jo
 	result = qbd_join_look(join, error);
 	if (!result)
 		result = qbdadm_check_listen(&join->self.address, error);
+	if (result)
+		return result;
+	result = qbd_loop_check(arguments->file, error);
 	if (result)
 		return result;
 	snprintf(path, sizeof(path), "%s.new", arguments->file);
