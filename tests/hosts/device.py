@@ -79,6 +79,13 @@ class Device:
                     " ".join(options)), timeout=timeout)
         self.hosts.append(host)
 
+    def gather(self, hosts, *options):
+        """The first one makes the device, the others join; all of them vote."""
+        self.begin(hosts[0], *options)
+        for host in hosts[1:]:
+            self.join(host)
+        self.wait_voters(len(hosts))
+
     def wait_voters(self, count, seconds=90):
         tap.wait_until(lambda: all(self.status(host)["voters"] == count
                                    for host in self.hosts), seconds, "%d voters" % count)
