@@ -443,6 +443,11 @@ bool qbd_frame_disk_check(const struct qbd_frame_hello *hello, const u8 *incarna
 	       le64_to_cpu(hello->listed) > index;
 }
 
+bool qbd_frame_newcomer_check(const struct qbd_frame_hello *hello, u32 self, u64 committed)
+{
+	return le32_to_cpu(hello->from) > self && le64_to_cpu(hello->listed) > committed;
+}
+
 const char *qbd_refusal_text(u32 reason)
 {
 	switch (reason) {

@@ -104,6 +104,17 @@ enum qbd_refusal qbd_frame_hello_check(const struct qbd_frame_hello *hello,
 bool qbd_frame_disk_check(const struct qbd_frame_hello *hello, const u8 *incarnation,
 			  u64 index);
 
+/**
+ * qbd_frame_newcomer_check() - may it be a member of which the lists here do not know yet?
+ * @hello: checked, of a member that the list in force does not name
+ * @self: our own member id
+ * @committed: index of the newest list that is known here to be committed
+ *
+ * It says that a list which is newer than that is committed and names its disk. Ids rise, so
+ * it dials. Whether to believe it is for the proof to say.
+ */
+bool qbd_frame_newcomer_check(const struct qbd_frame_hello *hello, u32 self, u64 committed);
+
 /* Why a handshake was refused, in words that say what to look at. */
 const char *qbd_refusal_text(u32 reason);
 

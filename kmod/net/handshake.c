@@ -150,7 +150,7 @@ static void hello_received(struct qbd_connection *connection,
 	connection->session = le64_to_cpu(hello->session);
 	make_hello(connection);
 	refusal = qbd_frame_hello_check(hello, &connection->own_hello, 0);
-	if (!refusal && !may_dial(connection))
+	if (!refusal && !may_dial(connection) && !qbd_peer_is_newcomer(connection))
 		refusal = QBD_REFUSED_MEMBER;
 	if (refusal) {
 		refuse(connection, refusal);
@@ -222,7 +222,10 @@ static void proof_received(struct qbd_connection *connection,
 	}
 	/* The members may have changed since HELLO. */
 	if (!may_dial(connection)) {
-		refuse(connection, QBD_REFUSED_MEMBER);
+		if (qbd_peer_is_newcomer(connection))
+			qbd_peer_note_newcomer(connection);
+		else
+			refuse(connection, QBD_REFUSED_MEMBER);
 		return;
 	}
 	if (connection->kind != QBD_CONNECTION_ADMIN && !is_the_member(connection))

@@ -275,6 +275,7 @@ struct qbd_net_peer {
 	u32 id;				/* 0: a free slot */
 	bool removed;
 	bool up;
+	u64 newcomer;			/* 0: the list in force names it; else the one that does */
 	struct qbd_address address;
 	u8 incarnation[QBD_UUID_SIZE];	/* of its disk, by the list in force; zero: any */
 	u64 known_run;			/* what we tell it that we know of it */
@@ -295,6 +296,16 @@ struct qbd_net_peer {
 	char last_error[QBD_REASON_SIZE];
 	u32 refusal;			/* told last, and when */
 	unsigned long refusal_at;
+};
+
+/* Between two polls; others dial again. */
+#define QBD_NEWCOMERS_MAX	8
+
+/* A member whom our list does not name has proved itself, and waits for a slot. */
+struct qbd_newcomer {
+	u32 id;
+	u64 listed;
+	u8 incarnation[QBD_UUID_SIZE];
 };
 
 struct qbd_net_refusal {
@@ -348,6 +359,9 @@ struct qbd_net {
 	unsigned int connection_count;
 	unsigned int strangers;
 	u64 list_index;			/* of the list in force */
+	u64 committed_index;		/* of the newest one that is known to be committed */
+	struct qbd_newcomer newcomers[QBD_NEWCOMERS_MAX];
+	unsigned int newcomer_count;
 	struct qbd_address listen_address;	/* asked for by qbd_net_listen() */
 	bool listen_wanted;
 	bool listen_only;		/* close all but identity.listen */
@@ -393,6 +407,8 @@ void qbd_peer_deliver(struct qbd_net_peer *peer);
 bool qbd_peer_adopt(struct qbd_connection *connection);
 void qbd_peer_refused(struct qbd_connection *connection, u32 reason, bool by_us);
 bool qbd_peer_may_dial(struct qbd_net *net, u32 id);
+bool qbd_peer_is_newcomer(struct qbd_connection *connection);
+void qbd_peer_note_newcomer(struct qbd_connection *connection);
 bool qbd_peer_is_disk(struct qbd_connection *connection);
 void qbd_peer_known(struct qbd_net *net, u32 id, struct qbd_frame_hello *hello);
 

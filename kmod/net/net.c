@@ -239,17 +239,30 @@ static struct qbd_net_peer *free_slot(struct qbd_net *net)
 	return NULL;
 }
 
-static void add_member(struct qbd_net *net, u32 id, const struct qbd_member_layout *member)
+/* Are there so many that all members of a list would find one as well? */
+static bool spare_slots(struct qbd_net *net)
+{
+	unsigned int i, spare = 0;
+
+	for (i = 0; i < QBD_NET_PEERS; i++)
+		spare += !net->peers[i].id;
+	return spare >= QBD_MEMBERS_MAX;
+}
+
+/* @newcomer: of the list that names it, unless that is the one in force; then 0 */
+static struct qbd_net_peer *take_slot(struct qbd_net *net, u32 id, const u8 *incarnation,
+				      u64 newcomer)
 {
 	struct qbd_net_peer *peer = free_slot(net);
 
 	/* Twice as many as can be, and removed ones leave with every poll. */
 	if (WARN_ON_ONCE(!peer))
-		return;
+		return NULL;
 	spin_lock(&net->lock);
 	peer->id = id;
-	peer->address = member->address;
-	memcpy(peer->incarnation, member->incarnation, QBD_UUID_SIZE);
+	peer->newcomer = newcomer;
+	memset(&peer->address, 0, sizeof(peer->address));
+	memcpy(peer->incarnation, incarnation, QBD_UUID_SIZE);
 	peer->known_run = 0;
 	peer->known_term = 0;
 	peer->known_index = 0;
@@ -263,13 +276,54 @@ static void add_member(struct qbd_net *net, u32 id, const struct qbd_member_layo
 	peer->received_bytes = 0;
 	peer->sent_frames = 0;
 	peer->received_frames = 0;
+	qbd_peer_set_error(peer, "has not connected yet");
+	return peer;
+}
+
+static void add_member(struct qbd_net *net, u32 id, const struct qbd_member_layout *member)
+{
+	struct qbd_net_peer *peer = take_slot(net, id, member->incarnation, 0);
+
+	if (!peer)
+		return;
+	spin_lock(&net->lock);
+	peer->address = member->address;
+	spin_unlock(&net->lock);
 	if (id < net->identity.member_id) {
 		qbd_peer_set_error(peer, "being dialled");
 		mod_delayed_work(net->queue, &peer->dial_work, 0);
 	} else {
-		qbd_peer_set_error(peer, "has not connected yet");
 		qbd_peer_knock_later(peer);
 	}
+}
+
+/* Who has proved that it is a member by a list that is not here yet may connect. */
+static void admit_newcomers(struct qbd_net *net)
+{
+	struct qbd_newcomer newcomers[QBD_NEWCOMERS_MAX];
+	unsigned int i, count;
+
+	spin_lock(&net->lock);
+	count = net->newcomer_count;
+	memcpy(newcomers, net->newcomers, sizeof(newcomers));
+	net->newcomer_count = 0;
+	spin_unlock(&net->lock);
+	for (i = 0; i < count; i++)
+		if (newcomers[i].listed > net->committed_index &&
+		    !qbd_net_peer_find(net, newcomers[i].id) && spare_slots(net))
+			take_slot(net, newcomers[i].id, newcomers[i].incarnation,
+				  newcomers[i].listed);
+}
+
+/* It is known now whether a newcomer is a member: the list in force names it, or it is none. */
+static void dismiss_newcomers(struct qbd_net *net)
+{
+	unsigned int i;
+
+	for (i = 0; i < QBD_NET_PEERS; i++)
+		if (net->peers[i].id && !net->peers[i].removed && net->peers[i].newcomer &&
+		    net->peers[i].newcomer <= net->committed_index)
+			remove_member(&net->peers[i]);
 }
 
 /* Which disk is which member, of those that are known already. */
@@ -295,7 +349,7 @@ static void keep_member(struct qbd_net_peer *peer, const struct qbd_member_layou
 	const struct qbd_address *address = &member->address;
 	struct qbd_net *net = peer->net;
 	bool moved = memcmp(&peer->address, address, sizeof(*address));
-	bool returned = peer->removed;
+	bool returned = peer->removed || peer->newcomer;
 
 	if (peer->up && peer->connections[0] && !qbd_peer_is_disk(peer->connections[0]))
 		close_pair(peer, qbd_refusal_text(QBD_REFUSED_DISK));
@@ -304,6 +358,7 @@ static void keep_member(struct qbd_net_peer *peer, const struct qbd_member_layou
 	spin_lock(&net->lock);
 	peer->address = *address;
 	peer->removed = false;
+	peer->newcomer = 0;
 	peer->epoch++;
 	spin_unlock(&net->lock);
 	if (peer->id > net->identity.member_id) {
@@ -340,7 +395,7 @@ bool qbd_net_moved(const struct qbd_net *net)
 
 	for (i = 0; i < QBD_NET_PEERS; i++) {
 		peer = &net->peers[i];
-		if (peer->id <= net->identity.member_id || peer->removed)
+		if (peer->id <= net->identity.member_id || peer->removed || peer->newcomer)
 			continue;
 		if (!peer->up || memcmp(&peer->connections[0]->at, &net->identity.listen,
 					sizeof(net->identity.listen)))
@@ -359,7 +414,8 @@ void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout
 	move_self(net, find_member(members, net->identity.member_id));
 	for (i = 0; i < QBD_NET_PEERS; i++) {
 		peer = &net->peers[i];
-		if (peer->id && !peer->removed && !find_member(members, peer->id))
+		if (peer->id && !peer->removed && !peer->newcomer &&
+		    !find_member(members, peer->id))
 			remove_member(peer);
 	}
 	for (i = 0; i < count; i++) {
@@ -433,6 +489,7 @@ void qbd_net_poll(struct qbd_net *net)
 	WRITE_ONCE(net->starved, false);
 	tell_refusals(net);
 	qbd_listener_tell(net);
+	admit_newcomers(net);
 	for (i = 0; i < QBD_NET_PEERS; i++)
 		if (net->peers[i].id)
 			qbd_peer_step(&net->peers[i]);
@@ -473,9 +530,13 @@ void qbd_net_set_new(struct qbd_net *net, bool is_new)
 	WRITE_ONCE(net->is_new, is_new);
 }
 
-void qbd_net_set_listed(struct qbd_net *net, u64 index)
+void qbd_net_set_listed(struct qbd_net *net, u64 index, u64 committed)
 {
 	WRITE_ONCE(net->listed, index);
+	spin_lock(&net->lock);
+	net->committed_index = committed;
+	spin_unlock(&net->lock);
+	dismiss_newcomers(net);
 }
 
 void qbd_net_set_known(struct qbd_net *net, u32 id, u64 run, u64 term, u64 index)

@@ -251,8 +251,12 @@ bool qbd_net_moved(const struct qbd_net *net);
 void qbd_net_listen_only(struct qbd_net *net);
 /* Say, in each handshake from now on, whether its disk was made anew and is no part yet. */
 void qbd_net_set_new(struct qbd_net *net, bool is_new);
-/* And the index of the newest committed list that names its disk. */
-void qbd_net_set_listed(struct qbd_net *net, u64 index);
+/*
+ * And the index of the newest committed list if that names its disk, else 0. Who says in its
+ * handshake that a list newer than @committed, the newest one here, names it is let in
+ * although the list in force does not.
+ */
+void qbd_net_set_listed(struct qbd_net *net, u64 index, u64 committed);
 /* And to @peer, what is known of it: see struct qbd_frame_hello. */
 void qbd_net_set_known(struct qbd_net *net, u32 peer, u64 run, u64 term, u64 index);
 /*

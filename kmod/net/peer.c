@@ -78,6 +78,50 @@ bool qbd_peer_may_dial(struct qbd_net *net, u32 id)
 	return is;
 }
 
+/*
+ * Does it say that a list which is newer than all that are committed here names it?
+ *
+ * Thesis 4.1: who is behind must give its vote to members that it has not heard of.
+ *
+ *	2 is away while 7 joins, and 1 is lost when 7 has one entry more than 6 has. 2 comes
+ *	back. Nobody but 7 may lead, by 6's word and by 2's, who knew no 7 and hung up on it.
+ */
+bool qbd_peer_is_newcomer(struct qbd_connection *connection)
+{
+	struct qbd_net *net = connection->net;
+	bool is;
+
+	spin_lock(&net->lock);
+	is = !qbd_net_peer_find(net, connection->peer) &&
+	     qbd_frame_newcomer_check(&connection->peer_hello, net->identity.member_id,
+				      net->committed_index);
+	spin_unlock(&net->lock);
+	return is;
+}
+
+/* It has proved who it is: the next time that it dials there is a slot for it. */
+void qbd_peer_note_newcomer(struct qbd_connection *connection)
+{
+	struct qbd_net *net = connection->net;
+	struct qbd_newcomer *newcomer;
+	unsigned int i;
+
+	spin_lock(&net->lock);
+	for (i = 0; i < net->newcomer_count; i++)
+		if (net->newcomers[i].id == connection->peer)
+			break;
+	if (i == net->newcomer_count && i < QBD_NEWCOMERS_MAX) {
+		newcomer = &net->newcomers[net->newcomer_count++];
+		newcomer->id = connection->peer;
+		newcomer->listed = le64_to_cpu(connection->peer_hello.listed);
+		memcpy(newcomer->incarnation, connection->peer_hello.incarnation,
+		       QBD_UUID_SIZE);
+	}
+	spin_unlock(&net->lock);
+	qbd_connection_close(connection, "this member has just heard of it");
+	net->ops->kick(net->context);
+}
+
 /* Is the disk at the other end the one that the list in force has for the member? */
 bool qbd_peer_is_disk(struct qbd_connection *connection)
 {
@@ -291,7 +335,7 @@ void qbd_peer_dial(struct work_struct *work)
 	bool wanted;
 
 	spin_lock(&net->lock);
-	wanted = !net->stopping && peer->id && !peer->removed &&
+	wanted = !net->stopping && peer->id && !peer->removed && !peer->newcomer &&
 		 !peer->connections[0] && !peer->connections[1];
 	id = peer->id;
 	epoch = peer->epoch;

@@ -88,7 +88,7 @@ void qbd_disks_check(struct qbd_replica *replica)
 	if (replica->listed_by == index)
 		return;
 	replica->listed_by = index;
-	qbd_net_set_listed(replica->network, qbd_disks_is_listed(replica) ? index : 0);
+	qbd_net_set_listed(replica->network, qbd_disks_is_listed(replica) ? index : 0, index);
 }
 
 /**

@@ -484,7 +484,8 @@ const struct qbd_store_ops qbd_replica_store_ops = {
 static void net_peer_up(void *context, u32 id)
 {
 	struct qbd_replica *replica = context;
-	struct qbd_replica_peer *peer = qbd_replica_peer(replica, id);
+	/* Perhaps one of whom this member is still to hear, see qbd_peer_is_newcomer(). */
+	struct qbd_replica_peer *peer = qbd_replica_add_peer(replica, id);
 	u64 term;
 
 	if (!peer)

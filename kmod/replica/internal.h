@@ -451,7 +451,8 @@ struct qbd_replica {
 	/* membership: configs[0] is at or before the log's base */
 	u32 config_count;
 	struct qbd_replica_config configs[QBD_CONFIGS_MAX];
-	struct qbd_replica_peer peers[QBD_MEMBERS_MAX];
+	/* members, and others that are connected: those to come, those that have left */
+	struct qbd_replica_peer peers[2 * QBD_MEMBERS_MAX];
 	u64 config_committed_at;	/* the newest was seen to be; 0: it is not yet */
 	u64 members_told;		/* index of the list that was last told */
 	bool change_pending;		/* it is not the last of a change */
@@ -658,6 +659,7 @@ void qbd_replica_trim_configs(struct qbd_replica *replica, u64 index);
 void qbd_replica_apply_config(struct qbd_replica *replica);
 void qbd_replica_forget_peer(struct qbd_replica_peer *peer);
 struct qbd_replica_peer *qbd_replica_peer(struct qbd_replica *replica, u32 id);
+struct qbd_replica_peer *qbd_replica_add_peer(struct qbd_replica *replica, u32 id);
 const struct qbd_member_layout *qbd_replica_member(const struct qbd_replica *replica,
 						   u32 id);
 

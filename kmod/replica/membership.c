@@ -145,19 +145,22 @@ struct qbd_replica_peer *qbd_replica_peer(struct qbd_replica *replica, u32 id)
 	return NULL;
 }
 
-static void peer_add(struct qbd_replica *replica, u32 id)
+/* Return: its slot, that it has or that it gets; NULL for this member itself. */
+struct qbd_replica_peer *qbd_replica_add_peer(struct qbd_replica *replica, u32 id)
 {
+	struct qbd_replica_peer *peer = qbd_replica_peer(replica, id);
 	unsigned int i;
 
-	if (id == replica->member_id || qbd_replica_peer(replica, id))
-		return;
+	if (peer || id == replica->member_id)
+		return peer;
 	for (i = 0; i < ARRAY_SIZE(replica->peers); i++) {
 		if (!replica->peers[i].id) {
 			replica->peers[i].id = id;
-			return;
+			return &replica->peers[i];
 		}
 	}
-	WARN_ON_ONCE(1);	/* as many slots as members there can be */
+	WARN_ON_ONCE(1);	/* as many slots as the network has */
+	return NULL;
 }
 
 /* It is no member any more. */
@@ -185,7 +188,7 @@ void qbd_replica_apply_config(struct qbd_replica *replica)
 			qbd_replica_forget_peer(peer);
 	}
 	for (i = 0; i < le32_to_cpu(layout->count); i++)
-		peer_add(replica, le32_to_cpu(layout->members[i].id));
+		qbd_replica_add_peer(replica, le32_to_cpu(layout->members[i].id));
 	if (replica->network)
 		qbd_net_set_members(replica->network, layout);
 	qbd_change_noticed(replica);

@@ -52,6 +52,7 @@ static u32 better_connected(struct qbd_replica *replica)
 		struct qbd_peer_status status;
 
 		if (!peer->id || !peer->up || peer->reachable == own ||
+		    !qbd_replica_member(replica, peer->id) ||
 		    !qbd_member_keeps_data(replica, peer->id) ||
 		    (peer->reachable & own) != own ||
 		    !qbd_core_get_peer(replica->core, replica->now, peer->id, &status) ||

@@ -174,6 +174,88 @@ static void what_is_known_is_said(struct kunit *test)
 	rig_pair_destroy(pair);
 }
 
+/* ---- members of lists that are still to come ------------------------------ */
+
+static void set_listed(struct rig_member *member, u64 index, u64 committed)
+{
+	mutex_lock(&member->context);
+	qbd_net_set_listed(member->net, index, committed);
+	mutex_unlock(&member->context);
+}
+
+/* The list of 1 is that of entry 10, and does not name 3; @listed does. */
+static void newcomer(struct kunit *test, struct rig_member *pair[2], u64 listed)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		pair[i] = rig_member_create(test, 1 + 2 * i);
+		memset(pair[i]->identity.incarnation, 'a' + i, QBD_UUID_SIZE);
+		rig_member_start(pair[i]);
+	}
+	set_listed(pair[0], 10, 10);
+	set_listed(pair[1], listed, listed);
+	rig_set_members(pair[0], pair, 1);
+	rig_set_members(pair[1], pair, 2);
+}
+
+/* Who is behind takes the word of members that it has not heard of (thesis 4.1). */
+static void a_newer_list_names_it(struct kunit *test)
+{
+	struct rig_member *pair[2];
+
+	newcomer(test, pair, 12);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->up[3] && pair[1]->up[1]));
+	KUNIT_EXPECT_EQ(test, pair[0]->refusals, 0);
+	/* Lists before that one need not name it; that one has to. */
+	rig_set_members(pair[0], pair, 1);
+	set_listed(pair[0], 11, 11);
+	KUNIT_EXPECT_EQ(test, pair[0]->downs, 0);
+	set_listed(pair[0], 12, 12);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->downs == 1));
+	KUNIT_EXPECT_STREQ(test, pair[0]->down_reason, "no longer a member");
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[1]->refused == QBD_REFUSED_MEMBER));
+	KUNIT_EXPECT_FALSE(test, pair[0]->up[3]);
+	rig_pair_destroy(pair);
+}
+
+/* It is a member like others once the list in force has it. */
+static void a_newcomer_becomes_a_member(struct kunit *test)
+{
+	struct rig_member *pair[2];
+
+	newcomer(test, pair, 12);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->up[3] && pair[1]->up[1]));
+	rig_set_members(pair[0], pair, 2);
+	set_listed(pair[0], 13, 13);
+	rig_set_members(pair[0], pair, 2);
+	KUNIT_EXPECT_EQ(test, pair[0]->downs, 0);
+	/* And goes like others. */
+	rig_set_members(pair[0], pair, 1);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->downs == 1));
+	rig_pair_destroy(pair);
+}
+
+/* A member that was removed knows of no list after that; and a stranger of no secret. */
+static void others_are_no_newcomers(struct kunit *test)
+{
+	struct rig_member *pair[2];
+
+	newcomer(test, pair, 10);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[1]->refusals));
+	KUNIT_EXPECT_EQ(test, pair[1]->refused, QBD_REFUSED_MEMBER);
+	rig_member_stop(pair[1]);
+	pair[1]->identity.secret[0] ^= 1;
+	pair[1]->refusals = 0;
+	rig_member_start(pair[1]);
+	set_listed(pair[1], 12, 12);
+	rig_set_members(pair[1], pair, 2);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[1]->refusals));
+	KUNIT_EXPECT_EQ(test, pair[1]->refused, QBD_REFUSED_SECRET);
+	KUNIT_EXPECT_EQ(test, pair[0]->ups, 0);
+	rig_pair_destroy(pair);
+}
+
 /* ---- raw handshakes ----------------------------------------------------- */
 
 /* The reason with which @raw is refused after what it sent; 0 if it is not. */
@@ -725,6 +807,9 @@ static struct kunit_case net_peers_cases[] = {
 	KUNIT_CASE(another_disk_is_not_dialled),
 	KUNIT_CASE(a_member_that_is_up_twice),
 	KUNIT_CASE(what_is_known_is_said),
+	KUNIT_CASE(a_newer_list_names_it),
+	KUNIT_CASE(a_newcomer_becomes_a_member),
+	KUNIT_CASE(others_are_no_newcomers),
 	KUNIT_CASE(hellos_are_refused_with_a_reason),
 	KUNIT_CASE(the_wrong_side_may_not_dial),
 	KUNIT_CASE(only_the_secret_proves),

@@ -69,7 +69,9 @@ void sim_lists_begin(void)
 	now.count = cpu_to_le32(world.founders);
 	now.next_member_id = cpu_to_le32(world.founders + 1);
 	for (u32 i = 0; i < world.founders; i++) {
-		now.members[i].flags = cpu_to_le16(QBD_MEMBER_VOTER);
+		now.members[i].flags = cpu_to_le16(QBD_MEMBER_VOTER |
+						   (world.hosts[i + 1].witness ?
+						    QBD_MEMBER_WITNESS : 0));
 		sim_member_place(&now.members[i], i + 1, 0);
 	}
 	ever = set_of(&now, QBD_MEMBER_VOTER);

@@ -141,8 +141,9 @@ static void sum_up(u64 seeds, u64 failed)
 	       counts->power_cuts, counts->elections);
 	printf("# claims: %llu committed, %llu taken by force; witnesses led %llu times; the device grew %llu times\n",
 	       counts->claims, counts->forced, counts->passed_on, counts->resizes);
-	printf("# members changed %llu times, %llu joined (%llu as clients), %llu removed; %llu lists committed\n",
-	       counts->changes, counts->joined, counts->clients, counts->left, counts->lists);
+	printf("# members changed %llu times, %llu joined (%llu as clients), %llu removed; %llu lists committed; connections by lists to come: %llu\n",
+	       counts->changes, counts->joined, counts->clients, counts->left, counts->lists,
+	       counts->newcomers);
 	printf("# disks: %llu rotten, %llu with unreadable sectors; logs found damaged %llu, tables lost %llu; %.1f million blocks compared\n",
 	       counts->rotten, counts->unreadable, counts->damaged, counts->tables_lost,
 	       counts->views / 1e6);

@@ -280,37 +280,13 @@ void sim_member_change(struct sim_host *host)
 
 /* ---- the end of a world ------------------------------------------------- */
 
-/*
- * It was away while all voters that it knows were replaced: whoever could tell it is a stranger
- * to it, and refused.
- */
-static bool knows_nobody(const struct sim_host *host)
-{
-	const struct qbd_membership_layout *list = sim_lists_now();
-	const struct qbd_replica *replica = sim_replica(host);
-	bool others = false;
-
-	if (!replica || replica->phase != QBD_PHASE_RUNNING)
-		return false;
-	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
-		u32 id = le32_to_cpu(list->members[i].id);
-
-		if (id == host->number || !(le16_to_cpu(list->members[i].flags) & VOTES))
-			continue;
-		others = true;
-		if (qbd_replica_member(replica, id))
-			return false;
-	}
-	return others;
-}
-
-/* It has no disk, nor will it ever have one; that one has failed; or nobody reaches it. */
+/* It has no disk, nor will it ever have one; or that one has failed. */
 static bool is_hopeless(const struct qbd_member_layout *member)
 {
 	const struct sim_host *host = &world.hosts[le32_to_cpu(member->id)];
 
 	return (!host->exists && sim_join_idle()) ||
-	       (world.joins && (host->failed || knows_nobody(host)));
+	       (world.joins && host->failed);
 }
 
 static bool is_to_go(const struct qbd_member_layout *member)

@@ -67,6 +67,7 @@ struct path {
 struct side {
 	u32 peer;		/* 0: the slot is free */
 	bool removed;
+	u64 newcomer;		/* index of the list that names it, of which none is here */
 	bool connected;		/* @connection is this side's */
 	bool up;		/* and the replica knows */
 	u64 connection;
@@ -94,7 +95,7 @@ struct qbd_net {
 	const struct qbd_net_ops *ops;
 	void *context;
 	bool blank, is_new;
-	u64 term, listed, list_index;
+	u64 term, listed, list_index, committed_index;
 	bool was_marked;
 	bool is_to_listen;
 	u64 silence;
@@ -418,11 +419,20 @@ static void silence(void *object, u64 argument)
 
 /* ---- the beginning ------------------------------------------------------ */
 
-static bool knows(const struct qbd_net *net, u32 peer)
+static struct side *take_side(struct qbd_net *net, u32 peer, const u8 *incarnation)
 {
-	const struct side *side = side_here(net, peer);
+	struct side *side = net->sides;
 
-	return side && !side->removed;
+	while (side->peer)
+		side++;
+	side->peer = peer;
+	side->newcomer = 0;
+	/* Of who had its place before. */
+	side->known_run = 0;
+	side->known_term = 0;
+	side->known_index = 0;
+	memcpy(side->incarnation, incarnation, QBD_UUID_SIZE);
+	return side;
 }
 
 /* What @net says of itself, and of @peer, in a handshake. */
@@ -444,6 +454,24 @@ static struct qbd_frame_hello hello_of(const struct qbd_net *net, u32 peer)
 
 	memcpy(hello.incarnation, net->identity.incarnation, QBD_UUID_SIZE);
 	return hello;
+}
+
+/* Of the list in force, or of one that is still to come; then there is a slot from now on. */
+static bool admits(struct qbd_net *net, const struct qbd_frame_hello *hello)
+{
+	u32 peer = le32_to_cpu(hello->from);
+	struct side *side = side_here(net, peer);
+
+	if (side)
+		return !side->removed;
+	if (!qbd_frame_newcomer_check(hello, net->identity.member_id, net->committed_index))
+		return false;
+	side = take_side(net, peer, hello->incarnation);
+	side->newcomer = le64_to_cpu(hello->listed);
+	sim_counts.newcomers++;
+	sim_trace("host %u is let in by host %u, whose lists do not name it", peer,
+		  net->host->number);
+	return true;
 }
 
 /* Does @net take what says @hello for the member? */
@@ -474,16 +502,18 @@ static void dial(void *object, u64 argument)
 	struct sim_host *listener = &world.hosts[argument & 0xff];
 	u32 a = dialler->number, b = listener->number;
 	struct side *side = side_of(dialler, b);
+	struct qbd_frame_hello said;
 	bool reached;
 
 	dial_waits[a][b] = false;
 	if (!side || side->removed || (side->connected && !side->lost) || side->fresh)
 		return;
+	said = hello_of(dialler->network, b);
 	reached = dialler->network && listener->network && listener->powered &&
 		  dialler->paused_until <= world.now &&
 		  listener->paused_until <= world.now && !cuts[a][b] && !cuts[b][a] &&
-		  knows(listener->network, a) &&
-		  takes(listener->network, hello_of(dialler->network, b)) &&
+		  admits(listener->network, &said) &&
+		  takes(listener->network, said) &&
 		  takes(dialler->network, hello_of(listener->network, a));
 	if (!reached) {
 		dial_later(a, b, sim_spread(10 * SIM_MS, 200 * SIM_MS));
@@ -742,7 +772,7 @@ void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout
 
 		for (u32 k = 0; side->peer && k < count; k++)
 			found |= le32_to_cpu(members->members[k].id) == side->peer;
-		side->removed = side->peer && !found;
+		side->removed = side->peer && !side->newcomer && !found;
 	}
 	net->list_index = le64_to_cpu(members->index);
 	for (u32 k = 0; k < count; k++) {
@@ -753,20 +783,14 @@ void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout
 			continue;
 		side = side_here(net, id);
 		if (side) {
+			side->newcomer = 0;
 			memcpy(side->incarnation, members->members[k].incarnation,
 			       QBD_UUID_SIZE);
 			if (side->up && !takes(net, side->hello))
 				lose(net->host, side, "another disk");
 			continue;
 		}
-		for (side = net->sides; side->peer; side++)
-			;
-		side->peer = id;
-		/* Of who had its place before. */
-		side->known_run = 0;
-		side->known_term = 0;
-		side->known_index = 0;
-		memcpy(side->incarnation, members->members[k].incarnation, QBD_UUID_SIZE);
+		take_side(net, id, members->members[k].incarnation);
 		dial_later(id, net->identity.member_id, sim_spread(SIM_MS, 20 * SIM_MS));
 	}
 }
@@ -847,6 +871,7 @@ static void side_poll(struct qbd_net *net, struct side *side)
 		side_disconnect(net, side, side->removed ? "no longer a member" : side->lost);
 	if (side->removed) {
 		side->peer = 0;
+		side->newcomer = 0;
 		side->removed = false;
 		side->fresh = 0;
 		return;
@@ -929,9 +954,14 @@ void qbd_net_poll(struct qbd_net *net)
 		net->ops->listening(net->context, -EADDRNOTAVAIL,
 				    "this host does not have that address");
 	}
-	for (u32 i = 0; i < SIDES; i++)
-		if (net->sides[i].peer)
-			side_poll(net, &net->sides[i]);
+	for (u32 i = 0; i < SIDES; i++) {
+		struct side *side = &net->sides[i];
+
+		if (side->newcomer && side->newcomer <= net->committed_index)
+			side->removed = true;
+		if (side->peer)
+			side_poll(net, side);
+	}
 	for (u32 i = 0; i < ARRAY_SIZE(net->asked); i++)
 		if (net->asked[i].connection)
 			hand_over_asked(net, i);
@@ -1086,9 +1116,10 @@ void qbd_net_set_new(struct qbd_net *net, bool is_new)
 	net->is_new = is_new;
 }
 
-void qbd_net_set_listed(struct qbd_net *net, u64 index)
+void qbd_net_set_listed(struct qbd_net *net, u64 index, u64 committed)
 {
 	net->listed = index;
+	net->committed_index = committed;
 }
 
 void qbd_net_set_known(struct qbd_net *net, u32 peer, u64 run, u64 term, u64 index)

@@ -179,7 +179,7 @@ void sim_after_event(struct sim_host *host);
 extern struct sim_counts {
 	u64 power_cuts, elections, resets, filled, fills_disturbed, rounds_cut, preempted;
 	u64 damaged, tables_lost, rotten, unreadable, views;
-	u64 clients, changes, lists, joined, left, claims, forced, passed_on, resizes;
+	u64 clients, changes, lists, joined, left, claims, forced, passed_on, resizes, newcomers;
 	u64 verified, data_rots;
 } sim_counts;
 

@@ -385,6 +385,9 @@ bool sim_step(void)
 	return true;
 }
 
+/* Where disks and network take no time more would go on than there is room to note. */
+#define PREEMPTED_STEPS	20000u
+
 /*
  * The work that runs loses its processor, here and now, and its host stands still, but for
  * what other processors do: users go on asking, frames come in, the disk answers. The
@@ -394,7 +397,7 @@ void sim_preempt(void)
 {
 	static bool preempted;
 	struct sim_host *host = sim_host;
-	u64 until;
+	u64 until, last = world.steps + PREEMPTED_STEPS;
 
 	if (preempted || current_thread || world.healing)
 		return;
@@ -411,13 +414,15 @@ void sim_preempt(void)
 	preempted = true;
 	host->preempted = true;
 	host->paused_until = max(host->paused_until, until);
-	while (world.now < until && !world.error) {
+	while (world.now < until && world.steps < last && !world.error) {
 		if (!sim_step())
 			sim_pass_time();
 		sim_faults_work();
 		if (!sim_below(64))
 			sim_client_read_newest(host);
 	}
+	if (host->paused_until == until)
+		host->paused_until = world.now;
 	host->preempted = false;
 	preempted = false;
 	sim_host = host;

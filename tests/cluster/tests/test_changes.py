@@ -350,3 +350,34 @@ def lists_survive_restarts():
         cluster.up()
         cluster.wait_leader(rest)
         wait_roles(rest, [1, 3, 5], [2])
+
+
+@test("join", timeout=60)
+def who_was_away_votes_for_who_joined():
+    """beta has never heard of delta, and only delta has all that may be committed."""
+    with Cluster(4, alone=True) as cluster:
+        alpha, beta, gamma, delta = cluster.members
+        for number in (2, 3):
+            cluster.join(number)
+            wait_roles(cluster.members[:number], range(1, number + 1))
+        cluster.lead(1)
+        beta.power_cut()
+        cluster.join(4)
+        wait_roles([alpha, gamma, delta], [1, 2, 3, 4])
+        cluster.lead(1)
+        writer = Writer(alpha.device)
+        writer.wait_for(20)
+        cluster.network.isolate(3)
+        delta.wait("it has more than gamma", lambda status:
+                   status.durable_index > gamma.status().last_index)
+        alpha.power_cut()
+        writer.kill()
+        assert gamma.status().last_index < delta.status().last_index
+        cluster.network.heal()
+        cluster.network.isolate(1)
+        beta.up()
+        assert cluster.wait_leader(among=[beta, gamma, delta]) is delta
+        wait_roles([beta, gamma, delta], [1, 2, 3, 4])
+        writer.verify(beta.device)
+        for number, member in enumerate((beta, gamma, delta)):
+            direct_write(member.device, 4096, pattern(number, 1))
