@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""How members catch up: what is sent, how fast, and what others feel of it.
+"""How members catch up and are compared: what is sent, how fast, what others feel of it.
 
 Each scenario leaves figures.json in $QBD_RESULT: figures with the limits that they have to
 keep.  Links are as fast as LINK says, disks as bench_cluster() makes them, or slower.
@@ -14,6 +14,7 @@ LINK_MBIT = 1000
 LINK = LINK_MBIT * 125000       # bytes a second
 DISK_MBYTES = 80                # of the slow disk: bytes a second, in millions
 MIB = 1 << 20
+VERIFY_RATE = 32 * MIB          # bytes a second, unless --max-rate says otherwise
 
 
 def figure(name, text, value, limit, at_most=True):
@@ -107,8 +108,9 @@ def full_copy(slower, mib):
         settle(cluster)
         took = (clock[1] - clock[0]) / 1e9
         speed = DISK_MBYTES * 1e6 if slower == "disk" else LINK
-        return [figure("full-copy-" + slower, "of what the %s can: a full copy of %d MiB in "
-                       "%.2f s" % (slower, mib, took), mib * MIB / took / speed, 0.8, False)]
+        return [figure("full-copy-" + slower, "of what the %s can (%d MB/s): a full copy of "
+                       "%d MiB in %.2f s" % (slower, speed / 1e6, mib, took),
+                       mib * MIB / took / speed, 0.8, False)]
 
 
 def p99(writes):
@@ -116,8 +118,26 @@ def p99(writes):
     return took[min(len(took) - 1, -(-len(took) * 99 // 100) - 1)] / 1000
 
 
+def felt(program, result, leader, busy):
+    """The p99 of 4 KiB writes, one by one, before and during what busy() says began and ended,
+    and how many it was during that.
+    """
+    writer = Writer(program, leader.device, os.path.join(result, "writes"), None).start()
+    writer.wait_for(200)
+    begin = time.monotonic_ns()
+    writer.wait_for(400, begin)
+    quiet_end = time.monotonic_ns()
+    begun, ended = busy()
+    writer.stop()
+    writer.verify()
+    writes = writer.writes()
+    during = [one for one in writes if begun <= one[2] and one[1] <= ended]
+    return (p99([one for one in writes if begin <= one[1] and one[2] <= quiet_end]),
+            p99(during), len(during))
+
+
 def foreground(program, result, mib):
-    """4 KiB writes at the leader, one by one, without and with a member that is filled."""
+    """Writes at the leader while a member is filled."""
     with bench_cluster(3, "8M", mib) as cluster:
         leader = cluster.lead(1)
         write(leader, mib, mib)
@@ -126,30 +146,51 @@ def foreground(program, result, mib):
         replace_disk(cluster, lost)
         for member in cluster.members:
             shape_link(cluster, member, LINK_MBIT)
-        writer = Writer(program, leader.device, os.path.join(result, "writes"), None).start()
-        writer.wait_for(200)
-        begin = time.monotonic_ns()
-        writer.wait_for(400, begin)
-        quiet_end = time.monotonic_ns()
-        events = cluster.events(lost)
-        lost.up()
-        events.wait("fill-progress", 120, text="begins")
-        begun = time.monotonic_ns()
-        wait_until("it is filled", lambda: not lost.status().filling, 600, interval=0.02)
-        ended = time.monotonic_ns()
-        writer.stop()
-        writer.verify()
+        took = []
+
+        def fill():
+            events = cluster.events(lost)
+            lost.up()
+            events.wait("fill-progress", 120, text="begins")
+            took.append(time.monotonic_ns())
+            wait_until("it is filled", lambda: not lost.status().filling, 600, interval=0.02)
+            took.append(time.monotonic_ns())
+            return took
+
+        quiet, busy, count = felt(program, result, leader, fill)
         settle(cluster)
-        writes = writer.writes()
-        quiet = p99([one for one in writes if begin <= one[1] and one[2] <= quiet_end])
-        during = [one for one in writes if begun <= one[2] and one[1] <= ended]
-        busy = p99(during)
-        rate = mib * MIB / ((ended - begun) / 1e9)
+        rate = mib * MIB / ((took[1] - took[0]) / 1e9)
         return [figure("foreground-p99", "times the quiet p99 of 4 KiB writes (%.0f us) while a "
-                       "member is filled (%.0f us, %d writes)" % (quiet, busy, len(during)),
+                       "member is filled (%.0f us, %d writes)" % (quiet, busy, count),
                        busy / quiet, 2.0),
                 figure("foreground-copy", "of the link are used meanwhile (%.1f MB/s)" %
                        (rate / 1e6), rate / LINK, 0.2, False)]
+
+
+def verified(program, result, mib):
+    """Writes at the leader while all replicas are compared."""
+    with bench_cluster(3, "8M", mib) as cluster:
+        leader = cluster.lead(1)
+        write(leader, mib, mib)
+        rest(cluster)
+        for member in cluster.members:
+            shape_link(cluster, member, LINK_MBIT)
+        took = []
+
+        def compare():
+            took.append(time.monotonic_ns())
+            leader.qbdadm("verify", cluster.name, timeout=600)
+            took.append(time.monotonic_ns())
+            return took
+
+        quiet, busy, count = felt(program, result, leader, compare)
+        rate = mib * MIB / ((took[1] - took[0]) / 1e9)
+        return [figure("verify-p99", "times the quiet p99 of 4 KiB writes (%.0f us) while all "
+                       "replicas are compared (%.0f us, %d writes)" % (quiet, busy, count),
+                       busy / quiet, 2.0),
+                figure("verify-rate", "of the rate that is allowed by itself, while it compared "
+                       "%d MiB (%.1f MB/s)" % (mib, rate / 1e6), rate / VERIFY_RATE, 0.5,
+                       False)]
 
 
 def catch_up(program, result, what, size):
@@ -159,4 +200,6 @@ def catch_up(program, result, what, size):
         return rejoin_by_extents(program, result, size)
     if what == "foreground":
         return foreground(program, result, size)
+    if what == "verify":
+        return verified(program, result, size)
     return full_copy(what.removeprefix("copy-"), size)

@@ -101,7 +101,7 @@ def results(runs):
 
 
 def figures(runs):
-    """Of members that catch up: one entry each, with its limit."""
+    """Of members that catch up or are compared: one entry each, with its limit."""
     found = []
     for run in runs:
         if run.scenario.startswith("catch-up"):
@@ -261,11 +261,11 @@ that is stopped goes on where it was.
 
 %(follower_plot)s
 
-## A member catches up
+## A member catches up, replicas are compared
 
 Links take 1 Gbit/s. Bytes are those that the member received, with all that belongs to them.
-A full copy is that of a disk that was made anew; where the disk is to be the slower one it
-takes 50 MB/s.
+A full copy is that of a disk that was made anew. Replicas are compared (`qbdadm verify`) at
+the rate that is allowed by itself.
 
 %(figures)s
 %(failed)s
