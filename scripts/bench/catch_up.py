@@ -118,10 +118,23 @@ def p99(writes):
     return took[min(len(took) - 1, -(-len(took) * 99 // 100) - 1)] / 1000
 
 
+class Felt:
+    """The p99 of writes before and while something went on, how many and how long it was."""
+
+    def __init__(self, quiet, busy, count, took_ns):
+        self.quiet, self.busy, self.count, self.took_ns = quiet, busy, count, took_ns
+
+    def p99(self, name, doing):
+        return figure(name + "-p99", "times the quiet p99 of 4 KiB writes (%.0f us) while %s "
+                      "(%.0f us, %d writes)" % (self.quiet, doing, self.busy, self.count),
+                      self.busy / self.quiet, 2.0)
+
+    def speed(self, mib):
+        return mib * MIB / (self.took_ns / 1e9)
+
+
 def felt(program, result, leader, busy):
-    """The p99 of 4 KiB writes, one by one, before and during what busy() says began and ended,
-    and how many it was during that.
-    """
+    """4 KiB writes, one by one, before and during what busy() says began and ended."""
     writer = Writer(program, leader.device, os.path.join(result, "writes"), None).start()
     writer.wait_for(200)
     begin = time.monotonic_ns()
@@ -132,12 +145,12 @@ def felt(program, result, leader, busy):
     writer.verify()
     writes = writer.writes()
     during = [one for one in writes if begun <= one[2] and one[1] <= ended]
-    return (p99([one for one in writes if begin <= one[1] and one[2] <= quiet_end]),
-            p99(during), len(during))
+    return Felt(p99([one for one in writes if begin <= one[1] and one[2] <= quiet_end]),
+                p99(during), len(during), ended - begun)
 
 
 def foreground(program, result, mib):
-    """Writes at the leader while a member is filled."""
+    """Writes at the leader while a member is filled, then while all replicas are compared."""
     with bench_cluster(3, "8M", mib) as cluster:
         leader = cluster.lead(1)
         write(leader, mib, mib)
@@ -146,51 +159,31 @@ def foreground(program, result, mib):
         replace_disk(cluster, lost)
         for member in cluster.members:
             shape_link(cluster, member, LINK_MBIT)
-        took = []
 
         def fill():
             events = cluster.events(lost)
             lost.up()
             events.wait("fill-progress", 120, text="begins")
-            took.append(time.monotonic_ns())
+            begun = time.monotonic_ns()
             wait_until("it is filled", lambda: not lost.status().filling, 600, interval=0.02)
-            took.append(time.monotonic_ns())
-            return took
-
-        quiet, busy, count = felt(program, result, leader, fill)
-        settle(cluster)
-        rate = mib * MIB / ((took[1] - took[0]) / 1e9)
-        return [figure("foreground-p99", "times the quiet p99 of 4 KiB writes (%.0f us) while a "
-                       "member is filled (%.0f us, %d writes)" % (quiet, busy, count),
-                       busy / quiet, 2.0),
-                figure("foreground-copy", "of the link are used meanwhile (%.1f MB/s)" %
-                       (rate / 1e6), rate / LINK, 0.2, False)]
-
-
-def verified(program, result, mib):
-    """Writes at the leader while all replicas are compared."""
-    with bench_cluster(3, "8M", mib) as cluster:
-        leader = cluster.lead(1)
-        write(leader, mib, mib)
-        rest(cluster)
-        for member in cluster.members:
-            shape_link(cluster, member, LINK_MBIT)
-        took = []
+            return begun, time.monotonic_ns()
 
         def compare():
-            took.append(time.monotonic_ns())
+            begun = time.monotonic_ns()
             leader.qbdadm("verify", cluster.name, timeout=600)
-            took.append(time.monotonic_ns())
-            return took
+            return begun, time.monotonic_ns()
 
-        quiet, busy, count = felt(program, result, leader, compare)
-        rate = mib * MIB / ((took[1] - took[0]) / 1e9)
-        return [figure("verify-p99", "times the quiet p99 of 4 KiB writes (%.0f us) while all "
-                       "replicas are compared (%.0f us, %d writes)" % (quiet, busy, count),
-                       busy / quiet, 2.0),
-                figure("verify-rate", "of the rate that is allowed by itself, while it compared "
-                       "%d MiB (%.1f MB/s)" % (mib, rate / 1e6), rate / VERIFY_RATE, 0.5,
-                       False)]
+        filled = felt(program, result, leader, fill)
+        settle(cluster)
+        compared = felt(program, result, leader, compare)
+        settle(cluster)
+        return [filled.p99("foreground", "a member is filled"),
+                figure("foreground-copy", "of the link are used meanwhile (%.1f MB/s)" %
+                       (filled.speed(mib) / 1e6), filled.speed(mib) / LINK, 0.2, False),
+                compared.p99("verify", "all replicas are compared"),
+                figure("verify-rate", "of the rate that is allowed by itself meanwhile "
+                       "(%.1f MB/s)" % (compared.speed(mib) / 1e6),
+                       compared.speed(mib) / VERIFY_RATE, 0.5, False)]
 
 
 def catch_up(program, result, what, size):
@@ -200,6 +193,4 @@ def catch_up(program, result, what, size):
         return rejoin_by_extents(program, result, size)
     if what == "foreground":
         return foreground(program, result, size)
-    if what == "verify":
-        return verified(program, result, size)
     return full_copy(what.removeprefix("copy-"), size)

@@ -5,7 +5,7 @@
 usage: guest.py WRITER latency REPLICAS SAMPLES none|slow|forwarded
        guest.py WRITER failover ROUNDS SEED
        guest.py WRITER follower REPLICAS killed|cut|paused|disk-frozen WRITES
-       guest.py WRITER catch-up by-log|by-extents|copy-link|copy-disk|foreground|verify SIZE
+       guest.py WRITER catch-up by-log|by-extents|copy-link|copy-disk|foreground SIZE
 
 Leaves in $QBD_RESULT what was measured, raw: for writes the log of writer.c, for
 failovers one line each, for catching up figures.json.  Verifies all data and that all replicas are equal; the

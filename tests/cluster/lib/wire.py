@@ -130,10 +130,11 @@ class Stranger:
         assert kind == REFUSED, "frame type %d and no refusal" % kind
         return REASONS.get(struct.unpack_from("<I", fixed)[0], "unknown")
 
-    def hello(self, source, target, identity, kind=CONTROL, version=1, session=1):
+    def hello(self, source, target, identity, kind=CONTROL, version=1, session=1,
+              listed=NEWEST):
         return HELLO_LAYOUT.pack(version, version, kind, source, target, session, 0,
                                  identity.configuration, 0, identity.uuid,
-                                 bytes(16), NEWEST, 0, 0, 0, 0, bytes(16), os.urandom(32))
+                                 bytes(16), listed, 0, 0, 0, 0, bytes(16), os.urandom(32))
 
     def shake_hands(self, source, target, identity, kind=CONTROL, session=1):
         """Become a member, with the right secret or a wrong one."""

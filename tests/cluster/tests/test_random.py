@@ -15,6 +15,10 @@ from lib.shell import SLOWNESS
 from lib.workload import Writer
 
 
+# tests/random does so for hours.
+SECONDS = 10
+
+
 class Chaos:
     """A cluster, writers on every member, and what can happen to them."""
 
@@ -147,10 +151,10 @@ def random_faults(seconds, **options):
 @test("random", timeout=120)
 def random_faults_big_log():
     """Faults at random; members come back by the log."""
-    random_faults(30 * SLOWNESS)
+    random_faults(SECONDS * SLOWNESS)
 
 
 @test("random", timeout=120)
 def random_faults_small_log():
     """Faults at random; members come back by extents, too."""
-    random_faults(30 * SLOWNESS, log_size="8M")
+    random_faults(SECONDS * SLOWNESS, log_size="8M")
