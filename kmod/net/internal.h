@@ -27,8 +27,8 @@
 
 struct crypto_shash;
 
-/* Slots: peers of now and removed ones whose peer_down() is still to be told. */
-#define QBD_NET_PEERS		(2 * QBD_MEMBERS_MAX)
+/* Slots: peers of now, removed ones whose peer_down() is still to be told, newcomers. */
+#define QBD_NET_PEERS		(3 * QBD_MEMBERS_MAX)
 
 /* From the first packet until TCP stands, until both connections of a pair do. */
 #define QBD_CONNECT_MS		500
@@ -277,7 +277,7 @@ struct qbd_net_peer {
 	bool up;
 	u64 newcomer;			/* 0: the list in force names it; else the one that does */
 	struct qbd_address address;
-	u8 incarnation[QBD_UUID_SIZE];	/* of its disk, by the list in force; zero: any */
+	u8 incarnation[QBD_UUID_SIZE];	/* of its disk, by that list; zero: any */
 	u64 known_run;			/* what we tell it that we know of it */
 	u64 known_term;
 	u64 known_index;
@@ -298,7 +298,7 @@ struct qbd_net_peer {
 	unsigned long refusal_at;
 };
 
-/* Between two polls; others dial again. */
+/* The core has slots for so many beside all members. */
 #define QBD_NEWCOMERS_MAX	8
 
 /* A member whom our list does not name has proved itself, and waits for a slot. */

@@ -239,29 +239,24 @@ static struct qbd_net_peer *free_slot(struct qbd_net *net)
 	return NULL;
 }
 
-/* Are there so many that all members of a list would find one as well? */
-static bool spare_slots(struct qbd_net *net)
-{
-	unsigned int i, spare = 0;
-
-	for (i = 0; i < QBD_NET_PEERS; i++)
-		spare += !net->peers[i].id;
-	return spare >= QBD_MEMBERS_MAX;
-}
-
-/* @newcomer: of the list that names it, unless that is the one in force; then 0 */
+/*
+ * @address: NULL: it dials
+ * @newcomer: of the list that names it, unless that is the one in force; then 0
+ */
 static struct qbd_net_peer *take_slot(struct qbd_net *net, u32 id, const u8 *incarnation,
-				      u64 newcomer)
+				      const struct qbd_address *address, u64 newcomer)
 {
 	struct qbd_net_peer *peer = free_slot(net);
 
-	/* Twice as many as can be, and removed ones leave with every poll. */
+	/* Twice as many members as can be, and removed ones leave with every poll. */
 	if (WARN_ON_ONCE(!peer))
 		return NULL;
 	spin_lock(&net->lock);
 	peer->id = id;
 	peer->newcomer = newcomer;
 	memset(&peer->address, 0, sizeof(peer->address));
+	if (address)
+		peer->address = *address;
 	memcpy(peer->incarnation, incarnation, QBD_UUID_SIZE);
 	peer->known_run = 0;
 	peer->known_term = 0;
@@ -282,19 +277,39 @@ static struct qbd_net_peer *take_slot(struct qbd_net *net, u32 id, const u8 *inc
 
 static void add_member(struct qbd_net *net, u32 id, const struct qbd_member_layout *member)
 {
-	struct qbd_net_peer *peer = take_slot(net, id, member->incarnation, 0);
+	struct qbd_net_peer *peer = take_slot(net, id, member->incarnation, &member->address, 0);
 
 	if (!peer)
 		return;
-	spin_lock(&net->lock);
-	peer->address = member->address;
-	spin_unlock(&net->lock);
 	if (id < net->identity.member_id) {
 		qbd_peer_set_error(peer, "being dialled");
 		mod_delayed_work(net->queue, &peer->dial_work, 0);
 	} else {
 		qbd_peer_knock_later(peer);
 	}
+}
+
+/* Fewer newcomers than may be; or one less now, of which nothing is heard: it comes again. */
+static bool room_for_newcomer(struct qbd_net *net)
+{
+	struct qbd_net_peer *idle = NULL;
+	unsigned int i, count = 0;
+
+	spin_lock(&net->lock);
+	for (i = 0; i < QBD_NET_PEERS; i++) {
+		struct qbd_net_peer *peer = &net->peers[i];
+
+		if (!peer->id || peer->removed || !peer->newcomer)
+			continue;
+		count++;
+		if (!peer->up && !peer->fresh[0] && !peer->fresh[1] &&
+		    !peer->connections[0] && !peer->connections[1])
+			idle = peer;
+	}
+	spin_unlock(&net->lock);
+	if (count >= QBD_NEWCOMERS_MAX && idle)
+		remove_member(idle);
+	return count < QBD_NEWCOMERS_MAX;
 }
 
 /* Who has proved that it is a member by a list that is not here yet may connect. */
@@ -310,8 +325,8 @@ static void admit_newcomers(struct qbd_net *net)
 	spin_unlock(&net->lock);
 	for (i = 0; i < count; i++)
 		if (newcomers[i].listed > net->committed_index &&
-		    !qbd_net_peer_find(net, newcomers[i].id) && spare_slots(net))
-			take_slot(net, newcomers[i].id, newcomers[i].incarnation,
+		    !qbd_net_peer_find(net, newcomers[i].id) && room_for_newcomer(net))
+			take_slot(net, newcomers[i].id, newcomers[i].incarnation, NULL,
 				  newcomers[i].listed);
 }
 

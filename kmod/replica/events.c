@@ -254,7 +254,9 @@ static void leader_changed(struct qbd_replica *replica)
 		qbd_replica_member(replica, replica->told_leader);
 
 	qbd_replica_event(replica, QBD_EVENT_LEADER, replica->told_leader, "%s",
-			  member ? member->name : "none");
+			  member ? member->name :
+			  replica->told_leader ? "one of whom this member is still to hear" :
+			  "none");
 	qbd_forward_new_leader(replica);
 	if (replica->changing_leader != replica->told_leader ||
 	    replica->changing_term != replica->told_term)

@@ -473,10 +473,9 @@ void qbd_fill_asked(struct qbd_replica *replica, u32 id,
 
 	if (!peer)
 		return;
-	if (!qbd_replica_keeps_data(replica)) {
-		qbd_net_disconnect(replica->network, id, "a member without data was asked for extents");
+	/* Whose list does not name this member yet cannot know that it has none. */
+	if (!qbd_replica_keeps_data(replica))
 		return;
-	}
 	/* Who has grown already may ask for what is beyond the end here: there is nothing. */
 	if (!le32_to_cpu(request->count) || le32_to_cpu(request->count) > QBD_FILL_EXTENTS_MAX ||
 	    le64_to_cpu(request->first_extent) > identity->device_blocks_most ||

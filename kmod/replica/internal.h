@@ -452,7 +452,7 @@ struct qbd_replica {
 	u32 config_count;
 	struct qbd_replica_config configs[QBD_CONFIGS_MAX];
 	/* members, and others that are connected: those to come, those that have left */
-	struct qbd_replica_peer peers[2 * QBD_MEMBERS_MAX];
+	struct qbd_replica_peer peers[3 * QBD_MEMBERS_MAX];
 	u64 config_committed_at;	/* the newest was seen to be; 0: it is not yet */
 	u64 members_told;		/* index of the list that was last told */
 	bool change_pending;		/* it is not the last of a change */

@@ -256,6 +256,28 @@ static void others_are_no_newcomers(struct kunit *test)
 	rig_pair_destroy(pair);
 }
 
+/* Those of which nothing more is heard make room for others. */
+static void many_newcomers_come_and_go(struct kunit *test)
+{
+	struct rig_member *member = rig_member_create(test, 1);
+	struct rig_raw raw;
+	u32 id, tries;
+	int error;
+
+	rig_member_start(member);
+	set_listed(member, 10, 10);
+	rig_set_members(member, &member, 1);
+	member->raw_listed = 12;
+	for (id = 20; id < 40; id++) {
+		for (tries = 0, error = -EAGAIN; error && tries < 100; tries++) {
+			error = rig_raw_handshake(&raw, member, id, QBD_CONNECTION_CONTROL, id);
+			rig_raw_close(&raw);
+		}
+		KUNIT_EXPECT_EQ_MSG(test, error, 0, "%u", id);
+	}
+	rig_member_destroy(member);
+}
+
 /* ---- raw handshakes ----------------------------------------------------- */
 
 /* The reason with which @raw is refused after what it sent; 0 if it is not. */
@@ -810,6 +832,7 @@ static struct kunit_case net_peers_cases[] = {
 	KUNIT_CASE(a_newer_list_names_it),
 	KUNIT_CASE(a_newcomer_becomes_a_member),
 	KUNIT_CASE(others_are_no_newcomers),
+	KUNIT_CASE(many_newcomers_come_and_go),
 	KUNIT_CASE(hellos_are_refused_with_a_reason),
 	KUNIT_CASE(the_wrong_side_may_not_dial),
 	KUNIT_CASE(only_the_secret_proves),

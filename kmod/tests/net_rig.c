@@ -623,6 +623,7 @@ void rig_raw_hello(struct rig_raw *raw, struct rig_member *to, u32 from,
 	hello->from = cpu_to_le32(from);
 	hello->to = cpu_to_le32(kind == QBD_CONNECTION_ADMIN ? 0 : to->identity.member_id);
 	hello->session = cpu_to_le64(session);
+	hello->listed = cpu_to_le64(to->raw_listed);
 	memcpy(hello->uuid, to->identity.uuid, QBD_UUID_SIZE);
 	get_random_bytes(hello->nonce, sizeof(hello->nonce));
 }

@@ -31,6 +31,7 @@
  * @mute: do not answer programs
  * @up: by member id: is up
  * @listed: incarnation in the lists of members; zeroes unless a test wants otherwise
+ * @raw_listed: index of the list of which raw peers say to it that it names them
  */
 struct rig_member {
 	struct kunit *test;
@@ -47,6 +48,7 @@ struct rig_member {
 
 	bool up[8];
 	u8 listed[QBD_UUID_SIZE];
+	u64 raw_listed;
 	unsigned int ups, downs;
 	char down_reason[64];
 	unsigned int messages;
