@@ -172,6 +172,25 @@ list_after_reset(const struct qbd_replica *replica, const struct qbd_frame_reset
 	       &replica->configs[0].layout : &reset->membership;
 }
 
+/*
+ * Does the leader have data, by the list that it sends?
+ *
+ *	A list that was lost gave the id to a client. The one that has it now leads, and sends
+ *	its log anew; who still has the lost list took it for a client that cannot do that.
+ *
+ * A leader that joined behind that list sends what it has, as all of them do.
+ */
+static bool sender_has_data(const struct qbd_frame_reset *reset, u32 peer)
+{
+	const struct qbd_membership_layout *list = &reset->membership;
+	u32 i;
+
+	for (i = 0; i < le32_to_cpu(list->count); i++)
+		if (le32_to_cpu(list->members[i].id) == peer)
+			return qbd_flags_keep_data(le16_to_cpu(list->members[i].flags));
+	return true;
+}
+
 /* The leader's log does not reach this member. */
 void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 		    const struct qbd_frame_reset *reset)
@@ -187,13 +206,13 @@ void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 	    !qbd_core_may_reset(replica->core, le64_to_cpu(reset->index),
 				le64_to_cpu(reset->term)))
 		return;		/* late or needless; the leader finds out */
-	if (!qbd_member_keeps_data(replica, peer) && qbd_replica_keeps_data(replica)) {
-		qbd_net_disconnect(replica->network, peer, "a witness has no data to fill a member with");
-		return;
-	}
 	if (qbd_layout_check(&reset->membership, &reason) ||
 	    !qbd_applied_good(&reset->applied, &reason)) {
 		qbd_net_disconnect(replica->network, peer, reason);
+		return;
+	}
+	if (!sender_has_data(reset, peer) && qbd_replica_keeps_data(replica)) {
+		qbd_net_disconnect(replica->network, peer, "a witness has no data to fill a member with");
 		return;
 	}
 	/* Newer than what this leader said it has: it is said again in a second. */
