@@ -566,6 +566,23 @@ static bool leader_to_ask(struct qbd_replica *replica)
 	       qbd_net_peer_up(replica->network, replica->told_leader);
 }
 
+/*
+ * All is here, and perhaps more than is known to be committed:
+ *
+ *	3 had applied entry 156 and lost power. When it was back its log said that 146 was
+ *	committed; it led, and filled 6, which was complete as of 146 and held 156. As of 146
+ *	it was said to differ.
+ *
+ * What the leader had applied before it led is in its log, and of earlier terms.
+ */
+static void finish_with_data(struct qbd_replica *replica)
+{
+	qbd_store_data_reaches(replica->store, replica->core->leader_last,
+			       replica->told_term - 1);
+	replica->fill.step = QBD_FILL_FINISHING;
+	qbd_store_fill_finish(replica->store);
+}
+
 /* The table above: go on as far as it goes. */
 void qbd_fill_proceed(struct qbd_replica *replica)
 {
@@ -637,8 +654,7 @@ void qbd_fill_proceed(struct qbd_replica *replica)
 		}
 		if (applied < fill->through_index)
 			return;
-		fill->step = QBD_FILL_FINISHING;
-		qbd_store_fill_finish(replica->store);
+		finish_with_data(replica);
 		return;
 	case QBD_FILL_NONE:
 	case QBD_FILL_RESETTING:

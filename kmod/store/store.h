@@ -315,9 +315,20 @@ void qbd_store_read(struct qbd_store *store, struct qbd_store_read *read);
 u64 qbd_store_commit_index(const struct qbd_store *store);
 /*
  * Entries up to this one may be in the data area. Mostly it is the commit index; but who was
- * cut off from power may have applied more than it now knows to be committed.
+ * cut off from power may have applied more than it now knows to be committed, and whoever it
+ * filled then has that as well.
  */
 u64 qbd_store_data_index(const struct qbd_store *store);
+
+/**
+ * qbd_store_data_reaches() - the data area may have entries that are not known to be committed
+ * @store: store
+ * @index: up to this one
+ * @term: none of them is of a later term
+ *
+ * Until an entry of a later term is committed, or that one.
+ */
+void qbd_store_data_reaches(struct qbd_store *store, u64 index, u64 term);
 
 /**
  * qbd_store_touched() - which blocks do the entries behind an index write to?

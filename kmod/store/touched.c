@@ -12,6 +12,14 @@ u64 qbd_store_data_index(const struct qbd_store *store)
 	return max(store->log.commit_index, store->data_through);
 }
 
+void qbd_store_data_reaches(struct qbd_store *store, u64 index, u64 term)
+{
+	if (index <= store->data_through)
+		return;
+	store->data_through = index;
+	store->data_term = max(store->data_term, term);
+}
+
 static void set_bits(u64 *bits, u64 first, u64 count)
 {
 	while (count) {
