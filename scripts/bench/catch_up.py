@@ -52,12 +52,15 @@ def filled(cluster, member, events):
 
 
 def rejoin_by_log(program, result, writes):
-    with bench_cluster(3) as cluster:
+    """So many writes, of which the log still has all."""
+    with bench_cluster(3, "32M") as cluster:
         leader = cluster.lead(1)
         settle(cluster)
         lost = cluster.members[-1]
         lost.down()
+        last = leader.status().last_index
         Writer(program, leader.device, os.path.join(result, "writes"), writes).run()
+        assert leader.status().first_index <= last + 1, "the log was passed by"
         lost.up()
         settle(cluster)
         return [figure("rejoin-by-log", "bytes sent of those that were written, while it "
