@@ -153,6 +153,18 @@ static_assert(sizeof(struct qbd_member_layout) == 80, "member layout");
 static_assert(sizeof(struct qbd_membership_layout) == 16 + 80 * QBD_MEMBERS_MAX,
 	      "membership layout");
 
+/* The member of that id in a list, NULL if there is none; of a list that was not checked, too. */
+static inline const struct qbd_member_layout *
+qbd_membership_find(const struct qbd_membership_layout *list, __u32 id)
+{
+	__u32 i, count = le32_to_cpu(list->count);
+
+	for (i = 0; i < count && i < QBD_MEMBERS_MAX; i++)
+		if (le32_to_cpu(list->members[i].id) == id)
+			return &list->members[i];
+	return NULL;
+}
+
 /* Who may write to the device. */
 enum qbd_claim_sharing {
 	QBD_CLAIM_EXCLUSIVE	= 0,	/* one host at a time: it has to claim the device */

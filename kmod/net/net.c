@@ -196,17 +196,6 @@ void qbd_net_destroy(struct qbd_net *net)
 
 /* ---- members ------------------------------------------------------------ */
 
-static const struct qbd_member_layout *
-find_member(const struct qbd_membership_layout *members, u32 id)
-{
-	u32 i, count = min_t(u32, le32_to_cpu(members->count), QBD_MEMBERS_MAX);
-
-	for (i = 0; i < count; i++)
-		if (le32_to_cpu(members->members[i].id) == id)
-			return &members->members[i];
-	return NULL;
-}
-
 static void close_pair(struct qbd_net_peer *peer, const char *reason)
 {
 	int i;
@@ -350,7 +339,7 @@ static void set_disks(struct qbd_net *net, const struct qbd_membership_layout *m
 	spin_lock(&net->lock);
 	net->list_index = le64_to_cpu(members->index);
 	for (i = 0; i < QBD_NET_PEERS; i++) {
-		member = find_member(members, net->peers[i].id);
+		member = qbd_membership_find(members, net->peers[i].id);
 		if (net->peers[i].id && member)
 			memcpy(net->peers[i].incarnation, member->incarnation,
 			       QBD_UUID_SIZE);
@@ -426,11 +415,11 @@ void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout
 	struct qbd_net_peer *peer;
 
 	set_disks(net, members);
-	move_self(net, find_member(members, net->identity.member_id));
+	move_self(net, qbd_membership_find(members, net->identity.member_id));
 	for (i = 0; i < QBD_NET_PEERS; i++) {
 		peer = &net->peers[i];
 		if (peer->id && !peer->removed && !peer->newcomer &&
-		    !find_member(members, peer->id))
+		    !qbd_membership_find(members, peer->id))
 			remove_member(peer);
 	}
 	for (i = 0; i < count; i++) {

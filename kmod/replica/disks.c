@@ -68,13 +68,10 @@ static const struct qbd_replica_config *committed(const struct qbd_replica *repl
  */
 bool qbd_disks_is_listed(const struct qbd_replica *replica)
 {
-	const struct qbd_membership_layout *list = &committed(replica)->layout;
-	u32 i;
+	const struct qbd_member_layout *member =
+		qbd_membership_find(&committed(replica)->layout, replica->member_id);
 
-	for (i = 0; i < le32_to_cpu(list->count); i++)
-		if (le32_to_cpu(list->members[i].id) == replica->member_id)
-			return is_own(replica, list->members[i].incarnation);
-	return false;
+	return member && is_own(replica, member->incarnation);
 }
 
 /**

@@ -182,13 +182,9 @@ list_after_reset(const struct qbd_replica *replica, const struct qbd_frame_reset
  */
 static bool sender_has_data(const struct qbd_frame_reset *reset, u32 peer)
 {
-	const struct qbd_membership_layout *list = &reset->membership;
-	u32 i;
+	const struct qbd_member_layout *member = qbd_membership_find(&reset->membership, peer);
 
-	for (i = 0; i < le32_to_cpu(list->count); i++)
-		if (le32_to_cpu(list->members[i].id) == peer)
-			return qbd_flags_keep_data(le16_to_cpu(list->members[i].flags));
-	return true;
+	return !member || qbd_flags_keep_data(le16_to_cpu(member->flags));
 }
 
 /* The leader's log does not reach this member. */

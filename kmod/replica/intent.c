@@ -19,15 +19,6 @@ static u16 flags_of(const struct qbd_member_layout *member)
 	return le16_to_cpu(member->flags);
 }
 
-static const struct qbd_member_layout *find(const struct qbd_membership_layout *list,
-					    u32 id)
-{
-	for (u32 i = 0; i < count_of(list); i++)
-		if (id_of(&list->members[i]) == id)
-			return &list->members[i];
-	return NULL;
-}
-
 static bool is_joint(const struct qbd_membership_layout *list)
 {
 	for (u32 i = 0; i < count_of(list); i++)
@@ -72,7 +63,7 @@ bool qbd_intent_pending(const struct qbd_membership_layout *list)
 
 bool qbd_intent_is_out(const struct qbd_membership_layout *list, u32 id)
 {
-	const struct qbd_member_layout *member = find(list, id);
+	const struct qbd_member_layout *member = qbd_membership_find(list, id);
 
 	return !member || is_leaving_learner(flags_of(member));
 }
@@ -110,7 +101,8 @@ void qbd_intent_keep_disks(const struct qbd_membership_layout *now,
 			   struct qbd_membership_layout *wanted)
 {
 	for (u32 i = 0; i < count_of(wanted); i++) {
-		const struct qbd_member_layout *was = find(now, id_of(&wanted->members[i]));
+		const struct qbd_member_layout *was =
+			qbd_membership_find(now, id_of(&wanted->members[i]));
 
 		if (was)
 			memcpy(wanted->members[i].incarnation, was->incarnation,
@@ -200,7 +192,7 @@ static enum qbd_intent_step change_votes(const struct qbd_membership_layout *now
 					 const struct qbd_intent_facts *facts,
 					 struct qbd_membership_layout *next, u32 *member)
 {
-	const struct qbd_member_layout *self = find(now, facts->self);
+	const struct qbd_member_layout *self = qbd_membership_find(now, facts->self);
 	bool stays;
 
 	for (u32 i = 0; i < count_of(now); i++)
@@ -288,7 +280,7 @@ static enum qbd_change_result check_members(const struct qbd_membership_layout *
 {
 	for (u32 i = 0; i < count_of(wanted); i++) {
 		const struct qbd_member_layout *one = &wanted->members[i];
-		const struct qbd_member_layout *was = find(now, id_of(one));
+		const struct qbd_member_layout *was = qbd_membership_find(now, id_of(one));
 
 		*member = id_of(one);
 		if (!was && id_of(one) < le32_to_cpu(now->next_member_id))
@@ -309,7 +301,7 @@ static enum qbd_change_result check_members(const struct qbd_membership_layout *
 	}
 	for (u32 i = 0; i < count_of(now); i++) {
 		*member = id_of(&now->members[i]);
-		if (!find(wanted, *member))
+		if (!qbd_membership_find(wanted, *member))
 			return QBD_CHANGE_MISSING;
 	}
 	*member = 0;

@@ -126,13 +126,7 @@ void qbd_replica_trim_configs(struct qbd_replica *replica, u64 index)
 const struct qbd_member_layout *qbd_replica_member(const struct qbd_replica *replica,
 						   u32 id)
 {
-	const struct qbd_membership_layout *layout = qbd_replica_layout(replica);
-	u32 i;
-
-	for (i = 0; i < le32_to_cpu(layout->count); i++)
-		if (le32_to_cpu(layout->members[i].id) == id)
-			return &layout->members[i];
-	return NULL;
+	return qbd_membership_find(qbd_replica_layout(replica), id);
 }
 
 struct qbd_replica_peer *qbd_replica_peer(struct qbd_replica *replica, u32 id)

@@ -12,25 +12,15 @@
  */
 #include "internal.h"
 
-static bool list_has(const struct qbd_membership_layout *layout, u32 id)
-{
-	u32 i;
-
-	for (i = 0; i < le32_to_cpu(layout->count); i++)
-		if (le32_to_cpu(layout->members[i].id) == id)
-			return true;
-	return false;
-}
-
 static enum qbd_standing standing(const void *context, u32 origin)
 {
 	const struct qbd_replica *replica = context;
 	u32 i;
 
-	if (!replica->config_count || list_has(qbd_replica_layout(replica), origin))
+	if (!replica->config_count || qbd_membership_find(qbd_replica_layout(replica), origin))
 		return QBD_STANDING_MEMBER;
 	for (i = 0; i < replica->config_count; i++)
-		if (list_has(&replica->configs[i].layout, origin))
+		if (qbd_membership_find(&replica->configs[i].layout, origin))
 			return QBD_STANDING_LEAVING;
 	return QBD_STANDING_GONE;
 }

@@ -104,7 +104,7 @@ static void fuzz_members(const char *text)
 			judge_address(&member->address);
 			REQUIRE(qbd_name_check(member->name, QBD_MEMBER_NAME_SIZE) ==
 				QBD_NAME_GOOD);
-			REQUIRE(qbd_member_by_id(members, le32_to_cpu(member->id)) == member);
+			REQUIRE(qbd_membership_find(members, le32_to_cpu(member->id)) == member);
 		}
 	}
 	free(members);

@@ -113,8 +113,8 @@ static int find_leader_by(struct qbd_join *join, struct qbd_admin *admin,
 	result = describe_at(join, admin, address, error);
 	if (result != -EAGAIN || !join->described)
 		return result;
-	leader = qbd_member_by_id(&join->description.membership,
-				  le32_to_cpu(join->description.leader));
+	leader = qbd_membership_find(&join->description.membership,
+				     le32_to_cpu(join->description.leader));
 	if (!leader || join->description.leader == join->description.member_id)
 		return result;
 	next = leader->address;

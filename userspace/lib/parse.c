@@ -242,17 +242,6 @@ const char *qbd_address_text(const struct qbd_address *address, char *text)
 	return text;
 }
 
-const struct qbd_member_layout *
-qbd_member_by_id(const struct qbd_membership_layout *members, uint32_t id)
-{
-	uint32_t count = le32_to_cpu(members->count);
-
-	for (uint32_t i = 0; i < count && i < QBD_MEMBERS_MAX; i++)
-		if (le32_to_cpu(members->members[i].id) == id)
-			return &members->members[i];
-	return NULL;
-}
-
 int qbd_check_member_name(const char *text, const char *name, uint32_t id,
 			  struct qbd_error *error)
 {

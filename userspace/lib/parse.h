@@ -39,8 +39,6 @@ const char *qbd_address_text(const struct qbd_address *address, char *text);
  */
 int qbd_parse_members(const char *text, struct qbd_membership_layout *members,
 		      struct qbd_error *error);
-const struct qbd_member_layout *
-qbd_member_by_id(const struct qbd_membership_layout *members, uint32_t id);
 
 /**
  * qbd_check_witnesses() - is there a member with data in every majority?

@@ -225,7 +225,7 @@ static void print_next(const struct create_arguments *arguments,
 		       const struct qbd_format_parameters *parameters)
 {
 	const struct qbd_member_layout *self =
-		qbd_member_by_id(parameters->members, parameters->member_id);
+		qbd_membership_find(parameters->members, parameters->member_id);
 	char address[QBD_ADDRESS_TEXT_SIZE];
 
 	if (!arguments->up) {
@@ -251,7 +251,7 @@ static void print_created(const struct create_arguments *arguments,
 {
 	const struct qbd_plan *plan = &parameters->plan;
 	const struct qbd_member_layout *self =
-		qbd_member_by_id(parameters->members, parameters->member_id);
+		qbd_membership_find(parameters->members, parameters->member_id);
 	char configuration[QBD_CONFIGURATION_TEXT_SIZE], address[QBD_ADDRESS_TEXT_SIZE];
 	char size[QBD_SIZE_TEXT_SIZE], log[QBD_SIZE_TEXT_SIZE], most[QBD_SIZE_TEXT_SIZE];
 	uint32_t count = le32_to_cpu(parameters->members->count);
@@ -282,7 +282,7 @@ static void print_created_json(const struct create_arguments *arguments,
 	const struct qbd_plan *plan = &parameters->plan;
 	struct json_object *object = json_object_new_object();
 	const struct qbd_member_layout *self =
-		qbd_member_by_id(parameters->members, parameters->member_id);
+		qbd_membership_find(parameters->members, parameters->member_id);
 	char configuration[QBD_CONFIGURATION_TEXT_SIZE], address[QBD_ADDRESS_TEXT_SIZE];
 	char uuid[37];
 
@@ -365,7 +365,7 @@ static int take_listed(const struct qbdadm_command *command,
 	if (qbd_parse_number("--id", arguments->id_text, 1, UINT32_MAX - 1, id, &error) ||
 	    take_witnesses(arguments, &error))
 		return qbdadm_usage(command, "%s", error.text);
-	self = qbd_member_by_id(&arguments->members, (uint32_t)*id);
+	self = qbd_membership_find(&arguments->members, (uint32_t)*id);
 	if (!self)
 		return qbdadm_usage(command, "create: --id %" PRIu64 " is none of the members given; name this host with --member too",
 				    *id);
