@@ -188,9 +188,13 @@ void sim_invariants_not_up(struct sim_host *host, int error, const char *text)
 /* What it has to know when it comes up again. */
 static void note_promises(struct sim_host *host, const struct qbd_replica *replica)
 {
+	u64 durable = replica->core->durable;
+
 	host->was_filling = qbd_replica_filling(replica);
-	host->durable = replica->core->failed || host->was_filling ? 0 :
-			replica->core->durable;
+	/* What it has lost it still misses: it knows that until it has been sent again. */
+	if (replica->damaged)
+		durable = max(durable, host->durable);
+	host->durable = replica->core->failed || host->was_filling ? 0 : durable;
 	host->spoiled = replica->core->failed;
 	/* That what was lost is there again is to be written, too. */
 	host->rotten = replica->damaged ||

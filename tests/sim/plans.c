@@ -15,6 +15,8 @@
  *   hidden vote     the newest state block cannot be read when its member comes back
  *   strayed         a leader's own entries are dead, the first of them rots, its log goes on
  *                   as the others', and its power goes again
+ *   sent again      a record is lost, which only one behind it tells of; power goes again when
+ *                   both are written anew
  *   lost table      a block of the extent table is lost, and power goes when it is written
  *   earlier term    a leader's entries reach the others under a later one of its own, while
  *                   somebody else has an entry of a term between them (thesis, figure 3.7)
@@ -186,6 +188,13 @@ static void restart(struct sim_host *host)
 {
 	sim_member_power_cut(host);
 	sim_member_power_on(host);
+}
+
+/* Its users go on, as long as it leads. */
+static void write_there(struct sim_host *host, u32 entries)
+{
+	if (leads(host) && core_of(host)->trail.last < core_of(host)->commit + entries)
+		sim_client_work(host);
 }
 
 /* ---- rivals ------------------------------------------------------------- */
@@ -477,6 +486,67 @@ static bool strayed(void)
 	}
 }
 
+/* ---- sent again --------------------------------------------------------- */
+
+/*
+ * The last record that is durable there, if it alone tells that the one before it was: the
+ * state block says less, and it is not applied. 0: it does not.
+ */
+static u64 only_proof(const struct sim_host *host)
+{
+	const struct qbd_store *store = core_of(host) ? sim_replica(host)->store : NULL;
+	const struct qbd_record *record;
+	u64 last;
+
+	if (!store || store->state.writing || sim_replica(host)->damaged)
+		return 0;
+	last = store->log.durable_index;
+	if (last != store->log.last_index || last < store->log.first_index + 2 ||
+	    store->state.disk.durable_index >= last - 1 ||
+	    store->state.disk.applied_index >= last - 1)
+		return 0;
+	record = qbd_log_slot(store, last)->record;
+	return record && le64_to_cpu(record->header->local.durable_index) == last - 1 ? last : 0;
+}
+
+static bool sent_again(void)
+{
+	const struct qbd_store *store;
+	u64 block;
+
+	switch (current.stage) {
+	case 0:
+		if (!current.other)
+			current.other = world.worst_disk ? &world.hosts[world.worst_disk] :
+							   some_host(bit(current.leader));
+		if (!world.rots || current.other == current.leader)
+			return false;
+		current.index = only_proof(current.other);
+		if (!current.index) {
+			write_there(current.leader, 2);
+			return true;
+		}
+		if (!sim_faults_others_whole(current.other))
+			return false;
+		store = sim_replica(current.other)->store;
+		block = store->geometry.log_block +
+			qbd_log_position(store, current.index - 1) % store->geometry.log_blocks;
+		sim_faults_spoil(current.other, &block, 1, SIM_ROT_MISDIRECTED);
+		next_stage(0);
+		return true;
+	default:
+		if (!core_of(current.other))
+			return true;
+		store = sim_replica(current.other)->store;
+		if (store->log.durable_index >= current.index - 1)
+			return false;
+		if (store->log.submitted_index < current.index)
+			return true;
+		restart(current.other);
+		return false;
+	}
+}
+
 /* ---- lost table --------------------------------------------------------- */
 
 static bool lost_table(void)
@@ -534,13 +604,6 @@ static void hold_back_own_term(void)
 		if (number != current.leader->number)
 			sim_network_bulk_pass(current.leader->number, number,
 					      1 + below(earlier), world.now + 3 * TIMEOUT);
-}
-
-/* Its users go on, as long as it leads. */
-static void write_there(struct sim_host *host, u32 entries)
-{
-	if (leads(host) && core_of(host)->trail.last < core_of(host)->commit + entries)
-		sim_client_work(host);
 }
 
 static bool earlier_term(void)
@@ -922,6 +985,7 @@ static const struct plan plans[] = {
 	{ "two leaders", two_leaders, .stays = true },
 	{ "hidden vote", hidden_vote, .stays = true },
 	{ "strayed", strayed, .stays = true },
+	{ "sent again", sent_again, .stays = true },
 	{ "lost table", lost_table, .stays = true },
 	{ "earlier term", earlier_term, .stays = true },
 	{ "there and back", there_and_back, .stays = true },
@@ -968,6 +1032,7 @@ void sim_plan_make(u64 random)
 	current.since = world.now;
 	current.wait_until = 0;
 	current.leader = NULL;
+	current.other = NULL;
 	mend();
 }
 
