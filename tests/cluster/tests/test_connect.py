@@ -5,13 +5,14 @@ import errno
 import os
 import shutil
 import stat
+from subprocess import PIPE
 
 from lib import filesystem
 from lib.cluster import SHARED, Cluster, refused
 from lib.damage import dump
 from lib.filesystem import Mount
 from lib.registry import test
-from lib.shell import never, run, spawn, wait_until
+from lib.shell import finish, never, run, spawn, wait_until
 from lib.workload import BLOCK, Reader, Writer, direct_read, direct_write, pattern
 from tests.test_claims import (PATIENT, Holder, ended_with_error, open_once, take, wait_claim,
                                wait_fenced)
@@ -266,6 +267,38 @@ def the_same_client_or_a_new_one():
         assert "member 5" in told.errors and "was removed" in told.errors, told.errors
         wait_listed(cluster.members, [6])
         writer.verify(client.device)
+
+
+@test("connect", timeout=120)
+def two_hosts_of_one_name_at_once():
+    """One is the client, the other is told; who is not there has its place taken."""
+    with Cluster(5, clients=(4, 5)) as cluster:
+        leader = cluster.lead(1)
+        both = [(cluster.member(number), cluster.connect_command(number, host="twin"))
+                for number in (4, 5)]
+        children = [(member, spawn(command, member.netns, text=True, stdout=PIPE, stderr=PIPE),
+                     command) for member, command in both]
+        told = {member: finish(child, command, 60) for member, child, command in children}
+        (client,) = [member for member in told if not told[member].status]
+        (other,) = set(told) - {client}
+        refused(told[other], "is called twin already", "choose another --name")
+        assert other.disk.files() == [] and loops() == [client.disk.path]
+        client.removed, client.is_up = False, True
+        wait_listed([*cluster.members[:3], client], [4])
+        refused(cluster.connect(other.number, host="twin", check=False), "is called twin already")
+        # While it is away the other one takes its place; it hears that, and does not take it back.
+        client.power_cut()
+        cluster.network.heal()
+        leader.wait("it is not connected", lambda status: not status.member(4).connected)
+        replaced = cluster.connect(other.number, host="twin")
+        assert "member 4 (twin)" in replaced.output and "has been taken out" in replaced.output
+        client.removed = True
+        wait_listed([*cluster.members[:3], other], [5])
+        again = cluster.connect(client.number, host="twin", check=False)
+        assert again.status and "member 4" in again.errors and "was removed" in again.errors
+        assert "is called twin already" in again.errors, again.errors
+        wait_listed([*cluster.members[:3], other], [5])
+        direct_write(other.device, 0, pattern(1, 1))
 
 
 class Directory:
