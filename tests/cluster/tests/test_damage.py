@@ -8,7 +8,7 @@ from lib.cluster import Cluster, refused
 from lib.damage import Damage, Log
 from lib.registry import test
 from lib.shell import never
-from lib.workload import Writer
+from lib.workload import BLOCK, Writer, direct_read, direct_write, pattern
 
 
 def lose_power(cluster, *members):
@@ -97,6 +97,36 @@ def damaged_record_is_sent_again():
         alpha.down()
         alpha.up()
         cluster.wait_leader()
+
+
+@test("damage", timeout=90)
+def a_damaged_learner_is_promoted_when_it_is_whole():
+    """It lacks a few records, and has no vote: promoted now, it would be waited for in vain."""
+    with Cluster(4) as cluster:
+        alpha, beta, _, delta = cluster.members
+        cluster.lead(1)
+        cluster.change(alpha, "demote", 4)
+        # What it lacks is less than what a learner may lack.
+        for number in range(10):
+            direct_write(beta.device, number * BLOCK, pattern(number, 1))
+        log, = lose_power(cluster, delta)
+        damage_record(delta, log, log.proven_durable() - 3)
+        cluster.network.isolate(4)
+        delta.up()
+        assert is_damaged(delta.status()), delta.status()
+        # It hears from its leader, and cannot write what it gets.
+        delta.disk.hang()
+        cluster.network.heal()
+        alpha.wait("it is followed", lambda status: status.member(4).progress_state == "replicate"
+                   and 0 < status.member(4).behind_entries < 64)
+        cluster.change(alpha, "promote", 4, "--no-wait")
+        never("it votes", lambda: alpha.status().member(4).voter, 2)
+        assert delta.status().damaged
+        delta.disk.resume()
+        alpha.wait("it votes", lambda status: status.member(4).voter)
+        assert not delta.status().damaged
+        for number in range(10):
+            assert direct_read(delta.device, number * BLOCK, BLOCK) == pattern(number, 1)
 
 
 @test("damage", timeout=90)
