@@ -73,18 +73,19 @@ void qbd_connection_put(struct qbd_connection *connection)
  */
 bool qbd_connection_room(struct qbd_connection *connection)
 {
+	/* The pairs that are up share this work's rescuer: rather none than a long wait. */
+	const gfp_t gfp = GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN;
 	unsigned int noio = memalloc_noio_save();
 	unsigned int i;
 
 	connection->ring_frames = connection->kind == QBD_CONNECTION_ADMIN ?
 				  QBD_ADMIN_RING_FRAMES : QBD_RING_FRAMES;
-	connection->ring = kvcalloc(connection->ring_frames, sizeof(*connection->ring),
-				    GFP_KERNEL);
+	connection->ring = kvcalloc(connection->ring_frames, sizeof(*connection->ring), gfp);
 	if (connection->kind != QBD_CONNECTION_CONTROL)
-		connection->bulk = kvzalloc(sizeof(*connection->bulk), GFP_KERNEL);
+		connection->bulk = kvzalloc(sizeof(*connection->bulk), gfp);
 	else
 		connection->small = kvcalloc(QBD_SMALL_FRAMES,
-					     sizeof(*connection->small), GFP_KERNEL);
+					     sizeof(*connection->small), gfp);
 	memalloc_noio_restore(noio);
 	if (!connection->ring || (!connection->bulk && !connection->small))
 		return false;
@@ -241,7 +242,8 @@ static void setup_socket(struct socket *socket)
 {
 	struct sock *sk = socket->sk;
 
-	sk->sk_allocation = GFP_NOIO;
+	/* As for its memory in qbd_connection_room(); TCP has it tried again. */
+	sk->sk_allocation = GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN;
 	sk->sk_use_task_frag = false;
 	tcp_sock_set_nodelay(sk);
 	/*
@@ -356,7 +358,7 @@ static void close_with(struct qbd_connection *connection, const char *reason)
 		if (connection->state != QBD_REFUSING)
 			strscpy(connection->reason, reason, sizeof(connection->reason));
 		connection->state = QBD_CLOSED;
-		queue_work(net->queue, &connection->close_work);
+		queue_work(net->setup_queue, &connection->close_work);
 	}
 	spin_unlock(&connection->lock);
 	if (first)
@@ -894,7 +896,7 @@ static void close_work(struct work_struct *work)
 	mutex_unlock(&connection->send_mutex);
 	/* 4. What was to be sent or delivered is given back. */
 	qbd_receive_stop_waiting(connection);
-	qbd_send_purge(connection);
+	qbd_send_purge(connection, true);
 	spin_lock(&connection->lock);
 	drop_received(connection);
 	spin_unlock(&connection->lock);

@@ -332,7 +332,12 @@ struct qbd_net {
 	struct qbd_pool *pool;
 	const struct qbd_net_ops *ops;
 	void *context;
-	struct workqueue_struct *queue;
+	struct workqueue_struct *queue;		/* what pairs that are up need */
+	/*
+	 * What may wait for memory without reserves: a queue has one rescuer, and what runs
+	 * before in it holds up the rest. It accepts, dials and closes.
+	 */
+	struct workqueue_struct *setup_queue;
 	struct crypto_shash *hmac;
 	mempool_t *outgoing;
 	mempool_t *outgoing_large;
@@ -472,7 +477,7 @@ void qbd_send_work(struct work_struct *work);
 bool qbd_send_small(struct qbd_connection *connection, u16 type, const void *fixed,
 		    unsigned int fixed_bytes);
 int qbd_send_frame(struct qbd_connection *connection, const struct qbd_net_frame *frame);
-void qbd_send_purge(struct qbd_connection *connection);
+void qbd_send_purge(struct qbd_connection *connection, bool wait);
 
 /* receive.c */
 void qbd_receive_work(struct work_struct *work);

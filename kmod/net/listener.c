@@ -54,7 +54,7 @@ static void listener_data_ready(struct sock *sk)
 	/* Sockets not accepted yet inherit the callback, but not the pointer. */
 	listener = __locked_read_sk_user_data_with_flags(sk, 0);
 	if (listener && sk->sk_state == TCP_LISTEN)
-		queue_delayed_work(listener->net->queue, &listener->accept_work, 0);
+		queue_delayed_work(listener->net->setup_queue, &listener->accept_work, 0);
 	read_unlock_bh(&sk->sk_callback_lock);
 }
 
@@ -78,7 +78,7 @@ static void accept_work(struct work_struct *work)
 				pr_warn("%s: cannot accept a connection: error %d\n",
 					net->name, error);
 			/* Out of memory, most likely; others may wait behind it. */
-			queue_delayed_work(net->queue, &listener->accept_work, HZ / 10);
+			queue_delayed_work(net->setup_queue, &listener->accept_work, HZ / 10);
 			return;
 		}
 		write_lock_bh(&socket->sk->sk_callback_lock);
@@ -86,7 +86,7 @@ static void accept_work(struct work_struct *work)
 		write_unlock_bh(&socket->sk->sk_callback_lock);
 		qbd_connection_accepted(net, socket, &listener->address);
 	}
-	queue_delayed_work(net->queue, &listener->accept_work, 0);
+	queue_delayed_work(net->setup_queue, &listener->accept_work, 0);
 }
 
 static void describe_failure(struct sockaddr_storage *address, int error, char *text,
@@ -268,7 +268,7 @@ void qbd_net_listen(struct qbd_net *net, const struct qbd_address *address)
 	net->listen_wanted = true;
 	WRITE_ONCE(net->listen_done, false);
 	spin_unlock(&net->lock);
-	queue_work(net->queue, &net->listen_work);
+	queue_work(net->setup_queue, &net->listen_work);
 }
 
 void qbd_net_listen_only(struct qbd_net *net)
@@ -276,7 +276,7 @@ void qbd_net_listen_only(struct qbd_net *net)
 	spin_lock(&net->lock);
 	net->listen_only = true;
 	spin_unlock(&net->lock);
-	queue_work(net->queue, &net->listen_work);
+	queue_work(net->setup_queue, &net->listen_work);
 }
 
 /* Tell the replica what came of qbd_net_listen(). Replica context. */

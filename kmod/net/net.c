@@ -66,6 +66,8 @@ static void close_reserve(struct qbd_net *net)
 
 static void release(struct qbd_net *net)
 {
+	if (net->setup_queue)
+		destroy_workqueue(net->setup_queue);
 	if (net->queue)
 		destroy_workqueue(net->queue);
 	close_reserve(net);
@@ -87,7 +89,9 @@ static int prepare(struct qbd_net *net, char *text, size_t size)
 
 	net->queue = alloc_workqueue("qbd-net-%.16s", WQ_MEM_RECLAIM | WQ_UNBOUND |
 				     WQ_HIGHPRI, 0, net->name);
-	if (!net->queue || qbd_send_create(net))
+	net->setup_queue = alloc_workqueue("qbd-connect-%.16s", WQ_MEM_RECLAIM | WQ_UNBOUND,
+					   0, net->name);
+	if (!net->queue || !net->setup_queue || qbd_send_create(net))
 		return no_memory(text, size);
 	error = qbd_handshake_create(net);
 	if (error == -ENOMEM)
@@ -187,7 +191,7 @@ void qbd_net_destroy(struct qbd_net *net)
 	forget_peers(net);
 	wait_event(net->empty, is_empty(net));
 	/* 4. Connections are gone but for the last lines of their closing works,
-	 *    which the end of the queue waits for. Then nobody knows the network.
+	 *    which the end of their queue waits for. Then nobody knows the network.
 	 */
 	cancel_work_sync(&net->pages_work);
 	pr_debug("%s: network %p destroyed\n", net->name, net);
@@ -272,7 +276,7 @@ static void add_member(struct qbd_net *net, u32 id, const struct qbd_member_layo
 		return;
 	if (id < net->identity.member_id) {
 		qbd_peer_set_error(peer, "being dialled");
-		mod_delayed_work(net->queue, &peer->dial_work, 0);
+		mod_delayed_work(net->setup_queue, &peer->dial_work, 0);
 	} else {
 		qbd_peer_knock_later(peer);
 	}
@@ -372,7 +376,7 @@ static void keep_member(struct qbd_net_peer *peer, const struct qbd_member_layou
 	}
 	peer->backoff_ms = QBD_BACKOFF_MIN_MS;
 	close_pair(peer, "the member's address changed");
-	mod_delayed_work(net->queue, &peer->dial_work, 0);
+	mod_delayed_work(net->setup_queue, &peer->dial_work, 0);
 }
 
 /* Our own address is another one now: we listen there, and dial from there. */

@@ -356,7 +356,7 @@ void qbd_peer_dial(struct work_struct *work)
 	close_and_put(pair[1], "not wanted any more");
 	/* Without memory; or the slot is another's now, which this does not hurt. */
 	if (!READ_ONCE(net->stopping))
-		queue_delayed_work(net->queue, &peer->dial_work,
+		queue_delayed_work(net->setup_queue, &peer->dial_work,
 				   msecs_to_jiffies(QBD_BACKOFF_MAX_MS));
 }
 
@@ -368,7 +368,7 @@ void qbd_peer_knock_later(struct qbd_net_peer *peer)
 {
 	unsigned long pause = KNOCK_MS + get_random_u32() % (KNOCK_MS / 4);
 
-	mod_delayed_work(peer->net->queue, &peer->dial_work, msecs_to_jiffies(pause));
+	mod_delayed_work(peer->net->setup_queue, &peer->dial_work, msecs_to_jiffies(pause));
 }
 
 /*
@@ -388,7 +388,7 @@ static void dial_again(struct qbd_net_peer *peer)
 	if (time_after(jiffies, READ_ONCE(peer->dialled_at) + pause))
 		pause = msecs_to_jiffies(QBD_BACKOFF_MIN_MS);
 	peer->backoff_ms = min(peer->backoff_ms * 2, QBD_BACKOFF_MAX_MS + 0u);
-	mod_delayed_work(peer->net->queue, &peer->dial_work, pause);
+	mod_delayed_work(peer->net->setup_queue, &peer->dial_work, pause);
 }
 
 /* ---- pairs -------------------------------------------------------------- */
@@ -445,7 +445,7 @@ void qbd_peer_disconnect(struct qbd_net_peer *peer, const char *reason)
 		if (!pair[i])
 			continue;
 		qbd_connection_close(pair[i], "%s", reason);
-		qbd_send_purge(pair[i]);
+		qbd_send_purge(pair[i], false);
 		add_counts(peer, pair[i]);
 		qbd_connection_put(pair[i]);
 	}

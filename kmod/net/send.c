@@ -558,15 +558,10 @@ void qbd_send_work(struct work_struct *work)
 		qbd_connection_queue(connection, &connection->send_work);
 }
 
-/*
- * Give everything back. The connection is closed: what is sent at this moment
- * is waited for, and nothing is sent afterwards.
- */
-void qbd_send_purge(struct qbd_connection *connection)
+static void give_back(struct qbd_connection *connection)
 {
 	struct qbd_outgoing *outgoing;
 
-	mutex_lock(&connection->send_mutex);
 	for (;;) {
 		spin_lock(&connection->lock);
 		outgoing = list_first_entry_or_null(&connection->send_queue,
@@ -579,5 +574,23 @@ void qbd_send_purge(struct qbd_connection *connection)
 		if (!outgoing->small)
 			outgoing_free(connection->net, outgoing);
 	}
+}
+
+/**
+ * qbd_send_purge() - give back what waits to be sent
+ * @connection: closed: nothing is sent afterwards
+ * @wait: what is sent at this moment is waited for; else its sender is left alone, and
+ *	closing the connection gives the rest back
+ *
+ * Context: process. With @wait it may take as long as memory takes to come: a sender
+ * without reserves waits for that with the mutex held. The replica's work never does.
+ */
+void qbd_send_purge(struct qbd_connection *connection, bool wait)
+{
+	if (wait)
+		mutex_lock(&connection->send_mutex);
+	else if (!mutex_trylock(&connection->send_mutex))
+		return;
+	give_back(connection);
 	mutex_unlock(&connection->send_mutex);
 }
