@@ -97,8 +97,11 @@ int qbd_command_run(struct qbd_replica *replica, struct qbd_command *command)
 	init_completion(&command->done);
 	spin_lock(&replica->command_lock);
 	accepted = replica->accepts_commands;
-	if (accepted)
+	if (accepted) {
 		list_add_tail(&command->list, &replica->commands);
+		/* Under the lock: later going down may have ended it, and the queue with it. */
+		qbd_replica_kick(replica);
+	}
 	spin_unlock(&replica->command_lock);
 	if (!accepted) {
 		if (command->text)
@@ -106,7 +109,6 @@ int qbd_command_run(struct qbd_replica *replica, struct qbd_command *command)
 				command->text_size);
 		return -ENODEV;
 	}
-	qbd_replica_kick(replica);
 	wait_for_completion(&command->done);
 	return command->error;
 }
