@@ -48,9 +48,9 @@ int qbd_bio_init(struct qbd_store *store)
 	init_llist_head(&store->postponed);
 	INIT_WORK(&store->postponed_work, postponed_work);
 	atomic_set(&store->postponed_count, 0);
-	store->postponed_queue = alloc_workqueue("qbd-disk", WQ_MEM_RECLAIM | WQ_HIGHPRI |
-						 WQ_UNBOUND, 1);
-	if (!store->postponed_queue)
+	store->rescued_queue = alloc_workqueue("qbd-disk", WQ_MEM_RECLAIM | WQ_HIGHPRI |
+					       WQ_UNBOUND, 2);
+	if (!store->rescued_queue)
 		return -ENOMEM;
 	error = bioset_init(&store->vital, QBD_VITAL_BIOS, offsetof(struct qbd_bio, bio),
 			    BIOSET_NEED_BVECS);
@@ -62,13 +62,13 @@ int qbd_bio_init(struct qbd_store *store)
 		return 0;
 	bioset_exit(&store->vital);
 err_queue:
-	destroy_workqueue(store->postponed_queue);
+	destroy_workqueue(store->rescued_queue);
 	return error;
 }
 
 void qbd_bio_exit(struct qbd_store *store)
 {
-	destroy_workqueue(store->postponed_queue);
+	destroy_workqueue(store->rescued_queue);
 	bioset_exit(&store->data);
 	bioset_exit(&store->vital);
 }
@@ -78,7 +78,7 @@ static void postpone(struct qbd_bio *bio)
 {
 	atomic_inc(&bio->store->postponed_count);
 	if (llist_add(&bio->completed, &bio->store->postponed))
-		queue_work(bio->store->postponed_queue, &bio->store->postponed_work);
+		queue_work(bio->store->rescued_queue, &bio->store->postponed_work);
 }
 
 /* As it was when it was made: a partition or a lower device may have moved it. */

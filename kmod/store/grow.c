@@ -29,6 +29,7 @@
  * the size, durably, as others do: it may lead, and says it to those whose logs begin anew.
  */
 #include <linux/workqueue.h>
+#include <linux/sched/mm.h>
 
 #include "internal.h"
 
@@ -76,12 +77,18 @@ static bool has_memory(const struct qbd_store *store)
 	       extents_of(store, store->grow.wanted);
 }
 
-/* Process context, sleeps. Nothing of the store is read that changes meanwhile. */
+/*
+ * Process context, sleeps. Nothing of the store is read that changes meanwhile. Until it
+ * is done nothing behind the RESIZE is applied: it waits for no writeback, which may be
+ * that of this device.
+ */
 static void memory_work(struct work_struct *work)
 {
 	struct qbd_store *store = container_of(work, struct qbd_store, grow.work);
+	unsigned int noio = memalloc_noio_save();
 
 	qbd_extents_make_room(store, store->grow.extents);
+	memalloc_noio_restore(noio);
 	/* Pairs with the acquire in memory_came(): what it got is there. */
 	smp_store_release(&store->grow.finished, true);
 	store->ops->kick(store->context);
@@ -112,7 +119,7 @@ static void get_memory(struct qbd_store *store)
 		return;
 	}
 	grow->busy = true;
-	queue_work(system_unbound_wq, &grow->work);
+	queue_work(store->rescued_queue, &grow->work);
 }
 
 /* The work has ended: did it get what it was sent for? */

@@ -457,7 +457,7 @@ struct qbd_notices {
  * @postponed: bios whose submission may wait, any context adds
  * @postponed_count: those not given to the disk yet
  * @postponed_work: gives them to it
- * @postponed_queue: runs that
+ * @rescued_queue: runs that, and what gets memory for a larger device
  * @completed: finished bios, any context adds
  * @wait: open and close sleep here
  * @timer: the only one
@@ -517,7 +517,7 @@ struct qbd_store {
 	struct llist_head postponed;
 	atomic_t postponed_count;
 	struct work_struct postponed_work;
-	struct workqueue_struct *postponed_queue;
+	struct workqueue_struct *rescued_queue;
 	struct llist_head completed;
 	wait_queue_head_t wait;
 	struct timer_list timer;
