@@ -28,6 +28,7 @@
  * @session: of the holder's device
  * @holder: member id; 0: nobody
  * @mode: enum qbd_claim_sharing
+ * @former: epoch of the newest claim before this one that a host had; 0: none had one
  * @reserved: 0
  */
 struct qbd_claim_layout {
@@ -35,7 +36,8 @@ struct qbd_claim_layout {
 	__le64 session;
 	__le32 holder;
 	__le32 mode;
-	__le64 reserved[2];
+	__le64 former;
+	__le64 reserved;
 } __attribute__((packed));
 
 /**
@@ -91,7 +93,8 @@ static inline bool qbd_claim_good(const struct qbd_claim_layout *claim)
 	return !(le64_to_cpu(claim->epoch) >> 62) && mode <= QBD_CLAIM_SHARED &&
 	       !claim->session == !claim->holder &&
 	       (mode == QBD_CLAIM_EXCLUSIVE || !claim->holder) &&
-	       !claim->reserved[0] && !claim->reserved[1];
+	       (!claim->former || le64_to_cpu(claim->former) < le64_to_cpu(claim->epoch)) &&
+	       !claim->reserved;
 }
 
 static_assert(sizeof(struct qbd_claim_layout) == 40, "claim");

@@ -170,7 +170,7 @@ void qbd_claim_asked(struct qbd_replica *replica, u32 peer,
  * qbd_claim_filter() - may the leader propose what it holds?
  * @replica: replica that leads
  *
- * What is not of the claim at the end of the log is answered FENCED. But not before that
+ * What the claim at the end of the log does not allow is answered FENCED. But not before that
  * claim is committed: it may still be lost with this leader, and whoever is told so stops
  * his file system.
  *
@@ -182,8 +182,6 @@ bool qbd_claim_filter(struct qbd_replica *replica)
 	const struct qbd_claim *claim = qbd_claims_newest(replica);
 	struct qbd_io *io, *next;
 
-	if (claim->mode == QBD_CLAIM_SHARED)
-		return true;
 	if (claim->epoch > commit_index(replica))
 		return false;
 	list_for_each_entry_safe(io, next, &replica->writes, list) {

@@ -13,6 +13,8 @@
  *              than it takes to give it back
  *   ASKING     the same, and somebody has it open for write    FENCED
  *              already (the mode was shared)
+ *   any        another host was given it since what goes on    FENCED
+ *              here was opened, by the log, whoever has it now
  *   ASKING     no quorum, and I/O is to fail                   NONE; who waits is told
  *   ASKING     nobody needs it any more                        NONE
  *   HELD       nobody needs it any more, no write is left      RELEASING
@@ -82,6 +84,8 @@ static void have(struct qbd_replica *replica, u64 epoch, bool shared)
 
 	hold->state = QBD_HOLD_HELD;
 	hold->epoch = epoch;
+	hold->goes_on = true;
+	hold->kept = epoch;
 	hold->shared = shared;
 	hold->force = false;
 	hold->refused_since = 0;
@@ -126,6 +130,7 @@ static void fence(struct qbd_replica *replica, u32 by)
 	hold->state = QBD_HOLD_FENCED;
 	/* This log may say for a while yet that it is ours. */
 	hold->released = hold->epoch;
+	hold->goes_on = false;
 	hold->pinned = false;
 	hold->superseded = false;
 	answer_opener(replica, -EBUSY);
@@ -223,6 +228,18 @@ static void outdated(struct qbd_replica *replica)
 	give_up(replica, -ESTALE, "the claim has changed meanwhile; look at it, and try again");
 }
 
+/*
+ * The leader says that we have it. What goes on since an earlier claim has to know what was
+ * between the two, which the log tells.
+ */
+static void given(struct qbd_replica *replica, u64 epoch, bool shared)
+{
+	if (replica->hold.goes_on)
+		ask_again_later(replica);
+	else
+		have(replica, epoch, shared);
+}
+
 /* The claim is given back, or was somebody else's already. */
 static void released(struct qbd_replica *replica)
 {
@@ -264,7 +281,7 @@ static void ask_self(struct qbd_replica *replica)
 		if (wish.action == QBD_CLAIM_RELEASE)
 			released(replica);
 		else
-			have(replica, claim.epoch, claim.mode == QBD_CLAIM_SHARED);
+			given(replica, claim.epoch, claim.mode == QBD_CLAIM_SHARED);
 		break;
 	case QBD_VERDICT_LATER:
 		ask_again_later(replica);
@@ -371,7 +388,7 @@ void qbd_hold_replied(struct qbd_replica *replica, u32 peer,
 	if (status == QBD_REPLY_OK && hold->state == QBD_HOLD_RELEASING)
 		released(replica);
 	else if (status == QBD_REPLY_OK)
-		have(replica, value, detail == QBD_CLAIM_SHARED);
+		given(replica, value, detail == QBD_CLAIM_SHARED);
 	else if (status == QBD_REPLY_REFUSED && detail == QBD_CLAIM_BUSY)
 		refused(replica, le32_to_cpu(reply->member), value);
 	else if (status == QBD_REPLY_REFUSED && detail == QBD_CLAIM_SILENT)
@@ -384,6 +401,17 @@ void qbd_hold_replied(struct qbd_replica *replica, u32 peer,
 
 /* ---- what follows from the log, the disk and the requests ---------------- */
 
+/*
+ * What goes on here was begun under an earlier claim, and another host has had one since:
+ * whatever is in force now, what was read here may have been changed meanwhile.
+ */
+static bool shut_out(const struct qbd_replica *replica, const struct qbd_claim *claim, bool mine)
+{
+	const struct qbd_hold *hold = &replica->hold;
+
+	return hold->goes_on && (mine ? claim->former : qbd_claim_given(claim)) > hold->kept;
+}
+
 /* A claim that is committed, or that the mode is shared, may decide without asking. */
 static void look_at_log(struct qbd_replica *replica)
 {
@@ -391,6 +419,10 @@ static void look_at_log(struct qbd_replica *replica)
 	struct qbd_hold *hold = &replica->hold;
 	bool mine = exclusive_mine(replica, claim) && claim->epoch > hold->released;
 
+	if (shut_out(replica, claim, mine)) {
+		fence(replica, mine ? 0 : claim->holder);
+		return;
+	}
 	switch (hold->state) {
 	case QBD_HOLD_NONE:
 		/* It was given after whoever wanted it had gone: it is to be given back. */
@@ -411,7 +443,7 @@ static void look_at_log(struct qbd_replica *replica)
 		else if (hold->shared)
 			hold->state = QBD_HOLD_NONE;
 		else if (mine)
-			hold->epoch = claim->epoch;
+			hold->epoch = hold->kept = claim->epoch;
 		else
 			fence(replica, claim->holder);
 		break;
@@ -435,8 +467,11 @@ static void look_at_disk(struct qbd_replica *replica)
 
 	switch (hold->state) {
 	case QBD_HOLD_NONE:
-		if (!needed(replica))
+		if (!needed(replica)) {
+			if (!writes_left(replica))
+				hold->goes_on = false;
 			break;
+		}
 		hold->state = QBD_HOLD_ASKING;
 		hold->asked = false;
 		hold->ask_after = 0;
@@ -451,6 +486,7 @@ static void look_at_disk(struct qbd_replica *replica)
 		if (needed(replica) || writes_left(replica))
 			break;
 		hold->state = hold->shared ? QBD_HOLD_NONE : QBD_HOLD_RELEASING;
+		hold->goes_on = false;
 		hold->asked = false;
 		hold->ask_after = 0;
 		break;

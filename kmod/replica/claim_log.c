@@ -41,6 +41,7 @@ void qbd_claims_begin(struct qbd_replica *replica, const struct qbd_claim_layout
 		.session = le64_to_cpu(layout->session),
 		.holder = le32_to_cpu(layout->holder),
 		.mode = le32_to_cpu(layout->mode),
+		.former = le64_to_cpu(layout->former),
 	};
 }
 
@@ -67,6 +68,7 @@ void qbd_claims_layout(const struct qbd_replica *replica, u64 index,
 	layout->session = cpu_to_le64(claim->session);
 	layout->holder = cpu_to_le32(claim->holder);
 	layout->mode = cpu_to_le32(claim->mode);
+	layout->former = cpu_to_le64(claim->former);
 }
 
 /* A record that is (or is about to be) the last one of the log, if it is a claim. */
@@ -74,6 +76,7 @@ void qbd_claims_push(struct qbd_replica *replica, const struct qbd_record_header
 {
 	const struct qbd_record_shared *shared = &header->shared;
 	u64 index = le64_to_cpu(shared->index);
+	u64 former = qbd_claim_given(qbd_claims_newest(replica));
 
 	if (le16_to_cpu(shared->kind) != QBD_RECORD_CLAIM ||
 	    index <= qbd_claims_newest(replica)->epoch)
@@ -90,6 +93,7 @@ void qbd_claims_push(struct qbd_replica *replica, const struct qbd_record_header
 		.session = le64_to_cpu(shared->claim_session),
 		.holder = le32_to_cpu(shared->claim_holder),
 		.mode = le32_to_cpu(shared->claim_mode),
+		.former = former,
 	};
 }
 

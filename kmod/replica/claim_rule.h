@@ -28,6 +28,19 @@
  * LATER: so in no log there are two claims that may both still be lost; and whoever is
  * told that his claim was superseded can rely on that.
  *
+ * Whose writes may be appended:
+ *
+ *   claim in force   write made under                                    appended
+ *
+ *   a host's         that claim, by that run                             yes
+ *   a host's         any other                                           no
+ *   nobody's         -                                                   no
+ *   shared           the newest claim that a host had, or a later one    yes
+ *   shared           an earlier one: another host has had it since       no
+ *
+ * The last line is what fencing is about: that all may write now lets in nobody who was shut
+ * out before.
+ *
  * The lease is no promise to the holder: his writes are refused by their epoch, whatever
  * any clock says. It only says how soon somebody else may take over without being told to.
  */
@@ -43,10 +56,12 @@
  * @session: run of the holder's device
  * @holder: member id; 0: nobody
  * @mode: enum qbd_claim_sharing
+ * @former: epoch of the newest claim before this one that a host had; 0: none had one
  */
 struct qbd_claim {
 	__u64 epoch;
 	__u64 session;
+	__u64 former;
 	__u32 holder;
 	__u32 mode;
 };
@@ -112,16 +127,28 @@ enum qbd_claim_verdict qbd_claim_decide(const struct qbd_claim *claim,
 /**
  * qbd_claim_allows() - may a write of this origin be appended while a claim is in force?
  * @claim: in force
- * @epoch: that the write carries
+ * @epoch: that the write carries: of the claim that it was made under
  * @origin: member
  * @session: of its device
  */
 static inline bool qbd_claim_allows(const struct qbd_claim *claim, __u64 epoch,
 				    __u32 origin, __u64 session)
 {
-	return claim->mode == QBD_CLAIM_SHARED ||
-	       (claim->holder && claim->epoch == epoch && claim->holder == origin &&
-		claim->session == session);
+	if (claim->mode == QBD_CLAIM_SHARED)
+		return epoch >= claim->former;
+	return claim->holder && claim->epoch == epoch && claim->holder == origin &&
+	       claim->session == session;
+}
+
+/**
+ * qbd_claim_given() - the newest claim that a host has, or has had
+ * @claim: at the end of a log
+ *
+ * Return: its epoch; 0: there was none.
+ */
+static inline __u64 qbd_claim_given(const struct qbd_claim *claim)
+{
+	return claim->holder ? claim->epoch : claim->former;
 }
 
 #endif

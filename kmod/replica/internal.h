@@ -340,6 +340,8 @@ struct qbd_replica_config {
  * @state: see there
  * @shared: HELD: nobody needs a claim
  * @epoch: HELD, RELEASING, FENCED: of the claim
+ * @goes_on: what was opened or written under the last one that was held does
+ * @kept: its epoch
  * @released: claims up to this epoch are given back or lost, whatever the log says yet
  * @pinned: an administrator took it; it stays when the device is closed
  * @force: ASKING: even from who is there, from @force_epoch
@@ -366,6 +368,8 @@ struct qbd_hold {
 	enum qbd_hold_state state;
 	bool shared;
 	u64 epoch;
+	bool goes_on;
+	u64 kept;
 	u64 released;
 	bool pinned;
 	bool force;

@@ -145,6 +145,22 @@ static void claim_allows_its_holder(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, qbd_claim_allows(&shared, 3, 3, 33));
 }
 
+/* When all may write, those may not who were shut out before. */
+static void claim_is_over_for_good(struct kunit *test)
+{
+	const struct qbd_claim after = { .epoch = 30, .former = 20, .mode = QBD_CLAIM_SHARED };
+
+	/* Who had it last goes on, and who wrote when all might. */
+	KUNIT_EXPECT_TRUE(test, qbd_claim_allows(&after, 20, 2, 22));
+	KUNIT_EXPECT_TRUE(test, qbd_claim_allows(&after, 25, 3, 33));
+	KUNIT_EXPECT_TRUE(test, qbd_claim_allows(&after, 30, 3, 33));
+	KUNIT_EXPECT_FALSE(test, qbd_claim_allows(&after, 19, 2, 22));
+	KUNIT_EXPECT_FALSE(test, qbd_claim_allows(&after, 10, 3, 33));
+	KUNIT_EXPECT_EQ(test, qbd_claim_given(&after), 20ull);
+	KUNIT_EXPECT_EQ(test, qbd_claim_given(&held), 10ull);
+	KUNIT_EXPECT_EQ(test, qbd_claim_given(&nobodys), 0ull);
+}
+
 static void log_a_claim(struct qbd_replica *replica, struct qbd_record_header *header,
 			u64 index, u32 holder)
 {
@@ -160,21 +176,25 @@ static void claim_outlives_its_entry(struct kunit *test)
 {
 	struct qbd_replica *replica = kvzalloc(sizeof(*replica), GFP_KERNEL);
 	struct qbd_record_header *header = kzalloc(sizeof(*header), GFP_KERNEL);
-	struct qbd_claim_layout layout = { .epoch = cpu_to_le64(19), .holder = cpu_to_le32(3) };
-	static const struct { u64 index, epoch; u32 holder; } cases[] = {
-		{ 0, 19, 3 }, { 94, 19, 3 }, { 95, 95, 1 }, { 119, 95, 1 }, { 120, 120, 2 },
-		{ 500, 120, 2 },
+	struct qbd_claim_layout layout = {
+		.epoch = cpu_to_le64(19), .holder = cpu_to_le32(3), .former = cpu_to_le64(7),
+	};
+	static const struct { u64 index, epoch, former; u32 holder; } cases[] = {
+		{ 0, 19, 7, 3 }, { 94, 19, 7, 3 }, { 95, 95, 19, 1 }, { 119, 95, 19, 1 },
+		{ 120, 120, 95, 0 }, { 129, 120, 95, 0 }, { 130, 130, 95, 2 }, { 500, 130, 95, 2 },
 	};
 	u32 i;
 
 	KUNIT_ASSERT_TRUE(test, replica && header);
 	qbd_claims_begin(replica, &layout);
 	log_a_claim(replica, header, 95, 1);
-	log_a_claim(replica, header, 120, 2);
+	log_a_claim(replica, header, 120, 0);
+	log_a_claim(replica, header, 130, 2);
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		qbd_claims_layout(replica, cases[i].index, &layout);
 		KUNIT_EXPECT_EQ(test, le64_to_cpu(layout.epoch), cases[i].epoch);
 		KUNIT_EXPECT_EQ(test, le32_to_cpu(layout.holder), cases[i].holder);
+		KUNIT_EXPECT_EQ(test, le64_to_cpu(layout.former), cases[i].former);
 	}
 	kfree(header);
 	kvfree(replica);
@@ -188,6 +208,7 @@ static struct kunit_case claim_cases[] = {
 	KUNIT_CASE(claim_is_given_back),
 	KUNIT_CASE(claim_mode_changes),
 	KUNIT_CASE(claim_allows_its_holder),
+	KUNIT_CASE(claim_is_over_for_good),
 	KUNIT_CASE(claim_outlives_its_entry),
 	{}
 };

@@ -427,23 +427,79 @@ def late_writes_are_refused():
         holder = Holder(old.device)
         direct_write(old.device, 0, pattern(1, 1))
         cluster.network.isolate(old.number)
-        device = old.device
-
-        def late(report):
-            try:
-                direct_write(device, 0, pattern(1, 2))
-                report("written")
-            except OSError as error:
-                report(str(error.errno))
-        child = Child(late)
-        old.wait("the write waits", lambda status: status.requests_waiting +
-                 status.requests_in_flight > 0)
+        child = writes_late(old, 2)
         wait_until("it can be opened", lambda: open_once(new.device) == 0, 20)
         direct_write(new.device, 0, pattern(2, 1))
         cluster.network.heal()
         assert child.wait() == [str(errno.EIO)]
         for member in (new, leader):
             assert parse(direct_read(member.device, 0, BLOCK)) == (2, 1)
+        holder.close()
+
+
+def writes_late(member, number):
+    """A write that waits at a host which is cut off; its child says what became of it."""
+    device = member.device
+
+    def late(report):
+        try:
+            direct_write(device, 0, pattern(1, number))
+            report("written")
+        except OSError as error:
+            report(str(error.errno))
+    child = Child(late)
+    member.wait("the write waits", lambda status: status.requests_waiting +
+                status.requests_in_flight > 0)
+    return child
+
+
+@test("claims", timeout=60)
+def shut_out_for_good():
+    """That all may write now does not let in what was superseded before, nor its host."""
+    for mode in ("exclusive", "shared"):
+        with Cluster(3, create=("--claim", mode)) as cluster:
+            leader = cluster.leader()
+            old, new = cluster.others(leader)
+            holder = Holder(old.device)
+            direct_write(old.device, 0, pattern(1, 1))
+            events = cluster.events(old)
+            cluster.network.isolate(old.number)
+            child = writes_late(old, 2)
+            if mode == "shared":
+                new.qbdadm("claim", "mode", cluster.name, "exclusive")
+            wait_until("it can be opened", lambda: open_once(new.device) == 0, 20)
+            direct_write(new.device, 0, pattern(2, 1))
+            wait_claim(new, holder=0)
+            new.qbdadm("claim", "mode", cluster.name, "shared")
+            cluster.network.heal()
+            assert child.wait() == [str(errno.EIO)], mode
+            events.wait("fenced")
+            for member in (new, leader):
+                assert parse(direct_read(member.device, 0, BLOCK)) == (2, 1), mode
+            # Whoever opens it anew is as good as anybody.
+            holder.close()
+            wait_until("it can be opened", lambda: open_once(old.device) == 0)
+            direct_write(old.device, 0, pattern(1, 3))
+
+
+@test("claims", timeout=60)
+def the_last_holder_goes_on():
+    """All may write now, and who had it alone until then has writes under way: they land."""
+    with Cluster(3) as cluster:
+        leader = cluster.leader()
+        old, new = cluster.others(leader)
+        holder = Holder(old.device)
+        direct_write(old.device, 0, pattern(1, 1))
+        for number in (2, 3):
+            cluster.network.isolate(old.number)
+            child = writes_late(old, number)
+            # The second time all might write already; nobody has had it alone in between.
+            for mode in ("shared",) if number == 2 else ("exclusive", "shared"):
+                new.qbdadm("claim", "mode", cluster.name, mode)
+            cluster.network.heal()
+            assert child.wait() == ["written"]
+            for member in cluster.members:
+                assert parse(direct_read(member.device, 0, BLOCK)) == (1, number)
         holder.close()
 
 
