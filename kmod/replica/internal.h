@@ -304,6 +304,7 @@ struct qbd_fill_target {
  * @narrowed: its window is QBD_FILL_WINDOW while it is being filled
  * @fill: see struct qbd_fill_source
  * @progress: of its filling, as long as it is @narrowed
+ * @read_blocks: what was read for it, or is being, and is not on its way to it yet
  */
 struct qbd_replica_peer {
 	u32 id;
@@ -328,6 +329,7 @@ struct qbd_replica_peer {
 	u64 reset_at_ns;
 	struct qbd_fill_source fill;
 	struct qbd_fill_progress progress;
+	u32 read_blocks;
 };
 
 struct qbd_replica_config {
@@ -758,6 +760,7 @@ void qbd_write_truncated(struct qbd_replica *replica, u64 first_removed);
 
 /* read.c */
 bool qbd_read_begin(struct qbd_io *io);
+void qbd_read_took(struct qbd_io *io);
 void qbd_read_abandon(struct qbd_replica *replica, bool fail);
 void qbd_replica_cannot_read(struct qbd_replica *replica, const char *format, ...)
 	__printf(2, 3);

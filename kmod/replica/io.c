@@ -150,8 +150,11 @@ static void io_free(struct qbd_io *io)
 	struct qbd_replica *replica = io->replica;
 
 	list_del(&io->list);
-	if (io->data)
+	if (io->data) {
+		if (io->kind == QBD_REQUEST_READ && !io->local)
+			qbd_read_took(io);
 		qbd_buffer_free(io->data);
+	}
 	if (io->bvecs)
 		mempool_free(virt_to_page(io->bvecs), replica->bvec_pages);
 	if (io->local) {
@@ -274,8 +277,10 @@ static bool io_send_reply(struct qbd_io *io)
 	if (error == -EAGAIN || error == -ENOMEM)
 		return false;
 	/* Sent, or nobody there to send it to (its sender will ask again). */
-	if (!error && frame.buffer)
+	if (!error && frame.buffer) {
+		qbd_read_took(io);
 		io->data = NULL;
+	}
 	if (!error)
 		qbd_net_push(replica->network, io->peer);
 	io_free(io);

@@ -14,7 +14,51 @@
 
 #include "internal.h"
 
+/*
+ * Of the pages that data of others' reads may have: so much for one member. One that takes
+ * its answers slowly would have all of them before long, and whoever else reads would read
+ * at its speed.
+ */
+#define READ_SHARES	16u
+
 static void read_done(struct qbd_store_read *read);
+
+/* Has whoever asks for this all that it may have? It may always have one. */
+static bool over_its_share(const struct qbd_io *io)
+{
+	struct qbd_replica *replica = io->replica;
+	const struct qbd_replica_peer *peer;
+
+	if (io->local || io->data)
+		return false;
+	peer = qbd_replica_peer(replica, io->peer);
+	return peer && peer->read_blocks &&
+	       peer->read_blocks + io->count > qbd_pool_pages(replica->pool) / READ_SHARES;
+}
+
+/* Pages of the pool for what another member reads. */
+static struct qbd_buffer *get_shared(struct qbd_io *io)
+{
+	struct qbd_buffer *data = qbd_buffer_alloc(io->replica->pool, QBD_POOL_READ, io->count);
+	struct qbd_replica_peer *peer = qbd_replica_peer(io->replica, io->peer);
+
+	if (data && peer)
+		peer->read_blocks += io->count;
+	return data;
+}
+
+/**
+ * qbd_read_took() - the data of a read has left, or is about to be freed
+ * @io: of another member, with data
+ */
+void qbd_read_took(struct qbd_io *io)
+{
+	struct qbd_replica_peer *peer = qbd_replica_peer(io->replica, io->peer);
+
+	/* The slot may be another member's by now, which has had nothing of this. */
+	if (peer)
+		peer->read_blocks -= min(peer->read_blocks, io->count);
+}
 
 /*
  * Where the data goes: pages of ours, also for this host's own requests. Those of a
@@ -30,7 +74,7 @@ static bool prepare(struct qbd_io *io)
 	if (!io->data)
 		io->data = io->local ?
 			qbd_buffer_alloc(replica->read_pool, QBD_POOL_FORWARD, io->count) :
-			qbd_buffer_alloc(replica->pool, QBD_POOL_READ, io->count);
+			get_shared(io);
 	if (!io->data)
 		return false;
 	if (!io->bvecs) {
@@ -85,8 +129,11 @@ static void confirm(struct qbd_io *io, u64 ticket, bool data_read)
 bool qbd_read_begin(struct qbd_io *io)
 {
 	struct qbd_replica *replica = io->replica;
-	u64 ticket = ++replica->ticket;
+	u64 ticket;
 
+	if (over_its_share(io))
+		return false;
+	ticket = ++replica->ticket;
 	io->leased = replica->settings.read_mode == QBD_CORE_READ_LEASE;
 	switch (qbd_core_read(replica->core, replica->now, ticket,
 			      replica->settings.read_mode)) {

@@ -7,7 +7,7 @@ from lib import filesystem
 from lib.cluster import SHARED, Cluster, refused
 from lib.filesystem import Mount
 from lib.registry import test
-from lib.shell import SLOWNESS, run
+from lib.shell import SLOWNESS, run, spawn, wait_until
 from lib.workload import Child, Reader, Writer, direct_read, direct_write
 
 
@@ -328,6 +328,34 @@ def slow_follower_slows_nothing():
         assert median < delay, "%.3f s per write" % median
         cluster.network.shape(slow.number)
         writer.verify(slow.device)
+
+
+@test("failover", timeout=90)
+def slow_reader_slows_no_reader():
+    """A host behind a slow network reads much; another one does not read at its speed."""
+    with Cluster(3) as cluster:
+        leader = cluster.leader()
+        slow, other = cluster.others(leader)
+        cluster.wait_caught_up()
+        cluster.network.shape(slow.number, "rate", "4mbit")
+        load = spawn(["fio", "--name=slow", "--filename=" + slow.device, "--rw=read",
+                      "--bs=256k", "--iodepth=64", "--ioengine=libaio", "--direct=1",
+                      "--time_based", "--runtime=600", "--output=/dev/null"])
+
+        def sent(member):
+            return leader.status().member(member.number).network["sent_bytes"]
+
+        begun = sent(slow)
+        leader.wait("the slow one is being answered", lambda status: status.member(
+            slow.number).network["sent_bytes"] > begun + (1 << 20))
+        begun = sent(slow)
+        for number in range(32):
+            direct_read(other.device, number << 20, 1 << 20)
+        got = sent(slow) - begun
+        cluster.network.shape(slow.number)
+        load.terminate()
+        wait_until("it has ended", lambda: load.poll() is not None, 60)
+        assert got < 4 << 20, "the slow one got %d KiB meanwhile" % (got >> 10)
 
 
 @test("failover", timeout=60)
