@@ -380,6 +380,41 @@ def _():
         done("down", "vol0")
 
 
+@tests.test("recover leaves no claim, and nothing committed, beyond the end of the log")
+def _():
+    holder, nobody, shared = (7, 2, 0), (0, 0, 0), (0, 0, 1)
+    for records, claim, expected in [
+            (4, (95, *holder), (4, *nobody)), (4, (5, *holder), (4, *nobody)),
+            (4, (95, *nobody), (4, *nobody)), (4, (95, *shared), (4, *shared)),
+            # What the log gets to stays.
+            (4, (4, *holder), (4, *holder)), (4, (3, *shared), (3, *shared)),
+            (4, (0, *nobody), (0, *nobody)),
+            # Of a member that joined and was sent nothing yet.
+            (0, (95, *holder), (0, *nobody)), (0, (95, *shared), (0, *shared))]:
+        former = layout.Disk()
+        for _ in range(records):
+            former.append()
+        former.state.update(flags=0, durable=records, commit=95, claim=claim,
+                            sessions={1: (5, 3, 8), 2: (7, 1, 6)})
+        with Loop(former.backing_blocks * BLOCK >> 20) as disk:
+            for number, block in former.contents().items():
+                disk.write(number * BLOCK, block)
+            status_, output, errors = qbdadm("recover", "vol0", "--disk", disk.path,
+                                             "--force-new-history", "--confirm", "vol0")
+            tap.equal(status_, 0, output + errors)
+            found = json.loads(done("dump", disk.path, "--json"))
+            tap.equal([found["log"][key] for key in ("verdict", "last_index", "commit_index")],
+                      ["ends", records, records], "log")
+            for slot, position in enumerate(layout.STATE_BLOCKS):
+                tap.equal([found["states"][slot][key] for key in
+                           ("verdict", "commit_index", "membership_index")],
+                          ["good", records, records + 1], "slot %d" % slot)
+                block = disk.read(position + 1)
+                tap.equal(struct.unpack_from("<QQII", block, 48), expected,
+                          "claim %s at the end of %d records" % (claim, records))
+                tap.equal(block[72:], former.applied_block(slot)[72:], "the rest")
+
+
 @tests.test("memory that the host does not have is refused, and nothing is killed for it")
 def _():
     with open("/proc/meminfo") as file:

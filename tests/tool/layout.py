@@ -101,7 +101,7 @@ class Disk:
                           previous_chain=0, fill_base=0, fill_index=0, fill_term=0,
                           fill_cursor=0, fill_through=0, generation=0, truncated=0,
                           applied_term=0, applied_position=0, applied_chain=0,
-                          sessions={})
+                          claim=(0, 0, 0, 0), sessions={})
         self.members = THREE
         self.changed = {}
         self.blocks = {}
@@ -133,9 +133,12 @@ class Disk:
         return seal(body, STATE, STATE_BLOCKS[slot], self.uuid, version)
 
     def applied_block(self, slot, version=VERSION, **changes):
-        """The second block of a slot; sessions: {origin: (session, below, logged)}"""
+        """The second block of a slot.
+
+        claim: (epoch, session, holder, mode); sessions: {origin: (session, below, logged)}
+        """
         state = dict(self.state, **changes)
-        body = struct.pack("<Q", state["sequence"]) + bytes(40)
+        body = struct.pack("<QQQII", state["sequence"], *state["claim"]) + bytes(16)
         for origin, (session, below, logged) in sorted(state["sessions"].items()):
             body += struct.pack("<IIQQ", origin, 0, session, below)
             body += logged.to_bytes(128, "little")
@@ -205,17 +208,20 @@ class Disk:
                           applied_term=self.term, applied_position=self.next_position,
                           applied_chain=self.chain)
 
-    def write(self, path):
-        """Everything that self.blocks does not have already."""
+    def contents(self):
+        """All blocks by number: those of self.blocks, and what these do not have already."""
         blocks = {0: self.superblock(0),
                   COPY_BLOCK: self.superblock(COPY_BLOCK),
                   **self.slot(0), **self.slot(1, sequence=0)}
         for number in range(self.table_blocks):
             blocks[TABLE + number] = self.extent_block(number)
         blocks.update(self.blocks)
+        return blocks
+
+    def write(self, path):
         with open(path, "wb") as file:
             file.truncate(self.backing_blocks * BLOCK)
-            for position, block in blocks.items():
+            for position, block in self.contents().items():
                 assert len(block) == BLOCK
                 file.seek(position * BLOCK)
                 file.write(block)

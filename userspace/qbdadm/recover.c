@@ -6,8 +6,9 @@
  * with a majority, and go on; so from here on there are two histories of the device, and
  * members of different ones refuse each other.
  *
- * All of it is one state block: the list, which is newer than any in the log, and the
- * history. So power may go at any moment: the disk is what it was, or what it shall be.
+ * All of it is one state slot: the list, which is newer than any in the log, the history,
+ * and a claim that is not beyond the log. So power may go at any moment: the disk is what it
+ * was, or what it shall be.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -41,6 +42,7 @@ struct recover_arguments {
  * @members: the newest list that is on it
  * @place: of the record in the log that brought it, UINT64_MAX: the state block did
  * @state: what shall be
+ * @applied: likewise
  */
 struct recovery {
 	struct qbd_inspection inspection;
@@ -48,6 +50,7 @@ struct recovery {
 	struct qbd_membership_layout members;
 	uint64_t place;
 	struct qbd_state state;
+	struct qbd_applied_layout applied;
 };
 
 /* ---- what there is ------------------------------------------------------ */
@@ -148,6 +151,34 @@ static bool votes(const struct qbd_member_layout *member)
 	return le16_to_cpu(member->flags) & (QBD_MEMBER_VOTER | QBD_MEMBER_VOTER_OLD);
 }
 
+static unsigned int newer_slot(const struct recovery *recovery)
+{
+	return recovery->inspection.state == &recovery->inspection.slots[1].state;
+}
+
+/*
+ * Which writes are applied stays, and who had the device claimed, unless the log does not
+ * get so far: the disk has the newest claim that was committed, be it by the others alone.
+ *
+ *	log up to 90, claim of 95. What came next in the log was 91, and who leads waits until
+ *	the last claim is committed: nobody could write, nor claim the device, any more.
+ *
+ * Then it is nobody's from the end of the log on: what is in there was checked against the
+ * claims of its time. The mode is a setting, and stays.
+ */
+static void plan_applied(struct recovery *recovery)
+{
+	struct qbd_claim_layout *claim = &recovery->applied.claim;
+
+	recovery->applied = recovery->inspection.slots[newer_slot(recovery)].applied.applied;
+	if (le64_to_cpu(claim->epoch) <= recovery->log.last_index)
+		return;
+	*claim = (struct qbd_claim_layout){
+		.epoch = cpu_to_le64(recovery->log.last_index),
+		.mode = claim->mode,
+	};
+}
+
 /* The list of this member alone, newer than any that is in the log. */
 static int plan(const struct qbd_disk *disk, struct recovery *recovery,
 		struct qbd_error *error)
@@ -181,16 +212,14 @@ static int plan(const struct qbd_disk *disk, struct recovery *recovery,
 	recovery->state = recovery->inspection.current;
 	recovery->state.membership = list;
 	recovery->state.applied_membership = list;
+	/* Entries of this history that get the indexes of lost ones are not committed by that. */
+	if (recovery->state.commit_index > recovery->log.last_index)
+		recovery->state.commit_index = recovery->log.last_index;
 	uuid_generate_random(recovery->state.history);
+	plan_applied(recovery);
 	return 0;
 }
 
-static unsigned int newer_slot(const struct recovery *recovery)
-{
-	return recovery->inspection.state == &recovery->inspection.slots[1].state;
-}
-
-/* What else is applied stays: which writes are in the log, and who had the device claimed. */
 static int write_slot(struct qbd_disk *disk, struct recovery *recovery, unsigned int slot,
 		      void *buffer, struct qbd_error *error)
 {
@@ -203,8 +232,8 @@ static int write_slot(struct qbd_disk *disk, struct recovery *recovery, unsigned
 
 	recovery->state.sequence++;
 	qbd_state_encode(&recovery->state, uuid, position, buffer);
-	qbd_applied_encode(&recovery->inspection.slots[newer_slot(recovery)].applied.applied,
-			   recovery->state.sequence, uuid, position + 1, applied);
+	qbd_applied_encode(&recovery->applied, recovery->state.sequence, uuid, position + 1,
+			   applied);
 	result = qbd_disk_write(disk, position, buffer, QBD_STATE_SLOT_BLOCKS, error);
 	if (!result)
 		result = qbd_disk_flush(disk, error);

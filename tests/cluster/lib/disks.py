@@ -100,12 +100,19 @@ class Disk:
 
     def slow_between(self, first, end, milliseconds):
         """Only what is at these blocks of 4 KiB is slow."""
+        self.middle(first, end, "delay {0} {1} %d" % milliseconds)
+
+    def slow_writes_between(self, first, end, milliseconds):
+        """Only writes to these blocks are slow; a flush is none."""
+        self.middle(first, end, "delay {0} {1} 0 {0} {1} %d {0} {1} 0" % milliseconds)
+
+    def middle(self, first, end, target):
+        """A target of their own for these blocks."""
         rows = []
-        for start, stop, row in ((0, first, "linear %s %d"),
-                                 (first, end, "delay %%s %%d %d" % milliseconds),
-                                 (end, self.sectors // 8, "linear %s %d")):
+        for start, stop, text in ((0, first, "linear {0} {1}"), (first, end, target),
+                                  (end, self.sectors // 8, "linear {0} {1}")):
             rows.append("%d %d %s" % (start * 8, (stop - start) * 8,
-                                      row % (self.base, start * 8)))
+                                      text.format(self.base, start * 8)))
         self.table("\n".join(rows))
 
     def hang(self):
@@ -134,7 +141,7 @@ class Disk:
     def image(self, path):
         """Copy the disk as it is into a file."""
         run(["dd", "if=" + self.path, "of=" + path, "bs=1M", "conv=sparse",
-             "status=none"])
+             "iflag=direct", "status=none"])
         return path
 
     def wipe(self):

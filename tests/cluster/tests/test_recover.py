@@ -4,9 +4,12 @@
 import json
 
 from lib.cluster import Cluster, refused
+from lib.damage import current_state, dump
 from lib.registry import test
-from lib.shell import never, run
-from lib.workload import Writer, direct_write, pattern
+from lib.shell import never, run, wait_until
+from lib.workload import BLOCK, Writer, direct_read, direct_write, pattern
+
+from .test_claims import Holder, claim, open_once, wait_claim
 
 
 def recover(member, *more, **options):
@@ -90,3 +93,78 @@ def one_of_three_goes_on_alone():
             member.up()
         gamma.wait("a leader", lambda status: status.leader in (3, 4))
         writer.verify(gamma.device)
+
+
+def leave_claim_behind(cluster, member, leader):
+    """The disk of a follower that has a claim in its state, and in its log no entry of it.
+
+    Its log is slow, and others have committed the claim; then a checkpoint says what was
+    applied before. An image of the disk as it is then, and the claim's epoch.
+    """
+    writer = Writer(leader.device, limit=20)
+    writer.child.wait()
+    applied = member.wait("all is applied", lambda status: status.applied_index ==
+                          leader.status().last_index).applied_index
+    assert current_state(member.disk)["applied_index"] < applied
+    places = dump(member.disk)["superblocks"][0]
+    member.disk.slow_writes_between(places["log_block"], places["data_block"], 600000)
+    # The claim shall lie beyond what a new leader writes first.
+    direct_write(leader.device, 48 << 20, pattern(3, 3))
+    wait_claim(leader, holder=0)
+    holder = Holder(leader.device)
+    # That it is committed comes with what is written next.
+    direct_write(leader.device, 49 << 20, pattern(3, 4))
+    direct_write(leader.device, 50 << 20, pattern(3, 5))
+    epoch = wait_claim(member, holder=leader.number)["epoch"]
+    wait_until("a checkpoint has the claim",
+               lambda: current_state(member.disk).get("claim_epoch") == epoch)
+    image = member.disk.image(cluster.token + ".image")
+    holder.close()
+    return image, epoch, writer
+
+
+@test("recover", timeout=90)
+def a_claim_that_is_lost_holds_up_nobody():
+    """Who held the device was committed by others, and is not in the log that goes on."""
+    with Cluster(3) as cluster:
+        cluster.check_equal = False
+        alpha, beta, gamma = cluster.members
+        leader = cluster.lead(1)
+        image, epoch, writer = leave_claim_behind(cluster, gamma, leader)
+        gamma.disk.heal()
+        for member in (alpha, beta, gamma):
+            member.power_cut()
+        cluster.network.heal()
+        gamma.disk.copy_from(image)
+        last = dump(gamma.disk)["log"]["last_index"]
+        assert last + 1 < epoch, (last, epoch)
+        recover(gamma, "--force-new-history", "--confirm", "vol")
+        gamma.up()
+        gamma.wait("it leads", lambda status: status.role == "leader")
+        assert claim(gamma)["mode"] == "exclusive"
+        holder = Holder(gamma.device)
+        wait_claim(gamma, holder=3)
+        direct_write(gamma.device, 32 << 20, pattern(1, 1))
+        holder.close()
+        writer.verify(gamma.device)
+        # As it was recovered or later: what it is told by the log is the same for others.
+        wait_claim(gamma, holder=0)
+        alpha.disk.wipe()
+        cluster.join(1, contact=3)
+        gamma.wait("it votes", lambda status: status.voters == 2)
+        holder = Holder(alpha.device)
+        wait_claim(gamma, holder=4)
+        direct_write(alpha.device, 33 << 20, pattern(2, 2))
+        holder.close()
+        gamma.qbdadm("claim", "mode", "vol", "shared")
+        wait_claim(alpha, mode="shared")
+        for member in (alpha, gamma):
+            assert open_once(member.device) == 0
+            member.power_cut()
+        cluster.network.heal()
+        for member in (alpha, gamma):
+            member.up()
+        gamma.wait("a leader", lambda status: status.leader in (3, 4))
+        assert direct_read(gamma.device, 32 << 20, BLOCK) == pattern(1, 1)
+        assert direct_read(alpha.device, 33 << 20, BLOCK) == pattern(2, 2)
+        writer.verify(alpha.device)
