@@ -877,6 +877,26 @@ void qbd_core_log_compacted(struct qbd_core *core, u64 first_index);
 bool qbd_core_may_reset(const struct qbd_core *core, u64 index, u64 term);
 
 /**
+ * qbd_core_reset_offered() - the leader says that its log does not reach this member
+ * @core: core
+ * @now: current time
+ * @from: who says so
+ * @leader_term: its term as leader
+ * @index: committed entry the data would be brought to
+ * @term: its term
+ *
+ * It may be wrong: it knows only what this member knows to be the same as its log, and
+ * after a restart that is what is known here to be committed. If the log has the entry,
+ * it is as if the leader had sent a probe for it. Not to be called while the log is being
+ * emptied.
+ *
+ * Return: true if the log has the entry. Then there is nothing to be reset, and the leader
+ * is told.
+ */
+bool qbd_core_reset_offered(struct qbd_core *core, u64 now, u32 from, u64 leader_term,
+			    u64 index, u64 term);
+
+/**
  * qbd_core_may_reset_config() - may the member list that comes with it be so new?
  * @core: core
  * @index: as for qbd_core_may_reset()

@@ -205,6 +205,30 @@ void qbd_probe(struct qbd_core *core, struct qbd_peer *peer,
 	follower_owe_reply(core);
 }
 
+bool qbd_core_reset_offered(struct qbd_core *core, u64 now, u32 from, u64 leader_term,
+			    u64 index, u64 term)
+{
+	qbd_event_begin(core, now);
+	if (!from || from != core->leader || leader_term != core->term ||
+	    !qbd_core_vouches(core))
+		return false;
+	if (!term || qbd_trail_term(&core->trail, index) != term)
+		return false;
+	/*
+	 * The same as the leader's up to there (log matching), and committed.
+	 *
+	 *	2 had made all durable that 1 sent it when it lost power, and no answer had
+	 *	left. 1 and 3 committed it, and 1's log moved on. Up again, 2 could show of
+	 *	its log only what it knew to be committed: 1 took that for too old, and
+	 *	offered extents; 2, which had the entry, wanted none. It was to be sent
+	 *	nothing else. Then 3 was lost, and with 1 and 2 both well nothing went on.
+	 */
+	follower_matched(core, index, index);
+	follower_owe_reply(core);
+	qbd_event_done(core);
+	return true;
+}
+
 /**
  * qbd_heartbeat() - the leader is alive
  * @core: core

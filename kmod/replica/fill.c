@@ -199,9 +199,16 @@ void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 	if (replica->store_failed || replica->phase != QBD_PHASE_RUNNING ||
 	    peer != replica->told_leader ||
 	    le64_to_cpu(reset->leader_term) != replica->told_term ||
-	    !qbd_core_may_reset(replica->core, le64_to_cpu(reset->index),
+	    /* What the core knows of the log is to go. */
+	    fill->step == QBD_FILL_RESETTING)
+		return;		/* late; it is said again in a second */
+	if (qbd_core_reset_offered(replica->core, replica->now, peer,
+				   le64_to_cpu(reset->leader_term),
+				   le64_to_cpu(reset->index), le64_to_cpu(reset->term)))
+		return;		/* needless; the answer says so */
+	if (!qbd_core_may_reset(replica->core, le64_to_cpu(reset->index),
 				le64_to_cpu(reset->term)))
-		return;		/* late or needless; the leader finds out */
+		return;		/* late; heartbeats say how far this log goes */
 	if (qbd_layout_check(&reset->membership, &reason) ||
 	    !qbd_applied_good(&reset->applied, &reason)) {
 		qbd_net_disconnect(replica->network, peer, reason);

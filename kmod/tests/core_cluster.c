@@ -129,6 +129,40 @@ static void one_away_comes_back_by_extents(struct qbd_test *test)
 	QBD_TRUE(test, !lab->error);
 }
 
+/*
+ * All of the log got to it, and none of its answers back. Then the leader's log no more
+ * reached to what was known to be committed there.
+ */
+static void one_that_has_all_is_not_filled(struct qbd_test *test)
+{
+	u32 leader = start(3, 7250);
+	u32 lost = leader % 3 + 1;
+	u32 other = (leader + 1) % 3 + 1;
+	u64 term = lab_core(lab, leader)->term;
+	u64 index = 0;
+
+	lab_run(lab, LAB_S);
+	lab->cut_control[lost][leader] = true;
+	for (u32 i = 0; i < 8; i++)
+		index = lab_propose(lab, leader);
+	QBD_TRUE(test, lab_run_to_commit(lab, leader, index));
+	while (lab->nodes[lost].written < index && lab_step(lab))
+		;
+	lab_crash(lab, lost);
+	lab_compact(lab, leader, index - 3);
+	lab->cut_control[lost][leader] = false;
+	lab_boot(lab, lost);
+	QBD_TRUE(test, lab_core(lab, lost)->matched < index - 3);
+	/* Nothing is written, and then the two of them are all there are. */
+	QBD_TRUE(test, lab_run_to_commit(lab, lost, index));
+	lab_crash(lab, other);
+	QBD_TRUE(test, lab_run_to_commit(lab, leader, lab_propose(lab, leader)));
+	QBD_EQUAL(test, lab_core(lab, leader)->term, term);
+	QBD_TRUE(test, lab->nodes[lost].base_index < index - 3);
+	QBD_TRUE(test, !lab->nodes[lost].disk.filling);
+	QBD_TRUE(test, !lab->error);
+}
+
 static void no_quorum_commits_nothing_and_recovers(struct qbd_test *test)
 {
 	u32 leader = start(3, 7300);
@@ -236,6 +270,7 @@ QBD_SUITE(core_cluster,
 	  QBD_CASE(a_lost_follower_leaves_no_gap),
 	  QBD_CASE(one_away_comes_back_by_log),
 	  QBD_CASE(one_away_comes_back_by_extents),
+	  QBD_CASE(one_that_has_all_is_not_filled),
 	  QBD_CASE(no_quorum_commits_nothing_and_recovers),
 	  QBD_CASE(cold_start_in_any_order),
 	  QBD_CASE(status_tells_what_is_so),

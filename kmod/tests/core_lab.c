@@ -488,6 +488,9 @@ static void node_fill(struct lab *lab, struct lab_node *node,
 	/* The intent is on the disk before anything else is. */
 	config = qbd_core_config_at(&from->core, index, &config_index);
 	term = qbd_core_term_at(&from->core, index);
+	if (qbd_core_reset_offered(&node->core, lab_node_now(lab, node), from->id,
+				   from->core.term, index, term))
+		return;
 	qbd_core_set_fitness(&node->core, lab_node_now(lab, node),
 			     QBD_MAY_VOTE);
 	if (!qbd_core_log_reset(&node->core, lab_node_now(lab, node), index,

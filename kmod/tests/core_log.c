@@ -906,6 +906,60 @@ static void a_reset_that_cannot_be_is_refused(struct qbd_test *test)
 		  QBD_APPEND_INVALID);
 }
 
+/* The leader takes this log for too old, and is told that it is not. */
+static void a_reset_to_an_entry_that_is_here_is_a_probe(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 1, 0, ones, 3);
+	u64 generation = qbd_core_generation(core);
+	const struct qbd_core_message *reply;
+
+	/* Nobody leads. */
+	QBD_TRUE(test, !qbd_core_reset_offered(core, solo->now, 0, 1, 3, 1));
+	QBD_TRUE(test, !qbd_core_reset_offered(core, solo->now, 2, 1, 3, 1));
+	/* The last three are not durable, and from a leader of before. */
+	solo_append(2, 1, 3, 1, 0, ones, 3);
+	solo_heartbeat(3, 4, 1, 0);
+	solo_hard_durable();
+	QBD_EQUAL(test, core->matched, 0);
+	QBD_EQUAL(test, core->durable, 3);
+	solo_forget();
+	/* Not from who leads, not now; another entry, none, or the one before the first. */
+	QBD_TRUE(test, !qbd_core_reset_offered(core, solo->now, 2, 4, 5, 1));
+	QBD_TRUE(test, !qbd_core_reset_offered(core, solo->now, 3, 3, 5, 1));
+	QBD_TRUE(test, !qbd_core_reset_offered(core, solo->now, 3, 5, 5, 1));
+	QBD_TRUE(test, !qbd_core_reset_offered(core, solo->now, 3, 4, 5, 2));
+	QBD_TRUE(test, !qbd_core_reset_offered(core, solo->now, 3, 4, 7, 1));
+	QBD_TRUE(test, !qbd_core_reset_offered(core, solo->now, 3, 4, 0, 0));
+	solo_drain();
+	QBD_EQUAL(test, core->matched, 0);
+	QBD_TRUE(test, !append_reply(3));
+	QBD_TRUE(test, qbd_core_reset_offered(core, solo->now, 3, 4, 5, 1));
+	solo_drain();
+	QBD_EQUAL(test, core->commit, 5);
+	reply = append_reply(3);
+	QBD_TRUE(test, reply);
+	QBD_EQUAL(test, reply->matched, 5);
+	QBD_EQUAL(test, reply->index, 3);
+	QBD_EQUAL(test, reply->commit, 5);
+	QBD_TRUE(test, !(reply->flags & QBD_MESSAGE_REJECTED));
+	/* What follows stays, as long as the leader has nothing else there. */
+	QBD_EQUAL(test, core->trail.last, 6);
+	QBD_EQUAL(test, qbd_core_generation(core), generation);
+	QBD_EQUAL(test, solo_append(3, 4, 5, 1, 5, (const u64[]){ 4 }, 1),
+		  QBD_APPEND_ACCEPTED);
+	QBD_EQUAL(test, solo->result.truncate_from, 6);
+	/* It comes late: nothing goes back. */
+	QBD_TRUE(test, qbd_core_reset_offered(core, solo->now, 3, 4, 4, 1));
+	QBD_EQUAL(test, core->matched, 6);
+	QBD_EQUAL(test, core->commit, 5);
+	/* Who vouches for nothing does not for this. */
+	solo_forget();
+	qbd_core_storage_failed(core, solo->now);
+	QBD_TRUE(test, !qbd_core_reset_offered(core, solo->now, 3, 4, 6, 4));
+	solo_drain();
+	QBD_TRUE(test, !append_reply(3));
+}
+
 QBD_SUITE(core_log,
 	  QBD_CASE(entries_are_acknowledged_when_durable),
 	  QBD_CASE(commit_needs_a_majority_of_disks),
@@ -935,6 +989,7 @@ QBD_SUITE(core_log,
 	  QBD_CASE(accident_27_refusal_of_acknowledged_entries),
 	  QBD_CASE(a_log_that_does_not_reach_back_needs_extents),
 	  QBD_CASE(a_reset_log_goes_on_after_the_fill),
+	  QBD_CASE(a_reset_to_an_entry_that_is_here_is_a_probe),
 	  QBD_CASE(an_append_across_the_base_is_taken),
 	  QBD_CASE(what_contradicts_this_log_is_refused),
 	  QBD_CASE(more_terms_than_fit_are_refused),

@@ -410,6 +410,7 @@ static void receive_reset(struct input *input)
 
 	take_config(input, &config);
 	if (peer != core->leader || index >= QBD_INDEX_MAX || qbd_config_check(&config) ||
+	    qbd_core_reset_offered(core, world.now, peer, core->term, index, term) ||
 	    !qbd_core_may_reset(core, index, term) ||
 	    !qbd_core_may_reset_config(core, index, config_index))
 		return;

@@ -6,7 +6,7 @@ from lib.cluster import Cluster
 from lib.damage import dump
 from lib.registry import test
 from lib.shell import never, run, wait_until
-from lib.workload import Child, Writer
+from lib.workload import Child, Writer, direct_write
 
 FILL = ("fill-progress", "fill-done")
 
@@ -108,6 +108,54 @@ def rejoin_by_extents_under_load():
         cluster.wait_caught_up()
         for writer in writers:
             writer.verify(lost.device)
+
+
+@test("rejoin", timeout=90)
+def one_that_has_all_is_not_filled():
+    """All got to a member, no answer back: it is not behind the log's tail, as it seems.
+
+    It comes up and knows only what was committed when the last of it was sent. What the
+    leader offers to fill it with it has, and nothing newer is written before it counts.
+    """
+    count = 96
+    with Cluster(3, log_size="8M", create=("--claim", "shared")) as cluster:
+        leader = cluster.leader()
+        lost, other = cluster.others(leader)
+        term = leader.status().term
+        cluster.wait_caught_up()
+        had = leader.status().commit_index
+        # None of it is committed before all of it is sent.
+        lost.disk.hang()
+        other.disk.hang()
+        writing = Child(lambda report: run(
+            ["fio", "--name=all", "--filename=" + leader.device, "--thread", "--direct=1",
+             "--clocksource=clock_gettime", "--ioengine=io_uring", "--iodepth=%d" % count,
+             "--rw=write", "--bs=64k", "--size=%dk" % (64 * count),
+             "--output-format=terse"], timeout=60))
+        leader.wait("all is in its log", lambda s: s.requests_in_flight == count)
+        last = leader.status().last_index
+        lost.wait("it has got all", lambda s: s.last_index == last)
+        other.wait("it has got all", lambda s: s.last_index == last)
+        cluster.network.isolate(lost.number)
+        lost.disk.resume()
+        status = lost.wait("it has all on its disk", lambda s: s.durable_index == last)
+        assert status.commit_index == had, status
+        other.disk.resume()
+        writing.wait()
+        leader.wait("its log begins later", lambda s: s.first_index > had + 1)
+        lost.power_cut()
+        leader.wait("it is gone", lambda s: s.voters_up == 2)
+        events = cluster.events(lost)
+        cluster.network.heal()
+        lost.up()
+        leader.wait("it is there", lambda s: s.voters_up == 3)
+        other.power_cut()
+        Child(lambda report: direct_write(leader.device, 0, b"x" * 4096)).wait()
+        assert leader.status().term == term, leader.status()
+        assert not events.told(*FILL), events.told(*FILL)
+        cluster.network.heal()
+        other.up()
+        cluster.wait_caught_up()
 
 
 @test("rejoin", timeout=90)
