@@ -4,8 +4,10 @@
  *
  * Requests run in parallel (parallel_ops), each in the context of who asked; the
  * replica serialises what has to be. The kernel holds its lock of all generic
- * netlink families for reading meanwhile, so a request must end: up reads a disk,
- * down, leader-move, change-members and claims wait for other members a bounded time.
+ * netlink families for reading meanwhile, and whoever registers one then stops all others
+ * until it is free. So a request must end: up waits for a disk as long as that answers,
+ * down for a bounded time; leader-move, change-members and claims wait for other members a
+ * bounded time.
  */
 #include <linux/capability.h>
 #include <linux/module.h>

@@ -466,6 +466,7 @@ static void store_failed(void *context, int error, const char *what)
 
 const struct qbd_store_ops qbd_replica_store_ops = {
 	.kick = qbd_replica_kick,
+	.answered = qbd_replica_disk_answered,
 	.recovered_applied = qbd_replica_recovered_applied,
 	.applied_state = store_applied_state,
 	.recovered_entry = qbd_replica_recovered_entry,

@@ -73,6 +73,12 @@
 #define QBD_CLAIMS_MAX		8
 /* How long a clean handover of the disk is waited for when a member goes down. */
 #define QBD_STORE_STOP_MS	5000
+/*
+ * How long who brings a member up waits for the disk's next answer, of at most 1 MiB. It is
+ * more than disks and the ways to them take to try again. To read a large log, or a large
+ * extent table, may take longer: as long as the disk answers that is waited for.
+ */
+#define QBD_STORE_ANSWER_MS	30000
 
 /**
  * struct qbd_io - one request on its way, local or another member's
@@ -582,6 +588,17 @@ struct qbd_replica {
 	char read_problem[128];
 	bool failed_before;		/* the disk was marked failed when we came up */
 
+	/* the disk is being opened, see open_work() */
+	struct work_struct open_work;
+	struct completion opened;
+	dev_t disk_number;
+	char *disk_path;
+	unsigned long answered_at;	/* in jiffies: the disk, last */
+	bool open_ended;		/* by the registry's lock, like the next one */
+	bool abandoned;			/* nobody waits for it any more */
+	int open_error;
+	char open_text[QBD_ERROR_TEXT_SIZE];
+
 	/* recovery, until the core is started */
 	struct qbd_recovered_run *runs;
 	u32 run_count;
@@ -631,6 +648,7 @@ int qbd_command_run(struct qbd_replica *replica, struct qbd_command *command);
 void qbd_replica_pages_back(void *context);	/* any context */
 void qbd_replica_take_requests(struct qbd_replica *replica);
 void qbd_replica_later(struct qbd_replica *replica, u64 when);
+bool qbd_replica_disk_answered(void *context);
 void qbd_replica_recovered_applied(void *context, u64 index,
 				   const struct qbd_applied_layout *applied,
 				   const struct qbd_membership_layout *membership);

@@ -19,12 +19,18 @@
 #include "intent.h"
 #include "internal.h"
 
-/* Protects the next two, and published and going_down of every replica. */
+/*
+ * Protects the next three, and published, going_down, open_ended and abandoned of every
+ * replica.
+ */
 static DEFINE_MUTEX(registry_mutex);
 static LIST_HEAD(registry);
+/* Those whose disks are being opened: they are known by their disks only. */
+static LIST_HEAD(openings);
 /* Changes with every replica that is published, or is not any more. Never 0. */
 static unsigned int registry_generation = 1;
 static DECLARE_WAIT_QUEUE_HEAD(registry_wait);
+static struct workqueue_struct *open_queue;
 static struct workqueue_struct *release_queue;
 
 /* ---- settings ----------------------------------------------------------- */
@@ -158,7 +164,31 @@ static int registry_add(struct qbd_replica *replica, char *error_text,
 			break;
 	}
 	if (!error)
-		list_add_tail(&replica->registry, &registry);
+		list_move_tail(&replica->registry, &registry);
+	mutex_unlock(&registry_mutex);
+	return error;
+}
+
+/* One at a time opens a disk; the next one is told why. */
+static int openings_add(struct qbd_replica *replica, char *error_text,
+			size_t error_text_size)
+{
+	struct qbd_replica *other;
+	int error = 0;
+
+	mutex_lock(&registry_mutex);
+	list_for_each_entry(other, &openings, registry) {
+		if (other->disk_number != replica->disk_number)
+			continue;
+		snprintf(error_text, error_text_size, "%s %s", replica->disk_path,
+			 other->abandoned ?
+			 "has not answered since 'up' was given up; try again when it has" :
+			 "is being brought up already; wait for that");
+		error = -EBUSY;
+		break;
+	}
+	if (!error)
+		list_add_tail(&replica->registry, &openings);
 	mutex_unlock(&registry_mutex);
 	return error;
 }
@@ -172,6 +202,7 @@ static void set_published(struct qbd_replica *replica, bool published)
 	registry_generation = registry_generation + 1 ?: 1;
 }
 
+/* From whatever list it is on. */
 static void registry_remove(struct qbd_replica *replica)
 {
 	mutex_lock(&registry_mutex);
@@ -182,6 +213,15 @@ static void registry_remove(struct qbd_replica *replica)
 }
 
 /* ---- what the disk says, into the core ---------------------------------- */
+
+/* During qbd_store_open(). */
+bool qbd_replica_disk_answered(void *context)
+{
+	struct qbd_replica *replica = context;
+
+	WRITE_ONCE(replica->answered_at, jiffies);
+	return !READ_ONCE(replica->abandoned);
+}
 
 /* During qbd_store_open(), before all records. */
 void qbd_replica_recovered_applied(void *context, u64 index,
@@ -358,6 +398,7 @@ static void adopt_recovered(struct qbd_replica *replica,
 
 /* ---- coming up ---------------------------------------------------------- */
 
+static void open_work(struct work_struct *work);
 static void release_work(struct work_struct *work);
 
 static struct qbd_replica *replica_alloc(struct net *net,
@@ -398,6 +439,8 @@ static struct qbd_replica *replica_alloc(struct net *net,
 	INIT_WORK(&replica->work, qbd_replica_work);
 	INIT_WORK(&replica->event_work, qbd_replica_event_work);
 	INIT_WORK(&replica->resize_work, qbd_resize_work);
+	INIT_WORK(&replica->open_work, open_work);
+	init_completion(&replica->opened);
 	INIT_WORK(&replica->release_work, release_work);
 	init_completion(&replica->released);
 	hrtimer_init(&replica->timer, CLOCK_BOOTTIME, HRTIMER_MODE_ABS_SOFT);
@@ -406,10 +449,13 @@ static struct qbd_replica *replica_alloc(struct net *net,
 }
 
 /* Everything that requests need while they are under way. */
-static int allocate_reserves(struct qbd_replica *replica, u32 memory_bytes)
+static int allocate_reserves(struct qbd_replica *replica,
+			     const struct qbd_up_parameters *parameters)
 {
+	u32 memory_bytes = parameters->memory_bytes;
 	struct qbd_pool *pool;
 
+	replica->disk_path = kstrdup(parameters->disk, GFP_KERNEL);
 	replica->core = kvzalloc(sizeof(*replica->core), GFP_KERNEL);
 	replica->sessions = kvzalloc(sizeof(*replica->sessions), GFP_KERNEL);
 	replica->held = kvcalloc(QBD_HELD_APPENDS_MAX, sizeof(*replica->held), GFP_KERNEL);
@@ -420,8 +466,9 @@ static int allocate_reserves(struct qbd_replica *replica, u32 memory_bytes)
 	replica->bvec_pages = mempool_create_page_pool(QBD_DISK_QUEUE_DEPTH, 0);
 	replica->queue = alloc_workqueue("qbd", WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_UNBOUND,
 					 1);
-	if (!replica->core || !replica->sessions || !replica->held || !replica->local_ios ||
-	    !replica->remote_ios || !replica->bvec_pages || !replica->queue)
+	if (!replica->disk_path || !replica->core || !replica->sessions || !replica->held ||
+	    !replica->local_ios || !replica->remote_ios || !replica->bvec_pages ||
+	    !replica->queue)
 		return -ENOMEM;
 	pool = qbd_pool_create(memory_bytes >> QBD_BLOCK_SHIFT, qbd_replica_pages_back,
 			       replica);
@@ -452,11 +499,12 @@ static void free_reserves(struct qbd_replica *replica)
 	kvfree(replica->held);
 	kvfree(replica->sessions);
 	kvfree(replica->core);
+	kfree(replica->disk_path);
 	kfree(replica->runs);
 	replica->runs = NULL;
 }
 
-static int open_store(struct qbd_replica *replica, const char *path, char *error_text,
+static int open_store(struct qbd_replica *replica, char *error_text,
 		      size_t error_text_size)
 {
 	const struct qbd_store_identity *identity;
@@ -467,8 +515,9 @@ static int open_store(struct qbd_replica *replica, const char *path, char *error
 	recovered = kzalloc(sizeof(*recovered), GFP_KERNEL);
 	if (!recovered)
 		return -ENOMEM;
-	store = qbd_store_open(path, replica->pool, &qbd_replica_store_ops, replica,
-			       recovered, error_text, error_text_size);
+	store = qbd_store_open(replica->disk_number, replica->disk_path, replica->pool,
+			       &qbd_replica_store_ops, replica, recovered, error_text,
+			       error_text_size);
 	if (IS_ERR(store)) {
 		error = PTR_ERR(store);
 		goto out;
@@ -484,8 +533,6 @@ static int open_store(struct qbd_replica *replica, const char *path, char *error
 		error = restore_core(replica, recovered, error_text, error_text_size);
 	if (!error)
 		error = qbd_kind_check(replica, error_text, error_text_size);
-	if (!error)
-		error = registry_add(replica, error_text, error_text_size);
 	if (error)
 		goto out;
 	adopt_recovered(replica, recovered);
@@ -494,6 +541,69 @@ static int open_store(struct qbd_replica *replica, const char *path, char *error
 out:
 	kfree(recovered);
 	return error;
+}
+
+/*
+ * A disk that hangs is waited for here, and by nobody else. Who brings the member up may
+ * wait no longer: then all is undone when the disk has answered. Nothing here looks at the
+ * namespace: it may be gone by then.
+ */
+static void open_work(struct work_struct *work)
+{
+	struct qbd_replica *replica = container_of(work, struct qbd_replica, open_work);
+	bool abandoned;
+
+	replica->open_error = open_store(replica, replica->open_text,
+					 sizeof(replica->open_text));
+	mutex_lock(&registry_mutex);
+	replica->open_ended = true;
+	abandoned = replica->abandoned;
+	mutex_unlock(&registry_mutex);
+	if (!abandoned) {
+		complete(&replica->opened);
+		return;
+	}
+	pr_notice("%*pE has answered, and is released\n", (int)strlen(replica->disk_path),
+		  replica->disk_path);
+	release_work(&replica->release_work);
+}
+
+/*
+ * Have the work open the disk, and wait for it as long as the disk answers. False: @replica
+ * is the work's now, with all that it has.
+ */
+static bool open_in_time(struct qbd_replica *replica)
+{
+	unsigned long limit = msecs_to_jiffies(QBD_STORE_ANSWER_MS);
+	bool ended;
+	long left;
+
+	replica->answered_at = jiffies;
+	queue_work(open_queue, &replica->open_work);
+	do {
+		left = READ_ONCE(replica->answered_at) + limit - jiffies;
+		if (left <= 0)
+			break;
+		left = wait_for_completion_killable_timeout(&replica->opened, left);
+	} while (!left);
+	if (left > 0)
+		return true;
+	mutex_lock(&registry_mutex);
+	ended = replica->open_ended;
+	if (!ended)
+		WRITE_ONCE(replica->abandoned, true);
+	mutex_unlock(&registry_mutex);
+	if (ended)
+		wait_for_completion(&replica->opened);
+	return ended;
+}
+
+static void tell_hangs(const char *path, char *error_text, size_t error_text_size)
+{
+	pr_warn("%*pE was waited for in vain, its member is not up; it is released when it answers\n",
+		(int)strlen(path), path);
+	snprintf(error_text, error_text_size,
+		 "%s does not answer; it is released when it does: try again then", path);
 }
 
 static int open_network(struct qbd_replica *replica, char *error_text,
@@ -559,6 +669,7 @@ static void start(struct qbd_replica *replica)
 }
 
 static void take_down(struct qbd_replica *replica);
+static void release(struct qbd_replica *replica);
 
 static void attach_disk(struct qbd_replica *replica, struct qbd_command *command)
 {
@@ -618,14 +729,31 @@ int qbd_replica_up(struct net *net, const struct qbd_up_parameters *parameters,
 	if (!try_module_get(THIS_MODULE))
 		return -ENODEV;
 	replica = replica_alloc(net, parameters);
-	error = replica ? allocate_reserves(replica, parameters->memory_bytes) : -ENOMEM;
+	if (!replica) {
+		module_put(THIS_MODULE);
+		error = -ENOMEM;
+		goto out;
+	}
+	error = allocate_reserves(replica, parameters);
 	if (!error)
-		error = open_store(replica, parameters->disk, error_text, error_text_size);
+		error = qbd_store_find(parameters->disk, &replica->disk_number, error_text,
+				       error_text_size);
+	if (!error)
+		error = openings_add(replica, error_text, error_text_size);
 	if (error)
-		goto err_store;
-	error = open_network(replica, error_text, error_text_size);
+		goto err_release;
+	if (!open_in_time(replica)) {
+		tell_hangs(parameters->disk, error_text, error_text_size);
+		return -ETIMEDOUT;
+	}
+	strscpy(error_text, replica->open_text, error_text_size);
+	error = replica->open_error;
+	if (!error)
+		error = registry_add(replica, error_text, error_text_size);
+	if (!error)
+		error = open_network(replica, error_text, error_text_size);
 	if (error)
-		goto err_store;
+		goto err_release;
 	start(replica);
 	error = open_disk(replica);
 	if (error) {
@@ -648,18 +776,12 @@ int qbd_replica_up(struct net *net, const struct qbd_up_parameters *parameters,
 	*result = replica;
 	return 0;
 
-err_store:
-	if (replica) {
-		registry_remove(replica);
-		if (replica->store)
-			qbd_store_close(replica->store);
-		free_reserves(replica);
-		qbd_replica_put(replica);
-	}
+err_release:
+	release(replica);
+out:
 	if (error == -ENOMEM && !error_text[0])
 		strscpy(error_text, "not enough memory; try a smaller memory setting",
 			error_text_size);
-	module_put(THIS_MODULE);
 	return error;
 }
 
@@ -735,12 +857,17 @@ static void release_work(struct work_struct *work)
 		qbd_disk_destroy(replica->removed_disk);
 	if (replica->number_kept)
 		qbd_disk_number_put(replica->number);
-	wait_event(replica->stopped, READ_ONCE(replica->phase) == QBD_PHASE_STOPPED);
+	/* One that never started has nothing to stop. */
+	wait_event(replica->stopped, READ_ONCE(replica->phase) == QBD_PHASE_STOPPED ||
+		   replica->phase == QBD_PHASE_STARTING);
 	/*
 	 * Nobody kicks any more but the store, for completions that it waits for
 	 * in qbd_store_close(); those are harmless, the work looks at the phase.
 	 */
-	qbd_store_close(replica->store);
+	if (replica->store)
+		qbd_store_close(replica->store);
+	/* One that was given up while it came up is there until here. */
+	registry_remove(replica);
 	hrtimer_cancel(&replica->timer);
 	cancel_work_sync(&replica->work);
 	hrtimer_cancel(&replica->timer);
@@ -748,6 +875,18 @@ static void release_work(struct work_struct *work)
 	complete_all(&replica->released);
 	qbd_replica_put(replica);
 	module_put(THIS_MODULE);
+}
+
+/* What is left is the work's; the registry's reference is given up. */
+static void release(struct qbd_replica *replica)
+{
+	registry_remove(replica);
+	refcount_inc(&replica->references);
+	queue_work(release_queue, &replica->release_work);
+	if (!wait_for_completion_timeout(&replica->released,
+					 msecs_to_jiffies(QBD_STORE_STOP_MS)))
+		qbd_warn(replica, "the disk does not answer; it is released when it does");
+	qbd_replica_put(replica);
 }
 
 /*
@@ -781,13 +920,7 @@ static void take_down(struct qbd_replica *replica)
 	replica->silent = true;
 	spin_unlock(&replica->event_lock);
 	flush_work(&replica->event_work);
-	registry_remove(replica);
-	refcount_inc(&replica->references);
-	queue_work(release_queue, &replica->release_work);
-	if (!wait_for_completion_timeout(&replica->released,
-					 msecs_to_jiffies(QBD_STORE_STOP_MS)))
-		qbd_warn(replica, "the disk does not answer; it is released when it does");
-	qbd_replica_put(replica);
+	release(replica);
 }
 
 /* Let another lead first, so that writes elsewhere do not wait for an election. */
@@ -878,13 +1011,21 @@ void qbd_replica_net_exit(struct net *net)
 
 int qbd_replica_init(void)
 {
+	open_queue = alloc_workqueue("qbd-open", WQ_UNBOUND, 0);
 	release_queue = alloc_workqueue("qbd-release", WQ_UNBOUND, 0);
-	return release_queue ? 0 : -ENOMEM;
+	if (open_queue && release_queue)
+		return 0;
+	qbd_replica_exit();
+	return -ENOMEM;
 }
 
+/* Waits for the last instructions of works that have given the module back. */
 void qbd_replica_exit(void)
 {
-	destroy_workqueue(release_queue);
+	if (open_queue)
+		destroy_workqueue(open_queue);
+	if (release_queue)
+		destroy_workqueue(release_queue);
 }
 
 /* ---- what ctl asks for -------------------------------------------------- */

@@ -111,7 +111,11 @@ void qbd_settings_default(struct qbd_settings *settings);
 int qbd_settings_check(const struct qbd_settings *settings, char *error_text,
 		       size_t error_text_size);
 
-/* Bring a member up in a namespace. Return: 0 or -errno with one line of text. */
+/*
+ * Bring a member up in a namespace. -ETIMEDOUT if its disk does not answer, or who asks is
+ * killed while it is being read: then what was done is undone when the disk has answered,
+ * and until then the next one gets -EBUSY. Return: 0 or -errno with one line of text.
+ */
 int qbd_replica_up(struct net *net, const struct qbd_up_parameters *parameters,
 		   struct qbd_replica **replica, char *error_text,
 		   size_t error_text_size);

@@ -196,6 +196,7 @@ int qbd_bio_sync(struct qbd_store *store, blk_opf_t operation, u64 disk_block,
 			done++;
 		error = submit_bio_wait(bio);
 		bio_put(bio);
+		qbd_store_answered(store);
 		if (error)
 			return error;
 	}

@@ -496,6 +496,7 @@ struct qbd_notices {
  * @stopping: nothing new is accepted
  * @stopped: quiet, checkpointed
  * @internal: opening or closing: no callback is made
+ * @unwanted: opening, and nobody waits for it any more
  * @want_memory: a load was refused for lack of pages
  * @want_load: one was refused because so many are under way
  * @no_write_zeroes: the disk does not do them
@@ -554,6 +555,7 @@ struct qbd_store {
 	bool stopping;
 	bool stopped;
 	bool internal;
+	bool unwanted;
 	bool want_memory;
 	bool want_load;
 	bool no_write_zeroes;
@@ -578,6 +580,7 @@ void qbd_store_fail(struct qbd_store *store, int error, const char *what);
 void qbd_store_wake(struct qbd_store *store);
 void qbd_store_step(struct qbd_store *store);
 /* Open and close: run until @done says so or nothing is in flight any more. */
+void qbd_store_answered(struct qbd_store *store);
 void qbd_store_pump(struct qbd_store *store, bool (*done)(struct qbd_store *store));
 bool qbd_store_quiet(const struct qbd_store *store);
 void qbd_store_free(struct qbd_store *store);

@@ -763,6 +763,10 @@ int qbd_store_recover(struct qbd_store *store, struct qbd_store_recovered *recov
 	store->checkpoint.begun_at = jiffies;
 	if (store->failed)
 		goto out;	/* neither trusted nor written any more */
+	if (store->unwanted) {
+		error = -ECANCELED;
+		goto out;
+	}
 	error = bring_up(store, reader, recovered->commit_index, table_lost);
 	if (error == -ENOSPC)
 		snprintf(error_text, error_text_size,

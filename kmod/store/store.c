@@ -263,6 +263,13 @@ void qbd_store_run(struct qbd_store *store)
 	} while (notify(store));
 }
 
+/* While the store is being opened. */
+void qbd_store_answered(struct qbd_store *store)
+{
+	if (!store->stopping && !store->ops->answered(store->context))
+		store->unwanted = true;
+}
+
 /* Nobody is to be told while the store is being opened or closed. */
 void qbd_store_pump(struct qbd_store *store, bool (*done)(struct qbd_store *store))
 {
@@ -276,6 +283,7 @@ void qbd_store_pump(struct qbd_store *store, bool (*done)(struct qbd_store *stor
 			break;
 		}
 		wait_event(store->wait, !llist_empty(&store->completed));
+		qbd_store_answered(store);
 	}
 }
 
@@ -416,7 +424,17 @@ static const char *open_problem(int error)
 	}
 }
 
-struct qbd_store *qbd_store_open(const char *path, struct qbd_pool *pool,
+int qbd_store_find(const char *path, dev_t *number, char *error_text,
+		   size_t error_text_size)
+{
+	int error = qbd_compat_bdev_find(path, number);
+
+	if (error)
+		snprintf(error_text, error_text_size, "%s %s", path, open_problem(error));
+	return error;
+}
+
+struct qbd_store *qbd_store_open(dev_t number, const char *path, struct qbd_pool *pool,
 				 const struct qbd_store_ops *ops, void *context,
 				 struct qbd_store_recovered *recovered,
 				 char *error_text, size_t error_text_size)
@@ -428,7 +446,7 @@ struct qbd_store *qbd_store_open(const char *path, struct qbd_pool *pool,
 		snprintf(error_text, error_text_size, "%s: out of memory", path);
 		return ERR_PTR(-ENOMEM);
 	}
-	error = qbd_compat_bdev_open(&store->device, path, store);
+	error = qbd_compat_bdev_open(&store->device, number, store);
 	if (error) {
 		snprintf(error_text, error_text_size, "%s %s", path, open_problem(error));
 		qbd_bio_exit(store);

@@ -114,6 +114,8 @@ struct qbd_store_recovered {
  * @recovered_applied: during qbd_store_open(), before the first recovered_entry():
  *	what entries up to @index had done besides to the data, which the store keeps and
  *	does not look into; @membership is the one that the log begins with
+ * @answered: during qbd_store_open(): the disk has answered once more. False: nobody
+ *	waits for it to be open any more
  * @applied_state: that, as of @index, which is applied: fill @applied, all of it. The
  *	state block is about to say that so much is applied
  * @recovered_entry: during qbd_store_open(): each record from base_index + 1 to
@@ -139,6 +141,7 @@ struct qbd_store_recovered {
  */
 struct qbd_store_ops {
 	void (*kick)(void *context);
+	bool (*answered)(void *context);
 	void (*recovered_applied)(void *context, u64 index,
 				  const struct qbd_applied_layout *applied,
 				  const struct qbd_membership_layout *membership);
@@ -158,8 +161,21 @@ struct qbd_store_ops {
 };
 
 /**
- * qbd_store_open() - open a member's disk exclusively and recover it
+ * qbd_store_find() - which block device is this, for the calling process?
  * @path: block device
+ * @number: of it
+ * @error_text: on failure one line: what, why, what would work
+ * @error_text_size: its room
+ *
+ * Context: process; does not wait for that disk.
+ * Return: 0 or -errno.
+ */
+int qbd_store_find(const char *path, dev_t *number, char *error_text,
+		   size_t error_text_size);
+/**
+ * qbd_store_open() - open a member's disk exclusively and recover it
+ * @number: block device, see qbd_store_find()
+ * @path: what people call it
  * @pool: log pages for the records that stay in memory
  * @ops: see there
  * @context: for @ops
@@ -169,11 +185,12 @@ struct qbd_store_ops {
  *
  * Replays committed records into the data area, keeps the rest in memory, has
  * written nothing if it fails.
- * Context: process; sleeps.
+ * Context: process; sleeps, for as long as the disk does not answer.
  * Return: the store or ERR_PTR: -EBUSY in use, -EMEDIUMTYPE not a qbd disk,
- * -EPROTONOSUPPORT newer version, -EUCLEAN damaged beyond use, -EIO, -ENOMEM.
+ * -EPROTONOSUPPORT newer version, -EUCLEAN damaged beyond use, -EIO, -ENOMEM,
+ * -ECANCELED nobody waits for it.
  */
-struct qbd_store *qbd_store_open(const char *path, struct qbd_pool *pool,
+struct qbd_store *qbd_store_open(dev_t number, const char *path, struct qbd_pool *pool,
 				 const struct qbd_store_ops *ops, void *context,
 				 struct qbd_store_recovered *recovered,
 				 char *error_text, size_t error_text_size);

@@ -116,9 +116,11 @@ static void blk_test_open(struct kunit *kunit)
 {
 	struct blk_test *test = kunit->priv;
 	char path[32];
+	dev_t number;
 
 	snprintf(path, sizeof(path), "/dev/qbd%u", qbd_disk_number(test->disk));
-	KUNIT_ASSERT_EQ(kunit, qbd_compat_bdev_open(&test->bdev, path, test), 0);
+	KUNIT_ASSERT_EQ(kunit, qbd_compat_bdev_find(path, &number), 0);
+	KUNIT_ASSERT_EQ(kunit, qbd_compat_bdev_open(&test->bdev, number, test), 0);
 	test->opened = true;
 	/* Of the partition scan. */
 	flush_work(&test->kicked);
@@ -286,15 +288,17 @@ static void blk_test_removal_refused(struct kunit *kunit)
 {
 	struct blk_test *test = kunit->priv;
 	char path[32];
+	dev_t number;
 
 	snprintf(path, sizeof(path), "/dev/qbd%u", qbd_disk_number(test->disk));
+	KUNIT_ASSERT_EQ(kunit, qbd_compat_bdev_find(path, &number), 0);
 	KUNIT_EXPECT_FALSE(kunit, qbd_disk_in_use(test->disk));
 	blk_test_open(kunit);
 	KUNIT_EXPECT_TRUE(kunit, qbd_disk_in_use(test->disk));
 	KUNIT_EXPECT_EQ(kunit, qbd_disk_begin_removal(test->disk, false), -EBUSY);
 	blk_test_close(test);
 	KUNIT_EXPECT_EQ(kunit, qbd_disk_begin_removal(test->disk, false), 0);
-	KUNIT_EXPECT_NE(kunit, qbd_compat_bdev_open(&test->bdev, path, test), 0);
+	KUNIT_EXPECT_NE(kunit, qbd_compat_bdev_open(&test->bdev, number, test), 0);
 }
 
 struct blk_test_waiter {

@@ -1059,6 +1059,26 @@ static void too_little_memory_for_the_log(struct kunit *test)
 	}
 }
 
+/* Who wanted it open is gone: the disk is left as it is. */
+static void nobody_waits_for_it_to_be_open(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u64 last = rig->last_index, writes;
+
+	/* Without order: the next one has something to write. */
+	qbd_store_close(rig->store);
+	rig->store = NULL;
+	writes = rig->disk->writes;
+	rig->unwanted = true;
+	KUNIT_EXPECT_EQ(test, store_rig_try_open(rig), -ECANCELED);
+	KUNIT_EXPECT_EQ(test, rig->disk->writes, writes);
+	rig->unwanted = false;
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, last);
+	KUNIT_EXPECT_GT(test, rig->disk->writes, writes);
+	store_rig_destroy(rig);
+}
+
 static struct kunit_case store_refusals_cases[] = {
 	KUNIT_CASE(a_store_that_stops_takes_nothing),
 	KUNIT_CASE(a_store_that_failed_takes_nothing),
@@ -1089,6 +1109,7 @@ static struct kunit_case store_refusals_cases[] = {
 	KUNIT_CASE(a_disk_that_has_shrunk),
 	KUNIT_CASE(a_disk_of_one_block),
 	KUNIT_CASE(too_little_memory_for_the_log),
+	KUNIT_CASE(nobody_waits_for_it_to_be_open),
 	{ }
 };
 

@@ -171,7 +171,13 @@ static void rig_failed(void *context, int error, const char *what)
 	((struct store_rig *)context)->failed = true;
 }
 
+static bool rig_answered(void *context)
+{
+	return !((struct store_rig *)context)->unwanted;
+}
+
 static const struct qbd_store_ops rig_ops = {
+	.answered		= rig_answered,
 	.recovered_applied = rig_recovered_applied,
 	.applied_state = rig_applied_state,
 	.kick			= rig_kick,
@@ -362,15 +368,21 @@ void store_rig_destroy(struct store_rig *rig)
 
 int store_rig_try_open(struct store_rig *rig)
 {
+	dev_t number;
+	int error;
+
 	rig->next_entry = 0;
 	rig->memberships = 0;
 	rig->failed = false;
-	rig->store = qbd_store_open(rig->disk->path, rig->pool, &rig_ops, rig,
+	error = qbd_store_find(rig->disk->path, &number, rig->error_text,
+			       sizeof(rig->error_text));
+	if (error)
+		return error;
+	rig->store = qbd_store_open(number, rig->disk->path, rig->pool, &rig_ops, rig,
 				    &rig->recovered, rig->error_text,
 				    sizeof(rig->error_text));
 	if (IS_ERR(rig->store)) {
-		int error = PTR_ERR(rig->store);
-
+		error = PTR_ERR(rig->store);
 		rig->store = NULL;
 		return error;
 	}

@@ -83,6 +83,7 @@ struct rig_entry {
  * @commit_index: committed
  * @applied_index: reported
  * @failed: reported
+ * @unwanted: nobody waits for it to be open: what open is told
  * @resets: reported
  * @fill_error: what fills are expected to end with
  * @fills_written: reported
@@ -127,6 +128,7 @@ struct store_rig {
 	u64 commit_index;
 	u64 applied_index;
 	bool failed;
+	bool unwanted;
 	u32 resets;
 	int fill_error;
 	u32 fills_written;

@@ -70,6 +70,11 @@ static void applied_state(void *context, u64 index, struct qbd_applied_layout *a
 {
 }
 
+static bool answered(void *context)
+{
+	return true;
+}
+
 static void nothing(void *context)
 {
 }
@@ -81,6 +86,7 @@ static void failed(void *context, int error, const char *what)
 
 static const struct qbd_store_ops ops = {
 	.kick			= kick,
+	.answered		= answered,
 	.recovered_applied	= recovered_applied,
 	.applied_state		= applied_state,
 	.recovered_entry	= recovered_entry,
@@ -239,7 +245,7 @@ static void recover_thread(void *object)
 	struct qbd_store *store;
 
 	memset(&recovered, 0, sizeof(recovered));
-	store = qbd_store_open("disk", pool, &ops, NULL, &recovered, text, sizeof(text));
+	store = qbd_store_open(0, "disk", pool, &ops, NULL, &recovered, text, sizeof(text));
 	if (IS_ERR(store)) {
 		wrong(outcome, "it does not come up: %s", text);
 		order->done = true;

@@ -6,13 +6,14 @@
 #include "sim.h"
 
 /* What recovery says is looked at before anything else happens. */
-static struct qbd_store *sim_store_open(const char *path, struct qbd_pool *pool,
+static struct qbd_store *sim_store_open(dev_t number, const char *path,
+					struct qbd_pool *pool,
 					const struct qbd_store_ops *ops, void *context,
 					struct qbd_store_recovered *recovered,
 					char *error_text, size_t error_text_size)
 {
-	struct qbd_store *store = qbd_store_open(path, pool, ops, context, recovered,
-						 error_text, error_text_size);
+	struct qbd_store *store = qbd_store_open(number, path, pool, ops, context,
+						 recovered, error_text, error_text_size);
 
 	if (!IS_ERR(store))
 		sim_invariants_host_up(sim_host, recovered);
@@ -277,6 +278,9 @@ static void forget_in_registry(struct sim_host *host)
 	struct qbd_replica *replica, *next;
 
 	list_for_each_entry_safe(replica, next, &registry, registry)
+		if (replica->net == &host->net)
+			list_del(&replica->registry);
+	list_for_each_entry_safe(replica, next, &openings, registry)
 		if (replica->net == &host->net)
 			list_del(&replica->registry);
 }

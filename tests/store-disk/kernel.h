@@ -115,6 +115,8 @@ u32 prandom_u32_state(struct rnd_state *random);
 extern u32 kunit_refuse_after;
 /* Why the disk cannot be opened; 0: it can. */
 extern int kunit_open_error;
+int __real_lookup_bdev(const char *path, dev_t *number);
+int __wrap_lookup_bdev(const char *path, dev_t *number);
 
 #define spin_lock_irq			spin_lock
 #define spin_unlock_irq			spin_unlock

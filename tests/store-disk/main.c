@@ -94,10 +94,10 @@ void *__real_sim_alloc(size_t bytes, gfp_t flags);
 void *__wrap_sim_alloc(size_t bytes, gfp_t flags);
 struct page *__real_alloc_page(gfp_t flags);
 struct page *__wrap_alloc_page(gfp_t flags);
-struct file *__real_bdev_file_open_by_path(const char *path, unsigned int mode,
-					   void *holder, void *operations);
-struct file *__wrap_bdev_file_open_by_path(const char *path, unsigned int mode,
-					   void *holder, void *operations);
+struct file *__real_bdev_file_open_by_dev(dev_t number, unsigned int mode, void *holder,
+					  void *operations);
+struct file *__wrap_bdev_file_open_by_dev(dev_t number, unsigned int mode, void *holder,
+					  void *operations);
 
 static bool refuse(gfp_t flags)
 {
@@ -115,16 +115,21 @@ struct page *__wrap_alloc_page(gfp_t flags)
 }
 
 /* In tests/sim every path is the host's disk. */
-struct file *__wrap_bdev_file_open_by_path(const char *path, unsigned int mode,
-					   void *holder, void *operations)
+int __wrap_lookup_bdev(const char *path, dev_t *number)
+{
+	if (!strcmp(path, "/dev/null"))
+		return -ENOTBLK;
+	if (strcmp(path + strlen("/dev/"), sim_host->bdev.disk->disk_name))
+		return -ENOENT;
+	return __real_lookup_bdev(path, number);
+}
+
+struct file *__wrap_bdev_file_open_by_dev(dev_t number, unsigned int mode, void *holder,
+					  void *operations)
 {
 	if (kunit_open_error)
 		return ERR_PTR(kunit_open_error);
-	if (!strcmp(path, "/dev/null"))
-		return ERR_PTR(-ENOTBLK);
-	if (strcmp(path + strlen("/dev/"), sim_host->bdev.disk->disk_name))
-		return ERR_PTR(-ENOENT);
-	return __real_bdev_file_open_by_path(path, mode, holder, operations);
+	return __real_bdev_file_open_by_dev(number, mode, holder, operations);
 }
 
 /* ---- works -------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Module, devices and members as such."""
 
+import contextlib
 import itertools
 import os
 import struct
@@ -9,6 +10,7 @@ import time
 
 from lib import kernel
 from lib.cluster import Cluster, refused
+from lib.damage import dump
 from lib.registry import test
 from lib.shell import SLOWNESS, CommandFailed, read_file, run, spawn, wait_until
 from lib.workload import Writer
@@ -140,6 +142,119 @@ def backing_disk_is_held():
         refused(member.up(check=False))
         refused(member.qbdadm("destroy", "--disk", member.disk.path, "--yes",
                               check=False))
+
+
+def references():
+    """Of the module: by members that are up or on their way, and by who uses them."""
+    return int(read_file("/sys/module/qbd/refcnt"))
+
+
+@contextlib.contextmanager
+def slow_log(member, milliseconds):
+    """The disk of a member that is down takes so long where its log is.
+
+    So it has answered the tool, which looks first, and the module is what waits.
+    """
+    layout = dump(member.disk)["superblocks"][0]
+    first = layout["log_block"]
+    try:
+        member.disk.slow_between(first, first + layout["log_blocks"], milliseconds)
+        yield
+    finally:
+        member.disk.heal()
+
+
+def hanging_log(member):
+    return slow_log(member, 3600000)
+
+
+def check_comes_up(cluster, member, writer):
+    """Its disk answers again: nothing of what was tried is left."""
+    cluster.down_all()
+    wait_until("the disk is released", lambda: not references())
+    assert not os.path.exists("/dev/qbd/" + cluster.name)
+    run(["rmmod", "qbd"])
+    run(["insmod", MODULE])
+    cluster.up()
+    cluster.wait_caught_up()
+    writer.verify(member.device)
+
+
+def members_one_down():
+    """A device with data, and a member of it that is down."""
+    cluster = Cluster(3)
+    try:
+        writer = Writer(cluster.leader().device, limit=40)
+        writer.child.wait()
+        member = cluster.others(cluster.leader())[0]
+        member.down()
+    except BaseException:
+        cluster.close()
+        raise
+    return cluster, member, writer
+
+
+@test("basic", timeout=120)
+def up_ends_though_the_disk_hangs():
+    """Up of a disk that hangs is refused; when the disk answers, the member comes up."""
+    cluster, member, writer = members_one_down()
+    with cluster:
+        with hanging_log(member):
+            refused(member.up(check=False, timeout=60), "does not answer", "try again")
+            # It is neither up nor can it be tried again before the disk has answered.
+            refused(member.qbdadm("status", cluster.name, check=False), cluster.name)
+            refused(member.up(check=False), "was given up", "try again")
+            other = cluster.others(member)[0]
+            other.down()
+            other.up()
+            cluster.wait_leader()
+            # The module is not torn from under what the disk still has to say.
+            cluster.down_all()
+            result = run(["rmmod", "qbd"], check=False)
+            assert result.status != 0 and "in use" in result.text.lower(), result.text
+        check_comes_up(cluster, member, writer)
+
+
+@test("basic", timeout=120)
+def up_is_killed_while_the_disk_hangs():
+    """Who waits for up can be killed, and his host is managed meanwhile."""
+    cluster, member, writer = members_one_down()
+    with cluster:
+        with hanging_log(member):
+            before = references()
+            process = spawn(["qbdadm", "up", cluster.name, "--disk", member.disk.path],
+                            member.netns)
+            wait_until("the module brings it up", lambda: references() > before)
+            other = cluster.others(member)[0]
+            other.down()
+            other.up()
+            cluster.wait_leader()
+            assert process.poll() is None, process.returncode
+            # Another one finds it busy, and does not wait.
+            refused(member.up(check=False, timeout=10), "being brought up")
+            process.kill()
+            process.wait(10 * SLOWNESS)
+            wait_until("nobody waits for it any more", lambda: cluster.log.find(
+                "disk.* was waited for in vain.* is released when it answers"))
+            # Its namespace does not wait for the disk.
+            cluster.network.delete(member.number)
+            wait_until("the namespace is gone",
+                       lambda: not cluster.network.exists(member.number))
+            cluster.network.add(member.number)
+        check_comes_up(cluster, member, writer)
+
+
+@test("basic", timeout=120)
+def up_of_a_slow_disk():
+    """A disk that answers, however slowly, is waited for."""
+    cluster, member, writer = members_one_down()
+    with cluster:
+        with slow_log(member, 12000):
+            begin = time.monotonic()
+            member.up(timeout=100)
+            assert time.monotonic() - begin > 30
+        cluster.wait_caught_up()
+        writer.verify(member.device)
 
 
 @test("basic")

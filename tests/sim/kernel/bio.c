@@ -113,8 +113,14 @@ struct file {
 	struct block_device *bdev;
 };
 
-struct file *bdev_file_open_by_path(const char *path, unsigned int mode, void *holder,
-				    void *operations)
+int lookup_bdev(const char *path, dev_t *number)
+{
+	*number = sim_host->number;
+	return 0;
+}
+
+struct file *bdev_file_open_by_dev(dev_t number, unsigned int mode, void *holder,
+				   void *operations)
 {
 	struct file *file = kzalloc(sizeof(*file), SIM_SURE);
 

@@ -359,6 +359,7 @@ struct page {
 
 void *sim_alloc(size_t bytes, gfp_t flags);
 void kfree(const void *memory);
+char *kstrdup(const char *text, gfp_t flags);
 void *krealloc_array(void *memory, size_t count, size_t size, gfp_t flags);
 
 #define kmalloc(bytes, flags)		sim_alloc(bytes, flags)
@@ -479,6 +480,7 @@ static inline bool timer_pending(const struct timer_list *timer)
 struct workqueue_struct {
 	const char *name;
 	bool sleeps;		/* its works may: each is a thread of its own */
+	bool awaited;		/* who queues a work waits for it: it runs in his place */
 };
 
 struct work_struct {
@@ -543,6 +545,8 @@ static inline void complete(struct completion *completion)
 void wait_for_completion(struct completion *completion);
 unsigned long wait_for_completion_timeout(struct completion *completion,
 					  unsigned long timeout);
+/* Nobody is killed. */
+#define wait_for_completion_killable_timeout	wait_for_completion_timeout
 #define cond_resched()	do { } while (0)
 
 /* ---- module ------------------------------------------------------------- */
@@ -743,17 +747,26 @@ static inline bool bvec_iter_advance(const struct bio_vec *bvecs, struct bvec_it
 
 #define bdev_get_queue(bdev)		(&(bdev)->queue)
 #define bdev_nowait(bdev)		true
+#define bdev_read_only(bdev)		false
 #define bdev_nr_bytes(bdev)		((bdev)->blocks << 12)
 #define bdev_logical_block_size(bdev)	512u
 #define bdev_write_zeroes_sectors(bdev)	((bdev)->write_zeroes ? 1u << 20 : 0u)
 
-/* The disk at a path, opened. */
+/* The disk at a path, opened by its number, which any process may. */
 #define BLK_OPEN_READ	1u
 #define BLK_OPEN_WRITE	2u
+#define DEVCG_DEV_BLOCK	1
+#define DEVCG_ACC_READ	2
+#define DEVCG_ACC_WRITE	4
+#define MAJOR(number)	((unsigned int)((number) >> 20))
+#define MINOR(number)	((unsigned int)((number) & 0xfffff))
+#define devcgroup_check_permission(type, major, minor, access) \
+	((void)(major), (void)(minor), 0)
 
 struct file;
-struct file *bdev_file_open_by_path(const char *path, unsigned int mode, void *holder,
-				    void *operations);
+int lookup_bdev(const char *path, dev_t *number);
+struct file *bdev_file_open_by_dev(dev_t number, unsigned int mode, void *holder,
+				   void *operations);
 struct block_device *file_bdev(struct file *file);
 void bdev_fput(struct file *file);
 

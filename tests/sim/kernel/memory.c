@@ -84,6 +84,15 @@ void kfree(const void *memory)
 	free(piece);
 }
 
+char *kstrdup(const char *text, gfp_t flags)
+{
+	char *copy = sim_alloc(strlen(text) + 1, flags);
+
+	if (copy)
+		memcpy(copy, text, strlen(text) + 1);
+	return copy;
+}
+
 void *krealloc_array(void *memory, size_t count, size_t size, gfp_t flags)
 {
 	void *grown = sim_alloc(count * size, flags);
