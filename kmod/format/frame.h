@@ -270,13 +270,15 @@ enum qbd_request_kind {
 };
 
 enum qbd_claim_action {
-	QBD_CLAIM_TAKE		= 1,	/* it is to be the sender's; @epoch: FORCE only */
+	QBD_CLAIM_TAKE		= 1,	/* it is to be the sender's; @epoch: with a flag only */
 	QBD_CLAIM_RELEASE	= 2,	/* of @epoch, if it is the sender's still */
 	QBD_CLAIM_MODE		= 3,	/* @block: enum qbd_claim_sharing */
 };
 
 /* TAKE: even from a host that is there, if @epoch is in force still. */
 #define QBD_CLAIM_FORCE		(1u << 0)
+/* TAKE: for what goes on there since @epoch, unless another host was given one since. */
+#define QBD_CLAIM_GOES_ON	(1u << 1)
 
 /**
  * struct qbd_frame_request - I/O forwarded to the leader
@@ -328,6 +330,7 @@ enum qbd_claim_result {
 	QBD_CLAIM_BUSY		= 1,	/* @member holds it; @value: ms until it may be taken */
 	QBD_CLAIM_OUTDATED	= 2,	/* another claim than @epoch is in force by now */
 	QBD_CLAIM_SILENT	= 3,	/* like BUSY, but @member seems to be gone */
+	QBD_CLAIM_SHUT_OUT	= 4,	/* another host was given one since @epoch */
 };
 
 /* Why members or size are not changed; in words in kmod/format/change.h. */

@@ -273,8 +273,11 @@ static void setup_open_socket(struct qbd_connection *connection)
 	struct sock *sk = connection->socket->sk;
 	bool bulk = connection->kind == QBD_CONNECTION_BULK;
 
-	if (connection->kind == QBD_CONNECTION_ADMIN)
+	/* Whoever waits for an answer waits for memory, too: nobody sends it once more. */
+	if (connection->kind == QBD_CONNECTION_ADMIN) {
+		sk->sk_allocation = GFP_NOIO;
 		return;
+	}
 	sock_set_priority(sk, bulk ? TC_PRIO_BULK : TC_PRIO_INTERACTIVE);
 	/*
 	 * TCP's user timeout also cuts off a peer that does not read for a

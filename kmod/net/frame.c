@@ -161,7 +161,7 @@ static bool claim_check(const struct qbd_frame_request *request)
 		return false;
 	switch (le32_to_cpu(request->count)) {
 	case QBD_CLAIM_TAKE:
-		return !(block & ~(u64)QBD_CLAIM_FORCE);
+		return !block || block == QBD_CLAIM_FORCE || block == QBD_CLAIM_GOES_ON;
 	case QBD_CLAIM_RELEASE:
 		return !block;
 	case QBD_CLAIM_MODE:

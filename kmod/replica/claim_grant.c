@@ -123,6 +123,7 @@ void qbd_claim_asked(struct qbd_replica *replica, u32 peer,
 	const struct qbd_claim_wish wish = {
 		.action = le32_to_cpu(request->count),
 		.force = le64_to_cpu(request->block) & QBD_CLAIM_FORCE,
+		.goes_on = le64_to_cpu(request->block) & QBD_CLAIM_GOES_ON,
 		.mode = le64_to_cpu(request->block),
 		.asker = peer,
 		.session = le64_to_cpu(request->session),
@@ -160,6 +161,11 @@ void qbd_claim_asked(struct qbd_replica *replica, u32 peer,
 	case QBD_VERDICT_OUTDATED:
 		answer.status = QBD_REPLY_REFUSED;
 		answer.detail = QBD_CLAIM_OUTDATED;
+		answer.member = claim.holder;
+		break;
+	case QBD_VERDICT_SHUT_OUT:
+		answer.status = QBD_REPLY_REFUSED;
+		answer.detail = QBD_CLAIM_SHUT_OUT;
 		answer.member = claim.holder;
 		break;
 	}

@@ -13,8 +13,9 @@
  *              than it takes to give it back
  *   ASKING     the same, and somebody has it open for write    FENCED
  *              already (the mode was shared)
- *   any        another host was given it since what goes on    FENCED
- *              here was opened, by the log, whoever has it now
+ *   NONE,      another host was given it since what goes on    FENCED
+ *   ASKING,    here was opened or written, by the log or the
+ *   HELD       leader, whoever has it now
  *   ASKING     no quorum, and I/O is to fail                   NONE; who waits is told
  *   ASKING     nobody needs it any more                        NONE
  *   HELD       nobody needs it any more, no write is left      RELEASING
@@ -148,11 +149,17 @@ void qbd_hold_fenced(struct qbd_io *io, u32 by)
 	struct qbd_replica *replica = io->replica;
 	struct qbd_hold *hold = &replica->hold;
 
-	/* Nobody needed a claim when it was made: now one is asked for, and it waits. */
+	/*
+	 * Nobody needed a claim when it was made: now one is asked for, and it waits, or has
+	 * been given meanwhile.
+	 */
 	if (io->shared && hold->state != QBD_HOLD_FENCED) {
 		if (hold->state == QBD_HOLD_HELD && hold->shared)
 			hold->state = QBD_HOLD_NONE;
+		/* The log of a member whose disk has failed would say for ever that it is not. */
+		hold->shared_from = max(hold->shared_from, io->epoch + 1);
 		io->claimed = false;
+		qbd_hold_stamp(io);
 		qbd_io_hold(io);
 		return;
 	}
@@ -228,18 +235,6 @@ static void outdated(struct qbd_replica *replica)
 	give_up(replica, -ESTALE, "the claim has changed meanwhile; look at it, and try again");
 }
 
-/*
- * The leader says that we have it. What goes on since an earlier claim has to know what was
- * between the two, which the log tells.
- */
-static void given(struct qbd_replica *replica, u64 epoch, bool shared)
-{
-	if (replica->hold.goes_on)
-		ask_again_later(replica);
-	else
-		have(replica, epoch, shared);
-}
-
 /* The claim is given back, or was somebody else's already. */
 static void released(struct qbd_replica *replica)
 {
@@ -255,15 +250,20 @@ static void released(struct qbd_replica *replica)
 static struct qbd_claim_wish wish_of(const struct qbd_replica *replica)
 {
 	const struct qbd_hold *hold = &replica->hold;
-	bool take = hold->state == QBD_HOLD_ASKING;
-
-	return (struct qbd_claim_wish){
-		.action = take ? QBD_CLAIM_TAKE : QBD_CLAIM_RELEASE,
-		.force = take && hold->force,
+	struct qbd_claim_wish wish = {
+		.action = QBD_CLAIM_RELEASE,
 		.asker = replica->member_id,
 		.session = replica->session,
-		.epoch = !take ? hold->epoch : hold->force ? hold->force_epoch : 0,
+		.epoch = hold->epoch,
 	};
+
+	if (hold->state != QBD_HOLD_ASKING)
+		return wish;
+	wish.action = QBD_CLAIM_TAKE;
+	wish.force = hold->force;
+	wish.goes_on = !hold->force && hold->goes_on;
+	wish.epoch = hold->force ? hold->force_epoch : hold->goes_on ? hold->kept : 0;
+	return wish;
 }
 
 /* This member leads: what the leader would answer is known here. */
@@ -281,7 +281,7 @@ static void ask_self(struct qbd_replica *replica)
 		if (wish.action == QBD_CLAIM_RELEASE)
 			released(replica);
 		else
-			given(replica, claim.epoch, claim.mode == QBD_CLAIM_SHARED);
+			have(replica, claim.epoch, claim.mode == QBD_CLAIM_SHARED);
 		break;
 	case QBD_VERDICT_LATER:
 		ask_again_later(replica);
@@ -295,6 +295,9 @@ static void ask_self(struct qbd_replica *replica)
 	case QBD_VERDICT_OUTDATED:
 		outdated(replica);
 		break;
+	case QBD_VERDICT_SHUT_OUT:
+		fence(replica, claim.holder);
+		break;
 	}
 	hold->asked = false;
 }
@@ -305,7 +308,8 @@ int qbd_hold_send(struct qbd_replica *replica, const struct qbd_claim_wish *wish
 		.kind = cpu_to_le32(QBD_REQUEST_CLAIM),
 		.count = cpu_to_le32(wish->action),
 		.block = cpu_to_le64(wish->action == QBD_CLAIM_MODE ? wish->mode :
-				     wish->force ? QBD_CLAIM_FORCE : 0),
+				     wish->force ? QBD_CLAIM_FORCE :
+				     wish->goes_on ? QBD_CLAIM_GOES_ON : 0),
 		.sequence = cpu_to_le64(++replica->hold.last_sequence),
 		.session = cpu_to_le64(replica->session),
 		.leader_term = cpu_to_le64(replica->told_term),
@@ -388,11 +392,13 @@ void qbd_hold_replied(struct qbd_replica *replica, u32 peer,
 	if (status == QBD_REPLY_OK && hold->state == QBD_HOLD_RELEASING)
 		released(replica);
 	else if (status == QBD_REPLY_OK)
-		given(replica, value, detail == QBD_CLAIM_SHARED);
+		have(replica, value, detail == QBD_CLAIM_SHARED);
 	else if (status == QBD_REPLY_REFUSED && detail == QBD_CLAIM_BUSY)
 		refused(replica, le32_to_cpu(reply->member), value);
 	else if (status == QBD_REPLY_REFUSED && detail == QBD_CLAIM_SILENT)
 		wait_for_lease(replica, value);
+	else if (status == QBD_REPLY_REFUSED && detail == QBD_CLAIM_SHUT_OUT)
+		fence(replica, le32_to_cpu(reply->member));
 	else if (status == QBD_REPLY_REFUSED)
 		outdated(replica);
 	else
@@ -401,17 +407,6 @@ void qbd_hold_replied(struct qbd_replica *replica, u32 peer,
 
 /* ---- what follows from the log, the disk and the requests ---------------- */
 
-/*
- * What goes on here was begun under an earlier claim, and another host has had one since:
- * whatever is in force now, what was read here may have been changed meanwhile.
- */
-static bool shut_out(const struct qbd_replica *replica, const struct qbd_claim *claim, bool mine)
-{
-	const struct qbd_hold *hold = &replica->hold;
-
-	return hold->goes_on && (mine ? claim->former : qbd_claim_given(claim)) > hold->kept;
-}
-
 /* A claim that is committed, or that the mode is shared, may decide without asking. */
 static void look_at_log(struct qbd_replica *replica)
 {
@@ -419,8 +414,10 @@ static void look_at_log(struct qbd_replica *replica)
 	struct qbd_hold *hold = &replica->hold;
 	bool mine = exclusive_mine(replica, claim) && claim->epoch > hold->released;
 
-	if (shut_out(replica, claim, mine)) {
-		fence(replica, mine ? 0 : claim->holder);
+	/* The leader says the same to who asks; who needs not ask hears it from the log. */
+	if (hold->goes_on && qbd_claim_shuts_out(claim, hold->kept, replica->member_id,
+						 replica->session)) {
+		fence(replica, exclusive_mine(replica, claim) ? 0 : claim->holder);
 		return;
 	}
 	switch (hold->state) {
@@ -432,7 +429,7 @@ static void look_at_log(struct qbd_replica *replica)
 	case QBD_HOLD_ASKING:
 		if (mine)
 			have(replica, claim->epoch, false);
-		else if (claim->mode == QBD_CLAIM_SHARED)
+		else if (claim->mode == QBD_CLAIM_SHARED && claim->epoch >= hold->shared_from)
 			have(replica, claim->epoch, true);
 		break;
 	case QBD_HOLD_HELD:
@@ -443,7 +440,7 @@ static void look_at_log(struct qbd_replica *replica)
 		else if (hold->shared)
 			hold->state = QBD_HOLD_NONE;
 		else if (mine)
-			hold->epoch = hold->kept = claim->epoch;
+			have(replica, claim->epoch, false);
 		else
 			fence(replica, claim->holder);
 		break;

@@ -9,6 +9,8 @@
  *   asked      claim in force                                        answer
  *
  *   anything   not committed yet                                     LATER
+ *   TAKE       for what goes on since an earlier claim, and another
+ *              host was given one since, whoever has it now          SHUT_OUT
  *   TAKE       shared                                                HAVE
  *   TAKE       nobody's                                              GRANT
  *   TAKE       the asker's own                                       HAVE
@@ -70,14 +72,16 @@ struct qbd_claim {
  * struct qbd_claim_wish - what somebody asks for
  * @action: enum qbd_claim_action
  * @force: TAKE: even from who is there, if @epoch is in force
+ * @goes_on: TAKE: for what was opened or written under @epoch
  * @mode: MODE
  * @asker: member id
  * @session: of its device
- * @epoch: RELEASE: which; TAKE, forced: from which
+ * @epoch: RELEASE: which; TAKE, forced: from which; likewise for what goes on: since which
  */
 struct qbd_claim_wish {
 	__u32 action;
 	bool force;
+	bool goes_on;
 	__u32 mode;
 	__u32 asker;
 	__u64 session;
@@ -109,6 +113,7 @@ enum qbd_claim_verdict {
 	QBD_VERDICT_BUSY,	/* somebody else has it */
 	QBD_VERDICT_WAIT,	/* likewise, but he seems to be gone */
 	QBD_VERDICT_OUTDATED,	/* it is not the one that was named */
+	QBD_VERDICT_SHUT_OUT,	/* what goes on at the asker is over */
 };
 
 /**
@@ -149,6 +154,24 @@ static inline bool qbd_claim_allows(const struct qbd_claim *claim, __u64 epoch,
 static inline __u64 qbd_claim_given(const struct qbd_claim *claim)
 {
 	return claim->holder ? claim->epoch : claim->former;
+}
+
+/**
+ * qbd_claim_shuts_out() - is what a host does since an earlier claim over?
+ * @claim: at the end of a log
+ * @epoch: that earlier one
+ * @member: the host
+ * @session: of its device
+ *
+ * Another host was given a claim since, whoever has it now: what was read before may have
+ * been changed.
+ */
+static inline bool qbd_claim_shuts_out(const struct qbd_claim *claim, __u64 epoch,
+				       __u32 member, __u64 session)
+{
+	bool own = claim->holder == member && claim->session == session;
+
+	return (own ? claim->former : qbd_claim_given(claim)) > epoch;
 }
 
 #endif

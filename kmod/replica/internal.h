@@ -351,6 +351,7 @@ struct qbd_replica_config {
  * @goes_on: what was opened or written under the last one that was held does
  * @kept: its epoch
  * @released: claims up to this epoch are given back or lost, whatever the log says yet
+ * @shared_from: likewise, those below it of mode shared are over
  * @pinned: an administrator took it; it stays when the device is closed
  * @force: ASKING: even from who is there, from @force_epoch
  * @force_epoch: see there
@@ -379,6 +380,7 @@ struct qbd_hold {
 	bool goes_on;
 	u64 kept;
 	u64 released;
+	u64 shared_from;
 	bool pinned;
 	bool force;
 	u64 force_epoch;

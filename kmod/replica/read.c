@@ -58,6 +58,9 @@ void qbd_read_took(struct qbd_io *io)
 	/* The slot may be another member's by now, which has had nothing of this. */
 	if (peer)
 		peer->read_blocks -= min(peer->read_blocks, io->count);
+	/* One that was passed over may have its turn now. */
+	if (!list_empty(&io->replica->reads))
+		qbd_replica_kick(io->replica);
 }
 
 /*

@@ -149,13 +149,28 @@ static void claim_allows_its_holder(struct kunit *test)
 static void claim_is_over_for_good(struct kunit *test)
 {
 	const struct qbd_claim after = { .epoch = 30, .former = 20, .mode = QBD_CLAIM_SHARED };
+	const struct qbd_claim free = { .epoch = 30, .former = 20, .mode = QBD_CLAIM_EXCLUSIVE };
+	struct qbd_claim_facts lost = alive;
+	struct qbd_claim next;
+	u64 wait_ms;
 
+	lost.committed = false;
 	/* Who had it last goes on, and who wrote when all might. */
 	KUNIT_EXPECT_TRUE(test, qbd_claim_allows(&after, 20, 2, 22));
 	KUNIT_EXPECT_TRUE(test, qbd_claim_allows(&after, 25, 3, 33));
 	KUNIT_EXPECT_TRUE(test, qbd_claim_allows(&after, 30, 3, 33));
 	KUNIT_EXPECT_FALSE(test, qbd_claim_allows(&after, 19, 2, 22));
 	KUNIT_EXPECT_FALSE(test, qbd_claim_allows(&after, 10, 3, 33));
+	EXPECT(HAVE, &after, &alive, TAKE(2, 22, .goes_on = true, .epoch = 20));
+	EXPECT(HAVE, &after, &alive, TAKE(2, 22, .goes_on = false));
+	EXPECT(SHUT_OUT, &after, &alive, TAKE(2, 22, .goes_on = true, .epoch = 19));
+	EXPECT(LATER, &after, &lost, TAKE(2, 22, .goes_on = true, .epoch = 19));
+	/* Nobody's now, somebody's, and given to the asker himself already. */
+	EXPECT(SHUT_OUT, &free, &alive, TAKE(2, 22, .goes_on = true, .epoch = 0));
+	EXPECT(GRANT, &free, &alive, TAKE(2, 22, .goes_on = true, .epoch = 25));
+	EXPECT(SHUT_OUT, &held, &alive, TAKE(3, 33, .goes_on = true, .epoch = 5));
+	EXPECT(BUSY, &held, &alive, TAKE(3, 33, .goes_on = true, .epoch = 10));
+	EXPECT(HAVE, &held, &alive, TAKE(2, 22, .goes_on = true, .epoch = 5));
 	KUNIT_EXPECT_EQ(test, qbd_claim_given(&after), 20ull);
 	KUNIT_EXPECT_EQ(test, qbd_claim_given(&held), 10ull);
 	KUNIT_EXPECT_EQ(test, qbd_claim_given(&nobodys), 0ull);

@@ -7,7 +7,7 @@ import os
 import time
 
 from lib import filesystem, kernel
-from lib.cluster import Cluster, refused
+from lib.cluster import SHARED, Cluster, refused
 from lib.filesystem import Mount
 from lib.registry import test
 from lib.shell import never, run, wait_until
@@ -437,17 +437,22 @@ def late_writes_are_refused():
         holder.close()
 
 
-def writes_late(member, number):
-    """A write that waits at a host which is cut off; its child says what became of it."""
+def begin_write(member, number):
+    """Somebody writes there; the child says what became of it."""
     device = member.device
 
-    def late(report):
+    def write(report):
         try:
             direct_write(device, 0, pattern(1, number))
             report("written")
         except OSError as error:
             report(str(error.errno))
-    child = Child(late)
+    return Child(write)
+
+
+def writes_late(member, number):
+    """A write that waits at a host which is cut off."""
+    child = begin_write(member, number)
     member.wait("the write waits", lambda status: status.requests_waiting +
                 status.requests_in_flight > 0)
     return child
@@ -480,6 +485,35 @@ def shut_out_for_good():
             holder.close()
             wait_until("it can be opened", lambda: open_once(old.device) == 0)
             direct_write(old.device, 0, pattern(1, 3))
+
+
+@test("claims", timeout=60)
+def claim_of_a_host_whose_disk_failed():
+    """Its log tells it nothing any more: what goes on there has its claim from the leader."""
+    with Cluster(3, create=SHARED) as cluster:
+        cluster.check_equal = False
+        leader = cluster.leader()
+        host, other = cluster.others(leader)
+        holder = Holder(host.device)
+        direct_write(host.device, 0, pattern(1, 1))
+        host.disk.fail()
+        direct_write(host.device, 0, pattern(1, 2))
+        host.wait("it knows that its disk failed", lambda status: status.failed)
+        for number, mode in ((3, "exclusive"), (4, "shared")):
+            leader.qbdadm("claim", "mode", cluster.name, mode)
+            direct_write(host.device, 0, pattern(1, number))
+            assert parse(direct_read(other.device, 0, BLOCK)) == (1, number)
+            if mode == "exclusive":
+                wait_claim(leader, holder=host.number)
+        # And it is told when it is over.
+        events = cluster.events(host)
+        leader.qbdadm("claim", "mode", cluster.name, "exclusive")
+        assert open_once(other.device) == 0
+        leader.qbdadm("claim", "mode", cluster.name, "shared")
+        assert begin_write(host, 5).wait() == [str(errno.EIO)]
+        events.wait("fenced")
+        holder.close()
+        host.disk.heal()
 
 
 @test("claims", timeout=60)
