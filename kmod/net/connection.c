@@ -242,7 +242,7 @@ static void setup_socket(struct socket *socket)
 {
 	struct sock *sk = socket->sk;
 
-	/* As for its memory in qbd_connection_room(); TCP has it tried again. */
+	/* As in qbd_connection_room(). A handshake that gets none ends by its deadline. */
 	sk->sk_allocation = GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN;
 	sk->sk_use_task_frag = false;
 	tcp_sock_set_nodelay(sk);

@@ -86,7 +86,6 @@ static void have(struct qbd_replica *replica, u64 epoch, bool shared)
 	hold->state = QBD_HOLD_HELD;
 	hold->epoch = epoch;
 	hold->goes_on = true;
-	hold->kept = epoch;
 	hold->shared = shared;
 	hold->force = false;
 	hold->refused_since = 0;
@@ -262,7 +261,7 @@ static struct qbd_claim_wish wish_of(const struct qbd_replica *replica)
 	wish.action = QBD_CLAIM_TAKE;
 	wish.force = hold->force;
 	wish.goes_on = !hold->force && hold->goes_on;
-	wish.epoch = hold->force ? hold->force_epoch : hold->goes_on ? hold->kept : 0;
+	wish.epoch = hold->force ? hold->force_epoch : hold->goes_on ? hold->epoch : 0;
 	return wish;
 }
 
@@ -415,7 +414,7 @@ static void look_at_log(struct qbd_replica *replica)
 	bool mine = exclusive_mine(replica, claim) && claim->epoch > hold->released;
 
 	/* The leader says the same to who asks; who needs not ask hears it from the log. */
-	if (hold->goes_on && qbd_claim_shuts_out(claim, hold->kept, replica->member_id,
+	if (hold->goes_on && qbd_claim_shuts_out(claim, hold->epoch, replica->member_id,
 						 replica->session)) {
 		fence(replica, exclusive_mine(replica, claim) ? 0 : claim->holder);
 		return;

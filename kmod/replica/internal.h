@@ -347,9 +347,8 @@ struct qbd_replica_config {
  * struct qbd_hold - the claim of this host
  * @state: see there
  * @shared: HELD: nobody needs a claim
- * @epoch: HELD, RELEASING, FENCED: of the claim
- * @goes_on: what was opened or written under the last one that was held does
- * @kept: its epoch
+ * @epoch: of the claim that is held, or was last
+ * @goes_on: what was opened or written under it does
  * @released: claims up to this epoch are given back or lost, whatever the log says yet
  * @shared_from: likewise, those below it of mode shared are over
  * @pinned: an administrator took it; it stays when the device is closed
@@ -378,7 +377,6 @@ struct qbd_hold {
 	bool shared;
 	u64 epoch;
 	bool goes_on;
-	u64 kept;
 	u64 released;
 	u64 shared_from;
 	bool pinned;
