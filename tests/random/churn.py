@@ -71,8 +71,9 @@ class Refused(Exception):
 class Load:
     """fio on a mounted file system: writes a file in random order, verifies it, again."""
 
-    def __init__(self, plan, directory, totals):
+    def __init__(self, plan, directory, totals, slow_clock):
         self.plan = plan
+        self.slow_clock = slow_clock
         self.directory = directory
         self.totals = totals
         self.round = 0
@@ -80,9 +81,10 @@ class Load:
         self.wanted = False
 
     def command(self, *more):
-        return ["fio", "--name=churn", "--directory=/tmp/mnt", "--nrfiles=4",
-                "--filesize=1M", "--rw=randwrite", "--bsrange=4k-64k", "--blockalign=4k",
-                "--direct=1", "--fsync=16", "--thinktime=%d" % self.plan.think_us,
+        return ["env", "LD_PRELOAD=" + self.slow_clock, "fio", "--name=churn",
+                "--directory=/tmp/mnt", "--nrfiles=4", "--filesize=1M",
+                "--rw=randwrite", "--bsrange=4k-64k", "--blockalign=4k", "--direct=1",
+                "--fsync=16", "--thinktime=%d" % self.plan.think_us,
                 "--verify=crc32c", "--verify_fatal=1", "--do_verify=1",
                 "--verify_state_save=0",
                 "--randseed=%d" % (self.plan.seed * 1000 + self.round), "--thread",
@@ -143,7 +145,7 @@ class Pending:
 
 
 class Churn:
-    def __init__(self, cluster, plan, say, directory, without=()):
+    def __init__(self, cluster, plan, say, directory, without, slow_clock):
         self.cluster = cluster
         self.plan = plan
         self.say = say
@@ -162,7 +164,7 @@ class Churn:
         self.unsure = set()         # hosts whose join did not end well
         self.cuts = set()
         self.dark = set()
-        self.load = Load(plan, directory, self.totals)
+        self.load = Load(plan, directory, self.totals, slow_clock)
         self.home = None
         self.mount = None
         self.note_member(cluster.member(1))
@@ -496,7 +498,7 @@ class Churn:
         self.say("%d members are equal: %s" % (len(self.ids), sorted(self.ids.values())))
 
 
-def play(plan, say, directory, summary, without):
+def play(plan, say, directory, summary, without, slow_clock):
     """One seed; what happened is in the summary, whatever comes of it."""
     cluster = Cluster(HOSTS, size="%dM" % SIZE_MIB, disk_mib=SIZE_MIB + LOG_MIB + 8,
                       log_size="%dM" % LOG_MIB, disk_ns=plan.disk_ns, alone=True,
@@ -505,7 +507,7 @@ def play(plan, say, directory, summary, without):
     try:
         for host in cluster.members:
             cluster.network.shape(host.number, "delay", plan.delay)
-        churn = Churn(cluster, plan, say, directory, without)
+        churn = Churn(cluster, plan, say, directory, without, slow_clock)
         churn.begin()
         end = time.monotonic() + plan.seconds
         while time.monotonic() < end:

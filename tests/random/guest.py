@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """One seed in a User-mode Linux guest with virtual time; started by run.
 
-usage: guest.py CLIENT SEED MEMBERS SECONDS [--churn yes] [--kinds KIND,...]
+usage: guest.py CLIENT SEED MEMBERS SECONDS [--churn LIBRARY] [--kinds KIND,...]
                 [--without FAULT,...]
 
 MEMBERS and SECONDS are 0 for what the seed says; KINDs of fault are those that there are
 instead of what it says; FAULTs are numbers of faults that are left out. With --churn
-members come and go: see churn.py. Leaves in $QBD_RESULT: trace, history-N of each client,
-errors-N (what it said), summary. Exit status 0 if all went as it should.
+members come and go: see churn.py; LIBRARY is made of slow_clock.c. Leaves in $QBD_RESULT:
+trace, history-N of each client, errors-N (what it said), summary. Exit status 0 if all went as it should.
 """
 
 import collections
@@ -291,7 +291,7 @@ def main():
                "failure": None}
     try:
         if "--churn" in more:
-            churn.play(plan, trace.say, RESULT, summary, without)
+            churn.play(plan, trace.say, RESULT, summary, without, more["--churn"][0])
         else:
             play(plan, trace, summary, without)
     except Exception as error:

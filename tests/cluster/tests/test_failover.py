@@ -332,7 +332,11 @@ def slow_follower_slows_nothing():
 
 @test("failover", timeout=90)
 def slow_reader_slows_no_reader():
-    """A host behind a slow network reads much; another one does not read at its speed."""
+    """A host behind a slow network reads much; another one does not read at its speed.
+
+    Sharing what there is for reads, the other one would get nothing before the slow one has
+    had the 16 MiB that it asks for; that takes 32 s.
+    """
     with Cluster(3) as cluster:
         leader = cluster.leader()
         slow, other = cluster.others(leader)
@@ -349,13 +353,13 @@ def slow_reader_slows_no_reader():
         leader.wait("the slow one is being answered", lambda status: status.member(
             slow.number).network["sent_bytes"] > begun + (1 << 20))
         begun = sent(slow)
-        for number in range(32):
+        for number in range(8):
             direct_read(other.device, number << 20, 1 << 20)
         got = sent(slow) - begun
         cluster.network.shape(slow.number)
         load.terminate()
         wait_until("it has ended", lambda: load.poll() is not None, 60)
-        assert got < 4 << 20, "the slow one got %d KiB meanwhile" % (got >> 10)
+        assert got < 8 << 20, "the slow one got %d KiB meanwhile" % (got >> 10)
 
 
 @test("failover", timeout=60)
