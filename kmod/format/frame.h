@@ -180,6 +180,7 @@ enum qbd_refusal {
 	QBD_REFUSED_DISK	= 8,	/* another disk is this member now */
 	QBD_REFUSED_TWICE	= 9,	/* this member is connected, and alive: it is up twice */
 	QBD_REFUSED_HISTORY	= 10,	/* the device was recovered by force on one side */
+	QBD_REFUSED_REMOVED	= 11,	/* a committed list says so; after both proofs */
 };
 
 struct qbd_frame_refused {

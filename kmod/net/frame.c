@@ -469,6 +469,8 @@ const char *qbd_refusal_text(u32 reason)
 		return "another disk is this member now";
 	case QBD_REFUSED_HISTORY:
 		return "not of the history that was recovered by force";
+	case QBD_REFUSED_REMOVED:
+		return "removed from the device";
 	case QBD_REFUSED_TWICE:
 		return "this member is up twice: a copy of its disk?";
 	default:

@@ -150,7 +150,9 @@ static void hello_received(struct qbd_connection *connection,
 	connection->session = le64_to_cpu(hello->session);
 	make_hello(connection);
 	refusal = qbd_frame_hello_check(hello, &connection->own_hello, 0);
-	if (!refusal && !may_dial(connection) && !qbd_peer_is_newcomer(connection))
+	/* Who was removed believes that of a member only: both prove who they are first. */
+	if (!refusal && !may_dial(connection) && !qbd_peer_is_newcomer(connection) &&
+	    !qbd_peer_was_removed(connection))
 		refusal = QBD_REFUSED_MEMBER;
 	if (refusal) {
 		refuse(connection, refusal);
@@ -225,7 +227,8 @@ static void proof_received(struct qbd_connection *connection,
 		if (qbd_peer_is_newcomer(connection))
 			qbd_peer_note_newcomer(connection);
 		else
-			refuse(connection, QBD_REFUSED_MEMBER);
+			refuse(connection, qbd_peer_was_removed(connection) ?
+			       QBD_REFUSED_REMOVED : QBD_REFUSED_MEMBER);
 		return;
 	}
 	if (connection->kind != QBD_CONNECTION_ADMIN && !is_the_member(connection))
@@ -257,10 +260,13 @@ static void welcome_received(struct qbd_connection *connection)
 }
 
 static void refused_received(struct qbd_connection *connection,
-			     const struct qbd_frame_refused *refused)
+			     const struct qbd_frame_refused *refused, bool proved)
 {
 	u32 reason = le32_to_cpu(refused->reason);
 
+	/* Anybody could say so. */
+	if (reason == QBD_REFUSED_REMOVED && !proved)
+		reason = QBD_REFUSED_MEMBER;
 	qbd_peer_refused(connection, reason, false);
 	qbd_connection_close(connection, "refused: %s", qbd_refusal_text(reason));
 }
@@ -273,7 +279,7 @@ void qbd_handshake_frame(struct qbd_connection *connection, u16 type, const void
 	if (state == QBD_CLOSED || state == QBD_REFUSING)
 		return;
 	if (type == QBD_FRAME_REFUSED && state != QBD_AWAIT_HELLO)
-		refused_received(connection, fixed);
+		refused_received(connection, fixed, state == QBD_AWAIT_WELCOME);
 	else if (type == QBD_FRAME_HELLO && state == QBD_AWAIT_HELLO)
 		hello_received(connection, fixed);
 	else if (type == QBD_FRAME_CHALLENGE && state == QBD_AWAIT_CHALLENGE)

@@ -365,6 +365,7 @@ struct qbd_net {
 	unsigned int strangers;
 	u64 list_index;			/* of the list in force */
 	u64 committed_index;		/* of the newest one that is known to be committed */
+	struct qbd_membership_layout committed_list;	/* it; empty until it is set */
 	struct qbd_newcomer newcomers[QBD_NEWCOMERS_MAX];
 	unsigned int newcomer_count;
 	struct qbd_address listen_address;	/* asked for by qbd_net_listen() */
@@ -413,6 +414,7 @@ bool qbd_peer_adopt(struct qbd_connection *connection);
 void qbd_peer_refused(struct qbd_connection *connection, u32 reason, bool by_us);
 bool qbd_peer_may_dial(struct qbd_net *net, u32 id);
 bool qbd_peer_is_newcomer(struct qbd_connection *connection);
+bool qbd_peer_was_removed(struct qbd_connection *connection);
 void qbd_peer_note_newcomer(struct qbd_connection *connection);
 bool qbd_peer_is_disk(struct qbd_connection *connection);
 void qbd_peer_known(struct qbd_net *net, u32 id, struct qbd_frame_hello *hello);

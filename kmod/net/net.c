@@ -538,11 +538,13 @@ void qbd_net_set_new(struct qbd_net *net, bool is_new)
 	WRITE_ONCE(net->is_new, is_new);
 }
 
-void qbd_net_set_listed(struct qbd_net *net, u64 index, u64 committed)
+void qbd_net_set_listed(struct qbd_net *net, u64 index, u64 committed,
+			const struct qbd_membership_layout *list)
 {
 	WRITE_ONCE(net->listed, index);
 	spin_lock(&net->lock);
 	net->committed_index = committed;
+	net->committed_list = *list;
 	spin_unlock(&net->lock);
 	dismiss_newcomers(net);
 }

@@ -68,7 +68,8 @@ struct qbd_net;
  *	no memory, answer QBD_REPAIR_BUSY
  * @repaired: answer to REPAIR
  * @refused: a handshake failed; @peer 0 if not known; @by_us: it was us who refused it,
- *	else we were refused; rate limited
+ *	else we were refused; rate limited. QBD_REFUSED_REMOVED, not by us, comes only from a
+ *	member that has proved to be one
  * @listening: what came of qbd_net_listen(): 0, or -errno and one line
  * @admin: a program's request, DESCRIBE or CHANGE, on the connection that has this
  *	number; @data (CHANGE) is the callee's to free, NULL: there was no memory.
@@ -254,9 +255,10 @@ void qbd_net_set_new(struct qbd_net *net, bool is_new);
 /*
  * And the index of the newest committed list if that names its disk, else 0. Who says in its
  * handshake that a list newer than @committed, the newest one here, names it is let in
- * although the list in force does not.
+ * although the list in force does not. Whom @list, that one, does not name any more is told.
  */
-void qbd_net_set_listed(struct qbd_net *net, u64 index, u64 committed);
+void qbd_net_set_listed(struct qbd_net *net, u64 index, u64 committed,
+			const struct qbd_membership_layout *list);
 /* And to @peer, what is known of it: see struct qbd_frame_hello. */
 void qbd_net_set_known(struct qbd_net *net, u32 peer, u64 run, u64 term, u64 index);
 /*

@@ -99,6 +99,22 @@ bool qbd_peer_is_newcomer(struct qbd_connection *connection)
 	return is;
 }
 
+/*
+ * Was it a member? Ids are never given twice: whom a committed list does not name, and whose
+ * id was given before that list, is none any more.
+ */
+bool qbd_peer_was_removed(struct qbd_connection *connection)
+{
+	struct qbd_net *net = connection->net;
+	bool was;
+
+	spin_lock(&net->lock);
+	was = connection->peer < le32_to_cpu(net->committed_list.next_member_id) &&
+	      !qbd_membership_find(&net->committed_list, connection->peer);
+	spin_unlock(&net->lock);
+	return was;
+}
+
 /* It has proved who it is: the next time that it dials there is a slot for it. */
 void qbd_peer_note_newcomer(struct qbd_connection *connection)
 {

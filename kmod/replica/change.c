@@ -47,11 +47,13 @@ static void peer_facts(struct qbd_replica *replica, u32 id, u32 bit, u64 last,
 		facts->knows |= bit;
 }
 
-static void gather_facts(struct qbd_replica *replica, u32 asker,
+/* Return: false if some who are connected have not answered this leader yet. */
+static bool gather_facts(struct qbd_replica *replica, u32 asker,
 			 struct qbd_intent_facts *facts)
 {
 	const struct qbd_membership_layout *now = qbd_replica_layout(replica);
 	struct qbd_core_status core;
+	bool all = true;
 
 	qbd_core_get_status(replica->core, replica->now, &core);
 	memset(facts, 0, sizeof(*facts));
@@ -62,7 +64,7 @@ static void gather_facts(struct qbd_replica *replica, u32 asker,
 		u32 id = le32_to_cpu(now->members[i].id);
 		bool is_new;
 
-		qbd_disks_facts(replica, id, facts->disks[i], &is_new);
+		all &= qbd_disks_facts(replica, id, facts->disks[i], &is_new);
 		if (is_new)
 			facts->renewed |= 1u << i;
 		if (id != replica->member_id)
@@ -70,6 +72,7 @@ static void gather_facts(struct qbd_replica *replica, u32 asker,
 		else
 			facts->there |= 1u << i;
 	}
+	return all;
 }
 
 static bool config_committed(const struct qbd_replica *replica)
@@ -188,8 +191,9 @@ static void step(struct qbd_replica *replica)
 	struct qbd_membership_layout next;
 	struct qbd_intent_facts facts;
 	u32 member;
+	bool all;
 
-	gather_facts(replica, 0, &facts);
+	all = gather_facts(replica, 0, &facts);
 	switch (qbd_intent_next(qbd_replica_layout(replica), &facts, &next, &member)) {
 	case QBD_INTENT_PROPOSE:
 		propose(replica, &next);
@@ -199,7 +203,7 @@ static void step(struct qbd_replica *replica)
 			hand_over(replica, member);
 		break;
 	default:
-		replica->disks_noticed = false;
+		replica->disks_noticed = !all;
 		break;
 	}
 }
@@ -229,6 +233,7 @@ static void tell_members(struct qbd_replica *replica,
 static void leave(struct qbd_replica *replica)
 {
 	replica->removed = true;
+	qbd_replica_update_fitness(replica);
 	qbd_warn(replica, "this member was removed from the device; I/O fails, take it down");
 	qbd_replica_event(replica, QBD_EVENT_REMOVED, 0, "removed");
 	qbd_io_fail_local(replica);
@@ -252,6 +257,8 @@ void qbd_change_check(struct qbd_replica *replica)
 {
 	const struct qbd_membership_layout *now = qbd_replica_layout(replica);
 
+	if (replica->told_removed && !replica->removed)
+		leave(replica);
 	if (replica->changing && replica->now >= replica->changing_until)
 		qbd_change_unanswered(replica, "the leader does not answer; look whether it has come about");
 	else if (replica->changing)

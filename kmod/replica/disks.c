@@ -85,7 +85,8 @@ void qbd_disks_check(struct qbd_replica *replica)
 	if (replica->listed_by == index)
 		return;
 	replica->listed_by = index;
-	qbd_net_set_listed(replica->network, qbd_disks_is_listed(replica) ? index : 0, index);
+	qbd_net_set_listed(replica->network, qbd_disks_is_listed(replica) ? index : 0, index,
+			   &committed(replica)->layout);
 }
 
 /**
@@ -94,23 +95,35 @@ void qbd_disks_check(struct qbd_replica *replica)
  * @id: member
  * @incarnation: set; zeroes if there is none
  * @is_new: set if it was made anew
+ *
+ * A connection may stand whose other end is gone. This leader has a list that names a disk,
+ * and is connected with one that was made anew: that may be a newer disk, or an older one
+ * which is dead and not missed yet. If that were named again the disk that took its place
+ * would be shut out for good. The dead do not answer: so what answers in this leadership is
+ * the newer one, for no leader would have had the other one named while this was there.
+ *
+ * Return: false if there is one that has not answered yet: look again.
  */
-void qbd_disks_facts(struct qbd_replica *replica, u32 id, u8 *incarnation, bool *is_new)
+bool qbd_disks_facts(struct qbd_replica *replica, u32 id, u8 *incarnation, bool *is_new)
 {
 	const struct qbd_frame_hello *hello;
+	struct qbd_peer_status peer;
 
 	memset(incarnation, 0, QBD_UUID_SIZE);
 	*is_new = false;
 	if (id == replica->member_id) {
 		memcpy(incarnation, qbd_store_identity(replica->store)->incarnation,
 		       QBD_UUID_SIZE);
-		return;
+		return true;
 	}
 	hello = qbd_net_peer_hello(replica->network, id);
 	if (!hello)
-		return;
+		return true;
+	if (!qbd_core_get_peer(replica->core, replica->now, id, &peer) || !peer.heard_at)
+		return false;
 	memcpy(incarnation, hello->incarnation, QBD_UUID_SIZE);
 	*is_new = le32_to_cpu(hello->flags) & QBD_HELLO_NEW;
+	return true;
 }
 
 /* ---- what others had ---------------------------------------------------- */
@@ -226,6 +239,11 @@ void qbd_disks_refused(struct qbd_replica *replica, u32 peer, enum qbd_refusal r
 {
 	char *text = replica->strange;
 
+	if (reason == QBD_REFUSED_REMOVED && !by_us) {
+		/* It was away when it was removed: no log tells it. */
+		replica->told_removed = true;
+		return;
+	}
 	if (reason == QBD_REFUSED_DISK && !by_us)
 		snprintf(text, sizeof(replica->strange),
 			 "member %u says that another disk is this member now: take this one down; 'qbdadm join' makes it a new member",

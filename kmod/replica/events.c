@@ -144,7 +144,7 @@ void qbd_replica_update_fitness(struct qbd_replica *replica)
 {
 	u32 fitness = QBD_MAY_VOTE | QBD_MAY_LEAD | QBD_COUNTS;
 
-	if (replica->damaged || replica->is_new)
+	if (replica->damaged || replica->is_new || replica->told_removed)
 		fitness &= ~(QBD_MAY_VOTE | QBD_MAY_LEAD);
 	if (replica->is_new || qbd_replica_filling(replica))
 		fitness &= ~(QBD_MAY_LEAD | QBD_COUNTS);

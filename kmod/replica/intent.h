@@ -56,7 +56,7 @@
  *	will be told
  * @renewed: its disk was made anew
  * @growing: the device becomes larger
- * @disks: incarnation of the disk that is connected as members[n]; zeroes: none
+ * @disks: incarnation of the disk that answers as members[n]; zeroes: none
  */
 struct qbd_intent_facts {
 	u32 self;

@@ -530,6 +530,7 @@ struct qbd_replica {
 	u64 recovered_term;		/* what was on the disk when the member came up */
 	u64 recovered_index;
 	bool removed;			/* no member any more, see change.c */
+	bool told_removed;		/* by another member: its own list does not say so */
 	bool store_failed;
 	bool read_failed;
 	u64 step_down_until;		/* no leading before: a read failed here */
@@ -816,7 +817,7 @@ void qbd_append_loaded(struct qbd_replica *replica, u64 index, struct qbd_record
 u64 qbd_disks_run(u64 drawn, const u8 *incarnation);
 bool qbd_disks_is_listed(const struct qbd_replica *replica);
 void qbd_disks_check(struct qbd_replica *replica);
-void qbd_disks_facts(struct qbd_replica *replica, u32 id, u8 *incarnation, bool *is_new);
+bool qbd_disks_facts(struct qbd_replica *replica, u32 id, u8 *incarnation, bool *is_new);
 void qbd_disks_heard(struct qbd_replica *replica, u32 id,
 		     const struct qbd_core_message *message);
 void qbd_disks_peer_up(struct qbd_replica *replica, u32 id);

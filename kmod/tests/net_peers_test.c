@@ -6,6 +6,7 @@
 #include <linux/delay.h>
 #include <linux/random.h>
 #include <linux/slab.h>
+#include <net/sock.h>
 
 #include "../net/frame.h"
 #include "net_rig.h"
@@ -178,8 +179,10 @@ static void what_is_known_is_said(struct kunit *test)
 
 static void set_listed(struct rig_member *member, u64 index, u64 committed)
 {
+	static const struct qbd_membership_layout unknown;
+
 	mutex_lock(&member->context);
-	qbd_net_set_listed(member->net, index, committed);
+	qbd_net_set_listed(member->net, index, committed, &unknown);
 	mutex_unlock(&member->context);
 }
 
@@ -253,6 +256,106 @@ static void others_are_no_newcomers(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, rig_until(pair[1]->refusals));
 	KUNIT_EXPECT_EQ(test, pair[1]->refused, QBD_REFUSED_SECRET);
 	KUNIT_EXPECT_EQ(test, pair[0]->ups, 0);
+	rig_pair_destroy(pair);
+}
+
+/* The committed list at 1 names nobody but 1, and gave the ids before @next. */
+static void list_without_others(struct rig_member *member, u32 next)
+{
+	struct qbd_membership_layout list = {
+		.index = cpu_to_le64(10),
+		.count = cpu_to_le32(1),
+		.next_member_id = cpu_to_le32(next),
+		.members[0].id = cpu_to_le32(1),
+	};
+
+	mutex_lock(&member->context);
+	qbd_net_set_listed(member->net, 10, 10, &list);
+	mutex_unlock(&member->context);
+}
+
+/* Who was away when it was removed is told; nobody who is still to join is told that. */
+static void who_was_removed_is_told(struct kunit *test)
+{
+	struct rig_member *pair[2];
+	u32 next;
+
+	for (next = 3; next <= 4; next++) {
+		newcomer(test, pair, 5);
+		list_without_others(pair[0], next);
+		pair[1]->refusals = 0;
+		KUNIT_EXPECT_TRUE(test, rig_until(pair[1]->refused == QBD_REFUSED_REMOVED ||
+						  (next == 3 && pair[1]->refusals)));
+		KUNIT_EXPECT_EQ(test, pair[1]->refused,
+				next == 3 ? QBD_REFUSED_MEMBER : QBD_REFUSED_REMOVED);
+		KUNIT_EXPECT_EQ(test, pair[0]->ups, 0);
+		rig_pair_destroy(pair);
+	}
+}
+
+/* Whoever says that it is that member has to prove it: nobody else learns who was one. */
+static void a_stranger_is_not_told_who_was_removed(struct kunit *test)
+{
+	struct rig_member *pair[2];
+
+	newcomer(test, pair, 5);
+	list_without_others(pair[0], 4);
+	rig_member_stop(pair[1]);
+	pair[1]->identity.secret[0] ^= 1;
+	pair[1]->refusals = 0;
+	rig_member_start(pair[1]);
+	rig_set_members(pair[1], pair, 2);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[1]->refusals));
+	KUNIT_EXPECT_EQ(test, pair[1]->refused, QBD_REFUSED_SECRET);
+	rig_pair_destroy(pair);
+}
+
+/* A socket at a member's address takes the place of that member. */
+static int listen_instead(struct rig_member *member, struct socket **socket)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_port = htons(le16_to_cpu(member->identity.listen.port)),
+	};
+	int error;
+
+	memcpy(&address.sin_addr, member->identity.listen.bytes, sizeof(address.sin_addr));
+	error = sock_create_kern(&init_net, AF_INET, SOCK_STREAM, IPPROTO_TCP, socket);
+	if (error)
+		return error;
+	sock_set_reuseaddr((*socket)->sk);
+	(*socket)->sk->sk_rcvtimeo = RIG_SECONDS * HZ;
+	error = kernel_bind(*socket, (struct sockaddr *)&address, sizeof(address));
+	if (!error)
+		error = kernel_listen(*socket, 1);
+	if (error)
+		sock_release(*socket);
+	return error;
+}
+
+/* Nobody else than a member: without a proof it is a refusal like any other. */
+static void only_a_member_says_who_was_removed(struct kunit *test)
+{
+	struct qbd_frame_refused refused = { .reason = cpu_to_le32(QBD_REFUSED_REMOVED) };
+	struct rig_member *pair[2];
+	struct qbd_frame_hello hello;
+	struct rig_raw raw = {};
+	struct socket *listener;
+
+	pair[0] = rig_member_create(test, 1);
+	pair[1] = rig_member_create(test, 3);
+	KUNIT_ASSERT_EQ(test, listen_instead(pair[0], &listener), 0);
+	rig_member_start(pair[1]);
+	rig_set_members(pair[1], pair, 2);
+	KUNIT_ASSERT_EQ(test, kernel_accept(listener, &raw.socket, 0), 0);
+	raw.socket->sk->sk_rcvtimeo = RIG_SECONDS * HZ;
+	KUNIT_ASSERT_EQ(test, rig_raw_receive_frame(&raw, &hello, sizeof(hello)),
+			QBD_FRAME_HELLO);
+	rig_raw_frame(&raw, QBD_FRAME_REFUSED, &refused, sizeof(refused), NULL, 0);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[1]->refusals));
+	KUNIT_EXPECT_EQ(test, pair[1]->refused, QBD_REFUSED_MEMBER);
+	rig_raw_close(&raw);
+	sock_release(listener);
 	rig_pair_destroy(pair);
 }
 
@@ -832,6 +935,9 @@ static struct kunit_case net_peers_cases[] = {
 	KUNIT_CASE(a_newer_list_names_it),
 	KUNIT_CASE(a_newcomer_becomes_a_member),
 	KUNIT_CASE(others_are_no_newcomers),
+	KUNIT_CASE(who_was_removed_is_told),
+	KUNIT_CASE(a_stranger_is_not_told_who_was_removed),
+	KUNIT_CASE(only_a_member_says_who_was_removed),
 	KUNIT_CASE(many_newcomers_come_and_go),
 	KUNIT_CASE(hellos_are_refused_with_a_reason),
 	KUNIT_CASE(the_wrong_side_may_not_dial),

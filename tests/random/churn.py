@@ -326,11 +326,16 @@ class Churn:
                 self.empty(host)
                 self.unsure.discard(host)
         for host in sorted(self.gone, key=lambda host: host.number):
-            if host in self.dark or (host.is_up and not host.status().removed):
+            if host in self.dark or (host.is_up and self.is_to_hear(host, listed)):
                 continue
             self.empty(host)
             self.gone.discard(host)
             del self.ids[host]
+
+    def is_to_hear(self, host, listed):
+        """It was removed, does not know it, and knows somebody who is to tell it."""
+        status = host.status()
+        return not status.removed and any(one["id"] in listed for one in status["members"])
 
     def empty(self, host):
         """Its disk is as new."""

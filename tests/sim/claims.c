@@ -4,60 +4,142 @@
  * claims of the committed history.
  *
  * Hosts open it for write, write for a while, and close it; some take it by force from who
- * has it, and whoever was superseded writes on until it is told. In the committed history
- * every write has to be of the claim in force where it lies.
+ * has it, and whoever was superseded writes on until it is told. In some the mode changes
+ * now and then, from exclusive to shared and back. In the committed history every write has
+ * to be one that may lie there:
+ *
+ *   - mode exclusive: made under the claim in force, by the run of a host that has it;
+ *   - mode shared: not made before another host was given a claim, however long ago that
+ *     one gave it back;
+ *   - in either: not of a host that has had the device open since before another one was
+ *     given a claim. What it read may have been changed by that one.
  */
 #include "sim.h"
 
-/* In force at the end of the committed history. */
-static struct qbd_claim in_force;
+/* A claim of the committed history. */
+struct claim {
+	u64 epoch;
+	u64 session;
+	u32 holder;
+	u32 mode;
+};
+
+/* In force at the end of the committed history; the newest that a host has, or has had. */
+static struct claim in_force, given;
+/* Of each host: the newest that another one was given. */
+static u64 given_to_others[SIM_HOSTS_MAX + 1];
 
 static struct {
 	bool open;		/* for write */
 	bool asked;
-	bool taking;		/* a thread is at it */
+	bool busy;		/* a thread is at a command */
+	u64 given_to_others;	/* when it was opened */
 } users[SIM_HOSTS_MAX + 1];
+
+static u32 first_mode;
+
+/* Drawn apart from the rest, of which nothing else changes so. */
+void sim_claims_draw(void)
+{
+	u64 random = world.seed ^ 0x6d6f646573ull;
+
+	world.modes = world.exclusive && sim_below_of(&random, 4) == 0;
+	first_mode = world.exclusive && !(world.modes && sim_below_of(&random, 2)) ?
+		     QBD_CLAIM_EXCLUSIVE : QBD_CLAIM_SHARED;
+}
+
+u32 sim_claims_first_mode(void)
+{
+	return first_mode;
+}
 
 void sim_claims_begin(void)
 {
 	memset(users, 0, sizeof(users));
-	in_force = (struct qbd_claim){
-		.mode = world.exclusive ? QBD_CLAIM_EXCLUSIVE : QBD_CLAIM_SHARED,
-	};
+	memset(given_to_others, 0, sizeof(given_to_others));
+	in_force = (struct claim){ .mode = first_mode };
+	given = (struct claim){};
 }
 
 /* ---- the committed history ---------------------------------------------- */
 
+static void claim_committed(const struct qbd_record *record)
+{
+	const struct qbd_record_shared *shared = &record->header->shared;
+	u32 mode = in_force.mode;
+
+	in_force = (struct claim){
+		.epoch = record->index,
+		.session = le64_to_cpu(shared->claim_session),
+		.holder = le32_to_cpu(shared->claim_holder),
+		.mode = le32_to_cpu(shared->claim_mode),
+	};
+	sim_counts.claims++;
+	sim_counts.modes += in_force.mode != mode;
+	sim_trace("entry %llu: claimed by %u, %s", record->index, in_force.holder,
+		  in_force.mode == QBD_CLAIM_SHARED ? "shared" : "exclusive");
+	if (!in_force.holder)
+		return;
+	given = in_force;
+	for (u32 host = 1; host <= SIM_HOSTS_MAX; host++)
+		if (host != in_force.holder)
+			given_to_others[host] = in_force.epoch;
+}
+
+static bool is_of(const struct claim *claim, const struct qbd_operation *operation)
+{
+	return le64_to_cpu(operation->epoch) == claim->epoch &&
+	       le32_to_cpu(operation->origin) == claim->holder &&
+	       le64_to_cpu(operation->session) == claim->session;
+}
+
+static bool may_lie_here(const struct qbd_operation *operation)
+{
+	if (qbd_operation_is_repair(operation) &&
+	    le64_to_cpu(operation->epoch) == in_force.epoch)
+		return true;
+	if (in_force.mode == QBD_CLAIM_SHARED)
+		return le64_to_cpu(operation->epoch) > given.epoch || is_of(&given, operation) ||
+		       !given.holder;
+	return in_force.holder && is_of(&in_force, operation);
+}
+
+/* Who has it open waits for all that it wrote before it closes it: it made this since. */
+static void look_at_opener(const struct qbd_record *record,
+			   const struct qbd_operation *operation)
+{
+	u32 number = le32_to_cpu(operation->origin);
+	const struct qbd_replica *replica;
+
+	if (number > SIM_HOSTS_MAX || !users[number].open)
+		return;
+	replica = sim_replica(&world.hosts[number]);
+	if (!replica || replica->session != le64_to_cpu(operation->session) ||
+	    given_to_others[number] == users[number].given_to_others)
+		return;
+	sim_fail("entry %llu is a write of host %u, which has had the device open since before another host was given claim %llu",
+		 record->index, number, given_to_others[number]);
+}
+
 /* An entry is committed first. */
 void sim_claims_committed(const struct qbd_record *record)
 {
-	const struct qbd_record_shared *shared = &record->header->shared;
-
-	if (le16_to_cpu(shared->kind) == QBD_RECORD_CLAIM) {
-		in_force = (struct qbd_claim){
-			.epoch = record->index,
-			.session = le64_to_cpu(shared->claim_session),
-			.holder = le32_to_cpu(shared->claim_holder),
-			.mode = le32_to_cpu(shared->claim_mode),
-		};
-		sim_counts.claims++;
-		sim_trace("entry %llu: claimed by %u", record->index, in_force.holder);
+	if (le16_to_cpu(record->header->shared.kind) == QBD_RECORD_CLAIM) {
+		claim_committed(record);
 		return;
 	}
 	for (u32 i = 0; i < record->operation_count; i++) {
 		const struct qbd_operation *operation = &record->header->operations[i];
 
-		if (qbd_operation_is_repair(operation) &&
-		    le64_to_cpu(operation->epoch) == in_force.epoch)
-			continue;
-		if (le64_to_cpu(operation->epoch) != in_force.epoch ||
-		    !qbd_claim_allows(&in_force, le64_to_cpu(operation->epoch),
-				      le32_to_cpu(operation->origin),
-				      le64_to_cpu(operation->session)))
-			sim_fail("entry %llu is a write of host %u under claim %llu, and claim %llu of host %u is in force",
+		if (!may_lie_here(operation))
+			sim_fail("entry %llu is a write of host %u under claim %llu; claim %llu of host %u is in force, %s, and %llu of host %u was the last that a host had",
 				 record->index, le32_to_cpu(operation->origin),
 				 le64_to_cpu(operation->epoch), in_force.epoch,
-				 in_force.holder);
+				 in_force.holder,
+				 in_force.mode == QBD_CLAIM_SHARED ? "shared" : "exclusive",
+				 given.epoch, given.holder);
+		if (world.exclusive && !qbd_operation_is_repair(operation))
+			look_at_opener(record, operation);
 	}
 }
 
@@ -68,12 +150,19 @@ bool sim_claims_asked(const struct sim_host *host)
 	return users[host->number].asked;
 }
 
+static void opened(const struct sim_host *host)
+{
+	users[host->number].open = true;
+	users[host->number].given_to_others = given_to_others[host->number];
+}
+
 void sim_claims_answer(struct sim_host *host, int error)
 {
 	if (!users[host->number].asked)
 		return;
 	users[host->number].asked = false;
-	users[host->number].open = !error;
+	if (!error)
+		opened(host);
 }
 
 bool sim_claims_open(const struct sim_host *host)
@@ -91,7 +180,7 @@ void sim_claims_off(struct sim_host *host)
 {
 	users[host->number].open = false;
 	users[host->number].asked = false;
-	users[host->number].taking = false;
+	users[host->number].busy = false;
 }
 
 /* ---- users -------------------------------------------------------------- */
@@ -125,33 +214,63 @@ static bool fenced(const struct sim_host *host)
 	return replica && replica->hold.state == QBD_HOLD_FENCED;
 }
 
+static int command(struct sim_host *host, const struct qbd_claim_order *order)
+{
+	char text[QBD_ERROR_TEXT_SIZE];
+
+	return host->replica && !host->going_down ?
+		qbd_replica_claim(host->replica, order, text, sizeof(text)) : -ENODEV;
+}
+
 static void take_thread(void *object)
 {
 	const struct qbd_claim_order order = { .action = QBD_CLAIM_TAKE, .force = true };
 	struct sim_host *host = object;
-	char text[QBD_ERROR_TEXT_SIZE];
 
-	if (host->replica && !host->going_down &&
-	    !qbd_replica_claim(host->replica, &order, text, sizeof(text))) {
+	if (!command(host, &order)) {
 		/* From here on it is as if it had been opened. */
-		users[host->number].open = true;
+		opened(host);
 		sim_counts.forced++;
 	}
 	if (host->replica)
 		host->replica->hold.pinned = false;
-	users[host->number].taking = false;
+	users[host->number].busy = false;
 }
 
-static void take(struct sim_host *host)
+static void share_thread(void *object)
+{
+	const struct qbd_claim_order order = {
+		.action = QBD_CLAIM_MODE,
+		.mode = QBD_CLAIM_SHARED,
+	};
+	struct sim_host *host = object;
+
+	command(host, &order);
+	users[host->number].busy = false;
+}
+
+static void unshare_thread(void *object)
+{
+	const struct qbd_claim_order order = {
+		.action = QBD_CLAIM_MODE,
+		.mode = QBD_CLAIM_EXCLUSIVE,
+	};
+	struct sim_host *host = object;
+
+	command(host, &order);
+	users[host->number].busy = false;
+}
+
+/* An administrator gives a command there, one at a time. */
+static void give(struct sim_host *host, void (*thread)(void *object))
 {
 	struct sim_host *before = sim_host;
 
-	if (!host->powered || !host->replica || host->going_down ||
-	    users[host->number].taking)
+	if (!host->powered || !host->replica || host->going_down || users[host->number].busy)
 		return;
-	users[host->number].taking = true;
+	users[host->number].busy = true;
 	sim_host = host;
-	sim_thread(take_thread, host);
+	sim_thread(thread, host);
 	sim_host = before;
 }
 
@@ -160,11 +279,13 @@ bool sim_claims_use(struct sim_host *host, bool idle)
 {
 	if (!world.exclusive)
 		return true;
+	if (world.modes && !world.healing && sim_chance(10))
+		give(host, in_force.mode == QBD_CLAIM_SHARED ? unshare_thread : share_thread);
 	if (!users[host->number].open) {
 		if (!users[host->number].asked && sim_chance(80))
 			ask(host);
 		else if (!world.healing && sim_chance(10))
-			take(host);
+			give(host, take_thread);
 		return false;
 	}
 	if (idle && (fenced(host) || sim_chance(30))) {

@@ -376,6 +376,8 @@ static void draw_overlap(void)
 	u64 random = world.seed ^ 0x6f7665726c617073ull;
 
 	world.overlap = sim_below_of(&random, 4) == 0 && !world.exclusive;
+	/* All may write, and late, where another one has done since. */
+	world.overlap |= world.modes;
 	if (!world.overlap)
 		return;
 	sim_linear_begin();

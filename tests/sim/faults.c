@@ -220,6 +220,7 @@ void sim_faults_begin(void)
 		faults.work_of_1024 = 150 + sim_below(350);
 	}
 	world.exclusive = sim_chance(350);
+	sim_claims_draw();
 	world.rots = faults.enabled & 1u << FAULT_ROT;
 	world.preempts = !world.quiet && sim_chance(300);
 	faults.ambush.laid = false;

@@ -104,10 +104,30 @@ bool sim_heal_until(bool (*done)(void), const char *what)
 	return !world.error;
 }
 
-/*
- * Who was away when it was removed hears nothing but that it is none of them. Somebody sees
- * that, and takes it down.
- */
+/* Was it away when it was removed, and knows nobody who is a member still and could tell it? */
+static bool is_lost(const struct qbd_replica *replica)
+{
+	const struct qbd_membership_layout *list = qbd_replica_layout(replica);
+
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++)
+		if (sim_lists_has(le32_to_cpu(list->members[i].id)))
+			return false;
+	return true;
+}
+
+static bool strangers_told(void)
+{
+	for (u32 number = 1; number <= world.count; number++) {
+		const struct qbd_replica *replica = sim_replica(&world.hosts[number]);
+
+		if (sim_lists_gone(number) && replica && !replica->removed &&
+		    replica->phase == QBD_PHASE_RUNNING && !is_lost(replica))
+			return false;
+	}
+	return true;
+}
+
+/* Who is told by nobody is seen by somebody, who takes it down. */
 static void end_strangers(void)
 {
 	for (u32 number = 1; number <= world.count; number++) {
@@ -145,6 +165,8 @@ void sim_heal(void)
 		heal_host(&world.hosts[number]);
 	mend(NULL, 0);
 	if (!sim_heal_until(sim_members_final, "the members as they are to be"))
+		return;
+	if (!sim_heal_until(strangers_told, "who was removed while it was away is told"))
 		return;
 	end_strangers();
 	if (!sim_heal_until(sim_sizes_final, "the device as large as it can be") || !end_well())

@@ -139,11 +139,11 @@ static void sum_up(u64 seeds, u64 failed)
 	printf("# members taken up by extents: %llu (%llu times begun, %llu rounds given up, %llu disturbed); %llu power cuts, %llu elections\n",
 	       counts->filled, counts->resets, counts->rounds_cut, counts->fills_disturbed,
 	       counts->power_cuts, counts->elections);
-	printf("# claims: %llu committed, %llu taken by force; witnesses led %llu times; the device grew %llu times\n",
-	       counts->claims, counts->forced, counts->passed_on, counts->resizes);
-	printf("# members changed %llu times, %llu joined (%llu as clients), %llu removed; %llu lists committed; connections by lists to come: %llu\n",
+	printf("# claims: %llu committed, %llu taken by force, the mode changed %llu times; witnesses led %llu times; the device grew %llu times\n",
+	       counts->claims, counts->forced, counts->modes, counts->passed_on, counts->resizes);
+	printf("# members changed %llu times, %llu joined (%llu as clients), %llu removed; %llu lists committed; connections by lists to come: %llu; told by others that they are out: %llu\n",
 	       counts->changes, counts->joined, counts->clients, counts->left, counts->lists,
-	       counts->newcomers);
+	       counts->newcomers, counts->told);
 	printf("# disks: %llu rotten, %llu with unreadable sectors; logs found damaged %llu, tables lost %llu; %.1f million blocks compared\n",
 	       counts->rotten, counts->unreadable, counts->damaged, counts->tables_lost,
 	       counts->views / 1e6);

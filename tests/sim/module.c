@@ -182,8 +182,7 @@ static void format(struct sim_host *host, u64 device_blocks,
 void sim_member_format(struct sim_host *host)
 {
 	const struct qbd_claim_layout claim = {
-		.mode = cpu_to_le32(world.exclusive ? QBD_CLAIM_EXCLUSIVE :
-						      QBD_CLAIM_SHARED),
+		.mode = cpu_to_le32(sim_claims_first_mode()),
 	};
 	struct qbd_membership_layout members;
 	u8 incarnation[QBD_UUID_SIZE];

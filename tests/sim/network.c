@@ -96,6 +96,8 @@ struct qbd_net {
 	void *context;
 	bool blank, is_new;
 	u64 term, listed, list_index, committed_index;
+	struct qbd_membership_layout committed_list;
+	u32 removed_by;		/* who says that this one was removed, until it is told */
 	bool was_marked;
 	bool is_to_listen;
 	u64 silence;
@@ -495,24 +497,55 @@ static void offer(struct sim_host *host, u32 peer, u64 connection,
 	sim_host = before;
 }
 
+static bool reach(const struct sim_host *one, const struct sim_host *other)
+{
+	u32 a = one->number, b = other->number;
+
+	return one->network && one->powered && other->network && other->powered &&
+	       one->paused_until <= world.now && other->paused_until <= world.now &&
+	       !cuts[a][b] && !cuts[b][a];
+}
+
+/* Who was away when it was removed dials a member, and is told. */
+static bool tell_removed(struct sim_host *member, struct sim_host *host)
+{
+	const struct qbd_membership_layout *list = &member->network->committed_list;
+	struct sim_host *before = sim_host;
+
+	if (host->number >= le32_to_cpu(list->next_member_id) ||
+	    qbd_membership_find(list, host->number))
+		return false;
+	sim_counts.told += !host->network->removed_by;
+	host->network->removed_by = member->number;
+	sim_host = host;
+	host->network->ops->kick(host->network->context);
+	sim_host = before;
+	return true;
+}
+
 /* The one with the higher id dials, while it has no connection. */
 static void dial(void *object, u64 argument)
 {
 	struct sim_host *dialler = &world.hosts[argument >> 8];
 	struct sim_host *listener = &world.hosts[argument & 0xff];
 	u32 a = dialler->number, b = listener->number;
-	struct side *side = side_of(dialler, b);
+	struct side *side = side_of(dialler, b), *other = side_of(listener, a);
 	struct qbd_frame_hello said;
 	bool reached;
 
 	dial_waits[a][b] = false;
+	/* Whom nobody dials knocks. */
+	if (!side && other && !other->removed &&
+	    !(reach(dialler, listener) && tell_removed(dialler, listener))) {
+		dial_later(a, b, sim_spread(4ull * SIM_S, 2ull * SIM_S));
+		return;
+	}
 	if (!side || side->removed || (side->connected && !side->lost) || side->fresh)
 		return;
+	if (!other && reach(dialler, listener) && tell_removed(listener, dialler))
+		return;
 	said = hello_of(dialler->network, b);
-	reached = dialler->network && listener->network && listener->powered &&
-		  dialler->paused_until <= world.now &&
-		  listener->paused_until <= world.now && !cuts[a][b] && !cuts[b][a] &&
-		  admits(listener->network, &said) &&
+	reached = reach(dialler, listener) && admits(listener->network, &said) &&
 		  takes(listener->network, said) &&
 		  takes(dialler->network, hello_of(listener->network, a));
 	if (!reached) {
@@ -954,6 +987,9 @@ void qbd_net_poll(struct qbd_net *net)
 		net->ops->listening(net->context, -EADDRNOTAVAIL,
 				    "this host does not have that address");
 	}
+	if (net->removed_by)
+		net->ops->refused(net->context, net->removed_by, QBD_REFUSED_REMOVED, false);
+	net->removed_by = 0;
 	for (u32 i = 0; i < SIDES; i++) {
 		struct side *side = &net->sides[i];
 
@@ -1116,10 +1152,12 @@ void qbd_net_set_new(struct qbd_net *net, bool is_new)
 	net->is_new = is_new;
 }
 
-void qbd_net_set_listed(struct qbd_net *net, u64 index, u64 committed)
+void qbd_net_set_listed(struct qbd_net *net, u64 index, u64 committed,
+			const struct qbd_membership_layout *list)
 {
 	net->listed = index;
 	net->committed_index = committed;
+	net->committed_list = *list;
 }
 
 void qbd_net_set_known(struct qbd_net *net, u32 peer, u64 run, u64 term, u64 index)

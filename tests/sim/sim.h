@@ -139,6 +139,7 @@ struct sim_world {
 	bool witnesses;		/* some members have no data */
 	bool clients;		/* some that join are clients */
 	bool exclusive;		/* a host claims the device before it writes */
+	bool modes;		/* and all may write at times */
 	bool plans;		/* plans are made, and little else happens */
 	bool grows;		/* the device does, see sizes.c */
 	bool sparse;		/* few writes, each somewhere else */
@@ -179,7 +180,8 @@ void sim_after_event(struct sim_host *host);
 extern struct sim_counts {
 	u64 power_cuts, elections, resets, filled, fills_disturbed, rounds_cut, preempted;
 	u64 damaged, tables_lost, rotten, unreadable, views;
-	u64 clients, changes, lists, joined, left, claims, forced, passed_on, resizes, newcomers;
+	u64 clients, changes, lists, joined, left, claims, modes, forced, passed_on, resizes;
+	u64 newcomers, told;
 	u64 verified, data_rots;
 } sim_counts;
 
@@ -307,6 +309,9 @@ void sim_once_committed(const struct qbd_record *record);
 void sim_once_leads(const struct sim_host *host, const struct qbd_replica *replica);
 /* ---- claims.c ----------------------------------------------------------- */
 
+/* Which worlds change the mode; of those in which a host claims the device. */
+void sim_claims_draw(void);
+u32 sim_claims_first_mode(void);
 void sim_claims_begin(void);
 void sim_claims_committed(const struct qbd_record *record);
 bool sim_claims_asked(const struct sim_host *host);

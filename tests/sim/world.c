@@ -107,7 +107,7 @@ u64 sim_host_time(const struct sim_host *host)
 {
 	s64 passed = world.now - host->clock_at;
 
-	return host->clock_base + passed + passed * host->drift / 1000000;
+	return host->clock_base + passed + (s64)((__int128)passed * host->drift / 1000000);
 }
 
 u64 sim_world_time(const struct sim_host *host, u64 host_time)
@@ -117,7 +117,7 @@ u64 sim_world_time(const struct sim_host *host, u64 host_time)
 	if (left <= 0 || host_time >= (u64)1 << 62)
 		return left <= 0 ? host->clock_at : (u64)1 << 62;
 	/* Not before: the clock must have come to it. */
-	left = left * 1000000 / (1000000 + host->drift) + 2;
+	left = (__int128)left * 1000000 / (1000000 + host->drift) + 2;
 	return host->clock_at + left;
 }
 
@@ -323,9 +323,15 @@ bool sim_sleep(u64 until)
 
 static void threads_look(struct sim_host *host)
 {
-	for (u32 i = 0; i < THREADS_MAX; i++)
-		if (threads[i].used && threads[i].host == host)
-			thread_resume(&threads[i]);
+	u32 before;
+
+	/* What one gives back when it ends another one may wait for. */
+	do {
+		before = threads_used;
+		for (u32 i = 0; i < THREADS_MAX; i++)
+			if (threads[i].used && threads[i].host == host)
+				thread_resume(&threads[i]);
+	} while (threads_used && threads_used < before);
 }
 
 void sim_host_void(struct sim_host *host)

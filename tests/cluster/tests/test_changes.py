@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Members of a device in use are removed, demoted, promoted, replaced."""
 
+import errno
+
 from lib.cluster import Cluster, refused
 from lib.registry import test
 from lib.shell import SLOWNESS, never, run, wait_until
-from lib.workload import Writer, direct_write, pattern
+from lib.workload import Writer, direct_read, direct_write, pattern
 
 
 def roles(status):
@@ -173,10 +175,16 @@ def a_removed_member_is_told():
         dead.down()
         cluster.change(leader, "remove", dead)
         wait_roles([leader, cluster.member(3)], [2, 3])
-        dead.removed = True
         dead.up()
-        dead.wait("it is told", lambda status: "is no member" in status.problem)
+        dead.wait("it is told", lambda status: status.removed)
+        assert "was removed" in dead.status().problem
+        try:
+            direct_read(dead.device, 0, 4096)
+            raise AssertionError("its I/O does not fail")
+        except OSError as error:
+            assert error.errno == errno.EIO, error
         dead.down()
+        dead.removed = True
 
 
 @test("membership")
