@@ -263,6 +263,18 @@ static struct qbd_status removed(void)
 	return status;
 }
 
+/* This member was taken out while it was away: nobody takes its connections. */
+static struct qbd_status removed_while_away(void)
+{
+	struct qbd_status status = no_quorum();
+
+	status.removed = true;
+	strcpy(status.problem, "this member was removed from the device: take it down");
+	strcpy(status.members[0].network.last_error, "refused: removed from the device");
+	strcpy(status.members[2].network.last_error, "refused: removed from the device");
+	return status;
+}
+
 /* Being compared; some was repaired, about some nobody agrees. */
 static struct qbd_status verifying(void)
 {
@@ -340,6 +352,7 @@ static const struct {
 	{ "nine", nine },
 	{ "changing", changing },
 	{ "removed", removed },
+	{ "removed-while-away", removed_while_away },
 	{ "verifying", verifying },
 	{ "witness-leads", witness_leads },
 	{ "client", client },

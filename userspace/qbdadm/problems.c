@@ -168,7 +168,7 @@ static void add_changes(const struct qbd_status *status, struct qbdadm_problems 
 {
 	char steps[128];
 
-	if (!status->removed && qbdadm_open_steps(status, steps, sizeof(steps))[0])
+	if (qbdadm_open_steps(status, steps, sizeof(steps))[0])
 		add(problems, false, "members are changing: %s", steps);
 }
 
@@ -190,6 +190,11 @@ void qbdadm_find_problems(const struct qbd_status *status,
 			  struct qbdadm_problems *problems)
 {
 	problems->count = 0;
+	/* Whom it cannot reach, and for what, is of no interest any more. */
+	if (status->removed) {
+		add(problems, true, "%s", status->problem);
+		return;
+	}
 	add_quorum(status, problems);
 	add_disk(status, problems);
 	/* The module's own words, unless ours say the same. */

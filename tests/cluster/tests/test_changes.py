@@ -124,12 +124,15 @@ def remove_a_dead_member():
         wait_roles([leader, cluster.member(2)], [1, 2])
         dead.removed = True
         direct_write(leader.device, 0, pattern(7, 7))
-        # Its disk still names it a member: it comes up, and nobody talks to it.
+        # Its disk still names it a member: it comes up, is told, and nobody talks to it.
         dead.up()
-        dead.wait("it is refused", lambda status: "not a member" in
-                  status.member(1).network["last_error"] or
-                  "not a member" in status.member(2).network["last_error"])
+        dead.wait("it is told", lambda status: status.removed)
         assert not dead.status().leader
+        wait_until("both refuse it", lambda: all(
+            "removed" in dead.status().member(number).network["last_error"]
+            for number in (1, 2)))
+        assert [one["text"] for one in dead.status().problems] == [
+            "this member was removed from the device: take it down"]
         dead.down()
 
 
