@@ -33,7 +33,7 @@ endif
 
 .PHONY: all packages stock-packages module modules stock-modules uml-module tool install \
 	modules_install check check-debug demo hosts-cuts hosts-random bench model sim \
-	sim-bugs random churn random-bugs crash-states crash-states-bugs coverage fuzz \
+	sim-bugs random churn random-bugs churn-bugs crash-states crash-states-bugs coverage fuzz \
 	fuzz-self-test shell uml-shell lint clean help
 
 all: packages
@@ -191,6 +191,10 @@ random-bugs: tool uml-module
 	$(Q)scripts/packages.sh build kernel uml
 	$(Q)nice -n 10 tests/random/run --self-test
 
+churn-bugs: tool uml-module
+	$(Q)scripts/packages.sh build kernel uml
+	$(Q)nice -n 10 tests/random/run --churn --self-test
+
 # What becomes of every state that a loss of power may leave.
 STATES ?=
 
@@ -258,6 +262,7 @@ help:
 	@echo '  make churn               members join, leave, are replaced and move under a mounted'
 	@echo '                           file system: MINUTES=M, SEEDS=N, SEED=S'
 	@echo '  make random-bugs         does that find deliberate bugs?'
+	@echo '  make churn-bugs          and churn?'
 	@echo '  make crash-states        recovery of every state that a power cut may leave: a run of a'
 	@echo '                           fresh seed, or SEED=S (MEMBERS=N, STEPS=N, STATES=N)'
 	@echo '  make crash-states-bugs   does that find deliberate bugs?'

@@ -360,6 +360,7 @@ struct qbd_net {
 
 	spinlock_t lock;		/* protects what follows */
 	bool stopping;
+	bool was_removed;		/* a member says so: it dials nobody any more */
 	struct list_head connections;	/* all that are not closed down */
 	unsigned int connection_count;
 	unsigned int strangers;

@@ -278,7 +278,11 @@ static bool refusal_is_news(struct qbd_net *net, u32 id, u32 reason, bool by_us,
 					 "refused: %s", qbd_refusal_text(reason));
 		}
 	}
-	news = news && __ratelimit(&net->log_limit);
+	/* That it was removed a member has proved: no flood of strangers keeps that back. */
+	if (reason == QBD_REFUSED_REMOVED && !by_us)
+		net->was_removed = true;
+	else
+		news = news && __ratelimit(&net->log_limit);
 	if (news && net->refusal_count < QBD_REFUSALS) {
 		net->refusals[net->refusal_count].peer = *known;
 		net->refusals[net->refusal_count].by_us = by_us;
@@ -351,7 +355,8 @@ void qbd_peer_dial(struct work_struct *work)
 	bool wanted;
 
 	spin_lock(&net->lock);
-	wanted = !net->stopping && peer->id && !peer->removed && !peer->newcomer &&
+	wanted = !net->stopping && !net->was_removed && peer->id && !peer->removed &&
+		 !peer->newcomer &&
 		 !peer->connections[0] && !peer->connections[1];
 	id = peer->id;
 	epoch = peer->epoch;

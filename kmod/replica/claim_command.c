@@ -29,6 +29,14 @@ void qbd_claim_command_ends(struct qbd_replica *replica, int error, const char *
 		finish(replica, error, text);
 }
 
+static const char removed_text[] = "this member was removed from the device: take it down";
+
+/* Nobody answers it any more. */
+void qbd_claim_command_removed(struct qbd_replica *replica)
+{
+	finish(replica, -ENXIO, removed_text);
+}
+
 /* The device goes down. */
 void qbd_claim_command_abort(struct qbd_replica *replica)
 {
@@ -52,7 +60,11 @@ static int begin_take(struct qbd_replica *replica, const struct qbd_claim_order 
 	if (hold->state == QBD_HOLD_FENCED)
 		return -EBUSY;
 	hold->pinned = true;
-	hold->force = order->force;
+	/*
+	 * Who has it open already goes on since some claim, and is shut out if another host
+	 * has had one since: that is for the leader to say, and not to be forced.
+	 */
+	hold->force = order->force && !hold->goes_on;
 	hold->force_epoch = claim->epoch;
 	return 0;
 }
@@ -83,6 +95,10 @@ void qbd_claim_command(struct qbd_replica *replica, struct qbd_command *command)
 	const char *text = "";
 	int error = 0;
 
+	if (replica->removed) {
+		qbd_command_done(command, -ENXIO, "%s", removed_text);
+		return;
+	}
 	if (hold->command) {
 		qbd_command_done(command, -EBUSY,
 				 "somebody else on this host changes the claim just now; try again");
@@ -182,8 +198,10 @@ void qbd_claim_command_check(struct qbd_replica *replica)
 	if (replica->now >= hold->command_until) {
 		/* It is not to come about when nobody reckons with it any more. */
 		if (order_of(hold->command)->action == QBD_CLAIM_TAKE &&
-		    hold->state != QBD_HOLD_HELD)
+		    hold->state != QBD_HOLD_HELD) {
 			hold->pinned = false;
+			hold->force = false;
+		}
 		finish(replica, -ETIMEDOUT, qbd_replica_serving(replica) ?
 		       "the leader does not answer; look at 'qbdadm claim show', and try again" :
 		       "there is no leader now; a majority of the members must be up and reach each other");

@@ -37,16 +37,21 @@ static void gather_facts(struct qbd_replica *replica, struct qbd_claim_facts *fa
 {
 	const struct qbd_claim *claim = qbd_claims_newest(replica);
 	const struct qbd_replica_peer *peer = qbd_replica_peer(replica, claim->holder);
+	struct qbd_peer_status heard;
 
 	*facts = (struct qbd_claim_facts){
 		.committed = claim->epoch <= commit_index(replica),
+		/* The pass may have stood still since it looked at the clock (accident 39). */
+		.surely = qbd_core_lease_valid(replica->core, ktime_get_boottime_ns()),
 		.member = qbd_replica_member(replica, claim->holder),
 		.lease_ms = qbd_claim_lease_ms(replica),
 		.unheard_ms = qbd_claim_unheard_ms(replica, claim->holder),
 	};
 	if (claim->holder == replica->member_id)
 		facts->restarted = claim->session != replica->session;
-	else if (peer)
+	else if (peer && qbd_core_get_peer(replica->core, replica->now, claim->holder, &heard) &&
+		 heard.heard_at)
+		/* What it said to an earlier leadership of this member may be of a run before. */
 		facts->restarted = peer->session && peer->session != claim->session;
 	facts->silent = facts->unheard_ms > 2ull * replica->settings.election_timeout_ms;
 }
@@ -195,7 +200,7 @@ bool qbd_claim_filter(struct qbd_replica *replica)
 			continue;
 		io->member = claim->holder;
 		if (io->local)
-			qbd_hold_fenced(io, claim->holder);
+			qbd_hold_fenced(io);
 		else
 			qbd_io_complete(io, QBD_REPLY_FENCED);
 	}

@@ -8,7 +8,8 @@
  *   NONE       this host needs to write                        ASKING
  *   NONE       the log says that it is this run's              HELD
  *   ASKING     the leader gave it, or the log says so          HELD
- *   ASKING     the mode is shared, by the log                  HELD (shared)
+ *   ASKING     the mode is shared, by the log, and somebody    HELD (shared)
+ *              goes on who had it open before
  *   ASKING     somebody else has it and is there, for longer   NONE; who waits is told
  *              than it takes to give it back
  *   ASKING     the same, and somebody has it open for write    FENCED
@@ -19,9 +20,8 @@
  *   ASKING     no quorum, and I/O is to fail                   NONE; who waits is told
  *   ASKING     nobody needs it any more                        NONE
  *   HELD       nobody needs it any more, no write is left      RELEASING
- *   HELD       another claim is committed, by the log, or a    FENCED
- *              write was refused for its epoch
- *   HELD       (shared) the same, to exclusive                 ASKING, or NONE
+ *   HELD       another claim is committed, by the log, or a    NONE, and asked for anew:
+ *              write was refused for its epoch                 the leader says whose it was
  *   RELEASING  the leader says so, or the log                  NONE
  *   FENCED     the last one has closed the device              NONE
  *
@@ -132,7 +132,7 @@ static void fence(struct qbd_replica *replica, u32 by)
 	hold->released = hold->epoch;
 	hold->goes_on = false;
 	hold->pinned = false;
-	hold->superseded = false;
+	hold->force = false;
 	answer_opener(replica, -EBUSY);
 	end_command(replica, -EBUSY, "another host has taken the device over");
 	qbd_io_fail_local(replica);
@@ -141,33 +141,28 @@ static void fence(struct qbd_replica *replica, u32 by)
 /**
  * qbd_hold_fenced() - a write of this host was refused for its epoch
  * @io: the write, on whatever list
- * @by: member that has the claim now, or 0
+ *
+ * That may be because another host has had the claim, or only because there is a newer one:
+ * the mode was changed to and fro. What this host knows of that may be old. So the write
+ * waits for a claim, which is asked for on behalf of what goes on here, and the leader says
+ * whether it may.
  */
-void qbd_hold_fenced(struct qbd_io *io, u32 by)
+void qbd_hold_fenced(struct qbd_io *io)
 {
 	struct qbd_replica *replica = io->replica;
 	struct qbd_hold *hold = &replica->hold;
 
-	/*
-	 * Nobody needed a claim when it was made: now one is asked for, and it waits, or has
-	 * been given meanwhile.
-	 */
-	if (io->shared && hold->state != QBD_HOLD_FENCED) {
-		if (hold->state == QBD_HOLD_HELD && hold->shared)
-			hold->state = QBD_HOLD_NONE;
-		/* The log of a member whose disk has failed would say for ever that it is not. */
-		hold->shared_from = max(hold->shared_from, io->epoch + 1);
-		io->claimed = false;
-		qbd_hold_stamp(io);
-		qbd_io_hold(io);
+	if (hold->state == QBD_HOLD_FENCED || !hold->goes_on) {
+		qbd_io_complete(io, QBD_REPLY_IO_ERROR);
 		return;
 	}
-	/* All else fails, too, when the lists are at rest. */
-	if (hold->state == QBD_HOLD_HELD && !hold->shared && io->epoch == hold->epoch) {
-		hold->superseded = true;
-		hold->superseded_by = by;
-	}
-	qbd_io_complete(io, QBD_REPLY_IO_ERROR);
+	if (hold->state == QBD_HOLD_HELD && io->epoch >= hold->epoch)
+		hold->state = QBD_HOLD_NONE;
+	/* The log of a member whose disk has failed would say for ever that it is not. */
+	hold->newer_than = max(hold->newer_than, io->epoch);
+	io->claimed = false;
+	qbd_hold_stamp(io);
+	qbd_io_hold(io);
 }
 
 /* A write of this host gets the epoch that it is made under, if there is one. */
@@ -178,7 +173,6 @@ void qbd_hold_stamp(struct qbd_io *io)
 	if (hold->state != QBD_HOLD_HELD)
 		return;
 	io->claimed = true;
-	io->shared = hold->shared;
 	io->epoch = hold->epoch;
 }
 
@@ -426,9 +420,10 @@ static void look_at_log(struct qbd_replica *replica)
 			have(replica, claim->epoch, false);
 		break;
 	case QBD_HOLD_ASKING:
-		if (mine)
+		if (mine && claim->epoch > hold->newer_than)
 			have(replica, claim->epoch, false);
-		else if (claim->mode == QBD_CLAIM_SHARED && claim->epoch >= hold->shared_from)
+		else if (claim->mode == QBD_CLAIM_SHARED && hold->goes_on &&
+			 claim->epoch > hold->newer_than)
 			have(replica, claim->epoch, true);
 		break;
 	case QBD_HOLD_HELD:
@@ -436,12 +431,10 @@ static void look_at_log(struct qbd_replica *replica)
 			break;
 		if (claim->mode == QBD_CLAIM_SHARED)
 			have(replica, claim->epoch, true);
-		else if (hold->shared)
-			hold->state = QBD_HOLD_NONE;
 		else if (mine)
 			have(replica, claim->epoch, false);
 		else
-			fence(replica, claim->holder);
+			hold->state = QBD_HOLD_NONE;
 		break;
 	case QBD_HOLD_RELEASING:
 		if (claim->epoch > hold->epoch)
@@ -475,6 +468,7 @@ static void look_at_disk(struct qbd_replica *replica)
 	case QBD_HOLD_ASKING:
 		if (!needed(replica)) {
 			hold->state = QBD_HOLD_NONE;
+			hold->force = false;
 			hold->refused_since = 0;
 		}
 		break;
@@ -508,15 +502,13 @@ void qbd_hold_check(struct qbd_replica *replica)
 		return;
 	if (replica->removed) {
 		answer_opener(replica, -EIO);
+		qbd_claim_command_removed(replica);
 		return;
 	}
 	if (!replica->disk || !qbd_disk_claim_asked(replica->disk))
 		hold->opener_since = 0;
 	else if (!hold->opener_since)
 		hold->opener_since = replica->now;
-	if (hold->superseded && hold->state == QBD_HOLD_HELD)
-		fence(replica, hold->superseded_by);
-	hold->superseded = false;
 	look_at_disk(replica);
 	look_at_log(replica);
 	if (hold->state == QBD_HOLD_ASKING || hold->state == QBD_HOLD_RELEASING)

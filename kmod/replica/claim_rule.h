@@ -11,6 +11,7 @@
  *   anything   not committed yet                                     LATER
  *   TAKE       for what goes on since an earlier claim, and another
  *              host was given one since, whoever has it now          SHUT_OUT
+ *   TAKE       as below HAVE, and another may lead by now           LATER
  *   TAKE       shared                                                HAVE
  *   TAKE       nobody's                                              GRANT
  *   TAKE       the asker's own                                       HAVE
@@ -28,7 +29,9 @@
  *   MODE       of the other mode                                     GRANT: nobody's
  *
  * LATER: so in no log there are two claims that may both still be lost; and whoever is
- * told that his claim was superseded can rely on that.
+ * told that his claim was superseded can rely on that. And who opens the device is not let in
+ * on the word of a leader that another one has taken the place of: he would be shut out as
+ * soon as he heard of what had been before.
  *
  * Whose writes may be appended:
  *
@@ -91,14 +94,16 @@ struct qbd_claim_wish {
 /**
  * struct qbd_claim_facts - what the leader knows of the claim at the end of its log
  * @committed: it is
+ * @surely: nobody else leads, by the leader's lease
  * @member: the holder is a member still
- * @restarted: it was heard in another run than the claim's
+ * @restarted: it was heard, in this leadership, in another run than the claim's
  * @unheard_ms: for how long it was not, counted from this leader's election at most
  * @silent: that is longer than who is there is ever silent
  * @lease_ms: the claim lease
  */
 struct qbd_claim_facts {
 	bool committed;
+	bool surely;
 	bool member;
 	bool restarted;
 	__u64 unheard_ms;

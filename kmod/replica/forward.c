@@ -149,7 +149,7 @@ void qbd_forward_reply(struct qbd_replica *replica, u32 peer,
 		replica->forward_after = replica->now + NSEC_PER_MSEC *
 			max(replica->settings.heartbeat_ms / 4, 1u);
 	} else if (io && status == QBD_REPLY_FENCED) {
-		qbd_hold_fenced(io, le32_to_cpu(reply->member));
+		qbd_hold_fenced(io);
 	} else if (io) {
 		qbd_io_complete(io, status);
 	}

@@ -110,7 +110,6 @@
  * @value: likewise
  * @epoch: write: of the claim that it was made under
  * @claimed: local write: it has one; else it waits for it
- * @shared: likewise, and nobody needed a claim then
  * @leased: the read began under the lease, which must hold at its end too
  * @data_read: CONFIRMING: the data is there, leadership is not confirmed yet
  * @orphan: the peer is gone, or @request: nobody waits for it
@@ -144,7 +143,6 @@ struct qbd_io {
 	u64 value;
 	u64 epoch;
 	bool claimed;
-	bool shared;
 	bool leased;
 	bool data_read;
 	bool orphan;
@@ -350,12 +348,10 @@ struct qbd_replica_config {
  * @epoch: of the claim that is held, or was last
  * @goes_on: what was opened or written under it does
  * @released: claims up to this epoch are given back or lost, whatever the log says yet
- * @shared_from: likewise, those below it of mode shared are over
+ * @newer_than: likewise: a write was refused under this one, so a later one is in force
  * @pinned: an administrator took it; it stays when the device is closed
  * @force: ASKING: even from who is there, from @force_epoch
  * @force_epoch: see there
- * @superseded: a write was refused: to be FENCED when no list is being walked
- * @superseded_by: whose claim is in force, as far as was said
  * @asked: a request to the leader was sent and not answered
  * @sequence: its number
  * @asked_leader: to whom
@@ -378,12 +374,10 @@ struct qbd_hold {
 	u64 epoch;
 	bool goes_on;
 	u64 released;
-	u64 shared_from;
+	u64 newer_than;
 	bool pinned;
 	bool force;
 	u64 force_epoch;
-	bool superseded;
-	u32 superseded_by;
 	bool asked;
 	u64 sequence;
 	u32 asked_leader;
@@ -716,7 +710,7 @@ void qbd_claim_follow(struct qbd_replica *replica);
 /* claim_hold.c */
 void qbd_hold_check(struct qbd_replica *replica);
 void qbd_hold_fail(struct qbd_replica *replica);
-void qbd_hold_fenced(struct qbd_io *io, u32 by);
+void qbd_hold_fenced(struct qbd_io *io);
 void qbd_hold_stamp(struct qbd_io *io);
 int qbd_hold_send(struct qbd_replica *replica, const struct qbd_claim_wish *wish);
 void qbd_hold_unanswered(struct qbd_replica *replica, u32 peer);
@@ -726,6 +720,7 @@ void qbd_hold_replied(struct qbd_replica *replica, u32 peer,
 /* claim_command.c */
 void qbd_claim_command(struct qbd_replica *replica, struct qbd_command *command);
 void qbd_claim_command_ends(struct qbd_replica *replica, int error, const char *text);
+void qbd_claim_command_removed(struct qbd_replica *replica);
 void qbd_claim_command_abort(struct qbd_replica *replica);
 void qbd_claim_command_check(struct qbd_replica *replica);
 bool qbd_claim_mode_replied(struct qbd_replica *replica, u32 peer,

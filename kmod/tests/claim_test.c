@@ -17,7 +17,7 @@ static const struct qbd_claim held = {
 static const struct qbd_claim nobodys = { .epoch = 10, .mode = QBD_CLAIM_EXCLUSIVE };
 static const struct qbd_claim shared = { .epoch = 10, .mode = QBD_CLAIM_SHARED };
 static const struct qbd_claim_facts alive = {
-	.committed = true, .member = true, .unheard_ms = 3, .lease_ms = LEASE,
+	.committed = true, .surely = true, .member = true, .unheard_ms = 3, .lease_ms = LEASE,
 };
 
 static enum qbd_claim_verdict ask(const struct qbd_claim *claim,
@@ -54,6 +54,21 @@ static void claim_is_given(struct kunit *test)
 	/* A device that comes up again has nothing of its former run. */
 	EXPECT(GRANT, &held, &alive, TAKE(2, 23));
 	EXPECT(HAVE, &shared, &alive, TAKE(3, 33));
+}
+
+/* Who may have lost leadership does not know whether a claim is in force still. */
+static void claim_of_a_leader_of_the_past(struct kunit *test)
+{
+	struct qbd_claim_facts unsure = alive;
+	struct qbd_claim next;
+	u64 wait_ms;
+
+	unsure.surely = false;
+	EXPECT(LATER, &held, &unsure, TAKE(2, 22));
+	EXPECT(LATER, &shared, &unsure, TAKE(3, 33));
+	/* These have to be committed, which it finds out by. */
+	EXPECT(GRANT, &nobodys, &unsure, TAKE(3, 33));
+	EXPECT(GRANT, &held, &unsure, TAKE(2, 23));
 }
 
 static void claim_is_held(struct kunit *test)
@@ -217,6 +232,7 @@ static void claim_outlives_its_entry(struct kunit *test)
 
 static struct kunit_case claim_cases[] = {
 	KUNIT_CASE(claim_is_given),
+	KUNIT_CASE(claim_of_a_leader_of_the_past),
 	KUNIT_CASE(claim_is_held),
 	KUNIT_CASE(claim_is_taken_by_force),
 	KUNIT_CASE(claim_not_committed),

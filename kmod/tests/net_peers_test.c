@@ -9,6 +9,7 @@
 #include <net/sock.h>
 
 #include "../net/frame.h"
+#include "../net/internal.h"
 #include "net_rig.h"
 
 /* ---- members that do not match ------------------------------------------ */
@@ -291,6 +292,27 @@ static void who_was_removed_is_told(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, pair[0]->ups, 0);
 		rig_pair_destroy(pair);
 	}
+}
+
+/* It is told whatever strangers have the log say, and then leaves the members alone. */
+static void who_was_removed_is_quiet(struct kunit *test)
+{
+	struct rig_member *pair[2];
+	unsigned int refusals;
+
+	newcomer(test, pair, 5);
+	list_without_others(pair[0], 4);
+	/* Nobody's line goes into the log for a while. */
+	while (__ratelimit(&pair[1]->net->log_limit))
+		;
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[1]->refused == QBD_REFUSED_REMOVED));
+	mutex_lock(&pair[0]->context);
+	refusals = pair[0]->refusals;
+	mutex_unlock(&pair[0]->context);
+	/* Nothing is to happen: longer than it would wait before it dials again. */
+	msleep(3 * QBD_BACKOFF_MAX_MS);
+	KUNIT_EXPECT_EQ(test, pair[0]->refusals, refusals);
+	rig_pair_destroy(pair);
 }
 
 /* Whoever says that it is that member has to prove it: nobody else learns who was one. */
@@ -936,6 +958,7 @@ static struct kunit_case net_peers_cases[] = {
 	KUNIT_CASE(a_newcomer_becomes_a_member),
 	KUNIT_CASE(others_are_no_newcomers),
 	KUNIT_CASE(who_was_removed_is_told),
+	KUNIT_CASE(who_was_removed_is_quiet),
 	KUNIT_CASE(a_stranger_is_not_told_who_was_removed),
 	KUNIT_CASE(only_a_member_says_who_was_removed),
 	KUNIT_CASE(many_newcomers_come_and_go),

@@ -34,6 +34,7 @@ static struct {
 	bool asked;
 	bool busy;		/* a thread is at a command */
 	u64 given_to_others;	/* when it was opened */
+	u64 given_before;	/* likewise, when that was asked for */
 } users[SIM_HOSTS_MAX + 1];
 
 static u32 first_mode;
@@ -143,6 +144,13 @@ void sim_claims_committed(const struct qbd_record *record)
 	}
 }
 
+static bool fenced(const struct sim_host *host)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+
+	return replica && replica->hold.state == QBD_HOLD_FENCED;
+}
+
 /* ---- what the replica asks ---------------------------------------------- */
 
 bool sim_claims_asked(const struct sim_host *host)
@@ -183,6 +191,17 @@ void sim_claims_off(struct sim_host *host)
 	users[host->number].busy = false;
 }
 
+/* Nobody is to stop who has no need to: his file system would be lost for nothing. */
+void sim_claims_check(const struct sim_host *host)
+{
+	u32 number = host->number;
+
+	if (world.exclusive && users[number].open && fenced(host) &&
+	    given_to_others[number] == users[number].given_before)
+		sim_fail("host %u is fenced, and no other host was given a claim since it wanted to open the device",
+			 number);
+}
+
 /* ---- users -------------------------------------------------------------- */
 
 static void kick(struct sim_host *host)
@@ -198,6 +217,8 @@ static void kick(struct sim_host *host)
 static void ask(struct sim_host *host)
 {
 	users[host->number].asked = true;
+	if (!users[host->number].busy)
+		users[host->number].given_before = given_to_others[host->number];
 	kick(host);
 }
 
@@ -205,13 +226,6 @@ static void close_it(struct sim_host *host)
 {
 	users[host->number].open = false;
 	kick(host);
-}
-
-static bool fenced(const struct sim_host *host)
-{
-	const struct qbd_replica *replica = sim_replica(host);
-
-	return replica && replica->hold.state == QBD_HOLD_FENCED;
 }
 
 static int command(struct sim_host *host, const struct qbd_claim_order *order)
@@ -228,8 +242,9 @@ static void take_thread(void *object)
 	struct sim_host *host = object;
 
 	if (!command(host, &order)) {
-		/* From here on it is as if it had been opened. */
-		opened(host);
+		/* From here on it is as if it had been opened, if that is not over already. */
+		if (host->replica->hold.state == QBD_HOLD_HELD)
+			opened(host);
 		sim_counts.forced++;
 	}
 	if (host->replica)
@@ -269,6 +284,8 @@ static void give(struct sim_host *host, void (*thread)(void *object))
 	if (!host->powered || !host->replica || host->going_down || users[host->number].busy)
 		return;
 	users[host->number].busy = true;
+	if (thread == take_thread && !users[host->number].asked)
+		users[host->number].given_before = given_to_others[host->number];
 	sim_host = host;
 	sim_thread(thread, host);
 	sim_host = before;

@@ -663,6 +663,7 @@ void sim_invariants_check(struct sim_host *host)
 	sim_sizes_check(host, replica->store);
 	sim_witnesses_check(host, replica);
 	sim_clients_check(host, replica);
+	sim_claims_check(host);
 	host->role = replica->core->role;
 	host->term = replica->core->term;
 	host->failed = replica->core->failed;

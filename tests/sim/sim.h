@@ -314,6 +314,7 @@ void sim_claims_draw(void);
 u32 sim_claims_first_mode(void);
 void sim_claims_begin(void);
 void sim_claims_committed(const struct qbd_record *record);
+void sim_claims_check(const struct sim_host *host);
 bool sim_claims_asked(const struct sim_host *host);
 void sim_claims_answer(struct sim_host *host, int error);
 bool sim_claims_open(const struct sim_host *host);

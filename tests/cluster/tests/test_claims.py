@@ -537,6 +537,55 @@ def the_last_holder_goes_on():
         holder.close()
 
 
+@test("claims", timeout=90)
+def the_mode_changes_under_a_writer():
+    """To and fro while one host writes, whose disk may have failed: nobody else had it."""
+    with Cluster(3) as cluster:
+        cluster.check_equal = False
+        leader = cluster.leader()
+        host, other = cluster.others(leader)
+        writer = Writer(host.device)
+        writer.wait_for(20)
+        for turn in range(6):
+            if turn == 3:
+                host.disk.fail()
+                host.wait("it knows that its disk failed", lambda status: status.failed)
+            for mode in ("shared", "exclusive"):
+                other.qbdadm("claim", "mode", cluster.name, mode)
+            writer.wait_for(20)
+        writer.stop()
+        writer.verify(other.device)
+        # And while it is cut off: what it hears of is that the mode is what it was.
+        holder = Holder(host.device)
+        cluster.network.isolate(host.number)
+        child = writes_late(host, 7)
+        for mode in ("shared", "exclusive"):
+            other.qbdadm("claim", "mode", cluster.name, mode)
+        cluster.network.heal()
+        assert child.wait() == ["written"]
+        holder.close()
+        host.disk.heal()
+
+
+@test("claims", timeout=90)
+def a_forced_take_is_over_when_it_failed():
+    """What an administrator did not get is not taken later by whoever opens the device."""
+    with Cluster(3) as cluster:
+        leader = cluster.leader()
+        old, new = cluster.others(leader)
+        holder = Holder(old.device)
+        direct_write(old.device, 0, pattern(1, 1))
+        cluster.network.isolate(new.number)
+        new.wait("it has no leader", lambda status: not status.leader)
+        refused(new.qbdadm("claim", "take", cluster.name, "--force", check=False))
+        cluster.network.heal()
+        new.wait("it has a leader", lambda status: status.leader)
+        assert open_once(new.device) == errno.EBUSY
+        direct_write(old.device, 0, pattern(1, 2))
+        wait_claim(leader, holder=old.number)
+        holder.close()
+
+
 @test("claims", timeout=60)
 def leader_follows_the_holder():
     """Leadership goes to the holder, stays where an administrator puts it, and comes back."""
