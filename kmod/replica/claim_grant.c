@@ -33,6 +33,20 @@ u64 qbd_claim_unheard_ms(struct qbd_replica *replica, u32 holder)
 	return div_u64(replica->now - min(heard, replica->now), NSEC_PER_MSEC);
 }
 
+/*
+ * A majority followed within an election timeout, by the clock as it is now: the pass may have
+ * stood still since it looked at it (accident 39). Not the lease: there is none as long as
+ * somebody to whom leadership was handed does not answer, and who opens the device would wait
+ * for a host that is gone.
+ */
+static bool leads_surely(const struct qbd_replica *replica)
+{
+	struct qbd_core_status status;
+
+	qbd_core_get_status(replica->core, ktime_get_boottime_ns(), &status);
+	return status.has_quorum;
+}
+
 static void gather_facts(struct qbd_replica *replica, struct qbd_claim_facts *facts)
 {
 	const struct qbd_claim *claim = qbd_claims_newest(replica);
@@ -41,8 +55,7 @@ static void gather_facts(struct qbd_replica *replica, struct qbd_claim_facts *fa
 
 	*facts = (struct qbd_claim_facts){
 		.committed = claim->epoch <= commit_index(replica),
-		/* The pass may have stood still since it looked at the clock (accident 39). */
-		.surely = qbd_core_lease_valid(replica->core, ktime_get_boottime_ns()),
+		.surely = leads_surely(replica),
 		.member = qbd_replica_member(replica, claim->holder),
 		.lease_ms = qbd_claim_lease_ms(replica),
 		.unheard_ms = qbd_claim_unheard_ms(replica, claim->holder),

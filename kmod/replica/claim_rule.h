@@ -94,7 +94,7 @@ struct qbd_claim_wish {
 /**
  * struct qbd_claim_facts - what the leader knows of the claim at the end of its log
  * @committed: it is
- * @surely: nobody else leads, by the leader's lease
+ * @surely: nobody else leads: a majority followed just now
  * @member: the holder is a member still
  * @restarted: it was heard, in this leadership, in another run than the claim's
  * @unheard_ms: for how long it was not, counted from this leader's election at most
