@@ -160,6 +160,7 @@ def a_claim_that_is_lost_holds_up_nobody():
         wait_claim(alpha, mode="shared")
         for member in (alpha, gamma):
             assert open_once(member.device) == 0
+        for member in (alpha, gamma):
             member.power_cut()
         cluster.network.heal()
         for member in (alpha, gamma):
