@@ -165,6 +165,15 @@ qbd_membership_find(const struct qbd_membership_layout *list, __u32 id)
 	return NULL;
 }
 
+/*
+ * Was it a member before this committed list, which does not name it? It is none any more:
+ * ids are never given twice.
+ */
+static inline bool qbd_membership_removed(const struct qbd_membership_layout *list, __u32 id)
+{
+	return id < le32_to_cpu(list->next_member_id) && !qbd_membership_find(list, id);
+}
+
 /* Who may write to the device. */
 enum qbd_claim_sharing {
 	QBD_CLAIM_EXCLUSIVE	= 0,	/* one host at a time: it has to claim the device */

@@ -99,18 +99,14 @@ bool qbd_peer_is_newcomer(struct qbd_connection *connection)
 	return is;
 }
 
-/*
- * Was it a member? Ids are never given twice: whom a committed list does not name, and whose
- * id was given before that list, is none any more.
- */
+/* Is it none any more, by the newest list that is known here to be committed? */
 bool qbd_peer_was_removed(struct qbd_connection *connection)
 {
 	struct qbd_net *net = connection->net;
 	bool was;
 
 	spin_lock(&net->lock);
-	was = connection->peer < le32_to_cpu(net->committed_list.next_member_id) &&
-	      !qbd_membership_find(&net->committed_list, connection->peer);
+	was = qbd_membership_removed(&net->committed_list, connection->peer);
 	spin_unlock(&net->lock);
 	return was;
 }

@@ -33,6 +33,7 @@ static struct {
 	bool open;		/* for write */
 	bool asked;
 	bool busy;		/* a thread is at a command */
+	u32 mode;		/* that is asked for */
 	u64 given_to_others;	/* when it was opened */
 	u64 given_before;	/* likewise, when that was asked for */
 } users[SIM_HOSTS_MAX + 1];
@@ -252,25 +253,13 @@ static void take_thread(void *object)
 	users[host->number].busy = false;
 }
 
-static void share_thread(void *object)
+static void mode_thread(void *object)
 {
+	struct sim_host *host = object;
 	const struct qbd_claim_order order = {
 		.action = QBD_CLAIM_MODE,
-		.mode = QBD_CLAIM_SHARED,
+		.mode = users[host->number].mode,
 	};
-	struct sim_host *host = object;
-
-	command(host, &order);
-	users[host->number].busy = false;
-}
-
-static void unshare_thread(void *object)
-{
-	const struct qbd_claim_order order = {
-		.action = QBD_CLAIM_MODE,
-		.mode = QBD_CLAIM_EXCLUSIVE,
-	};
-	struct sim_host *host = object;
 
 	command(host, &order);
 	users[host->number].busy = false;
@@ -291,13 +280,22 @@ static void give(struct sim_host *host, void (*thread)(void *object))
 	sim_host = before;
 }
 
+static void change_mode(struct sim_host *host)
+{
+	/* What a command under way asks for stays. */
+	if (!users[host->number].busy)
+		users[host->number].mode = in_force.mode == QBD_CLAIM_SHARED ?
+					   QBD_CLAIM_EXCLUSIVE : QBD_CLAIM_SHARED;
+	give(host, mode_thread);
+}
+
 /* May this host write now? Sometimes it opens the device, or closes it, instead. */
 bool sim_claims_use(struct sim_host *host, bool idle)
 {
 	if (!world.exclusive)
 		return true;
 	if (world.modes && !world.healing && sim_chance(10))
-		give(host, in_force.mode == QBD_CLAIM_SHARED ? unshare_thread : share_thread);
+		change_mode(host);
 	if (!users[host->number].open) {
 		if (!users[host->number].asked && sim_chance(80))
 			ask(host);

@@ -509,11 +509,9 @@ static bool reach(const struct sim_host *one, const struct sim_host *other)
 /* Who was away when it was removed dials a member, and is told. */
 static bool tell_removed(struct sim_host *member, struct sim_host *host)
 {
-	const struct qbd_membership_layout *list = &member->network->committed_list;
 	struct sim_host *before = sim_host;
 
-	if (host->number >= le32_to_cpu(list->next_member_id) ||
-	    qbd_membership_find(list, host->number))
+	if (!qbd_membership_removed(&member->network->committed_list, host->number))
 		return false;
 	sim_counts.told += !host->network->removed_by;
 	host->network->removed_by = member->number;
