@@ -34,6 +34,8 @@ struct qbd_disk;
  * @block: first device block
  * @count: device blocks
  * @sequence: number in this session, never 0 (writes get another one when they go to a log)
+ * @view: qbd_disk_view() when it came (was read anew)
+ * @read_anew: it was
  */
 struct qbd_request {
 	struct llist_node queued;
@@ -42,6 +44,8 @@ struct qbd_request {
 	u64 block;
 	u32 count;
 	u64 sequence;
+	u64 view;
+	bool read_anew;
 };
 
 /**
@@ -96,6 +100,12 @@ bool qbd_disk_write_opened(struct qbd_disk *disk);	/* the same without who waits
 void qbd_disk_claim_keep(struct qbd_disk *disk);
 /* Somebody has it open; who waits to be let in does not. */
 bool qbd_disk_opened(struct qbd_disk *disk);
+/* Another number when the last one has closed it, whoever has opened it since. */
+u64 qbd_disk_closings(struct qbd_disk *disk);
+/* Somebody has it for himself (it is mounted), and goes on with what he has read. */
+bool qbd_disk_exclusive(struct qbd_disk *disk);
+/* Another number when it was opened anew, and nobody had it for himself; first 0. */
+u64 qbd_disk_view(struct qbd_disk *disk);
 
 /* Copy one write's data into log pages, computing its checksum; and back. */
 u32 qbd_request_copy_out(struct qbd_request *request, struct page **pages,

@@ -22,6 +22,8 @@
  * @removing: no new opens and requests; written under open_mutex or with force
  * @opens: calls of open that were not followed by one of release; under open_mutex
  * @write_opened: one of these was for write, or there was a write
+ * @closings: how often the last one has closed it; under open_mutex
+ * @view: counts the openings while nobody had it exclusively; under open_mutex
  * @claim_asked: somebody who opens for write waits for @claim_answer
  * @claim_answer: 0, or the error that its opening ends with
  * @claim_wait: for @claim_answer and @removing
@@ -38,6 +40,8 @@ struct qbd_disk {
 	bool removing;
 	unsigned int opens;
 	bool write_opened;
+	u64 closings;
+	u64 view;
 	bool claim_asked;
 	int claim_answer;
 	wait_queue_head_t claim_wait;

@@ -46,6 +46,7 @@ static blk_status_t qbd_queue_rq(struct blk_mq_hw_ctx *hctx,
 	} else {
 		status = qbd_request_prepare(request, bd->rq);
 		if (status == BLK_STS_OK) {
+			request->view = qbd_disk_view(disk);
 			blk_mq_start_request(bd->rq);
 			llist_add(&request->queued, &disk->arrived);
 		}

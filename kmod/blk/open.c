@@ -13,6 +13,11 @@
  * the first opening for write until the last closing of all; and a write that comes without
  * one (a read-only mount that replays its journal, or is mounted writable later) is the
  * replica's to see: qbd_disk_claim_keep().
+ *
+ * What was read before may have been changed since by another host. Who opens the disk sees
+ * what is there: a view begins. But not for who has it exclusively (a mounted file system, a
+ * device mapper): that goes on with what it has read, so as long as there is one the view
+ * stays, and the replica remembers since when it is (claim_hold.c).
  */
 #include <linux/module.h>
 #include <linux/sched/signal.h>
@@ -68,8 +73,19 @@ int qbd_disk_open(qbd_compat_opened *opened, qbd_compat_open_mode mode)
 	struct gendisk *gendisk = qbd_compat_opened_disk(opened);
 	struct qbd_disk *disk = gendisk->private_data;
 	bool write = mode & QBD_COMPAT_OPEN_WRITE;
-	int error = write ? claim(disk) : 0;
+	int error = 0;
 
+	/*
+	 * Before the claim is asked for: on behalf of nobody who has seen anything. And
+	 * nobody sees in this view what is cached, also if he does not get in: 6.1 does not
+	 * tell of who opens a partition that is open already.
+	 */
+	if (!qbd_disk_exclusive(disk)) {
+		WRITE_ONCE(disk->view, disk->view + 1);
+		forget_cached(gendisk);
+	}
+	if (write)
+		error = claim(disk);
 	if (!error && READ_ONCE(disk->removing))
 		error = -ENXIO;
 	if (!error) {
@@ -95,7 +111,10 @@ static void released(struct gendisk *gendisk)
 	struct qbd_disk *disk = gendisk->private_data;
 
 	WRITE_ONCE(disk->opens, disk->opens - 1);
-	if (!disk->opens && !READ_ONCE(disk->removing))
+	if (disk->opens)
+		return;
+	WRITE_ONCE(disk->closings, disk->closings + 1);
+	if (!READ_ONCE(disk->removing))
 		disk->kick(disk->context);
 }
 
@@ -142,5 +161,23 @@ bool qbd_disk_opened(struct qbd_disk *disk)
 
 void qbd_disk_claim_keep(struct qbd_disk *disk)
 {
-	WRITE_ONCE(disk->write_opened, true);
+	/* Said with each write: not to be written with each. */
+	if (!READ_ONCE(disk->write_opened))
+		WRITE_ONCE(disk->write_opened, true);
+}
+
+u64 qbd_disk_closings(struct qbd_disk *disk)
+{
+	return READ_ONCE(disk->closings);
+}
+
+bool qbd_disk_exclusive(struct qbd_disk *disk)
+{
+	/* Set on the whole disk for a partition, too; changed under open_mutex. */
+	return READ_ONCE(disk->gendisk->part0->bd_holder);
+}
+
+u64 qbd_disk_view(struct qbd_disk *disk)
+{
+	return READ_ONCE(disk->view);
 }

@@ -25,11 +25,14 @@
 /**
  * struct qbd_claim_layout - who holds the device
  * @epoch: log index of the entry that said so; 0: none ever did
- * @session: of the holder's device
- * @holder: member id; 0: nobody
+ * @session: of the holder's device; 0: nobody has it
+ * @holder: member id; if nobody has it: who had it last; 0: nobody ever had
  * @mode: enum qbd_claim_sharing
- * @former: epoch of the newest claim before this one that a host had; 0: none had one
- * @reserved: 0
+ * @former: index of the entry that ended the newest claim before this one that another than
+ *	@holder had; if nobody has it: that @holder had; 0: none had one
+ * @older: if nobody has it: likewise, that another than @holder had; else 0
+ *
+ * So of each host is known until when another one had it.
  */
 struct qbd_claim_layout {
 	__le64 epoch;
@@ -37,7 +40,7 @@ struct qbd_claim_layout {
 	__le32 holder;
 	__le32 mode;
 	__le64 former;
-	__le64 reserved;
+	__le64 older;
 } __attribute__((packed));
 
 /**
@@ -88,13 +91,14 @@ struct qbd_applied_block {
 /* Could it be one? The holder is a run of a member's device; when all may write, nobody. */
 static inline bool qbd_claim_good(const struct qbd_claim_layout *claim)
 {
+	__u64 former = le64_to_cpu(claim->former), older = le64_to_cpu(claim->older);
 	__u32 mode = le32_to_cpu(claim->mode);
 
 	return !(le64_to_cpu(claim->epoch) >> 62) && mode <= QBD_CLAIM_SHARED &&
-	       !claim->session == !claim->holder &&
-	       (mode == QBD_CLAIM_EXCLUSIVE || !claim->holder) &&
-	       (!claim->former || le64_to_cpu(claim->former) < le64_to_cpu(claim->epoch)) &&
-	       !claim->reserved;
+	       (mode == QBD_CLAIM_EXCLUSIVE || !claim->session) &&
+	       former <= le64_to_cpu(claim->epoch) &&
+	       (claim->session ? claim->holder && !older :
+		!claim->holder == !former && (!older || older < former));
 }
 
 static_assert(sizeof(struct qbd_claim_layout) == 40, "claim");

@@ -371,7 +371,8 @@ enum qbd_change_result {
  * @detail: see enum qbd_reply_status
  * @member: CHANGE, RESIZE, CLAIM, refused: the member that @detail speaks of, or 0; FENCED: that
  *	holds the device now, or 0
- * @value: CLAIM, done: the epoch; refused: see enum qbd_claim_result
+ * @value: CLAIM, done: the epoch; refused: see enum qbd_claim_result. READ, done: all entries
+ *	up to this one are in what was read
  */
 struct qbd_frame_reply {
 	__le64 sequence;

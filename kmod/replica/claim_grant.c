@@ -47,7 +47,8 @@ static bool leads_surely(const struct qbd_replica *replica)
 	return status.has_quorum;
 }
 
-static void gather_facts(struct qbd_replica *replica, struct qbd_claim_facts *facts)
+static void gather_facts(struct qbd_replica *replica, const struct qbd_claim_wish *wish,
+			 struct qbd_claim_facts *facts)
 {
 	const struct qbd_claim *claim = qbd_claims_newest(replica);
 	const struct qbd_replica_peer *peer = qbd_replica_peer(replica, claim->holder);
@@ -56,6 +57,7 @@ static void gather_facts(struct qbd_replica *replica, struct qbd_claim_facts *fa
 	*facts = (struct qbd_claim_facts){
 		.committed = claim->epoch <= commit_index(replica),
 		.surely = leads_surely(replica),
+		.written = wish->goes_on && qbd_store_written_since(replica->store, wish->epoch),
 		.member = qbd_replica_member(replica, claim->holder),
 		.lease_ms = qbd_claim_lease_ms(replica),
 		.unheard_ms = qbd_claim_unheard_ms(replica, claim->holder),
@@ -123,7 +125,7 @@ enum qbd_claim_verdict qbd_claim_wanted(struct qbd_replica *replica,
 	struct qbd_claim next;
 
 	*answer = *qbd_claims_newest(replica);
-	gather_facts(replica, &facts);
+	gather_facts(replica, wish, &facts);
 	verdict = qbd_claim_decide(qbd_claims_newest(replica), &facts, wish, &next,
 				   wait_ms);
 	if (verdict != QBD_VERDICT_GRANT)

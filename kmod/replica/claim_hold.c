@@ -6,20 +6,25 @@
  *   state      when                                            to
  *
  *   NONE       this host needs to write                        ASKING
- *   NONE       the log says that it is this run's              HELD
  *   ASKING     the leader gave it, or the log says so          HELD
  *   ASKING     the mode is shared, by the log, and somebody    HELD (shared)
- *              goes on who had it open before
+ *              goes on who had it open for write before
  *   ASKING     somebody else has it and is there, for longer   NONE; who waits is told
  *              than it takes to give it back
  *   ASKING     the same, and somebody has it open for write    FENCED
  *              already (the mode was shared)
  *   NONE,      another host was given it since what goes on    FENCED
- *   ASKING,    here was opened or written, by the log or the
- *   HELD       leader, whoever has it now
+ *   ASKING,    here was opened for write, or written, by the
+ *   HELD       log or the leader, whoever has it now
+ *   ASKING     likewise since what goes on here was read:
+ *              if that wants to write                          FENCED
+ *              if only somebody else wants to                  NONE; who waits is told
  *   ASKING     no quorum, and I/O is to fail                   NONE; who waits is told
  *   ASKING     nobody needs it any more                        NONE
- *   HELD       nobody needs it any more, no write is left      RELEASING
+ *   NONE       the log says that it is this run's, and         RELEASING
+ *              nobody needs it (any more)
+ *   HELD       nobody needs it any more, no write is left,     RELEASING
+ *              or all who did have closed it since
  *   HELD       another claim is committed, by the log, or a    NONE, and asked for anew:
  *              write was refused for its epoch                 the leader says whose it was
  *   RELEASING  the leader says so, or the log                  NONE
@@ -29,6 +34,22 @@
  *
  * Asked for is the leader of the day, again and again until it answers: what is asked for
  * twice is given once (claim_rule.h).
+ *
+ * What goes on here, and since when:
+ *
+ *   who                                   since the claim
+ *
+ *   has it open for write, or has written that it was let in by, or that later one which
+ *                                         was given to this host, or all might write under
+ *   has read it, has it for himself       none: the index up to which all was in what he
+ *   (a file system mounted read-only),    read first; the leader says it with each read
+ *   or writes who did not open for that
+ *   has read it otherwise                 nothing: he sees what is there when he opens it
+ *                                         anew
+ *
+ * The second may read on while another host writes; what he sees then is not promised to be
+ * consistent. But he may not write, nor may anybody on this host as long as he is there: his
+ * writes could not be told from the others'.
  */
 #include "internal.h"
 
@@ -40,11 +61,39 @@ static bool exclusive_mine(const struct qbd_replica *replica, const struct qbd_c
 	return claim->holder == replica->member_id && claim->session == replica->session;
 }
 
+/*
+ * The last of those who were there when it was claimed has closed it, and with that waited for
+ * all that he wrote. Who has opened it since has nothing from them.
+ */
+static bool closed_since(const struct qbd_replica *replica)
+{
+	return replica->disk && qbd_disk_closings(replica->disk) != replica->hold.closings;
+}
+
 /* Somebody on this host writes, or wants to. */
 static bool needed(const struct qbd_replica *replica)
 {
 	return replica->hold.pinned || !list_empty(&replica->unclaimed) ||
 	       (replica->disk && qbd_disk_claim_needed(replica->disk));
+}
+
+/* Who has read it wants to write, or may do so unseen. */
+static bool reader_goes_on(const struct qbd_replica *replica)
+{
+	const struct qbd_hold *hold = &replica->hold;
+
+	return replica->disk && hold->view && hold->view == qbd_disk_view(replica->disk) &&
+	       (!list_empty(&replica->unclaimed) || qbd_disk_exclusive(replica->disk));
+}
+
+/* Since which claim does something go on here? NOBODY: nothing does. */
+#define NOBODY	U64_MAX
+
+static u64 goes_on_since(const struct qbd_replica *replica)
+{
+	if (replica->hold.goes_on)
+		return replica->hold.epoch;
+	return reader_goes_on(replica) ? replica->hold.view_index : NOBODY;
 }
 
 static void answer_opener(struct qbd_replica *replica, int error)
@@ -69,10 +118,11 @@ static const char *name_of(const struct qbd_replica *replica, u32 id)
 static void stamp_unclaimed(struct qbd_replica *replica)
 {
 	struct qbd_io *io, *next;
+	LIST_HEAD(list);
 
-	if (!list_empty(&replica->unclaimed) && replica->disk)
-		qbd_disk_claim_keep(replica->disk);
-	list_for_each_entry_safe(io, next, &replica->unclaimed, list) {
+	/* Those that have none after all go back to where they were. */
+	list_splice_init(&replica->unclaimed, &list);
+	list_for_each_entry_safe(io, next, &list, list) {
 		qbd_hold_stamp(io);
 		qbd_io_hold(io);
 	}
@@ -123,10 +173,15 @@ void qbd_hold_fail(struct qbd_replica *replica)
 static void fence(struct qbd_replica *replica, u32 by)
 {
 	struct qbd_hold *hold = &replica->hold;
+	u64 since = goes_on_since(replica);
 
-	qbd_warn(replica, "the claim of this host was taken over%s%s: its I/O fails until everybody here has closed the device",
-		 by ? " by " : "", by ? name_of(replica, by) : "");
-	qbd_replica_event(replica, QBD_EVENT_FENCED, by, "epoch %llu is over", hold->epoch);
+	if (hold->goes_on)
+		qbd_warn(replica, "the claim of this host was taken over%s%s: its I/O fails until everybody here has closed the device",
+			 by ? " by " : "", by ? name_of(replica, by) : "");
+	else
+		qbd_warn(replica, "not written: another host has had the device since it was mounted here; I/O of this host fails until everybody here has closed it");
+	qbd_replica_event(replica, QBD_EVENT_FENCED, by, "epoch %llu is over",
+			  since == NOBODY ? hold->epoch : since);
 	hold->state = QBD_HOLD_FENCED;
 	/* This log may say for a while yet that it is ours. */
 	hold->released = hold->epoch;
@@ -136,6 +191,50 @@ static void fence(struct qbd_replica *replica, u32 by)
 	answer_opener(replica, -EBUSY);
 	end_command(replica, -EBUSY, "another host has taken the device over");
 	qbd_io_fail_local(replica);
+}
+
+/* What goes on here is over: another host was given the device meanwhile. */
+static void shut_out(struct qbd_replica *replica, u32 by)
+{
+	static const char text[] =
+		"another host had it since it was mounted (or read) here: unmount it here first";
+
+	/* Who only reads goes on with that; only nobody is let in to write beside him. */
+	if (replica->hold.goes_on || !list_empty(&replica->unclaimed)) {
+		fence(replica, by);
+		return;
+	}
+	qbd_warn(replica, "not opened for write: %s", text);
+	give_up(replica, -EBUSY, text);
+}
+
+/**
+ * qbd_hold_saw() - a read of this host is about to be answered
+ * @io: the read, with its block request
+ * @index: all entries up to this one are in what was read
+ *
+ * Return: false: it has to be read anew. It was read before this host was given the claim
+ * that it holds, and others may have had one between; or before somebody opened the disk who
+ * may wait for the same page. (This once only: who opens it again and again keeps nobody
+ * from reading.)
+ */
+bool qbd_hold_saw(const struct qbd_io *io, u64 index)
+{
+	struct qbd_hold *hold = &io->replica->hold;
+	struct qbd_request *request = io->request;
+	u64 view = io->replica->disk ? qbd_disk_view(io->replica->disk) : request->view;
+
+	if (hold->state == QBD_HOLD_HELD && index < hold->epoch)
+		return false;
+	if (request->view != view && !request->read_anew) {
+		request->view = view;
+		request->read_anew = true;
+		return false;
+	}
+	/* Answers overtake each other: whoever reads has the older one, too. */
+	hold->view_index = hold->view == view ? min(hold->view_index, index) : index;
+	hold->view = view;
+	return true;
 }
 
 /**
@@ -170,10 +269,14 @@ void qbd_hold_stamp(struct qbd_io *io)
 {
 	const struct qbd_hold *hold = &io->replica->hold;
 
-	if (hold->state != QBD_HOLD_HELD)
+	/* Of who has opened it since: he asks anew. */
+	if (hold->state != QBD_HOLD_HELD || closed_since(io->replica))
 		return;
 	io->claimed = true;
 	io->epoch = hold->epoch;
+	/* Whoever writes it may have opened it for reading, while others had it claimed. */
+	if (io->replica->disk)
+		qbd_disk_claim_keep(io->replica->disk);
 }
 
 /* ---- asking ------------------------------------------------------------- */
@@ -235,6 +338,8 @@ static void released(struct qbd_replica *replica)
 
 	hold->state = QBD_HOLD_NONE;
 	hold->released = hold->epoch;
+	/* Somebody may wait for the next one. */
+	qbd_replica_later(replica, replica->now);
 	qbd_replica_event(replica, QBD_EVENT_RELEASED, replica->member_id, "epoch %llu",
 			  hold->epoch);
 	end_command(replica, 0, "released");
@@ -253,9 +358,10 @@ static struct qbd_claim_wish wish_of(const struct qbd_replica *replica)
 	if (hold->state != QBD_HOLD_ASKING)
 		return wish;
 	wish.action = QBD_CLAIM_TAKE;
-	wish.force = hold->force;
-	wish.goes_on = !hold->force && hold->goes_on;
-	wish.epoch = hold->force ? hold->force_epoch : hold->goes_on ? hold->epoch : 0;
+	/* What goes on is not to be forced: it would write over what it has not read. */
+	wish.goes_on = goes_on_since(replica) != NOBODY;
+	wish.force = hold->force && !wish.goes_on;
+	wish.epoch = wish.goes_on ? goes_on_since(replica) : wish.force ? hold->force_epoch : 0;
 	return wish;
 }
 
@@ -269,7 +375,10 @@ static void ask_self(struct qbd_replica *replica)
 
 	switch (qbd_claim_wanted(replica, &wish, &claim, &wait_ms)) {
 	case QBD_VERDICT_GRANT:
-		break;			/* the log will say so */
+		/* The log will say when it is so. */
+		hold->granted = claim.epoch;
+		hold->asked_since = wish.goes_on ? wish.epoch : NOBODY;
+		break;
 	case QBD_VERDICT_HAVE:
 		if (wish.action == QBD_CLAIM_RELEASE)
 			released(replica);
@@ -289,7 +398,7 @@ static void ask_self(struct qbd_replica *replica)
 		outdated(replica);
 		break;
 	case QBD_VERDICT_SHUT_OUT:
-		fence(replica, claim.holder);
+		shut_out(replica, claim.holder);
 		break;
 	}
 	hold->asked = false;
@@ -330,6 +439,8 @@ static void ask_leader(struct qbd_replica *replica)
 		return;
 	}
 	hold->asked = true;
+	hold->granted = 0;
+	hold->asked_since = wish.goes_on ? wish.epoch : NOBODY;
 	hold->sequence = hold->last_sequence;
 	hold->asked_leader = replica->told_leader;
 	hold->asked_term = replica->told_term;
@@ -364,6 +475,11 @@ void qbd_hold_unanswered(struct qbd_replica *replica, u32 peer)
 		replica->hold.mode_asked = false;
 }
 
+static bool as_asked(const struct qbd_replica *replica)
+{
+	return !closed_since(replica) && goes_on_since(replica) == replica->hold.asked_since;
+}
+
 /* The leader's answer. */
 void qbd_hold_replied(struct qbd_replica *replica, u32 peer,
 		      const struct qbd_frame_reply *reply)
@@ -382,6 +498,9 @@ void qbd_hold_replied(struct qbd_replica *replica, u32 peer,
 	hold->asked = false;
 	if (hold->state != QBD_HOLD_ASKING && hold->state != QBD_HOLD_RELEASING)
 		return;
+	/* It was asked for others than those who are there now: it is asked anew. */
+	if (hold->state == QBD_HOLD_ASKING && !as_asked(replica))
+		return;
 	if (status == QBD_REPLY_OK && hold->state == QBD_HOLD_RELEASING)
 		released(replica);
 	else if (status == QBD_REPLY_OK)
@@ -391,7 +510,7 @@ void qbd_hold_replied(struct qbd_replica *replica, u32 peer,
 	else if (status == QBD_REPLY_REFUSED && detail == QBD_CLAIM_SILENT)
 		wait_for_lease(replica, value);
 	else if (status == QBD_REPLY_REFUSED && detail == QBD_CLAIM_SHUT_OUT)
-		fence(replica, le32_to_cpu(reply->member));
+		shut_out(replica, le32_to_cpu(reply->member));
 	else if (status == QBD_REPLY_REFUSED)
 		outdated(replica);
 	else
@@ -400,6 +519,11 @@ void qbd_hold_replied(struct qbd_replica *replica, u32 peer,
 
 /* ---- what follows from the log, the disk and the requests ---------------- */
 
+static bool writes_left(const struct qbd_replica *replica)
+{
+	return qbd_io_writes(replica);
+}
+
 /* A claim that is committed, or that the mode is shared, may decide without asking. */
 static void look_at_log(struct qbd_replica *replica)
 {
@@ -407,20 +531,32 @@ static void look_at_log(struct qbd_replica *replica)
 	struct qbd_hold *hold = &replica->hold;
 	bool mine = exclusive_mine(replica, claim) && claim->epoch > hold->released;
 
-	/* The leader says the same to who asks; who needs not ask hears it from the log. */
-	if (hold->goes_on && qbd_claim_shuts_out(claim, hold->epoch, replica->member_id,
-						 replica->session)) {
+	/*
+	 * The leader says the same to who asks; who needs not ask hears it from the log. (Who
+	 * has only read may go on with that: he is told when he asks.) This log may be behind
+	 * what it was opened under.
+	 */
+	if (hold->goes_on && claim->epoch > hold->epoch &&
+	    qbd_claim_shuts_out(claim, hold->epoch, replica->member_id)) {
 		fence(replica, exclusive_mine(replica, claim) ? 0 : claim->holder);
 		return;
 	}
 	switch (hold->state) {
 	case QBD_HOLD_NONE:
-		/* It was given after whoever wanted it had gone: it is to be given back. */
-		if (mine)
-			have(replica, claim->epoch, false);
+		/*
+		 * It was given after whoever wanted it had gone. Nobody is let in by it who
+		 * has come since: it was not asked for on his behalf.
+		 */
+		if (!mine || writes_left(replica))
+			break;
+		hold->state = QBD_HOLD_RELEASING;
+		hold->epoch = claim->epoch;
+		hold->asked = false;
+		hold->ask_after = 0;
 		break;
 	case QBD_HOLD_ASKING:
-		if (mine && claim->epoch > hold->newer_than)
+		/* Given to this host by itself, for those who are there; else the leader says. */
+		if (mine && claim->epoch == hold->granted && as_asked(replica))
 			have(replica, claim->epoch, false);
 		else if (claim->mode == QBD_CLAIM_SHARED && hold->goes_on &&
 			 claim->epoch > hold->newer_than)
@@ -445,15 +581,18 @@ static void look_at_log(struct qbd_replica *replica)
 	}
 }
 
-static bool writes_left(const struct qbd_replica *replica)
-{
-	return qbd_io_writes(replica);
-}
-
 static void look_at_disk(struct qbd_replica *replica)
 {
 	struct qbd_hold *hold = &replica->hold;
 
+	if (closed_since(replica) && (hold->state == QBD_HOLD_NONE ||
+				      hold->state == QBD_HOLD_ASKING || hold->pinned)) {
+		hold->closings = qbd_disk_closings(replica->disk);
+		if (hold->state != QBD_HOLD_HELD)
+			hold->goes_on = false;
+		hold->asked = false;
+		hold->granted = 0;
+	}
 	switch (hold->state) {
 	case QBD_HOLD_NONE:
 		if (!needed(replica)) {
@@ -470,19 +609,22 @@ static void look_at_disk(struct qbd_replica *replica)
 			hold->state = QBD_HOLD_NONE;
 			hold->force = false;
 			hold->refused_since = 0;
+			qbd_replica_later(replica, replica->now);
 		}
 		break;
 	case QBD_HOLD_HELD:
-		if (needed(replica) || writes_left(replica))
+		/* Who has opened it since asks anew: this may be over, and not known to be. */
+		if (!closed_since(replica) && (needed(replica) || writes_left(replica)))
 			break;
 		hold->state = hold->shared ? QBD_HOLD_NONE : QBD_HOLD_RELEASING;
 		hold->goes_on = false;
 		hold->asked = false;
 		hold->ask_after = 0;
+		qbd_replica_later(replica, replica->now);
 		break;
 	case QBD_HOLD_FENCED:
 		/* Who opens it again and again must not keep himself out. */
-		if (!replica->disk || !qbd_disk_opened(replica->disk))
+		if (closed_since(replica) || !replica->disk || !qbd_disk_opened(replica->disk))
 			hold->state = QBD_HOLD_NONE;
 		break;
 	default:
@@ -517,6 +659,11 @@ void qbd_hold_check(struct qbd_replica *replica)
 		answer_opener(replica, -EBUSY);
 	if (hold->state != QBD_HOLD_HELD)
 		return;
-	answer_opener(replica, 0);
+	/* In this order: what was closed before somebody asks is seen to be. */
+	if (replica->disk && qbd_disk_claim_asked(replica->disk) && !closed_since(replica))
+		answer_opener(replica, 0);
+	/* What came when all had closed it, and an administrator holds it. */
+	if (!closed_since(replica) && !list_empty(&replica->unclaimed))
+		stamp_unclaimed(replica);
 	end_command(replica, 0, "claimed");
 }

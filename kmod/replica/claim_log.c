@@ -39,10 +39,14 @@ void qbd_claims_begin(struct qbd_replica *replica, const struct qbd_claim_layout
 	replica->claims[0] = (struct qbd_claim){
 		.epoch = le64_to_cpu(layout->epoch),
 		.session = le64_to_cpu(layout->session),
-		.holder = le32_to_cpu(layout->holder),
 		.mode = le32_to_cpu(layout->mode),
 		.former = le64_to_cpu(layout->former),
+		.older = le64_to_cpu(layout->older),
 	};
+	if (layout->session)
+		replica->claims[0].holder = le32_to_cpu(layout->holder);
+	else
+		replica->claims[0].former_holder = le32_to_cpu(layout->holder);
 }
 
 /**
@@ -66,9 +70,10 @@ void qbd_claims_layout(const struct qbd_replica *replica, u64 index,
 	memset(layout, 0, sizeof(*layout));
 	layout->epoch = cpu_to_le64(claim->epoch);
 	layout->session = cpu_to_le64(claim->session);
-	layout->holder = cpu_to_le32(claim->holder);
+	layout->holder = cpu_to_le32(claim->holder ?: claim->former_holder);
 	layout->mode = cpu_to_le32(claim->mode);
 	layout->former = cpu_to_le64(claim->former);
+	layout->older = cpu_to_le64(claim->older);
 }
 
 /* A record that is (or is about to be) the last one of the log, if it is a claim. */
@@ -76,11 +81,17 @@ void qbd_claims_push(struct qbd_replica *replica, const struct qbd_record_header
 {
 	const struct qbd_record_shared *shared = &header->shared;
 	u64 index = le64_to_cpu(shared->index);
-	u64 former = qbd_claim_given(qbd_claims_newest(replica));
+	struct qbd_claim claim = {
+		.epoch = index,
+		.session = le64_to_cpu(shared->claim_session),
+		.holder = le32_to_cpu(shared->claim_holder),
+		.mode = le32_to_cpu(shared->claim_mode),
+	};
 
 	if (le16_to_cpu(shared->kind) != QBD_RECORD_CLAIM ||
 	    index <= qbd_claims_newest(replica)->epoch)
 		return;
+	qbd_claim_succeed(&claim, qbd_claims_newest(replica));
 	/*
 	 * Whoever proposed it had the one below it committed (claim_rule.h), and so on: only
 	 * the uppermost may be lost.
@@ -88,13 +99,7 @@ void qbd_claims_push(struct qbd_replica *replica, const struct qbd_record_header
 	if (replica->claim_count == QBD_CLAIMS_MAX)
 		memmove(replica->claims, replica->claims + 1,
 			--replica->claim_count * sizeof(replica->claims[0]));
-	replica->claims[replica->claim_count++] = (struct qbd_claim){
-		.epoch = index,
-		.session = le64_to_cpu(shared->claim_session),
-		.holder = le32_to_cpu(shared->claim_holder),
-		.mode = le32_to_cpu(shared->claim_mode),
-		.former = former,
-	};
+	replica->claims[replica->claim_count++] = claim;
 }
 
 /* Entries from @first_removed on are gone. */

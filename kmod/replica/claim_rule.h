@@ -9,8 +9,8 @@
  *   asked      claim in force                                        answer
  *
  *   anything   not committed yet                                     LATER
- *   TAKE       for what goes on since an earlier claim, and another
- *              host was given one since, whoever has it now          SHUT_OUT
+ *   TAKE       for what goes on since an earlier index, and another
+ *              host had one since, and something was written         SHUT_OUT
  *   TAKE       as below HAVE, and another may lead by now           LATER
  *   TAKE       shared                                                HAVE
  *   TAKE       nobody's                                              GRANT
@@ -40,8 +40,8 @@
  *   a host's         that claim, by that run                             yes
  *   a host's         any other                                           no
  *   nobody's         -                                                   no
- *   shared           the newest claim that a host had, or a later one    yes
- *   shared           an earlier one: another host has had it since       no
+ *   shared           a later one than any host had                       yes
+ *   shared           an earlier one: another host may have had it since  no
  *
  * The last line is what fencing is about: that all may write now lets in nobody who was shut
  * out before.
@@ -61,13 +61,21 @@
  * @session: run of the holder's device
  * @holder: member id; 0: nobody
  * @mode: enum qbd_claim_sharing
- * @former: epoch of the newest claim before this one that a host had; 0: none had one
+ * @former: index of the entry that ended the newest claim before this one that another than
+ *	@holder had; if nobody has it: that any host had; 0: none had one
+ * @former_holder: nobody has it: whose that was
+ * @older: nobody has it: likewise, of the newest that another than @former_holder had
+ *
+ * A host is its member, whatever run of its device: what an earlier one wrote was over before
+ * anything goes on in this one.
  */
 struct qbd_claim {
 	__u64 epoch;
 	__u64 session;
 	__u64 former;
+	__u64 older;
 	__u32 holder;
+	__u32 former_holder;
 	__u32 mode;
 };
 
@@ -75,7 +83,8 @@ struct qbd_claim {
  * struct qbd_claim_wish - what somebody asks for
  * @action: enum qbd_claim_action
  * @force: TAKE: even from who is there, if @epoch is in force
- * @goes_on: TAKE: for what was opened or written under @epoch
+ * @goes_on: TAKE: for what was opened or written under @epoch, or read when that was the
+ *	newest entry that was committed
  * @mode: MODE
  * @asker: member id
  * @session: of its device
@@ -99,6 +108,7 @@ struct qbd_claim_wish {
  * @restarted: it was heard, in this leadership, in another run than the claim's
  * @unheard_ms: for how long it was not, counted from this leader's election at most
  * @silent: that is longer than who is there is ever silent
+ * @written: data was written since what goes on at the asker, or may have been
  * @lease_ms: the claim lease
  */
 struct qbd_claim_facts {
@@ -108,6 +118,7 @@ struct qbd_claim_facts {
 	bool restarted;
 	__u64 unheard_ms;
 	bool silent;
+	bool written;
 	__u64 lease_ms;
 };
 
@@ -150,33 +161,59 @@ static inline bool qbd_claim_allows(const struct qbd_claim *claim, __u64 epoch,
 	       claim->session == session;
 }
 
+#define QBD_CLAIM_LASTS	(~(__u64)0)
+
 /**
- * qbd_claim_given() - the newest claim that a host has, or has had
+ * qbd_claim_others_until() - until when has another host had a claim?
  * @claim: at the end of a log
+ * @member: another than this one
  *
- * Return: its epoch; 0: there was none.
+ * Return: index of the entry that ended the newest; QBD_CLAIM_LASTS: it has it now; 0: there
+ * was none.
  */
-static inline __u64 qbd_claim_given(const struct qbd_claim *claim)
+static inline __u64 qbd_claim_others_until(const struct qbd_claim *claim, __u32 member)
 {
-	return claim->holder ? claim->epoch : claim->former;
+	if (claim->holder)
+		return claim->holder == member ? claim->former : QBD_CLAIM_LASTS;
+	return claim->former_holder == member ? claim->older : claim->former;
 }
 
 /**
- * qbd_claim_shuts_out() - is what a host does since an earlier claim over?
- * @claim: at the end of a log
- * @epoch: that earlier one
- * @member: the host
- * @session: of its device
- *
- * Another host was given a claim since, whoever has it now: what was read before may have
- * been changed.
+ * qbd_claim_succeed() - what was before a claim
+ * @claim: of which epoch, holder, session and mode are known; the rest is filled in
+ * @before: the one before it in the log, which it ends
  */
-static inline bool qbd_claim_shuts_out(const struct qbd_claim *claim, __u64 epoch,
-				       __u32 member, __u64 session)
+static inline void qbd_claim_succeed(struct qbd_claim *claim, const struct qbd_claim *before)
 {
-	bool own = claim->holder == member && claim->session == session;
+	if (claim->holder) {
+		claim->former = qbd_claim_others_until(before, claim->holder);
+		if (claim->former == QBD_CLAIM_LASTS)
+			claim->former = claim->epoch;
+		claim->former_holder = 0;
+		claim->older = 0;
+	} else if (before->holder) {
+		claim->former = claim->epoch;
+		claim->former_holder = before->holder;
+		claim->older = before->former;
+	} else {
+		claim->former = before->former;
+		claim->former_holder = before->former_holder;
+		claim->older = before->older;
+	}
+}
 
-	return (own ? claim->former : qbd_claim_given(claim)) > epoch;
+/**
+ * qbd_claim_shuts_out() - did another host have a claim since?
+ * @claim: at the end of a log
+ * @since: what the host goes on with is as of this index, or later
+ * @member: the host
+ *
+ * What was read before may have been changed by that one, whoever has it now.
+ */
+static inline bool qbd_claim_shuts_out(const struct qbd_claim *claim, __u64 since,
+				       __u32 member)
+{
+	return qbd_claim_others_until(claim, member) > since;
 }
 
 #endif

@@ -100,7 +100,8 @@ static struct qbd_io *forwarded_find(struct qbd_replica *replica, u32 peer,
 	return NULL;
 }
 
-static void reply_ok(struct qbd_io *io, struct qbd_buffer *data)
+static void reply_ok(struct qbd_io *io, const struct qbd_frame_reply *reply,
+		     struct qbd_buffer *data)
 {
 	if (io->kind == QBD_REQUEST_READ) {
 		if (!data || data->blocks != io->count) {
@@ -108,6 +109,10 @@ static void reply_ok(struct qbd_io *io, struct qbd_buffer *data)
 			qbd_io_hold(io);
 			io->replica->forward_after =
 				io->replica->now + 10 * NSEC_PER_MSEC;
+			return;
+		}
+		if (!qbd_hold_saw(io, le64_to_cpu(reply->value))) {
+			qbd_io_hold(io);
 			return;
 		}
 		qbd_request_copy_in(io->request, data->pages, io->count);
@@ -142,7 +147,7 @@ void qbd_forward_reply(struct qbd_replica *replica, u32 peer,
 			replica->moving = NULL;
 	}
 	if (io && status == QBD_REPLY_OK) {
-		reply_ok(io, data);
+		reply_ok(io, reply, data);
 	} else if (io && (status == QBD_REPLY_NOT_LEADER || status == QBD_REPLY_BUSY)) {
 		/* Not at once again: whoever leads makes itself known soon. */
 		qbd_io_hold(io);

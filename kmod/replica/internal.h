@@ -347,12 +347,17 @@ struct qbd_replica_config {
  * @shared: HELD: nobody needs a claim
  * @epoch: of the claim that is held, or was last
  * @goes_on: what was opened or written under it does
+ * @closings: of the disk, when it was claimed; see qbd_disk_closings()
+ * @view: of the disk, that something was read in; see qbd_disk_view()
+ * @view_index: all entries up to this one are in what was read in @view
  * @released: claims up to this epoch are given back or lost, whatever the log says yet
  * @newer_than: likewise: a write was refused under this one, so a later one is in force
  * @pinned: an administrator took it; it stays when the device is closed
  * @force: ASKING: even from who is there, from @force_epoch
  * @force_epoch: see there
  * @asked: a request to the leader was sent and not answered
+ * @asked_since: on behalf of what goes on since then
+ * @granted: epoch of a claim that this member, as leader, gave to itself on behalf of that
  * @sequence: its number
  * @asked_leader: to whom
  * @asked_term: of which leadership
@@ -373,12 +378,17 @@ struct qbd_hold {
 	bool shared;
 	u64 epoch;
 	bool goes_on;
+	u64 closings;
+	u64 view;
+	u64 view_index;
 	u64 released;
 	u64 newer_than;
 	bool pinned;
 	bool force;
 	u64 force_epoch;
 	bool asked;
+	u64 asked_since;
+	u64 granted;
 	u64 sequence;
 	u32 asked_leader;
 	u64 asked_term;
@@ -711,6 +721,7 @@ void qbd_claim_follow(struct qbd_replica *replica);
 void qbd_hold_check(struct qbd_replica *replica);
 void qbd_hold_fail(struct qbd_replica *replica);
 void qbd_hold_fenced(struct qbd_io *io);
+bool qbd_hold_saw(const struct qbd_io *io, u64 index);
 void qbd_hold_stamp(struct qbd_io *io);
 int qbd_hold_send(struct qbd_replica *replica, const struct qbd_claim_wish *wish);
 void qbd_hold_unanswered(struct qbd_replica *replica, u32 peer);

@@ -97,6 +97,10 @@ static bool prepare(struct qbd_io *io)
 /* What was read is current: it is the answer. */
 static void answer(struct qbd_io *io)
 {
+	if (io->request && !qbd_hold_saw(io, io->value)) {
+		qbd_io_hold(io);
+		return;
+	}
 	if (io->request)
 		qbd_request_copy_in(io->request, io->data->pages, io->count);
 	qbd_io_complete(io, QBD_REPLY_OK);
@@ -106,6 +110,11 @@ static bool submit(struct qbd_io *io)
 {
 	if (!prepare(io))
 		return false;
+	/*
+	 * Now, and not when the data is there: it may be of before whatever is committed
+	 * meanwhile.
+	 */
+	io->value = qbd_store_commit_index(io->replica->store);
 	io->read.block = io->block;
 	io->read.count = io->count;
 	io->read.bvecs = io->bvecs;

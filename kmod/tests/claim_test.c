@@ -17,7 +17,8 @@ static const struct qbd_claim held = {
 static const struct qbd_claim nobodys = { .epoch = 10, .mode = QBD_CLAIM_EXCLUSIVE };
 static const struct qbd_claim shared = { .epoch = 10, .mode = QBD_CLAIM_SHARED };
 static const struct qbd_claim_facts alive = {
-	.committed = true, .surely = true, .member = true, .unheard_ms = 3, .lease_ms = LEASE,
+	.committed = true, .surely = true, .member = true, .written = true, .unheard_ms = 3,
+	.lease_ms = LEASE,
 };
 
 static enum qbd_claim_verdict ask(const struct qbd_claim *claim,
@@ -163,15 +164,17 @@ static void claim_allows_its_holder(struct kunit *test)
 /* When all may write, those may not who were shut out before. */
 static void claim_is_over_for_good(struct kunit *test)
 {
-	const struct qbd_claim after = { .epoch = 30, .former = 20, .mode = QBD_CLAIM_SHARED };
-	const struct qbd_claim free = { .epoch = 30, .former = 20, .mode = QBD_CLAIM_EXCLUSIVE };
+	const struct qbd_claim after = { .epoch = 30, .former = 20, .former_holder = 4,
+					 .older = 15, .mode = QBD_CLAIM_SHARED };
+	const struct qbd_claim free = { .epoch = 30, .former = 20, .former_holder = 4,
+					.mode = QBD_CLAIM_EXCLUSIVE };
 	struct qbd_claim_facts lost = alive;
 	struct qbd_claim next;
 	u64 wait_ms;
 
 	lost.committed = false;
-	/* Who had it last goes on, and who wrote when all might. */
-	KUNIT_EXPECT_TRUE(test, qbd_claim_allows(&after, 20, 2, 22));
+	/* Who wrote when all might. */
+	KUNIT_EXPECT_TRUE(test, qbd_claim_allows(&after, 20, 3, 33));
 	KUNIT_EXPECT_TRUE(test, qbd_claim_allows(&after, 25, 3, 33));
 	KUNIT_EXPECT_TRUE(test, qbd_claim_allows(&after, 30, 3, 33));
 	KUNIT_EXPECT_FALSE(test, qbd_claim_allows(&after, 19, 2, 22));
@@ -180,15 +183,73 @@ static void claim_is_over_for_good(struct kunit *test)
 	EXPECT(HAVE, &after, &alive, TAKE(2, 22, .goes_on = false));
 	EXPECT(SHUT_OUT, &after, &alive, TAKE(2, 22, .goes_on = true, .epoch = 19));
 	EXPECT(LATER, &after, &lost, TAKE(2, 22, .goes_on = true, .epoch = 19));
+	/* What he was given himself shuts out nobody there, whether he heard of it or not. */
+	EXPECT(HAVE, &after, &alive, TAKE(4, 44, .goes_on = true, .epoch = 15));
+	EXPECT(SHUT_OUT, &after, &alive, TAKE(4, 44, .goes_on = true, .epoch = 14));
 	/* Nobody's now, somebody's, and given to the asker himself already. */
 	EXPECT(SHUT_OUT, &free, &alive, TAKE(2, 22, .goes_on = true, .epoch = 0));
 	EXPECT(GRANT, &free, &alive, TAKE(2, 22, .goes_on = true, .epoch = 25));
 	EXPECT(SHUT_OUT, &held, &alive, TAKE(3, 33, .goes_on = true, .epoch = 5));
-	EXPECT(BUSY, &held, &alive, TAKE(3, 33, .goes_on = true, .epoch = 10));
+	EXPECT(SHUT_OUT, &held, &alive, TAKE(3, 33, .goes_on = true, .epoch = 10));
 	EXPECT(HAVE, &held, &alive, TAKE(2, 22, .goes_on = true, .epoch = 5));
-	KUNIT_EXPECT_EQ(test, qbd_claim_given(&after), 20ull);
-	KUNIT_EXPECT_EQ(test, qbd_claim_given(&held), 10ull);
-	KUNIT_EXPECT_EQ(test, qbd_claim_given(&nobodys), 0ull);
+}
+
+/* Of each host is known until when another one had a claim. */
+static void claims_of_others(struct kunit *test)
+{
+#define HAS	QBD_CLAIM_LASTS
+	static const struct { u64 epoch; u32 holder; u64 one, two, three; } cases[] = {
+		{ 10, 0, 0, 0, 0 },	{ 11, 1, 0, HAS, HAS },
+		{ 12, 0, 0, 12, 12 },	{ 13, 0, 0, 12, 12 },
+		{ 14, 1, 0, HAS, HAS },	{ 15, 1, 0, HAS, HAS },
+		{ 16, 2, HAS, 16, HAS },	{ 17, 0, 17, 16, 17 },
+		{ 18, 2, HAS, 16, HAS },	{ 19, 0, 19, 16, 19 },
+		{ 20, 3, HAS, HAS, 19 },	{ 21, 2, HAS, 21, HAS },
+		{ 22, 0, 22, 21, 22 },	{ 23, 0, 22, 21, 22 },
+		{ 24, 3, HAS, HAS, 22 },	{ 25, 0, 25, 25, 22 },
+	};
+	struct qbd_claim before = nobodys;
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct qbd_claim claim = {
+			.epoch = cases[i].epoch, .holder = cases[i].holder,
+			.session = 11 * cases[i].holder, .mode = QBD_CLAIM_EXCLUSIVE,
+		};
+
+		qbd_claim_succeed(&claim, &before);
+		KUNIT_EXPECT_EQ(test, qbd_claim_others_until(&claim, 1), cases[i].one);
+		KUNIT_EXPECT_EQ(test, qbd_claim_others_until(&claim, 2), cases[i].two);
+		KUNIT_EXPECT_EQ(test, qbd_claim_others_until(&claim, 3), cases[i].three);
+		before = claim;
+	}
+#undef HAS
+}
+
+/* Who reads goes on since then; nothing may have been written by another host since. */
+static void claim_of_who_reads(struct kunit *test)
+{
+	/* Member 2 had it from 10 to 40. */
+	const struct qbd_claim over = { .epoch = 40, .former = 40, .former_holder = 2 };
+	struct qbd_claim_facts unwritten = alive, gone = alive;
+	struct qbd_claim next;
+	u64 wait_ms;
+
+	unwritten.written = false;
+	EXPECT(SHUT_OUT, &over, &alive, TAKE(3, 33, .goes_on = true, .epoch = 39));
+	EXPECT(GRANT, &over, &alive, TAKE(3, 33, .goes_on = true, .epoch = 40));
+	EXPECT(GRANT, &over, &alive, TAKE(2, 22, .goes_on = true, .epoch = 5));
+	EXPECT(GRANT, &over, &unwritten, TAKE(3, 33, .goes_on = true, .epoch = 39));
+	/* He has it: what he may write yet was not read, however late it was. */
+	EXPECT(SHUT_OUT, &held, &alive, TAKE(3, 33, .goes_on = true, .epoch = 1000));
+	EXPECT(BUSY, &held, &unwritten, TAKE(3, 33, .goes_on = true, .epoch = 1000));
+	/* He is gone, and has written nothing since: it is taken over as by any other. */
+	gone.unheard_ms = gone.lease_ms;
+	EXPECT(SHUT_OUT, &held, &gone, TAKE(3, 33, .goes_on = true, .epoch = 1000));
+	gone.written = false;
+	EXPECT(GRANT, &held, &gone, TAKE(3, 33, .goes_on = true, .epoch = 1000));
+	/* An earlier run of his own device has it: that writes no more. */
+	EXPECT(GRANT, &held, &alive, TAKE(2, 21, .goes_on = true, .epoch = 5));
 }
 
 static void log_a_claim(struct qbd_replica *replica, struct qbd_record_header *header,
@@ -198,6 +259,7 @@ static void log_a_claim(struct qbd_replica *replica, struct qbd_record_header *h
 	header->shared.kind = cpu_to_le16(QBD_RECORD_CLAIM);
 	header->shared.index = cpu_to_le64(index);
 	header->shared.claim_holder = cpu_to_le32(holder);
+	header->shared.claim_session = cpu_to_le64(11 * holder);
 	qbd_claims_push(replica, header);
 }
 
@@ -207,12 +269,17 @@ static void claim_outlives_its_entry(struct kunit *test)
 	struct qbd_replica *replica = kvzalloc(sizeof(*replica), GFP_KERNEL);
 	struct qbd_record_header *header = kzalloc(sizeof(*header), GFP_KERNEL);
 	struct qbd_claim_layout layout = {
-		.epoch = cpu_to_le64(19), .holder = cpu_to_le32(3), .former = cpu_to_le64(7),
+		.epoch = cpu_to_le64(19), .holder = cpu_to_le32(3), .session = cpu_to_le64(33),
+		.former = cpu_to_le64(7),
 	};
-	static const struct { u64 index, epoch, former; u32 holder; } cases[] = {
-		{ 0, 19, 7, 3 }, { 94, 19, 7, 3 }, { 95, 95, 19, 1 }, { 119, 95, 19, 1 },
-		{ 120, 120, 95, 0 }, { 129, 120, 95, 0 }, { 130, 130, 95, 2 }, { 500, 130, 95, 2 },
+	static const struct { u64 index, epoch, session, former, older; u32 holder; } cases[] = {
+		{ 0, 19, 33, 7, 0, 3 }, { 94, 19, 33, 7, 0, 3 },
+		{ 95, 95, 11, 95, 0, 1 }, { 119, 95, 11, 95, 0, 1 },
+		/* Nobody's: who had it last. */
+		{ 120, 120, 0, 120, 95, 1 }, { 129, 120, 0, 120, 95, 1 },
+		{ 130, 130, 22, 120, 0, 2 }, { 500, 130, 22, 120, 0, 2 },
 	};
+	const struct qbd_claim *claim;
 	u32 i;
 
 	KUNIT_ASSERT_TRUE(test, replica && header);
@@ -224,8 +291,18 @@ static void claim_outlives_its_entry(struct kunit *test)
 		qbd_claims_layout(replica, cases[i].index, &layout);
 		KUNIT_EXPECT_EQ(test, le64_to_cpu(layout.epoch), cases[i].epoch);
 		KUNIT_EXPECT_EQ(test, le32_to_cpu(layout.holder), cases[i].holder);
+		KUNIT_EXPECT_EQ(test, le64_to_cpu(layout.session), cases[i].session);
 		KUNIT_EXPECT_EQ(test, le64_to_cpu(layout.former), cases[i].former);
+		KUNIT_EXPECT_EQ(test, le64_to_cpu(layout.older), cases[i].older);
+		KUNIT_EXPECT_TRUE(test, qbd_claim_good(&layout));
 	}
+	/* And read again. */
+	qbd_claims_layout(replica, 120, &layout);
+	qbd_claims_begin(replica, &layout);
+	claim = qbd_claims_committed(replica);
+	KUNIT_EXPECT_EQ(test, claim->holder, 0u);
+	KUNIT_EXPECT_EQ(test, qbd_claim_others_until(claim, 1), 95ull);
+	KUNIT_EXPECT_EQ(test, qbd_claim_others_until(claim, 3), 120ull);
 	kfree(header);
 	kvfree(replica);
 }
@@ -240,6 +317,8 @@ static struct kunit_case claim_cases[] = {
 	KUNIT_CASE(claim_mode_changes),
 	KUNIT_CASE(claim_allows_its_holder),
 	KUNIT_CASE(claim_is_over_for_good),
+	KUNIT_CASE(claims_of_others),
+	KUNIT_CASE(claim_of_who_reads),
 	KUNIT_CASE(claim_outlives_its_entry),
 	{}
 };

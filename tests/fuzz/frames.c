@@ -108,6 +108,11 @@ static void make_request(struct qbd_frame_request *request, uint8_t choice, uint
 		count = 1 + choice % 3;
 		request->session = cpu_to_le64(choice);
 	}
+	if (choice >= 0xa8 && choice < 0xb0) {
+		kind = QBD_REQUEST_RESIZE;
+		count = 0;
+		request->block = cpu_to_le64(choice);
+	}
 	request->kind = cpu_to_le32(kind);
 	request->count = cpu_to_le32(count);
 	/* Rather one that may be. */
@@ -353,8 +358,15 @@ static bool judge_administration(const struct qbd_frame_request *request,
 		return true;
 	case QBD_REQUEST_CLAIM:
 		REQUIRE(phase == QBD_PHASE_BULK && !data_blocks && request->session);
-		REQUIRE(request->count && le32_to_cpu(request->count) <= QBD_CLAIM_MODE &&
-			le64_to_cpu(request->block) <= 1);
+		REQUIRE(request->count && le32_to_cpu(request->count) <= QBD_CLAIM_MODE);
+		/* Forced, or for what goes on, and not both; a mode; or nothing. */
+		REQUIRE(le64_to_cpu(request->block) <=
+			(le32_to_cpu(request->count) == QBD_CLAIM_TAKE ? 2 :
+			 le32_to_cpu(request->count) == QBD_CLAIM_MODE ? 1 : 0));
+		return true;
+	case QBD_REQUEST_RESIZE:
+		REQUIRE(phase == QBD_PHASE_BULK && !request->count && !data_blocks &&
+			le64_to_cpu(request->block) <= QBD_DEVICE_BLOCKS_MAX);
 		return true;
 	default:
 		REQUIRE(phase == QBD_PHASE_BULK);

@@ -5,14 +5,16 @@
  *
  * Hosts open it for write, write for a while, and close it; some take it by force from who
  * has it, and whoever was superseded writes on until it is told. In some the mode changes
- * now and then, from exclusive to shared and back. In the committed history every write has
- * to be one that may lie there:
+ * now and then, from exclusive to shared and back. In some a host mounts it read-only, and
+ * writes later. In the committed history every write has to be one that may lie there:
  *
  *   - mode exclusive: made under the claim in force, by the run of a host that has it;
  *   - mode shared: not made before another host was given a claim, however long ago that
  *     one gave it back;
- *   - in either: not of a host that has had the device open since before another one was
- *     given a claim. What it read may have been changed by that one.
+ *   - in either: not of a host that has had the device open for write since before another
+ *     one was given a claim and something was written. What it read may have been changed;
+ *   - nor of a host that has it mounted, if that is so since it first read from it then, or if
+ *     another one had a claim at that time already.
  */
 #include "sim.h"
 
@@ -26,19 +28,29 @@ struct claim {
 
 /* In force at the end of the committed history; the newest that a host has, or has had. */
 static struct claim in_force, given;
-/* Of each host: the newest that another one was given. */
+/* Of each host: the newest that another one was given; the newest entry that one wrote. */
 static u64 given_to_others[SIM_HOSTS_MAX + 1];
+static u64 written_by_others[SIM_HOSTS_MAX + 1];
 
 static struct {
 	bool open;		/* for write */
 	bool asked;
 	bool busy;		/* a thread is at a command */
 	u32 mode;		/* that is asked for */
-	u64 given_to_others;	/* when it was opened */
+	struct sim_view opened;	/* as of when it was opened */
+	bool others_had_it;	/* when that was asked for */
 	u64 given_before;	/* likewise, when that was asked for */
+	bool mounted;		/* read-only */
+	bool writable;		/* it was made writable since */
+	bool wrote;		/* and wrote, with a claim */
+	u64 view;		/* see qbd_disk_view() */
+	u64 closings;		/* see qbd_disk_closings() */
+	bool has_read;		/* in this view */
+	struct sim_view seen;	/* as of when it was read first */
 } users[SIM_HOSTS_MAX + 1];
 
 static u32 first_mode;
+static u64 readers_random;
 
 /* Drawn apart from the rest, of which nothing else changes so. */
 void sim_claims_draw(void)
@@ -46,6 +58,8 @@ void sim_claims_draw(void)
 	u64 random = world.seed ^ 0x6d6f646573ull;
 
 	world.modes = world.exclusive && sim_below_of(&random, 4) == 0;
+	readers_random = world.seed ^ 0x72656164657273ull;
+	world.readers = world.exclusive && sim_below_of(&readers_random, 3) == 0;
 	first_mode = world.exclusive && !(world.modes && sim_below_of(&random, 2)) ?
 		     QBD_CLAIM_EXCLUSIVE : QBD_CLAIM_SHARED;
 }
@@ -59,11 +73,24 @@ void sim_claims_begin(void)
 {
 	memset(users, 0, sizeof(users));
 	memset(given_to_others, 0, sizeof(given_to_others));
+	memset(written_by_others, 0, sizeof(written_by_others));
 	in_force = (struct claim){ .mode = first_mode };
 	given = (struct claim){};
 }
 
 /* ---- the committed history ---------------------------------------------- */
+
+static bool others_have_it(u32 number)
+{
+	return in_force.holder && in_force.holder != number;
+}
+
+/* Another host's claim is over, and nothing was written. */
+static void nothing_missed(u32 number, struct sim_view *view)
+{
+	if (!others_have_it(number) && written_by_others[number] <= view->written)
+		view->given = given_to_others[number];
+}
 
 static void claim_committed(const struct qbd_record *record)
 {
@@ -80,6 +107,10 @@ static void claim_committed(const struct qbd_record *record)
 	sim_counts.modes += in_force.mode != mode;
 	sim_trace("entry %llu: claimed by %u, %s", record->index, in_force.holder,
 		  in_force.mode == QBD_CLAIM_SHARED ? "shared" : "exclusive");
+	for (u32 host = 1; host <= SIM_HOSTS_MAX; host++) {
+		nothing_missed(host, &users[host].seen);
+		nothing_missed(host, &users[host].opened);
+	}
 	if (!in_force.holder)
 		return;
 	given = in_force;
@@ -106,6 +137,13 @@ static bool may_lie_here(const struct qbd_operation *operation)
 	return in_force.holder && is_of(&in_force, operation);
 }
 
+/* Another host had a claim since, and one has written. */
+static bool missed(u32 number, const struct sim_view *view)
+{
+	return given_to_others[number] != view->given &&
+	       written_by_others[number] > view->written;
+}
+
 /* Who has it open waits for all that it wrote before it closes it: it made this since. */
 static void look_at_opener(const struct qbd_record *record,
 			   const struct qbd_operation *operation)
@@ -113,11 +151,16 @@ static void look_at_opener(const struct qbd_record *record,
 	u32 number = le32_to_cpu(operation->origin);
 	const struct qbd_replica *replica;
 
-	if (number > SIM_HOSTS_MAX || !users[number].open)
+	if (number > SIM_HOSTS_MAX)
 		return;
 	replica = sim_replica(&world.hosts[number]);
-	if (!replica || replica->session != le64_to_cpu(operation->session) ||
-	    given_to_others[number] == users[number].given_to_others)
+	if (!replica || replica->session != le64_to_cpu(operation->session))
+		return;
+	if (users[number].mounted && users[number].has_read && missed(number, &users[number].seen))
+		sim_fail("entry %llu is a write of host %u, which has it mounted, and another host was given claim %llu, which was not over when it was read, and entry %llu was written",
+			 record->index, number, given_to_others[number],
+			 written_by_others[number]);
+	if (!users[number].open || !missed(number, &users[number].opened))
 		return;
 	sim_fail("entry %llu is a write of host %u, which has had the device open since before another host was given claim %llu",
 		 record->index, number, given_to_others[number]);
@@ -140,8 +183,12 @@ void sim_claims_committed(const struct qbd_record *record)
 				 in_force.holder,
 				 in_force.mode == QBD_CLAIM_SHARED ? "shared" : "exclusive",
 				 given.epoch, given.holder);
-		if (world.exclusive && !qbd_operation_is_repair(operation))
-			look_at_opener(record, operation);
+		if (!world.exclusive || qbd_operation_is_repair(operation))
+			continue;
+		look_at_opener(record, operation);
+		for (u32 host = 1; host <= SIM_HOSTS_MAX; host++)
+			if (host != le32_to_cpu(operation->origin))
+				written_by_others[host] = record->index;
 	}
 }
 
@@ -149,7 +196,9 @@ static bool fenced(const struct sim_host *host)
 {
 	const struct qbd_replica *replica = sim_replica(host);
 
-	return replica && replica->hold.state == QBD_HOLD_FENCED;
+	/* If all have closed it since, that is over with the next pass. */
+	return replica && replica->hold.state == QBD_HOLD_FENCED &&
+	       replica->hold.closings == users[host->number].closings;
 }
 
 /* ---- what the replica asks ---------------------------------------------- */
@@ -162,7 +211,19 @@ bool sim_claims_asked(const struct sim_host *host)
 static void opened(const struct sim_host *host)
 {
 	users[host->number].open = true;
-	users[host->number].given_to_others = given_to_others[host->number];
+	users[host->number].opened = (struct sim_view){
+		.given = given_to_others[host->number],
+		.written = written_by_others[host->number],
+	};
+}
+
+/* Nobody is to be turned away who has no need to. */
+static void turned_away(u32 number)
+{
+	if (!users[number].mounted && !users[number].others_had_it && !others_have_it(number) &&
+	    given_to_others[number] == users[number].given_before)
+		sim_fail("host %u may not open it for write, and no other host has or was given a claim since it asked",
+			 number);
 }
 
 void sim_claims_answer(struct sim_host *host, int error)
@@ -172,6 +233,8 @@ void sim_claims_answer(struct sim_host *host, int error)
 	users[host->number].asked = false;
 	if (!error)
 		opened(host);
+	else if (error == -EBUSY)
+		turned_away(host->number);
 }
 
 bool sim_claims_open(const struct sim_host *host)
@@ -181,7 +244,55 @@ bool sim_claims_open(const struct sim_host *host)
 
 bool sim_claims_needed(const struct sim_host *host)
 {
-	return sim_claims_open(host) || users[host->number].asked;
+	return sim_claims_written(host) || users[host->number].asked;
+}
+
+bool sim_claims_written(const struct sim_host *host)
+{
+	return sim_claims_open(host) || users[host->number].wrote;
+}
+
+void sim_claims_wrote(const struct sim_host *host)
+{
+	users[host->number].wrote = users[host->number].open || users[host->number].mounted;
+}
+
+bool sim_claims_mounted(const struct sim_host *host)
+{
+	return users[host->number].mounted;
+}
+
+u64 sim_claims_view(const struct sim_host *host)
+{
+	return users[host->number].view;
+}
+
+u64 sim_claims_closings(const struct sim_host *host)
+{
+	return users[host->number].closings;
+}
+
+struct sim_view sim_claims_seen(const struct sim_host *host)
+{
+	return (struct sim_view){
+		.given = others_have_it(host->number) ? 0 : given_to_others[host->number],
+		.written = written_by_others[host->number],
+	};
+}
+
+/* A read has been answered; @late: as of when it was made, for it has missed something since. */
+void sim_claims_read(const struct sim_host *host, u64 view, const struct sim_view *late)
+{
+	struct sim_view seen = late ? *late : sim_claims_seen(host);
+	u32 number = host->number;
+
+	if (!users[number].mounted || view != users[number].view)
+		return;
+	if (!users[number].has_read)
+		users[number].seen = seen;
+	users[number].has_read = true;
+	users[number].seen.given = min(users[number].seen.given, seen.given);
+	users[number].seen.written = min(users[number].seen.written, seen.written);
 }
 
 /* It is off, or going down: nobody has it open any more. */
@@ -190,6 +301,9 @@ void sim_claims_off(struct sim_host *host)
 	users[host->number].open = false;
 	users[host->number].asked = false;
 	users[host->number].busy = false;
+	users[host->number].mounted = false;
+	users[host->number].writable = false;
+	users[host->number].wrote = false;
 }
 
 /* Nobody is to stop who has no need to: his file system would be lost for nothing. */
@@ -197,7 +311,7 @@ void sim_claims_check(const struct sim_host *host)
 {
 	u32 number = host->number;
 
-	if (world.exclusive && users[number].open && fenced(host) &&
+	if (world.exclusive && (users[number].open || users[number].mounted) && fenced(host) &&
 	    given_to_others[number] == users[number].given_before)
 		sim_fail("host %u is fenced, and no other host was given a claim since it wanted to open the device",
 			 number);
@@ -215,18 +329,88 @@ static void kick(struct sim_host *host)
 	sim_host = before;
 }
 
+/* Opened anew: who has it for himself goes on with what he has read. */
+static void look_anew(struct sim_host *host)
+{
+	if (!users[host->number].mounted)
+		users[host->number].view++;
+}
+
 static void ask(struct sim_host *host)
 {
+	look_anew(host);
 	users[host->number].asked = true;
-	if (!users[host->number].busy)
+	users[host->number].others_had_it = others_have_it(host->number);
+	if (!users[host->number].busy && !users[host->number].mounted)
 		users[host->number].given_before = given_to_others[host->number];
+	kick(host);
+}
+
+static void closed(struct sim_host *host)
+{
+	if (users[host->number].open || users[host->number].mounted)
+		return;
+	users[host->number].wrote = false;
+	users[host->number].closings++;
 	kick(host);
 }
 
 static void close_it(struct sim_host *host)
 {
 	users[host->number].open = false;
-	kick(host);
+	closed(host);
+}
+
+static void mount(struct sim_host *host)
+{
+	u32 number = host->number;
+
+	look_anew(host);
+	users[number].mounted = true;
+	users[number].writable = false;
+	users[number].has_read = false;
+	if (others_have_it(number))
+		users[number].given_before = 0;
+	else if (!users[number].busy)
+		users[number].given_before = given_to_others[number];
+}
+
+static void unmount(struct sim_host *host)
+{
+	users[host->number].mounted = false;
+	closed(host);
+}
+
+static bool reader_chance(u32 of_1024)
+{
+	return sim_below_of(&readers_random, 1024) < of_1024;
+}
+
+/* Return: true if the host's user does something with a mount, or writes to it. */
+static bool use_mount(struct sim_host *host, bool idle, bool *write)
+{
+	u32 number = host->number;
+
+	*write = false;
+	if (!world.readers)
+		return false;
+	if (!users[number].mounted) {
+		if (users[number].open || users[number].asked || world.healing ||
+		    !reader_chance(100))
+			return false;
+		mount(host);
+		return true;
+	}
+	if (idle && (fenced(host) || reader_chance(30))) {
+		unmount(host);
+		return true;
+	}
+	/* Or somebody opens it for write besides. */
+	if (!users[number].writable && !reader_chance(30))
+		return reader_chance(700);
+	users[number].writable = true;
+	*write = true;
+	return true;
 }
 
 static int command(struct sim_host *host, const struct qbd_claim_order *order)
@@ -273,7 +457,7 @@ static void give(struct sim_host *host, void (*thread)(void *object))
 	if (!host->powered || !host->replica || host->going_down || users[host->number].busy)
 		return;
 	users[host->number].busy = true;
-	if (thread == take_thread && !users[host->number].asked)
+	if (thread == take_thread && !users[host->number].asked && !users[host->number].mounted)
 		users[host->number].given_before = given_to_others[host->number];
 	sim_host = host;
 	sim_thread(thread, host);
@@ -292,8 +476,12 @@ static void change_mode(struct sim_host *host)
 /* May this host write now? Sometimes it opens the device, or closes it, instead. */
 bool sim_claims_use(struct sim_host *host, bool idle)
 {
+	bool write;
+
 	if (!world.exclusive)
 		return true;
+	if (use_mount(host, idle, &write))
+		return write;
 	if (world.modes && !world.healing && sim_chance(10))
 		change_mode(host);
 	if (!users[host->number].open) {
@@ -315,6 +503,11 @@ bool sim_claims_turn(struct sim_host *host, bool its_turn, bool idle)
 {
 	if (!world.exclusive)
 		return true;
+	if (users[host->number].mounted) {
+		if (idle)
+			unmount(host);
+		return false;
+	}
 	if (users[host->number].open && (!its_turn || fenced(host))) {
 		if (idle)
 			close_it(host);

@@ -24,8 +24,11 @@ struct sim_request {
 	bool answered;		/* a read: with data */
 	u32 number;		/* of the first block, among those that are used */
 	u64 begun;		/* see linear.c */
+	bool late;		/* a read: newer data was written when it was answered */
+	struct sim_view seen;	/* likewise: when it was made */
 	u32 floors[QBD_REQUEST_SEGMENTS_MAX];	/* read: of each block */
 	u32 ats[QBD_REQUEST_SEGMENTS_MAX];	/* write: its place in each history */
+	u32 after[QBD_REQUEST_SEGMENTS_MAX];	/* no newer one is surely behind this one */
 };
 
 struct qbd_disk {
@@ -42,6 +45,7 @@ struct history {
 	u64 *values;
 	u32 count, room;
 	u32 completed;		/* the newest write that had */
+	u32 completed_by;	/* by whom */
 	u32 seen;		/* by a read that had completed */
 	u32 pending;		/* hosts that have one under way, as bits */
 	u32 writer;		/* host of the newest */
@@ -105,6 +109,7 @@ static void begin_write(struct sim_request *request)
 				abort();
 		}
 		request->ats[i] = history->count;
+		request->after[i] = history->count;
 		history->values[history->count++] = value_for(request, i);
 		history->pending |= 1u << request->host->number;
 		history->writer = request->host->number;
@@ -145,6 +150,26 @@ static u32 oldest_under_way(u32 number, u32 at)
 	return oldest;
 }
 
+/*
+ * A write completes, and newer ones were begun: those may have come to pass before it, though
+ * their answers are late; and a read that is under way may give what such a one wrote.
+ */
+static void may_be_older(u32 number, u32 at)
+{
+	if (at + 1 == histories[number].count)
+		return;
+	for (u32 host = 1; host <= SIM_HOSTS_MAX; host++) {
+		struct sim_request *other;
+
+		list_for_each_entry(other, &requests[host], list) {
+			u32 i = number - other->number;
+
+			if (i < other->request.count)
+				other->after[i] = min(other->after[i], at);
+		}
+	}
+}
+
 static void end_write(struct sim_request *request, bool completed)
 {
 	if (completed)
@@ -157,10 +182,13 @@ static void end_write(struct sim_request *request, bool completed)
 		struct history *history = &histories[request->number + i];
 
 		history->pending &= ~(1u << request->host->number);
-		if (completed)
-			history->completed = max(history->completed,
-						 oldest_under_way(request->number + i,
-								  request->ats[i]));
+		if (!completed)
+			continue;
+		may_be_older(request->number + i, request->ats[i]);
+		history->completed = max(history->completed,
+					 oldest_under_way(request->number + i,
+							  request->after[i]));
+		history->completed_by = request->host->number;
 	}
 }
 
@@ -170,7 +198,16 @@ static void begin_read(struct sim_request *request)
 		struct history *history = &histories[request->number + i];
 
 		request->floors[i] = max(history->completed, history->seen);
+		request->after[i] = U32_MAX;
 	}
+}
+
+/* It may be there more than once: zeroes are all the same. */
+static bool in_history(const struct history *history, u32 from, u64 value)
+{
+	while (from < history->count && history->values[from] != value)
+		from++;
+	return from < history->count;
 }
 
 static void end_read(struct sim_request *request, u32 number, u64 value)
@@ -187,8 +224,11 @@ static void end_read(struct sim_request *request, u32 number, u64 value)
 	while (at < history->count && history->values[at] != value)
 		at++;
 	if (at < history->count) {
+		request->late |= history->completed_by != request->host->number &&
+				 !in_history(history, history->completed, value);
 		history->seen = max(history->seen,
-				    oldest_under_way(request->number + number, at));
+				    oldest_under_way(request->number + number,
+						     min(at, request->after[number])));
 		return;
 	}
 	for (at = 0; at < history->count && history->values[at] != value; at++)
@@ -278,16 +318,32 @@ bool qbd_disk_claim_needed(struct qbd_disk *disk)
 
 bool qbd_disk_write_opened(struct qbd_disk *disk)
 {
-	return sim_claims_open(disk->host);
+	return sim_claims_written(disk->host);
 }
 
 void qbd_disk_claim_keep(struct qbd_disk *disk)
 {
+	sim_claims_wrote(disk->host);
 }
 
 bool qbd_disk_opened(struct qbd_disk *disk)
 {
-	return sim_claims_open(disk->host);
+	return sim_claims_open(disk->host) || sim_claims_mounted(disk->host);
+}
+
+bool qbd_disk_exclusive(struct qbd_disk *disk)
+{
+	return sim_claims_mounted(disk->host);
+}
+
+u64 qbd_disk_view(struct qbd_disk *disk)
+{
+	return sim_claims_view(disk->host);
+}
+
+u64 qbd_disk_closings(struct qbd_disk *disk)
+{
+	return sim_claims_closings(disk->host);
 }
 
 struct llist_node *qbd_disk_take(struct qbd_disk *disk)
@@ -353,6 +409,8 @@ void qbd_request_complete(struct qbd_request *request, blk_status_t status)
 	    !world.exclusive)
 		sim_fail("host %u: a request of kind %u of block %llu failed", host->number,
 			 request->kind, request->block);
+	if (request->kind == QBD_REQUEST_READ && status == BLK_STS_OK)
+		sim_claims_read(host, request->view, ours->late ? &ours->seen : NULL);
 	if (request->kind != QBD_REQUEST_READ)
 		end_write(ours, status == BLK_STS_OK);
 	else if (status == BLK_STS_OK && !ours->answered)
@@ -405,6 +463,7 @@ void sim_client_begin(void)
 		history->values[0] = 0;
 		history->count = 1;
 		history->completed = 0;
+		history->completed_by = 0;
 		history->seen = 0;
 		history->pending = 0;
 	}
@@ -507,6 +566,8 @@ static void submit(struct sim_request *request)
 
 	request->id = ++ids;
 	request->request.sequence = ids;
+	request->request.view = sim_claims_view(host);
+	request->seen = sim_claims_seen(host);
 	request->begun = sim_linear_now();
 	if (request->request.kind == QBD_REQUEST_READ)
 		begin_read(request);

@@ -139,6 +139,7 @@ struct sim_world {
 	bool witnesses;		/* some members have no data */
 	bool clients;		/* some that join are clients */
 	bool exclusive;		/* a host claims the device before it writes */
+	bool readers;		/* some mount it read-only, and write later */
 	bool modes;		/* and all may write at times */
 	bool plans;		/* plans are made, and little else happens */
 	bool grows;		/* the device does, see sizes.c */
@@ -307,6 +308,12 @@ bool sim_linear_may_hold(u32 number, u64 value);
 void sim_once_begin(void);
 void sim_once_committed(const struct qbd_record *record);
 void sim_once_leads(const struct sim_host *host, const struct qbd_replica *replica);
+/* What a host has not missed: */
+struct sim_view {
+	u64 given;		/* the newest claim of another host, if that is over; else 0 */
+	u64 written;		/* the newest entry with data of another host */
+};
+
 /* ---- claims.c ----------------------------------------------------------- */
 
 /* Which worlds change the mode; of those in which a host claims the device. */
@@ -319,6 +326,13 @@ bool sim_claims_asked(const struct sim_host *host);
 void sim_claims_answer(struct sim_host *host, int error);
 bool sim_claims_open(const struct sim_host *host);
 bool sim_claims_needed(const struct sim_host *host);
+bool sim_claims_written(const struct sim_host *host);
+void sim_claims_wrote(const struct sim_host *host);
+bool sim_claims_mounted(const struct sim_host *host);
+u64 sim_claims_view(const struct sim_host *host);
+u64 sim_claims_closings(const struct sim_host *host);
+struct sim_view sim_claims_seen(const struct sim_host *host);
+void sim_claims_read(const struct sim_host *host, u64 view, const struct sim_view *late);
 void sim_claims_off(struct sim_host *host);
 /* May it write now? @idle: it waits for no answer. */
 bool sim_claims_use(struct sim_host *host, bool idle);

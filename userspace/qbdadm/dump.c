@@ -185,7 +185,9 @@ static void applied_fields(struct json_object *object, const struct qbd_applied_
 
 	if (applied->claim.epoch) {
 		qbdadm_json_number(object, "claim_epoch", le64_to_cpu(applied->claim.epoch));
-		qbdadm_json_number(object, "claim_holder", le32_to_cpu(applied->claim.holder));
+		/* Without a session: who had it last. */
+		qbdadm_json_number(object, "claim_holder", applied->claim.session ?
+				   le32_to_cpu(applied->claim.holder) : 0);
 	}
 	for (size_t i = 0; i < QBD_MEMBERS_MAX; i++) {
 		const struct qbd_session_layout *session = &applied->sessions[i];

@@ -383,12 +383,89 @@ def read_only_mount_that_writes():
         dead.power_cut()
         ended_with_error(writer)
         run(["umount", "/tmp/mnt"])
-        wait_until("it can be opened", lambda: open_once(heir.device) == 0, 20)
+        # At the first attempt, when his lease is over: nothing was written since it was read.
         with Mount(heir.device, "ro", "/tmp/mnt2") as point:
             wait_claim(heir, holder=heir.number, state="held")
             writer.verify(point + "/records")
         wait_claim(heir, holder=0)
         cluster.network.heal()
+
+
+def put(path, text):
+    """Return: whether it was said to be safe on disk."""
+    return run(["sh", "-c", "echo %s > %s && sync %s" % (text, path, path)],
+               check=False, timeout=60).status == 0
+
+
+def make_writable(point):
+    """A file system that was mounted read-only, in place. Return: whether it said that it is."""
+    return run(["mount", "-o", "remount,rw", point], check=False, timeout=60).status == 0
+
+
+@test("claims", timeout=60)
+def written_to_after_others_wrote():
+    """What was mounted read-only while another host wrote is not written to in place."""
+    with Cluster(3) as cluster:
+        leader = cluster.leader()
+        writer, other = cluster.others(leader)
+        filesystem.make("ext4", writer.device)
+        for number, reader in enumerate((leader, other)):
+            name = "/from-the-writer-%d" % number
+            with Mount(reader.device, "ro", "/tmp/mnt2") as old:
+                assert "lost+found" in os.listdir(old)
+                with Mount(writer.device) as point:
+                    assert put(point + name, "new")
+                    # There is somebody, but he is not the reason.
+                    refused(take(reader, "--force", check=False), "mounted", "unmount it")
+                # It is free, and yet nobody here may write: it could not be told who does.
+                wait_claim(reader, holder=0)
+                assert open_once(reader.device) == errno.EBUSY
+                refused(take(reader, check=False), "mounted", "unmount it")
+                assert "lost+found" in os.listdir(old)
+                before = content(writer)
+                events = cluster.events(reader)
+                assert not (make_writable(old) and put(old + "/late", "late"))
+                events.wait("fenced")
+                assert content(writer) == before
+            filesystem.check("ext4", reader.device)
+            with Mount(reader.device) as point:
+                assert os.path.exists(point + name) and not os.path.exists(point + "/late")
+                assert put(point + "/from-the-reader", "newer")
+
+
+@test("claims", timeout=60)
+def written_to_after_nobody_else_wrote():
+    """What was mounted read-only is made writable in place, if nobody else had the device."""
+    with Cluster(3, up=PATIENT) as cluster:
+        leader = cluster.leader()
+        one, other = cluster.others(leader)
+        filesystem.make("ext4", other.device)
+        wait_claim(one, holder=0)
+        epochs = []
+        # Another had it before, then nobody but this host; it has lost its power in between.
+        for number in range(3):
+            with Mount(one.device, "ro") as point:
+                assert number == 0 or os.path.exists(point + "/%d" % (number - 1))
+                # Whoever else looks, and changes what he likes, does not matter.
+                assert open_once(other.device, os.O_RDONLY) == 0
+                if number == 1:
+                    direct_read(one.device, 0, BLOCK)
+                    assert open_once(one.device) == 0
+                assert make_writable(point)
+                assert put(point + "/%d" % number, "new")
+                epochs.append(wait_claim(other, holder=one.number)["epoch"])
+                assert open_once(other.device) == errno.EBUSY
+                # The claim was taken besides: who writes keeps it nevertheless.
+                take(one)
+                refused(one.qbdadm("claim", "release", "vol", check=False), "in use")
+            one.qbdadm("claim", "release", "vol")
+            wait_claim(other, holder=0)
+            if number == 1:
+                one.power_cut()
+                cluster.network.heal()
+                one.up()
+        assert len(set(epochs)) == 3, epochs
+        filesystem.check("ext4", other.device)
 
 
 @test("claims")
