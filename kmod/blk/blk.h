@@ -106,6 +106,8 @@ u64 qbd_disk_closings(struct qbd_disk *disk);
 bool qbd_disk_exclusive(struct qbd_disk *disk);
 /* Another number when it was opened anew, and nobody had it for himself; first 0. */
 u64 qbd_disk_view(struct qbd_disk *disk);
+/* What was read in this view, or in a later one, may be cached still. */
+u64 qbd_disk_oldest_view(struct qbd_disk *disk);
 
 /* Copy one write's data into log pages, computing its checksum; and back. */
 u32 qbd_request_copy_out(struct qbd_request *request, struct page **pages,

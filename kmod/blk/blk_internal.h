@@ -23,6 +23,7 @@
  * @opens: calls of open that were not followed by one of release; under open_mutex
  * @write_opened: one of these was for write, or there was a write
  * @closings: how often the last one has closed it; under open_mutex
+ * @oldest_view: nothing of before this one is cached; likewise
  * @view: counts the openings while nobody had it exclusively; under open_mutex
  * @claim_asked: somebody who opens for write waits for @claim_answer
  * @claim_answer: 0, or the error that its opening ends with
@@ -41,6 +42,7 @@ struct qbd_disk {
 	unsigned int opens;
 	bool write_opened;
 	u64 closings;
+	u64 oldest_view;
 	u64 view;
 	bool claim_asked;
 	int claim_answer;

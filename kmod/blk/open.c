@@ -38,17 +38,24 @@
  *	committed was lost.
  *
  * Who has it claimed (mounted) needs what it has, and nobody else may write. What cannot
- * be dropped without waiting stays: without a quorum a read that is under way waits.
+ * be dropped without waiting stays: without a quorum a read that is under way waits. So do
+ * pages that somebody has mapped, or reads from just now.
+ *
+ * Return: whether nothing is left.
  */
-static void forget_cached(struct gendisk *gendisk)
+static bool forget_cached(struct gendisk *gendisk)
 {
 	struct block_device *part;
 	unsigned long number;
+	bool all = true;
 
 	/* The disk itself is number 0. They come and go under open_mutex. */
-	xa_for_each(&gendisk->part_tbl, number, part)
+	xa_for_each(&gendisk->part_tbl, number, part) {
 		if (!READ_ONCE(part->bd_holder))
 			invalidate_bdev(part);
+		all &= !READ_ONCE(qbd_compat_bdev_mapping(part)->nrpages);
+	}
+	return all;
 }
 
 /* Return: 0 when this host may write; open_mutex is held. */
@@ -82,7 +89,8 @@ int qbd_disk_open(qbd_compat_opened *opened, qbd_compat_open_mode mode)
 	 */
 	if (!qbd_disk_exclusive(disk)) {
 		WRITE_ONCE(disk->view, disk->view + 1);
-		forget_cached(gendisk);
+		if (forget_cached(gendisk))
+			WRITE_ONCE(disk->oldest_view, disk->view);
 	}
 	if (write)
 		error = claim(disk);
@@ -180,4 +188,9 @@ bool qbd_disk_exclusive(struct qbd_disk *disk)
 u64 qbd_disk_view(struct qbd_disk *disk)
 {
 	return READ_ONCE(disk->view);
+}
+
+u64 qbd_disk_oldest_view(struct qbd_disk *disk)
+{
+	return READ_ONCE(disk->oldest_view);
 }

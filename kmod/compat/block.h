@@ -11,6 +11,16 @@
 #define BLK_MQ_F_SHOULD_MERGE	0
 #endif
 
+/* What is cached of a disk or a partition. */
+static inline struct address_space *qbd_compat_bdev_mapping(struct block_device *bdev)
+{
+#ifdef QBD_COMPAT_NO_BD_MAPPING
+	return bdev->bd_inode->i_mapping;
+#else
+	return bdev->bd_mapping;
+#endif
+}
+
 /**
  * struct qbd_compat_disk_limits - queue limits that qbd sets
  * @block_size: logical and physical, bytes

@@ -280,6 +280,8 @@ enum qbd_claim_action {
 #define QBD_CLAIM_FORCE		(1u << 0)
 /* TAKE: for what goes on there since @epoch, unless another host was given one since. */
 #define QBD_CLAIM_GOES_ON	(1u << 1)
+/* TAKE: likewise for what was read when @epoch was the newest that was committed. */
+#define QBD_CLAIM_READ		(1u << 2)
 
 /**
  * struct qbd_frame_request - I/O forwarded to the leader

@@ -161,7 +161,8 @@ static bool claim_check(const struct qbd_frame_request *request)
 		return false;
 	switch (le32_to_cpu(request->count)) {
 	case QBD_CLAIM_TAKE:
-		return !block || block == QBD_CLAIM_FORCE || block == QBD_CLAIM_GOES_ON;
+		return !block || block == QBD_CLAIM_FORCE || block == QBD_CLAIM_GOES_ON ||
+		       block == QBD_CLAIM_READ;
 	case QBD_CLAIM_RELEASE:
 		return !block;
 	case QBD_CLAIM_MODE:

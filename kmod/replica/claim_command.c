@@ -59,6 +59,9 @@ static int begin_take(struct qbd_replica *replica, const struct qbd_claim_order 
 	*text = "another host has taken the device over: close it here first";
 	if (hold->state == QBD_HOLD_FENCED)
 		return -EBUSY;
+	*text = "it is mounted (or read) on this host: unmount it here first, then take it over";
+	if (order->force && qbd_hold_read(replica))
+		return -EBUSY;
 	hold->pinned = true;
 	/*
 	 * Who has it open already goes on since some claim, and is shut out if another host

@@ -222,8 +222,11 @@ bool qbd_hold_saw(const struct qbd_io *io, u64 index)
 {
 	struct qbd_hold *hold = &io->replica->hold;
 	struct qbd_request *request = io->request;
-	u64 view = io->replica->disk ? qbd_disk_view(io->replica->disk) : request->view;
+	u64 view;
 
+	if (WARN_ON_ONCE(!io->replica->disk))
+		return true;
+	view = qbd_disk_view(io->replica->disk);
 	if (hold->state == QBD_HOLD_HELD && index < hold->epoch)
 		return false;
 	if (request->view != view && !request->read_anew) {
@@ -231,8 +234,14 @@ bool qbd_hold_saw(const struct qbd_io *io, u64 index)
 		request->read_anew = true;
 		return false;
 	}
-	/* Answers overtake each other: whoever reads has the older one, too. */
-	hold->view_index = hold->view == view ? min(hold->view_index, index) : index;
+	/*
+	 * Answers overtake each other: whoever reads has the older one, too. And what could
+	 * not be dropped when the view began is read in this one.
+	 */
+	if (hold->view && hold->view >= qbd_disk_oldest_view(io->replica->disk))
+		hold->view_index = min(hold->view_index, index);
+	else
+		hold->view_index = index;
 	hold->view = view;
 	return true;
 }
@@ -257,6 +266,7 @@ void qbd_hold_fenced(struct qbd_io *io)
 	}
 	if (hold->state == QBD_HOLD_HELD && io->epoch >= hold->epoch)
 		hold->state = QBD_HOLD_NONE;
+	qbd_replica_later(replica, replica->now);
 	/* The log of a member whose disk has failed would say for ever that it is not. */
 	hold->newer_than = max(hold->newer_than, io->epoch);
 	io->claimed = false;
@@ -277,6 +287,23 @@ void qbd_hold_stamp(struct qbd_io *io)
 	/* Whoever writes it may have opened it for reading, while others had it claimed. */
 	if (io->replica->disk)
 		qbd_disk_claim_keep(io->replica->disk);
+}
+
+/**
+ * qbd_hold_fails() - does all I/O of this host fail now?
+ * @replica: replica
+ *
+ * Not that of who has opened the device since the last one closed it.
+ */
+bool qbd_hold_fails(const struct qbd_replica *replica)
+{
+	return replica->hold.state == QBD_HOLD_FENCED && !closed_since(replica);
+}
+
+/* What is mounted here was read: see the table above. */
+bool qbd_hold_read(const struct qbd_replica *replica)
+{
+	return !replica->hold.goes_on && reader_goes_on(replica);
 }
 
 /* ---- asking ------------------------------------------------------------- */
@@ -360,6 +387,7 @@ static struct qbd_claim_wish wish_of(const struct qbd_replica *replica)
 	wish.action = QBD_CLAIM_TAKE;
 	/* What goes on is not to be forced: it would write over what it has not read. */
 	wish.goes_on = goes_on_since(replica) != NOBODY;
+	wish.reader = wish.goes_on && !hold->goes_on;
 	wish.force = hold->force && !wish.goes_on;
 	wish.epoch = wish.goes_on ? goes_on_since(replica) : wish.force ? hold->force_epoch : 0;
 	return wish;
@@ -411,6 +439,7 @@ int qbd_hold_send(struct qbd_replica *replica, const struct qbd_claim_wish *wish
 		.count = cpu_to_le32(wish->action),
 		.block = cpu_to_le64(wish->action == QBD_CLAIM_MODE ? wish->mode :
 				     wish->force ? QBD_CLAIM_FORCE :
+				     wish->reader ? QBD_CLAIM_READ :
 				     wish->goes_on ? QBD_CLAIM_GOES_ON : 0),
 		.sequence = cpu_to_le64(++replica->hold.last_sequence),
 		.session = cpu_to_le64(replica->session),
@@ -536,7 +565,7 @@ static void look_at_log(struct qbd_replica *replica)
 	 * has only read may go on with that: he is told when he asks.) This log may be behind
 	 * what it was opened under.
 	 */
-	if (hold->goes_on && claim->epoch > hold->epoch &&
+	if (hold->goes_on && claim->epoch > hold->epoch && !closed_since(replica) &&
 	    qbd_claim_shuts_out(claim, hold->epoch, replica->member_id)) {
 		fence(replica, exclusive_mine(replica, claim) ? 0 : claim->holder);
 		return;
@@ -565,12 +594,14 @@ static void look_at_log(struct qbd_replica *replica)
 	case QBD_HOLD_HELD:
 		if (claim->epoch <= hold->epoch)
 			break;
-		if (claim->mode == QBD_CLAIM_SHARED)
+		if (claim->mode == QBD_CLAIM_SHARED) {
 			have(replica, claim->epoch, true);
-		else if (mine)
+		} else if (mine) {
 			have(replica, claim->epoch, false);
-		else
+		} else {
 			hold->state = QBD_HOLD_NONE;
+			qbd_replica_later(replica, replica->now);
+		}
 		break;
 	case QBD_HOLD_RELEASING:
 		if (claim->epoch > hold->epoch)
@@ -624,8 +655,10 @@ static void look_at_disk(struct qbd_replica *replica)
 		break;
 	case QBD_HOLD_FENCED:
 		/* Who opens it again and again must not keep himself out. */
-		if (closed_since(replica) || !replica->disk || !qbd_disk_opened(replica->disk))
+		if (closed_since(replica) || !replica->disk || !qbd_disk_opened(replica->disk)) {
 			hold->state = QBD_HOLD_NONE;
+			qbd_replica_later(replica, replica->now);
+		}
 		break;
 	default:
 		break;
@@ -655,13 +688,13 @@ void qbd_hold_check(struct qbd_replica *replica)
 	look_at_log(replica);
 	if (hold->state == QBD_HOLD_ASKING || hold->state == QBD_HOLD_RELEASING)
 		ask(replica);
-	if (hold->state == QBD_HOLD_FENCED)
-		answer_opener(replica, -EBUSY);
-	if (hold->state != QBD_HOLD_HELD)
+	if (hold->state != QBD_HOLD_HELD && hold->state != QBD_HOLD_FENCED)
 		return;
 	/* In this order: what was closed before somebody asks is seen to be. */
 	if (replica->disk && qbd_disk_claim_asked(replica->disk) && !closed_since(replica))
-		answer_opener(replica, 0);
+		answer_opener(replica, hold->state == QBD_HOLD_HELD ? 0 : -EBUSY);
+	if (hold->state == QBD_HOLD_FENCED)
+		return;
 	/* What came when all had closed it, and an administrator holds it. */
 	if (!closed_since(replica) && !list_empty(&replica->unclaimed))
 		stamp_unclaimed(replica);

@@ -7,7 +7,8 @@ static enum qbd_claim_verdict decide_take(const struct qbd_claim *claim,
 					  const struct qbd_claim_wish *wish, __u64 *wait_ms)
 {
 	if (wish->goes_on && facts->written &&
-	    qbd_claim_shuts_out(claim, wish->epoch, wish->asker))
+	    ((wish->reader && claim->mode == QBD_CLAIM_EXCLUSIVE) ||
+	     qbd_claim_shuts_out(claim, wish->epoch, wish->asker)))
 		return QBD_VERDICT_SHUT_OUT;
 	if (claim->mode == QBD_CLAIM_SHARED)
 		return facts->surely ? QBD_VERDICT_HAVE : QBD_VERDICT_LATER;

@@ -9,8 +9,10 @@
  *   asked      claim in force                                        answer
  *
  *   anything   not committed yet                                     LATER
- *   TAKE       for what goes on since an earlier index, and another
- *              host had one since, and something was written         SHUT_OUT
+ *   TAKE       for what goes on since an earlier index, something
+ *              was written since, and
+ *                another host had one since                          SHUT_OUT
+ *                it was only read, and the mode is exclusive         SHUT_OUT
  *   TAKE       as below HAVE, and another may lead by now           LATER
  *   TAKE       shared                                                HAVE
  *   TAKE       nobody's                                              GRANT
@@ -85,6 +87,8 @@ struct qbd_claim {
  * @force: TAKE: even from who is there, if @epoch is in force
  * @goes_on: TAKE: for what was opened or written under @epoch, or read when that was the
  *	newest entry that was committed
+ * @reader: the latter: whoever has written since, it was not read. It may have been when all
+ *	might write, or this host before
  * @mode: MODE
  * @asker: member id
  * @session: of its device
@@ -94,6 +98,7 @@ struct qbd_claim_wish {
 	__u32 action;
 	bool force;
 	bool goes_on;
+	bool reader;
 	__u32 mode;
 	__u32 asker;
 	__u64 session;

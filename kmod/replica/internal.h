@@ -721,6 +721,8 @@ void qbd_claim_follow(struct qbd_replica *replica);
 void qbd_hold_check(struct qbd_replica *replica);
 void qbd_hold_fail(struct qbd_replica *replica);
 void qbd_hold_fenced(struct qbd_io *io);
+bool qbd_hold_fails(const struct qbd_replica *replica);
+bool qbd_hold_read(const struct qbd_replica *replica);
 bool qbd_hold_saw(const struct qbd_io *io, u64 index);
 void qbd_hold_stamp(struct qbd_io *io);
 int qbd_hold_send(struct qbd_replica *replica, const struct qbd_claim_wish *wish);

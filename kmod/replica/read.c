@@ -99,6 +99,7 @@ static void answer(struct qbd_io *io)
 {
 	if (io->request && !qbd_hold_saw(io, io->value)) {
 		qbd_io_hold(io);
+		qbd_replica_later(io->replica, io->replica->now);
 		return;
 	}
 	if (io->request)

@@ -146,7 +146,7 @@ void qbd_replica_take_requests(struct qbd_replica *replica)
 		struct qbd_io *io;
 
 		if (replica->phase >= QBD_PHASE_FAILING || replica->removed ||
-		    replica->hold.state == QBD_HOLD_FENCED) {
+		    qbd_hold_fails(replica)) {
 			qbd_request_complete(request, BLK_STS_IOERR);
 			continue;
 		}

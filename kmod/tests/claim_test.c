@@ -250,6 +250,14 @@ static void claim_of_who_reads(struct kunit *test)
 	EXPECT(GRANT, &held, &gone, TAKE(3, 33, .goes_on = true, .epoch = 1000));
 	/* An earlier run of his own device has it: that writes no more. */
 	EXPECT(GRANT, &held, &alive, TAKE(2, 21, .goes_on = true, .epoch = 5));
+	/* Who has only read has not read what was written since, whoever did. */
+	EXPECT(SHUT_OUT, &held, &alive, TAKE(2, 21, .goes_on = true, .reader = true, .epoch = 5));
+	EXPECT(GRANT, &held, &unwritten,
+	       TAKE(2, 21, .goes_on = true, .reader = true, .epoch = 5));
+	EXPECT(SHUT_OUT, &over, &alive, TAKE(3, 33, .goes_on = true, .reader = true, .epoch = 45));
+	EXPECT(GRANT, &over, &unwritten,
+	       TAKE(3, 33, .goes_on = true, .reader = true, .epoch = 45));
+	EXPECT(HAVE, &shared, &alive, TAKE(3, 33, .goes_on = true, .reader = true, .epoch = 45));
 }
 
 static void log_a_claim(struct qbd_replica *replica, struct qbd_record_header *header,

@@ -361,8 +361,9 @@ static bool judge_administration(const struct qbd_frame_request *request,
 		REQUIRE(request->count && le32_to_cpu(request->count) <= QBD_CLAIM_MODE);
 		/* Forced, or for what goes on, and not both; a mode; or nothing. */
 		REQUIRE(le64_to_cpu(request->block) <=
-			(le32_to_cpu(request->count) == QBD_CLAIM_TAKE ? 2 :
-			 le32_to_cpu(request->count) == QBD_CLAIM_MODE ? 1 : 0));
+			(le32_to_cpu(request->count) == QBD_CLAIM_TAKE ? 4 :
+			 le32_to_cpu(request->count) == QBD_CLAIM_MODE ? 1 : 0) &&
+			le64_to_cpu(request->block) != 3);
 		return true;
 	case QBD_REQUEST_RESIZE:
 		REQUIRE(phase == QBD_PHASE_BULK && !request->count && !data_blocks &&

@@ -45,6 +45,7 @@ static struct {
 	bool wrote;		/* and wrote, with a claim */
 	u64 view;		/* see qbd_disk_view() */
 	u64 closings;		/* see qbd_disk_closings() */
+	u64 closed_at;		/* the last of them; by the host's clock */
 	bool has_read;		/* in this view */
 	struct sim_view seen;	/* as of when it was read first */
 } users[SIM_HOSTS_MAX + 1];
@@ -192,13 +193,14 @@ void sim_claims_committed(const struct qbd_record *record)
 	}
 }
 
+/* If all have closed it since, that is over with the next pass. */
 static bool fenced(const struct sim_host *host)
 {
 	const struct qbd_replica *replica = sim_replica(host);
 
-	/* If all have closed it since, that is over with the next pass. */
 	return replica && replica->hold.state == QBD_HOLD_FENCED &&
-	       replica->hold.closings == users[host->number].closings;
+	       (replica->hold.closings == users[host->number].closings ||
+		(replica->now > users[host->number].closed_at && !host->preempted));
 }
 
 /* ---- what the replica asks ---------------------------------------------- */
@@ -352,6 +354,7 @@ static void closed(struct sim_host *host)
 		return;
 	users[host->number].wrote = false;
 	users[host->number].closings++;
+	users[host->number].closed_at = sim_host_time(host);
 	kick(host);
 }
 

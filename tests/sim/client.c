@@ -341,6 +341,11 @@ u64 qbd_disk_view(struct qbd_disk *disk)
 	return sim_claims_view(disk->host);
 }
 
+u64 qbd_disk_oldest_view(struct qbd_disk *disk)
+{
+	return sim_claims_view(disk->host);
+}
+
 u64 qbd_disk_closings(struct qbd_disk *disk)
 {
 	return sim_claims_closings(disk->host);

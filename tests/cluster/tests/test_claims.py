@@ -434,6 +434,28 @@ def written_to_after_others_wrote():
 
 
 @test("claims", timeout=60)
+def written_to_after_all_might_write():
+    """The same when the other host wrote in mode shared, of which no claim is left."""
+    with Cluster(3) as cluster:
+        reader, writer, _ = cluster.members
+        filesystem.make("ext4", writer.device)
+        wait_claim(reader, holder=0)
+        with Mount(reader.device, "ro", "/tmp/mnt2") as old:
+            assert "lost+found" in os.listdir(old)
+            writer.qbdadm("claim", "mode", "vol", "shared")
+            with Mount(writer.device) as point:
+                assert put(point + "/file", "new")
+            writer.qbdadm("claim", "mode", "vol", "exclusive")
+            before = content(writer)
+            assert not (make_writable(old) and put(old + "/late", "late"))
+            wait_fenced(reader)
+            assert content(writer) == before
+        with Mount(reader.device) as point:
+            assert os.path.exists(point + "/file") and not os.path.exists(point + "/late")
+        filesystem.check("ext4", reader.device)
+
+
+@test("claims", timeout=60)
 def written_to_after_nobody_else_wrote():
     """What was mounted read-only is made writable in place, if nobody else had the device."""
     with Cluster(3, up=PATIENT) as cluster:

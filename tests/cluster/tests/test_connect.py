@@ -16,6 +16,7 @@ from lib.shell import finish, never, run, spawn, wait_until
 from lib.workload import BLOCK, Reader, Writer, direct_read, direct_write, pattern
 from tests.test_claims import (PATIENT, Holder, ended_with_error, open_once, take, wait_claim,
                                wait_fenced)
+from tests.test_filesystems import fio
 from tests.test_rejoin import fill_log
 from tests.test_resize import MIB, resize, wait_size
 from tests.test_verify import all_compared, verify
@@ -96,6 +97,29 @@ def ext4_on_a_client():
                 found = filesystem.digest(point + "/tree")
             assert found == filesystem.digest(filesystem.TREE), "at %r" % other
         filesystem.check("ext4", client.device)
+
+
+@test("connect", timeout=90)
+def fio_verify_on_a_client():
+    """fio --verify on a host without a disk, while one member after the other leads."""
+    with Cluster(4, clients=(4,)) as cluster:
+        cluster.connect(4)
+        client = cluster.member(4)
+        fio(client.device, "--rw=randwrite", "--bsrange=4k-1M", "--blockalign=4k",
+            "--size=32M", "--io_size=48M", "--iodepth=16")
+        load = spawn(["sh", "-c", "while [ ! -e /tmp/fio-stop ]; do fio --name=verify "
+                      "--filename=%s --thread --direct=1 --clocksource=clock_gettime "
+                      "--ioengine=io_uring --rw=randwrite --bs=4k --size=4M --offset=40M "
+                      "--verify=crc32c --verify_fatal=1 --iodepth=8 --output=/tmp/fio || "
+                      "exit 1; done" % client.device])
+        before = client.status().writes
+        for number in (1, 2, 3, 1):
+            cluster.lead(number)
+            client.wait("it writes under member %d" % number,
+                        lambda status, floor=before + 100 * number: status.writes > floor)
+        run(["touch", "/tmp/fio-stop"])
+        assert load.wait(60) == 0
+        assert client.status().errors == 0
 
 
 @test("connect", timeout=60)
