@@ -22,7 +22,8 @@
  * that is neither that nor zero is the end: status 3.
  *
  * On standard output: a line "error ERRNO BEGIN_NS END_NS KIND BLOCK COUNT" for each
- * operation that failed (times are CLOCK_MONOTONIC's), and in the end "done" with the
+ * operation that failed (times are CLOCK_MONOTONIC's; opening the device is one, and is
+ * tried again), and in the end "done" with the
  * number of operations of each kind.
  *
  * Exit status: 0, or 1 if something does not work as it should, 2 for bad usage, 4 if
@@ -337,11 +338,18 @@ static void map_shared(const char *path)
 	close(fd);
 }
 
+/* Who opens it waits for a leader, or fails without one, as all I/O does: he tries again. */
 static int open_device(const char *path)
 {
-	int fd = open(path, O_RDWR | O_DIRECT);
-	uint64_t bytes;
+	const struct timespec pause = { .tv_nsec = 10000000 };
+	uint64_t begin_ns = now_ns(), bytes;
+	int fd;
 
+	while ((fd = open(path, O_RDWR | O_DIRECT)) < 0 && errno == EIO && !stop) {
+		printf("error %d %" PRIu64 " %" PRIu64 " open 0 0\n", EIO, begin_ns, now_ns());
+		nanosleep(&pause, NULL);
+		begin_ns = now_ns();
+	}
 	if (fd < 0)
 		die(4, "cannot open %s: %s", path, strerror(errno));
 	if (ioctl(fd, BLKGETSIZE64, &bytes))
@@ -364,6 +372,8 @@ int main(int argc, char **argv)
 	if (!(argc == 7 && !strcmp(argv[1], "read")) &&
 	    !((argc == 11 || argc == 12) && !strcmp(argv[1], "work")))
 		die(2, "usage: client work DEVICE SHARED HISTORY NUMBER MEMBER SEED PAUSE_US BIG COUNT [READS] | client read DEVICE SHARED HISTORY NUMBER MEMBER | client shared SHARED BLOCKS");
+	/* What die() says goes to the same file, and into no line of these. */
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	sigaction(SIGTERM, &action, NULL);
 	client = number_argument(argv[5]);
 	member = number_argument(argv[6]);
