@@ -80,6 +80,7 @@ int qbd_disk_open(qbd_compat_opened *opened, qbd_compat_open_mode mode)
 	struct gendisk *gendisk = qbd_compat_opened_disk(opened);
 	struct qbd_disk *disk = gendisk->private_data;
 	bool write = mode & QBD_COMPAT_OPEN_WRITE;
+	bool anew = !qbd_disk_exclusive(disk);
 	int error = 0;
 
 	/*
@@ -87,17 +88,18 @@ int qbd_disk_open(qbd_compat_opened *opened, qbd_compat_open_mode mode)
 	 * nobody sees in this view what is cached, also if he does not get in: 6.1 does not
 	 * tell of who opens a partition that is open already.
 	 */
-	if (!qbd_disk_exclusive(disk)) {
+	if (anew)
 		WRITE_ONCE(disk->view, disk->view + 1);
-		if (forget_cached(gendisk))
-			WRITE_ONCE(disk->oldest_view, disk->view);
-	}
+	if (forget_cached(gendisk) && anew)
+		WRITE_ONCE(disk->oldest_view, disk->view);
 	if (write)
 		error = claim(disk);
+	/* Others may have written while the claim was waited for. */
+	if (write && !error)
+		forget_cached(gendisk);
 	if (!error && READ_ONCE(disk->removing))
 		error = -ENXIO;
 	if (!error) {
-		forget_cached(gendisk);
 		if (!disk->opens)
 			WRITE_ONCE(disk->write_opened, false);
 		if (write)

@@ -170,6 +170,13 @@ void qbd_hold_fail(struct qbd_replica *replica)
 		answer_opener(replica, -EIO);
 }
 
+/* Nobody is let in to write, and who has read it goes on with that. */
+static void not_opened(struct qbd_replica *replica, const char *text)
+{
+	qbd_warn(replica, "not opened for write: %s", text);
+	give_up(replica, -EBUSY, text);
+}
+
 static void fence(struct qbd_replica *replica, u32 by)
 {
 	struct qbd_hold *hold = &replica->hold;
@@ -196,16 +203,11 @@ static void fence(struct qbd_replica *replica, u32 by)
 /* What goes on here is over: another host was given the device meanwhile. */
 static void shut_out(struct qbd_replica *replica, u32 by)
 {
-	static const char text[] =
-		"another host had it since it was mounted (or read) here: unmount it here first";
-
-	/* Who only reads goes on with that; only nobody is let in to write beside him. */
-	if (replica->hold.goes_on || !list_empty(&replica->unclaimed)) {
+	if (replica->hold.goes_on || !list_empty(&replica->unclaimed))
 		fence(replica, by);
-		return;
-	}
-	qbd_warn(replica, "not opened for write: %s", text);
-	give_up(replica, -EBUSY, text);
+	else
+		not_opened(replica,
+			   "another host had it since it was mounted (or read) here: unmount it here first");
 }
 
 /**
@@ -339,8 +341,7 @@ static void refused(struct qbd_replica *replica, u32 holder, u64 wait_ms)
 		fence(replica, holder);
 		return;
 	}
-	qbd_warn(replica, "not opened for write: %s", text);
-	give_up(replica, -EBUSY, text);
+	not_opened(replica, text);
 }
 
 /* Whoever has it seems to be gone: who waits goes on waiting until his lease is over. */

@@ -356,11 +356,11 @@ struct qbd_replica_config {
  * @force: ASKING: even from who is there, from @force_epoch
  * @force_epoch: see there
  * @asked: a request to the leader was sent and not answered
- * @asked_since: on behalf of what goes on since then
- * @granted: epoch of a claim that this member, as leader, gave to itself on behalf of that
  * @sequence: its number
  * @asked_leader: to whom
  * @asked_term: of which leadership
+ * @asked_since: on behalf of what goes on since then
+ * @granted: epoch of a claim that this member, as leader, gave to itself on behalf of that
  * @ask_after: not to be sent before
  * @opener_since: somebody opens the device and waits, since then; 0: nobody does
  * @refused_since: ASKING: when the leader first said no
@@ -387,11 +387,11 @@ struct qbd_hold {
 	bool force;
 	u64 force_epoch;
 	bool asked;
-	u64 asked_since;
-	u64 granted;
 	u64 sequence;
 	u32 asked_leader;
 	u64 asked_term;
+	u64 asked_since;
+	u64 granted;
 	u64 ask_after;
 	u64 opener_since;
 	u64 refused_since;

@@ -308,13 +308,13 @@ bool sim_linear_may_hold(u32 number, u64 value);
 void sim_once_begin(void);
 void sim_once_committed(const struct qbd_record *record);
 void sim_once_leads(const struct sim_host *host, const struct qbd_replica *replica);
+/* ---- claims.c ----------------------------------------------------------- */
+
 /* What a host has not missed: */
 struct sim_view {
 	u64 given;		/* the newest claim of another host, if that is over; else 0 */
 	u64 written;		/* the newest entry with data of another host */
 };
-
-/* ---- claims.c ----------------------------------------------------------- */
 
 /* Which worlds change the mode; of those in which a host claims the device. */
 void sim_claims_draw(void);

@@ -16,7 +16,7 @@ from lib.shell import finish, never, run, spawn, wait_until
 from lib.workload import BLOCK, Reader, Writer, direct_read, direct_write, pattern
 from tests.test_claims import (PATIENT, Holder, ended_with_error, open_once, take, wait_claim,
                                wait_fenced)
-from tests.test_filesystems import fio
+from tests.test_filesystems import fio, fio_command
 from tests.test_rejoin import fill_log
 from tests.test_resize import MIB, resize, wait_size
 from tests.test_verify import all_compared, verify
@@ -107,11 +107,10 @@ def fio_verify_on_a_client():
         client = cluster.member(4)
         fio(client.device, "--rw=randwrite", "--bsrange=4k-1M", "--blockalign=4k",
             "--size=32M", "--io_size=48M", "--iodepth=16")
-        load = spawn(["sh", "-c", "while [ ! -e /tmp/fio-stop ]; do fio --name=verify "
-                      "--filename=%s --thread --direct=1 --clocksource=clock_gettime "
-                      "--ioengine=io_uring --rw=randwrite --bs=4k --size=4M --offset=40M "
-                      "--verify=crc32c --verify_fatal=1 --iodepth=8 --output=/tmp/fio || "
-                      "exit 1; done" % client.device])
+        command = fio_command(client.device, "--rw=randwrite", "--bs=4k", "--offset=40M",
+                              "--size=4M", "--iodepth=8", "--output=/tmp/fio")
+        load = spawn(["sh", "-c", 'while [ ! -e /tmp/fio-stop ]; do "$@" || exit 1; done',
+                      "load", *command])
         before = client.status().writes
         for number in (1, 2, 3, 1):
             cluster.lead(number)

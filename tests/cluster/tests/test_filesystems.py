@@ -88,11 +88,14 @@ def held_open_elsewhere():
                 holder.close()
 
 
+def fio_command(device, *options):
+    return ["fio", "--name=verify", "--filename=" + device, "--thread", "--direct=1",
+            "--clocksource=clock_gettime", "--ioengine=io_uring", "--verify=crc32c",
+            "--verify_fatal=1", "--randrepeat=0", "--output-format=terse", *options]
+
+
 def fio(device, *options):
-    run(["fio", "--name=verify", "--filename=" + device, "--thread", "--direct=1",
-         "--clocksource=clock_gettime", "--ioengine=io_uring", "--verify=crc32c",
-         "--verify_fatal=1", "--randrepeat=0", "--output-format=terse", *options],
-        timeout=60)
+    run(fio_command(device, *options), timeout=60)
 
 
 def fio_everywhere(at_leader):
