@@ -56,6 +56,9 @@ bool qbd_replica_filling(const struct qbd_replica *replica)
 
 /* ---- the leader's side -------------------------------------------------- */
 
+/* How often RESET is said. */
+#define QBD_FILL_RESET_NS	(1ull * NSEC_PER_SEC)
+
 /**
  * qbd_fill_send_reset() - tell a follower that the log does not reach it
  * @replica: replica, leader
@@ -71,7 +74,7 @@ void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *p
 	struct qbd_frame_reset *reset;
 
 	if (!peer->up || (peer->reset_sent &&
-			  replica->now < peer->reset_at_ns + NSEC_PER_SEC))
+			  replica->now < peer->reset_at_ns + QBD_FILL_RESET_NS))
 		return;
 	if (!qbd_replica_keeps_data(replica) && qbd_member_keeps_data(replica, peer->id))
 		return;
@@ -100,13 +103,22 @@ void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *p
 	}
 	peer->reset_sent = true;
 	peer->reset_at_ns = replica->now;
-	qbd_replica_later(replica, replica->now + NSEC_PER_SEC);
+	qbd_replica_later(replica, replica->now + QBD_FILL_RESET_NS);
 }
 
 /* ---- the follower's side ------------------------------------------------ */
 
 /* Pieces come one after the other: silence for so long means that none will. */
 #define QBD_FILL_ANSWER_NS	(60ull * NSEC_PER_SEC)
+
+/*
+ * RESET came amidst a round: the next round is not begun before it is said again.
+ *
+ *	A member that was being filled slowly was passed by once more. Each RESET met a round,
+ *	and ended it; the next one had begun 50 ms later. So it was filled to the end with
+ *	what it then had to be sent anew, and had no log meanwhile.
+ */
+#define QBD_FILL_RESET_REST_NS	(2 * QBD_FILL_RESET_NS)
 
 /* No more of this round is taken. */
 static void abort_round(struct qbd_replica *replica)
@@ -232,11 +244,14 @@ void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 	 * leader's log may pass it by once more, and then only a reset helps.
 	 */
 	if (fill->step != QBD_FILL_NONE && fill->step != QBD_FILL_IDLE &&
-	    fill->step != QBD_FILL_CATCHING_UP)
+	    fill->step != QBD_FILL_CATCHING_UP) {
+		fill->not_before = replica->now + QBD_FILL_RESET_REST_NS;
 		return;		/* it is said again in a second */
+	}
 	if (fill->step == QBD_FILL_NONE)
 		fill->base_index = qbd_store_applied_index(replica->store);
 	fill->step = QBD_FILL_RESETTING;
+	fill->not_before = replica->now;
 	fill->start_index = le64_to_cpu(reset->index);
 	fill->start_term = le64_to_cpu(reset->term);
 	fill->cursor = 0;
@@ -298,8 +313,10 @@ void qbd_fill_differs(struct qbd_replica *replica)
 {
 	struct qbd_fill_target *fill = &replica->fill;
 
-	abort_round(replica);
-	fill->not_before = replica->now;
+	if (fill->step == QBD_FILL_ASKING) {
+		abort_round(replica);
+		fill->not_before = replica->now;
+	}
 	fill->differs = true;
 	fill->check_extents = 1;
 }

@@ -275,6 +275,35 @@ def fill_interrupted_by_leader_change():
 
 
 @test("rejoin", timeout=90)
+def passed_by_while_it_is_filled():
+    """Who is being filled is passed by once more: it begins anew at once, not when it is done."""
+    with Cluster(3, log_size="8M") as cluster:
+        leader = cluster.leader()
+        lost = cluster.others(leader)[0]
+        lost.down()
+        fill_log(cluster, leader, 32, where="32M", order="write")
+        # More than half a minute for all of it.
+        leader.set("--max-rate", "1M")
+        events = cluster.events(lost)
+        lost.up()
+        lost.wait("it has some of it", lambda s: s.filling and s.fill_extents_done >= 3)
+        cluster.network.isolate(lost.number)
+        fill_log(cluster, leader, 16)
+        before = lost.status().fill_extents_done
+        cluster.network.heal()
+
+        def begun():
+            return [event for event in events.told("fill-progress")
+                    if event["text"] == "begins"]
+        # The leader says once a second that its log does not reach it.
+        wait_until("it begins anew", lambda: len(begun()) == 2, 8)
+        assert before < 16, "it was filled nearly, %d extents" % before
+        leader.set("--max-rate", "none")
+        events.wait("fill-done", 30)
+        cluster.wait_caught_up(30)
+
+
+@test("rejoin", timeout=90)
 def fill_interrupted_by_restart():
     """A member goes down while it is being filled: it goes on after."""
     with Cluster(3, log_size="8M") as cluster:
