@@ -15,11 +15,16 @@ enum {
 
 #define WAIT_MS		30000
 #define LOOK_MS		50
+/* In so long, and in so many heartbeats, the leader hears from every member. */
 #define ROOM_MS		500
+#define ROOM_HEARTBEATS	4
 
 static void pause_for(unsigned int milliseconds)
 {
-	const struct timespec pause = { .tv_nsec = milliseconds * 1000000L };
+	const struct timespec pause = {
+		.tv_sec = milliseconds / 1000,
+		.tv_nsec = milliseconds % 1000 * 1000000L,
+	};
 
 	nanosleep(&pause, NULL);
 }
@@ -43,18 +48,29 @@ static int wait_for(struct qbd_client *client, const char *name, uint64_t before
 	}
 }
 
+static void wait_for_rooms(const struct qbd_status *status)
+{
+	unsigned int beats = ROOM_HEARTBEATS * status->settings.heartbeat_ms;
+
+	pause_for(beats > ROOM_MS ? beats : ROOM_MS);
+}
+
 /*
  * A member says with each of its messages what its disk has room for. The leader may not have
- * heard of one that was enlarged a moment ago: it is asked once more.
+ * heard of one that was enlarged a moment ago: if that is too little it is asked once more, and
+ * for all that there is only when it has heard.
  */
 static int ask(struct qbd_client *client, const char *name, uint64_t bytes,
-	       struct qbd_error *error)
+	       const struct qbd_status *status, struct qbd_error *error)
 {
-	int result = qbd_client_resize(client, name, bytes, error);
+	int result;
 
-	if (result != -ENOSPC)
+	if (!bytes)
+		wait_for_rooms(status);
+	result = qbd_client_resize(client, name, bytes, error);
+	if (!bytes || result != -ENOSPC)
 		return result;
-	pause_for(ROOM_MS);
+	wait_for_rooms(status);
 	return qbd_client_resize(client, name, bytes, error);
 }
 
@@ -66,7 +82,7 @@ static int resize(struct qbd_client *client, const char *name, uint64_t bytes,
 	if (result)
 		return result;
 	*before = status->device_bytes;
-	result = ask(client, name, bytes, error);
+	result = ask(client, name, bytes, status, error);
 	return result ? result : wait_for(client, name, *before, status, error);
 }
 

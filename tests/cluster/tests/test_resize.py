@@ -133,6 +133,25 @@ def sizes_that_are_refused():
         refused(resize(leader, check=False), "no room")
 
 
+@test("resize")
+def as_far_as_disks_go_that_grew_just_now():
+    """Disks with room to spare are enlarged, and at once the device: it gets all of it."""
+    with Cluster(3, size="64M", disk_mib=240) as cluster:
+        for member in cluster.members:
+            member.disk.truncate(60)
+        resize(cluster.members[0], 96)
+        wait_size(cluster.members, 96)
+        leader = cluster.leader()
+        sizes = []
+        for less in (50, 40, 30, 0):
+            for member in [leader] + cluster.others(leader):
+                member.disk.truncate(less)
+            resize(cluster.members[less % 3])
+            sizes.append(leader.status().device_bytes // MIB + less)
+            wait_size(cluster.members, sizes[-1] - less)
+        assert len(set(sizes)) == 1, "what it had and the disks had not: %s MiB" % sizes
+
+
 @test("resize", timeout=60)
 def grow_without_those_who_went():
     """A leader loses its power at once; who is away is waited for, and filled first."""
