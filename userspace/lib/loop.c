@@ -98,13 +98,31 @@ int qbd_loop_check(const char *file, struct qbd_error *error)
 	return 0;
 }
 
+/*
+ * Does its file system read it past the page cache? What loop takes for a yes may be none:
+ *
+ *	up to Linux 6.5 a tmpfs has no direct I/O, and an overlay over it says that it has; each
+ *	request of such a loop device failed.
+ */
+static bool can_be_direct(const char *file)
+{
+	_Alignas(QBD_BLOCK_SIZE) char block[QBD_BLOCK_SIZE];
+	int fd = open(file, O_RDONLY | O_DIRECT | O_CLOEXEC | O_NOFOLLOW);
+	bool can = fd >= 0 && pread(fd, block, sizeof(block), 0) >= 0;
+
+	if (fd >= 0)
+		close(fd);
+	return can;
+}
+
 /* One that nobody has. */
 static int bind_new(const char *file, int fd, struct qbd_loop *loop, struct qbd_error *error)
 {
 	struct loop_config config = {
 		.fd = (uint32_t)fd,
 		.block_size = QBD_BLOCK_SIZE,
-		.info.lo_flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO,
+		.info.lo_flags = LO_FLAGS_AUTOCLEAR |
+				 (can_be_direct(file) ? LO_FLAGS_DIRECT_IO : 0),
 	};
 	int control = open_control(file, error);
 	int result = 0;
