@@ -25,7 +25,9 @@
  *
  *   step          waits for                         then
  *   RESETTING     intent durable                    IDLE
- *   IDLE          a leader and a connection to it   pause apply, PAUSING
+ *   IDLE          a leader and a connection to it;  pause apply, PAUSING
+ *                 the rest after a round that was
+ *                 given up, or ended by RESET
  *   PAUSING       no apply write under way          send FILL, ASKING
  *   ASKING        FILL_END, all pieces written      cursor to disk, ADVANCING; if it is
  *                                                   in the same extent: as after that
@@ -56,8 +58,9 @@ bool qbd_replica_filling(const struct qbd_replica *replica)
 
 /* ---- the leader's side -------------------------------------------------- */
 
-/* How often RESET is said. */
+/* How often RESET is said, and when again if it could not be. */
 #define QBD_FILL_RESET_NS	(1ull * NSEC_PER_SEC)
+#define QBD_FILL_RESET_AGAIN_NS	(100ull * NSEC_PER_MSEC)
 
 /**
  * qbd_fill_send_reset() - tell a follower that the log does not reach it
@@ -72,12 +75,15 @@ void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *p
 	u64 index = qbd_store_applied_index(replica->store);
 	struct qbd_net_frame frame = { .type = QBD_FRAME_RESET };
 	struct qbd_frame_reset *reset;
+	bool sent = false;
 
-	if (!peer->up || (peer->reset_sent &&
-			  replica->now < peer->reset_at_ns + QBD_FILL_RESET_NS))
+	if (!peer->up || (!qbd_replica_keeps_data(replica) &&
+			  qbd_member_keeps_data(replica, peer->id)))
 		return;
-	if (!qbd_replica_keeps_data(replica) && qbd_member_keeps_data(replica, peer->id))
+	if (peer->reset_sent && replica->now < peer->reset_at_ns + QBD_FILL_RESET_NS) {
+		qbd_replica_later(replica, peer->reset_at_ns + QBD_FILL_RESET_NS);
 		return;
+	}
 	reset = kzalloc(sizeof(*reset), GFP_NOWAIT | __GFP_NOWARN);
 	if (reset) {
 		reset->leader_term = cpu_to_le64(replica->told_term);
@@ -91,7 +97,8 @@ void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *p
 		qbd_replica_applied_state(replica, index, &reset->applied);
 		frame.fixed = reset;
 		frame.fixed_bytes = sizeof(*reset);
-		if (!qbd_net_send(replica->network, peer->id, &frame)) {
+		sent = !qbd_net_send(replica->network, peer->id, &frame);
+		if (sent) {
 			qbd_net_push(replica->network, peer->id);
 			qbd_notice(replica, "member %u is behind the log, which begins at %llu; %s",
 				   peer->id, qbd_store_first_index(replica->store),
@@ -100,6 +107,11 @@ void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *p
 				   "it keeps no data, and its log begins anew");
 		}
 		kfree(reset);
+	}
+	/* The queue may be full of extents that the follower has given up. */
+	if (!sent) {
+		qbd_replica_later(replica, replica->now + QBD_FILL_RESET_AGAIN_NS);
+		return;
 	}
 	peer->reset_sent = true;
 	peer->reset_at_ns = replica->now;
@@ -118,7 +130,7 @@ void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *p
  *	and ended it; the next one had begun 50 ms later. So it was filled to the end with
  *	what it then had to be sent anew, and had no log meanwhile.
  */
-#define QBD_FILL_RESET_REST_NS	(2 * QBD_FILL_RESET_NS)
+#define QBD_FILL_RESET_REST_NS	(3 * QBD_FILL_RESET_NS)
 
 /* No more of this round is taken. */
 static void abort_round(struct qbd_replica *replica)

@@ -104,12 +104,17 @@ int qbd_loop_check(const char *file, struct qbd_error *error)
  *	up to Linux 6.5 a tmpfs has no direct I/O, and an overlay over it says that it has; each
  *	request of such a loop device failed.
  */
-static bool can_be_direct(const char *file)
+static bool can_be_direct(int file)
 {
 	_Alignas(QBD_BLOCK_SIZE) char block[QBD_BLOCK_SIZE];
-	int fd = open(file, O_RDONLY | O_DIRECT | O_CLOEXEC | O_NOFOLLOW);
-	bool can = fd >= 0 && pread(fd, block, sizeof(block), 0) >= 0;
+	char path[32];
+	bool can;
+	int fd;
 
+	/* The same file, whatever has its name by now. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	can = fd >= 0 && pread(fd, block, sizeof(block), 0) >= 0;
 	if (fd >= 0)
 		close(fd);
 	return can;
@@ -122,7 +127,7 @@ static int bind_new(const char *file, int fd, struct qbd_loop *loop, struct qbd_
 		.fd = (uint32_t)fd,
 		.block_size = QBD_BLOCK_SIZE,
 		.info.lo_flags = LO_FLAGS_AUTOCLEAR |
-				 (can_be_direct(file) ? LO_FLAGS_DIRECT_IO : 0),
+				 (can_be_direct(fd) ? LO_FLAGS_DIRECT_IO : 0),
 	};
 	int control = open_control(file, error);
 	int result = 0;

@@ -15,9 +15,8 @@ enum {
 
 #define WAIT_MS		30000
 #define LOOK_MS		50
-/* In so long, and in so many heartbeats, the leader hears from every member. */
+/* In so long the leader hears from every member; and in four heartbeats. */
 #define ROOM_MS		500
-#define ROOM_HEARTBEATS	4
 
 static void pause_for(unsigned int milliseconds)
 {
@@ -48,9 +47,10 @@ static int wait_for(struct qbd_client *client, const char *name, uint64_t before
 	}
 }
 
+/* The leader's heartbeat is not known here: it is at most a third of what all have alike. */
 static void wait_for_rooms(const struct qbd_status *status)
 {
-	unsigned int beats = ROOM_HEARTBEATS * status->settings.heartbeat_ms;
+	unsigned int beats = status->settings.election_timeout_ms / 3 * 4;
 
 	pause_for(beats > ROOM_MS ? beats : ROOM_MS);
 }

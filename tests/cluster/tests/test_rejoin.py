@@ -296,7 +296,7 @@ def passed_by_while_it_is_filled():
             return [event for event in events.told("fill-progress")
                     if event["text"] == "begins"]
         # The leader says once a second that its log does not reach it.
-        wait_until("it begins anew", lambda: len(begun()) == 2, 8)
+        wait_until("it begins anew", lambda: len(begun()) >= 2, 8)
         assert before < 16, "it was filled nearly, %d extents" % before
         leader.set("--max-rate", "none")
         events.wait("fill-done", 30)

@@ -146,8 +146,9 @@ def as_far_as_disks_go_that_grew_just_now():
         for less in (50, 40, 30, 0):
             for member in [leader] + cluster.others(leader):
                 member.disk.truncate(less)
-            resize(cluster.members[less % 3])
-            sizes.append(leader.status().device_bytes // MIB + less)
+            asked = cluster.members[less % 3]
+            resize(asked)
+            sizes.append(asked.status().device_bytes // MIB + less)
             wait_size(cluster.members, sizes[-1] - less)
         assert len(set(sizes)) == 1, "what it had and the disks had not: %s MiB" % sizes
 
