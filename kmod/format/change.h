@@ -28,7 +28,7 @@ static inline const char *qbd_change_text(__u32 result)
 		[QBD_CHANGE_PENDING] =
 			"another change of the members is under way; try again when it is done",
 		[QBD_CHANGE_MALFORMED] =
-			"the member list is malformed",
+			"the member list is malformed; use a qbdadm of the version that the module has",
 		[QBD_CHANGE_IDS] =
 			"member %u: the id was given before; a new member needs a new one",
 		[QBD_CHANGE_FLAGS] =
@@ -36,7 +36,7 @@ static inline const char *qbd_change_text(__u32 result)
 		[QBD_CHANGE_MISSING] =
 			"member %u is left out; mark it as leaving instead",
 		[QBD_CHANGE_VOTERS] =
-			"a device needs one to nine voters in the end",
+			"a device needs one to nine voters in the end; let others join as voters first, or these as learners",
 		[QBD_CHANGE_TWICE] =
 			"member %u: its name, its address or its disk is another member's already",
 		[QBD_CHANGE_QUORUM] =

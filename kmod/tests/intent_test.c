@@ -333,6 +333,12 @@ static const struct intent_check_case intent_check_cases[] = {
 	{ "1vo 2vo 3ol", "1vo 2vo 3olx", "123", QBD_CHANGE_PENDING, 0 },
 	/* somebody has to be left, and there */
 	{ "1v 2v", "1vx 2vd", "12", QBD_CHANGE_VOTERS, 0 },
+	{ "1v 2v 3v 4v 5v 6v 7v 8v", "1v 2v 3v 4v 5v 6v 7v 8v 9lj", "12345678",
+	  QBD_CHANGE_DONE, 0 },
+	{ "1v 2v 3v 4v 5v 6v 7v 8v 9v", "1v 2v 3v 4v 5v 6v 7v 8v 9v 10lj", "123456789",
+	  QBD_CHANGE_VOTERS, 0 },
+	{ "1v 2v 3v 4v 5v 6v 7v 8v 9v", "1v 2v 3v 4v 5v 6v 7v 8v 9v 10l", "123456789",
+	  QBD_CHANGE_DONE, 0 },
 	{ "1v 2v 3v", "1v 2vx 3v", "12", QBD_CHANGE_QUORUM, 3 },
 	{ "1v 2v 3v", "1v 2v 3vx", "12", QBD_CHANGE_DONE, 0 },
 	{ "1v 2v 3v 4v 5v", "1vx 2v 3v 4v 5v", "123", QBD_CHANGE_QUORUM, 4 },

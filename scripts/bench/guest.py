@@ -6,9 +6,10 @@ usage: guest.py WRITER latency REPLICAS SAMPLES none|slow|forwarded
        guest.py WRITER failover ROUNDS SEED
        guest.py WRITER follower REPLICAS killed|cut|paused|disk-frozen WRITES
        guest.py WRITER catch-up by-log|by-extents|copy-link|copy-disk|foreground SIZE
+       guest.py WRITER changes MOVES
 
 Leaves in $QBD_RESULT what was measured, raw: for writes the log of writer.c, for
-failovers one line each, for catching up figures.json.  Verifies all data and that all replicas are equal; the
+failovers one line each, for catching up and changes figures.json.  Verifies all data and that all replicas are equal; the
 exit status is 0 only if they are.  Prints progress.
 """
 
@@ -21,6 +22,7 @@ import time
 sys.dont_write_bytecode = True
 
 from catch_up import catch_up  # noqa: E402
+from changes import changes  # noqa: E402
 from common import (DISK_US, RTT_US, Writer, bench_cluster, run, settle,  # noqa: E402
                     slow_down, wait_until)
 from lib.disks import Disk  # noqa: E402
@@ -171,8 +173,9 @@ def main():
         latency(program, int(arguments[0]), int(arguments[1]), arguments[2])
     elif scenario == "failover":
         failover(program, int(arguments[0]), int(arguments[1]))
-    elif scenario == "catch-up":
-        figures = catch_up(program, RESULT, arguments[0], int(arguments[1]))
+    elif scenario in ("catch-up", "changes"):
+        figures = changes(program, RESULT, int(arguments[0])) if scenario == "changes" else \
+            catch_up(program, RESULT, arguments[0], int(arguments[1]))
         save("figures.json", figures)
         for one in figures:
             say("%s: %s %s", one["figure"], one["value"], one["text"])

@@ -101,10 +101,10 @@ def results(runs):
 
 
 def figures(runs):
-    """Of members that catch up or are compared: one entry each, with its limit."""
+    """Of members that catch up, are compared or change: one entry each, with its limit."""
     found = []
     for run in runs:
-        if run.scenario.startswith("catch-up"):
+        if run.scenario.startswith(("catch-up", "changes")):
             with open(os.path.join(run.directory, "figures.json")) as file:
                 found += json.load(file)
     return found
@@ -261,11 +261,12 @@ that is stopped goes on where it was.
 
 %(follower_plot)s
 
-## A member catches up, replicas are compared
+## A member catches up, replicas are compared, members change
 
 Links take 1 Gbit/s. Bytes are those that the member received, with all that belongs to them.
 A full copy is that of a disk that was made anew. Replicas are compared (`qbdadm verify`) at
-the rate that is allowed by itself.
+the rate that is allowed by itself. Leadership moves and members change under a writer on a
+member that does not lead; its writes stand still from the last one before to the first one after.
 
 %(figures)s
 %(failed)s

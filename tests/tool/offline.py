@@ -169,6 +169,7 @@ USAGE = [
     (["nonsense"], "nonsense: is no command; see 'qbdadm --help'"),
     (["leader"], "leader: needs another word; see 'qbdadm --help'"),
     (["leader", "eat"], "leader eat: is no command; see 'qbdadm --help'"),
+    (["token"], "token: needs another word; see 'qbdadm --help'"),
     (["token", "new", "x"],
      "token new: takes no operand, 'x' was given; see 'qbdadm token new --help'"),
     (["status", "a", "b"], "status: one NAME at most; see 'qbdadm status --help'"),
@@ -618,6 +619,8 @@ def _():
         tap.equal(file.read(), shown, "token")
     refused(["token", "show", "other", "--disk", image],
             "%s: is a member of %s, not of other" % (image, disk.name))
+    # The word may be left out.
+    tap.equal(done("token", disk.name, "--disk", image), shown, "token NAME")
     refused(["token", "show", "none-such"],
             "none-such: no disk of this host is a member of it; name one with --disk, or "
             "run this where one is")

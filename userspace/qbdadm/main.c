@@ -144,6 +144,9 @@ static int complain(int argc, char **argv)
 				       commands[i]->summary);
 		return qbdadm_flush(QBDADM_OK);
 	}
+	/* Of a token there is only one thing to be done with a device's name. */
+	if (argc > 2 && !strcmp(argv[1], "token"))
+		return qbdadm_token_show.run(&qbdadm_token_show, argc - 1, argv + 1);
 	if (argc > 2)
 		return qbdadm_usage(NULL, "%s %s: is no command", argv[1], argv[2]);
 	return qbdadm_usage(NULL, "%s: needs another word", argv[1]);

@@ -64,12 +64,25 @@ def one_of_three_goes_on_alone():
         assert (status.voters, [one["id"] for one in status.members]) == (1, [3])
         writer.verify(gamma.device)
         direct_write(gamma.device, 32 << 20, pattern(1, 1))
-        # The others come back, and even are a majority of what was.
+        # One of the others comes back, then both, a majority of what was: they have the old
+        # history, and nothing goes from there to the new one, or back.
         alpha.up()
         alpha.wait("it is told", lambda status: "recovered by force" in status.problem)
         assert not alpha.status().member(3).connected
-        assert gamma.status().role == "leader"
-        alpha.down()
+        beta.up()
+        cluster.wait_leader([alpha, beta])
+        for old in (alpha, beta):
+            old.wait("it is told", lambda status: any(
+                "gamma (3): refused" in one["text"] and "recovered by force" in one["text"]
+                for one in status.problems))
+        assert direct_read(beta.device, 32 << 20, 4096) != pattern(1, 1)
+        direct_write(beta.device, 34 << 20, pattern(3, 3))
+        assert direct_read(gamma.device, 34 << 20, 4096) != pattern(3, 3)
+        assert direct_read(gamma.device, 32 << 20, 4096) == pattern(1, 1)
+        status = gamma.status()
+        assert (status.role, [one["id"] for one in status.members]) == ("leader", [3])
+        for old in (alpha, beta):
+            old.down()
         alpha.disk.wipe()
         cluster.create(alpha)
         refused(recover(alpha, "--force-new-history", "--confirm", "vol", check=False),
