@@ -387,13 +387,19 @@ static int build(struct qbd_disk *disk, const struct qbd_inspection *inspection,
 			   qbd_configuration_text(le32_to_cpu(superblock->configuration),
 						  configuration));
 	log = json_object_new_object();
-	json_object_object_add(root, "log", log);
 	result = log_json(disk, inspection, options->records, log, error);
-	if (result)
+	if (result) {
+		json_object_put(log);
 		return result;
+	}
+	json_object_object_add(root, "log", log);
 	extents = json_object_new_object();
-	json_object_object_add(root, "extents", extents);
-	return extents_json(disk, inspection, options->extents, extents, error);
+	result = extents_json(disk, inspection, options->extents, extents, error);
+	if (result)
+		json_object_put(extents);
+	else
+		json_object_object_add(root, "extents", extents);
+	return result;
 }
 
 static struct json_object *get(struct json_object *object, const char *key)
