@@ -11,7 +11,7 @@
 #   qemu    hosts in QEMU
 #   bench   plots
 #   coverage  which lines are reached
-#   doc     man page and documentation checks
+#   doc     man page and documentation checks, what the tool prints as JSON
 #   model   the model checker
 #   fuzz    clang with libFuzzer and the sanitizers
 #
@@ -28,14 +28,14 @@ declare -A group=(
 	[lint]="sparse perl python3 python3-yaml python3-jsonschema mandoc"
 	[kernel]="linux-source-6.12 gcc make libc6-dev flex bison bc patch
 		libelf-dev libssl-dev xz-utils cpio kmod rsync"
-	[uml]="python3 busybox-static kmod iproute2 nftables ethtool dmsetup fio iputils-ping
-		e2fsprogs xfsprogs btrfs-progs procps"
+	[uml]="python3 python3-jsonschema busybox-static kmod iproute2 nftables ethtool dmsetup
+		fio iputils-ping e2fsprogs xfsprogs btrfs-progs procps"
 	[qemu]="python3 qemu-system-x86 nbdkit busybox-static cpio xz-utils kmod procps
 		iproute2 nftables iputils-ping ethtool dmsetup fio e2fsprogs xfsprogs
 		btrfs-progs gcc libc6-dev libsqlite3-dev systemd udev"
 	[bench]="gnuplot-nox python3"
 	[coverage]="gcovr"
-	[doc]="mandoc python3-docutils python3-yaml"
+	[doc]="mandoc python3-docutils python3-yaml python3-jsonschema"
 	[model]="spin gcc libc6-dev python3"
 	[fuzz]="clang libclang-rt-dev llvm pkg-config libblkid-dev uuid-dev libjson-c-dev python3"
 )

@@ -26,6 +26,7 @@ sys.dont_write_bytecode = True
 
 import layout                   # noqa: E402
 import mutate                   # noqa: E402
+import output as outputs        # noqa: E402
 import tap                      # noqa: E402
 from layout import BLOCK        # noqa: E402
 
@@ -40,6 +41,7 @@ def qbdadm(*arguments, **options):
     options.setdefault("stdin", subprocess.DEVNULL)
     result = subprocess.run(["qbdadm", *map(str, arguments)], stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, text=True, timeout=60, **options)
+    outputs.check(arguments, result.stdout)
     return result.returncode, result.stdout, result.stderr
 
 
@@ -400,8 +402,10 @@ def _():
             for number, block in former.contents().items():
                 disk.write(number * BLOCK, block)
             status_, output, errors = qbdadm("recover", "vol0", "--disk", disk.path,
-                                             "--force-new-history", "--confirm", "vol0")
+                                             "--force-new-history", "--confirm", "vol0",
+                                             "--json")
             tap.equal(status_, 0, output + errors)
+            tap.equal(json.loads(output)["last_index"], records, "recover")
             found = json.loads(done("dump", disk.path, "--json"))
             tap.equal([found["log"][key] for key in ("verdict", "last_index", "commit_index")],
                       ["ends", records, records], "log")
@@ -622,12 +626,14 @@ class Events:
     """qbdadm events, running."""
 
     def __init__(self, *options):
-        self.process = subprocess.Popen(["qbdadm", "events", *options],
+        self.arguments = ["events", *options]
+        self.process = subprocess.Popen(["qbdadm", *self.arguments],
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         text=True)
 
     def end(self):
         output, errors = self.process.communicate(timeout=60)
+        outputs.check(self.arguments, output)
         return self.process.returncode, output, errors
 
 
@@ -657,6 +663,68 @@ def _():
         tap.equal(Events("--timeout", "1", "--count", "1").end(),
                   (1, "", "qbdadm: listening\nqbdadm: events: 0 of 1 came within 1 s\n"),
                   "count and timeout")
+
+
+class Ended:
+    """Whatever becomes of the test, this device is not up for the next one."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        qbdadm("down", self.name, "--force")
+
+
+@tests.test("JSON of every command that changes a device is as the schema says")
+def _():
+    found = set()
+
+    def printed(*arguments):
+        """done() has compared it with the schema."""
+        found.add(arguments[0])
+        return json.loads(done(*arguments, "--json"))
+
+    with Loop() as disk, Ended("vol0"):
+        token = os.path.join(WORK, "token-again")
+        status_, output, errors = qbdadm(*create(disk, "--size", "64M", "--max-size", "80M",
+                                                 "--json"))
+        tap.equal((status_, json.loads(output)["device_bytes"], errors), (0, 64 << 20, ALONE),
+                  "create")
+        tap.equal(printed("up", "vol0", "--disk", disk.path, "--memory", "8M",
+                          "--wait-leader")["leader"], 1, "up")
+        tap.equal(printed("version")["module"], printed("version")["tool"], "version")
+        tap.equal(printed("set", "vol0", "--heartbeat", "40")["heartbeat_ms"], 40, "set")
+        tap.equal(len(printed("set", "--all", "--heartbeat", "50")["devices"]), 1, "set --all")
+        tap.equal(printed("claim", "show", "vol0")["holder_name"], None, "nobody")
+        tap.equal(printed("claim", "take", "vol0")["holder_name"], "alpha", "claim")
+        tap.equal(printed("claim", "release", "vol0")["holder"], 0, "claim")
+        tap.equal(printed("claim", "mode", "vol0", "shared")["mode"], "shared", "claim")
+        tap.equal(printed("leader", "show", "vol0")["leader_name"], "alpha", "leader")
+        tap.equal([member["id"] for member in printed("member", "list", "vol0")], [1],
+                  "members")
+        tap.equal(printed("member", "set", "vol0", "1", "--priority", "7")[0]["priority"], 7,
+                  "priority")
+        tap.equal(printed("resize", "vol0", "--size", "70M")["old_bytes"], 64 << 20, "resize")
+        tap.check("token" in printed("token", "show", "vol0"), "token")
+        tap.equal(printed("token", "show", "vol0", "--out", token)["file"], token, "token")
+        os.unlink(token)
+        refused(["verify", "vol0", "--json"], "vol0: there is one replica of this device: it "
+                "has nothing to be compared with")
+        tap.equal(printed("up", "vol0")["was_up"], True, "up")
+        tap.equal(len(printed("up", "--scan", "vol0")["devices"]), 1, "up --scan")
+        tap.equal(printed("down", "vol0")["forced"], False, "down")
+        tap.equal(printed("scan")["disks"][0]["name"], "vol0", "scan")
+        printed("dump", disk.path, "--records", "--extents", "--show-secret")
+        printed("checksum", disk.path, "--extents")
+        tap.equal(printed("destroy", "--disk", disk.path, "--yes")["was"],
+                  "member 1 of qbd device vol0", "destroy")
+        tap.equal(printed("scan"), {"disks": []}, "scan")
+    found |= {"create", "status", "events", "recover"}      # by other tests
+    tap.equal(set(outputs.commands()) - found, {"connect", "disconnect", "join", "verify"},
+              "what a single host cannot do")
 
 
 @tests.test("leader move says what cannot be")

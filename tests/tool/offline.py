@@ -26,6 +26,7 @@ sys.dont_write_bytecode = True
 
 import layout                   # noqa: E402
 import member as wire           # noqa: E402
+import output as outputs        # noqa: E402
 import tap                      # noqa: E402
 from layout import BLOCK, Disk  # noqa: E402
 
@@ -42,6 +43,7 @@ def qbdadm(*arguments, stdin=None, **options):
                             input=stdin, stdin=None if stdin else subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                             timeout=60, cwd=WORK, **options)
+    outputs.check(arguments, result.stdout)
     return result.returncode, result.stdout, result.stderr
 
 
@@ -90,6 +92,135 @@ def _():
     files = [os.path.basename(file)[:-4]
              for file in glob.glob(os.path.join(HERE, "golden", "*.txt"))]
     tap.equal(sorted(cases), sorted(files), "cases")
+
+
+# ---- what programs see -------------------------------------------------------
+
+def rendered(name):
+    return subprocess.run([os.path.join(BUILT, "render"), name], text=True, check=True,
+                          stdout=subprocess.PIPE, timeout=60).stdout
+
+
+def as_defined(name, text):
+    """Every object in the text is; returns them."""
+    values = list(outputs.objects(text))
+    tap.check(values, "%s: nothing was printed" % name)
+    for value in values:
+        tap.equal(outputs.faults(name, value), [], name)
+    return values
+
+
+def cases():
+    """Those of render that are a status."""
+    return [name for name in rendered("--list").split()
+            if not name.startswith("events") and not name.endswith(("-colour", "-json"))]
+
+
+@tests.test("JSON of every status is as the schema says")
+def _():
+    names = cases()
+    tap.check(len(names) >= 18, "cases: %s" % names)
+    for name in names:
+        as_defined("status_device", rendered(name + "-json"))
+
+
+@tests.test("JSON of every event is as the schema says, and it knows no other")
+def _():
+    events = as_defined("events", rendered("events-json"))
+    tap.equal([event["event"] for event in events],
+              outputs.schema["$defs"]["event"]["properties"]["event"]["enum"], "events")
+
+
+@tests.test("JSON in golden files is as the schema says")
+def _():
+    files = sorted(glob.glob(os.path.join(HERE, "golden", "*-json.txt")))
+    tap.check(len(files) >= 3, "files: %s" % files)
+    for file in files:
+        with open(file) as text:
+            as_defined("events" if "events" in os.path.basename(file) else "status_device",
+                       text.read())
+
+
+@tests.test("the schema is one, leaves nothing open, and describes all")
+def _():
+    outputs.check_schema()
+
+    def described(name, value):
+        while isinstance(value, dict) and "description" not in value and "$ref" in value:
+            part = outputs.schema
+            for key in value["$ref"][2:].split("/"):
+                part = part[key]
+            value = part
+        tap.check(value.get("description"), "%s has no description" % name)
+
+    for name, one in outputs.schema["$defs"].items():
+        described(name, one)
+        if one.get("type") != "object":
+            tap.check("properties" not in one, "%s: is it an object?" % name)
+            continue
+        tap.check(one["additionalProperties"] is False, "%s may have any field" % name)
+        tap.check(set(one["required"]) <= set(one["properties"]) and one["required"],
+                  "%s: required" % name)
+        for key, value in one["properties"].items():
+            described("%s.%s" % (name, key), value)
+
+
+@tests.test("the schema refuses unknown, missing and wrong fields, however deep")
+def _():
+    def objects(value, name="the device"):
+        """Every object in the value."""
+        if isinstance(value, dict):
+            yield name, value
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(part, (dict, list)):
+                yield from objects(part, "%s/%s" % (name, key))
+
+    def refused_with(name, status, what):
+        tap.check(outputs.faults("status_device", status), "%s: %s is taken" % (name, what))
+
+    for case in "nine-json", "verifying-json", "catching-up-json":
+        status = json.loads(rendered(case))
+        tap.equal(outputs.faults("status_device", status), [], "at first")
+        found = list(objects(status))
+        tap.check(len(found) > 8, "objects: %d" % len(found))
+        for name, one in found:
+            one["more"] = 1
+            refused_with(name, status, "an unknown field")
+            del one["more"]
+            for key, value in list(one.items()):
+                del one[key]
+                refused_with(name, status, "no %s" % key)
+                one[key] = 1.5
+                refused_with(name, status, "%s 1.5" % key)
+                one[key] = value
+        tap.equal(outputs.faults("status_device", status), [], "at last")
+    for name, value in [("version", {"tool": "1"}), ("version", []), ("events", {}),
+                        ("version", {"tool": "1", "module": None, "kernel": "6"}),
+                        ("events", {"event": "dance", "sequence": 1}), ("status", None)]:
+        tap.check(outputs.faults(name, value), "%s %s is taken" % (name, value))
+
+
+@tests.test("every field that the program names is in the schema, and no other")
+def _():
+    named = set()
+    for file in glob.glob(os.path.join(REPO, "userspace/qbdadm/*.c")):
+        with open(file) as source:
+            text = source.read()
+        named |= set(re.findall(r'\b(?:qbdadm_json_(?:string|number|bool|uuid)|seconds_json|'
+                                r'json_object_object_add)\(\w+,\s*"(\w+)"', text))
+        named |= set(re.findall(r"\b(?:NUMBER|BOOL|STRING)\(object, \w+, (\w+)\);", text))
+    known = {key for one in outputs.schema["$defs"].values()
+             for key in one.get("properties", ())}
+    # Those of which the name is in a variable at times are written out at others.
+    tap.equal((sorted(named - known), sorted(known - named)), ([], []),
+              "only in the program, only in the schema")
+
+
+@tests.test("every command with --json is in the schema, and no other")
+def _():
+    have = {name.split()[0] for name in commands()
+            if "--json" in done(*name.split(), "--help")}
+    tap.equal(have, set(outputs.commands()), "commands")
 
 
 def commands():

@@ -21,6 +21,7 @@ static void add_member(struct qbd_status *status, uint32_t id, const char *name)
 	struct qbd_error error;
 	char address[32];
 
+	status->next_member_id = id + 1;
 	member->id = id;
 	snprintf(member->name, sizeof(member->name), "%s", name);
 	snprintf(address, sizeof(address), "192.0.2.%u", id);
@@ -405,8 +406,12 @@ static int print_case(const char *name, bool json, bool colour)
 
 int main(int argc, char **argv)
 {
+	char name[32];
+	size_t length;
+
 	if (argc != 2)
 		return 2;
+	length = strlen(argv[1]);
 	if (!strcmp(argv[1], "--list")) {
 		for (size_t i = 0; i < CASE_COUNT; i++)
 			puts(cases[i].name);
@@ -417,10 +422,10 @@ int main(int argc, char **argv)
 		print_events(argv[1][6]);
 		return 0;
 	}
-	if (!strcmp(argv[1], "nine-json"))
-		return print_case("nine", true, false);
-	if (!strcmp(argv[1], "verifying-json"))
-		return print_case("verifying", true, false);
+	if (length > 5 && length < sizeof(name) + 5 && !strcmp(argv[1] + length - 5, "-json")) {
+		snprintf(name, sizeof(name), "%.*s", (int)length - 5, argv[1]);
+		return print_case(name, true, false);
+	}
 	if (!strcmp(argv[1], "well-colour"))
 		return print_case("well", false, true);
 	if (!strcmp(argv[1], "no-quorum-colour"))
