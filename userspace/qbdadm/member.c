@@ -20,6 +20,8 @@
 /* The list changed under us, or another change is under way: so often again. */
 #define TRIES		20
 #define PAUSE_MS	250
+/* A member that was silent for a moment, or a leader that is just elected, is there by then. */
+#define HEARD_TRIES	4
 
 enum {
 	OPTION_NO_WAIT = QBDADM_OPTION_LONG,
@@ -266,7 +268,8 @@ static int change(struct qbd_client *client, const struct member_arguments *argu
 		if (try > 1 && !memcmp(&list, &now, sizeof(now)))
 			break;
 		result = qbd_client_change_members(client, arguments->device, &list, error);
-		if ((result != -EAGAIN && result != -ESTALE) || try == TRIES)
+		if (result == -EHOSTUNREACH ? try >= HEARD_TRIES :
+		    (result != -EAGAIN && result != -ESTALE) || try == TRIES)
 			break;
 		pause_ms(PAUSE_MS);
 	}
