@@ -728,3 +728,22 @@ def leader_follows_the_holder():
             cluster.log.find("leadership goes to member")) > moves, 2)
         other.stop()
         other.verify()
+
+
+@test("claims", timeout=60)
+def leader_follows_no_slow_disk():
+    """The holder's disk takes longer than an election: it writes, and leads only after that."""
+    with Cluster(3, follows=True) as cluster:
+        leader = cluster.lead(1)
+        holder = cluster.others(leader)[0]
+        holder.disk.slow(500)
+        writer = Writer(holder.device)
+        writer.wait_for(50)
+        wait_claim(holder, holder=holder.number)
+        never("it is followed", lambda: cluster.log.find("leadership goes to member"), 4)
+        assert leader.status().role == "leader"
+        writer.wait_for(50)
+        holder.disk.heal()
+        holder.wait("it leads", lambda status: status.role == "leader")
+        writer.stop()
+        writer.verify()
