@@ -21,7 +21,8 @@ static void intent_test_list(struct kunit *test, const char *text,
 		struct qbd_member_layout *member = &list->members[count++];
 		u16 flags = 0;
 
-		KUNIT_ASSERT_TRUE(test, *text >= '1' && *text <= '9');
+		/* A digit, or what follows the last one, for ten. */
+		KUNIT_ASSERT_TRUE(test, *text >= '1' && *text <= ':');
 		highest = *text++ - '0';
 		member->id = cpu_to_le32(highest);
 		member->priority = 100;
@@ -335,9 +336,9 @@ static const struct intent_check_case intent_check_cases[] = {
 	{ "1v 2v", "1vx 2vd", "12", QBD_CHANGE_VOTERS, 0 },
 	{ "1v 2v 3v 4v 5v 6v 7v 8v", "1v 2v 3v 4v 5v 6v 7v 8v 9lj", "12345678",
 	  QBD_CHANGE_DONE, 0 },
-	{ "1v 2v 3v 4v 5v 6v 7v 8v 9v", "1v 2v 3v 4v 5v 6v 7v 8v 9v 10lj", "123456789",
+	{ "1v 2v 3v 4v 5v 6v 7v 8v 9v", "1v 2v 3v 4v 5v 6v 7v 8v 9v :lj", "123456789",
 	  QBD_CHANGE_VOTERS, 0 },
-	{ "1v 2v 3v 4v 5v 6v 7v 8v 9v", "1v 2v 3v 4v 5v 6v 7v 8v 9v 10l", "123456789",
+	{ "1v 2v 3v 4v 5v 6v 7v 8v 9v", "1v 2v 3v 4v 5v 6v 7v 8v 9v :l", "123456789",
 	  QBD_CHANGE_DONE, 0 },
 	{ "1v 2v 3v", "1v 2vx 3v", "12", QBD_CHANGE_QUORUM, 3 },
 	{ "1v 2v 3v", "1v 2v 3vx", "12", QBD_CHANGE_DONE, 0 },
