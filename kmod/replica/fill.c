@@ -325,10 +325,8 @@ void qbd_fill_differs(struct qbd_replica *replica)
 {
 	struct qbd_fill_target *fill = &replica->fill;
 
-	if (fill->step == QBD_FILL_ASKING) {
-		abort_round(replica);
-		fill->not_before = replica->now;
-	}
+	abort_round(replica);
+	fill->not_before = replica->now;
 	fill->differs = true;
 	fill->check_extents = 1;
 }

@@ -8,18 +8,14 @@ keep.  Links are as fast as LINK says, disks as bench_cluster() makes them, or s
 import os
 import time
 
-from common import Writer, bench_cluster, bench_disk, run, settle, shape_link, wait_until
+from common import (Writer, bench_cluster, bench_disk, figure, run, settle, shape_link,
+                    wait_until)
 
 LINK_MBIT = 1000
 LINK = LINK_MBIT * 125000       # bytes a second
 DISK_MBYTES = 80                # of the slow disk: bytes a second, in millions
 MIB = 1 << 20
 VERIFY_RATE = 32 * MIB          # bytes a second, unless --max-rate says otherwise
-
-
-def figure(name, text, value, limit, at_most=True):
-    return {"figure": name, "text": text, "value": round(value, 4), "limit": limit,
-            "at_most": at_most}
 
 
 def received(member):

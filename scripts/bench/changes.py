@@ -7,8 +7,7 @@ As in catch_up.py: figures with the limits that they have to keep.
 import os
 import time
 
-from catch_up import figure
-from common import DISK_US, RTT_US, Writer, bench_cluster, settle
+from common import DISK_US, RTT_US, Writer, bench_cluster, figure, settle
 
 ELECTION_TIMEOUT_US = 150e3
 # A write from a member that does not lead: to the leader, from there to a majority.
@@ -39,6 +38,12 @@ def moves(cluster, writer, count):
     return worst
 
 
+def of_an_election(name, doing, took):
+    return figure(name, "of an election timeout (%.0f ms) is the longest write while %s (%.1f ms)" %
+                  (ELECTION_TIMEOUT_US / 1000, doing, took / 1000),
+                  took / ELECTION_TIMEOUT_US, 1.0)
+
+
 def changes(program, result, count):
     """Writes on member 3, one by one: leadership moves, members are promoted, replaced."""
     with bench_cluster(5) as cluster:
@@ -54,22 +59,16 @@ def changes(program, result, count):
         figures = [figure("leader-move", "of three round trips and a durable write (%.0f us), by "
                           "which the longest write is longer when leadership moves, the longest "
                           "of %d moves (%.0f us)" % (MOVE_US, count, moved),
-                          (moved - FORWARDED_US) / MOVE_US, 1.0)]
-        for name, text, change in (
-                ("leader-moves", "leadership moves", None),
-                ("promotion", "two learners are promoted",
-                 lambda: cluster.change(leader, "promote", 4, 5)),
-                ("demotion", "two voters are demoted",
-                 lambda: cluster.change(leader, "demote", 4, 5)),
-                ("replacement", "a follower is replaced",
-                 lambda: cluster.change(leader, "replace", 2, 4)),
-                ("replacement-of-the-leader", "the leader is replaced",
-                 lambda: cluster.change(cluster.member(3), "replace", 1, 5))):
-            took = longest(writer, change) if change else moved
-            figures.append(figure(name, "of an election timeout (%.0f ms) is the longest write "
-                                  "while %s (%.1f ms)" % (ELECTION_TIMEOUT_US / 1000, text,
-                                                          took / 1000),
-                                  took / ELECTION_TIMEOUT_US, 1.0))
+                          (moved - FORWARDED_US) / MOVE_US, 1.0),
+                   of_an_election("leader-moves", "leadership moves", moved)]
+        for name, doing, asked, change in (
+                ("promotion", "two learners are promoted", leader, ("promote", 4, 5)),
+                ("demotion", "two voters are demoted", leader, ("demote", 4, 5)),
+                ("replacement", "a follower is replaced", leader, ("replace", 2, 4)),
+                ("replacement-of-the-leader", "the leader is replaced", cluster.member(3),
+                 ("replace", 1, 5))):
+            figures.append(of_an_election(name, doing, longest(
+                writer, lambda asked=asked, change=change: cluster.change(asked, *change))))
         writer.stop()
         writer.verify()
         for number in (1, 2):

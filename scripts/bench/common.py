@@ -103,6 +103,12 @@ def slow_down(cluster, member):
     cluster.network.shape(member.number, "delay", "%dus" % (rest / 2))
 
 
+def figure(name, text, value, limit, at_most=True):
+    """One line of figures.json: what was measured, and what it has to keep to."""
+    return {"figure": name, "text": text, "value": round(value, 4), "limit": limit,
+            "at_most": at_most}
+
+
 def settle(cluster):
     """Until all members follow one leader and have its log."""
     def settled():

@@ -7,4 +7,7 @@
 /* For deadlines: milliseconds of the clock that nobody sets. */
 int64_t qbd_now_ms(void);
 
+/* Not for longer; a signal ends it. */
+void qbd_pause_ms(unsigned int milliseconds);
+
 #endif

@@ -14,7 +14,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <uuid/uuid.h>
 
 #include "format/change.h"
@@ -40,14 +39,9 @@ static void be_patient(struct patience *patience, const struct qbd_join *join)
 /* Return: false if there is no more time. */
 static bool pause_for(struct patience *patience)
 {
-	struct timespec pause = {
-		.tv_sec = patience->pause / 1000,
-		.tv_nsec = patience->pause % 1000 * 1000000L,
-	};
-
 	if (qbd_now_ms() + patience->pause >= patience->end)
 		return false;
-	nanosleep(&pause, NULL);
+	qbd_pause_ms((unsigned int)patience->pause);
 	patience->pause *= 2;
 	if (patience->pause > PAUSE_MAX_MS)
 		patience->pause = PAUSE_MAX_MS;

@@ -9,7 +9,6 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/client.h"
@@ -36,13 +35,6 @@ enum {
 	OPTION_WAIT,
 	OPTION_FORCE,
 };
-
-static void pause_ms(long milliseconds)
-{
-	struct timespec pause = { .tv_nsec = milliseconds * 1000000 };
-
-	nanosleep(&pause, NULL);
-}
 
 /* One look, and what follows from it. 0: this host is no member any more; -EAGAIN: again. */
 static int leave_once(struct qbd_client *client, const char *name, struct qbd_error *error)
@@ -78,7 +70,7 @@ static int leave(struct qbd_client *client, const struct disconnect_arguments *a
 
 	while ((result = leave_once(client, arguments->name, error)) == -EAGAIN &&
 	       qbd_now_ms() < end)
-		pause_ms(PAUSE_MS);
+		qbd_pause_ms(PAUSE_MS);
 	if (result == -EAGAIN)
 		return qbd_fail(error, ETIMEDOUT, "%.300s (tried for %" PRIu64 " s); bring a majority of the members up, or use --force and run 'qbdadm member remove %s' on a member later",
 				strdupa(error->text), arguments->wait, arguments->name);

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "format/check.h"
 #include "qbdadm/links.h"
 #include "qbdadm/qbdadm.h"
@@ -15,13 +15,6 @@
 #define STEP_MS		20
 #define NODE_WAIT_MS	10000
 #define UDEV_WAIT_MS	2000
-
-static void pause_step(void)
-{
-	const struct timespec step = { .tv_nsec = STEP_MS * 1000000L };
-
-	nanosleep(&step, NULL);
-}
 
 int qbdadm_wait_node(uint32_t number, struct qbd_error *error)
 {
@@ -32,7 +25,7 @@ int qbdadm_wait_node(uint32_t number, struct qbd_error *error)
 	for (int waited = 0; waited < NODE_WAIT_MS; waited += STEP_MS) {
 		if (!stat(path, &status) && S_ISBLK(status.st_mode))
 			return 0;
-		pause_step();
+		qbd_pause_ms(STEP_MS);
 	}
 	return qbd_fail(error, ENODEV,
 			"%s: the device is up, but %s did not appear; is devtmpfs mounted on /dev?",
@@ -81,7 +74,7 @@ void qbdadm_make_link(const char *name, uint32_t number)
 		for (int waited = 0; waited < UDEV_WAIT_MS; waited += STEP_MS) {
 			if (is_live(path))
 				break;
-			pause_step();
+			qbd_pause_ms(STEP_MS);
 		}
 	if (leads_to(path, number))
 		return;

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
 #include "lib/client.h"
 #include "lib/clock.h"
@@ -171,13 +170,6 @@ static int want_set(const struct member_arguments *arguments,
 
 /* ---- asking and waiting ------------------------------------------------- */
 
-static void pause_ms(long milliseconds)
-{
-	struct timespec pause = { .tv_nsec = milliseconds * 1000000 };
-
-	nanosleep(&pause, NULL);
-}
-
 static int wait_done(struct qbd_client *client, const struct member_arguments *arguments,
 		     struct qbd_status *status, struct qbd_error *error)
 {
@@ -197,7 +189,7 @@ static int wait_done(struct qbd_client *client, const struct member_arguments *a
 					"%s: the change goes on by itself, but is not done after %"
 					PRIu64 " s: %s; 'qbdadm status' shows it",
 					arguments->device, arguments->wait, steps);
-		pause_ms(PAUSE_MS);
+		qbd_pause_ms(PAUSE_MS);
 	}
 }
 
@@ -239,6 +231,14 @@ static int check_own_use(const struct member_arguments *arguments,
  * An answer may be lost although the change was taken: a leader that is to leave hands over
  * at once. Then it shows when the members are looked at again.
  */
+/* How often in all it is asked for if that comes of it. */
+static unsigned int tries_of(int result)
+{
+	if (result == -EAGAIN || result == -ESTALE)
+		return TRIES;
+	return result == -EHOSTUNREACH ? HEARD_TRIES : 1;
+}
+
 static int change(struct qbd_client *client, const struct member_arguments *arguments,
 		  member_change want, struct qbd_status *status, struct qbd_error *error)
 {
@@ -268,10 +268,9 @@ static int change(struct qbd_client *client, const struct member_arguments *argu
 		if (try > 1 && !memcmp(&list, &now, sizeof(now)))
 			break;
 		result = qbd_client_change_members(client, arguments->device, &list, error);
-		if (result == -EHOSTUNREACH ? try >= HEARD_TRIES :
-		    (result != -EAGAIN && result != -ESTALE) || try == TRIES)
+		if (try >= tries_of(result))
 			break;
-		pause_ms(PAUSE_MS);
+		qbd_pause_ms(PAUSE_MS);
 	}
 	if (!result && arguments->wait)
 		result = wait_done(client, arguments, status, error);

@@ -2,7 +2,6 @@
 /* qbdadm resize: the device grows while it is in use. */
 #include <errno.h>
 #include <inttypes.h>
-#include <time.h>
 
 #include "lib/client.h"
 #include "lib/clock.h"
@@ -17,16 +16,6 @@ enum {
 #define LOOK_MS		50
 /* In so long the leader hears from every member; and in four heartbeats. */
 #define ROOM_MS		500
-
-static void pause_for(unsigned int milliseconds)
-{
-	const struct timespec pause = {
-		.tv_sec = milliseconds / 1000,
-		.tv_nsec = milliseconds % 1000 * 1000000L,
-	};
-
-	nanosleep(&pause, NULL);
-}
 
 /* The leader has it in its log: until this host has the size, or that takes too long. */
 static int wait_for(struct qbd_client *client, const char *name, uint64_t before,
@@ -43,7 +32,7 @@ static int wait_for(struct qbd_client *client, const char *name, uint64_t before
 			return qbd_fail(error, ETIMEDOUT,
 					"%s: the leader has begun it, and it has not come about here; it may still, look with 'qbdadm status' whether this host reaches a majority",
 					name);
-		pause_for(LOOK_MS);
+		qbd_pause_ms(LOOK_MS);
 	}
 }
 
@@ -52,7 +41,7 @@ static void wait_for_rooms(const struct qbd_status *status)
 {
 	unsigned int beats = status->settings.election_timeout_ms / 3 * 4;
 
-	pause_for(beats > ROOM_MS ? beats : ROOM_MS);
+	qbd_pause_ms(beats > ROOM_MS ? beats : ROOM_MS);
 }
 
 /*

@@ -212,15 +212,21 @@ def wait_told(events, kind, **fields):
     return events.told(kind)[-1]
 
 
+def slow_to_fill(cluster, rate):
+    """The leader, and one that is down and lacks 32 MiB, of which it will get so much a second."""
+    leader = cluster.leader()
+    lost = cluster.others(leader)[0]
+    lost.down()
+    fill_log(cluster, leader, 32, where="32M", order="write")
+    leader.set("--max-rate", rate)
+    return leader, lost
+
+
 @test("rejoin", timeout=120)
 def fill_at_a_limited_rate():
     """--max-rate holds, can be changed meanwhile, and the rest of the time is told."""
     with Cluster(3, log_size="8M") as cluster:
-        leader = cluster.leader()
-        lost = cluster.others(leader)[0]
-        lost.down()
-        fill_log(cluster, leader, 32, where="32M", order="write")
-        leader.set("--max-rate", "4M")
+        leader, lost = slow_to_fill(cluster, "4M")
         assert leader.status().settings["max_rate"] == 4 << 20
         events, told = cluster.events(lost), cluster.events(leader)
         lost.up()
@@ -278,12 +284,8 @@ def fill_interrupted_by_leader_change():
 def passed_by_while_it_is_filled():
     """Who is being filled is passed by once more: it begins anew at once, not when it is done."""
     with Cluster(3, log_size="8M") as cluster:
-        leader = cluster.leader()
-        lost = cluster.others(leader)[0]
-        lost.down()
-        fill_log(cluster, leader, 32, where="32M", order="write")
         # More than half a minute for all of it.
-        leader.set("--max-rate", "1M")
+        leader, lost = slow_to_fill(cluster, "1M")
         events = cluster.events(lost)
         lost.up()
         lost.wait("it has some of it", lambda s: s.filling and s.fill_extents_done >= 3)
