@@ -82,10 +82,9 @@ static void sleep_for(u64 time)
 		;
 }
 
-int sim_nanosleep(const struct timespec *time, struct timespec *left)
+void qbd_pause_ms(unsigned int milliseconds)
 {
-	sleep_for(time->tv_sec * SIM_S + time->tv_nsec);
-	return 0;
+	sleep_for(milliseconds * SIM_MS);
 }
 
 static void transit(void)
