@@ -38,6 +38,7 @@ class Qemu(run.UserModeLinux):
     program = "scripts/qemu/run.py"
     description = __doc__
     kernels = ("kcsan",)
+    one_processor = False
 
     @staticmethod
     def kernel_directory(_kind):

@@ -43,11 +43,16 @@ REPO = os.path.dirname(os.path.dirname(HERE))
 
 sys.path.insert(0, os.path.dirname(HERE))
 from kernel_log import BAD_LINES  # noqa: E402
+sys.path.insert(0, HERE)
+import processor  # noqa: E402
 
 EXIT_LOG = 120
 EXIT_DIED = 121
 EXIT_TIMEOUT = 124
 EXIT_USAGE = 2
+
+# From one look for a processor with more room to the next.
+LOOK_SECONDS = 1.0
 
 # Where a guest with a seed finds its orders, wherever they are.
 PLACE = "/media"
@@ -219,10 +224,12 @@ def environment(args):
     return variables
 
 
-def prepare_child(args, work):
+def prepare_child(args, work, place):
     """In the process that becomes the guest."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+    if place:
+        place.bind_self()
     if args.seed is None:
         return
 
@@ -280,6 +287,7 @@ class UserModeLinux:
     program = "scripts/uml/run.sh"
     description = __doc__
     kernels = ("plain", "debug")
+    one_processor = True
 
     @staticmethod
     def kernel_directory(kind):
@@ -357,9 +365,10 @@ class UserModeLinux:
         return []
 
 
-def stream(uml, pipes, console, deadline, work, machine):
+def stream(uml, pipes, console, deadline, work, machine, place):
     """Copy both pipes until the guest ends.  Returns whether it ended by itself."""
     asked = False
+    look = time.monotonic() + LOOK_SECONDS
     poller = select.poll()
     for fd in pipes:
         poller.register(fd, select.POLLIN)
@@ -382,6 +391,9 @@ def stream(uml, pipes, console, deadline, work, machine):
             else:
                 poller.unregister(fd)
                 waiting.discard(fd)
+        if place and time.monotonic() >= look:
+            place.move_up(uml.pid)
+            look = time.monotonic() + LOOK_SECONDS
         # A process of the guest that outlived its kernel would keep the pipes.
         if uml.poll() is not None and not poller.poll(0):
             break
@@ -434,19 +446,20 @@ def run_guest(args, kernel, modules, result, work, machine):
                            for fd in (output_fd, input_fd))
     pipes_to_close += [output_fd, input_fd]
     line = machine.command(args, kernel, work, orders, output_fd, input_fd)
+    place = processor.Processor() if machine.one_processor else None
     # A group of its own, so that the whole guest can be killed: each of its
     # address spaces is a process of the host.
     uml = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=console_write,
                            stderr=subprocess.STDOUT, pass_fds=(output_fd, input_fd),
                            start_new_session=True, env=environment(args),
-                           preexec_fn=lambda: prepare_child(args, work))
+                           preexec_fn=lambda: prepare_child(args, work, place))
     for fd in pipes_to_close:
         os.close(fd)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TIMEOUT))
     in_time = False
     try:
         in_time = stream(uml, pipes, console, time.monotonic() + args.timeout, work,
-                         machine)
+                         machine, place)
         if in_time:
             uml.wait(timeout=10)
     except subprocess.TimeoutExpired:

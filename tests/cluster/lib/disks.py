@@ -123,7 +123,16 @@ class Disk:
         run(["dmsetup", "resume", self.name])
 
     def resume_quietly(self):
-        run(["dmsetup", "resume", self.name], check=False)
+        if self.is_suspended():
+            run(["dmsetup", "resume", self.name], check=False)
+
+    def is_suspended(self):
+        try:
+            number = os.stat(self.path).st_rdev
+            return read_file("/sys/dev/block/%d:%d/dm/suspended" %
+                             (os.major(number), os.minor(number))) == "1"
+        except FileNotFoundError:
+            return False        # it has no table just now
 
     def truncate(self, mib):
         """The disk has lost its last so many MiB."""

@@ -117,16 +117,24 @@ def run(argv, netns=None, timeout=DEADLINE, check=True, data=None):
     return result
 
 
-def wait_until(what, condition, timeout=DEADLINE, interval=0.05):
+# What is waited for is looked at again after so much of the time that it has taken already,
+# between these bounds: each look may be a command, which costs more than what it looks at.
+PATIENCE = 0.15
+INTERVALS = 0.05, 0.5
+
+
+def wait_until(what, condition, timeout=DEADLINE):
     """Call condition until it returns something true, and return that."""
-    deadline = time.monotonic() + timeout * SLOWNESS
+    begin = time.monotonic()
+    deadline = begin + timeout * SLOWNESS
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() >= deadline:
             raise Hung("waited %g s in vain for: %s" % (timeout, what))
-        time.sleep(interval)
+        interval = PATIENCE * (time.monotonic() - begin)
+        time.sleep(min(max(interval, INTERVALS[0]), INTERVALS[1]))
 
 
 def never(what, condition, seconds, interval=0.05):

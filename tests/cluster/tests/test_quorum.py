@@ -198,14 +198,17 @@ def hanging_disk_and_forced_down():
         member = cluster.leader()
         writer = Writer(member.device)
         writer.wait_for(20)
-        # Block 100 is in the data area only: to read it takes the disk.
-        direct_write(member.device, 100 * 4096, b"x" * 4096)
-        member.wait("it is applied", lambda s: s.applied_index > writer.acknowledged())
+        # It will be in the data area only, and the writer does not write there: to read it
+        # takes the disk.
+        offset = 1000 * 4096
+        direct_write(member.device, offset, b"x" * 4096)
+        written = member.status().last_index
+        member.wait("it is applied", lambda s: s.applied_index >= written)
         device = member.device
         for other in cluster.others(member):
             other.disk.hang()
         member.disk.hang()
-        reader = Child(lambda report: direct_read(device, 100 * 4096, 4096))
+        reader = Child(lambda report: direct_read(device, offset, 4096))
         member.wait("requests wait", lambda s: s.requests_in_flight +
                     s.requests_waiting > 1)
         member.down("--force", timeout=40)
