@@ -703,10 +703,12 @@ def _():
         tap.equal(printed("claim", "release", "vol0")["holder"], 0, "claim")
         tap.equal(printed("claim", "mode", "vol0", "shared")["mode"], "shared", "claim")
         tap.equal(printed("leader", "show", "vol0")["leader_name"], "alpha", "leader")
-        tap.equal([member["id"] for member in printed("member", "list", "vol0")], [1],
-                  "members")
-        tap.equal(printed("member", "set", "vol0", "1", "--priority", "7")[0]["priority"], 7,
-                  "priority")
+        tap.equal([member["id"] for member in printed("member", "list", "vol0")["members"]],
+                  [1], "members")
+        tap.equal(printed("member", "set", "vol0", "1", "--priority", "7")["members"][0]
+                  ["priority"], 7, "priority")
+        tap.check("--witness" in printed("member", "add", "vol0", "--witness")["new_host"],
+                  "member add")
         tap.equal(printed("resize", "vol0", "--size", "70M")["old_bytes"], 64 << 20, "resize")
         tap.check("token" in printed("token", "show", "vol0"), "token")
         tap.equal(printed("token", "show", "vol0", "--out", token)["file"], token, "token")

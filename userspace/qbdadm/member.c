@@ -21,6 +21,8 @@
 #define PAUSE_MS	250
 /* A member that was silent for a moment, or a leader that is just elected, is there by then. */
 #define HEARD_TRIES	4
+/* Of what 'member add' prints: names and an address, and what is around them. */
+#define COMMAND_SIZE	512
 
 enum {
 	OPTION_NO_WAIT = QBDADM_OPTION_LONG,
@@ -227,10 +229,6 @@ static int check_own_use(const struct member_arguments *arguments,
 	return 0;
 }
 
-/*
- * An answer may be lost although the change was taken: a leader that is to leave hands over
- * at once. Then it shows when the members are looked at again.
- */
 /* How often in all it is asked for if that comes of it. */
 static unsigned int tries_of(int result)
 {
@@ -239,6 +237,10 @@ static unsigned int tries_of(int result)
 	return result == -EHOSTUNREACH ? HEARD_TRIES : 1;
 }
 
+/*
+ * An answer may be lost although the change was taken: a leader that is to leave hands over
+ * at once. Then it shows when the members are looked at again.
+ */
 static int change(struct qbd_client *client, const struct member_arguments *arguments,
 		  member_change want, struct qbd_status *status, struct qbd_error *error)
 {
@@ -301,14 +303,25 @@ static const char *vote_text(uint32_t flags)
 	return flags & QBD_MEMBER_FLAGS_VOTER_OLD ? "old voter" : "learner";
 }
 
+static int print_members_json(const struct qbd_status *status)
+{
+	struct json_object *object = json_object_new_object();
+
+	qbdadm_json_string(object, "name", status->name);
+	qbdadm_json_number(object, "member_id", status->member_id);
+	qbdadm_json_bool(object, "removed", status->removed);
+	qbdadm_json_number(object, "members_index", status->members_index);
+	json_object_object_add(object, "members", qbdadm_members_json(status));
+	qbdadm_print_json(object);
+	return qbdadm_flush(QBDADM_OK);
+}
+
 static int print_members(const struct qbd_status *status, bool json)
 {
 	char address[QBD_ADDRESS_TEXT_SIZE];
 
-	if (json) {
-		qbdadm_print_json(qbdadm_members_json(status));
-		return qbdadm_flush(QBDADM_OK);
-	}
+	if (json)
+		return print_members_json(status);
 	if (status->removed)
 		printf("%s: this member was removed from the device; 'qbdadm down %s', then its disk is free\n",
 		       status->name, status->name);
@@ -458,10 +471,21 @@ const struct qbdadm_command qbdadm_member_list = {
 	.run = run_member,
 };
 
+static void print_add_json(const struct qbd_status *status, const char *here, const char *there)
+{
+	struct json_object *object = json_object_new_object();
+
+	qbdadm_json_string(object, "name", status->name);
+	qbdadm_json_string(object, "here", here);
+	qbdadm_json_string(object, "new_host", there);
+	qbdadm_print_json(object);
+}
+
 /* Here somebody has to be told what to do there: only that host has its disk. */
 static int run_add(const struct qbdadm_command *command, int argc, char **argv)
 {
 	const struct qbd_member_status *self;
+	char here[COMMAND_SIZE], there[COMMAND_SIZE];
 	char address[QBD_ADDRESS_TEXT_SIZE];
 	struct member_arguments arguments = { .priority = UINT64_MAX };
 	struct qbd_client client;
@@ -486,24 +510,32 @@ static int run_add(const struct qbdadm_command *command, int argc, char **argv)
 	if (status.member_count == QBD_MEMBERS_MAX)
 		return qbdadm_usage(command, "%s: has %u members, and more cannot be", status.name,
 				    QBD_MEMBERS_MAX);
-	printf("A host becomes a member by itself. Here, and copy the file to the new host, unseen by\n"
-	       "others:\n"
-	       "  qbdadm token show %s --out %s.token\n"
-	       "On the new host, with its disk and its address:\n"
-	       "  qbdadm join %s %s --disk /dev/DISK --listen ADDRESS --token-file %s.token%s\n",
-	       status.name, status.name, qbd_address_text(&self->address, address), status.name,
-	       status.name, arguments.witness ? " --witness" : "");
+	snprintf(here, sizeof(here), "qbdadm token show %s --out %s.token", status.name,
+		 status.name);
+	snprintf(there, sizeof(there),
+		 "qbdadm join %s %s --disk /dev/DISK --listen ADDRESS --token-file %s.token%s",
+		 qbd_address_text(&self->address, address), status.name, status.name,
+		 arguments.witness ? " --witness" : "");
+	if (arguments.json)
+		print_add_json(&status, here, there);
+	else
+		printf("A host becomes a member by itself. Here, and copy the file to the new host, unseen by\n"
+		       "others:\n"
+		       "  %s\n"
+		       "On the new host, with its disk and its address:\n"
+		       "  %s\n", here, there);
 	return qbdadm_flush(QBDADM_OK);
 }
 
 const struct qbdadm_command qbdadm_member_add = {
 	.name = "member add",
-	.synopsis = "NAME [--witness]",
+	.synopsis = "NAME [--witness] [--json]",
 	.summary = "What has to be run where for a host to become a member",
 	.details =
 "Prints the commands: the token here, 'qbdadm join' on the new host. Nothing is changed.\n"
 "\n"
-"  --witness        it shall vote and log, and keep no data\n",
+"  --witness        it shall vote and log, and keep no data\n"
+"  --json           print JSON: the two commands\n",
 	.run = run_add,
 };
 
