@@ -747,3 +747,30 @@ def leader_follows_no_slow_disk():
         holder.wait("it leads", lambda status: status.role == "leader")
         writer.stop()
         writer.verify()
+
+
+@test("claims", timeout=90)
+def leader_follows_no_holder_that_is_behind():
+    """The holder was away and catches up slowly: it leads when it lacks next to nothing."""
+    with Cluster(3, follows=True) as cluster:
+        leader = cluster.lead(1)
+        holder = cluster.others(leader)[0]
+        cluster.network.isolate(holder.number)
+        writer = Writer(leader.device, limit=1500)
+        writer.child.wait()
+        cluster.network.shape(holder.number, "rate", "4mbit")
+        cluster.network.heal()
+        take(holder)
+        held = wait_claim(leader, holder=holder.number)
+        begin = last = time.monotonic()
+        while True:
+            status = leader.status()
+            if status.member(holder.number)["behind_entries"] <= 64:
+                break
+            last = time.monotonic()
+            assert not cluster.log.find("leadership goes to member"), held
+        # It would have gone there after one second.
+        assert last - begin > 2.5, "behind for %.1f s only" % (last - begin)
+        cluster.network.shape(holder.number)
+        holder.wait("it leads", lambda status: status.role == "leader")
+        writer.verify(holder.device)
