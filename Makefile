@@ -110,7 +110,7 @@ check:
 
 check-debug:
 	$(Q)scripts/packages.sh build kernel uml qemu
-	$(Q)tests/run kunit-debug tool-uml-debug cluster-debug faults-debug kcsan-self kcsan
+	$(Q)tests/run vehicles-debug kunit-debug tool-uml-debug cluster-debug faults-debug kcsan-self kcsan
 
 lint:
 	$(Q)scripts/packages.sh build headers lint kernel
