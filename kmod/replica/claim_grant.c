@@ -34,17 +34,40 @@ u64 qbd_claim_unheard_ms(struct qbd_replica *replica, u32 holder)
 }
 
 /*
- * A majority followed within an election timeout, by the clock as it is now: the pass may have
- * stood still since it looked at it (accident 39). Not the lease: there is none as long as
- * somebody to whom leadership was handed does not answer, and who opens the device would wait
- * for a host that is gone.
+ * By the clock as it is now: the pass may have stood still since it looked at it (accident 39).
+ * That a majority answered a little while ago would not do: the answers may be late, and whom
+ * leadership was handed to does not wait until this member is silent.
  */
-static bool leads_surely(const struct qbd_replica *replica)
+static bool has_lease(const struct qbd_replica *replica)
 {
-	struct qbd_core_status status;
+	return replica->settings.read_mode == QBD_CORE_READ_LEASE &&
+	       qbd_core_lease_valid(replica->core, ktime_get_boottime_ns());
+}
 
-	qbd_core_get_status(replica->core, ktime_get_boottime_ns(), &status);
-	return status.has_quorum;
+/**
+ * qbd_claim_confirm() - ask a majority whether this member leads still
+ * @replica: replica that leads
+ * @ticket: it does when this one is released, as a read's; 0: it does
+ *
+ * Where there is no lease: as long as somebody to whom leadership was handed does not answer,
+ * for one, and who opens the device is not to wait for a host that is gone.
+ *
+ * Return: false if that cannot be found out now.
+ */
+bool qbd_claim_confirm(struct qbd_replica *replica, u64 *ticket)
+{
+	*ticket = ++replica->ticket;
+	switch (qbd_core_read(replica->core, replica->now, *ticket, QBD_CORE_READ_QUORUM)) {
+	case QBD_READ_READY:
+		*ticket = 0;
+		return true;
+	case QBD_READ_PENDING:
+		return true;
+	case QBD_READ_NOT_LEADER:
+		break;
+	}
+	*ticket = 0;
+	return false;
 }
 
 static void gather_facts(struct qbd_replica *replica, const struct qbd_claim_wish *wish,
@@ -56,7 +79,7 @@ static void gather_facts(struct qbd_replica *replica, const struct qbd_claim_wis
 
 	*facts = (struct qbd_claim_facts){
 		.committed = claim->epoch <= commit_index(replica),
-		.surely = leads_surely(replica),
+		.surely = wish->confirmed || has_lease(replica),
 		.written = wish->goes_on && qbd_store_written_since(replica->store, wish->epoch),
 		.member = qbd_replica_member(replica, claim->holder),
 		.lease_ms = qbd_claim_lease_ms(replica),
@@ -111,7 +134,7 @@ static bool append(struct qbd_replica *replica, const struct qbd_claim *next, u6
  * @replica: replica that leads
  * @wish: what
  * @answer: HAVE: that claim is in force, GRANT: it will be when its entry is committed;
- *	BUSY, WAIT: whose it is
+ *	CONFIRM: likewise HAVE, see qbd_claim_confirm(); BUSY, WAIT: whose it is
  * @wait_ms: BUSY, WAIT: see qbd_claim_decide()
  *
  * Return: as qbd_claim_decide(); LATER also if there is no room just now.
@@ -152,14 +175,22 @@ void qbd_claim_asked(struct qbd_replica *replica, u32 peer,
 	};
 	struct qbd_answer answer = { .status = QBD_REPLY_BUSY };
 	struct qbd_claim claim;
-	u64 wait_ms;
+	u64 wait_ms, ticket;
 
 	switch (qbd_claim_wanted(replica, &wish, &claim, &wait_ms)) {
 	case QBD_VERDICT_GRANT:
 		/* It is answered when it is committed; without memory, asked again. */
-		if (qbd_io_await_claim(replica, peer, request, &claim))
+		if (qbd_io_await_claim(replica, peer, request, &claim, 0))
 			return;
 		break;
+	case QBD_VERDICT_CONFIRM:
+		if (!qbd_claim_confirm(replica, &ticket))
+			break;
+		if (ticket && qbd_io_await_claim(replica, peer, request, &claim, ticket))
+			return;
+		if (ticket)
+			break;
+		fallthrough;
 	case QBD_VERDICT_HAVE:
 		answer.status = QBD_REPLY_OK;
 		answer.detail = claim.mode;

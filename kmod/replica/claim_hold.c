@@ -394,14 +394,54 @@ static struct qbd_claim_wish wish_of(const struct qbd_replica *replica)
 	return wish;
 }
 
+/* What a majority says of this leader is for those who ask now: not for who comes later. */
+static void forget_confirmation(struct qbd_hold *hold)
+{
+	hold->ticket = 0;
+	hold->confirmed = false;
+}
+
+/**
+ * qbd_hold_confirmed() - a majority was asked whether this member leads
+ * @replica: replica
+ * @ticket: those up to this one have their answer; see qbd_claim_confirm()
+ * @leads: it does
+ */
+void qbd_hold_confirmed(struct qbd_replica *replica, u64 ticket, bool leads)
+{
+	struct qbd_hold *hold = &replica->hold;
+
+	if (!hold->ticket || hold->ticket > ticket)
+		return;
+	hold->ticket = 0;
+	hold->confirmed = leads;
+	qbd_replica_later(replica, replica->now);
+}
+
+static void ask_majority(struct qbd_replica *replica)
+{
+	struct qbd_hold *hold = &replica->hold;
+
+	if (!qbd_claim_confirm(replica, &hold->ticket)) {
+		ask_again_later(replica);
+	} else if (!hold->ticket) {
+		hold->confirmed = true;
+		qbd_replica_later(replica, replica->now);
+	}
+}
+
 /* This member leads: what the leader would answer is known here. */
 static void ask_self(struct qbd_replica *replica)
 {
 	struct qbd_hold *hold = &replica->hold;
-	const struct qbd_claim_wish wish = wish_of(replica);
+	struct qbd_claim_wish wish = wish_of(replica);
 	struct qbd_claim claim;
 	u64 wait_ms;
 
+	if (hold->ticket)
+		return;
+	wish.confirmed = hold->confirmed;
+	hold->confirmed = false;
 	switch (qbd_claim_wanted(replica, &wish, &claim, &wait_ms)) {
 	case QBD_VERDICT_GRANT:
 		/* The log will say when it is so. */
@@ -413,6 +453,9 @@ static void ask_self(struct qbd_replica *replica)
 			released(replica);
 		else
 			have(replica, claim.epoch, claim.mode == QBD_CLAIM_SHARED);
+		break;
+	case QBD_VERDICT_CONFIRM:
+		ask_majority(replica);
 		break;
 	case QBD_VERDICT_LATER:
 		ask_again_later(replica);
@@ -624,6 +667,7 @@ static void look_at_disk(struct qbd_replica *replica)
 			hold->goes_on = false;
 		hold->asked = false;
 		hold->granted = 0;
+		forget_confirmation(hold);
 	}
 	switch (hold->state) {
 	case QBD_HOLD_NONE:
@@ -635,6 +679,7 @@ static void look_at_disk(struct qbd_replica *replica)
 		hold->state = QBD_HOLD_ASKING;
 		hold->asked = false;
 		hold->ask_after = 0;
+		forget_confirmation(hold);
 		break;
 	case QBD_HOLD_ASKING:
 		if (!needed(replica)) {

@@ -11,12 +11,12 @@ static enum qbd_claim_verdict decide_take(const struct qbd_claim *claim,
 	     qbd_claim_shuts_out(claim, wish->epoch, wish->asker)))
 		return QBD_VERDICT_SHUT_OUT;
 	if (claim->mode == QBD_CLAIM_SHARED)
-		return facts->surely ? QBD_VERDICT_HAVE : QBD_VERDICT_LATER;
+		return facts->surely ? QBD_VERDICT_HAVE : QBD_VERDICT_CONFIRM;
 	if (!claim->holder)
 		return QBD_VERDICT_GRANT;
 	if (claim->holder == wish->asker)
 		return claim->session != wish->session ? QBD_VERDICT_GRANT :
-		       facts->surely ? QBD_VERDICT_HAVE : QBD_VERDICT_LATER;
+		       facts->surely ? QBD_VERDICT_HAVE : QBD_VERDICT_CONFIRM;
 	/* Asked once more after it was granted and lost again: not from the next one, too. */
 	if (wish->force)
 		return claim->epoch == wish->epoch ? QBD_VERDICT_GRANT :

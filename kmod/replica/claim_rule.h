@@ -13,7 +13,7 @@
  *              was written since, and
  *                another host had one since                          SHUT_OUT
  *                it was only read, and the mode is exclusive         SHUT_OUT
- *   TAKE       as below HAVE, and another may lead by now           LATER
+ *   TAKE       as below HAVE, and another may lead by now           CONFIRM
  *   TAKE       shared                                                HAVE
  *   TAKE       nobody's                                              GRANT
  *   TAKE       the asker's own                                       HAVE
@@ -31,9 +31,12 @@
  *   MODE       of the other mode                                     GRANT: nobody's
  *
  * LATER: so in no log there are two claims that may both still be lost; and whoever is
- * told that his claim was superseded can rely on that. And who opens the device is not let in
- * on the word of a leader that another one has taken the place of: he would be shut out as
- * soon as he heard of what had been before.
+ * told that his claim was superseded can rely on that.
+ *
+ * CONFIRM: who opens the device is not let in on the word of a leader that another one has
+ * taken the place of: he would be shut out as soon as he heard of what had been before. So,
+ * as for a read, it has the lease, or a majority answers a round that was sent since. (What is
+ * granted has to be committed, which says the same.)
  *
  * Whose writes may be appended:
  *
@@ -92,6 +95,7 @@ struct qbd_claim {
  * @mode: MODE
  * @asker: member id
  * @session: of its device
+ * @confirmed: a majority has said since that this leader leads
  * @epoch: RELEASE: which; TAKE, forced: from which; likewise for what goes on: since which
  */
 struct qbd_claim_wish {
@@ -102,13 +106,14 @@ struct qbd_claim_wish {
 	__u32 mode;
 	__u32 asker;
 	__u64 session;
+	bool confirmed;
 	__u64 epoch;
 };
 
 /**
  * struct qbd_claim_facts - what the leader knows of the claim at the end of its log
  * @committed: it is
- * @surely: nobody else leads: a majority followed just now
+ * @surely: nobody else led when it was asked for
  * @member: the holder is a member still
  * @restarted: it was heard, in this leadership, in another run than the claim's
  * @unheard_ms: for how long it was not, counted from this leader's election at most
@@ -130,6 +135,7 @@ struct qbd_claim_facts {
 enum qbd_claim_verdict {
 	QBD_VERDICT_GRANT,	/* append the next claim */
 	QBD_VERDICT_HAVE,	/* it is so already */
+	QBD_VERDICT_CONFIRM,	/* likewise, if a majority says that nobody else leads */
 	QBD_VERDICT_LATER,	/* ask again soon */
 	QBD_VERDICT_BUSY,	/* somebody else has it */
 	QBD_VERDICT_WAIT,	/* likewise, but he seems to be gone */

@@ -361,6 +361,9 @@ struct qbd_replica_config {
  * @asked_term: of which leadership
  * @asked_since: on behalf of what goes on since then
  * @granted: epoch of a claim that this member, as leader, gave to itself on behalf of that
+ * @ticket: this member, as leader, waits for a majority to say that it is, see
+ *	qbd_claim_confirm(); 0: it does not
+ * @confirmed: it was said, since it was asked for
  * @ask_after: not to be sent before
  * @opener_since: somebody opens the device and waits, since then; 0: nobody does
  * @refused_since: ASKING: when the leader first said no
@@ -392,6 +395,8 @@ struct qbd_hold {
 	u64 asked_term;
 	u64 asked_since;
 	u64 granted;
+	u64 ticket;
+	bool confirmed;
 	u64 ask_after;
 	u64 opener_since;
 	u64 refused_since;
@@ -492,7 +497,7 @@ struct qbd_replica {
 	struct list_head reads;		/* held */
 	struct list_head proposed;	/* by index */
 	struct list_head reading;	/* at the store */
-	struct list_head confirming;	/* by ticket */
+	struct list_head confirming;	/* reads and claims, by ticket */
 	struct list_head forwarded;
 	struct list_head replies;	/* finished remote requests */
 	struct list_head pieces;	/* read for followers, to be sent */
@@ -710,6 +715,7 @@ u64 qbd_claim_unheard_ms(struct qbd_replica *replica, u32 holder);
 enum qbd_claim_verdict qbd_claim_wanted(struct qbd_replica *replica,
 					const struct qbd_claim_wish *wish,
 					struct qbd_claim *answer, u64 *wait_ms);
+bool qbd_claim_confirm(struct qbd_replica *replica, u64 *ticket);
 void qbd_claim_asked(struct qbd_replica *replica, u32 peer,
 		     const struct qbd_frame_request *request);
 bool qbd_claim_filter(struct qbd_replica *replica);
@@ -727,6 +733,7 @@ bool qbd_hold_saw(const struct qbd_io *io, u64 index);
 void qbd_hold_stamp(struct qbd_io *io);
 int qbd_hold_send(struct qbd_replica *replica, const struct qbd_claim_wish *wish);
 void qbd_hold_unanswered(struct qbd_replica *replica, u32 peer);
+void qbd_hold_confirmed(struct qbd_replica *replica, u64 ticket, bool leads);
 void qbd_hold_replied(struct qbd_replica *replica, u32 peer,
 		      const struct qbd_frame_reply *reply);
 
@@ -750,7 +757,7 @@ bool qbd_io_answer_later(struct qbd_replica *replica, u32 peer,
 			 const struct qbd_answer *answer);
 bool qbd_io_await_claim(struct qbd_replica *replica, u32 peer,
 			const struct qbd_frame_request *request,
-			const struct qbd_claim *claim);
+			const struct qbd_claim *claim, u64 ticket);
 bool qbd_io_writes(const struct qbd_replica *replica);
 void qbd_io_hold(struct qbd_io *io);
 void qbd_io_complete(struct qbd_io *io, u32 status);

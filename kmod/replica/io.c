@@ -128,10 +128,13 @@ bool qbd_io_answer_later(struct qbd_replica *replica, u32 peer,
 	return true;
 }
 
-/* A claim that was just appended: whoever asked for it is told when it is committed. */
+/*
+ * A claim that was just appended: whoever asked for it is told when it is committed. Or with a
+ * @ticket one that he has, if this member leads still: when that is released.
+ */
 bool qbd_io_await_claim(struct qbd_replica *replica, u32 peer,
 			const struct qbd_frame_request *request,
-			const struct qbd_claim *claim)
+			const struct qbd_claim *claim, u64 ticket)
 {
 	struct qbd_io *io = answer_init(replica, peer, request);
 
@@ -141,7 +144,8 @@ bool qbd_io_await_claim(struct qbd_replica *replica, u32 peer,
 	io->term = replica->told_term;
 	io->detail = claim->mode;
 	io->value = claim->epoch;
-	list_add_tail(&io->list, &replica->proposed);
+	io->ticket = ticket;
+	list_add_tail(&io->list, ticket ? &replica->confirming : &replica->proposed);
 	return true;
 }
 

@@ -290,11 +290,14 @@ void qbd_read_released(struct qbd_replica *replica, u64 ticket)
 	list_for_each_entry_safe(io, next, &replica->confirming, list) {
 		if (io->ticket > ticket)
 			break;
-		if (io->data_read)
+		if (io->kind == QBD_REQUEST_CLAIM)
+			qbd_io_complete(io, QBD_REPLY_OK);
+		else if (io->data_read)
 			answer(io);
 		else if (!submit(io))
 			qbd_io_hold(io);
 	}
+	qbd_hold_confirmed(replica, ticket, true);
 }
 
 /* These tickets will not be answered: leadership was lost. */
@@ -310,4 +313,5 @@ void qbd_read_failed(struct qbd_replica *replica, u64 ticket)
 		else
 			qbd_io_complete(io, QBD_REPLY_NOT_LEADER);
 	}
+	qbd_hold_confirmed(replica, ticket, false);
 }

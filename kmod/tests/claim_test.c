@@ -65,8 +65,8 @@ static void claim_of_a_leader_of_the_past(struct kunit *test)
 	u64 wait_ms;
 
 	unsure.surely = false;
-	EXPECT(LATER, &held, &unsure, TAKE(2, 22));
-	EXPECT(LATER, &shared, &unsure, TAKE(3, 33));
+	EXPECT(CONFIRM, &held, &unsure, TAKE(2, 22));
+	EXPECT(CONFIRM, &shared, &unsure, TAKE(3, 33));
 	/* These have to be committed, which it finds out by. */
 	EXPECT(GRANT, &nobodys, &unsure, TAKE(3, 33));
 	EXPECT(GRANT, &held, &unsure, TAKE(2, 23));
