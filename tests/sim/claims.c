@@ -63,6 +63,9 @@ void sim_claims_draw(void)
 	world.readers = world.exclusive && sim_below_of(&readers_random, 3) == 0;
 	first_mode = world.exclusive && !(world.modes && sim_below_of(&random, 2)) ?
 		     QBD_CLAIM_EXCLUSIVE : QBD_CLAIM_SHARED;
+	random = world.seed ^ 0x70617374ull;
+	world.claim_plans = world.modes && !world.joins && !world.quiet && world.count >= 3 &&
+			    sim_below_of(&random, 2);
 }
 
 u32 sim_claims_first_mode(void)
@@ -526,4 +529,27 @@ bool sim_claims_turn(struct sim_host *host, bool its_turn, bool idle)
 	if (its_turn && !users[host->number].open && !users[host->number].asked)
 		ask(host);
 	return its_turn && users[host->number].open;
+}
+
+bool sim_claims_busy(const struct sim_host *host)
+{
+	return sim_claims_needed(host) || users[host->number].mounted;
+}
+
+u32 sim_claims_mode(void)
+{
+	return in_force.mode;
+}
+
+u32 sim_claims_holder(void)
+{
+	return in_force.holder;
+}
+
+void sim_claims_set_mode(struct sim_host *host, u32 mode)
+{
+	if (in_force.mode == mode || users[host->number].busy)
+		return;
+	users[host->number].mode = mode;
+	give(host, mode_thread);
 }

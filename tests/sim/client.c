@@ -679,6 +679,11 @@ void sim_client_write(struct sim_host *host, u32 number, u32 count)
 		free(request);
 }
 
+bool sim_client_turn(struct sim_host *host, bool its_turn)
+{
+	return ready(host) && sim_claims_turn(host, its_turn, !outstanding[host->number]);
+}
+
 void sim_client_read_newest(struct sim_host *host)
 {
 	struct sim_request *request;

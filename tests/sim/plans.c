@@ -30,6 +30,12 @@
  *   failing disk    a disk fails writes for a while
  *   young member    who has just joined has got older lists, a part of the log, or nothing,
  *                   when its power goes, or that of all. (Where members come and go.)
+ *
+ * And in some worlds in which the mode of claims changes, beside those:
+ *
+ *   leader of the   a leader is cut off, stands still, has handed leadership over unheard, or
+ *   past            gets late answers; another one gives a host a claim, and then somebody
+ *                   opens the device who hears of the earlier one alone
  */
 #include "sim.h"
 
@@ -53,8 +59,15 @@ static struct {
 	struct sim_host *leader, *other, *third;
 	u64 term, index;
 	u32 rivals, swing;	/* bitmaps of hosts */
+	u32 past;		/* enum past */
 	u32 silent;		/* likewise: their users ask for nothing */
 } current;
+
+/* When the next one about claims is due, where there are any. */
+static struct {
+	u64 at;			/* step */
+	u64 random;
+} claims;
 
 static u32 below(u32 bound)
 {
@@ -976,6 +989,132 @@ static bool young(void)
 	}
 }
 
+/* ---- leader of the past ------------------------------------------------- */
+
+/* How it comes not to know that it is one: */
+enum past {
+	PAST_CUT_OFF,
+	PAST_PAUSED,		/* and then it has asked nobody for a while, and leads on */
+	PAST_MOVED,		/* leadership was, and nobody waits for it to be silent */
+	PAST_LATE,		/* what it hears was said before */
+	PAST_END
+};
+
+/* Nobody has it open, and all may write. */
+static bool shared_and_closed(void)
+{
+	bool closed = true;
+
+	for (u32 number = 1; number <= world.count; number++) {
+		struct sim_host *host = &world.hosts[number];
+
+		sim_client_turn(host, false);
+		closed &= !sim_claims_busy(host);
+	}
+	if (closed)
+		sim_claims_set_mode(current.other, QBD_CLAIM_SHARED);
+	return closed && sim_claims_mode() == QBD_CLAIM_SHARED;
+}
+
+/* Return: all is done for another one to lead. */
+static bool leave_behind(void)
+{
+	u32 leader = current.leader->number;
+
+	switch (current.past) {
+	case PAST_PAUSED:
+		current.leader->paused_until = world.now + 20 * TIMEOUT;
+		break;
+	case PAST_MOVED:
+		if (core_of(current.leader)->transfer_sent)
+			break;
+		if (!current.leader->moving)
+			sim_member_move_leader(current.leader, current.other->number);
+		return false;
+	case PAST_LATE:
+		for (u32 number = 1; number <= world.count; number++)
+			if (!(current.swing >> number & 1) &&
+			    !sim_network_waits(number, leader, false))
+				return false;
+		cut_between(current.swing, ~current.swing);
+		return true;
+	default:
+		break;
+	}
+	cut_between(~current.swing, current.swing);
+	if (current.past != PAST_MOVED)
+		cut_between(current.swing, ~current.swing);
+	return true;
+}
+
+/*
+ * One host gets a claim of the new leader. Another one opens the device then, and hears of the
+ * earlier leader alone.
+ */
+static bool leader_of_the_past(void)
+{
+	switch (current.stage) {
+	case 0:
+		current.silent = ~0u;
+		current.past = below(PAST_END);
+		/* A host that hears it, or it itself. */
+		current.third = current.leader;
+		if (world.count > 4 && below(2))
+			current.third = some_host(bit(current.leader));
+		current.swing = bit(current.leader) | bit(current.third);
+		current.other = some_host(current.swing);
+		next_stage(0);
+		return true;
+	case 1:
+		if (!leads_well(current.leader))
+			return false;
+		if (!shared_and_closed())
+			return true;
+		/* Who has just closed it, and what is under way, is over by then. */
+		next_stage(100);
+		return true;
+	case 2:
+		if (!leads_well(current.leader) || sim_claims_mode() != QBD_CLAIM_SHARED)
+			return false;
+		if (current.past == PAST_LATE)
+			for (u32 number = 1; number <= world.count; number++)
+				if (!(current.swing >> number & 1))
+					sim_network_stall(number, current.leader->number,
+							  world.now + TIMEOUT + below(TIMEOUT));
+		next_stage(0);
+		return true;
+	case 3:
+		if (!leads(current.leader))
+			return false;
+		if (leave_behind())
+			next_stage(0);
+		return true;
+	case 4:
+		if (!leads(current.leader))
+			return false;
+		if (!later_leader())
+			return true;
+		sim_claims_set_mode(current.other, QBD_CLAIM_EXCLUSIVE);
+		if (sim_claims_mode() != QBD_CLAIM_EXCLUSIVE)
+			return true;
+		if (!sim_client_turn(current.other, true))
+			return true;
+		write_again(current.other);
+		current.leader->paused_until = world.now;
+		next_stage(below(2) ? 0 : below(60));
+		return true;
+	case 5:
+		if (leads(current.leader) && !sim_client_turn(current.third, true))
+			return true;
+		sim_network_heal();
+		next_stage(0);
+		return true;
+	default:
+		/* It hears of all that. */
+		return world.now < current.since + 3 * TIMEOUT;
+	}
+}
+
 /* ---- all of them -------------------------------------------------------- */
 
 static const struct plan plans[] = {
@@ -996,10 +1135,25 @@ static const struct plan plans[] = {
 	{ "young member", young, .joins = true, .patience = 20 },
 };
 
+/*
+ * Those about claims. They are drawn apart from the rest, of which nothing else changes so: in
+ * a world without them the others come as they would.
+ */
+static const struct plan plans_of_claims[] = {
+	{ "leader of the past", leader_of_the_past },
+};
+
+static void next_of_claims(void)
+{
+	claims.at = world.steps + 200 + sim_below_of(&claims.random, 1500);
+}
+
 void sim_plans_begin(void)
 {
 	current.plan = NULL;
 	current.silent = 0;
+	claims.random = world.seed ^ 0x706c616e73ull;
+	next_of_claims();
 }
 
 bool sim_plans_silence(u32 number)
@@ -1019,15 +1173,9 @@ static void mend(void)
 	}
 }
 
-/* One that is under way goes on. */
-void sim_plan_make(u64 random)
+static void begin(const struct plan *plan)
 {
-	if (current.plan || (world.count < 3 && !world.joins))
-		return;
-	current.random = random;
-	do
-		current.plan = &plans[below(ARRAY_SIZE(plans))];
-	while (world.joins ? !current.plan->joins : !current.plan->stays);
+	current.plan = plan;
 	current.stage = 0;
 	current.since = world.now;
 	current.wait_until = 0;
@@ -1036,8 +1184,33 @@ void sim_plan_make(u64 random)
 	mend();
 }
 
+/* One that is under way goes on. */
+void sim_plan_make(u64 random)
+{
+	const struct plan *plan;
+
+	if (current.plan || (world.count < 3 && !world.joins))
+		return;
+	current.random = random;
+	do
+		plan = &plans[below(ARRAY_SIZE(plans))];
+	while (world.joins ? !plan->joins : !plan->stays);
+	begin(plan);
+}
+
+static void make_of_claims(void)
+{
+	next_of_claims();
+	if (current.plan)
+		return;
+	current.random = world.seed * 0x9e3779b97f4a7c15ull + world.steps;
+	begin(&plans_of_claims[below(ARRAY_SIZE(plans_of_claims))]);
+}
+
 void sim_plans_step(void)
 {
+	if (world.claim_plans && world.steps >= claims.at)
+		make_of_claims();
 	if (!current.plan || world.steps < current.wait_until)
 		return;
 	if (!current.leader && world.now < current.since + 5 * SIM_S && !all_well()) {

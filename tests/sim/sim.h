@@ -142,6 +142,7 @@ struct sim_world {
 	bool readers;		/* some mount it read-only, and write later */
 	bool modes;		/* and all may write at times */
 	bool plans;		/* plans are made, and little else happens */
+	bool claim_plans;	/* one about claims is made now and then, see plans.c */
 	bool grows;		/* the device does, see sizes.c */
 	bool sparse;		/* few writes, each somewhere else */
 	bool hurry;		/* not so few */
@@ -280,6 +281,8 @@ void sim_client_power_cut(struct sim_host *host);
 void sim_client_work(struct sim_host *host);
 /* Write these blocks of one stripe from there, if that may be now. */
 void sim_client_write(struct sim_host *host, u32 number, u32 count);
+/* Open it there, or close it as soon as nothing is waited for. Return: it is open for write. */
+bool sim_client_turn(struct sim_host *host, bool its_turn);
 /* Read there what was written last, by anybody. */
 void sim_client_read_newest(struct sim_host *host);
 void sim_client_probe_begin(void);
@@ -337,6 +340,13 @@ void sim_claims_off(struct sim_host *host);
 /* May it write now? @idle: it waits for no answer. */
 bool sim_claims_use(struct sim_host *host, bool idle);
 bool sim_claims_turn(struct sim_host *host, bool its_turn, bool idle);
+/* Somebody there has it open, or mounted, or is about to. */
+bool sim_claims_busy(const struct sim_host *host);
+/* Of the committed history: the mode; the host that has a claim, 0: none has. */
+u32 sim_claims_mode(void);
+u32 sim_claims_holder(void);
+/* An administrator there wants that mode. */
+void sim_claims_set_mode(struct sim_host *host, u32 mode);
 
 /* ---- sizes.c ------------------------------------------------------------ */
 
