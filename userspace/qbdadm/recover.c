@@ -2,13 +2,7 @@
 /*
  * qbdadm recover: a majority is lost for good, and one disk goes on alone.
  *
- * What the others acknowledged and this disk does not have is lost. They may be up somewhere,
- * with a majority, and go on; so from here on there are two histories of the device, and
- * members of different ones refuse each other.
- *
- * All of it is one state slot: the list, which is newer than any in the log, the history,
- * and a claim that is not beyond the log. So power may go at any moment: the disk is what it
- * was, or what it shall be.
+ * lib/history.h has what is decided and written.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -18,7 +12,7 @@
 #include <unistd.h>
 #include <uuid/uuid.h>
 
-#include "lib/inspect.h"
+#include "lib/history.h"
 #include "qbdadm/qbdadm.h"
 
 enum {
@@ -35,248 +29,17 @@ struct recover_arguments {
 	bool json;
 };
 
-/**
- * struct recovery - what is on the disk, and what shall be
- * @inspection: of the disk
- * @log: of the disk
- * @members: the newest list that is on it
- * @place: of the record in the log that brought it, UINT64_MAX: the state block did
- * @state: what shall be
- * @applied: likewise
- */
-struct recovery {
-	struct qbd_inspection inspection;
-	struct qbd_log_summary log;
-	struct qbd_membership_layout members;
-	uint64_t place;
-	struct qbd_state state;
-	struct qbd_applied_layout applied;
-};
-
-/* ---- what there is ------------------------------------------------------ */
-
-static void note_list(void *context, const struct qbd_record_header *header, uint64_t position)
-{
-	struct recovery *recovery = context;
-
-	if (le16_to_cpu(header->shared.kind) == QBD_RECORD_MEMBERSHIP)
-		recovery->place = position;
-}
-
-static void forget_lists(void *context)
-{
-	((struct recovery *)context)->place = UINT64_MAX;
-}
-
-/* A member's first list may be newer than those in its log. */
-static int read_members(struct qbd_disk *disk, struct recovery *recovery,
-			struct qbd_error *error)
-{
-	const struct qbd_geometry *geometry = &recovery->inspection.geometry;
-	const struct qbd_state *state = &recovery->inspection.current;
-	struct qbd_membership_layout *found;
-	const char *reason;
-	void *block;
-	int result;
-
-	recovery->members = recovery->log.from_applied ? state->applied_membership :
-							 state->membership;
-	if (recovery->place == UINT64_MAX)
-		return 0;
-	block = qbd_disk_buffer(1);
-	if (!block)
-		return qbd_fail(error, ENOMEM, "%s: out of memory", disk->path);
-	result = qbd_disk_read(disk, geometry->log_block +
-			       (recovery->place + 1) % geometry->log_blocks, block, 1, error);
-	found = block;
-	if (!result && !qbd_membership_good(found, &reason))
-		result = qbd_fail(error, EUCLEAN, "%s: the list of members in its log: %s",
-				  disk->path, reason);
-	if (!result && le64_to_cpu(found->index) > le64_to_cpu(recovery->members.index))
-		recovery->members = *found;
-	free(block);
-	return result;
-}
-
-static int refuse(const struct qbd_disk *disk, const char *why, struct qbd_error *error)
-{
-	return qbd_fail(error, EINVAL, "%s: %s; use the disk of another member, or restore a backup",
-			disk->path, why);
-}
-
-static int check_whole(const struct qbd_disk *disk, const struct recovery *recovery,
-		       struct qbd_error *error)
-{
-	uint32_t flags = recovery->inspection.current.flags;
-
-	if (flags & QBD_STATE_FAILED)
-		return refuse(disk, "failed before, and nothing on it is vouched for", error);
-	if (flags & QBD_STATE_FILLING)
-		return refuse(disk, "was being filled: its data is of no one moment", error);
-	if (flags & QBD_STATE_NEW)
-		return refuse(disk, "is new: it was never part of the device", error);
-	if (recovery->log.damaged_through)
-		return refuse(disk, "has lost records that it had acknowledged", error);
-	return 0;
-}
-
-static int examine(struct qbd_disk *disk, const struct recover_arguments *arguments,
-		   struct recovery *recovery, struct qbd_error *error)
-{
-	const struct qbd_log_visitor visitor = {
-		.context = recovery,
-		.record = note_list,
-		.restart = forget_lists,
-	};
-	int result;
-
-	recovery->place = UINT64_MAX;
-	result = qbd_inspect(disk, &recovery->inspection, error);
-	if (!result)
-		result = qbd_inspection_check(disk, &recovery->inspection, error);
-	if (!result && strcmp(recovery->inspection.superblock->name, arguments->name))
-		result = qbd_fail(error, EINVAL, "%s: is a member of %s, not of %s", disk->path,
-				  recovery->inspection.superblock->name, arguments->name);
-	if (!result)
-		result = qbd_log_walk(disk, &recovery->inspection, &visitor, &recovery->log, error);
-	if (!result)
-		result = check_whole(disk, recovery, error);
-	return result ? result : read_members(disk, recovery, error);
-}
-
-/* ---- what shall be ------------------------------------------------------ */
-
-static bool votes(const struct qbd_member_layout *member)
-{
-	return le16_to_cpu(member->flags) & (QBD_MEMBER_VOTER | QBD_MEMBER_VOTER_OLD);
-}
-
-static unsigned int newer_slot(const struct recovery *recovery)
-{
-	return recovery->inspection.state == &recovery->inspection.slots[1].state;
-}
-
-/*
- * Which writes are applied stays, and who had the device claimed, unless the log does not
- * get so far: the disk has the newest claim that was committed, be it by the others alone.
- *
- *	log up to 90, claim of 95. What came next in the log was 91, and who leads waits until
- *	the last claim is committed: nobody could write, nor claim the device, any more.
- *
- * Then it is nobody's from the end of the log on: what is in there was checked against the
- * claims of its time. The mode is a setting, and stays.
- */
-static void plan_applied(struct recovery *recovery)
-{
-	struct qbd_claim_layout *claim = &recovery->applied.claim;
-
-	recovery->applied = recovery->inspection.slots[newer_slot(recovery)].applied.applied;
-	if (le64_to_cpu(claim->epoch) <= recovery->log.last_index)
-		return;
-	*claim = (struct qbd_claim_layout){
-		.epoch = cpu_to_le64(recovery->log.last_index),
-		.mode = claim->mode,
-	};
-}
-
-/* The list of this member alone, newer than any that is in the log. */
-static int plan(const struct qbd_disk *disk, struct recovery *recovery,
-		struct qbd_error *error)
-{
-	const struct qbd_geometry *geometry = &recovery->inspection.geometry;
-	const struct qbd_membership_layout *now = &recovery->members;
-	struct qbd_membership_layout list = {
-		.index = cpu_to_le64(recovery->log.last_index + 1),
-		.count = cpu_to_le32(1),
-		.next_member_id = now->next_member_id,
-	};
-	unsigned int others = 0;
-
-	for (uint32_t i = 0; i < le32_to_cpu(now->count); i++) {
-		if (le32_to_cpu(now->members[i].id) == geometry->member_id)
-			list.members[0] = now->members[i];
-		else
-			others += votes(&now->members[i]);
-	}
-	if (!list.members[0].id)
-		return refuse(disk, "was removed from the device", error);
-	if (geometry->no_data)
-		return refuse(disk, geometry->client ?
-			      "is the disk of a client, which keeps no data" :
-			      "is the disk of a witness, which keeps no data", error);
-	if (!others)
-		return qbd_fail(error, EINVAL, "%s: is the only voter of %s already: bring it up, it needs no others",
-				disk->path, geometry->name);
-	list.members[0].flags = cpu_to_le16(QBD_MEMBER_VOTER);
-	memcpy(list.members[0].incarnation, geometry->incarnation, QBD_UUID_SIZE);
-	recovery->state = recovery->inspection.current;
-	recovery->state.membership = list;
-	recovery->state.applied_membership = list;
-	/* Entries of this history that get the indexes of lost ones are not committed by that. */
-	if (recovery->state.commit_index > recovery->log.last_index)
-		recovery->state.commit_index = recovery->log.last_index;
-	uuid_generate_random(recovery->state.history);
-	plan_applied(recovery);
-	return 0;
-}
-
-static int write_slot(struct qbd_disk *disk, struct recovery *recovery, unsigned int slot,
-		      void *buffer, struct qbd_error *error)
-{
-	const uint8_t *uuid = recovery->inspection.geometry.uuid;
-	uint64_t position = QBD_STATE_SLOT_BLOCK(slot);
-	uint8_t *applied = (uint8_t *)buffer + QBD_BLOCK_SIZE;
-	struct qbd_state found;
-	const char *reason;
-	int result;
-
-	recovery->state.sequence++;
-	qbd_state_encode(&recovery->state, uuid, position, buffer);
-	qbd_applied_encode(&recovery->applied, recovery->state.sequence, uuid, position + 1,
-			   applied);
-	result = qbd_disk_write(disk, position, buffer, QBD_STATE_SLOT_BLOCKS, error);
-	if (!result)
-		result = qbd_disk_flush(disk, error);
-	if (!result)
-		result = qbd_disk_read(disk, position, buffer, QBD_STATE_SLOT_BLOCKS, error);
-	if (!result && (qbd_state_check(buffer, position, uuid, &found, &reason) !=
-			QBD_BLOCK_GOOD || found.sequence != recovery->state.sequence ||
-			qbd_applied_check(applied, position + 1, uuid, found.sequence,
-					  &reason) != QBD_BLOCK_GOOD))
-		result = qbd_fail(error, EIO,
-				  "%s: does not hold what was written near block %" PRIu64 "; this disk is broken, use another",
-				  disk->path, position);
-	return result;
-}
-
-/* First over the older one. Then the newer one, too, or the history would hang by one block. */
-static int write_state(struct qbd_disk *disk, struct recovery *recovery,
-		       struct qbd_error *error)
-{
-	unsigned int current = newer_slot(recovery);
-	void *buffer = qbd_disk_buffer(QBD_STATE_SLOT_BLOCKS);
-	int result;
-
-	if (!buffer)
-		return qbd_fail(error, ENOMEM, "%s: out of memory", disk->path);
-	result = write_slot(disk, recovery, !current, buffer, error);
-	if (!result)
-		result = write_slot(disk, recovery, current, buffer, error);
-	free(buffer);
-	return result;
-}
-
 /* ---- asking ------------------------------------------------------------- */
 
-static const char *list_others(const struct recovery *recovery, char *text, size_t size)
+static const char *list_others(const struct qbd_new_history *history, char *text, size_t size)
 {
 	size_t used = 0;
 
 	text[0] = '\0';
-	for (uint32_t i = 0; i < le32_to_cpu(recovery->members.count) && used < size; i++) {
-		const struct qbd_member_layout *member = &recovery->members.members[i];
+	for (uint32_t i = 0; i < le32_to_cpu(history->members.count) && used < size; i++) {
+		const struct qbd_member_layout *member = &history->members.members[i];
 
-		if (le32_to_cpu(member->id) != recovery->inspection.geometry.member_id)
+		if (le32_to_cpu(member->id) != history->inspection.geometry.member_id)
 			used += (size_t)snprintf(text + used, size - used, "%s%.31s (%u)",
 						 used ? ", " : "", member->name,
 						 le32_to_cpu(member->id));
@@ -285,7 +48,7 @@ static const char *list_others(const struct recovery *recovery, char *text, size
 }
 
 static void print_losses(const struct recover_arguments *arguments,
-			 const struct recovery *recovery)
+			 const struct qbd_new_history *history)
 {
 	char others[640];
 
@@ -296,8 +59,8 @@ static void print_losses(const struct recover_arguments *arguments,
 		"  The others, %s,\n"
 		"  are members no more, and are refused, even if they come back. If a majority of\n"
 		"  them is up anywhere they go on without this one: do this only if they never will.\n",
-		arguments->name, recovery->log.last_index, recovery->log.commit_index,
-		list_others(recovery, others, sizeof(others)));
+		arguments->name, history->log.last_index, history->log.commit_index,
+		list_others(history, others, sizeof(others)));
 }
 
 static int confirm(const struct recover_arguments *arguments, struct qbd_error *error)
@@ -321,44 +84,42 @@ static int confirm(const struct recover_arguments *arguments, struct qbd_error *
 /* ---- the command -------------------------------------------------------- */
 
 static int print_recovered(const struct recover_arguments *arguments,
-			   const struct recovery *recovery)
+			   const struct qbd_new_history *history)
 {
-	char history[37];
+	char uuid[37];
 
-	uuid_unparse_lower(recovery->state.history, history);
+	uuid_unparse_lower(history->state.history, uuid);
 	if (arguments->json) {
 		struct json_object *object = json_object_new_object();
 
 		qbdadm_json_string(object, "name", arguments->name);
 		qbdadm_json_string(object, "disk", arguments->path);
-		qbdadm_json_number(object, "member_id", recovery->inspection.geometry.member_id);
-		qbdadm_json_string(object, "history", history);
-		qbdadm_json_number(object, "last_index", recovery->log.last_index);
-		qbdadm_json_number(object, "commit_index", recovery->log.commit_index);
+		qbdadm_json_number(object, "member_id", history->inspection.geometry.member_id);
+		qbdadm_json_string(object, "history", uuid);
+		qbdadm_json_number(object, "last_index", history->log.last_index);
+		qbdadm_json_number(object, "commit_index", history->log.commit_index);
 		qbdadm_print_json(object);
 	} else {
 		printf("%s: %s is its only voter now, history %s\n"
 		       "Next:\n"
 		       "  qbdadm up %s --disk %s\n"
 		       "and look at the data. Then let other hosts join ('qbdadm member add %s').\n",
-		       arguments->name, arguments->path, history, arguments->name,
+		       arguments->name, arguments->path, uuid, arguments->name,
 		       arguments->path, arguments->name);
 	}
 	return qbdadm_flush(QBDADM_OK);
 }
 
 static int recover(struct qbd_disk *disk, const struct recover_arguments *arguments,
-		   struct recovery *recovery, struct qbd_error *error)
+		   struct qbd_new_history *history, struct qbd_error *error)
 {
-	int result = examine(disk, arguments, recovery, error);
+	int result = qbd_new_history_plan(disk, arguments->name, history, error);
 
-	if (!result)
-		result = plan(disk, recovery, error);
 	if (result)
 		return result;
-	print_losses(arguments, recovery);
+	print_losses(arguments, history);
 	result = confirm(arguments, error);
-	return result ? result : write_state(disk, recovery, error);
+	return result ? result : qbd_new_history_write(disk, history, error);
 }
 
 static int run_recover(const struct qbdadm_command *command, int argc, char **argv)
@@ -372,7 +133,7 @@ static int run_recover(const struct qbdadm_command *command, int argc, char **ar
 		{ }
 	};
 	struct recover_arguments arguments = { 0 };
-	struct recovery *recovery;
+	struct qbd_new_history *history;
 	struct qbd_error error;
 	struct qbd_disk disk;
 	int status, option;
@@ -394,16 +155,16 @@ static int run_recover(const struct qbdadm_command *command, int argc, char **ar
 		return status;
 	if (!arguments.path || !arguments.force)
 		return qbdadm_usage(command, "recover: needs --disk PATH and --force-new-history; while a majority of the members can be brought up, do that instead");
-	recovery = calloc(1, sizeof(*recovery));
-	status = recovery ? qbd_disk_open(&disk, arguments.path,
+	history = calloc(1, sizeof(*history));
+	status = history ? qbd_disk_open(&disk, arguments.path,
 					  QBD_DISK_WRITE | QBD_DISK_EXCLUSIVE, &error) :
 			    qbd_fail(&error, ENOMEM, "%s: out of memory", arguments.path);
 	if (!status) {
-		status = recover(&disk, &arguments, recovery, &error);
+		status = recover(&disk, &arguments, history, &error);
 		qbd_disk_close(&disk);
 	}
-	status = status ? qbdadm_failed(&error) : print_recovered(&arguments, recovery);
-	free(recovery);
+	status = status ? qbdadm_failed(&error) : print_recovered(&arguments, history);
+	free(history);
 	return status;
 }
 
