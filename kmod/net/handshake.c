@@ -74,26 +74,18 @@ static bool proof_is_right(struct qbd_connection *connection, const char *label,
 static void make_hello(struct qbd_connection *connection)
 {
 	struct qbd_net *net = connection->net;
-	const struct qbd_net_identity *identity = &net->identity;
 	struct qbd_frame_hello *hello = &connection->own_hello;
 
-	hello->version = cpu_to_le16(QBD_WIRE_VERSION);
-	hello->version_min = cpu_to_le16(QBD_WIRE_VERSION);
+	qbd_net_introduce(&net->identity, hello);
 	hello->kind = cpu_to_le32(connection->kind);
-	hello->from = cpu_to_le32(identity->member_id);
 	hello->to = cpu_to_le32(connection->peer);
 	hello->session = cpu_to_le64(connection->session);
 	hello->flags = cpu_to_le32((READ_ONCE(net->blank) ? QBD_HELLO_BLANK : 0) |
 				   (READ_ONCE(net->is_new) ? QBD_HELLO_NEW : 0));
-	hello->configuration = cpu_to_le32(identity->configuration);
 	hello->term = cpu_to_le64(READ_ONCE(net->term));
 	hello->listed = cpu_to_le64(READ_ONCE(net->listed));
-	hello->run = cpu_to_le64(identity->run);
 	if (connection->kind != QBD_CONNECTION_ADMIN)
 		qbd_peer_known(net, connection->peer, hello);
-	memcpy(hello->uuid, identity->uuid, QBD_UUID_SIZE);
-	memcpy(hello->incarnation, identity->incarnation, QBD_UUID_SIZE);
-	memcpy(hello->history, identity->history, QBD_UUID_SIZE);
 	get_random_bytes(hello->nonce, sizeof(hello->nonce));
 }
 

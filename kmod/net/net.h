@@ -130,6 +130,20 @@ struct qbd_net_identity {
 	struct qbd_address listen;
 };
 
+/* What a member says of itself in each handshake, whoever is on the other side. */
+static inline void qbd_net_introduce(const struct qbd_net_identity *identity,
+				     struct qbd_frame_hello *hello)
+{
+	hello->version = cpu_to_le16(QBD_WIRE_VERSION);
+	hello->version_min = cpu_to_le16(QBD_WIRE_VERSION);
+	hello->from = cpu_to_le32(identity->member_id);
+	hello->configuration = cpu_to_le32(identity->configuration);
+	hello->run = cpu_to_le64(identity->run);
+	memcpy(hello->uuid, identity->uuid, QBD_UUID_SIZE);
+	memcpy(hello->incarnation, identity->incarnation, QBD_UUID_SIZE);
+	memcpy(hello->history, identity->history, QBD_UUID_SIZE);
+}
+
 /**
  * qbd_net_create() - listen, but talk to nobody yet
  * @net: namespace of all sockets; the caller keeps it alive until destroy

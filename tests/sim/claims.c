@@ -28,6 +28,11 @@ struct claim {
 
 /* In force at the end of the committed history; the newest that a host has, or has had. */
 static struct claim in_force, given;
+/* All of them so far. */
+static struct claim *all;
+static u32 count, room;
+/* One host goes on alone: from the end of its log on nobody has it. epoch 0: not so. */
+static struct claim set_back;
 /* Of each host: the newest that another one was given; the newest entry that one wrote. */
 static u64 given_to_others[SIM_HOSTS_MAX + 1];
 static u64 written_by_others[SIM_HOSTS_MAX + 1];
@@ -80,6 +85,8 @@ void sim_claims_begin(void)
 	memset(written_by_others, 0, sizeof(written_by_others));
 	in_force = (struct claim){ .mode = first_mode };
 	given = (struct claim){};
+	set_back = (struct claim){};
+	count = 0;
 }
 
 /* ---- the committed history ---------------------------------------------- */
@@ -107,6 +114,13 @@ static void claim_committed(const struct qbd_record *record)
 		.holder = le32_to_cpu(shared->claim_holder),
 		.mode = le32_to_cpu(shared->claim_mode),
 	};
+	if (count == room) {
+		room = room ? 2 * room : 64;
+		all = realloc(all, room * sizeof(*all));
+		if (!all)
+			abort();
+	}
+	all[count++] = in_force;
 	sim_counts.claims++;
 	sim_counts.modes += in_force.mode != mode;
 	sim_trace("entry %llu: claimed by %u, %s", record->index, in_force.holder,
@@ -173,6 +187,10 @@ static void look_at_opener(const struct qbd_record *record,
 /* An entry is committed first. */
 void sim_claims_committed(const struct qbd_record *record)
 {
+	if (set_back.epoch && record->index > set_back.epoch) {
+		in_force = set_back;
+		set_back.epoch = 0;
+	}
 	if (le16_to_cpu(record->header->shared.kind) == QBD_RECORD_CLAIM) {
 		claim_committed(record);
 		return;
@@ -309,6 +327,27 @@ void sim_claims_off(struct sim_host *host)
 	users[host->number].mounted = false;
 	users[host->number].writable = false;
 	users[host->number].wrote = false;
+}
+
+/*
+ * What was committed beyond @common is lost. Nobody is up: that others had it and wrote matters
+ * to those who come later only as far as it changes from now on. @lost: the newest claim is
+ * beyond the log that goes on, which ends with @last, and its mode is this.
+ */
+void sim_claims_fork(u64 common, u64 last, bool lost, u32 mode)
+{
+	while (count && all[count - 1].epoch > common)
+		count--;
+	in_force = count ? all[count - 1] : (struct claim){ .mode = first_mode };
+	given = (struct claim){};
+	for (u32 i = 0; i < count; i++)
+		if (all[i].holder)
+			given = all[i];
+	for (u32 host = 1; host <= SIM_HOSTS_MAX; host++) {
+		given_to_others[host] = min(given_to_others[host], common);
+		written_by_others[host] = min(written_by_others[host], common);
+	}
+	set_back = (struct claim){ .epoch = lost ? last : 0, .mode = mode };
 }
 
 /* Who has only read has missed what was written when all might, too: no claim tells of that. */

@@ -531,6 +531,28 @@ void sim_client_power_cut(struct sim_host *host)
 	host->blk = NULL;
 }
 
+/*
+ * Nobody is up but one host, which nobody uses, and goes on alone with that value: what was
+ * written there and is not in its log is lost.
+ */
+void sim_client_forget(u32 number, u64 value)
+{
+	struct history *history = &histories[number];
+
+	/* Whose the block was may be gone for good. */
+	turns = true;
+	history->values[0] = value;
+	history->count = 1;
+	history->completed = 0;
+	history->completed_by = 0;
+	history->seen = 0;
+	if (history->pending)
+		sim_fail("block %llu is written by somebody, and nobody is up",
+			 sim_place(number));
+	if (world.overlap)
+		sim_linear_forget(number, value);
+}
+
 static u32 writer_of(u32 number)
 {
 	return 1 + number / SIM_STRIPE % world.founders;
@@ -588,7 +610,7 @@ static void submit(struct sim_request *request)
 
 static bool ready(const struct sim_host *host)
 {
-	return host->blk && !host->blk->removing &&
+	return host->blk && !host->blk->removing && !host->former &&
 	       (host->paused_until <= world.now || host->preempted) &&
 	       outstanding[host->number] < REQUESTS_MAX;
 }

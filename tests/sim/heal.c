@@ -31,7 +31,7 @@ void sim_mend_host(struct sim_host *host)
 
 static void mend(void *object, u64 argument)
 {
-	if (!world.healing)
+	if (!world.healing || world.recovers)
 		return;
 	for (u32 number = 1; number <= world.count; number++)
 		sim_mend_host(&world.hosts[number]);
@@ -80,7 +80,7 @@ static void stuck(const char *what)
 	sim_fail("healed, and after 120 s still not: %s%s", what, text);
 }
 
-static bool all_off(void)
+bool sim_heal_all_off(void)
 {
 	for (u32 number = 1; number <= world.count; number++)
 		if (world.hosts[number].powered)
@@ -141,7 +141,7 @@ static void end_strangers(void)
 	}
 }
 
-static bool end_well(void)
+bool sim_heal_end_well(void)
 {
 	sim_client_probe_begin();
 	if (!sim_heal_until(sim_client_probe, "a write at every host") ||
@@ -152,9 +152,8 @@ static bool end_well(void)
 	return !world.error;
 }
 
-void sim_heal(void)
+void sim_heal_all(void)
 {
-	world.healing = true;
 	world.weather = (struct sim_weather){
 		.delay = SIM_MS / 2, .delay_spread = SIM_MS / 2,
 		.disk = 100 * SIM_US, .disk_spread = 100 * SIM_US,
@@ -163,16 +162,22 @@ void sim_heal(void)
 	sim_network_heal();
 	for (u32 number = 1; number <= world.count; number++)
 		heal_host(&world.hosts[number]);
+}
+
+void sim_heal(void)
+{
+	world.healing = true;
+	sim_heal_all();
 	mend(NULL, 0);
 	if (!sim_heal_until(sim_members_final, "the members as they are to be"))
 		return;
 	if (!sim_heal_until(strangers_told, "who was removed while it was away is told"))
 		return;
 	end_strangers();
-	if (!sim_heal_until(sim_sizes_final, "the device as large as it can be") || !end_well())
+	if (!sim_heal_until(sim_sizes_final, "the device as large as it can be") || !sim_heal_end_well())
 		return;
 	sim_members_remove_one();
-	if (!sim_heal_until(sim_members_removed_one, "one more removed") || !end_well())
+	if (!sim_heal_until(sim_members_removed_one, "one more removed") || !sim_heal_end_well())
 		return;
 	sim_verify_heal();
 	world.healing = false;
@@ -180,5 +185,6 @@ void sim_heal(void)
 		return;
 	for (u32 number = 1; number <= world.count; number++)
 		sim_member_down(&world.hosts[number]);
-	sim_heal_until(all_off, "down in order");
+	if (sim_heal_until(sim_heal_all_off, "down in order"))
+		sim_recover();
 }

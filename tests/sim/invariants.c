@@ -33,41 +33,74 @@
 #define ENTRIES_MAX	(1u << 17)
 #define TERMS_MAX	(1u << 16)
 
-static u32 *chains;		/* of committed entries, by index */
-static u8 *leaders;		/* of terms */
-/* What each block that is used held, by the history; the oldest first. */
-static struct model {
-	struct {
-		u64 index;
-		u64 value;
-	} *changes;
-	u32 count, room;
-} model[SIM_USED_BLOCKS];
 #define EXTENT_BLOCKS	(1u << (QBD_EXTENT_SHIFT_MIN - QBD_BLOCK_SHIFT))
 
-/* The first entry that wrote data to each block that is used; 0: none did. */
-static u64 written_by[SIM_USED_BLOCKS];
-static u64 committed;
-static u64 committed_in;	/* term of who committed the last one first */
-static u64 terms;
+/*
+ * What was committed and who led. There is one history, unless a majority is lost for good:
+ * then those who come back of it go on with the former one (recover.c).
+ */
+struct history {
+	u32 *chains;		/* of committed entries, by index */
+	u8 *leaders;		/* of terms */
+	/* What each block that is used held; the oldest first. */
+	struct model {
+		struct {
+			u64 index;
+			u64 value;
+		} *changes;
+		u32 count, room;
+	} model[SIM_USED_BLOCKS];
+	/* The first entry that wrote data to each block that is used; 0: none did. */
+	u64 written_by[SIM_USED_BLOCKS];
+	u64 committed;
+	u64 committed_in;	/* term of who committed the last one first */
+	u64 terms;
+};
+
+static struct history present, former;
+/* That of the host that is looked at. */
+static struct history *history = &present;
+/* Of each host: the chains of the entries that it has said to be durable. */
+static u32 *promised[SIM_HOSTS_MAX + 1];
+static u64 promised_to[SIM_HOSTS_MAX + 1];
+/* What a new history began with that was not committed before ends there. */
+static u64 tail_end;
+
+static void look_at(const struct sim_host *host)
+{
+	history = host && host->former ? &former : &present;
+}
+
+static bool is_former(void)
+{
+	return history == &former;
+}
+
+static void history_begin(struct history *one)
+{
+	if (!one->chains) {
+		one->chains = calloc(ENTRIES_MAX, sizeof(*one->chains));
+		one->leaders = calloc(TERMS_MAX, sizeof(*one->leaders));
+		if (!one->chains || !one->leaders)
+			abort();
+	}
+	memset(one->chains, 0, (one->committed + 1) * sizeof(*one->chains));
+	memset(one->leaders, 0, (one->terms + 1) * sizeof(*one->leaders));
+	for (u32 i = 0; i < SIM_USED_BLOCKS; i++)
+		one->model[i].count = 0;
+	memset(one->written_by, 0, sizeof(one->written_by));
+	one->committed = 0;
+	one->committed_in = 0;
+	one->terms = 0;
+}
 
 void sim_invariants_begin(void)
 {
-	if (!chains) {
-		chains = calloc(ENTRIES_MAX, sizeof(*chains));
-		leaders = calloc(TERMS_MAX, sizeof(*leaders));
-		if (!chains || !leaders)
-			abort();
-	}
-	memset(chains, 0, (committed + 1) * sizeof(*chains));
-	memset(leaders, 0, (terms + 1) * sizeof(*leaders));
-	for (u32 i = 0; i < SIM_USED_BLOCKS; i++)
-		model[i].count = 0;
-	memset(written_by, 0, sizeof(written_by));
+	history_begin(&present);
+	history_begin(&former);
+	tail_end = 0;
+	look_at(NULL);
 	sim_once_begin();
-	committed = 0;
-	committed_in = 0;
-	terms = 0;
 }
 
 struct qbd_replica *sim_replica(const struct sim_host *host)
@@ -128,6 +161,7 @@ void sim_invariants_message(struct sim_host *host, const struct qbd_core_message
 void sim_invariants_host_up(struct sim_host *host,
 			    const struct qbd_store_recovered *recovered)
 {
+	look_at(host);
 	host->role = QBD_ROLE_FOLLOWER;
 	host->commit = 0;
 	host->checked = 0;
@@ -170,7 +204,7 @@ void sim_invariants_not_up(struct sim_host *host, int error, const char *text)
 	if (error == -ENOMEM && host->refused)
 		return;
 	if (error == -ENXIO) {
-		if (!sim_lists_out(host->number))
+		if (!sim_lists_out(host->number) || host->former)
 			sim_fail("host %u believes that it was removed, and was not: %s",
 				 host->number, text);
 		host->knows = true;
@@ -185,6 +219,24 @@ void sim_invariants_not_up(struct sim_host *host, int error, const char *text)
 	host->unsound = true;
 }
 
+/* Record by record, what is durable of its log. */
+static void note_log(const struct sim_host *host, const struct qbd_store *store)
+{
+	u64 first = qbd_store_first_index(store);
+	u64 last = min(host->durable, qbd_store_last_index(store));
+	u32 **chains = &promised[host->number];
+
+	if (!*chains)
+		*chains = calloc(ENTRIES_MAX, sizeof(**chains));
+	if (!*chains)
+		abort();
+	for (u64 index = first; index <= last; index++)
+		(*chains)[index] = qbd_store_chain(store, index);
+	for (u64 index = last + 1; index <= promised_to[host->number]; index++)
+		(*chains)[index] = 0;
+	promised_to[host->number] = last;
+}
+
 /* What it has to know when it comes up again. */
 static void note_promises(struct sim_host *host, const struct qbd_replica *replica)
 {
@@ -195,6 +247,9 @@ static void note_promises(struct sim_host *host, const struct qbd_replica *repli
 	if (replica->damaged)
 		durable = max(durable, host->durable);
 	host->durable = replica->core->failed || host->was_filling ? 0 : durable;
+	host->told_commit = replica->core->commit;
+	if (world.recovers)
+		note_log(host, replica->store);
 	host->spoiled = replica->core->failed;
 	/* That what was lost is there again is to be written, too. */
 	host->rotten = replica->damaged ||
@@ -206,7 +261,8 @@ void sim_invariants_power_cut(struct sim_host *host)
 {
 	struct qbd_replica *replica = sim_replica(host);
 
-	host->data_through = committed;
+	look_at(host);
+	host->data_through = history->committed;
 
 	/* While it comes up nothing new is promised. */
 	if (!replica || replica->phase == QBD_PHASE_STARTING)
@@ -224,7 +280,8 @@ static void check_leases(const struct sim_host *host, u64 term)
 		const struct sim_host *other = &world.hosts[number];
 		const struct qbd_replica *replica = sim_replica(other);
 
-		if (replica && other != host && replica->core->term < term &&
+		if (replica && other != host && other->former == host->former &&
+		    replica->core->term < term &&
 		    qbd_core_lease_valid(replica->core, sim_host_time(other)))
 			sim_fail("host %u leads in term %llu, and the lease of host %u in term %llu lasts",
 				 host->number, term, number, replica->core->term);
@@ -234,9 +291,16 @@ static void check_leases(const struct sim_host *host, u64 term)
 /* Nor may who led before come to believe in one. */
 static void check_own_lease(const struct sim_host *host, const struct qbd_core *core)
 {
-	if (core->term < terms && qbd_core_lease_valid(core, sim_host_time(host)))
+	if (core->term < history->terms && qbd_core_lease_valid(core, sim_host_time(host)))
 		sim_fail("host %u has a lease in term %llu, and host %u led in term %llu",
-			 host->number, core->term, leaders[terms], terms);
+			 host->number, core->term, history->leaders[history->terms], history->terms);
+}
+
+static bool has_entry(const struct qbd_store *store, u64 index)
+{
+	return index < qbd_store_first_index(store) ||
+	       (index <= qbd_store_last_index(store) &&
+		qbd_store_chain(store, index) == history->chains[index]);
 }
 
 static void check_leader(struct sim_host *host, const struct qbd_replica *replica)
@@ -248,12 +312,12 @@ static void check_leader(struct sim_host *host, const struct qbd_replica *replic
 		sim_fail("term %llu", core->term);
 		return;
 	}
-	terms = max(terms, core->term);
-	if (leaders[core->term] && leaders[core->term] != host->number)
-		sim_fail("hosts %u and %u lead in term %llu", leaders[core->term],
+	history->terms = max(history->terms, core->term);
+	if (history->leaders[core->term] && history->leaders[core->term] != host->number)
+		sim_fail("hosts %u and %u lead in term %llu", history->leaders[core->term],
 			 host->number, core->term);
-	sim_counts.elections += !leaders[core->term];
-	leaders[core->term] = host->number;
+	sim_counts.elections += !history->leaders[core->term];
+	history->leaders[core->term] = host->number;
 	check_own_lease(host, core);
 	if (host->role != QBD_ROLE_LEADER) {
 		check_leases(host, core->term);
@@ -262,16 +326,15 @@ static void check_leader(struct sim_host *host, const struct qbd_replica *replic
 				 host->number, core->term);
 	}
 	/* Votes may come late: a leader of an older term need not have what came after. */
-	if (host->role == QBD_ROLE_LEADER || core->term < committed_in)
+	if (host->role == QBD_ROLE_LEADER || core->term < history->committed_in)
 		return;
-	if (last < committed)
+	if (last < history->committed)
 		sim_fail("host %u leads with %llu, committed is %llu", host->number, last,
-			 committed);
-	else if (committed + 1 >= qbd_store_first_index(replica->store) && committed &&
-		 qbd_store_chain(replica->store, committed) != chains[committed])
+			 history->committed);
+	else if (history->committed && !has_entry(replica->store, history->committed))
 		sim_fail("host %u leads with another entry %llu than is committed",
-			 host->number, committed);
-	else
+			 host->number, history->committed);
+	else if (!host->former)
 		sim_once_leads(host, replica);
 }
 
@@ -292,7 +355,7 @@ static void model_change(struct model *block, u64 index, u64 value)
 
 static u64 model_at(u32 number, u64 index)
 {
-	const struct model *block = &model[number];
+	const struct model *block = &history->model[number];
 
 	for (u32 i = block->count; i-- > 0;)
 		if (block->changes[i].index <= index)
@@ -337,12 +400,12 @@ static void check_extent(struct sim_host *host, struct qbd_store *store, u32 num
 	u64 block = sim_place(number), last, index = 0;
 	u64 changed = extent_changed(store, block);
 
-	if (!written_by[number] || written_by[number] > store->applied_index ||
+	if (!history->written_by[number] || history->written_by[number] > store->applied_index ||
 	    qbd_overlay_pick(&store->overlay, block, block, &last))
 		return;
-	for (u32 i = model[number].count; i-- > 0 && !index;)
-		if (model[number].changes[i].index <= store->applied_index)
-			index = model[number].changes[i].index;
+	for (u32 i = history->model[number].count; i-- > 0 && !index;)
+		if (history->model[number].changes[i].index <= store->applied_index)
+			index = history->model[number].changes[i].index;
 	if (changed < index)
 		sim_fail("host %u believes that the extent of block %llu changed last at %llu, and applied entry %llu changed it",
 			 host->number, block, changed, index);
@@ -378,7 +441,7 @@ static void check_data(struct sim_host *host, const struct qbd_replica *replica)
 
 	/* What it is sent may be of a member that lost its power not long ago. */
 	if (store->fill.active)
-		host->data_through = committed;
+		host->data_through = history->committed;
 	if (whole && !host->whole)
 		for (u32 number = 0; number < SIM_USED_BLOCKS && !world.error; number++)
 			check_block(host, store, number);
@@ -412,9 +475,11 @@ static void apply_to_model(const struct qbd_record *record)
 					 record->index, le64_to_cpu(operation->sequence),
 					 block + k, value,
 					 model_at(number + k, record->index - 1));
-			if (qbd_operation_has_data(operation) && !written_by[number + k])
-				written_by[number + k] = record->index;
-			model_change(&model[number + k], record->index, value);
+			if (qbd_operation_has_data(operation) && !history->written_by[number + k])
+				history->written_by[number + k] = record->index;
+			model_change(&history->model[number + k], record->index, value);
+			if (!is_former() && record->index <= tail_end)
+				sim_client_forget(number + k, value);
 		}
 	}
 }
@@ -475,15 +540,20 @@ static void commit_one(struct sim_host *host, const struct qbd_store *store, u64
 			 index);
 		return;
 	}
-	chains[index] = chain;
-	committed = index;
-	committed_in = sim_replica(host)->core->term;
+	history->chains[index] = chain;
+	history->committed = index;
+	history->committed_in = sim_replica(host)->core->term;
+	/* Of the former history what is in the log, and no more. */
+	if (is_former()) {
+		apply_to_model(record);
+		return;
+	}
 	if (le16_to_cpu(record->header->shared.kind) == QBD_RECORD_MEMBERSHIP)
 		sim_lists_committed(host, record);
 	sim_claims_committed(record);
 	sim_sizes_committed(record);
 	if (record->term < TERMS_MAX)
-		sim_witnesses_committed(record, leaders[record->term]);
+		sim_witnesses_committed(record, history->leaders[record->term]);
 	apply_to_model(record);
 	sim_once_committed(record);
 }
@@ -494,16 +564,10 @@ static bool vouches(const struct qbd_replica *replica)
 	       !replica->damaged && !replica->is_new && !replica->core->lost_until;
 }
 
-static bool has_entry(const struct qbd_store *store, u64 index)
-{
-	return index < qbd_store_first_index(store) ||
-	       (index <= qbd_store_last_index(store) &&
-		qbd_store_chain(store, index) == chains[index]);
-}
-
 bool sim_invariants_has_all(const struct qbd_replica *replica)
 {
-	return has_entry(replica->store, committed);
+	look_at(NULL);
+	return has_entry(replica->store, history->committed);
 }
 
 /* Would @voter choose one with such a log, if its power went now and came back? */
@@ -550,20 +614,22 @@ static void check_safe(void)
 		u64 last;
 
 		if (!vouches(replica) || qbd_replica_filling(replica) ||
-		    has_entry(replica->store, committed))
+		    world.hosts[number].former != is_former() ||
+		    has_entry(replica->store, history->committed))
 			continue;
 		last = qbd_store_last_index(replica->store);
 		for (u32 other = 1; other <= world.count; other++) {
 			const struct qbd_replica *voter = sim_replica(&world.hosts[other]);
 
 			if (other != number && vouches(voter) &&
+			    world.hosts[other].former == is_former() &&
 			    would_vote(voter->core, qbd_core_term_at(replica->core, last),
 				       last))
 				votes |= 1u << other;
 		}
 		if (would_win(replica->core, votes))
 			sim_fail("entry %llu is committed, and host %u could be elected without it",
-				 committed, number);
+				 history->committed, number);
 	}
 }
 
@@ -572,7 +638,7 @@ static void check_commit(struct sim_host *host, const struct qbd_replica *replic
 	const struct qbd_store *store = replica->store;
 	u64 commit = replica->core->commit;
 	u64 index = max(host->checked + 1, qbd_store_first_index(store));
-	u64 before = committed;
+	u64 before = history->committed;
 
 	if (commit < host->commit)
 		sim_fail("host %u: commit went from %llu back to %llu", host->number,
@@ -584,14 +650,14 @@ static void check_commit(struct sim_host *host, const struct qbd_replica *replic
 	}
 	commit = min(commit, qbd_store_last_index(store));
 	for (; index <= commit && !world.error; index++) {
-		if (index > committed)
+		if (index > history->committed)
 			commit_one(host, store, index);
-		else if (qbd_store_chain(store, index) != chains[index])
+		else if (qbd_store_chain(store, index) != history->chains[index])
 			sim_fail("host %u has committed another entry %llu than others",
 				 host->number, index);
 	}
 	host->checked = max(host->checked, commit);
-	if (committed > before && !world.error)
+	if (history->committed > before && !world.error)
 		check_safe();
 }
 
@@ -614,7 +680,7 @@ static void check_removed(struct sim_host *host, const struct qbd_replica *repli
 		host->removed_in = replica->core->term;
 		host->leads_removed_since = world.now;
 	}
-	if (!sim_lists_out(host->number))
+	if (!sim_lists_out(host->number) || host->former)
 		sim_fail("host %u believes that it was removed, and was not", host->number);
 	if (!world.healing || replica->core->role != QBD_ROLE_LEADER)
 		host->leads_removed_since = world.now;
@@ -626,6 +692,7 @@ void sim_invariants_check(struct sim_host *host)
 {
 	struct qbd_replica *replica = sim_replica(host);
 
+	look_at(host);
 	/* One that is taken down goes on as a member until it has stopped. */
 	if (replica && host->going_down && replica->phase != QBD_PHASE_STARTING &&
 	    replica->phase != QBD_PHASE_STOPPED)
@@ -651,7 +718,8 @@ void sim_invariants_check(struct sim_host *host)
 	/* Between a message and its consequences nothing is said yet. */
 	if (replica->core->commit != host->commit)
 		check_commit(host, replica);
-	if (qbd_core_config_index(replica->core) < sim_lists_index_at(replica->core->commit))
+	if (!host->former &&
+	    qbd_core_config_index(replica->core) < sim_lists_index_at(replica->core->commit))
 		sim_fail("host %u goes by the list of entry %llu, and has committed that of entry %llu",
 			 host->number, qbd_core_config_index(replica->core),
 			 sim_lists_index_at(replica->core->commit));
@@ -660,10 +728,12 @@ void sim_invariants_check(struct sim_host *host)
 	if (replica->removed)
 		check_removed(host, replica);
 	check_data(host, replica);
-	sim_sizes_check(host, replica->store);
+	if (!host->former) {
+		sim_sizes_check(host, replica->store);
+		sim_claims_check(host);
+	}
 	sim_witnesses_check(host, replica);
 	sim_clients_check(host, replica);
-	sim_claims_check(host);
 	host->role = replica->core->role;
 	host->term = replica->core->term;
 	host->failed = replica->core->failed;
@@ -697,20 +767,102 @@ void sim_invariants_table(struct sim_host *host, const void *block)
 	}
 }
 
+/* ---- a majority is lost for good ---------------------------------------- */
+
+/* What was committed beyond @index never was. */
+static void cut_off(struct history *one, u64 index, u64 term)
+{
+	for (u64 i = index + 1; i <= one->committed; i++)
+		one->chains[i] = 0;
+	for (u64 i = term + 1; i <= one->terms; i++)
+		one->leaders[i] = 0;
+	for (u32 number = 0; number < SIM_USED_BLOCKS; number++) {
+		struct model *block = &one->model[number];
+
+		while (block->count && block->changes[block->count - 1].index > index)
+			block->count--;
+		if (one->written_by[number] > index)
+			one->written_by[number] = 0;
+	}
+	one->committed = index;
+	one->committed_in = min(one->committed_in, term);
+	one->terms = min(one->terms, term);
+}
+
+static void copy_history(struct history *to, const struct history *from)
+{
+	memcpy(to->chains, from->chains, (from->committed + 1) * sizeof(*to->chains));
+	memcpy(to->leaders, from->leaders, (from->terms + 1) * sizeof(*to->leaders));
+	memcpy(to->written_by, from->written_by, sizeof(to->written_by));
+	for (u32 number = 0; number < SIM_USED_BLOCKS; number++)
+		for (u32 i = 0; i < from->model[number].count; i++)
+			model_change(&to->model[number], from->model[number].changes[i].index,
+				     from->model[number].changes[i].value);
+	to->committed = from->committed;
+	to->committed_in = from->committed_in;
+	to->terms = from->terms;
+}
+
+/* What it had said to be durable is in the log with which it goes on, record by record. */
+static void check_kept(const struct sim_host *host, const struct qbd_store *store, u64 common)
+{
+	u64 last = min(host->durable, qbd_store_last_index(store));
+
+	for (u64 index = qbd_store_first_index(store); index <= last; index++) {
+		u32 chain = promised[host->number][index];
+
+		if (chain && qbd_store_chain(store, index) != chain)
+			sim_fail("host %u goes on alone, had entry %llu durable, and has another one now",
+				 host->number, index);
+	}
+	if (common < min(host->durable, host->told_commit))
+		sim_fail("host %u goes on alone from entry %llu on; it had %llu durable, and knew of %llu that it was committed",
+			 host->number, common, host->durable, host->told_commit);
+}
+
+u64 sim_invariants_fork(struct sim_host *host, const struct qbd_store *store, u64 term)
+{
+	u64 first = qbd_store_first_index(store), last = qbd_store_last_index(store);
+	u64 common = min(last, present.committed);
+
+	while (common && common >= first &&
+	       qbd_store_chain(store, common) != present.chains[common])
+		common--;
+	check_kept(host, store, common);
+	if (common + 1 < first) {
+		sim_fail("host %u goes on alone with a log from %llu on, and %llu were committed",
+			 host->number, first, present.committed);
+		return common;
+	}
+	sim_counts.entries_lost += present.committed - common;
+	sim_counts.entries_revived += last - common;
+	copy_history(&former, &present);
+	cut_off(&present, common, term);
+	tail_end = last;
+	host->data_through = min(host->data_through, common);
+	for (u32 number = 1; number <= world.count; number++)
+		world.hosts[number].former = number != host->number;
+	look_at(host);
+	for (u32 number = 0; number < SIM_USED_BLOCKS; number++)
+		sim_client_forget(number, model_at(number, common));
+	return common;
+}
+
 /* ---- the end ------------------------------------------------------------ */
 
 bool sim_invariants_settled(void)
 {
+	look_at(NULL);
 	for (u32 number = 1; number <= world.count; number++) {
 		struct qbd_replica *replica = sim_replica(&world.hosts[number]);
 
 		if (!sim_lists_has(number))
 			continue;
 		if (!replica || replica->phase != QBD_PHASE_RUNNING ||
-		    replica->core->commit != committed || replica->store_failed ||
+		    replica->core->commit != history->committed || replica->store_failed ||
 		    replica->damaged || replica->is_new || qbd_replica_filling(replica) ||
-		    qbd_store_applied_index(replica->store) != committed ||
-		    qbd_store_last_index(replica->store) != committed ||
+		    qbd_store_applied_index(replica->store) != history->committed ||
+		    qbd_store_last_index(replica->store) != history->committed ||
 		    !sim_sizes_settled(&world.hosts[number], replica->store))
 			return false;
 	}
@@ -719,6 +871,7 @@ bool sim_invariants_settled(void)
 
 void sim_invariants_replicas(void)
 {
+	look_at(NULL);
 	for (u32 number = 1; number <= world.count; number++) {
 		struct sim_host *host = &world.hosts[number];
 
@@ -728,7 +881,7 @@ void sim_invariants_replicas(void)
 			check_block(host, sim_replica(host)->store, block);
 	}
 	for (u32 number = 0; number < SIM_USED_BLOCKS; number++)
-		if (!sim_client_may_hold(number, model_at(number, committed)))
+		if (!sim_client_may_hold(number, model_at(number, history->committed)))
 			sim_fail("block %llu holds %#llx in the end, which is lost data or old",
-				 sim_place(number), model_at(number, committed));
+				 sim_place(number), model_at(number, history->committed));
 }

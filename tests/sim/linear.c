@@ -66,6 +66,14 @@ u64 sim_linear_now(void)
 	return ++moment;
 }
 
+/* Nobody is up, and nothing is known of that block but that it holds @value. */
+void sim_linear_forget(u32 number, u64 value)
+{
+	blocks[number].count = 0;
+	memset(open_ended, 0, sizeof(open_ended));
+	group_add(number, value, 0, sim_linear_now());
+}
+
 static struct group *group_of(u32 number, u64 value)
 {
 	struct groups *groups = &blocks[number];

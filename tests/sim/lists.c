@@ -18,6 +18,7 @@
 
 static struct qbd_membership_layout now;
 static u64 *indices;			/* of all of them, from the second on */
+static struct qbd_membership_layout first, *bodies;	/* likewise */
 static u32 lists, room;
 static u32 ever;			/* bitmap of ids */
 static u32 guests[SIM_HOSTS_MAX + 1];	/* to which that id was given */
@@ -75,6 +76,7 @@ void sim_lists_begin(void)
 		sim_member_place(&now.members[i], i + 1, 0);
 	}
 	ever = set_of(&now, QBD_MEMBER_VOTER);
+	first = now;
 }
 
 u64 sim_lists_index_at(u64 commit)
@@ -225,14 +227,16 @@ static void check_removed(const struct qbd_membership_layout *next)
 	}
 }
 
-static void note_index(u64 index)
+static void note_list(u64 index, const struct qbd_membership_layout *list)
 {
 	if (lists == room) {
 		room = room ? 2 * room : 64;
 		indices = realloc(indices, room * sizeof(*indices));
-		if (!indices)
+		bodies = realloc(bodies, room * sizeof(*bodies));
+		if (!indices || !bodies)
 			abort();
 	}
+	bodies[lists] = *list;
 	indices[lists++] = index;
 }
 
@@ -245,6 +249,9 @@ void sim_lists_committed(const struct sim_host *host, const struct qbd_record *r
 			 le64_to_cpu(next->index));
 		return;
 	}
+	/* One host goes on alone: what its log says of members is history (sim_lists_fork()). */
+	if (record->index < le64_to_cpu(now.index))
+		return;
 	sim_trace("the list of entry %llu is committed: voters %#x, old %#x, learners %#x, next id %u",
 		  record->index, set_of(next, QBD_MEMBER_VOTER),
 		  set_of(next, QBD_MEMBER_VOTER_OLD), set_of(next, QBD_MEMBER_LEARNER),
@@ -254,8 +261,35 @@ void sim_lists_committed(const struct sim_host *host, const struct qbd_record *r
 	check_votes(next);
 	check_promoted(next);
 	check_removed(next);
-	note_index(record->index);
+	note_list(record->index, next);
 	sim_witnesses_list(next);
 	sim_clients_list(next);
 	now = *next;
+}
+
+/* ---- a majority is lost for good ---------------------------------------- */
+
+void sim_lists_fork(const struct sim_host *host, u64 common,
+		    const struct qbd_membership_layout *list)
+{
+	const struct qbd_member_layout *before, *self = &list->members[0];
+
+	while (lists && indices[lists - 1] > common)
+		lists--;
+	now = lists ? bodies[lists - 1] : first;
+	before = find(&now, host->number);
+	sim_trace("the list of entry %llu: host %u alone, next id %u", le64_to_cpu(list->index),
+		  host->number, le32_to_cpu(list->next_member_id));
+	if (le32_to_cpu(list->count) != 1 || le32_to_cpu(self->id) != host->number || !before ||
+	    le16_to_cpu(self->flags) != QBD_MEMBER_VOTER ||
+	    memcmp(self->name, before->name, sizeof(self->name)) ||
+	    memcmp(&self->address, &before->address, sizeof(self->address)))
+		sim_fail("host %u goes on alone, and its list of entry %llu is not of it alone",
+			 host->number, le64_to_cpu(list->index));
+	if (le32_to_cpu(list->next_member_id) < le32_to_cpu(now.next_member_id))
+		sim_fail("host %u goes on alone, and gives ids from %u on: it knew that they are given from %u on",
+			 host->number, le32_to_cpu(list->next_member_id),
+			 le32_to_cpu(now.next_member_id));
+	note_list(le64_to_cpu(list->index), list);
+	now = *list;
 }

@@ -239,7 +239,7 @@ static bool may_ask(const struct sim_host *host)
 	const struct qbd_replica *replica = sim_replica(host);
 
 	return host->replica && replica && replica->phase == QBD_PHASE_RUNNING &&
-	       !host->going_down && !host->changing;
+	       !host->going_down && !host->changing && !host->former;
 }
 
 static void nonsense_thread(void *object)

@@ -15,8 +15,10 @@ static struct qbd_store *sim_store_open(dev_t number, const char *path,
 	struct qbd_store *store = qbd_store_open(number, path, pool, ops, context,
 						 recovered, error_text, error_text_size);
 
-	if (!IS_ERR(store))
+	if (!IS_ERR(store)) {
 		sim_invariants_host_up(sim_host, recovered);
+		sim_recover_opened(sim_host, store, recovered->term);
+	}
 	return store;
 }
 
@@ -146,7 +148,8 @@ void sim_member_enlarge(struct sim_host *host, u64 blocks)
 
 static void format(struct sim_host *host, u64 device_blocks,
 		   const struct qbd_membership_layout *members,
-		   const struct qbd_claim_layout *claim, const u8 *incarnation, u32 flags)
+		   const struct qbd_claim_layout *claim, const u8 *incarnation,
+		   const u8 *history, u32 flags)
 {
 	u64 blocks = disk_blocks(sim_keeps_data(host) ?
 				 sim_sizes_room(host, device_blocks) : 0);
@@ -160,6 +163,8 @@ static void format(struct sim_host *host, u64 device_blocks,
 	/* Where nothing was ever written there is rubbish, which nobody may see. */
 	sim_disk_make(host, blocks, DATA_BLOCK);
 	host->exists = true;
+	if (history)
+		memcpy(state.history, history, QBD_UUID_SIZE);
 	state.membership = *members;
 	state.applied_membership = *members;
 	for (u64 i = 0; i < sim_table_blocks && sim_keeps_data(host); i++)
@@ -189,7 +194,7 @@ void sim_member_format(struct sim_host *host)
 
 	write_members(&members);
 	sim_uuid_draw(incarnation);
-	format(host, sim_sizes_first(), &members, &claim, incarnation, QBD_STATE_NEW);
+	format(host, sim_sizes_first(), &members, &claim, incarnation, NULL, QBD_STATE_NEW);
 }
 
 /* As qbdadm join does: nobody can have forgotten what a member did that never was. */
@@ -197,7 +202,7 @@ void sim_member_format_joined(struct sim_host *host, const struct qbd_descriptio
 			      const u8 *incarnation)
 {
 	format(host, le64_to_cpu(device->device_blocks), &device->membership, &device->claim,
-	       incarnation, 0);
+	       incarnation, device->history, 0);
 }
 
 static void again(void *object, u64 argument)

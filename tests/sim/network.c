@@ -72,6 +72,8 @@ struct side {
 	bool up;		/* and the replica knows */
 	u64 connection;
 	u64 fresh;		/* takes its place */
+	u32 refusal;		/* a handshake failed, and nobody here was told; 0: none did */
+	bool refused_by_us;
 	u8 incarnation[QBD_UUID_SIZE];	/* by the list in force */
 	u64 known_run, known_term, known_index;
 	struct qbd_frame_hello hello, fresh_hello;
@@ -429,6 +431,7 @@ static struct side *take_side(struct qbd_net *net, u32 peer, const u8 *incarnati
 		side++;
 	side->peer = peer;
 	side->newcomer = 0;
+	side->refusal = 0;
 	/* Of who had its place before. */
 	side->known_run = 0;
 	side->known_term = 0;
@@ -442,19 +445,18 @@ static struct qbd_frame_hello hello_of(const struct qbd_net *net, u32 peer)
 {
 	const struct side *side = side_here(net, peer);
 	struct qbd_frame_hello hello = {
-		.from = cpu_to_le32(net->identity.member_id),
+		.kind = cpu_to_le32(QBD_CONNECTION_CONTROL),
 		.to = cpu_to_le32(peer),
 		.flags = cpu_to_le32((net->blank ? QBD_HELLO_BLANK : 0) |
 				     (net->is_new ? QBD_HELLO_NEW : 0)),
 		.term = cpu_to_le64(net->term),
 		.listed = cpu_to_le64(net->listed),
-		.run = cpu_to_le64(net->identity.run),
-		.known_run = cpu_to_le64(side->known_run),
-		.known_term = cpu_to_le64(side->known_term),
-		.known_index = cpu_to_le64(side->known_index),
+		.known_run = cpu_to_le64(side ? side->known_run : 0),
+		.known_term = cpu_to_le64(side ? side->known_term : 0),
+		.known_index = cpu_to_le64(side ? side->known_index : 0),
 	};
 
-	memcpy(hello.incarnation, net->identity.incarnation, QBD_UUID_SIZE);
+	qbd_net_introduce(&net->identity, &hello);
 	return hello;
 }
 
@@ -506,6 +508,44 @@ static bool reach(const struct sim_host *one, const struct sim_host *other)
 	       !cuts[a][b] && !cuts[b][a];
 }
 
+static void note_refusal(struct sim_host *host, u32 peer, enum qbd_refusal reason, bool by_us)
+{
+	struct side *side = side_of(host, peer);
+	struct sim_host *before = sim_host;
+
+	/* Of who is no member by the list here the module remembers nothing. */
+	if (!side)
+		return;
+	side->refusal = reason;
+	side->refused_by_us = by_us;
+	sim_host = host;
+	host->network->ops->kick(host->network->context);
+	sim_host = before;
+}
+
+/*
+ * HELLO, and the answer to it: before anything is looked at that depends on who has whom for
+ * a member.
+ */
+static bool greet(struct sim_host *dialler, struct sim_host *listener)
+{
+	struct qbd_frame_hello said = hello_of(dialler->network, listener->number);
+	struct qbd_frame_hello answer = hello_of(listener->network, dialler->number);
+	enum qbd_refusal reason = qbd_frame_hello_check(&said, &answer, 0);
+
+	if (reason) {
+		note_refusal(listener, dialler->number, reason, true);
+		note_refusal(dialler, listener->number, reason, false);
+		sim_recover_refused(dialler, listener, reason);
+		return false;
+	}
+	reason = qbd_frame_hello_check(&answer, &said, listener->number);
+	if (reason)
+		sim_fail("host %u takes the hello of host %u, which refuses its answer: %s",
+			 listener->number, dialler->number, qbd_refusal_text(reason));
+	return !reason;
+}
+
 /* Who was away when it was removed dials a member, and is told. */
 static bool tell_removed(struct sim_host *member, struct sim_host *host)
 {
@@ -534,16 +574,18 @@ static void dial(void *object, u64 argument)
 	dial_waits[a][b] = false;
 	/* Whom nobody dials knocks. */
 	if (!side && other && !other->removed &&
-	    !(reach(dialler, listener) && tell_removed(dialler, listener))) {
+	    !(reach(dialler, listener) && greet(listener, dialler) &&
+	      tell_removed(dialler, listener))) {
 		dial_later(a, b, sim_spread(4ull * SIM_S, 2ull * SIM_S));
 		return;
 	}
 	if (!side || side->removed || (side->connected && !side->lost) || side->fresh)
 		return;
-	if (!other && reach(dialler, listener) && tell_removed(listener, dialler))
+	reached = reach(dialler, listener) && greet(dialler, listener);
+	if (!other && reached && tell_removed(listener, dialler))
 		return;
 	said = hello_of(dialler->network, b);
-	reached = reach(dialler, listener) && admits(listener->network, &said) &&
+	reached = reached && admits(listener->network, &said) &&
 		  takes(listener->network, said) &&
 		  takes(dialler->network, hello_of(listener->network, a));
 	if (!reached) {
@@ -583,6 +625,7 @@ static void side_join(struct qbd_net *net, struct side *side)
 					net->host, side->peer);
 	for (u32 stream = 0; stream < STREAMS; stream++)
 		path_first(side->peer, net->host->number, stream);
+	sim_recover_connected(net->host, side->peer);
 	net->ops->peer_up(net->context, side->peer);
 }
 
@@ -893,9 +936,12 @@ static void hand_over(struct qbd_net *net, struct side *side, enum stream stream
 
 static void side_poll(struct qbd_net *net, struct side *side)
 {
+	u32 peer, refusal = side->refusal;
 	u64 connection;
-	u32 peer;
 
+	side->refusal = 0;
+	if (refusal && !side->removed)
+		net->ops->refused(net->context, side->peer, refusal, side->refused_by_us);
 	if (side->fresh && !side->removed)
 		side_join(net, side);
 	if (side->connected && (side->lost || side->removed))

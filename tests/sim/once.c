@@ -120,3 +120,17 @@ void sim_once_leads(const struct sim_host *host, const struct qbd_replica *repli
 				 host->number, write->id.sequence, origin, write->index);
 	}
 }
+
+/* What was committed beyond @common is lost. */
+void sim_once_fork(u64 common)
+{
+	u32 all = count;
+
+	this_world++;
+	count = 0;
+	for (u32 i = 0; i < all && writes[i].index <= common; i++) {
+		struct write write = writes[i];
+
+		remember(&write);
+	}
+}

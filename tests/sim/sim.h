@@ -22,6 +22,7 @@
  *   plans.c     several faults, each at its moment
  *   verify.c    replicas that are compared and repaired
  *   heal.c      the end of a world
+ *   recover.c   of some: a majority is lost for good, and one host goes on alone
  *   main.c      seeds, traces, shrinking
  *
  * One event is one step. All that is random comes from sim_random(), so a seed is a
@@ -90,6 +91,7 @@ struct sim_host {
 	u64 commit;
 	u64 checked;			/* entries up to it were compared */
 	u64 durable;			/* when its power went */
+	u64 told_commit;		/* likewise, what it knew to be committed */
 	u64 data_through;		/* its data may hold entries up to it, since then */
 	bool was_filling;		/* likewise */
 	u32 fill_step;			/* likewise, enum qbd_fill_step */
@@ -109,6 +111,7 @@ struct sim_host {
 	bool knows;			/* it would not come up, for it was removed */
 	u64 removed_in;			/* term in which it came to know that */
 	u64 leads_removed_since;	/* time, while all is well */
+	bool former;			/* of the history of before a majority was lost */
 };
 
 struct sim_weather {
@@ -150,6 +153,7 @@ struct sim_world {
 	bool preempts;		/* works lose their processor */
 	bool quiet;		/* no faults but the one that main.c makes */
 	bool healing;
+	bool recovers;		/* a majority is lost for good in the end */
 	bool trace;
 	u64 trace_from;
 	const char *error;
@@ -185,6 +189,7 @@ extern struct sim_counts {
 	u64 clients, changes, lists, joined, left, claims, modes, forced, passed_on, resizes;
 	u64 newcomers, told;
 	u64 verified, data_rots;
+	u64 recovered, entries_lost, entries_revived, commands_cut, joined_anew, former_refused;
 } sim_counts;
 
 void sim_world_begin(u64 seed);
@@ -292,6 +297,8 @@ bool sim_client_idle(void);
 u64 sim_client_operations(void);
 /* Could a reader find that there? */
 bool sim_client_may_hold(u32 number, u64 value);
+/* One host goes on alone: what was written there and is not in its log is lost. */
+void sim_client_forget(u32 number, u64 value);
 
 /* ---- linear.c ----------------------------------------------------------- */
 
@@ -305,12 +312,14 @@ void sim_linear_write_given_up(u32 number, u64 value);
 void sim_linear_host_wrote(u32 host, u64 begun);
 void sim_linear_read(u32 number, u64 value, u64 begun, u32 host);
 bool sim_linear_may_hold(u32 number, u64 value);
+void sim_linear_forget(u32 number, u64 value);
 
 /* ---- once.c ------------------------------------------------------------- */
 
 void sim_once_begin(void);
 void sim_once_committed(const struct qbd_record *record);
 void sim_once_leads(const struct sim_host *host, const struct qbd_replica *replica);
+void sim_once_fork(u64 common);
 /* ---- claims.c ----------------------------------------------------------- */
 
 /* What a host has not missed: */
@@ -347,6 +356,7 @@ u32 sim_claims_mode(void);
 u32 sim_claims_holder(void);
 /* An administrator there wants that mode. */
 void sim_claims_set_mode(struct sim_host *host, u32 mode);
+void sim_claims_fork(u64 common, u64 last, bool lost, u32 mode);
 
 /* ---- sizes.c ------------------------------------------------------------ */
 
@@ -362,6 +372,7 @@ void sim_sizes_shown(const struct sim_host *host, u64 blocks);
 bool sim_sizes_settled(const struct sim_host *host, const struct qbd_store *store);
 void sim_sizes_step(void);
 bool sim_sizes_final(void);
+void sim_sizes_fork(u64 common);
 
 /* ---- module.c ----------------------------------------------------------- */
 
@@ -465,6 +476,9 @@ bool sim_lists_gone(u32 number);
 bool sim_lists_gave(u32 number, u32 guest);
 /* A member, by that list or one that is in force somewhere. */
 bool sim_lists_counts(u32 number);
+/* One host goes on alone, with that list, from entry @common on. */
+void sim_lists_fork(const struct sim_host *host, u64 common,
+		    const struct qbd_membership_layout *list);
 /* May a disk be lost? Of three voters one may, in each set that decides. */
 bool sim_lists_spare_one(void);
 
@@ -486,6 +500,11 @@ bool sim_invariants_has_all(const struct qbd_replica *replica);
 struct qbd_replica *sim_replica(const struct sim_host *host);
 /* All members have applied all that is committed. */
 bool sim_invariants_settled(void);
+/*
+ * One host goes on alone with what is in that log: so far it is the history of all. Return: up
+ * to which entry. What was committed beyond is lost here, and is that of all other hosts.
+ */
+u64 sim_invariants_fork(struct sim_host *host, const struct qbd_store *store, u64 term);
 /* All members hold the same, and it is what the history says. */
 void sim_invariants_replicas(void);
 
@@ -524,6 +543,23 @@ void sim_heal(void);
 void sim_mend_host(struct sim_host *host);
 /* Let time pass until that is so; false if it takes too long. */
 bool sim_heal_until(bool (*done)(void), const char *what);
+/* Weather, disks and ways are good. */
+void sim_heal_all(void);
+bool sim_heal_all_off(void);
+/* A write at every host, and all members are equal; false if not. */
+bool sim_heal_end_well(void);
+
+/* ---- recover.c ---------------------------------------------------------- */
+
+void sim_recover_begin(void);
+/* After the end of a world, if it is one that goes on so. */
+void sim_recover(void);
+/* A host comes up, and its disk has been looked at. */
+void sim_recover_opened(struct sim_host *host, const struct qbd_store *store, u64 term);
+/* A handshake failed for that reason; two hosts are connected. */
+void sim_recover_refused(const struct sim_host *dialler, const struct sim_host *listener,
+			 u32 reason);
+void sim_recover_connected(const struct sim_host *host, u32 peer);
 
 /* ---- verify.c ----------------------------------------------------------- */
 

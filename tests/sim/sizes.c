@@ -72,6 +72,13 @@ void sim_sizes_begin(void)
 	faults.next = 100 + below(2 * faults.rate);
 }
 
+/* What was committed beyond @common is lost. */
+void sim_sizes_fork(u64 common)
+{
+	while (count > 1 && sizes[count - 1].index > common)
+		count--;
+}
+
 u64 sim_sizes_first(void)
 {
 	return sizes[0].blocks;
