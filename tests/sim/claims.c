@@ -348,6 +348,7 @@ void sim_claims_fork(u64 common, u64 last, bool lost, u32 mode)
 		written_by_others[host] = min(written_by_others[host], common);
 	}
 	set_back = (struct claim){ .epoch = lost ? last : 0, .mode = mode };
+	sim_counts.claims_set_back += lost;
 }
 
 /* Who has only read has missed what was written when all might, too: no claim tells of that. */

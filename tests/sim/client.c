@@ -740,7 +740,7 @@ bool sim_client_probe(void)
 		struct sim_host *host = &world.hosts[number];
 		struct sim_request *request;
 
-		if ((!sim_lists_has(number) && !removed(host)) || host->witness)
+		if ((!sim_lists_has(number) && !removed(host)) || host->witness || host->former)
 			continue;
 		/* Whoever has had its turn lets the next one have it. */
 		if (probed[number]) {

@@ -204,7 +204,7 @@ void sim_invariants_not_up(struct sim_host *host, int error, const char *text)
 	if (error == -ENOMEM && host->refused)
 		return;
 	if (error == -ENXIO) {
-		if (!sim_lists_out(host->number) || host->former)
+		if (!sim_lists_out(host->number))
 			sim_fail("host %u believes that it was removed, and was not: %s",
 				 host->number, text);
 		host->knows = true;
@@ -543,8 +543,10 @@ static void commit_one(struct sim_host *host, const struct qbd_store *store, u64
 	history->chains[index] = chain;
 	history->committed = index;
 	history->committed_in = sim_replica(host)->core->term;
-	/* Of the former history what is in the log, and no more. */
+	/* Of the former history the data and the lists, and no more. */
 	if (is_former()) {
+		if (le16_to_cpu(record->header->shared.kind) == QBD_RECORD_MEMBERSHIP)
+			sim_lists_former(record);
 		apply_to_model(record);
 		return;
 	}
@@ -680,7 +682,7 @@ static void check_removed(struct sim_host *host, const struct qbd_replica *repli
 		host->removed_in = replica->core->term;
 		host->leads_removed_since = world.now;
 	}
-	if (!sim_lists_out(host->number) || host->former)
+	if (!sim_lists_out(host->number))
 		sim_fail("host %u believes that it was removed, and was not", host->number);
 	if (!world.healing || replica->core->role != QBD_ROLE_LEADER)
 		host->leads_removed_since = world.now;

@@ -17,6 +17,8 @@
 #define LAG_MAX	65u
 
 static struct qbd_membership_layout now;
+/* Likewise, of the history of before a majority was lost. */
+static struct qbd_membership_layout former;
 static u64 *indices;			/* of all of them, from the second on */
 static struct qbd_membership_layout first, *bodies;	/* likewise */
 static u32 lists, room;
@@ -94,7 +96,7 @@ bool sim_lists_has(u32 number)
 
 bool sim_lists_out(u32 number)
 {
-	return qbd_intent_is_out(&now, number);
+	return qbd_intent_is_out(world.hosts[number].former ? &former : &now, number);
 }
 
 bool sim_lists_gone(u32 number)
@@ -269,13 +271,19 @@ void sim_lists_committed(const struct sim_host *host, const struct qbd_record *r
 
 /* ---- a majority is lost for good ---------------------------------------- */
 
+void sim_lists_former(const struct qbd_record *record)
+{
+	former = *(const struct qbd_membership_layout *)page_address(record->pages[0]);
+}
+
 void sim_lists_fork(const struct sim_host *host, u64 common,
 		    const struct qbd_membership_layout *list)
 {
 	const struct qbd_member_layout *before, *self = &list->members[0];
 
+	former = now;
 	while (lists && indices[lists - 1] > common)
-		lists--;
+		lists--, sim_counts.lists_lost++;
 	now = lists ? bodies[lists - 1] : first;
 	before = find(&now, host->number);
 	sim_trace("the list of entry %llu: host %u alone, next id %u", le64_to_cpu(list->index),

@@ -150,9 +150,10 @@ static void sum_up(u64 seeds, u64 failed)
 	       counts->views / 1e6);
 	printf("# verifications begun: %llu; blocks spoiled in the end, found and repaired: %llu\n",
 	       counts->verified, counts->data_rots);
-	printf("# majorities lost for good: %llu, with %llu entries that were committed; %llu others came to be; the command was cut off %llu times; %llu joined, and %llu times a former member was refused\n",
-	       counts->recovered, counts->entries_lost, counts->entries_revived,
-	       counts->commands_cut, counts->joined_anew, counts->former_refused);
+	printf("# majorities lost for good: %llu, with %llu entries that were committed (%llu lists), and %llu times the newest claim; %llu entries came to be; the command was cut off %llu times; %llu joined, and %llu times a former member was refused\n",
+	       counts->recovered, counts->entries_lost, counts->lists_lost,
+	       counts->claims_set_back, counts->entries_revived, counts->commands_cut,
+	       counts->joined_anew, counts->former_refused);
 }
 
 static u64 run_seeds(u64 first, u64 count, double limit)

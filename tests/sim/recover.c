@@ -175,8 +175,12 @@ static bool all_equal(void)
 	return sim_client_idle() && sim_invariants_settled();
 }
 
-static void part(struct sim_host *host, enum parting parting)
+/* Return: false if there is no moment for it so far. */
+static bool part(struct sim_host *host, enum parting parting)
 {
+	if (parting == PART_WRITES_HELD &&
+	    !sim_disk_hold_writes(host, world.now + 100 * SIM_S))
+		return false;
 	sim_trace("host %u parts from the others (%u)", host->number, parting);
 	for (u32 other = 1; other <= world.count; other++) {
 		if (parting == PART_CUT_OFF) {
@@ -192,8 +196,7 @@ static void part(struct sim_host *host, enum parting parting)
 		sim_member_down(host);
 	else if (parting == PART_DISK_STALLS)
 		sim_disk_stall(host, world.now + 100 * SIM_S);
-	else if (parting == PART_WRITES_HELD)
-		sim_disk_hold_writes(host, world.now + 100 * SIM_S);
+	return true;
 }
 
 /* One of those that are up loses its power, or that comes back. */
@@ -209,20 +212,34 @@ static void disturb(const struct sim_host *but)
 		sim_member_power_on(host);
 }
 
+/*
+ * A log that stands still for so long that a checkpoint says what was committed meanwhile, be
+ * it by the others alone.
+ */
+#define CHECKPOINT_TIME		(17 * SIM_S)
+#define CHECKPOINT_STEPS	20000u
+
 static void use_them(u32 steps, u32 part_at, struct sim_host *host, enum parting parting)
 {
-	u64 end = world.steps + steps, at = world.steps + part_at;
+	u64 end = world.steps + steps, at = world.steps + part_at, until = 0;
 
 	while (world.steps < end && !world.error) {
 		if (!sim_step())
 			sim_pass_time();
 		sim_faults_work();
-		if (world.steps >= at) {
-			part(host, parting);
+		if (world.steps >= at && part(host, parting)) {
 			at = ~0ull;
+			if (parting == PART_WRITES_HELD && below(2)) {
+				until = world.now + CHECKPOINT_TIME;
+				end = world.steps + CHECKPOINT_STEPS;
+			}
 		}
-		if (!below(1000))
+		if (until && world.now >= until)
+			break;
+		if (!until && !below(1000))
 			disturb(host);
+		if ((world.changes || world.joins) && !below(500))
+			sim_member_change(some_member());
 	}
 }
 
@@ -239,7 +256,9 @@ static bool lose_majority(struct sim_host *host)
 	if (below(2))
 		sim_member_move_leader(host, host->number);
 	storm();
-	use_them(steps, below(steps), host, below(PARTINGS));
+	/* What hosts claim changes seldom. */
+	use_them(steps, below(steps), host, world.exclusive && below(2) ? PART_WRITES_HELD :
+						below(PARTINGS));
 	for (u32 number = 1; number <= world.count; number++)
 		sim_member_power_cut(&world.hosts[number]);
 	return !world.error;
@@ -247,10 +266,26 @@ static bool lose_majority(struct sim_host *host)
 
 /* ---- the command -------------------------------------------------------- */
 
-/* What a member that is whole has to be able to do. */
-static bool is_fit(const struct sim_host *host)
+/* By the list on its disk: it was not removed, and there are others that vote. */
+static bool may_by_list(const struct qbd_membership_layout *list, const struct sim_host *host)
 {
-	return sim_keeps_data(host) && !host->unsound && !host->was_filling && !host->failed;
+	bool has_others = false, is_there = false;
+
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
+		if (le32_to_cpu(list->members[i].id) == host->number)
+			is_there = true;
+		else if (le16_to_cpu(list->members[i].flags) &
+			 (QBD_MEMBER_VOTER | QBD_MEMBER_VOTER_OLD))
+			has_others = true;
+	}
+	return !list->count || (is_there && has_others);
+}
+
+/* A member that is whole has to be able to. */
+static bool is_fit(const struct sim_host *host, const struct qbd_membership_layout *list)
+{
+	return sim_keeps_data(host) && !host->unsound && !host->was_filling && !host->failed &&
+	       may_by_list(list, host);
 }
 
 static bool is_alone(const struct qbd_new_history *plan, const struct sim_host *host)
@@ -271,6 +306,7 @@ static bool command(struct sim_host *host)
 	bool again = false;
 
 	recover.blocks_left = below(3) ? U32_MAX : 1 + below(2 * QBD_STATE_SLOT_BLOCKS);
+	memset(&plan, 0, sizeof(plan));
 	for (;;) {
 		if (qbd_new_history_plan(&disk, "sim", &plan, &error)) {
 			/* It was there when power went: once is enough. */
@@ -290,7 +326,7 @@ static bool command(struct sim_host *host)
 		again = true;
 	}
 	sim_trace("host %u cannot go on alone: %s", host->number, error.text);
-	if (again || is_fit(host))
+	if (again || is_fit(host, &plan.members))
 		sim_fail("host %u cannot go on alone: %s", host->number, error.text);
 	return false;
 }
@@ -432,7 +468,8 @@ static bool former_are_up(void)
 	for (u32 number = 1; number <= world.count; number++) {
 		const struct sim_host *host = &world.hosts[number];
 
-		if (host->former && was_member(number) && !host->replica)
+		if (host->former && was_member(number) && !host->replica &&
+		    !sim_lists_out(number))
 			return false;
 	}
 	return true;

@@ -189,7 +189,8 @@ extern struct sim_counts {
 	u64 clients, changes, lists, joined, left, claims, modes, forced, passed_on, resizes;
 	u64 newcomers, told;
 	u64 verified, data_rots;
-	u64 recovered, entries_lost, entries_revived, commands_cut, joined_anew, former_refused;
+	u64 recovered, entries_lost, entries_revived, lists_lost, claims_set_back, commands_cut;
+	u64 joined_anew, former_refused;
 } sim_counts;
 
 void sim_world_begin(u64 seed);
@@ -476,6 +477,8 @@ bool sim_lists_gone(u32 number);
 bool sim_lists_gave(u32 number, u32 guest);
 /* A member, by that list or one that is in force somewhere. */
 bool sim_lists_counts(u32 number);
+/* A list is committed in the history of before a majority was lost. */
+void sim_lists_former(const struct qbd_record *record);
 /* One host goes on alone, with that list, from entry @common on. */
 void sim_lists_fork(const struct sim_host *host, u64 common,
 		    const struct qbd_membership_layout *list);
