@@ -293,14 +293,17 @@ static void check_own_lease(const struct sim_host *host, const struct qbd_core *
 {
 	if (core->term < history->terms && qbd_core_lease_valid(core, sim_host_time(host)))
 		sim_fail("host %u has a lease in term %llu, and host %u led in term %llu",
-			 host->number, core->term, history->leaders[history->terms], history->terms);
+			 host->number, core->term, history->leaders[history->terms],
+			 history->terms);
 }
 
-static bool has_entry(const struct qbd_store *store, u64 index)
+/* That the entry is there which was committed last, as far as the log tells. */
+static bool has_committed(const struct qbd_store *store)
 {
-	return index < qbd_store_first_index(store) ||
-	       (index <= qbd_store_last_index(store) &&
-		qbd_store_chain(store, index) == history->chains[index]);
+	u64 committed = history->committed;
+
+	return committed + 1 < qbd_store_first_index(store) ||
+	       qbd_store_chain(store, committed) == history->chains[committed];
 }
 
 static void check_leader(struct sim_host *host, const struct qbd_replica *replica)
@@ -331,7 +334,7 @@ static void check_leader(struct sim_host *host, const struct qbd_replica *replic
 	if (last < history->committed)
 		sim_fail("host %u leads with %llu, committed is %llu", host->number, last,
 			 history->committed);
-	else if (history->committed && !has_entry(replica->store, history->committed))
+	else if (history->committed && !has_committed(replica->store))
 		sim_fail("host %u leads with another entry %llu than is committed",
 			 host->number, history->committed);
 	else if (!host->former)
@@ -564,6 +567,13 @@ static bool vouches(const struct qbd_replica *replica)
 {
 	return replica && replica->phase == QBD_PHASE_RUNNING && !replica->core->failed &&
 	       !replica->damaged && !replica->is_new && !replica->core->lost_until;
+}
+
+static bool has_entry(const struct qbd_store *store, u64 index)
+{
+	return index < qbd_store_first_index(store) ||
+	       (index <= qbd_store_last_index(store) &&
+		qbd_store_chain(store, index) == history->chains[index]);
 }
 
 bool sim_invariants_has_all(const struct qbd_replica *replica)
@@ -827,7 +837,7 @@ u64 sim_invariants_fork(struct sim_host *host, const struct qbd_store *store, u6
 	u64 first = qbd_store_first_index(store), last = qbd_store_last_index(store);
 	u64 common = min(last, present.committed);
 
-	while (common && common >= first &&
+	while (common && common + 1 >= first &&
 	       qbd_store_chain(store, common) != present.chains[common])
 		common--;
 	check_kept(host, store, common);
