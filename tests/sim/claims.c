@@ -53,10 +53,12 @@ static struct {
 	u64 closed_at;		/* the last of them; by the host's clock */
 	bool has_read;		/* in this view */
 	struct sim_view seen;	/* as of when it was read first */
+	bool opened_anew;	/* in the end, once */
 } users[SIM_HOSTS_MAX + 1];
 
 static u32 first_mode;
 static u64 readers_random;
+static bool open_anew;
 
 /* Drawn apart from the rest, of which nothing else changes so. */
 void sim_claims_draw(void)
@@ -68,6 +70,8 @@ void sim_claims_draw(void)
 	world.readers = world.exclusive && sim_below_of(&readers_random, 3) == 0;
 	first_mode = world.exclusive && !(world.modes && sim_below_of(&random, 2)) ?
 		     QBD_CLAIM_EXCLUSIVE : QBD_CLAIM_SHARED;
+	random = world.seed ^ 0x616e6577ull;
+	open_anew = world.exclusive && sim_below_of(&random, 4) == 0;
 	random = world.seed ^ 0x70617374ull;
 	world.claim_plans = world.modes && !world.joins && !world.quiet && world.count >= 3 &&
 			    sim_below_of(&random, 2);
@@ -551,6 +555,20 @@ bool sim_claims_use(struct sim_host *host, bool idle)
 	return true;
 }
 
+/*
+ * Closed and opened in one step: what the replica sees of that is that it was closed once more.
+ * Nobody but whoever opens it can tell that he waits for ever, so it is done in the end.
+ */
+static bool opens_anew(struct sim_host *host, bool idle)
+{
+	if (!open_anew || !world.healing || !idle || users[host->number].opened_anew)
+		return false;
+	users[host->number].opened_anew = true;
+	close_it(host);
+	ask(host);
+	return true;
+}
+
 /* In the end each host has its turn: the others close it. */
 bool sim_claims_turn(struct sim_host *host, bool its_turn, bool idle)
 {
@@ -568,7 +586,7 @@ bool sim_claims_turn(struct sim_host *host, bool its_turn, bool idle)
 	}
 	if (its_turn && !users[host->number].open && !users[host->number].asked)
 		ask(host);
-	return its_turn && users[host->number].open;
+	return its_turn && users[host->number].open && !opens_anew(host, idle);
 }
 
 bool sim_claims_busy(const struct sim_host *host)
