@@ -634,6 +634,67 @@ bool sim_disk_unreadable(const struct sim_host *host)
 	return false;
 }
 
+/* ---- images ------------------------------------------------------------- */
+
+struct sim_image {
+	u32 count;
+	u32 *blocks;
+	u8 *data;
+};
+
+/*
+ * As a snapshot of the volume has it: what had ended is in it, what is under way is not. A
+ * power cut could have left that, too.
+ */
+struct sim_image *sim_disk_image(const struct sim_host *host)
+{
+	struct sim_disk *disk = &disks[host->number];
+	struct sim_image *image = calloc(1, sizeof(*image));
+
+	if (!image)
+		abort();
+	image->blocks = malloc(disk->touched_count * sizeof(*image->blocks));
+	image->data = malloc((size_t)disk->touched_count * QBD_BLOCK_SIZE);
+	if (!image->blocks || !image->data)
+		abort();
+	for (; image->count < disk->touched_count; image->count++) {
+		u32 block = disk->touched[image->count];
+
+		image->blocks[image->count] = block;
+		memcpy(image->data + (size_t)image->count * QBD_BLOCK_SIZE,
+		       disk->image + (size_t)block * QBD_BLOCK_SIZE, QBD_BLOCK_SIZE);
+	}
+	return image;
+}
+
+void sim_disk_image_free(struct sim_image *image)
+{
+	if (!image)
+		return;
+	free(image->blocks);
+	free(image->data);
+	free(image);
+}
+
+/* Its host is off. What was written since is gone, also as what was there before. */
+void sim_disk_restore(struct sim_host *host, const struct sim_image *image)
+{
+	struct sim_disk *disk = &disks[host->number];
+
+	while (disk->touched_count)
+		disk->places[disk->touched[--disk->touched_count]] =
+			(struct place){ .resident = true };
+	disk->spoiled = 0;
+	for (u32 i = 0; i < image->count; i++) {
+		u64 block = image->blocks[i];
+		const u8 *data = image->data + (size_t)i * QBD_BLOCK_SIZE;
+
+		memcpy(block_of(disk, block), data, QBD_BLOCK_SIZE);
+		if (world.rots && block < disk->rubbish)
+			memcpy(disk->before + block * QBD_BLOCK_SIZE, data, QBD_BLOCK_SIZE);
+	}
+}
+
 /* What cannot be read can be, after all: by another path, or another try. */
 void sim_disk_readable(struct sim_host *host)
 {

@@ -100,6 +100,7 @@ bool sim_heal_until(bool (*done)(void), const char *what)
 		if (!sim_step())
 			sim_pass_time();
 		sim_verify_watch();
+		sim_rollbacks_step();
 	}
 	return !world.error;
 }

@@ -171,6 +171,7 @@ void sim_invariants_host_up(struct sim_host *host,
 		  recovered->base_index + 1, recovered->last_index, recovered->commit_index,
 		  host->durable, recovered->damaged ? ", damaged" : "",
 		  recovered->filling ? ", filling" : "", recovered->is_new ? ", new" : "");
+	host->found_damaged = recovered->damaged;
 	if (recovered->damaged)
 		sim_counts.damaged++;
 	if (host->spoiled)
@@ -582,6 +583,18 @@ bool sim_invariants_has_all(const struct qbd_replica *replica)
 	return has_entry(replica->store, history->committed);
 }
 
+u64 sim_invariants_committed(void)
+{
+	look_at(NULL);
+	return history->committed;
+}
+
+bool sim_invariants_is_committed(u64 index, u32 chain)
+{
+	look_at(NULL);
+	return index <= history->committed && history->chains[index] == chain;
+}
+
 /* Would @voter choose one with such a log, if its power went now and came back? */
 static bool would_vote(const struct qbd_core *voter, u64 term, u64 last)
 {
@@ -627,6 +640,7 @@ static void check_safe(void)
 
 		if (!vouches(replica) || qbd_replica_filling(replica) ||
 		    world.hosts[number].former != is_former() ||
+		    sim_rollbacks_unmet(&world.hosts[number]) ||
 		    has_entry(replica->store, history->committed))
 			continue;
 		last = qbd_store_last_index(replica->store);
@@ -635,6 +649,7 @@ static void check_safe(void)
 
 			if (other != number && vouches(voter) &&
 			    world.hosts[other].former == is_former() &&
+			    !sim_rollbacks_unmet(&world.hosts[other]) &&
 			    would_vote(voter->core, qbd_core_term_at(replica->core, last),
 				       last))
 				votes |= 1u << other;
@@ -739,6 +754,11 @@ void sim_invariants_check(struct sim_host *host)
 		check_leader(host, replica);
 	if (replica->removed)
 		check_removed(host, replica);
+	/* What others know of it they have of it, and it was durable there. */
+	if (replica->damaged && !host->found_damaged && !host->rolled_back &&
+	    !host->spoiled && !host->rotten && !host->disk_erred)
+		sim_fail("host %u takes its disk for an older image, and it is none: %s",
+			 host->number, replica->damage);
 	check_data(host, replica);
 	if (!host->former) {
 		sim_sizes_check(host, replica->store);
@@ -751,7 +771,7 @@ void sim_invariants_check(struct sim_host *host)
 	host->failed = replica->core->failed;
 	count_filling(host, replica);
 	host->unsound = host->failed || replica->damaged || replica->is_new ||
-			qbd_replica_filling(replica);
+			qbd_replica_filling(replica) || sim_rollbacks_lacks(host);
 }
 
 /*

@@ -41,6 +41,7 @@ static void end_of_world(void)
 	}
 	sim_host = NULL;
 	sim_join_end();
+	sim_rollbacks_end();
 	sim_world_end();
 }
 
@@ -51,6 +52,7 @@ static bool run(u64 seed)
 	sim_module_begin();
 	sim_network_begin();
 	sim_join_begin();
+	sim_rollbacks_begin();
 	sim_sizes_begin();
 	sim_faults_begin();
 	sim_members_begin();
@@ -66,6 +68,7 @@ static bool run(u64 seed)
 		sim_faults_step();
 		sim_sizes_step();
 		sim_verify_step();
+		sim_rollbacks_step();
 	}
 	if (outage_at)
 		sim_faults_outage();
@@ -148,6 +151,9 @@ static void sum_up(u64 seeds, u64 failed)
 	printf("# disks: %llu rotten, %llu with unreadable sectors; logs found damaged %llu, tables lost %llu; %.1f million blocks compared\n",
 	       counts->rotten, counts->unreadable, counts->damaged, counts->tables_lost,
 	       counts->views / 1e6);
+	printf("# disks rolled back to an older image: %llu of %llu; known by others what they had had: %llu; replaced, for nobody knew any more: %llu\n",
+	       counts->rolled_back, counts->images, counts->rollbacks_known,
+	       counts->rollbacks_lost);
 	printf("# verifications begun: %llu; blocks spoiled in the end, found and repaired: %llu\n",
 	       counts->verified, counts->data_rots);
 	printf("# majorities lost for good: %llu, with %llu entries that were committed (%llu lists), and %llu times the newest claim; %llu entries came to be; the command was cut off %llu times; %llu joined, and %llu times a former member was refused\n",

@@ -162,6 +162,7 @@ static void format(struct sim_host *host, u64 device_blocks,
 	host->bdev.write_zeroes = sim_chance(512);
 	/* Where nothing was ever written there is rubbish, which nobody may see. */
 	sim_disk_make(host, blocks, DATA_BLOCK);
+	sim_rollbacks_void(host);
 	host->exists = true;
 	if (history)
 		memcpy(state.history, history, QBD_UUID_SIZE);

@@ -115,6 +115,7 @@ struct qbd_net {
 
 static struct path paths[SIM_HOSTS_MAX + 1][SIM_HOSTS_MAX + 1][STREAMS];
 static bool cuts[SIM_HOSTS_MAX + 1][SIM_HOSTS_MAX + 1];
+static u32 only[SIM_HOSTS_MAX + 1];	/* whom a host may connect with; 0: everybody */
 static bool dial_waits[SIM_HOSTS_MAX + 1][SIM_HOSTS_MAX + 1];
 static u64 connections;
 static u64 arrivals;
@@ -503,6 +504,8 @@ static bool reach(const struct sim_host *one, const struct sim_host *other)
 {
 	u32 a = one->number, b = other->number;
 
+	if ((only[a] && only[a] != b) || (only[b] && only[b] != a))
+		return false;
 	return one->network && one->powered && other->network && other->powered &&
 	       one->paused_until <= world.now && other->paused_until <= world.now &&
 	       !cuts[a][b] && !cuts[b][a];
@@ -627,6 +630,7 @@ static void side_join(struct qbd_net *net, struct side *side)
 		path_first(side->peer, net->host->number, stream);
 	sim_recover_connected(net->host, side->peer);
 	net->ops->peer_up(net->context, side->peer);
+	sim_rollbacks_met(net->host, side->peer, le64_to_cpu(side->hello.known_index));
 }
 
 /* ---- receiving ---------------------------------------------------------- */
@@ -1260,6 +1264,7 @@ void qbd_net_listen_only(struct qbd_net *net)
 void sim_network_begin(void)
 {
 	memset(cuts, 0, sizeof(cuts));
+	memset(only, 0, sizeof(only));
 	memset(dial_waits, 0, sizeof(dial_waits));
 	connections = 0;
 	arrivals = 0;
@@ -1282,6 +1287,24 @@ void sim_network_begin(void)
 void sim_network_cut(u32 from, u32 to, bool cut)
 {
 	cuts[from][to] = cut;
+}
+
+void sim_network_only(u32 host, u32 peer)
+{
+	only[host] = peer;
+}
+
+bool sim_network_known(const struct sim_host *host, u32 peer, u64 *run, u64 *term, u64 *index)
+{
+	const struct qbd_net *net = host->network;
+	const struct side *side = net ? side_here(net, peer) : NULL;
+
+	if (!side || !host->powered)
+		return false;
+	*run = side->known_run;
+	*term = side->known_term;
+	*index = side->known_index;
+	return side->known_run;
 }
 
 /* What waits on it comes when that is over, also if it was to be longer. */

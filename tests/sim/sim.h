@@ -20,6 +20,7 @@
  *   once.c      likewise: no write is in the log twice
  *   faults.c    what happens to a world, drawn from the seed
  *   plans.c     several faults, each at its moment
+ *   rollback.c  disks that are an older image of themselves
  *   verify.c    replicas that are compared and repaired
  *   heal.c      the end of a world
  *   recover.c   of some: a majority is lost for good, and one host goes on alone
@@ -105,6 +106,8 @@ struct sim_host {
 	u64 told_term;			/* highest in which it asked or acknowledged */
 	u64 vote_term;			/* of its newest vote that left */
 	u32 vote;			/* and for whom that was */
+	bool rolled_back;		/* its disk was, ever */
+	bool found_damaged;		/* by itself, when it came up */
 	bool unsound;			/* no full member: new, filling, damaged, failed */
 	bool failed;			/* its disk has to be replaced */
 	u32 guest;			/* it joined, as number so many; 0: there from the start */
@@ -191,6 +194,7 @@ extern struct sim_counts {
 	u64 verified, data_rots;
 	u64 recovered, entries_lost, entries_revived, lists_lost, claims_set_back, commands_cut;
 	u64 joined_anew, former_refused;
+	u64 images, rolled_back, rollbacks_known, rollbacks_lost;
 } sim_counts;
 
 void sim_world_begin(u64 seed);
@@ -255,11 +259,21 @@ void sim_disk_readable(struct sim_host *host);
 /* Is there a block that cannot be read, outside of the data area? */
 bool sim_disk_unreadable(const struct sim_host *host);
 
+/* What is on it now, and that again, which is older. */
+struct sim_image;
+struct sim_image *sim_disk_image(const struct sim_host *host);
+void sim_disk_restore(struct sim_host *host, const struct sim_image *image);
+void sim_disk_image_free(struct sim_image *image);
+
 /* ---- network.c ---------------------------------------------------------- */
 
 void sim_network_begin(void);
 void sim_network_cut(u32 from, u32 to, bool cut);
 void sim_network_heal(void);
+/* It connects with that one only, whatever heals; 0: with everybody. */
+void sim_network_only(u32 host, u32 peer);
+/* What does @host say that it knows of an earlier run of @peer? false: nothing. */
+bool sim_network_known(const struct sim_host *host, u32 peer, u64 *run, u64 *term, u64 *index);
 void sim_network_power_cut(struct sim_host *host);
 /* What its operations are called with; NULL: the host has no network. */
 void *sim_network_context(const struct sim_host *host);
@@ -499,6 +513,10 @@ void sim_invariants_message(struct sim_host *host, const struct qbd_core_message
 void sim_invariants_table(struct sim_host *host, const void *block);
 /* Is all that is committed in its log, or was it? */
 bool sim_invariants_has_all(const struct qbd_replica *replica);
+/* Index of the last entry that is committed. */
+u64 sim_invariants_committed(void);
+/* Is that entry committed, with that chain? */
+bool sim_invariants_is_committed(u64 index, u32 chain);
 /* The replica of a host that has a network; else NULL. */
 struct qbd_replica *sim_replica(const struct sim_host *host);
 /* All members have applied all that is committed. */
@@ -573,6 +591,21 @@ void sim_verify_step(void);
 void sim_verify_heal(void);
 /* After each step of that. */
 void sim_verify_watch(void);
+
+/* ---- rollback.c --------------------------------------------------------- */
+
+void sim_rollbacks_begin(void);
+void sim_rollbacks_end(void);
+/* After each step, also while all is made good. */
+void sim_rollbacks_step(void);
+/* @host has just connected with @peer, which says that it knows so much of an earlier run. */
+void sim_rollbacks_met(struct sim_host *host, u32 peer, u64 index);
+/* Its disk is another one from now on. */
+void sim_rollbacks_void(const struct sim_host *host);
+/* Was it rolled back, and has not got yet what it had? */
+bool sim_rollbacks_lacks(const struct sim_host *host);
+/* Likewise, and nobody could tell it yet. */
+bool sim_rollbacks_unmet(const struct sim_host *host);
 
 /* ---- plans.c ------------------------------------------------------------ */
 
