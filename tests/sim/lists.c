@@ -263,6 +263,7 @@ void sim_lists_committed(const struct sim_host *host, const struct qbd_record *r
 	check_votes(next);
 	check_promoted(next);
 	check_removed(next);
+	sim_addresses_list(&now, next);
 	note_list(record->index, next);
 	sim_witnesses_list(next);
 	sim_clients_list(next);

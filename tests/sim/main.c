@@ -53,6 +53,7 @@ static bool run(u64 seed)
 	sim_network_begin();
 	sim_join_begin();
 	sim_rollbacks_begin();
+	sim_addresses_begin();
 	sim_sizes_begin();
 	sim_faults_begin();
 	sim_members_begin();
@@ -69,6 +70,7 @@ static bool run(u64 seed)
 		sim_sizes_step();
 		sim_verify_step();
 		sim_rollbacks_step();
+		sim_addresses_step();
 	}
 	if (outage_at)
 		sim_faults_outage();
@@ -148,6 +150,8 @@ static void sum_up(u64 seeds, u64 failed)
 	printf("# members changed %llu times, %llu joined (%llu as clients), %llu removed; %llu lists committed; connections by lists to come: %llu; told by others that they are out: %llu\n",
 	       counts->changes, counts->joined, counts->clients, counts->left, counts->lists,
 	       counts->newcomers, counts->told);
+	printf("# other addresses: %llu committed, %llu times the old one was free, %llu times found by a knock\n",
+	       counts->moved, counts->moves_ended, counts->knocks);
 	printf("# disks: %llu rotten, %llu with unreadable sectors; logs found damaged %llu, tables lost %llu; %.1f million blocks compared\n",
 	       counts->rotten, counts->unreadable, counts->damaged, counts->tables_lost,
 	       counts->views / 1e6);

@@ -75,6 +75,8 @@ struct side {
 	u32 refusal;		/* a handshake failed, and nobody here was told; 0: none did */
 	bool refused_by_us;
 	u8 incarnation[QBD_UUID_SIZE];	/* by the list in force */
+	struct qbd_address address;	/* likewise; zeroes: a newcomer */
+	struct qbd_address at, fresh_at;	/* where it was dialled; zeroes: it dialled */
 	u64 known_run, known_term, known_index;
 	struct qbd_frame_hello hello, fresh_hello;
 	const char *lost;	/* why it is over, NULL: it is not */
@@ -102,6 +104,9 @@ struct qbd_net {
 	u32 removed_by;		/* who says that this one was removed, until it is told */
 	bool was_marked;
 	bool is_to_listen;
+	bool listen_done;
+	struct qbd_address listen_at;
+	struct qbd_address listens[2];	/* family 0: free */
 	u64 silence;
 	/* Those that were removed leave with the next poll. */
 	struct side sides[SIDES];
@@ -117,6 +122,7 @@ static struct path paths[SIM_HOSTS_MAX + 1][SIM_HOSTS_MAX + 1][STREAMS];
 static bool cuts[SIM_HOSTS_MAX + 1][SIM_HOSTS_MAX + 1];
 static u32 only[SIM_HOSTS_MAX + 1];	/* whom a host may connect with; 0: everybody */
 static bool dial_waits[SIM_HOSTS_MAX + 1][SIM_HOSTS_MAX + 1];
+static u64 unfound_since[SIM_HOSTS_MAX + 1][SIM_HOSTS_MAX + 1];
 static u64 connections;
 static u64 arrivals;
 static struct frame *spare_frames;
@@ -424,7 +430,8 @@ static void silence(void *object, u64 argument)
 
 /* ---- the beginning ------------------------------------------------------ */
 
-static struct side *take_side(struct qbd_net *net, u32 peer, const u8 *incarnation)
+static struct side *take_side(struct qbd_net *net, u32 peer, const u8 *incarnation,
+			      const struct qbd_address *address)
 {
 	struct side *side = net->sides;
 
@@ -433,6 +440,7 @@ static struct side *take_side(struct qbd_net *net, u32 peer, const u8 *incarnati
 	side->peer = peer;
 	side->newcomer = 0;
 	side->refusal = 0;
+	side->address = address ? *address : (struct qbd_address){ };
 	/* Of who had its place before. */
 	side->known_run = 0;
 	side->known_term = 0;
@@ -471,7 +479,7 @@ static bool admits(struct qbd_net *net, const struct qbd_frame_hello *hello)
 		return !side->removed;
 	if (!qbd_frame_newcomer_check(hello, net->identity.member_id, net->committed_index))
 		return false;
-	side = take_side(net, peer, hello->incarnation);
+	side = take_side(net, peer, hello->incarnation, NULL);
 	side->newcomer = le64_to_cpu(hello->listed);
 	sim_counts.newcomers++;
 	sim_trace("host %u is let in by host %u, whose lists do not name it", peer,
@@ -488,12 +496,13 @@ static bool takes(const struct qbd_net *net, struct qbd_frame_hello hello)
 }
 
 static void offer(struct sim_host *host, u32 peer, u64 connection,
-		  const struct qbd_net *said)
+		  const struct qbd_net *said, const struct qbd_address *at)
 {
 	struct side *side = side_of(host, peer);
 	struct sim_host *before = sim_host;
 
 	side->fresh = connection;
+	side->fresh_at = *at;
 	side->fresh_hello = hello_of(said, host->number);
 	sim_host = host;
 	host->network->ops->kick(host->network->context);
@@ -549,6 +558,44 @@ static bool greet(struct sim_host *dialler, struct sim_host *listener)
 	return !reason;
 }
 
+static bool same(const struct qbd_address *a, const struct qbd_address *b)
+{
+	return !memcmp(a, b, sizeof(*a));
+}
+
+static bool listens(const struct qbd_net *net, const struct qbd_address *address)
+{
+	return same(&net->listens[0], address) || same(&net->listens[1], address);
+}
+
+/*
+ * Does the dialler find the listener where it looks for it? Else that one knocks after a
+ * while, if it finds the dialler. @at is where it was found, zeroes if it knocked.
+ */
+static bool found(struct sim_host *dialler, struct sim_host *listener, struct qbd_address *at)
+{
+	const struct side *side = side_of(dialler, listener->number);
+	const struct side *other = side_of(listener, dialler->number);
+	u64 *since = &unfound_since[dialler->number][listener->number];
+
+	memset(at, 0, sizeof(*at));
+	if (!world.moves)
+		return true;
+	if (listens(listener->network, &side->address)) {
+		*since = 0;
+		*at = side->address;
+		return true;
+	}
+	if (!*since)
+		*since = world.now;
+	if (world.now - *since < 5 * SIM_S || !other || !other->address.family ||
+	    !listens(dialler->network, &other->address))
+		return false;
+	sim_counts.knocks++;
+	*since = 0;
+	return true;
+}
+
 /* Who was away when it was removed dials a member, and is told. */
 static bool tell_removed(struct sim_host *member, struct sim_host *host)
 {
@@ -572,6 +619,7 @@ static void dial(void *object, u64 argument)
 	u32 a = dialler->number, b = listener->number;
 	struct side *side = side_of(dialler, b), *other = side_of(listener, a);
 	struct qbd_frame_hello said;
+	struct qbd_address at;
 	bool reached;
 
 	dial_waits[a][b] = false;
@@ -588,7 +636,7 @@ static void dial(void *object, u64 argument)
 	if (!other && reached && tell_removed(listener, dialler))
 		return;
 	said = hello_of(dialler->network, b);
-	reached = reached && admits(listener->network, &said) &&
+	reached = reached && found(dialler, listener, &at) && admits(listener->network, &said) &&
 		  takes(listener->network, said) &&
 		  takes(dialler->network, hello_of(listener->network, a));
 	if (!reached) {
@@ -596,8 +644,8 @@ static void dial(void *object, u64 argument)
 		return;
 	}
 	connections++;
-	offer(dialler, b, connections, listener->network);
-	offer(listener, a, connections, dialler->network);
+	offer(dialler, b, connections, listener->network, &(struct qbd_address){ });
+	offer(listener, a, connections, dialler->network, &at);
 }
 
 static void dial_later(u32 a, u32 b, u64 delay)
@@ -620,6 +668,7 @@ static void side_join(struct qbd_net *net, struct side *side)
 	side->connected = true;
 	side->connection = connection;
 	side->hello = side->fresh_hello;
+	side->at = side->fresh_at;
 	side->lost = NULL;
 	side->heard_at = world.now;
 	side->queued_bytes = 0;
@@ -818,6 +867,7 @@ struct qbd_net *qbd_net_create(struct net *namespace,
 	net->ops = ops;
 	net->context = context;
 	net->silence = SIM_S;
+	net->listens[0] = identity->listen;
 	for (u32 i = 0; i < SIDES; i++)
 		for (u32 stream = 0; stream < STREAMS; stream++)
 			INIT_LIST_HEAD(&net->sides[i].ring[stream]);
@@ -840,10 +890,36 @@ void qbd_net_destroy(struct qbd_net *net)
 	kfree(net);
 }
 
+/* A pair that it dials itself it dials anew, where the member is now. */
+static void keep_side(struct qbd_net *net, struct side *side, const struct qbd_address *address)
+{
+	if (same(&side->address, address))
+		return;
+	side->address = *address;
+	if (side->peer > net->identity.member_id)
+		return;
+	lose(net->host, side, "the member's address changed");
+	dial_later(net->identity.member_id, side->peer, sim_spread(SIM_MS, 20 * SIM_MS));
+}
+
+/* It dials from there, too. */
+static void move_self(struct qbd_net *net, const struct qbd_member_layout *self)
+{
+	if (!self || same(&self->address, &net->identity.listen))
+		return;
+	net->identity.listen = self->address;
+	qbd_net_listen(net, &self->address);
+	for (u32 i = 0; i < SIDES; i++)
+		if (net->sides[i].peer && net->sides[i].peer < net->identity.member_id)
+			lose(net->host, &net->sides[i], "our address changed");
+}
+
 void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout *members)
 {
 	u32 count = le32_to_cpu(members->count);
 
+	if (world.moves)
+		move_self(net, qbd_membership_find(members, net->identity.member_id));
 	for (u32 i = 0; i < SIDES; i++) {
 		struct side *side = &net->sides[i];
 		bool found = false;
@@ -866,9 +942,12 @@ void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout
 			       QBD_UUID_SIZE);
 			if (side->up && !takes(net, side->hello))
 				lose(net->host, side, "another disk");
+			if (world.moves)
+				keep_side(net, side, &members->members[k].address);
 			continue;
 		}
-		take_side(net, id, members->members[k].incarnation);
+		take_side(net, id, members->members[k].incarnation,
+			  &members->members[k].address);
 		dial_later(id, net->identity.member_id, sim_spread(SIM_MS, 20 * SIM_MS));
 	}
 }
@@ -1025,12 +1104,50 @@ void qbd_net_answer(struct qbd_net *net, u64 connection, const struct qbd_net_fr
 	qbd_buffer_free(frame->buffer);
 }
 
+/* Return: -errno: as many as may be are there, or the host does not have that address. */
+static int listen_at(struct qbd_net *net, const struct qbd_address *address)
+{
+	if (listens(net, address))
+		return 0;
+	for (u32 i = 0; i < ARRAY_SIZE(net->listens); i++) {
+		if (net->listens[i].family)
+			continue;
+		if (!sim_addresses_has(net->host->number, address))
+			return -EADDRNOTAVAIL;
+		net->listens[i] = *address;
+		return 0;
+	}
+	return -EBUSY;
+}
+
+static void tell_listening(struct qbd_net *net)
+{
+	int error = listen_at(net, &net->listen_at);
+
+	net->listen_done = false;
+	net->ops->listening(net->context, error, error ? "it cannot listen there" : "");
+}
+
+/* Somebody may want another one by then: this is the answer to that. */
+static void listen_work(void *object, u64 argument)
+{
+	struct sim_host *host = object;
+
+	if (!host->network)
+		return;
+	host->network->is_to_listen = false;
+	host->network->listen_done = true;
+	host->network->ops->kick(host->network->context);
+}
+
 void qbd_net_poll(struct qbd_net *net)
 {
 	if (!net->was_marked)
 		qbd_net_mark(net);
 	net->was_marked = false;
-	if (net->is_to_listen) {
+	if (net->listen_done)
+		tell_listening(net);
+	if (net->is_to_listen && !world.moves) {
 		net->is_to_listen = false;
 		net->ops->listening(net->context, -EADDRNOTAVAIL,
 				    "this host does not have that address");
@@ -1243,20 +1360,41 @@ void qbd_net_peer_status(const struct qbd_net *net, u32 peer,
 	status->bulk_up = status->control_up;
 }
 
-/* Nobody moves here: who is asked to is meant as nonsense. */
+/* Where nobody moves who is asked to is meant as nonsense. */
 void qbd_net_listen(struct qbd_net *net, const struct qbd_address *address)
 {
+	if (!world.moves) {
+		net->is_to_listen = true;
+		net->ops->kick(net->context);
+		return;
+	}
+	net->listen_at = *address;
+	net->listen_done = false;
+	if (!net->is_to_listen)
+		sim_event(net->host, world.now + sim_spread(10 * SIM_US, SIM_MS), listen_work,
+			  net->host, 0);
 	net->is_to_listen = true;
-	net->ops->kick(net->context);
 }
 
 bool qbd_net_moved(const struct qbd_net *net)
 {
+	for (u32 i = 0; world.moves && i < SIDES; i++) {
+		const struct side *side = &net->sides[i];
+
+		if (side->peer <= net->identity.member_id || side->removed || side->newcomer)
+			continue;
+		if (!side->up || !same(&side->at, &net->identity.listen))
+			return false;
+	}
 	return true;
 }
 
 void qbd_net_listen_only(struct qbd_net *net)
 {
+	for (u32 i = 0; world.moves && i < ARRAY_SIZE(net->listens); i++)
+		if (!same(&net->listens[i], &net->identity.listen))
+			memset(&net->listens[i], 0, sizeof(net->listens[i]));
+	sim_counts.moves_ended += world.moves;
 }
 
 /* ---- what happens to it ------------------------------------------------- */
@@ -1265,6 +1403,7 @@ void sim_network_begin(void)
 {
 	memset(cuts, 0, sizeof(cuts));
 	memset(only, 0, sizeof(only));
+	memset(unfound_since, 0, sizeof(unfound_since));
 	memset(dial_waits, 0, sizeof(dial_waits));
 	connections = 0;
 	arrivals = 0;

@@ -12,6 +12,7 @@
  *   sizes.c     the device grows
  *   module.c    the life of a member: format, up, down, power cut
  *   members.c   who is to vote, to come and to go
+ *   addresses.c members that get another address
  *   join.c      hosts that become members
  *   witness.c   members that have a log and no data
  *   clients.c   members that keep no data and use the device
@@ -149,6 +150,7 @@ struct sim_world {
 	bool modes;		/* and all may write at times */
 	bool plans;		/* plans are made, and little else happens */
 	bool claim_plans;	/* one about claims is made now and then, see plans.c */
+	bool moves;		/* members get other addresses */
 	bool grows;		/* the device does, see sizes.c */
 	bool sparse;		/* few writes, each somewhere else */
 	bool hurry;		/* not so few */
@@ -194,6 +196,7 @@ extern struct sim_counts {
 	u64 verified, data_rots;
 	u64 recovered, entries_lost, entries_revived, lists_lost, claims_set_back, commands_cut;
 	u64 joined_anew, former_refused;
+	u64 moved, moves_ended, knocks;
 	u64 images, rolled_back, rollbacks_known, rollbacks_lost;
 } sim_counts;
 
@@ -442,6 +445,16 @@ bool sim_members_final(void);
 /* One more is to go, if that may be. Everybody is there: it is told. */
 void sim_members_remove_one(void);
 bool sim_members_removed_one(void);
+
+/* ---- addresses.c -------------------------------------------------------- */
+
+void sim_addresses_begin(void);
+/* After each step, while there are faults. */
+void sim_addresses_step(void);
+/* Is that one of the host's? */
+bool sim_addresses_has(u32 number, const struct qbd_address *address);
+void sim_addresses_list(const struct qbd_membership_layout *now,
+			const struct qbd_membership_layout *next);
 
 /* ---- join.c ------------------------------------------------------------- */
 
