@@ -379,16 +379,25 @@ static int error_of(u32 result)
 	}
 }
 
+/*
+ * Nothing came of it: where this member was to move to it need not listen. But while others
+ * still look for it where it was before, that may be the very same address.
+ */
+static void stay(struct qbd_replica *replica, const struct qbd_command *command)
+{
+	if (command->run == qbd_change_command && !replica->moved_from &&
+	    moves(replica, command->argument))
+		qbd_net_listen_only(replica->network);
+}
+
 /* The result of a change of members or size, in words. */
 void qbd_change_answer(struct qbd_replica *replica, struct qbd_command *command, u32 result,
 		       u32 member)
 {
 	char text[QBD_ERROR_TEXT_SIZE];
 
-	/* Where it was to move to it need not listen. */
-	if (result != QBD_CHANGE_DONE && command->run == qbd_change_command &&
-	    moves(replica, command->argument))
-		qbd_net_listen_only(replica->network);
+	if (result != QBD_CHANGE_DONE)
+		stay(replica, command);
 	qbd_change_describe(result, member, text, sizeof(text));
 	qbd_command_done(command, error_of(result), "%s", text);
 }
@@ -402,16 +411,18 @@ static bool busy(const struct qbd_replica *replica, struct qbd_command *command)
 	return replica->changing;
 }
 
-static bool leader_to_ask(const struct qbd_replica *replica, struct qbd_command *command)
+static bool leader_to_ask(struct qbd_replica *replica, struct qbd_command *command)
 {
-	if (!replica->told_leader)
+	if (!replica->told_leader) {
+		stay(replica, command);
 		qbd_command_done(command, -EHOSTUNREACH,
 				 "there is no leader now; a majority of the members must be up and reach each other");
+	}
 	return replica->told_leader;
 }
 
 /* Is there a leader to be asked, and nobody here who waits for its answer? */
-bool qbd_change_may_ask(const struct qbd_replica *replica, struct qbd_command *command)
+bool qbd_change_may_ask(struct qbd_replica *replica, struct qbd_command *command)
 {
 	return !busy(replica, command) && leader_to_ask(replica, command);
 }
@@ -445,6 +456,7 @@ void qbd_change_ask(struct qbd_replica *replica, struct qbd_command *command, u3
 		    u64 block, const struct qbd_membership_layout *wanted)
 {
 	if (ask_leader(replica, kind, block, wanted)) {
+		stay(replica, command);
 		qbd_command_done(command, -EHOSTUNREACH,
 				 "the leader (member %u) cannot be reached from here; run this there",
 				 replica->told_leader);

@@ -856,7 +856,7 @@ void qbd_change_replied(struct qbd_replica *replica, u32 peer,
 			const struct qbd_frame_reply *reply);
 void qbd_change_unanswered(struct qbd_replica *replica, const char *why);
 
-bool qbd_change_may_ask(const struct qbd_replica *replica, struct qbd_command *command);
+bool qbd_change_may_ask(struct qbd_replica *replica, struct qbd_command *command);
 void qbd_change_ask(struct qbd_replica *replica, struct qbd_command *command, u32 kind,
 		    u64 block, const struct qbd_membership_layout *wanted);
 void qbd_change_answer(struct qbd_replica *replica, struct qbd_command *command, u32 result,
