@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Members that get another address while they are in use: as qbdadm member address does,
- * on their own host, which has a few.
+ * A member that gets another address while it is in use: as qbdadm member address does, on
+ * its own host, which has a few.
+ *
+ * One member of a world, where none come and go. Two find each other when one of them has an
+ * older list in which the other one is elsewhere; but not when both have moved, by lists that
+ * one of them has lost, with its disk or because it was away.
  *
  *   asked for     by the member itself; one that its host does not have, or another
  *                 member's, is refused
@@ -20,6 +24,7 @@ static struct {
 	u64 random;
 	u64 next;		/* step */
 	u32 rate;
+	u32 mover;
 } moves;
 
 static u32 below(u32 bound)
@@ -30,9 +35,10 @@ static u32 below(u32 bound)
 void sim_addresses_begin(void)
 {
 	moves.random = world.seed ^ 0x61646472657373ull;
-	world.moves = !world.quiet && !below(8);
+	world.moves = !world.quiet && !world.joins && !below(8);
 	moves.rate = 50 + below(2000);
 	moves.next = 200 + below(moves.rate);
+	moves.mover = 1 + below(world.founders);
 }
 
 bool sim_addresses_has(u32 number, const struct qbd_address *address)
@@ -56,48 +62,107 @@ static void draw_nonsense(const struct sim_host *host, struct qbd_membership_lay
 	member->address.port = cpu_to_le16(QBD_DEFAULT_PORT + port);
 }
 
+static int ask(struct sim_host *host, const struct qbd_membership_layout *wanted)
+{
+	char text[QBD_ERROR_TEXT_SIZE];
+	int error;
+
+	host->changing = true;
+	error = qbd_replica_change_members(host->replica, wanted, text, sizeof(text));
+	host->changing = false;
+	sim_trace("another address: %s", error ? text : "taken");
+	return error;
+}
+
+/* What is for certain not to come leaves no listener behind: there are two at most. */
+static void move(struct sim_host *host, u32 port)
+{
+	struct qbd_membership_layout wanted = *qbd_replica_layout(host->replica);
+	bool changes = false;
+	int error;
+
+	for (u32 i = 0; i < le32_to_cpu(wanted.count); i++) {
+		struct qbd_member_layout *member = &wanted.members[i];
+
+		if (le32_to_cpu(member->id) != host->number)
+			continue;
+		changes = member->address.port != cpu_to_le16(port);
+		member->address.port = cpu_to_le16(port);
+	}
+	if (!changes)
+		return;
+	error = ask(host, &wanted);
+	if (error && error != -EAGAIN && error != -EBUSY && host->replica &&
+	    !host->replica->moved_from && !sim_network_at_one_place(host))
+		sim_fail("host %u does not move (%d), and goes on listening there", host->number,
+			 error);
+}
+
 static void move_thread(void *object)
 {
 	struct sim_host *host = object;
 	struct qbd_membership_layout wanted;
-	char text[QBD_ERROR_TEXT_SIZE];
-	bool nonsense = !below(6);
-	int error;
 
 	if (!host->replica || host->going_down)
 		return;
-	wanted = *qbd_replica_layout(host->replica);
-	if (nonsense)
-		draw_nonsense(host, &wanted);
-	for (u32 i = 0; !nonsense && i < le32_to_cpu(wanted.count); i++)
-		if (le32_to_cpu(wanted.members[i].id) == host->number)
-			wanted.members[i].address.port =
-				cpu_to_le16(QBD_DEFAULT_PORT + below(ADDRESSES));
-	if (!memcmp(&wanted, qbd_replica_layout(host->replica), sizeof(wanted)))
+	if (host->number == moves.mover && below(6)) {
+		move(host, QBD_DEFAULT_PORT + below(ADDRESSES));
 		return;
-	host->changing = true;
-	error = qbd_replica_change_members(host->replica, &wanted, text, sizeof(text));
-	host->changing = false;
-	sim_trace("another address%s at host %u: %s", nonsense ? ", which is nonsense," : "",
-		  host->number, error ? text : "taken");
-	if (nonsense && !error)
+	}
+	wanted = *qbd_replica_layout(host->replica);
+	draw_nonsense(host, &wanted);
+	if (!ask(host, &wanted))
 		sim_fail("host %u takes an address that a member has not asked for, or does not have",
 			 host->number);
+}
+
+/* Once more what came to nothing, or may have. */
+static void again_thread(void *object)
+{
+	struct sim_host *host = object;
+
+	if (host->replica && !host->going_down)
+		move(host, sim_network_other_place(host));
+}
+
+static bool may_ask(const struct sim_host *host)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+
+	return host->replica && replica && replica->phase == QBD_PHASE_RUNNING &&
+	       !host->going_down && !host->changing;
 }
 
 void sim_addresses_step(void)
 {
 	struct sim_host *host;
-	const struct qbd_replica *replica;
 
 	if (!world.moves || world.steps < moves.next)
 		return;
 	moves.next = world.steps + 1 + below(2 * moves.rate);
-	host = &world.hosts[1 + below(world.count)];
-	replica = sim_replica(host);
-	if (host->replica && replica && replica->phase == QBD_PHASE_RUNNING &&
-	    !host->going_down && !host->changing)
+	host = &world.hosts[below(6) ? moves.mover : 1 + below(world.count)];
+	if (may_ask(host))
 		sim_thread_on(host, move_thread, host);
+}
+
+/*
+ * Where a change was not answered it may still come, so its member listens for it. It is asked
+ * for once more then.
+ */
+bool sim_addresses_final(void)
+{
+	bool final = true;
+
+	for (u32 number = 1; number <= world.count; number++) {
+		struct sim_host *host = &world.hosts[number];
+
+		if (!sim_lists_has(number) || sim_network_at_one_place(host))
+			continue;
+		final = false;
+		if (world.steps % 256 == 0 && may_ask(host))
+			sim_thread_on(host, again_thread, host);
+	}
+	return final;
 }
 
 /* @next comes after @now. */

@@ -106,6 +106,8 @@ static struct {
 	bool away_cut;		/* it has power, and nobody hears it */
 	u64 rot_until;		/* step: a disk is to rot as soon as it may */
 	u64 rot_random;
+	u64 anew_next;		/* step: a disk is to be made anew; 0: none is */
+	u64 anew_random;
 	struct sim_host *again;	/* its power goes once more, at step: */
 	u64 again_at;
 } faults;
@@ -148,6 +150,20 @@ static void draw_joins(void)
 	/* Without errors of disks there may be one or two. */
 	if (sim_chance(512))
 		faults.enabled &= ~FAULTS_OF_DISKS;
+}
+
+/*
+ * Where members come and go a disk is made anew, too, in some worlds: that of one of the first
+ * members, for it begins with the list that the device began with, and others have to vote by
+ * that. Their own random numbers leave the rest what it is.
+ */
+static void draw_anew(void)
+{
+	faults.anew_random = world.seed ^ 0x616e6577ull;
+	faults.anew_next = 0;
+	if (world.joins && world.founders >= 3 && world.voters_min >= 3 &&
+	    !sim_below_of(&faults.anew_random, 4))
+		faults.anew_next = 500 + sim_below_of(&faults.anew_random, 4000);
 }
 
 void sim_faults_begin(void)
@@ -241,6 +257,8 @@ void sim_faults_begin(void)
 	if (world.witnesses || world.clients)
 		faults.enabled &= ~FAULTS_OF_DISKS;
 	world.rots &= !world.witnesses && !world.clients;
+	draw_anew();
+	sim_addresses_begin();
 	for (u32 number = 1; number <= world.count; number++) {
 		struct sim_host *host = &world.hosts[number];
 
@@ -290,11 +308,8 @@ static void power_cut(struct sim_host *host)
 		sim_member_power_on(host);
 }
 
-/* Where members come and go one is replaced by another member. */
-void sim_faults_new_disk(struct sim_host *host)
+static void make_anew(struct sim_host *host)
 {
-	if (world.joins || !sim_faults_others_whole(host))
-		return;
 	sim_member_power_cut(host);
 	sim_trace("a new disk: host %u", host->number);
 	sim_member_format(host);
@@ -308,6 +323,29 @@ void sim_faults_new_disk(struct sim_host *host)
 	host->vote_term = 0;
 	host->vote = 0;
 	sim_member_power_on(host);
+}
+
+/* Where members come and go one that failed is replaced by another member. */
+void sim_faults_new_disk(struct sim_host *host)
+{
+	if (!world.joins && sim_faults_others_whole(host))
+		make_anew(host);
+}
+
+/* As sim_faults_new_disk() does elsewhere. */
+static void watch_anew(void)
+{
+	struct sim_host *host = &world.hosts[1 + sim_below_of(&faults.anew_random,
+							      world.founders)];
+
+	faults.anew_next = world.steps + 1 + sim_below_of(&faults.anew_random, 400);
+	if (!host->exists || host->knows || host->failed || !sim_lists_has(host->number) ||
+	    sim_lists_out(host->number) || sim_rollbacks_lacks(host) ||
+	    !sim_faults_others_whole(host))
+		return;
+	make_anew(host);
+	sim_counts.anew++;
+	faults.anew_next += 1000 + sim_below_of(&faults.anew_random, 6000);
 }
 
 /* One disk in a run: whoever has it may not have noticed yet. */
@@ -998,6 +1036,8 @@ void sim_faults_step(void)
 		watch_ambush();
 	if (faults.again)
 		watch_again();
+	if (faults.anew_next && world.steps >= faults.anew_next)
+		watch_anew();
 	sim_plans_step();
 	if (faults.away && world.steps % 16 == 0)
 		watch_away();

@@ -177,6 +177,8 @@ void sim_heal(void)
 	end_strangers();
 	if (!sim_heal_until(sim_sizes_final, "the device as large as it can be") || !sim_heal_end_well())
 		return;
+	if (world.moves && !sim_heal_until(sim_addresses_final, "no member at an old address"))
+		return;
 	sim_members_remove_one();
 	if (!sim_heal_until(sim_members_removed_one, "one more removed") || !sim_heal_end_well())
 		return;

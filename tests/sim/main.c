@@ -53,7 +53,6 @@ static bool run(u64 seed)
 	sim_network_begin();
 	sim_join_begin();
 	sim_rollbacks_begin();
-	sim_addresses_begin();
 	sim_sizes_begin();
 	sim_faults_begin();
 	sim_members_begin();
@@ -147,9 +146,9 @@ static void sum_up(u64 seeds, u64 failed)
 	       counts->power_cuts, counts->elections);
 	printf("# claims: %llu committed, %llu taken by force, the mode changed %llu times; witnesses led %llu times; the device grew %llu times\n",
 	       counts->claims, counts->forced, counts->modes, counts->passed_on, counts->resizes);
-	printf("# members changed %llu times, %llu joined (%llu as clients), %llu removed; %llu lists committed; connections by lists to come: %llu; told by others that they are out: %llu\n",
+	printf("# members changed %llu times, %llu joined (%llu as clients), %llu removed; %llu lists committed; connections by lists to come: %llu; told by others that they are out: %llu; disks made anew meanwhile: %llu\n",
 	       counts->changes, counts->joined, counts->clients, counts->left, counts->lists,
-	       counts->newcomers, counts->told);
+	       counts->newcomers, counts->told, counts->anew);
 	printf("# other addresses: %llu committed, %llu times the old one was free, %llu times found by a knock\n",
 	       counts->moved, counts->moves_ended, counts->knocks);
 	printf("# disks: %llu rotten, %llu with unreadable sectors; logs found damaged %llu, tables lost %llu; %.1f million blocks compared\n",

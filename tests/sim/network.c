@@ -105,6 +105,7 @@ struct qbd_net {
 	bool was_marked;
 	bool is_to_listen;
 	bool listen_done;
+	bool moving;		/* others may still look for it elsewhere */
 	struct qbd_address listen_at;
 	struct qbd_address listens[2];	/* family 0: free */
 	u64 silence;
@@ -908,6 +909,7 @@ static void move_self(struct qbd_net *net, const struct qbd_member_layout *self)
 	if (!self || same(&self->address, &net->identity.listen))
 		return;
 	net->identity.listen = self->address;
+	net->moving = true;
 	qbd_net_listen(net, &self->address);
 	for (u32 i = 0; i < SIDES; i++)
 		if (net->sides[i].peer && net->sides[i].peer < net->identity.member_id)
@@ -1391,10 +1393,27 @@ bool qbd_net_moved(const struct qbd_net *net)
 
 void qbd_net_listen_only(struct qbd_net *net)
 {
+	if (net->moving && !qbd_net_moved(net))
+		sim_fail("host %u listens at its old address no more, and not all have found the new one",
+			 net->host->number);
 	for (u32 i = 0; world.moves && i < ARRAY_SIZE(net->listens); i++)
 		if (!same(&net->listens[i], &net->identity.listen))
 			memset(&net->listens[i], 0, sizeof(net->listens[i]));
-	sim_counts.moves_ended += world.moves;
+	sim_counts.moves_ended += net->moving;
+	net->moving = false;
+}
+
+u32 sim_network_other_place(const struct sim_host *host)
+{
+	const struct qbd_net *net = host->network;
+
+	return le16_to_cpu(net->listens[same(&net->listens[0], &net->identity.listen)].port);
+}
+
+bool sim_network_at_one_place(const struct sim_host *host)
+{
+	return !host->network || !host->network->listens[0].family ||
+	       !host->network->listens[1].family;
 }
 
 /* ---- what happens to it ------------------------------------------------- */

@@ -54,6 +54,8 @@ static struct {
 	u64 lags_until;
 	u64 term, index;	/* what @knows knows of the disk */
 	u32 life;		/* of @host, in which it was told */
+	u32 knows_life;		/* of @knows, in which it heard that */
+	u64 again_at;		/* step: the power of @host goes once more; 0: it does not */
 	/* What happens to who knows: */
 	u64 loss_at;		/* step */
 	bool cut;		/* it is cut off; else its power goes */
@@ -253,6 +255,8 @@ static void roll_back(void)
 	sim_counts.rolled_back++;
 	rollback.stage = STAGE_UNMET;
 	rollback.loss_at = 0;
+	rollback.again_at = 0;
+	rollback.knows_life = rollback.knows->life;
 	sim_network_only(host->number, rollback.knows->number);
 	if (below(4))
 		sim_member_power_on(host);
@@ -296,8 +300,22 @@ void sim_rollbacks_met(struct sim_host *host, u32 peer, u64 index)
 	sim_network_only(host->number, 0);
 	if (world.healing || rollback.loss_at || rollback.away)
 		return;
+	rollback.again_at = 0;
+	if (!below(3)) {
+		/* What it was told it has forgotten then, and who knows has not. */
+		rollback.again_at = world.steps + 1 + below(200);
+		sim_network_bulk_stall(peer, host->number, world.now + below(500) * SIM_MS);
+		return;
+	}
 	rollback.loss_at = world.steps + (below(2) ? 0 : below(2) ? below(60) : ~0u);
 	rollback.cut = below(2);
+}
+
+static void cut_again(void)
+{
+	rollback.again_at = 0;
+	sim_member_power_cut(rollback.host);
+	sim_member_power_on(rollback.host);
 }
 
 /* Who knows is lost for a while, be it that the disk has got all or not. */
@@ -335,6 +353,13 @@ static bool still_knows(void)
 {
 	u64 run, term, index;
 
+	/* While it is up, and no list has left the other one out meanwhile. */
+	if (!world.joins && rollback.knows->life == rollback.knows_life &&
+	    sim_replica(rollback.knows) &&
+	    (!sim_network_known(rollback.knows, rollback.host->number, &run, &term, &index) ||
+	     index < rollback.index))
+		sim_fail("host %u knew that host %u had %llu, and has forgotten it",
+			 rollback.knows->number, rollback.host->number, rollback.index);
 	return sim_network_known(rollback.knows, rollback.host->number, &run, &term, &index) &&
 	       index >= rollback.index && term >= rollback.term;
 }
@@ -342,6 +367,8 @@ static bool still_knows(void)
 static void watch_unmet(void)
 {
 	if (still_knows())
+		return;
+	if (world.error)
 		return;
 	sim_trace("nobody knows any more what host %u had", rollback.host->number);
 	sim_counts.rollbacks_lost++;
@@ -405,6 +432,9 @@ void sim_rollbacks_step(void)
 		break;
 	case STAGE_TOLD:
 		watch_told();
+		if (rollback.stage == STAGE_TOLD && rollback.again_at && !world.healing &&
+		    world.steps >= rollback.again_at)
+			cut_again();
 		if (rollback.stage == STAGE_TOLD && rollback.loss_at && !world.healing &&
 		    world.steps >= rollback.loss_at)
 			lose_who_knows();

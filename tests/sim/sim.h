@@ -196,7 +196,7 @@ extern struct sim_counts {
 	u64 verified, data_rots;
 	u64 recovered, entries_lost, entries_revived, lists_lost, claims_set_back, commands_cut;
 	u64 joined_anew, former_refused;
-	u64 moved, moves_ended, knocks;
+	u64 moved, moves_ended, knocks, anew;
 	u64 images, rolled_back, rollbacks_known, rollbacks_lost;
 } sim_counts;
 
@@ -275,6 +275,10 @@ void sim_network_cut(u32 from, u32 to, bool cut);
 void sim_network_heal(void);
 /* It connects with that one only, whatever heals; 0: with everybody. */
 void sim_network_only(u32 host, u32 peer);
+/* It listens at one address: nobody looks for it elsewhere. */
+bool sim_network_at_one_place(const struct sim_host *host);
+/* Else the port of the one that the list does not name. */
+u32 sim_network_other_place(const struct sim_host *host);
 /* What does @host say that it knows of an earlier run of @peer? false: nothing. */
 bool sim_network_known(const struct sim_host *host, u32 peer, u64 *run, u64 *term, u64 *index);
 void sim_network_power_cut(struct sim_host *host);
@@ -451,6 +455,8 @@ bool sim_members_removed_one(void);
 void sim_addresses_begin(void);
 /* After each step, while there are faults. */
 void sim_addresses_step(void);
+/* Everything is well: does each member listen where it is, and nowhere else? */
+bool sim_addresses_final(void);
 /* Is that one of the host's? */
 bool sim_addresses_has(u32 number, const struct qbd_address *address);
 void sim_addresses_list(const struct qbd_membership_layout *now,
