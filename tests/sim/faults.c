@@ -11,7 +11,8 @@
  * Disks are spoiled, replaced or made to fail only as long as everything that was
  * acknowledged is safe elsewhere, by what promises.rst assumes: one member at a time,
  * while all others are whole (so one disk of a run rots, fails writes, and may fail reads
- * when its member comes up, for that can make it a damaged one).
+ * when its member comes up, for that can make it a damaged one). That disks are rolled back
+ * is in rollback.c.
  */
 #include "../../kmod/core/internal.h"
 #include "sim.h"
