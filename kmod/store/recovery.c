@@ -53,11 +53,13 @@
  *   b          D          verdict
  *   b <= A     any        its effect is in the data area: the log begins after A,
  *                         as the state block says, and the scan goes on there
+ *                         (the same, if A's is another than the state block says)
  *   b > A      D >= b     DAMAGED: b was acknowledged. The log is kept up to b - 1,
  *                         nothing behind it is overwritten unless a leader sends
  *                         it anew, and the member may neither vote nor lead until
  *                         it has everything up to D again, and up to the last
  *                         record behind b (accidents 27, 40, 41)
+ *                         (the same, if b - 1 may be stale: kept up to A)
  *   b > A      D < b      b cannot be read, or a block in which the record behind it
  *                         may begin: DAMAGED up to b, for as long as it is so: a
  *                         power cut leaves a block old, new or mixed, but readable;
@@ -71,6 +73,14 @@
  * went before that, and lies where nothing was written since, may pass for a later
  * one of this log, if its index and term let it: then a torn tail is taken for
  * DAMAGED, which costs sending it again, and never the other way round.
+ *
+ * Nor can it be told where its successor was to be written, and the disk lost that write: it
+ * is stale, and good by itself. But then what follows does not fit to it. So if the log is
+ * DAMAGED, and b - 1 is of a generation from which on it may have been cut off without the
+ * state block's knowledge, all that was found behind A counts as lost. (Generations do not go
+ * down along a log. One whose next generation is the state block's was not cut off by that
+ * one, or it would be known.) A stale record at the very end of the log, with nothing behind it,
+ * is not found.
  *
  * D is about this disk's own acknowledgment. Commit indexes prove nothing here: a
  * leader's entry may be committed by the others before its own write is done, and
@@ -334,7 +344,9 @@ static bool next_record_good(struct qbd_scan *scan)
 	if (le64_to_cpu(shared->term) < scan->last_term)
 		return false;
 	scan->reason = "record of another history";
-	if (le32_to_cpu(shared->chain_previous) != scan->last_chain)
+	if (le32_to_cpu(shared->chain_previous) != scan->last_chain ||
+	    (scan->last_index + 1 == scan->state->applied_index &&
+	     le32_to_cpu(shared->chain) != scan->state->applied_chain))
 		return false;
 	return scan->last_index + 1 <= scan->state->applied_index ||
 	       data_good(scan, position);
@@ -355,6 +367,7 @@ static void take_record(struct qbd_scan *scan)
 		scan->generation = le64_to_cpu(header->local.generation);
 	if (scan->commit_index < commit)
 		scan->commit_index = commit;
+	scan->last_generation = le64_to_cpu(header->local.generation);
 	scan->last_index++;
 	scan->last_term = le64_to_cpu(header->shared.term);
 	scan->last_chain = le32_to_cpu(header->shared.chain);
@@ -391,6 +404,7 @@ static void search_proof(struct qbd_scan *scan)
 	/* Up to here the header of the record behind the last one may be. */
 	u64 reach = scan->next_position + QBD_RECORD_BLOCKS_MAX;
 
+	scan->newest_generation = scan->generation;
 	for (position = scan->next_position; position < ring_end(scan); position++) {
 		const struct qbd_record_local *local = &scan->header.local;
 
@@ -408,6 +422,8 @@ static void search_proof(struct qbd_scan *scan)
 			behind = le64_to_cpu(scan->header.shared.index);
 		if (le64_to_cpu(local->durable_index) > durable)
 			durable = le64_to_cpu(local->durable_index);
+		if (le64_to_cpu(local->generation) > scan->newest_generation)
+			scan->newest_generation = le64_to_cpu(local->generation);
 	}
 	scan->reason = reason;
 	/*
@@ -428,6 +444,26 @@ static void search_proof(struct qbd_scan *scan)
 		/* What is good behind it was perhaps acknowledged, and is cut off too. */
 		scan->damaged_through = durable > behind ? durable : behind;
 	}
+}
+
+static void begin_after_applied(struct qbd_scan *scan)
+{
+	const struct qbd_state *state = scan->state;
+
+	scan->from_applied = true;
+	scan->ops->restart(scan->context);
+	begin_at(scan, state->applied_index, state->applied_term, state->applied_chain,
+		 state->applied_position);
+}
+
+/* Was it perhaps cut off, and its successor not written? See above. */
+static bool last_may_be_stale(const struct qbd_scan *scan)
+{
+	u64 known = scan->state->log_generation;
+
+	return scan->last_index > scan->state->applied_index && !scan->suspected &&
+	       scan->last_generation + (scan->newest_generation == known) <
+	       scan->newest_generation;
 }
 
 void qbd_recovery_scan(struct qbd_scan *scan)
@@ -457,12 +493,13 @@ void qbd_recovery_scan(struct qbd_scan *scan)
 		}
 		if (scan->last_index >= state->applied_index)
 			break;
-		scan->from_applied = true;
-		scan->ops->restart(scan->context);
-		begin_at(scan, state->applied_index, state->applied_term,
-			 state->applied_chain, state->applied_position);
+		begin_after_applied(scan);
 	}
 	scan->bad_index = scan->last_index + 1;
 	scan->verdict = QBD_LOG_TORN;
 	search_proof(scan);
+	if (scan->verdict != QBD_LOG_DAMAGED || !last_may_be_stale(scan))
+		return;
+	begin_after_applied(scan);
+	scan->bad_index = scan->last_index + 1;
 }

@@ -113,6 +113,8 @@ enum qbd_log_verdict {
  * @generation: newest truncation that is known of: the state block's, or a record's
  * @members_changed: there are configurations in the log
  * @reason: what is wrong with the record at @bad_index
+ * @last_generation: of the newest good record
+ * @newest_generation: likewise @generation, or of a good record behind @bad_index
  * @unreadable: the block looked at last could not be read
  * @header: copy of the header being looked at
  */
@@ -145,6 +147,8 @@ struct qbd_scan {
 	bool members_changed;
 	const char *reason;
 	/* its own */
+	u64 last_generation;
+	u64 newest_generation;
 	bool unreadable;
 	struct qbd_record_header header;
 };

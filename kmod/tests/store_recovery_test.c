@@ -407,6 +407,70 @@ static void damage_in_the_applied_part_is_no_loss(struct qbd_test *test)
 	ring_end();
 }
 
+/* What was here before the log was cut off, where the disk lost what was written since. */
+static void make_stale(u64 index)
+{
+	struct qbd_record_header *header = header_of(index);
+
+	header->operations[0].block = cpu_to_le64(index * 10 + 1);
+	header->shared.chain = cpu_to_le32(qbd_record_chain(header, uuid));
+	seal_local(header);
+}
+
+/* Records up to @last are of this generation, those behind them of the newest one. */
+static void set_generations(u64 last, u64 generation, u64 newest)
+{
+	for (u64 index = 11; index <= 18; index++) {
+		struct qbd_record_header *header = header_of(index);
+
+		header->local.generation = cpu_to_le64(index <= last ? generation : newest);
+		seal_local(header);
+	}
+	the_ring->state.log_generation = newest;
+	the_ring->state.truncated_index = last + 1;
+}
+
+/* It is good by itself, and what follows does not fit to it: which of both is wrong? */
+static void a_stale_record_is_not_taken(struct qbd_test *test)
+{
+	QBD_TRUE(test, ring_begin());
+	/* Of the one that was applied last the state block says which one it is. */
+	make_stale(12);
+	scan();
+	expect_log(test, QBD_LOG_TORN, 18);
+	QBD_TRUE(test, the_ring->scan.from_applied);
+	/* It may have been cut off, before the time that the state block knows of. */
+	make_ring();
+	set_generations(15, 1, 3);
+	make_stale(15);
+	scan();
+	expect_log(test, QBD_LOG_DAMAGED, 12);
+	QBD_TRUE(test, the_ring->scan.from_applied);
+	QBD_EQUAL(test, the_ring->restarts, 1);
+	QBD_EQUAL(test, the_ring->scan.bad_index, 13);
+	QBD_EQUAL(test, the_ring->scan.damaged_through, 18);
+	/* That is not known either if the newest generation is known from a record alone. */
+	make_ring();
+	set_generations(15, 2, 3);
+	the_ring->state.log_generation = 2;
+	make_stale(15);
+	scan();
+	expect_log(test, QBD_LOG_DAMAGED, 12);
+	/* Known: it was not. What is lost is the next one. */
+	make_ring();
+	set_generations(15, 2, 3);
+	header_of(16)->shared.term ^= 1;
+	scan();
+	expect_log(test, QBD_LOG_DAMAGED, 15);
+	QBD_TRUE(test, !the_ring->scan.from_applied);
+	/* And where nothing was cut off nothing is stale. */
+	make_ring();
+	header_of(16)->shared.term ^= 1;
+	scan();
+	expect_log(test, QBD_LOG_DAMAGED, 15);
+	ring_end();
+}
+
 /* A record of the lap before, whole and in its place, is not of this log. */
 static void a_stale_lap_is_not_taken(struct qbd_test *test)
 {
@@ -638,6 +702,7 @@ QBD_SUITE(store_recovery_log,
 	  QBD_CASE(a_commit_index_proves_nothing),
 	  QBD_CASE(an_unreadable_record_is_damage),
 	  QBD_CASE(damage_in_the_applied_part_is_no_loss),
+	  QBD_CASE(a_stale_record_is_not_taken),
 	  QBD_CASE(a_stale_lap_is_not_taken),
 	  QBD_CASE(a_misdirected_record_is_not_taken),
 	  QBD_CASE(foreign_records_are_not_taken),

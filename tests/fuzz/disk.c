@@ -282,7 +282,9 @@ static void judge_history(const struct image *image, const struct qbd_state *sta
 		REQUIRE(scan->verdict != QBD_LOG_DAMAGED);
 		return;
 	}
-	REQUIRE(scan->last_index == torn->index - 1);
+	/* Of those behind the applied ones none counts if the last one may be stale. */
+	REQUIRE(scan->last_index == torn->index - 1 ||
+		(scan->verdict == QBD_LOG_DAMAGED && scan->from_applied));
 	if (was_durable(image, torn->index))
 		REQUIRE(scan->verdict == QBD_LOG_DAMAGED);
 	else if (scan->verdict == QBD_LOG_DAMAGED)

@@ -107,6 +107,7 @@ class Disk:
         self.blocks = {}
         # the log as it is being written
         self.next_index, self.next_position, self.chain, self.term = 1, 0, 0, 1
+        self.chains = []
 
     def superblock(self, position):
         body = (struct.pack("<QQII", self.features, 0, self.member_id, self.extent_shift) +
@@ -194,6 +195,7 @@ class Disk:
         self.next_index += 1
         self.next_position += len(data) // BLOCK
         self.chain = chain
+        self.chains.append(chain)
 
     def data(self, block, data):
         """Contents of the data area."""

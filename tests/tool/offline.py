@@ -1858,6 +1858,8 @@ def _():
     def refuse(line, **state):
         disk = busy_disk()
         disk.state.update(state)
+        if "applied" in state:
+            disk.state.update(applied_chain=disk.chains[state["applied"] - 1])
         file = image(disk)
         refused(["checksum", file], "%s: %s" % (file, line))
 
