@@ -175,7 +175,8 @@ void sim_heal(void)
 	if (!sim_heal_until(strangers_told, "who was removed while it was away is told"))
 		return;
 	end_strangers();
-	if (!sim_heal_until(sim_sizes_final, "the device as large as it can be") || !sim_heal_end_well())
+	if (!sim_heal_until(sim_sizes_final, "the device as large as it can be") ||
+	    !sim_heal_end_well())
 		return;
 	if (world.moves && !sim_heal_until(sim_addresses_final, "no member at an old address"))
 		return;

@@ -187,7 +187,8 @@ void sim_sizes_shown(const struct sim_host *host, u64 blocks)
 		sim_fail("host %u: its block device shows %llu blocks, and %llu are committed",
 			 host->number, blocks, newest());
 	/* A state block that rots takes the size along, and an older image has an older one. */
-	if (blocks < before && !host->disk_erred && !host->rolled_back && !host->rotten && !host->rot_left &&
+	if (blocks < before && !host->disk_erred && !host->rolled_back &&
+	    !host->rotten && !host->rot_left &&
 	    !host->spoiled)
 		sim_fail("host %u: its block device shows %llu blocks, and has shown %llu",
 			 host->number, blocks, before);
