@@ -123,8 +123,11 @@ PATIENCE = 0.15
 INTERVALS = 0.05, 0.5
 
 
-def wait_until(what, condition, timeout=DEADLINE):
-    """Call condition until it returns something true, and return that."""
+def wait_until(what, condition, timeout=DEADLINE, interval=None):
+    """Call condition until it returns something true, and return that.
+
+    interval: seconds from one look to the next, where the moment itself is measured
+    """
     begin = time.monotonic()
     deadline = begin + timeout * SLOWNESS
     while True:
@@ -133,8 +136,8 @@ def wait_until(what, condition, timeout=DEADLINE):
             return value
         if time.monotonic() >= deadline:
             raise Hung("waited %g s in vain for: %s" % (timeout, what))
-        interval = PATIENCE * (time.monotonic() - begin)
-        time.sleep(min(max(interval, INTERVALS[0]), INTERVALS[1]))
+        pause = PATIENCE * (time.monotonic() - begin)
+        time.sleep(interval or min(max(pause, INTERVALS[0]), INTERVALS[1]))
 
 
 def never(what, condition, seconds, interval=0.05):
