@@ -315,7 +315,7 @@ static void adopt_scan(struct qbd_store *store, const struct qbd_scan *scan)
 		disk->log_previous_term = log->base_term;
 		disk->log_previous_chain = log->base_chain;
 		disk->membership = disk->applied_membership;
-		pr_warn("%s: applied log records up to %llu are damaged; nothing is lost, members that are far behind will be sent extents\n",
+		pr_warn("%s: the log begins anew after entry %llu, up to which all is applied, for records of it are damaged; members that are far behind will be sent extents\n",
 			store->geometry.name, scan->base_index);
 	}
 	if (scan->verdict == QBD_LOG_DAMAGED) {
