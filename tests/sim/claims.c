@@ -258,7 +258,8 @@ static bool given_just_now(u32 number)
 /* Nobody is to be turned away who has no need to. */
 static void turned_away(u32 number)
 {
-	if (!users[number].mounted && !given_just_now(number) && !users[number].others_had_it && !others_have_it(number) &&
+	if (!users[number].mounted && !given_just_now(number) &&
+	    !users[number].others_had_it && !others_have_it(number) &&
 	    given_to_others[number] == users[number].given_before)
 		sim_fail("host %u may not open it for write, and no other host has or was given a claim since it asked",
 			 number);
