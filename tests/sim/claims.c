@@ -36,6 +36,8 @@ static struct claim set_back;
 /* Of each host: the newest that another one was given; the newest entry that one wrote. */
 static u64 given_to_others[SIM_HOSTS_MAX + 1];
 static u64 written_by_others[SIM_HOSTS_MAX + 1];
+/* Likewise by an earlier run of its own: the leader had that when the host lost its power. */
+static u64 written_by_former_run[SIM_HOSTS_MAX + 1];
 
 static struct {
 	bool open;		/* for write */
@@ -87,6 +89,7 @@ void sim_claims_begin(void)
 	memset(users, 0, sizeof(users));
 	memset(given_to_others, 0, sizeof(given_to_others));
 	memset(written_by_others, 0, sizeof(written_by_others));
+	memset(written_by_former_run, 0, sizeof(written_by_former_run));
 	in_force = (struct claim){ .mode = first_mode };
 	given = (struct claim){};
 	set_back = (struct claim){};
@@ -188,6 +191,13 @@ static void look_at_opener(const struct qbd_record *record,
 		 record->index, number, given_to_others[number]);
 }
 
+static bool of_former_run(u32 number, const struct qbd_operation *operation)
+{
+	const struct qbd_replica *replica = sim_replica(&world.hosts[number]);
+
+	return !replica || replica->session != le64_to_cpu(operation->session);
+}
+
 /* An entry is committed first. */
 void sim_claims_committed(const struct qbd_record *record)
 {
@@ -215,6 +225,8 @@ void sim_claims_committed(const struct qbd_record *record)
 		for (u32 host = 1; host <= SIM_HOSTS_MAX; host++)
 			if (host != le32_to_cpu(operation->origin))
 				written_by_others[host] = record->index;
+			else if (of_former_run(host, operation))
+				written_by_former_run[host] = record->index;
 	}
 }
 
@@ -241,6 +253,7 @@ static void opened(const struct sim_host *host)
 	users[host->number].opened = (struct sim_view){
 		.given = given_to_others[host->number],
 		.written = written_by_others[host->number],
+		.by_former_run = written_by_former_run[host->number],
 	};
 }
 
@@ -316,6 +329,7 @@ struct sim_view sim_claims_seen(const struct sim_host *host)
 	return (struct sim_view){
 		.given = others_have_it(host->number) ? 0 : given_to_others[host->number],
 		.written = written_by_others[host->number],
+		.by_former_run = written_by_former_run[host->number],
 	};
 }
 
@@ -332,6 +346,8 @@ void sim_claims_read(const struct sim_host *host, u64 view, const struct sim_vie
 	users[number].has_read = true;
 	users[number].seen.given = min(users[number].seen.given, seen.given);
 	users[number].seen.written = min(users[number].seen.written, seen.written);
+	users[number].seen.by_former_run = min(users[number].seen.by_former_run,
+					       seen.by_former_run);
 }
 
 /* It is off, or going down: nobody has it open any more. */
@@ -362,6 +378,7 @@ void sim_claims_fork(u64 common, u64 last, bool lost, u32 mode)
 	for (u32 host = 1; host <= SIM_HOSTS_MAX; host++) {
 		given_to_others[host] = min(given_to_others[host], common);
 		written_by_others[host] = min(written_by_others[host], common);
+		written_by_former_run[host] = min(written_by_former_run[host], common);
 	}
 	set_back = (struct claim){ .epoch = lost ? last : 0, .mode = mode };
 	sim_counts.claims_set_back += lost;
@@ -371,7 +388,8 @@ void sim_claims_fork(u64 common, u64 last, bool lost, u32 mode)
 static bool has_missed_data(u32 number)
 {
 	return users[number].mounted && users[number].has_read &&
-	       written_by_others[number] > users[number].seen.written;
+	       (written_by_others[number] > users[number].seen.written ||
+		written_by_former_run[number] > users[number].seen.by_former_run);
 }
 
 /* Nobody is to stop who has no need to: his file system would be lost for nothing. */

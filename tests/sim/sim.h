@@ -348,6 +348,7 @@ void sim_once_fork(u64 common);
 struct sim_view {
 	u64 given;		/* the newest claim of another host, if that is over; else 0 */
 	u64 written;		/* the newest entry with data of another host */
+	u64 by_former_run;	/* likewise of an earlier run of its own */
 };
 
 /* Which worlds change the mode; of those in which a host claims the device. */
