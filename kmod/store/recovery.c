@@ -75,12 +75,14 @@
  * DAMAGED, which costs sending it again, and never the other way round.
  *
  * Nor can it be told where its successor was to be written, and the disk lost that write: it
- * is stale, and good by itself. But then what follows does not fit to it. So if the log is
- * DAMAGED, and b - 1 is of a generation from which on it may have been cut off without the
- * state block's knowledge, all that was found behind A counts as lost. (Generations do not go
- * down along a log. One whose next generation is the state block's was not cut off by that
- * one, or it would be known.) A stale record at the very end of the log, with nothing behind it,
- * is not found.
+ * is stale, and good by itself. But then what follows does not fit to it. If b is good by
+ * itself, of a later generation, and does not follow b - 1, then b - 1 is another one than
+ * was in the log when b was written: DAMAGED, and all that was found behind A counts as lost.
+ * (Of what was cut off before b - 1 was written nothing is of a later generation.) So it does
+ * if the log is DAMAGED otherwise, and b - 1 is of a generation from which on it may have been
+ * cut off without the state block's knowledge. (Generations do not go down along a log. One
+ * whose next generation is the state block's was not cut off by that one, or it would be
+ * known.) A stale record at the very end of the log, with nothing behind it, is not found.
  *
  * D is about this disk's own acknowledgment. Commit indexes prove nothing here: a
  * leader's entry may be committed by the others before its own write is done, and
@@ -324,6 +326,7 @@ static bool next_record_good(struct qbd_scan *scan)
 
 	scan->reason = "the ring is full";
 	scan->unreadable = false;
+	scan->forked = false;
 	if (position >= ring_end(scan) || !header_at(scan, position))
 		return false;
 	blocks = 1 + le32_to_cpu(shared->data_blocks);
@@ -341,6 +344,8 @@ static bool next_record_good(struct qbd_scan *scan)
 	if (le64_to_cpu(shared->index) != scan->last_index + 1)
 		return false;
 	scan->reason = "record of an older term";
+	scan->forked = scan->last_index > scan->base_index &&
+		       le64_to_cpu(scan->header.local.generation) > scan->last_generation;
 	if (le64_to_cpu(shared->term) < scan->last_term)
 		return false;
 	scan->reason = "record of another history";
@@ -348,6 +353,7 @@ static bool next_record_good(struct qbd_scan *scan)
 	    (scan->last_index + 1 == scan->state->applied_index &&
 	     le32_to_cpu(shared->chain) != scan->state->applied_chain))
 		return false;
+	scan->forked = false;
 	return scan->last_index + 1 <= scan->state->applied_index ||
 	       data_good(scan, position);
 }
@@ -461,9 +467,10 @@ static bool last_may_be_stale(const struct qbd_scan *scan)
 {
 	u64 known = scan->state->log_generation;
 
-	return scan->last_index > scan->state->applied_index && !scan->suspected &&
-	       scan->last_generation + (scan->newest_generation == known) <
-	       scan->newest_generation;
+	return scan->forked ||
+	       (scan->verdict == QBD_LOG_DAMAGED && !scan->suspected &&
+		scan->last_generation + (scan->newest_generation == known) <
+		scan->newest_generation);
 }
 
 void qbd_recovery_scan(struct qbd_scan *scan)
@@ -498,8 +505,15 @@ void qbd_recovery_scan(struct qbd_scan *scan)
 	scan->bad_index = scan->last_index + 1;
 	scan->verdict = QBD_LOG_TORN;
 	search_proof(scan);
-	if (scan->verdict != QBD_LOG_DAMAGED || !last_may_be_stale(scan))
+	if (scan->last_index <= state->applied_index || !last_may_be_stale(scan))
 		return;
+	/* Where it was cut off, and written again, it was acknowledged before what follows. */
+	scan->verdict = QBD_LOG_DAMAGED;
+	scan->suspected = false;
+	if (scan->damaged_through < scan->bad_index)
+		scan->damaged_through = scan->bad_index;
+	if (scan->damaged_through < state->durable_index)
+		scan->damaged_through = state->durable_index;
 	begin_after_applied(scan);
 	scan->bad_index = scan->last_index + 1;
 }

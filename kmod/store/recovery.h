@@ -115,6 +115,7 @@ enum qbd_log_verdict {
  * @reason: what is wrong with the record at @bad_index
  * @last_generation: of the newest good record
  * @newest_generation: likewise @generation, or of a good record behind @bad_index
+ * @forked: a later record than the newest good one takes its place, and does not follow it
  * @unreadable: the block looked at last could not be read
  * @header: copy of the header being looked at
  */
@@ -149,6 +150,7 @@ struct qbd_scan {
 	/* its own */
 	u64 last_generation;
 	u64 newest_generation;
+	bool forked;
 	bool unreadable;
 	struct qbd_record_header header;
 };

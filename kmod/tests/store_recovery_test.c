@@ -456,6 +456,21 @@ static void a_stale_record_is_not_taken(struct qbd_test *test)
 	make_stale(15);
 	scan();
 	expect_log(test, QBD_LOG_DAMAGED, 12);
+	/* What follows it shows that, though nothing says that it was durable. */
+	make_ring();
+	set_generations(17, 2, 3);
+	make_stale(17);
+	scan();
+	expect_log(test, QBD_LOG_DAMAGED, 12);
+	QBD_EQUAL(test, the_ring->scan.damaged_through, 18);
+	/* Nothing follows one that was cut off before. */
+	make_ring();
+	set_generations(17, 3, 2);
+	make_stale(17);
+	the_ring->state.log_generation = 3;
+	the_ring->state.truncated_index = 11;
+	scan();
+	expect_log(test, QBD_LOG_TORN, 17);
 	/* Known: it was not. What is lost is the next one. */
 	make_ring();
 	set_generations(15, 2, 3);
