@@ -401,6 +401,8 @@ static void search_proof(struct qbd_scan *scan)
 {
 	const char *reason = scan->reason;
 	bool alone = qbd_state_names_one(scan->state) && !scan->members_changed;
+	/* What was applied last is known to be no stale one. */
+	bool forked = scan->forked && scan->last_index > scan->state->applied_index;
 	bool bad_unreadable = scan->unreadable;
 	bool unreadable = bad_unreadable;
 	u64 bad = scan->bad_index;
@@ -418,9 +420,12 @@ static void search_proof(struct qbd_scan *scan)
 			unreadable |= scan->unreadable && position <= reach;
 			continue;
 		}
-		/* Terms do not go down along a log: it was cut off long ago. */
+		/*
+		 * Terms do not go down along a log: it was cut off long ago. (But a stale
+		 * record's term says nothing of the log.)
+		 */
 		if (le64_to_cpu(scan->header.shared.index) <= bad ||
-		    le64_to_cpu(scan->header.shared.term) < scan->last_term)
+		    (!forked && le64_to_cpu(scan->header.shared.term) < scan->last_term))
 			continue;
 		reach = position + 1 + le32_to_cpu(scan->header.shared.data_blocks) +
 			QBD_RECORD_BLOCKS_MAX;
@@ -432,6 +437,9 @@ static void search_proof(struct qbd_scan *scan)
 			scan->newest_generation = le64_to_cpu(local->generation);
 	}
 	scan->reason = reason;
+	/* Where the last one was cut off and written again, and acknowledged before this. */
+	if (forked && durable < bad)
+		durable = bad;
 	/*
 	 * What cannot be read may be the record, or the proof. A member that has
 	 * others lets them send it again. For one that has none that would be the
@@ -467,8 +475,8 @@ static bool last_may_be_stale(const struct qbd_scan *scan)
 {
 	u64 known = scan->state->log_generation;
 
-	return scan->forked ||
-	       (scan->verdict == QBD_LOG_DAMAGED && !scan->suspected &&
+	return scan->last_index > scan->state->applied_index && !scan->suspected &&
+	       (scan->forked ||
 		scan->last_generation + (scan->newest_generation == known) <
 		scan->newest_generation);
 }
@@ -505,15 +513,8 @@ void qbd_recovery_scan(struct qbd_scan *scan)
 	scan->bad_index = scan->last_index + 1;
 	scan->verdict = QBD_LOG_TORN;
 	search_proof(scan);
-	if (scan->last_index <= state->applied_index || !last_may_be_stale(scan))
+	if (scan->verdict != QBD_LOG_DAMAGED || !last_may_be_stale(scan))
 		return;
-	/* Where it was cut off, and written again, it was acknowledged before what follows. */
-	scan->verdict = QBD_LOG_DAMAGED;
-	scan->suspected = false;
-	if (scan->damaged_through < scan->bad_index)
-		scan->damaged_through = scan->bad_index;
-	if (scan->damaged_through < state->durable_index)
-		scan->damaged_through = state->durable_index;
 	begin_after_applied(scan);
 	scan->bad_index = scan->last_index + 1;
 }

@@ -463,6 +463,17 @@ static void a_stale_record_is_not_taken(struct qbd_test *test)
 	scan();
 	expect_log(test, QBD_LOG_DAMAGED, 12);
 	QBD_EQUAL(test, the_ring->scan.damaged_through, 18);
+	/* All that is good behind it may have been acknowledged. */
+	make_ring();
+	set_generations(15, 2, 3);
+	make_stale(15);
+	for (u64 index = 16; index <= 18; index++) {
+		header_of(index)->local.durable_index = cpu_to_le64(14);
+		seal_local(header_of(index));
+	}
+	scan();
+	expect_log(test, QBD_LOG_DAMAGED, 12);
+	QBD_EQUAL(test, the_ring->scan.damaged_through, 18);
 	/* Nothing follows one that was cut off before. */
 	make_ring();
 	set_generations(17, 3, 2);
