@@ -53,8 +53,7 @@ static bool is_joint(const struct qbd_membership_layout *list)
 	return false;
 }
 
-/* Bitmap of who has that flag. */
-static u32 set_of(const struct qbd_membership_layout *list, u16 flag)
+u32 sim_lists_set(const struct qbd_membership_layout *list, u16 flag)
 {
 	u32 set = 0;
 
@@ -77,7 +76,7 @@ void sim_lists_begin(void)
 						    QBD_MEMBER_WITNESS : 0));
 		sim_member_place(&now.members[i], i + 1, 0);
 	}
-	ever = set_of(&now, QBD_MEMBER_VOTER);
+	ever = sim_lists_set(&now, QBD_MEMBER_VOTER);
 	first = now;
 }
 
@@ -125,9 +124,9 @@ bool sim_lists_counts(u32 number)
 
 static bool enough(const struct qbd_membership_layout *list)
 {
-	u32 old = __builtin_popcount(set_of(list, QBD_MEMBER_VOTER_OLD));
+	u32 old = __builtin_popcount(sim_lists_set(list, QBD_MEMBER_VOTER_OLD));
 
-	return __builtin_popcount(set_of(list, QBD_MEMBER_VOTER)) >= 3 && (!old || old >= 3);
+	return __builtin_popcount(sim_lists_set(list, QBD_MEMBER_VOTER)) >= 3 && (!old || old >= 3);
 }
 
 bool sim_lists_spare_one(void)
@@ -177,8 +176,10 @@ static void check_ids(const struct qbd_membership_layout *next)
 
 static void check_votes(const struct qbd_membership_layout *next)
 {
-	u32 incoming = set_of(&now, QBD_MEMBER_VOTER), was = set_of(&now, QBD_MEMBER_VOTER_OLD);
-	u32 voters = set_of(next, QBD_MEMBER_VOTER), old = set_of(next, QBD_MEMBER_VOTER_OLD);
+	u32 incoming = sim_lists_set(&now, QBD_MEMBER_VOTER);
+	u32 was = sim_lists_set(&now, QBD_MEMBER_VOTER_OLD);
+	u32 voters = sim_lists_set(next, QBD_MEMBER_VOTER);
+	u32 old = sim_lists_set(next, QBD_MEMBER_VOTER_OLD);
 	bool good;
 
 	if (is_joint(&now) && is_joint(next))
@@ -195,7 +196,7 @@ static void check_votes(const struct qbd_membership_layout *next)
 /* It had nearly all of the log when the leader let it vote. */
 static void check_promoted(const struct qbd_membership_layout *next)
 {
-	u32 fresh = set_of(next, QBD_MEMBER_VOTER) & ~set_of(&now, VOTES);
+	u32 fresh = sim_lists_set(next, QBD_MEMBER_VOTER) & ~sim_lists_set(&now, VOTES);
 
 	for (u32 number = 1; number <= SIM_HOSTS_MAX; number++) {
 		const struct sim_host *host = &world.hosts[number];
@@ -255,8 +256,9 @@ void sim_lists_committed(const struct sim_host *host, const struct qbd_record *r
 	if (record->index < le64_to_cpu(now.index))
 		return;
 	sim_trace("the list of entry %llu is committed: voters %#x, old %#x, learners %#x, next id %u",
-		  record->index, set_of(next, QBD_MEMBER_VOTER),
-		  set_of(next, QBD_MEMBER_VOTER_OLD), set_of(next, QBD_MEMBER_LEARNER),
+		  record->index, sim_lists_set(next, QBD_MEMBER_VOTER),
+		  sim_lists_set(next, QBD_MEMBER_VOTER_OLD),
+		  sim_lists_set(next, QBD_MEMBER_LEARNER),
 		  le32_to_cpu(next->next_member_id));
 	sim_counts.lists++;
 	check_ids(next);

@@ -123,16 +123,6 @@ static struct qbd_replica *sound(const struct sim_host *host)
 	return replica;
 }
 
-static u32 set_of(const struct qbd_membership_layout *list, u16 flag)
-{
-	u32 set = 0;
-
-	for (u32 i = 0; i < le32_to_cpu(list->count); i++)
-		if (le16_to_cpu(list->members[i].flags) & flag)
-			set |= 1u << le32_to_cpu(list->members[i].id);
-	return set;
-}
-
 static bool enough(u32 voters)
 {
 	return __builtin_popcount(voters) >= 3;
@@ -148,8 +138,8 @@ static void take_image(void)
 	if (!replica || !qbd_store_last_index(replica->store))
 		return;
 	list = qbd_replica_layout(replica);
-	rollback.voters = set_of(list, QBD_MEMBER_VOTER);
-	rollback.voters_old = set_of(list, QBD_MEMBER_VOTER_OLD);
+	rollback.voters = sim_lists_set(list, QBD_MEMBER_VOTER);
+	rollback.voters_old = sim_lists_set(list, QBD_MEMBER_VOTER_OLD);
 	if (!enough(rollback.voters) || (rollback.voters_old && !enough(rollback.voters_old)))
 		return;
 	rollback.host = host;

@@ -518,6 +518,8 @@ void sim_lists_fork(const struct sim_host *host, u64 common,
 		    const struct qbd_membership_layout *list);
 /* May a disk be lost? Of three voters one may, in each set that decides. */
 bool sim_lists_spare_one(void);
+/* Bitmap of the members that have that flag. */
+u32 sim_lists_set(const struct qbd_membership_layout *list, u16 flag);
 
 /* ---- invariants.c ------------------------------------------------------- */
 
