@@ -617,6 +617,7 @@ struct qbd_core {
 	u64 generation;
 	u64 stall_since;	/* the log has undurable entries without progress */
 	u64 lost_until;		/* acknowledged entries are missing up to here */
+	u64 told_committed;	/* qbd_core_told_committed(); the log may differ there */
 	bool uncounted;		/* no ack after the base counted: it is being filled */
 
 	/* membership: levels[0] is committed, the others are stacked above it */
@@ -927,6 +928,20 @@ bool qbd_core_may_reset_config(const struct qbd_core *core, u64 index,
  */
 bool qbd_core_log_reset(struct qbd_core *core, u64 now, u64 index, u64 term,
 			const struct qbd_config *config, u64 config_index);
+
+/**
+ * qbd_core_told_committed() - the leader said in some other way what is committed
+ * @core: core, started or not
+ * @now: current time
+ * @index: entries up to this one were committed then; the largest ever told counts
+ *
+ * That is: with the data that it filled this member with. Later leaders have all of it in
+ * their logs (leader completeness, thesis 3.6.3), but may not know that it is committed, and
+ * be unable to find out before this member is filled, which it is not before it has applied
+ * that much. So where this log is known to be the same as that of the leader of the day, it is
+ * committed. Of a former run of this member it counts if its term was durable before @index.
+ */
+void qbd_core_told_committed(struct qbd_core *core, u64 now, u64 index);
 
 /* ---- peers -------------------------------------------------------------- */
 

@@ -5,6 +5,17 @@
  */
 #include "internal.h"
 
+/* The leader says that what is up to @commit is committed. */
+static void follower_commit(struct qbd_core *core, u64 commit)
+{
+	/*
+	 * Accident 13: commit was taken over beyond what is known to be the
+	 * leader's, and a stale tail of the own log was applied.
+	 */
+	qbd_commit_advance(core, qbd_min(qbd_max(commit, core->told_committed),
+					 core->matched));
+}
+
 /* The log and the leader's are the same up to @index. */
 static void follower_matched(struct qbd_core *core, u64 index, u64 commit)
 {
@@ -13,11 +24,7 @@ static void follower_matched(struct qbd_core *core, u64 index, u64 commit)
 	core->matched = qbd_max(core->matched, index);
 	if (core->append_rejected && core->reject_index <= core->matched)
 		core->append_rejected = false;
-	/*
-	 * Accident 13: commit was taken over beyond what is known to be the
-	 * leader's, and a stale tail of the own log was applied.
-	 */
-	qbd_commit_advance(core, qbd_min(commit, core->matched));
+	follower_commit(core, commit);
 }
 
 static void follower_owe_reply(struct qbd_core *core)
@@ -255,5 +262,21 @@ void qbd_heartbeat(struct qbd_core *core, struct qbd_peer *peer,
 		follower_owe_reply(core);
 		return;
 	}
-	qbd_commit_advance(core, qbd_min(message->commit, core->matched));
+	follower_commit(core, message->commit);
+}
+
+void qbd_core_told_committed(struct qbd_core *core, u64 now, u64 index)
+{
+	if (index <= core->told_committed || index >= QBD_INDEX_MAX)
+		return;
+	core->told_committed = index;
+	if (!core->started)
+		return;
+	qbd_event_begin(core, now);
+	if (core->role == QBD_ROLE_FOLLOWER && qbd_core_vouches(core) && index > core->commit) {
+		follower_commit(core, index);
+		/* Who leads may know less. */
+		follower_owe_reply(core);
+	}
+	qbd_event_done(core);
 }

@@ -365,6 +365,22 @@ static void ask(struct qbd_replica *replica)
 		abort_round(replica);
 }
 
+/*
+ * What a leader sends is as of a commit index of its own. Whole is this member only when it has
+ * applied that much; see qbd_core_told_committed() for who says so if that leader does not.
+ *
+ *	1 sent 2 the last extents as of 2590 and was lost. 3 had all up to 2594 and knew that
+ *	2588 was committed. It could commit nothing, for 2 did not count yet, and 2 was not
+ *	filled, for nobody said that 2590 was committed.
+ */
+static void reaches_to(struct qbd_replica *replica, u64 index)
+{
+	struct qbd_fill_target *fill = &replica->fill;
+
+	fill->through_index = max(fill->through_index, index);
+	qbd_core_told_committed(replica->core, replica->now, fill->through_index);
+}
+
 static u32 extent_blocks(const struct qbd_replica *replica)
 {
 	return 1u << (qbd_store_identity(replica->store)->extent_shift - QBD_BLOCK_SHIFT);
@@ -472,7 +488,7 @@ void qbd_fill_extent(struct qbd_replica *replica, u32 peer,
 	}
 	qbd_pace_add(&fill->progress.pace, replica->now,
 		     (u64)le32_to_cpu(extent->count) << QBD_BLOCK_SHIFT);
-	fill->through_index = max(fill->through_index, index);
+	reaches_to(replica, index);
 	fill->answer_by = replica->now + QBD_FILL_ANSWER_NS;
 	if (block >= blocks)
 		goto drop;	/* see clamp_cursor() */
@@ -530,7 +546,7 @@ void qbd_fill_end(struct qbd_replica *replica, u32 peer,
 	if (!fill->checking)
 		fill->differs = false;
 	fill->progress.left = le64_to_cpu(end->extents_left);
-	fill->through_index = max(fill->through_index, le64_to_cpu(end->index));
+	reaches_to(replica, le64_to_cpu(end->index));
 	qbd_fill_proceed(replica);
 }
 

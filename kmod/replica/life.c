@@ -364,6 +364,9 @@ static int restore_core(struct qbd_replica *replica,
 	}
 	qbd_core_restore_commit(replica->core,
 				min(recovered->commit_index, recovered->last_index));
+	if (recovered->filling)
+		qbd_core_told_committed(replica->core, replica->now,
+					recovered->fill_through_index);
 	qbd_replica_trim_configs(replica, recovered->commit_index);
 	qbd_claims_trim(replica, recovered->commit_index);
 	return 0;

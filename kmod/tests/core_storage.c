@@ -336,6 +336,64 @@ static void a_filled_member_helps_to_elect(struct qbd_test *test)
 	}
 }
 
+/*
+ * 2 filled it with what was committed up to 102, and was lost. 3 leads, has all of it, and
+ * knows of 100: it needs this member to commit anything, which counts when it has applied 102.
+ */
+static void a_filled_member_knows_what_is_committed(struct qbd_test *test)
+{
+	static const u64 ones[] = { 1, 1, 1 }, fours[] = { 4, 4, 4 }, fives[] = { 5, 5 };
+
+	for (u32 restarted = 0; restarted < 2; restarted++) {
+		struct qbd_core *core = solo_start(3, 4, 0, ones, 3);
+		struct qbd_config config;
+
+		lab_config(&config, 3, 3);
+		solo_heartbeat(2, 4, 1, 0);
+		set_fitness(QBD_MAY_VOTE);
+		QBD_TRUE(test, qbd_core_log_reset(core, solo->now, 100, 4, &config, 0));
+		/* Of this log nothing is known to be the leader's beyond its end. */
+		qbd_core_told_committed(core, solo->now, 102);
+		QBD_EQUAL(test, core->commit, 100);
+		solo_append(2, 4, 100, 4, 100, fours, 1);
+		QBD_EQUAL(test, core->commit, 101);
+		/* What may be 2's alone is not committed before it is known to be 3's. */
+		solo_append(2, 4, 101, 4, 100, fours, 2);
+		QBD_EQUAL(test, core->commit, 102);
+		solo_log_durable(103);
+		solo_heartbeat(3, 5, 1, 100);
+		QBD_EQUAL(test, core->commit, 102);
+
+		/* The same, told before the entries are there, and by a leader before. */
+		core = solo_start(3, 4, 0, ones, 3);
+		if (restarted) {
+			core->started = false;
+			qbd_core_told_committed(core, solo->now, 5);
+			core->started = true;
+		} else {
+			solo_heartbeat(2, 4, 1, 0);
+			qbd_core_told_committed(core, solo->now, 5);
+		}
+		solo_append(2, 4, 3, 1, 0, fours, 3);
+		QBD_EQUAL(test, core->commit, 5);
+		core = solo_start(3, 4, 0, ones, 3);
+		solo_heartbeat(2, 4, 1, 0);
+		solo_append(2, 4, 3, 1, 0, fours, 3);
+		QBD_EQUAL(test, core->commit, 0);
+		solo_log_durable(6);
+		/* 4 and 5 of this log are not those of who leads now. */
+		solo_heartbeat(3, 5, 1, 0);
+		qbd_core_told_committed(core, solo->now, 5);
+		QBD_EQUAL(test, core->commit, 0);
+		solo_hard_durable();
+		solo_append(3, 5, 3, 1, 0, fives, 2);
+		QBD_EQUAL(test, core->commit, 5);
+		solo_log_durable(5);
+		QBD_EQUAL(test, solo_sent(QBD_MESSAGE_APPEND_REPLY, 3)->commit, 5);
+		QBD_TRUE(test, !core->stopped_line);
+	}
+}
+
 static void a_leader_that_may_not_lead_hands_over(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
@@ -395,5 +453,6 @@ QBD_SUITE(core_storage,
 	  QBD_CASE(a_filled_member_votes_by_what_counted),
 	  QBD_CASE(a_filled_member_votes_by_the_log_it_kept),
 	  QBD_CASE(a_filled_member_helps_to_elect),
+	  QBD_CASE(a_filled_member_knows_what_is_committed),
 	  QBD_CASE(a_leader_that_may_not_lead_hands_over),
 	  QBD_CASE(crash_at_every_step));

@@ -34,7 +34,8 @@ static void mend(void *object, u64 argument)
 	if (!world.healing || world.recovers)
 		return;
 	for (u32 number = 1; number <= world.count; number++)
-		sim_mend_host(&world.hosts[number]);
+		if (!sim_few_keeps_off(number))
+			sim_mend_host(&world.hosts[number]);
 	sim_event(NULL, world.now + 50 * SIM_MS, mend, NULL, 0);
 }
 
@@ -177,6 +178,8 @@ void sim_heal(void)
 	end_strangers();
 	if (!sim_heal_until(sim_sizes_final, "the device as large as it can be") ||
 	    !sim_heal_end_well())
+		return;
+	if (!sim_few())
 		return;
 	if (world.moves && !sim_heal_until(sim_addresses_final, "no member at an old address"))
 		return;

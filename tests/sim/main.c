@@ -157,6 +157,8 @@ static void sum_up(u64 seeds, u64 failed)
 	printf("# disks rolled back to an older image: %llu of %llu; known by others what they had had: %llu; replaced, for nobody knew any more: %llu\n",
 	       counts->rolled_back, counts->images, counts->rollbacks_known,
 	       counts->rollbacks_lost);
+	printf("# bare majorities with a member that was filled: %llu, %llu of them when it waited for what nobody else knew\n",
+	       counts->few, counts->few_untold);
 	printf("# verifications begun: %llu; blocks spoiled in the end, found and repaired: %llu\n",
 	       counts->verified, counts->data_rots);
 	printf("# majorities lost for good: %llu, with %llu entries that were committed (%llu lists), and %llu times the newest claim; %llu entries came to be; the command was cut off %llu times; %llu joined, and %llu times a former member was refused\n",

@@ -24,6 +24,7 @@
  *   rollback.c  disks that are an older image of themselves
  *   verify.c    replicas that are compared and repaired
  *   heal.c      the end of a world
+ *   few.c       likewise: a bare majority, one of which is being filled
  *   recover.c   of some: a majority is lost for good, and one host goes on alone
  *   main.c      seeds, traces, shrinking
  *
@@ -198,6 +199,7 @@ extern struct sim_counts {
 	u64 joined_anew, former_refused;
 	u64 moved, moves_ended, knocks, anew;
 	u64 images, rolled_back, rollbacks_known, rollbacks_lost;
+	u64 few, few_untold;
 } sim_counts;
 
 void sim_world_begin(u64 seed);
@@ -591,6 +593,12 @@ void sim_heal_all(void);
 bool sim_heal_all_off(void);
 /* A write at every host, and all members are equal; false if not. */
 bool sim_heal_end_well(void);
+
+/* ---- few.c -------------------------------------------------------------- */
+
+bool sim_few(void);
+/* Its power stays off for now. */
+bool sim_few_keeps_off(u32 number);
 
 /* ---- recover.c ---------------------------------------------------------- */
 

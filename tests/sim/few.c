@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A bare majority has to go on, if one of it is being filled.
+ *
+ * Such a member counts for no majority until it is whole, and who fills it may be lost at any
+ * time. What is left is enough: somebody in it has all that is committed, can be elected with
+ * the vote of the one that is filled, and brings it to the end. But the new leader knows less
+ * than its predecessor, and cannot find out before that.
+ *
+ * It is tried when all is well, at the end of some worlds in which nobody but ordinary members
+ * is there, and nothing else goes wrong meanwhile:
+ *
+ *   AWAY      one is cut off, until the log has passed it by
+ *   FILLED    it is back, and the others write on
+ *   BARE      the leader loses its power, at any moment of that; or when all extents are there,
+ *             as of a commit index that the rest has not heard of. Where five are members, one
+ *             more is lost. Somebody has to lead and to commit; and that member to be whole.
+ *
+ * Drawn apart from the rest.
+ */
+#include "../../kmod/core/internal.h"
+#include "sim.h"
+
+/* Within so many steps it has to come to the moment that is waited for, or is given up. */
+#define PATIENCE	20000
+
+static struct {
+	u64 random;
+	struct sim_host *leader, *filled;
+	u32 kept_off;		/* bitmap of hosts */
+	u64 last, term, until;
+	bool moment;		/* what is waited for in FILLED: see untold() */
+	u32 steps;		/* else so many steps of it */
+} few;
+
+static u32 below(u32 bound)
+{
+	return sim_below_of(&few.random, bound);
+}
+
+bool sim_few_keeps_off(u32 number)
+{
+	return few.kept_off >> number & 1;
+}
+
+static const struct qbd_core *core_of(const struct sim_host *host)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+
+	return replica && replica->phase == QBD_PHASE_RUNNING ? replica->core : NULL;
+}
+
+static bool leads(const struct sim_host *host)
+{
+	const struct qbd_core *core = core_of(host);
+
+	return core && core->role == QBD_ROLE_LEADER && core->commit >= core->own_first;
+}
+
+/* Nobody but members with data and a vote, as they were from the beginning. */
+static bool ordinary(void)
+{
+	const struct qbd_membership_layout *list = sim_lists_now();
+
+	if (world.joins || world.witnesses || world.clients || world.quiet ||
+	    world.founders % 2 == 0 || world.founders < 3 ||
+	    world.count != world.founders || le32_to_cpu(list->count) != world.count)
+		return false;
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++)
+		if (le16_to_cpu(list->members[i].flags) != QBD_MEMBER_VOTER)
+			return false;
+	for (u32 number = 1; number <= world.count; number++)
+		if (!core_of(&world.hosts[number]))
+			return false;
+	return true;
+}
+
+static void cut_off(u32 number)
+{
+	for (u32 other = 1; other <= world.count; other++) {
+		if (other == number)
+			continue;
+		sim_network_cut(number, other, true);
+		sim_network_cut(other, number, true);
+	}
+}
+
+/* Whoever may. */
+static void write_somewhere(void)
+{
+	u32 stripe = below(SIM_USED_BLOCKS / SIM_STRIPE);
+	struct sim_host *host = &world.hosts[1 + stripe % world.founders];
+
+	if (host != few.filled && sim_client_turn(few.leader, true))
+		sim_client_write(world.exclusive ? few.leader : host, stripe * SIM_STRIPE,
+				 SIM_STRIPE);
+}
+
+static bool late(void)
+{
+	return world.steps > few.until;
+}
+
+static bool has_leader(void)
+{
+	for (u32 number = 1; number <= world.count; number++)
+		if (leads(&world.hosts[number]))
+			few.leader = &world.hosts[number];
+	return few.leader;
+}
+
+/* All others have closed it: the leader is asked to write. */
+static bool leader_has_it(void)
+{
+	bool all = true;
+
+	for (u32 number = 1; number <= world.count; number++)
+		if (&world.hosts[number] != few.leader) {
+			sim_client_turn(&world.hosts[number], false);
+			all &= !world.exclusive || !sim_claims_busy(&world.hosts[number]);
+		}
+	return (all && sim_client_turn(few.leader, true)) || late();
+}
+
+static bool passed_by(void)
+{
+	if (leads(few.leader) && qbd_store_first_index(sim_replica(few.leader)->store) >
+				 few.last + 1)
+		return true;
+	write_somewhere();
+	return late();
+}
+
+/* All extents have come, as of what only the leader knows to be committed. */
+static bool untold(void)
+{
+	const struct qbd_fill_target *fill = &sim_replica(few.filled)->fill;
+
+	if (!fill->last || fill->step < QBD_FILL_ASKING)
+		return false;
+	for (u32 number = 1; number <= world.count; number++)
+		if (&world.hosts[number] != few.leader && &world.hosts[number] != few.filled &&
+		    core_of(&world.hosts[number])->commit >= fill->through_index)
+			return false;
+	return true;
+}
+
+static bool moment_came(void)
+{
+	bool filling = qbd_replica_filling(sim_replica(few.filled));
+
+	if (late() || !leads(few.leader))
+		return true;
+	/* Now and then: what is committed is told with the next entry, or a heartbeat. */
+	if (!below(30))
+		write_somewhere();
+	if (few.moment)
+		return filling && untold();
+	return filling && !few.steps--;
+}
+
+static bool goes_on(void)
+{
+	bool led = false;
+
+	for (u32 number = 1; number <= world.count; number++)
+		led |= leads(&world.hosts[number]) &&
+		       core_of(&world.hosts[number])->term > few.term;
+	return led && !qbd_replica_filling(sim_replica(few.filled));
+}
+
+/* Return: false if the world is not one for that, or it does not come to it. */
+static bool come_to_be_few(void)
+{
+	sim_heal_until(has_leader, "a leader");
+	if (world.error)
+		return false;
+	few.until = world.steps + PATIENCE;
+	do {
+		few.filled = &world.hosts[1 + below(world.count)];
+	} while (few.filled == few.leader);
+	few.last = qbd_store_last_index(sim_replica(few.filled)->store);
+	few.term = few.leader->term;
+	if (!sim_heal_until(leader_has_it, "the device claimed by the leader") || late())
+		return false;
+	cut_off(few.filled->number);
+	if (!sim_heal_until(passed_by, "a log that has passed a member by") || late())
+		return false;
+	sim_network_heal();
+	if (!sim_heal_until(moment_came, "a member that is filled") || late())
+		return false;
+	return leads(few.leader) && qbd_replica_filling(sim_replica(few.filled));
+}
+
+/* Who has it claimed may be among the lost: that is not what is looked at. */
+static void lose_the_leader(void)
+{
+	few.term = core_of(few.leader)->term;
+	few.kept_off = 1u << few.leader->number;
+	for (u32 left = world.count / 2 - 1; left;) {
+		u32 number = 1 + below(world.count);
+
+		if (few.kept_off >> number & 1 || number == few.filled->number)
+			continue;
+		few.kept_off |= 1u << number;
+		left--;
+	}
+	for (u32 number = 1; number <= world.count; number++)
+		if (few.kept_off >> number & 1)
+			sim_member_power_cut(&world.hosts[number]);
+	sim_counts.few++;
+	sim_counts.few_untold += few.moment;
+}
+
+/**
+ * sim_few() - see above; all is well
+ *
+ * Return: false if something did not come about that has to.
+ */
+bool sim_few(void)
+{
+	memset(&few, 0, sizeof(few));
+	few.random = world.seed ^ 0x6665772066657721ull;
+	if (below(4) || !ordinary())
+		return true;
+	few.moment = below(2);
+	few.steps = below(60);
+	if (come_to_be_few()) {
+		lose_the_leader();
+		sim_heal_until(goes_on, "a bare majority goes on, one of which is filled");
+		few.kept_off = 0;
+	}
+	sim_network_heal();
+	return !world.error && sim_heal_end_well();
+}
