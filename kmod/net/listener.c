@@ -275,6 +275,9 @@ void qbd_net_listen_only(struct qbd_net *net)
 {
 	spin_lock(&net->lock);
 	net->listen_only = true;
+	/* What was asked for before, and is not open yet, is not wanted any more, either. */
+	if (!same_address(&net->listen_address, &net->identity.listen))
+		net->listen_wanted = false;
 	spin_unlock(&net->lock);
 	queue_work(net->setup_queue, &net->listen_work);
 }

@@ -262,7 +262,7 @@ bool qbd_net_peer_up(const struct qbd_net *net, u32 peer);
 void qbd_net_listen(struct qbd_net *net, const struct qbd_address *address);
 /* Have all that dial us done so at the address that the list in force has for us? */
 bool qbd_net_moved(const struct qbd_net *net);
-/* Listen there and nowhere else any more. */
+/* Listen there and nowhere else any more, also where qbd_net_listen() is still to. */
 void qbd_net_listen_only(struct qbd_net *net);
 /* Say, in each handshake from now on, whether its disk was made anew and is no part yet. */
 void qbd_net_set_new(struct qbd_net *net, bool is_new);

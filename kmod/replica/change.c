@@ -239,14 +239,38 @@ static void leave(struct qbd_replica *replica)
 	qbd_io_fail_local(replica);
 }
 
-/* All that dial this member have done so at its new address: the old one is free. */
+/*
+ * All that dial this member have done so at its new address: the old one is free. But it may be
+ * where the next move goes to.
+ */
 static void end_move(struct qbd_replica *replica)
 {
 	if (!replica->moved_from || !qbd_net_moved(replica->network))
 		return;
+	if (replica->changing || replica->move_term)
+		return;
 	replica->moved_from = false;
 	qbd_net_listen_only(replica->network);
 	qbd_notice(replica, "all others have found this member at its new address");
+}
+
+/*
+ * A move that was asked for came about, or cannot any more: it was made from a list that is not
+ * the newest, or by a leader whose log is not what was committed.
+ */
+static void settle_move(struct qbd_replica *replica)
+{
+	struct qbd_core_status status;
+
+	if (!replica->move_term || replica->changing)
+		return;
+	qbd_core_get_status(replica->core, replica->now, &status);
+	if (le64_to_cpu(qbd_replica_layout(replica)->index) <= replica->move_from_list &&
+	    qbd_core_term_at(replica->core, status.commit) <= replica->move_term)
+		return;
+	replica->move_term = 0;
+	if (!replica->moved_from)
+		qbd_net_listen_only(replica->network);
 }
 
 /**
@@ -271,6 +295,7 @@ void qbd_change_check(struct qbd_replica *replica)
 		if (qbd_intent_is_out(now, replica->member_id) && !replica->removed)
 			leave(replica);
 	}
+	settle_move(replica);
 	end_move(replica);
 	if (replica->told_role == QBD_ROLE_LEADER && qbd_replica_keeps_data(replica) &&
 	    (replica->change_pending || replica->disks_noticed))
@@ -379,15 +404,31 @@ static int error_of(u32 result)
 	}
 }
 
+static bool is_move(const struct qbd_replica *replica, const struct qbd_command *command)
+{
+	return command->run == qbd_change_command && moves(replica, command->argument);
+}
+
 /*
  * Nothing came of it: where this member was to move to it need not listen. But while others
- * still look for it where it was before, that may be the very same address.
+ * still look for it where it was before, or an earlier one may still come about, that may be the
+ * very same address.
  */
 static void stay(struct qbd_replica *replica, const struct qbd_command *command)
 {
-	if (command->run == qbd_change_command && !replica->moved_from &&
-	    moves(replica, command->argument))
+	if (is_move(replica, command) && !replica->moved_from && !replica->move_term)
 		qbd_net_listen_only(replica->network);
+}
+
+/* It is in a leader's log, or may be: what comes of it the log will say, see settle_move(). */
+static void may_move(struct qbd_replica *replica, const struct qbd_command *command, u64 term)
+{
+	const struct qbd_membership_layout *wanted = command->argument;
+
+	if (!is_move(replica, command))
+		return;
+	replica->move_from_list = max(replica->move_from_list, le64_to_cpu(wanted->index));
+	replica->move_term = term;
 }
 
 /* The result of a change of members or size, in words. */
@@ -396,7 +437,9 @@ void qbd_change_answer(struct qbd_replica *replica, struct qbd_command *command,
 {
 	char text[QBD_ERROR_TEXT_SIZE];
 
-	if (result != QBD_CHANGE_DONE)
+	if (result == QBD_CHANGE_DONE)
+		may_move(replica, command, replica->told_term);
+	else
 		stay(replica, command);
 	qbd_change_describe(result, member, text, sizeof(text));
 	qbd_command_done(command, error_of(result), "%s", text);
@@ -530,6 +573,11 @@ void qbd_change_unanswered(struct qbd_replica *replica, const char *why)
 	struct qbd_command *command = replica->changing;
 
 	replica->changing = NULL;
-	if (command)
-		qbd_command_done(command, -EAGAIN, "%s", why);
+	if (!command)
+		return;
+	if (replica->changing_listens)
+		stay(replica, command);
+	else
+		may_move(replica, command, replica->changing_term);
+	qbd_command_done(command, -EAGAIN, "%s", why);
 }

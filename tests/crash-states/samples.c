@@ -43,6 +43,11 @@ static void write_member(const struct member *member, u64 line, u64 lot, u64 com
 	struct outcome outcome;
 	char path[1024];
 
+	/*
+	 * Not just before that point: until then this member may be given what follows from
+	 * what another one makes durable after this line.
+	 */
+	choice.at = line;
 	variants = states_count(&choice);
 	states_advance(member, choice.at);
 	/* By lot, mostly: the others differ in little. Nothing rots here. */

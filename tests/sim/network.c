@@ -1135,7 +1135,7 @@ static void listen_work(void *object, u64 argument)
 {
 	struct sim_host *host = object;
 
-	if (!host->network)
+	if (!host->network || !host->network->is_to_listen)
 		return;
 	host->network->is_to_listen = false;
 	host->network->listen_done = true;
@@ -1399,6 +1399,10 @@ void qbd_net_listen_only(struct qbd_net *net)
 	for (u32 i = 0; world.moves && i < ARRAY_SIZE(net->listens); i++)
 		if (!same(&net->listens[i], &net->identity.listen))
 			memset(&net->listens[i], 0, sizeof(net->listens[i]));
+	if (!same(&net->listen_at, &net->identity.listen)) {
+		net->is_to_listen = false;
+		net->listen_done = false;
+	}
 	sim_counts.moves_ended += net->moving;
 	net->moving = false;
 }
