@@ -61,11 +61,13 @@ module modules: packages
 .PHONY: build-module
 build-module:
 	$(Q)test -n "$(call kernel_release,$(KDIR))" || { echo "qbd: KDIR=$(KDIR) holds no configured kernel (no include/generated/utsrelease.h): install its headers or give KDIR="; exit 2; }
-	$(call kbuild,$(KDIR),$(BUILD)/$(call kernel_release,$(KDIR)),)
+	$(call kbuild,$(KDIR),$(BUILD)/$(call kernel_release,$(KDIR)),$(STRICT))
 
+# No warning is let pass here, so that lint need not compile it all once more.
 stock-modules: stock-packages
 	$(Q)set -e; for kdir in $(STOCK_KDIRS); do \
-		$(MAKE) --no-print-directory build-module KDIR=$$kdir; done
+		$(MAKE) --no-print-directory build-module KDIR=$$kdir \
+			STRICT="W=1 KCFLAGS=-Werror"; done
 
 uml-module:
 	$(Q)scripts/packages.sh build kernel

@@ -30,25 +30,32 @@ source_tree()
 		die "the kernel's checking tools come with linux-source-6.12"
 }
 
-# sparse does not fail a build, so its words are looked for.
+# What is compiled as it is to be, for the tests, is not once more: a warning would have been
+# an error. sparse looks at all of it each time; its words do not fail a build, so they are
+# looked for.
 check_build()
 {
-	local kdir log out
+	local kdir log release out
 
 	kdir=$(ls -d /usr/src/linux-headers-"$1".*-amd64 2>/dev/null |
 		sort -V | tail -n 1)
 	[ -n "$kdir" ] || die "no Debian headers for $1: run scripts/packages.sh headers"
-	out=$PWD/build/lint-$1
-	log=$out/log
+	release=$(sed -n 's/^.define UTS_RELEASE "\(.*\)".*/\1/p' \
+		"$kdir/include/generated/utsrelease.h")
+	out=$PWD/build/$release
+	log=$PWD/build/lint-$1.log
 	mkdir -p "$out"
 	scripts/mirror.sh "$out"
-	# From nothing, so that nothing is skipped as up to date.
-	make -s -C "$kdir" M="$out/kmod" clean >/dev/null 2>&1
 	say "building for $(basename "$kdir") with W=1 and sparse (log: $log)"
-	make -C "$kdir" M="$out/kmod" -j"$(nproc)" W=1 C=2 KCFLAGS=-Werror \
-		CF="-D__CHECK_ENDIAN__" modules >"$log" 2>&1 ||
+	# The arguments are those of make stock-modules, or all of it is compiled again.
+	flock "$out/.lock" make -C "$kdir" M="$out/kmod" -j"$(nproc)" C=2 \
+		CF="-D__CHECK_ENDIAN__" CONFIG_DEBUG_INFO_BTF_MODULES= \
+		W=1 KCFLAGS=-Werror modules >"$log" 2>&1 ||
 		problem "the module does not build for $1"
 	grep -E '(warning|error):' "$log" && problem "there are warnings for $1"
+	[ "$(grep -c '^  CHECK ' "$log")" -ge "$(grep -c '' < <(find kmod -name '*.c' \
+		-not -path 'kmod/tests/*'))" ] ||
+		problem "sparse has not seen all files of $1"
 	[ -f "$out/kmod/qbd.ko" ] || problem "there is no qbd.ko for $1"
 }
 

@@ -572,8 +572,8 @@ struct qbd_replica {
 	u64 changing_term;		/* of its leadership */
 	u64 changing_until;		/* then nobody waits for it any more */
 	bool changing_listens;		/* it waits for qbd_net_listen() */
-	u64 move_from_list;		/* a move asked for may come about: its list's index ... */
-	u64 move_term;			/* ... in this leadership; 0: none may, by all that is known */
+	u64 move_from_list;		/* index of the list that a move was made from, which ... */
+	u64 move_term;			/* ... may come about, in this leadership; 0: none may */
 	struct qbd_address address;	/* own, by the list in force */
 	bool moved_from;		/* the one before is listened at, too */
 	u64 better_since;		/* somebody is better connected, see reach.c */
