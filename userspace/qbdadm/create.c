@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uuid/uuid.h>
 
 #include "lib/parse.h"
 #include "lib/plan.h"
@@ -279,31 +278,13 @@ static void print_created(const struct create_arguments *arguments,
 static void print_created_json(const struct create_arguments *arguments,
 			       const struct qbd_format_parameters *parameters)
 {
-	const struct qbd_plan *plan = &parameters->plan;
 	struct json_object *object = json_object_new_object();
 	const struct qbd_member_layout *self =
 		qbd_membership_find(parameters->members, parameters->member_id);
-	char configuration[QBD_CONFIGURATION_TEXT_SIZE], address[QBD_ADDRESS_TEXT_SIZE];
-	char uuid[37];
+	char configuration[QBD_CONFIGURATION_TEXT_SIZE];
 
-	uuid_unparse_lower(parameters->token->uuid, uuid);
-	qbdadm_json_string(object, "name", parameters->name);
-	qbdadm_json_string(object, "uuid", uuid);
-	qbdadm_json_number(object, "member_id", parameters->member_id);
-	qbdadm_json_string(object, "member_name", self->name);
-	qbdadm_json_string(object, "address", qbd_address_text(&self->address, address));
-	qbdadm_json_number(object, "members", le32_to_cpu(parameters->members->count));
-	qbdadm_json_bool(object, "witness", plan->no_data);
-	qbdadm_json_string(object, "disk", arguments->disk);
-	qbdadm_json_number(object, "device_bytes", plan->device_blocks << QBD_BLOCK_SHIFT);
-	/* The disk of a witness sets no limit. */
-	if (plan->no_data)
-		json_object_object_add(object, "max_bytes", NULL);
-	else
-		qbdadm_json_number(object, "max_bytes",
-				   qbd_plan_most(plan) << QBD_BLOCK_SHIFT);
-	qbdadm_json_number(object, "log_bytes", plan->log_blocks << QBD_BLOCK_SHIFT);
-	qbdadm_json_number(object, "extent_bytes", 1ULL << plan->extent_shift);
+	qbdadm_made_json(object, parameters->name, parameters->token, self, parameters,
+			 arguments->disk);
 	qbdadm_json_string(object, "configuration",
 			   qbd_configuration_text(qbd_configuration_of(parameters),
 						  configuration));

@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uuid/uuid.h>
 
 #include "lib/client.h"
 #include "lib/join.h"
@@ -257,22 +256,9 @@ static void print_joined_json(const struct join_arguments *arguments,
 			      const struct qbd_format_parameters *parameters)
 {
 	struct json_object *object = json_object_new_object();
-	const struct qbd_plan *plan = &parameters->plan;
-	char address[QBD_ADDRESS_TEXT_SIZE];
-	char uuid[37];
 
-	uuid_unparse_lower(join->token->uuid, uuid);
-	qbdadm_json_string(object, "name", join->name);
-	qbdadm_json_string(object, "uuid", uuid);
-	qbdadm_json_number(object, "member_id", parameters->member_id);
-	qbdadm_json_string(object, "member_name", join->self.name);
-	qbdadm_json_string(object, "address", qbd_address_text(&join->self.address, address));
-	qbdadm_json_number(object, "members", le32_to_cpu(parameters->members->count));
-	qbdadm_json_bool(object, "witness", plan->no_data);
-	qbdadm_json_string(object, "disk", arguments->disk);
-	qbdadm_json_number(object, "device_bytes", plan->device_blocks << QBD_BLOCK_SHIFT);
-	qbdadm_json_number(object, "log_bytes", plan->log_blocks << QBD_BLOCK_SHIFT);
-	qbdadm_json_number(object, "extent_bytes", 1ULL << plan->extent_shift);
+	qbdadm_made_json(object, join->name, join->token, &join->self, parameters,
+			 arguments->disk);
 	qbdadm_print_json(object);
 }
 

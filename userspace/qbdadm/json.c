@@ -4,12 +4,40 @@
 #include <uuid/uuid.h>
 
 #include "lib/parse.h"
+#include "lib/plan.h"
+#include "lib/token.h"
 #include "qbdadm/qbdadm.h"
 #include "qbdadm/render.h"
 
 #define NUMBER(object, from, field)	qbdadm_json_number(object, #field, (from)->field)
 #define BOOL(object, from, field)	qbdadm_json_bool(object, #field, (from)->field)
 #define STRING(object, from, field)	qbdadm_json_string(object, #field, (from)->field)
+
+void qbdadm_made_json(struct json_object *object, const char *name,
+		      const struct qbd_token *token, const struct qbd_member_layout *self,
+		      const struct qbd_format_parameters *parameters, const char *disk)
+{
+	const struct qbd_plan *plan = &parameters->plan;
+	char address[QBD_ADDRESS_TEXT_SIZE];
+
+	qbdadm_json_string(object, "name", name);
+	qbdadm_json_uuid(object, "uuid", token->uuid);
+	qbdadm_json_number(object, "member_id", parameters->member_id);
+	qbdadm_json_string(object, "member_name", self->name);
+	qbdadm_json_string(object, "address", qbd_address_text(&self->address, address));
+	qbdadm_json_number(object, "members", le32_to_cpu(parameters->members->count));
+	qbdadm_json_bool(object, "witness", plan->no_data);
+	qbdadm_json_string(object, "disk", disk);
+	qbdadm_json_number(object, "device_bytes", plan->device_blocks << QBD_BLOCK_SHIFT);
+	/* The disk of a witness sets no limit. */
+	if (plan->no_data)
+		json_object_object_add(object, "max_bytes", NULL);
+	else
+		qbdadm_json_number(object, "max_bytes",
+				   qbd_plan_most(plan) << QBD_BLOCK_SHIFT);
+	qbdadm_json_number(object, "log_bytes", plan->log_blocks << QBD_BLOCK_SHIFT);
+	qbdadm_json_number(object, "extent_bytes", 1ULL << plan->extent_shift);
+}
 
 /* null: not known */
 static void seconds_json(struct json_object *object, const char *key, uint64_t seconds)
@@ -292,7 +320,7 @@ static struct json_object *verify_member_json(const struct qbd_verify_member *me
 	NUMBER(object, member, id);
 	NUMBER(object, member, compared);
 	NUMBER(object, member, different);
-	qbdadm_json_string(object, "missed", qbdadm_missed_text(member->missed));
+	qbdadm_json_string(object, "reason", qbdadm_missed_text(member->missed));
 	return object;
 }
 

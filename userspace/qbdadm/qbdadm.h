@@ -16,6 +16,10 @@
 
 #include "lib/error.h"
 
+struct qbd_format_parameters;
+struct qbd_member_layout;
+struct qbd_token;
+
 enum qbdadm_exit {
 	QBDADM_OK	= 0,
 	QBDADM_FAILED	= 1,	/* it could not be done; one line says why */
@@ -109,10 +113,14 @@ bool qbdadm_confirm(const char *question);
 void qbdadm_json_string(struct json_object *object, const char *key, const char *value);
 void qbdadm_json_number(struct json_object *object, const char *key, uint64_t value);
 void qbdadm_json_bool(struct json_object *object, const char *key, bool value);
-/* Zeroes: null. */
 /* "device" and "number", null if there is none (QBD_NO_NUMBER). */
 void qbdadm_json_device(struct json_object *object, uint32_t number);
+/* Zeroes: null. */
 void qbdadm_json_uuid(struct json_object *object, const char *key, const uint8_t *uuid);
+/* A disk that create or join has made a member of. */
+void qbdadm_made_json(struct json_object *object, const char *name,
+		      const struct qbd_token *token, const struct qbd_member_layout *self,
+		      const struct qbd_format_parameters *parameters, const char *disk);
 
 #define QBDADM_OPTION_HELP	'h'
 #define QBDADM_OPTION_JSON	'j'

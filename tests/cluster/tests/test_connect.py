@@ -11,6 +11,7 @@ from lib import filesystem
 from lib.cluster import SHARED, Cluster, refused
 from lib.damage import dump
 from lib.filesystem import Mount
+from lib.output import printed
 from lib.registry import test
 from lib.shell import finish, never, run, spawn, wait_until
 from lib.workload import BLOCK, Reader, Writer, direct_read, direct_write, pattern
@@ -55,6 +56,23 @@ def loops():
 def wait_detached(count=0):
     """Until so many are: one goes a moment after its last user."""
     wait_until("%d loop devices" % count, lambda: len(loops()) == count)
+
+
+@test("connect")
+def what_hosts_print_that_come_and_go():
+    """For programs: join, and with --no-up, connect and disconnect."""
+    with Cluster(4, clients=(4,), alone=True) as cluster:
+        came = printed(cluster.join(2, "--json"))
+        assert (came["name"], came["was_up"]) == ("vol", False), came
+        made = printed(cluster.join(3, "--no-up", "--json"))
+        assert (made["member_name"], made["members"], made["witness"]) == ("gamma", 3, False)
+        assert made["max_bytes"] >= made["device_bytes"] == cluster.leader().status().device_bytes
+        cluster.member(3).up()
+        came = printed(cluster.connect(4, "--json"))
+        assert (came["name"], came["was_up"]) == ("vol", False), came
+        number = cluster.member(4).status().member_id
+        gone = printed(cluster.disconnect(4, "--json"))
+        assert gone == {"name": "vol", "member_id": number, "listed": False}, gone
 
 
 @test("connect", timeout=120)

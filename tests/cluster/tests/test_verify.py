@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """Replicas that are compared, and made equal, while the device is in use."""
 
-import json
 import signal
 import subprocess
 import time
 
 from lib.cluster import Cluster, refused
 from lib.damage import Damage, dump
+from lib.output import printed
 from lib.registry import test
 from lib.shell import finish, run, spawn
 from lib.workload import BLOCK, Writer, direct_read, direct_write, pattern
@@ -45,7 +45,7 @@ def verify(member, *options, rate="1G"):
     result = member.qbdadm("verify", member.cluster.name, "--max-rate", rate, "--json",
                            *options, check=False, timeout=60)
     assert result.output, result.text
-    return result.status, json.loads(result.output)
+    return result.status, printed(result)
 
 
 def differences(found):
@@ -60,7 +60,7 @@ def all_compared(found, cluster, members=None):
         found["compared"] + found["skipped"] == blocks, found
     for number in members or range(1, len(cluster.members) + 1):
         one, = (one for one in found["members"] if one["id"] == number)
-        assert one["compared"] == found["compared"] and not one["missed"], found
+        assert one["compared"] == found["compared"] and not one["reason"], found
 
 
 @test("verify", timeout=60)
@@ -190,12 +190,12 @@ def verify_outlives_leaders():
         alpha.up()
         cluster.lead(3)
         result = finish(process, argv, 60)
-        found = json.loads(result.output)
+        found = printed(result)
         assert found["state"] == "done" and found["end_block"] == found["compared"], found
         assert differences(found) == [(2, 4095, 1, "different")], found
         one, = (one for one in found["members"] if one["id"] == 1)
         assert 0 < one["compared"] < found["compared"], found
-        assert one["missed"] == "not connected" and result.status == 1, found
+        assert one["reason"] == "not connected" and result.status == 1, found
         assert verify(alpha, "--repair")[0] == 0
 
 
@@ -211,7 +211,7 @@ def members_that_are_away_are_named():
         status, found = verify(alpha, "--repair")
         # Two copies, and they differ: the third would decide.
         assert status == 1 and found["undecided"] == 1 and not found["repaired"], found
-        assert [one["missed"] for one in found["members"]] == ["", "", "not connected"]
+        assert [one["reason"] for one in found["members"]] == ["", "", "not connected"]
         text = alpha.qbdadm("verify", cluster.name, "--max-rate", "1G", check=False)
         assert text.status == 1, text.text
         assert "gamma (3) was compared in 0 of them: not connected" in text.output
@@ -249,7 +249,7 @@ def who_is_not_whole_does_not_differ():
         assert differences(found) == [(2, last, 1, "different")], found
         assert status == 1 and found["repaired"] == 1 and not found["undecided"], found
         one, = (one for one in found["members"] if one["id"] == 4)
-        assert one["missed"] == "not whole" and not one["different"], found
+        assert one["reason"] == "not whole" and not one["different"], found
         cluster.network.shape(4)
         cluster.member(4).wait("it is whole", lambda s: not s.filling)
         cluster.wait_caught_up()
