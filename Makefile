@@ -50,9 +50,7 @@ stock-packages:
 define kbuild
 	$(Q)test -f kmod/Kbuild || { echo "qbd: kmod/Kbuild is missing: this is no complete source tree"; exit 2; }
 	$(Q)echo "qbd: building the module in $(patsubst $(REPO)/%,%,$(2))"
-	$(Q)scripts/mirror.sh "$(2)"
-	$(Q)flock "$(2)/.lock" $(MAKE) --no-print-directory $(JOBS) -C "$(1)" M="$(2)/kmod" \
-		CONFIG_DEBUG_INFO_BTF_MODULES= $(3) modules
+	+$(Q)scripts/kbuild.sh "$(1)" "$(2)" $(JOBS) $(3) modules
 endef
 
 module modules: packages
@@ -61,13 +59,12 @@ module modules: packages
 .PHONY: build-module
 build-module:
 	$(Q)test -n "$(call kernel_release,$(KDIR))" || { echo "qbd: KDIR=$(KDIR) holds no configured kernel (no include/generated/utsrelease.h): install its headers or give KDIR="; exit 2; }
-	$(call kbuild,$(KDIR),$(BUILD)/$(call kernel_release,$(KDIR)),$(STRICT))
+	$(call kbuild,$(KDIR),$(BUILD)/$(call kernel_release,$(KDIR)),W=1)
 
-# No warning is let pass here, so that lint need not compile it all once more.
+# No warning is let pass here: lint only has sparse look at it.
 stock-modules: stock-packages
 	$(Q)set -e; for kdir in $(STOCK_KDIRS); do \
-		$(MAKE) --no-print-directory build-module KDIR=$$kdir \
-			STRICT="W=1 KCFLAGS=-Werror"; done
+		STRICT=1 $(MAKE) --no-print-directory build-module KDIR=$$kdir; done
 
 uml-module:
 	$(Q)scripts/packages.sh build kernel
@@ -101,7 +98,8 @@ install: tool
 # Kbuild runs depmod only where it finds a System.map, so it is done here; for a
 # package (DESTDIR) it is the package's business.
 modules_install: module
-	$(Q)$(MAKE) --no-print-directory -C "$(KDIR)" M="$(BUILD)/$(call kernel_release,$(KDIR))/kmod" \
+	$(Q)flock "$(BUILD)/$(call kernel_release,$(KDIR))/.lock" $(MAKE) --no-print-directory \
+		-C "$(KDIR)" M="$(BUILD)/$(call kernel_release,$(KDIR))/kmod" \
 		$(if $(DESTDIR),INSTALL_MOD_PATH="$(DESTDIR)") INSTALL_MOD_DIR=updates \
 		CONFIG_MODULE_SIG_ALL= DEPMOD=true modules_install
 	$(Q)$(if $(DESTDIR),,depmod "$(call kernel_release,$(KDIR))")

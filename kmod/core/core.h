@@ -631,6 +631,7 @@ struct qbd_core {
 	u64 guard_until;	/* no votes before: a leader may hold a lease */
 	u64 heard_round;
 	u64 leader_last;	/* end of the leader's log, as it said in this term */
+	u64 heartbeats;		/* so many came, of whatever leader */
 	u64 election_deadline;
 	bool forced;		/* campaign was asked for by TIMEOUT_NOW */
 	u32 campaign_shift;	/* doublings of a candidate's wait, until one led */

@@ -249,6 +249,7 @@ void qbd_heartbeat(struct qbd_core *core, struct qbd_peer *peer,
 		return;
 	core->heard_round = qbd_max(core->heard_round, message->round);
 	core->leader_last = qbd_max(core->leader_last, message->index);
+	core->heartbeats++;
 	qbd_peer_owe(peer, QBD_MESSAGE_HEARTBEAT_REPLY);
 	if (!qbd_core_vouches(core))
 		return;

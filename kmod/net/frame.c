@@ -285,12 +285,21 @@ static bool extent_check(const struct qbd_frame_extent *extent, u32 data_blocks,
 	if (flags & ~(QBD_EXTENT_ZERO | QBD_EXTENT_LAST_PIECE | QBD_EXTENT_DIGEST) ||
 	    (zero && flags & QBD_EXTENT_DIGEST))
 		return false;
+	*reason = "extent: commit index";
+	if (le64_to_cpu(extent->index) >= QBD_INDEX_MAX)
+		return false;
 	*reason = "extent: data is not the extent's";
 	if (data_blocks != (zero || flags & QBD_EXTENT_DIGEST ? 0 : count))
 		return false;
 	*reason = "extent: outside of the device";
 	return count && count <= QBD_ZERO_BLOCKS_MAX &&
 	       within(le64_to_cpu(extent->block), count, device_blocks);
+}
+
+static bool fill_end_check(const struct qbd_frame_fill_end *end, const char **reason)
+{
+	*reason = "end of a fill: commit index";
+	return le64_to_cpu(end->index) < QBD_INDEX_MAX;
 }
 
 static bool verify_check(const struct qbd_frame_verify *verify, u64 device_blocks,
@@ -390,6 +399,8 @@ bool qbd_frame_fixed_check(const struct qbd_frame_header *header,
 		return fill_check(fixed, reason);
 	case QBD_FRAME_EXTENT:
 		return extent_check(fixed, data_blocks, device_blocks, reason);
+	case QBD_FRAME_FILL_END:
+		return fill_end_check(fixed, reason);
 	case QBD_FRAME_VERIFY:
 		return verify_check(fixed, device_blocks, reason);
 	case QBD_FRAME_VERIFIED:

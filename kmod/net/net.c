@@ -388,6 +388,8 @@ static void move_self(struct qbd_net *net, const struct qbd_member_layout *self)
 		return;
 	spin_lock(&net->lock);
 	net->identity.listen = self->address;
+	/* It was wanted of the one before, where others look for us for a while yet. */
+	net->listen_only = false;
 	spin_unlock(&net->lock);
 	/* Of an address that was changed back it does not yet, perhaps. */
 	qbd_net_listen(net, &self->address);

@@ -247,30 +247,51 @@ static void end_move(struct qbd_replica *replica)
 {
 	if (!replica->moved_from || !qbd_net_moved(replica->network))
 		return;
-	if (replica->changing || replica->move_term)
+	if (replica->changing || replica->move.term)
 		return;
 	replica->moved_from = false;
 	qbd_net_listen_only(replica->network);
 	qbd_notice(replica, "all others have found this member at its new address");
 }
 
+/* Where this member was to move to it need not listen, unless it has. */
+static void no_move(struct qbd_replica *replica)
+{
+	replica->move = (struct qbd_move){ };
+	if (!replica->moved_from)
+		qbd_net_listen_only(replica->network);
+}
+
 /*
  * A move that was asked for came about, or cannot any more: it was made from a list that is not
- * the newest, or by a leader whose log is not what was committed.
+ * the newest; or by a leader whose log is not what was committed; or what that one has in its
+ * log since it can have got the request is committed.
  */
 static void settle_move(struct qbd_replica *replica)
 {
+	struct qbd_move *move = &replica->move;
 	struct qbd_core_status status;
 
-	if (!replica->move_term || replica->changing)
+	if (!move->term || replica->changing)
 		return;
+	if (move->heartbeats && !move->until && replica->core->term == move->term &&
+	    replica->core->heartbeats >= move->heartbeats)
+		move->until = replica->core->leader_last;
 	qbd_core_get_status(replica->core, replica->now, &status);
-	if (le64_to_cpu(qbd_replica_layout(replica)->index) <= replica->move_from_list &&
-	    qbd_core_term_at(replica->core, status.commit) <= replica->move_term)
-		return;
-	replica->move_term = 0;
-	if (!replica->moved_from)
-		qbd_net_listen_only(replica->network);
+	if (le64_to_cpu(qbd_replica_layout(replica)->index) > move->list ||
+	    qbd_core_term_at(replica->core, status.commit) > move->term ||
+	    (move->until && status.commit >= move->until))
+		no_move(replica);
+}
+
+/* There is another connection to the leader: nothing from over the one before comes there. */
+void qbd_change_connected(struct qbd_replica *replica, u32 peer)
+{
+	struct qbd_move *move = &replica->move;
+
+	if (move->term && !move->heartbeats && peer == replica->told_leader &&
+	    move->term == replica->told_term)
+		move->heartbeats = replica->core->heartbeats + 1;
 }
 
 /**
@@ -416,7 +437,7 @@ static bool is_move(const struct qbd_replica *replica, const struct qbd_command 
  */
 static void stay(struct qbd_replica *replica, const struct qbd_command *command)
 {
-	if (is_move(replica, command) && !replica->moved_from && !replica->move_term)
+	if (is_move(replica, command) && !replica->moved_from && !replica->move.term)
 		qbd_net_listen_only(replica->network);
 }
 
@@ -424,11 +445,16 @@ static void stay(struct qbd_replica *replica, const struct qbd_command *command)
 static void may_move(struct qbd_replica *replica, const struct qbd_command *command, u64 term)
 {
 	const struct qbd_membership_layout *wanted = command->argument;
+	struct qbd_move *move = &replica->move;
 
 	if (!is_move(replica, command))
 		return;
-	replica->move_from_list = max(replica->move_from_list, le64_to_cpu(wanted->index));
-	replica->move_term = term;
+	*move = (struct qbd_move){
+		.term = term,
+		.list = max(move->list, le64_to_cpu(wanted->index)),
+		.sequence = replica->changing_sequence,
+		.several = move->term,
+	};
 }
 
 /* The result of a change of members or size, in words. */
@@ -554,9 +580,16 @@ void qbd_change_replied(struct qbd_replica *replica, u32 peer,
 	struct qbd_command *command = replica->changing;
 	u32 status = le32_to_cpu(reply->status);
 
-	if (!command || peer != replica->changing_leader ||
+	if (peer != replica->changing_leader ||
 	    le64_to_cpu(reply->sequence) != replica->changing_sequence)
 		return;
+	if (!command) {
+		/* Nobody waits for that any more, but it says that no move comes of it. */
+		if (status != QBD_REPLY_OK && !replica->move.several &&
+		    replica->move.sequence == replica->changing_sequence)
+			no_move(replica);
+		return;
+	}
 	replica->changing = NULL;
 	if (status == QBD_REPLY_OK)
 		qbd_change_answer(replica, command, QBD_CHANGE_DONE, 0);

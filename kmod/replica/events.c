@@ -500,6 +500,7 @@ static void net_peer_up(void *context, u32 id)
 		peer->told_term = max(peer->told_term, term);
 	}
 	qbd_disks_peer_up(replica, id);
+	qbd_change_connected(replica, id);
 	qbd_core_peer_connected(replica->core, replica->now, id, QBD_LINK_CONTROL);
 	qbd_core_peer_connected(replica->core, replica->now, id, QBD_LINK_BULK);
 	qbd_replica_event(replica, QBD_EVENT_PEER_UP, id, "connected");

@@ -342,6 +342,26 @@ struct qbd_replica_config {
 };
 
 /**
+ * struct qbd_move - to another address, of this member, that may come about
+ * @term: leadership in which it was asked for; 0: there is none
+ * @list: index of the newest list that one was made from
+ * @sequence: of the newest request for one
+ * @several: others were asked for before that
+ * @heartbeats: with so many of them the leader has told how far its log goes since the
+ *	connection to it, over which the request may still have been under way, was replaced;
+ *	0: it was not
+ * @until: so far, then; 0: not yet
+ */
+struct qbd_move {
+	u64 term;
+	u64 list;
+	u64 sequence;
+	bool several;
+	u64 heartbeats;
+	u64 until;
+};
+
+/**
  * struct qbd_hold - the claim of this host
  * @state: see there
  * @shared: HELD: nobody needs a claim
@@ -572,8 +592,7 @@ struct qbd_replica {
 	u64 changing_term;		/* of its leadership */
 	u64 changing_until;		/* then nobody waits for it any more */
 	bool changing_listens;		/* it waits for qbd_net_listen() */
-	u64 move_from_list;		/* index of the list that a move was made from, which ... */
-	u64 move_term;			/* ... may come about, in this leadership; 0: none may */
+	struct qbd_move move;
 	struct qbd_address address;	/* own, by the list in force */
 	bool moved_from;		/* the one before is listened at, too */
 	u64 better_since;		/* somebody is better connected, see reach.c */
@@ -857,6 +876,7 @@ void qbd_change_listening(void *context, int error, const char *text);
 void qbd_change_replied(struct qbd_replica *replica, u32 peer,
 			const struct qbd_frame_reply *reply);
 void qbd_change_unanswered(struct qbd_replica *replica, const char *why);
+void qbd_change_connected(struct qbd_replica *replica, u32 peer);
 
 bool qbd_change_may_ask(struct qbd_replica *replica, struct qbd_command *command);
 void qbd_change_ask(struct qbd_replica *replica, struct qbd_command *command, u32 kind,

@@ -625,6 +625,7 @@ static void other_contents_are_checked(struct qbd_test *test)
 	struct qbd_frame_extent *extent;
 	struct qbd_frame_reply *reply;
 	struct qbd_frame_reset *reset;
+	struct qbd_frame_fill_end *end;
 	struct qbd_frame_fill *fill;
 
 	QBD_TRUE(test, sample);
@@ -696,6 +697,19 @@ static void other_contents_are_checked(struct qbd_test *test)
 	sample->data_blocks = 4;
 	QBD_TRUE(test, !passes(sample));
 	extent->flags = cpu_to_le32(QBD_EXTENT_DIGEST << 1);
+	QBD_TRUE(test, !passes(sample));
+	extent->flags = 0;
+	extent->index = cpu_to_le64(QBD_INDEX_MAX - 1);
+	QBD_TRUE(test, passes(sample));
+	extent->index = cpu_to_le64(QBD_INDEX_MAX);
+	QBD_TRUE(test, !passes(sample));
+
+	memset(sample, 0, sizeof(*sample));
+	make_fill_end(sample);
+	end = (void *)sample->fixed;
+	end->index = cpu_to_le64(QBD_INDEX_MAX - 1);
+	QBD_TRUE(test, passes(sample));
+	end->index = cpu_to_le64(QBD_INDEX_MAX);
 	QBD_TRUE(test, !passes(sample));
 	frame_test_free(sample);
 }

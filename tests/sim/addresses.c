@@ -93,7 +93,7 @@ static void move(struct sim_host *host, u32 port)
 		return;
 	error = ask(host, &wanted);
 	if (error && error != -EAGAIN && error != -EBUSY && host->replica &&
-	    !host->replica->moved_from && !host->replica->move_term &&
+	    !host->replica->moved_from && !host->replica->move.term &&
 	    !sim_network_at_one_place(host))
 		sim_fail("host %u does not move (%d), and goes on listening there", host->number,
 			 error);
@@ -117,7 +117,7 @@ static void move_thread(void *object)
 			 host->number);
 }
 
-/* Once more what came to nothing, or may have. */
+/* From where others still look for it, for they are connected otherwise. */
 static void again_thread(void *object)
 {
 	struct sim_host *host = object;
@@ -147,8 +147,9 @@ void sim_addresses_step(void)
 }
 
 /*
- * Where a change was not answered it may still come, so its member listens for it. It is asked
- * for once more then.
+ * What came to nothing, and what was not answered, leaves nothing behind. But who knocked at
+ * the others when it had a list that was lost is connected with them, and they need not look for
+ * it where it is now: it moves once more.
  */
 bool sim_addresses_final(void)
 {
@@ -160,7 +161,7 @@ bool sim_addresses_final(void)
 		if (!sim_lists_has(number) || sim_network_at_one_place(host))
 			continue;
 		final = false;
-		if (world.steps % 256 == 0 && may_ask(host))
+		if (world.steps % 256 == 0 && may_ask(host) && host->replica->moved_from)
 			sim_thread_on(host, again_thread, host);
 	}
 	return final;
