@@ -26,6 +26,9 @@ OUT ?= $(BUILD)/bench
 DESTDIR ?=
 PREFIX ?= /usr
 
+# What make was told that Kbuild is to hear of.
+QUIET = $(if $(findstring s,$(firstword -$(MAKEFLAGS))),-s) $(if $(filter 1,$(V)),V=1)
+
 Q := @
 ifeq ($(V),1)
 Q :=
@@ -50,7 +53,7 @@ stock-packages:
 define kbuild
 	$(Q)test -f kmod/Kbuild || { echo "qbd: kmod/Kbuild is missing: this is no complete source tree"; exit 2; }
 	$(Q)echo "qbd: building the module in $(patsubst $(REPO)/%,%,$(2))"
-	+$(Q)scripts/kbuild.sh "$(1)" "$(2)" $(JOBS) $(3) modules
+	$(Q)scripts/kbuild.sh "$(1)" "$(2)" -j$(shell nproc) $(QUIET) $(3) modules
 endef
 
 module modules: packages

@@ -24,7 +24,7 @@ scripts/mirror.sh "$directory" || exit 1
 
 run()
 {
-	make --no-print-directory -C "$kdir" M="$directory/kmod" \
+	env -u MAKEFLAGS -u MFLAGS make --no-print-directory -C "$kdir" M="$directory/kmod" \
 		CONFIG_DEBUG_INFO_BTF_MODULES= "$@" 9>&-
 }
 
@@ -34,7 +34,7 @@ if [ -n "${STRICT:-}" ] && [ -s "$directory/warnings" ]; then
 fi
 run "$@" 2>&1 | tee "$directory/log"
 status=$?
-grep -iE '(warning|error):' "$directory/log" >>"$directory/warnings"
+grep -iE '(^|: )(warning|error):' "$directory/log" >>"$directory/warnings"
 if [ -n "${STRICT:-}" ] && [ -s "$directory/warnings" ]; then
 	echo "qbd: there are warnings:"
 	cat "$directory/warnings"

@@ -44,7 +44,7 @@ check_build()
 	out=$PWD/build/$release
 	say "building for $(basename "$kdir") with W=1 and sparse (log: $out/log)"
 	# Otherwise as make stock-modules does it, or all of it is compiled again.
-	env -u MAKEFLAGS STRICT=1 scripts/kbuild.sh "$kdir" "$out" -j"$(nproc)" V=0 W=1 \
+	STRICT=1 scripts/kbuild.sh "$kdir" "$out" -j"$(nproc)" V=0 W=1 \
 		C=2 CF="-D__CHECK_ENDIAN__" modules >/dev/null ||
 		problem "the module does not build for $1 without a remark"
 	[ "$(grep -c '^  CHECK ' "$out/log")" -ge "$(find kmod -name '*.c' \
