@@ -156,9 +156,11 @@ static bool may_lie_here(const struct qbd_operation *operation)
 	if (qbd_operation_is_repair(operation) &&
 	    le64_to_cpu(operation->epoch) == in_force.epoch)
 		return true;
+	/* The one in force may be set back to where the last entry gave it to somebody. */
 	if (in_force.mode == QBD_CLAIM_SHARED)
-		return le64_to_cpu(operation->epoch) > given.epoch || is_of(&given, operation) ||
-		       !given.holder;
+		return le64_to_cpu(operation->epoch) > given.epoch ||
+		       le64_to_cpu(operation->epoch) == in_force.epoch ||
+		       is_of(&given, operation) || !given.holder;
 	return in_force.holder && is_of(&in_force, operation);
 }
 
