@@ -327,7 +327,8 @@ def fill_interrupted_by_restart():
         cluster.network.shape(lost.number)
         events.wait("fill-done", 60)
         told = [event["done"] for event in events.told("fill-progress")]
-        assert told and min(told) > state["fill_cursor"], "%s, %s" % (told, state)
+        # The first round may end within the extent that it begins with.
+        assert told and min(told) >= state["fill_cursor"], "%s, %s" % (told, state)
         # Only the extent that it was at is sent once more; all of 48 MiB was written.
         rest = 48 - state["fill_cursor"] + 1
         got = (received(lost) >> 20) - before
