@@ -534,16 +534,6 @@ static void ring(void)
 	}
 }
 
-static void isolate(u32 number, bool cut)
-{
-	for (u32 other = 1; other <= world.count; other++) {
-		if (other == number)
-			continue;
-		sim_network_cut(number, other, cut);
-		sim_network_cut(other, number, cut);
-	}
-}
-
 /* Every host is on one of two sides. */
 static void split(void)
 {
@@ -582,7 +572,7 @@ static void isolate_leader(struct sim_host *leader)
 {
 	if (!leader)
 		return;
-	isolate(leader->number, true);
+	sim_network_isolate(leader->number, true);
 	if (below(2))
 		sim_disk_stall(leader, world.now + below(1500) * SIM_MS);
 }
@@ -601,7 +591,7 @@ static void send_away(struct sim_host *host)
 	/* Who has power has applied more than its last checkpoint says. */
 	faults.away_cut = below(2);
 	if (faults.away_cut)
-		isolate(host->number, true);
+		sim_network_isolate(host->number, true);
 	else
 		sim_member_power_cut(host);
 }
@@ -621,7 +611,7 @@ static void watch_away(void)
 		return;
 	faults.away = 0;
 	if (faults.away_cut)
-		isolate(host->number, false);
+		sim_network_isolate(host->number, false);
 	sim_member_power_on(host);
 	/* What it had applied is not all on its disk when it begins to be filled. */
 	if (faults.away_cut && below(2))
@@ -790,7 +780,7 @@ static void do_deed(enum deed deed, struct sim_host *host)
 			sim_network_reset(host->number, leader->number);
 		break;
 	case DEED_ISOLATE:
-		isolate(host->number, true);
+		sim_network_isolate(host->number, true);
 		break;
 	case DEED_LEADER_ISOLATE:
 		isolate_leader(leader);
@@ -819,7 +809,7 @@ static void do_deed(enum deed deed, struct sim_host *host)
 		few_hear(host);
 		break;
 	case DEED_ISOLATE_AND_CUT:
-		isolate(host->number, true);
+		sim_network_isolate(host->number, true);
 		faults.again = host;
 		faults.again_at = world.steps + 100 + below(200);
 		break;
@@ -881,7 +871,7 @@ static void inject(enum fault fault, u32 a, u32 b)
 		sim_network_cut(b, a, true);
 		break;
 	case FAULT_ISOLATE:
-		isolate(a, true);
+		sim_network_isolate(a, true);
 		break;
 	case FAULT_RING:
 		ring();

@@ -75,16 +75,6 @@ static bool ordinary(void)
 	return true;
 }
 
-static void cut_off(u32 number)
-{
-	for (u32 other = 1; other <= world.count; other++) {
-		if (other == number)
-			continue;
-		sim_network_cut(number, other, true);
-		sim_network_cut(other, number, true);
-	}
-}
-
 /* Whoever may. */
 static void write_somewhere(void)
 {
@@ -180,10 +170,9 @@ static bool come_to_be_few(void)
 		few.filled = &world.hosts[1 + below(world.count)];
 	} while (few.filled == few.leader);
 	few.last = qbd_store_last_index(sim_replica(few.filled)->store);
-	few.term = few.leader->term;
 	if (!sim_heal_until(leader_has_it, "the device claimed by the leader") || late())
 		return false;
-	cut_off(few.filled->number);
+	sim_network_isolate(few.filled->number, true);
 	if (!sim_heal_until(passed_by, "a log that has passed a member by") || late())
 		return false;
 	sim_network_heal();

@@ -1451,6 +1451,16 @@ void sim_network_cut(u32 from, u32 to, bool cut)
 	cuts[from][to] = cut;
 }
 
+void sim_network_isolate(u32 number, bool cut)
+{
+	for (u32 other = 1; other <= world.count; other++) {
+		if (other == number)
+			continue;
+		sim_network_cut(number, other, cut);
+		sim_network_cut(other, number, cut);
+	}
+}
+
 void sim_network_only(u32 host, u32 peer)
 {
 	only[host] = peer;

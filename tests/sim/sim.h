@@ -274,6 +274,8 @@ void sim_disk_image_free(struct sim_image *image);
 
 void sim_network_begin(void);
 void sim_network_cut(u32 from, u32 to, bool cut);
+/* From and to all others. */
+void sim_network_isolate(u32 number, bool cut);
 void sim_network_heal(void);
 /* It connects with that one only, whatever heals; 0: with everybody. */
 void sim_network_only(u32 host, u32 peer);
