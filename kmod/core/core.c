@@ -538,6 +538,18 @@ void qbd_core_term_told(struct qbd_core *core, u64 now, u64 term)
 	qbd_event_done(core);
 }
 
+bool qbd_core_vote_lost(struct qbd_core *core, u64 now, u64 term)
+{
+	bool lost;
+
+	qbd_event_begin(core, now);
+	if (!qbd_core_vouches(core) || !qbd_core_require(core, term < QBD_INDEX_MAX))
+		return false;
+	lost = qbd_election_vote_lost(core, term);
+	qbd_event_done(core);
+	return lost;
+}
+
 void qbd_core_log_compacted(struct qbd_core *core, u64 first_index)
 {
 	if (!first_index || first_index - 1 <= core->trail.base_index ||

@@ -41,6 +41,8 @@
 #define QBD_NEVER		(~(u64)0)
 /* Larger terms or indexes from a peer are rubbish, and refused. */
 #define QBD_INDEX_MAX		((u64)1 << 62)
+/* Hard state: this member voted in the term, and has forgotten for whom. No member's id. */
+#define QBD_VOTE_NOBODY		(~(u32)0)
 
 /* ---- configuration ------------------------------------------------------ */
 
@@ -855,6 +857,19 @@ void qbd_core_set_options(struct qbd_core *core, u64 now,
  * earlier one: see replica/join.c.
  */
 void qbd_core_term_told(struct qbd_core *core, u64 now, u64 term);
+
+/**
+ * qbd_core_vote_lost() - this member voted in @term, says another one
+ * @core: core
+ * @now: current time
+ * @term: below QBD_INDEX_MAX; may be an old one
+ *
+ * If it does not know for whom, it votes for nobody any more in that term. See
+ * replica/disks.c.
+ *
+ * Return: true if it did not know; QBD_VOTE_NOBODY is to be written then.
+ */
+bool qbd_core_vote_lost(struct qbd_core *core, u64 now, u64 term);
 
 /**
  * qbd_core_log_compacted() - the log now begins later

@@ -184,6 +184,26 @@ void qbd_become_follower(struct qbd_core *core, u64 term, u32 leader)
 }
 
 /**
+ * qbd_election_vote_lost() - whoever asks for a vote in this term gets none
+ * @core: core
+ * @term: in which this member voted
+ *
+ * Not a vote for itself: who is alone with one leads at once when it starts, for nobody
+ * else can have led.
+ *
+ * Return: false if it knows whom it voted for, or that term is over.
+ */
+bool qbd_election_vote_lost(struct qbd_core *core, u64 term)
+{
+	if (term > core->term)
+		qbd_become_follower(core, term, 0);
+	if (term < core->term || core->vote)
+		return false;
+	hard_set_vote(core, QBD_VOTE_NOBODY);
+	return true;
+}
+
+/**
  * qbd_follow() - a message only a leader sends has come
  * @core: core
  * @from: the leader

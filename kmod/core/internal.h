@@ -157,6 +157,7 @@ bool qbd_election_fit(const struct qbd_core *core);
 bool qbd_core_disk_stalled(const struct qbd_core *core, u64 now);
 void qbd_core_set_leader(struct qbd_core *core, u32 leader);
 void qbd_become_follower(struct qbd_core *core, u64 term, u32 leader);
+bool qbd_election_vote_lost(struct qbd_core *core, u64 term);
 bool qbd_follow(struct qbd_core *core, u32 from, u64 term);
 void qbd_election_timeout(struct qbd_core *core);
 void qbd_election_start(struct qbd_core *core);

@@ -19,9 +19,11 @@
  *
  * A disk that was rolled back to an older image of itself says who it is, and is believed.
  * But others know what it acknowledged while they were up, and say so in each handshake.
- * What it does not have then it lost, as if its log was damaged. What they know of the disk
- * that was this member before is nothing that this one has lost: so the number of a run
- * begins with some of the incarnation of its disk.
+ * What it does not have then it lost, as if its log was damaged, and that is written down on
+ * the disk, for they may be lost before it has that again. In a term in which it may have
+ * voted it votes for nobody any more. What they know of the disk that was this member before
+ * is nothing that this one has lost: so the number of a run begins with some of the
+ * incarnation of its disk.
  */
 #include <linux/string.h>
 
@@ -209,11 +211,15 @@ void qbd_disks_peer_up(struct qbd_replica *replica, u32 id)
 	    !same_disk(run, replica->session) ||
 	    term >= QBD_INDEX_MAX || index >= QBD_INDEX_MAX)
 		return;
-	if (term <= replica->recovered_term && index <= replica->recovered_index)
+	if (qbd_core_vote_lost(replica->core, replica->now, term))
+		qbd_warn(replica, "this disk is older than what member %u knows of it: it voted in term %llu, and does not know for whom; nobody gets its vote in that term",
+			 id, term);
+	if (index <= replica->recovered_index)
 		return;
+	/* Who told it may be lost, and this one restart, before it has that again. */
+	qbd_store_damaged(replica->store, index);
 	replica->damaged = true;
 	replica->damaged_through = max(replica->damaged_through, index);
-	replica->lost_term = max(replica->lost_term, term);
 	snprintf(replica->damage, sizeof(replica->damage),
 		 "this disk is older than what member %u knows of it (%llu entries, %llu are here): was it rolled back?",
 		 id, index, replica->recovered_index);

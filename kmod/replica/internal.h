@@ -555,7 +555,6 @@ struct qbd_replica {
 	u64 whole_term;			/* see join.c */
 	u64 whole_index;
 	bool damaged;
-	u64 lost_term;			/* a vote in it may be forgotten, see disks.c */
 	u64 recovered_term;		/* what was on the disk when the member came up */
 	u64 recovered_index;
 	bool removed;			/* no member any more, see change.c */

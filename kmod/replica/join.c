@@ -142,10 +142,6 @@ static void check_new(struct qbd_replica *replica, const struct qbd_core_status 
 static void check_damaged(struct qbd_replica *replica,
 			  const struct qbd_core_status *status)
 {
-	/* Whom it voted for it may have forgotten; now that term has a leader, or is over. */
-	if (status->term < replica->lost_term ||
-	    (status->term == replica->lost_term && !status->leader))
-		return;
 	if (status->durable < replica->damaged_through && !whole(replica, status))
 		return;
 	replica->damaged = false;

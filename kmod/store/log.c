@@ -348,6 +348,17 @@ void qbd_store_truncate(struct qbd_store *store, u64 first_removed)
 	qbd_state_step(store);
 }
 
+void qbd_store_damaged(struct qbd_store *store, u64 through)
+{
+	if (through <= max(store->log.durable_index, store->damaged_through))
+		return;
+	store->damaged_through = through;
+	/* It is not this disk alone that shows it. */
+	store->damage_suspected = false;
+	qbd_state_request(store, false);
+	qbd_state_step(store);
+}
+
 void qbd_store_repaired(struct qbd_store *store)
 {
 	if (!store->damaged_through)

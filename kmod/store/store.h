@@ -263,6 +263,12 @@ static_assert(QBD_LOG_BLOCKS_MIN / 4 > (QBD_LOG_RESERVE_BLOCKS),
 	      "data reaches the mark at which log space is reclaimed");
 /* Cut the log off before @first_removed, not committed. Bumps the generation. */
 void qbd_store_truncate(struct qbd_store *store, u64 first_removed);
+/*
+ * This disk had all up to @through, and others know that: what is missing of it here was lost.
+ * That stays on the disk, as if recovery had found it, until it is durable here again or
+ * qbd_store_repaired() is called.
+ */
+void qbd_store_damaged(struct qbd_store *store, u64 through);
 /* The records that were damaged are not needed: the log follows a leader's again. */
 void qbd_store_repaired(struct qbd_store *store);
 /*

@@ -158,6 +158,46 @@ static void accident_02_a_vote_is_durable_before_it_is_given(struct qbd_test *te
 	QBD_EQUAL(test, core->vote, 2);
 }
 
+/* Another member had its vote, its disk was rolled back to before it, and it is told. */
+static void a_vote_that_is_forgotten_is_given_to_nobody(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+	struct qbd_core_message vote;
+	u64 term;
+
+	/* In its own term, and in a later one. */
+	for (term = 5; term <= 8; term += 3) {
+		core = solo_start(3, 5, 0, NULL, 0);
+		QBD_TRUE(test, qbd_core_vote_lost(core, solo->now, term));
+		solo_drain();
+		QBD_EQUAL(test, solo->output.hard_term, term);
+		QBD_EQUAL(test, solo->output.hard_vote, QBD_VOTE_NOBODY);
+		solo_hard_durable();
+		/* Told again; restarted. */
+		QBD_TRUE(test, !qbd_core_vote_lost(core, solo->now, term));
+		core = solo_start(3, term, QBD_VOTE_NOBODY, NULL, 0);
+		vote = request(QBD_MESSAGE_VOTE_REQUEST, 2, term, 0, 0);
+		vote.flags = QBD_MESSAGE_FORCED;
+		solo_send(&vote);
+		solo_hard_durable();
+		QBD_TRUE(test, !granted(QBD_MESSAGE_VOTE_REPLY, 2));
+		vote = request(QBD_MESSAGE_VOTE_REQUEST, 2, term + 1, 0, 0);
+		vote.flags = QBD_MESSAGE_FORCED;
+		solo_send(&vote);
+		solo_hard_durable();
+		QBD_TRUE(test, granted(QBD_MESSAGE_VOTE_REPLY, 2));
+	}
+	/* It knows whom; that term is over; it keeps nothing any more. */
+	core = solo_start(3, 5, 2, NULL, 0);
+	QBD_TRUE(test, !qbd_core_vote_lost(core, solo->now, 5));
+	QBD_EQUAL(test, core->vote, 2);
+	QBD_TRUE(test, !qbd_core_vote_lost(core, solo->now, 4));
+	QBD_EQUAL(test, core->term, 5);
+	qbd_core_storage_failed(core, solo->now);
+	QBD_TRUE(test, !qbd_core_vote_lost(core, solo->now, 6));
+	QBD_EQUAL(test, core->term, 5);
+}
+
 static void accident_03_own_vote_counts_when_durable(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
@@ -504,6 +544,10 @@ static void accident_39_the_last_one_may_have_supported_another(struct qbd_test 
 	struct qbd_core *core;
 
 	lab_config(&config, 1, 1);
+	/* Nor if it has forgotten for whom its vote was. */
+	core = solo_start_config(&config, 5, QBD_VOTE_NOBODY, NULL, 0);
+	QBD_EQUAL(test, core->guard_until,
+		  solo->now + core->options.election_timeout);
 	core = solo_start_config(&config, 5, 2, NULL, 0);
 	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
 	QBD_EQUAL(test, core->guard_until,
@@ -720,6 +764,7 @@ QBD_SUITE(core_election,
 	  QBD_CASE(an_idle_follower_has_one_deadline),
 	  QBD_CASE(accident_01_step_down_keeps_the_vote),
 	  QBD_CASE(accident_02_a_vote_is_durable_before_it_is_given),
+	  QBD_CASE(a_vote_that_is_forgotten_is_given_to_nobody),
 	  QBD_CASE(accident_03_own_vote_counts_when_durable),
 	  QBD_CASE(accident_03_a_late_prevote_is_no_vote),
 	  QBD_CASE(accident_04_a_learner_asked_to_vote_votes),

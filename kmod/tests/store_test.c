@@ -341,6 +341,43 @@ static void damaged_records(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+/* Another member knows what a disk had that was rolled back: from then on the disk does, too. */
+static void what_others_say_is_missing(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+
+	append_writes(rig, 6, 2);
+	store_rig_wait(rig, rig_all_durable);
+	/* It has all that. */
+	qbd_store_damaged(rig->store, 6);
+	store_rig_stop(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_FALSE(test, rig->recovered.damaged);
+	/* It has not; taken down in order, or not. */
+	qbd_store_damaged(rig->store, 9);
+	store_rig_stop(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_TRUE(test, rig->recovered.damaged);
+	store_rig_cut(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_TRUE(test, rig->recovered.damaged);
+	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 9);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 6);
+	/* Until it needs that no more, or has it. */
+	qbd_store_repaired(rig->store);
+	store_rig_stop(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_FALSE(test, rig->recovered.damaged);
+	qbd_store_damaged(rig->store, 7);
+	append_writes(rig, 1, 1);
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_stop(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_FALSE(test, rig->recovered.damaged);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 7);
+	store_rig_destroy(rig);
+}
+
 static void fail_reads_of(struct store_rig *rig, u64 first, u64 last)
 {
 	rig->disk->fail_reads = true;
@@ -1082,6 +1119,7 @@ static struct kunit_case store_cases[] = {
 	KUNIT_CASE(write_errors),
 	KUNIT_CASE(read_errors),
 	KUNIT_CASE(damaged_records),
+	KUNIT_CASE(what_others_say_is_missing),
 	KUNIT_CASE(suspected_records),
 	KUNIT_CASE(damaged_records_replaced),
 	KUNIT_CASE(damaged_records_after_a_reset),

@@ -118,9 +118,10 @@ static void check_vote(struct sim_host *host, const struct qbd_store_recovered *
 	if (recovered->term < host->told_term)
 		sim_fail("host %u was in term %llu, and comes back in %llu", host->number,
 			 host->told_term, recovered->term);
-	/* Its own id: in this term it gives none any more. */
+	/* Its own id, or nobody's: in this term it gives none any more. */
 	if (recovered->term == host->vote_term && recovered->vote != host->vote &&
-	    recovered->vote != host->number)
+	    recovered->vote != host->number &&
+	    !(host->rolled_back && recovered->vote == QBD_VOTE_NOBODY))
 		sim_fail("host %u voted for %u in term %llu, and comes back with a vote for %u",
 			 host->number, host->vote, host->vote_term, recovered->vote);
 }

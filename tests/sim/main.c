@@ -154,9 +154,9 @@ static void sum_up(u64 seeds, u64 failed)
 	printf("# disks: %llu rotten, %llu with unreadable sectors; logs found damaged %llu, tables lost %llu; %.1f million blocks compared\n",
 	       counts->rotten, counts->unreadable, counts->damaged, counts->tables_lost,
 	       counts->views / 1e6);
-	printf("# disks rolled back to an older image: %llu of %llu; known by others what they had had: %llu; replaced, for nobody knew any more: %llu\n",
+	printf("# disks rolled back to an older image: %llu of %llu; known by others what they had had: %llu, by themselves then: %llu; replaced, for nobody knew any more: %llu\n",
 	       counts->rolled_back, counts->images, counts->rollbacks_known,
-	       counts->rollbacks_lost);
+	       counts->rollbacks_kept, counts->rollbacks_lost);
 	printf("# bare majorities with a member that was filled: %llu, %llu of them when it waited for what nobody else knew\n",
 	       counts->few, counts->few_untold);
 	printf("# verifications begun: %llu; blocks spoiled in the end, found and repaired: %llu\n",

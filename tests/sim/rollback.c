@@ -14,13 +14,14 @@
  *              replaced since is not told from the disk; and whose list of members has the
  *              one who knows in it, and three voters
  *   then       this member connects with the one who knows before it does with anybody else:
- *              it could vote before. The same when its power goes once more before it has got
- *              what it lacks, for it has forgotten what it was told
+ *              it could vote before. The same when its power goes once more before what it was
+ *              told is on its disk; from then on it knows that by itself
  *
  * and if nobody knows any more while it is off, its disk is replaced, by a new one, or by
  * another member.
  *
- *   rolled back    who was told that it lacks something knows that, until it has it again
+ *   rolled back    who was told that it lacks something knows that, until it has it again,
+ *                  also when it comes up again and nobody tells it
  *
  * Often the one who knows is lost as soon as it has said so, and another member lacks what
  * was committed with the disk's word: who had the two of them elect a leader would lose it.
@@ -35,7 +36,7 @@ enum stage {
 	STAGE_IMAGE,		/* there is one of @host's disk */
 	STAGE_UNMET,		/* it was rolled back, and has not met @knows since it came up */
 	STAGE_TOLD,		/* it was told what it lacks, by @knows */
-	STAGE_LOST,		/* and has forgotten, and nobody else knows */
+	STAGE_LOST,		/* it was not told, and nobody knows any more */
 };
 
 static struct {
@@ -54,6 +55,7 @@ static struct {
 	u64 lags_until;
 	u64 term, index;	/* what @knows knows of the disk */
 	u32 life;		/* of @host, in which it was told */
+	bool kept;		/* what it was told is on its disk */
 	u32 knows_life;		/* of @knows, in which it heard that */
 	u64 again_at;		/* step: the power of @host goes once more; 0: it does not */
 	/* What happens to who knows: */
@@ -286,13 +288,14 @@ void sim_rollbacks_met(struct sim_host *host, u32 peer, u64 index)
 	rollback.index = max(rollback.index, index);
 	rollback.stage = STAGE_TOLD;
 	rollback.life = host->life;
+	rollback.kept = false;
 	sim_counts.rollbacks_known++;
 	sim_network_only(host->number, 0);
 	if (world.healing || rollback.loss_at || rollback.away)
 		return;
 	rollback.again_at = 0;
 	if (!below(3)) {
-		/* What it was told it has forgotten then, and who knows has not. */
+		/* What it was told it may have forgotten then, and who knows has not. */
 		rollback.again_at = world.steps + 1 + below(200);
 		sim_network_bulk_stall(peer, host->number, world.now + below(500) * SIM_MS);
 		return;
@@ -367,18 +370,52 @@ static void watch_unmet(void)
 	sim_network_only(rollback.host->number, rollback.host->number);
 }
 
+/* Is it on the disk that it lacks something? It has to be when all was written. */
+static bool is_written(const struct qbd_replica *replica)
+{
+	const struct qbd_state_writer *state = &replica->store->state;
+
+	if (!replica->damaged || replica->damaged_through < rollback.index || state->writing ||
+	    state->durable != state->wanted || replica->store->failed)
+		return false;
+	if (state->disk.durable_index < rollback.index || state->disk.term < rollback.term ||
+	    (state->disk.term == rollback.term && !state->disk.vote))
+		sim_fail("host %u was told that it had %llu, in term %llu, and has not written that down",
+			 rollback.host->number, rollback.index, rollback.term);
+	return true;
+}
+
+static void now_it_is_kept(void)
+{
+	rollback.kept = true;
+	sim_counts.rollbacks_kept++;
+	sim_trace("the disk of host %u says that it had %llu", rollback.host->number,
+		  rollback.index);
+	if (world.healing || rollback.away || below(2))
+		return;
+	/* Who told it goes, and so does it, and comes back alone. */
+	rollback.cut = below(2);
+	lose_who_knows();
+	cut_again();
+}
+
 static void watch_told(void)
 {
 	const struct sim_host *host = rollback.host;
 	const struct qbd_replica *replica = sim_replica(host);
 
-	if (host->life != rollback.life) {
+	if (host->life != rollback.life && !rollback.kept) {
 		rollback.stage = STAGE_UNMET;
 		sim_network_only(host->number, rollback.knows->number);
 		return;
 	}
-	if (!replica || replica->phase != QBD_PHASE_RUNNING || replica->damaged ||
-	    qbd_replica_filling(replica))
+	if (!replica || replica->phase != QBD_PHASE_RUNNING)
+		return;
+	if (!rollback.kept && is_written(replica)) {
+		now_it_is_kept();
+		return;
+	}
+	if (replica->damaged || qbd_replica_filling(replica))
 		return;
 	if (replica->core->durable < rollback.index)
 		sim_fail("host %u was rolled back, was told that it had %llu, has %llu, and takes that for all",

@@ -198,7 +198,7 @@ extern struct sim_counts {
 	u64 recovered, entries_lost, entries_revived, lists_lost, claims_set_back, commands_cut;
 	u64 joined_anew, former_refused;
 	u64 moved, moves_ended, knocks, anew;
-	u64 images, rolled_back, rollbacks_known, rollbacks_lost;
+	u64 images, rolled_back, rollbacks_known, rollbacks_kept, rollbacks_lost;
 	u64 few, few_untold;
 } sim_counts;
 

@@ -495,6 +495,11 @@ def a_disk_that_was_rolled_back():
         assert "rolled back" in status.problem and "member 1" in status.problem, status.problem
         cluster.network.isolate(1)
         assert gamma.status().durable_index < had, "it has everything again"
+        # Nobody is there that could tell it once more.
+        gamma.down()
+        gamma.up()
+        status = gamma.status()
+        assert status.damaged and str(had) in status.problem, status.problem
         cluster.network.shape(3)
         beta.up()
         # gamma may still believe for a moment that alpha leads.
