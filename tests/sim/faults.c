@@ -100,6 +100,7 @@ static struct {
 	u32 number;		/* of it */
 	u64 healed_at;
 	u64 random;		/* of the fault being made */
+	bool clocks_apart;	/* as far as they may be (promises.rst) */
 	struct ambush ambush;
 	u32 away;		/* host that is off until the log has passed it by */
 	u64 away_last;		/* entry that it had */
@@ -119,6 +120,18 @@ u8 sim_left_out[SIM_FAULTS_MAX];
 static u32 below(u32 bound)
 {
 	return sim_below_of(&faults.random, bound);
+}
+
+/*
+ * Parts in a million by which a clock is faster. What is drawn from 400 says it: as for
+ * crystals, or in some worlds so that of two clocks one is 10 % slower than the other, which
+ * is what the lease allows for.
+ */
+static s32 drift_of(u32 drawn)
+{
+	if (faults.clocks_apart)
+		return drawn < 200 ? -50000 : 50000;
+	return (s32)drawn - 200;
 }
 
 static void draw_weather(struct sim_weather *weather)
@@ -170,6 +183,8 @@ static void draw_anew(void)
 void sim_faults_begin(void)
 {
 	static const u32 counts[] = { 1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7, 9 };
+	/* Their own random numbers leave other worlds what they are. */
+	u64 clocks = world.seed ^ 0x636c6f636b73ull;
 
 	world.count = counts[sim_below(ARRAY_SIZE(counts))];
 	draw_weather(&world.weather);
@@ -240,6 +255,7 @@ void sim_faults_begin(void)
 	sim_claims_draw();
 	world.rots = faults.enabled & 1u << FAULT_ROT;
 	world.preempts = !world.quiet && sim_chance(300);
+	faults.clocks_apart = !world.quiet && sim_below_of(&clocks, 6) == 0;
 	faults.ambush.laid = false;
 	faults.away = 0;
 	faults.rot_until = 0;
@@ -266,7 +282,9 @@ void sim_faults_begin(void)
 		sim_member_format(host);
 		host->unsound = true;
 		if (faults.enabled & 1u << FAULT_DRIFT)
-			host->drift = (s32)sim_below(400) - 200;
+			host->drift = drift_of(sim_below(400));
+		else if (faults.clocks_apart)
+			host->drift = drift_of(sim_below_of(&clocks, 400));
 		sim_member_power_on(host);
 	}
 }
@@ -895,7 +913,7 @@ static void inject(enum fault fault, u32 a, u32 b)
 	case FAULT_DRIFT:
 		host->clock_base = sim_host_time(host);
 		host->clock_at = world.now;
-		host->drift = (s32)below(400) - 200;
+		host->drift = drift_of(below(400));
 		break;
 	case FAULT_READ_ERRORS:
 		/* When a log is read to come up, an error can make a member damaged. */

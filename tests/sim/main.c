@@ -2,7 +2,8 @@
 /*
  * Runs worlds. Prints KTAP.
  *
- *   --seeds N [FIRST]    so many seeds, from FIRST on (default: fresh ones)
+ *   --seeds N [FIRST]    so many seeds, from FIRST on (default: fresh ones); of the first
+ *                        that fails, as few faults as will do are looked for
  *   --minutes M [FIRST]  as many as there is processor time for
  *   --seed S             one again; if it fails, as few faults as will do are looked for
  *   --again S            one twice: is it the same?
@@ -18,6 +19,7 @@
 #include "sim.h"
 
 #define STEPS_DEFAULT	20000
+#define STEPS_SHOWN	200u
 
 bool sim_list_faults;
 
@@ -84,35 +86,46 @@ static bool run(u64 seed)
 
 /* ---- as few faults as will do ------------------------------------------- */
 
-static bool fails_without(u64 seed, u32 first, u32 count)
+/* As it did: another failure says nothing of why. */
+static bool fails_without(u64 seed, u32 first, u32 count, const char *kind)
 {
 	u8 before[SIM_FAULTS_MAX];
 
 	memcpy(before, sim_left_out, sizeof(before));
 	memset(sim_left_out + first, 1, count);
-	if (!run(seed))
+	if (!run(seed) && world.error_kind == kind)
 		return true;
 	memcpy(sim_left_out, before, sizeof(before));
 	return false;
 }
 
+/* Of a seed that failed: without what faults does it fail, too, and how does it end then? */
 static void shrink(u64 seed)
 {
 	u32 faults = min_t(u32, sim_faults_made(), SIM_FAULTS_MAX), size, at;
+	u64 from = world.trace_from;
 	bool trace = world.trace;
+	const char *kind = world.error_kind;
 
 	world.trace = false;
 	for (size = faults; size; size /= 2)
 		for (at = 0; at < faults; at += size)
-			fails_without(seed, at, min(size, faults - at));
+			fails_without(seed, at, min(size, faults - at), kind);
 	printf("# with these faults it fails as well:\n");
 	sim_list_faults = true;
 	run(seed);
 	sim_list_faults = false;
 	printf("# then: step %llu, %.3f s: %s\n", world.steps, world.now / 1e9,
 	       world.error ? world.error : "nothing");
+	if (!trace) {
+		printf("# what happened before, in %u steps (step, seconds, host):\n", STEPS_SHOWN);
+		world.trace = true;
+		world.trace_from = world.steps - min_t(u64, world.steps, STEPS_SHOWN);
+		run(seed);
+	}
 	memset(sim_left_out, 0, sizeof(sim_left_out));
 	world.trace = trace;
+	world.trace_from = from;
 }
 
 /* ---- orders ------------------------------------------------------------- */
@@ -169,14 +182,15 @@ static void sum_up(u64 seeds, u64 failed)
 
 static u64 run_seeds(u64 first, u64 count, double limit)
 {
-	u64 failed = 0, done = 0;
+	u64 failed = 0, done = 0, first_failed = 0;
 
 	printf("# seeds from %llu on\n", first);
 
 	while (done < count && seconds() < limit && failed < 10) {
 		if (!run(first + done)) {
 			complain(first + done);
-			failed++;
+			if (!failed++)
+				first_failed = first + done;
 		}
 		done++;
 		if (isatty(2) && done % 16 == 0)
@@ -186,6 +200,8 @@ static u64 run_seeds(u64 first, u64 count, double limit)
 	if (isatty(2))
 		fprintf(stderr, "\n");
 	sum_up(done, failed);
+	if (failed && !run(first_failed))
+		shrink(first_failed);
 	return failed + !done;
 }
 

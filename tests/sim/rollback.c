@@ -382,7 +382,7 @@ static bool is_written(const struct qbd_replica *replica)
 	    (state->disk.term == rollback.term && !state->disk.vote))
 		sim_fail("host %u was told that it had %llu, in term %llu, and has not written that down",
 			 rollback.host->number, rollback.index, rollback.term);
-	return true;
+	return !world.error;
 }
 
 static void now_it_is_kept(void)

@@ -164,6 +164,7 @@ struct sim_world {
 	u64 trace_from;
 	const char *error;
 	char error_text[1024];
+	const char *error_kind;		/* its format */
 };
 
 extern struct sim_world world;

@@ -74,6 +74,7 @@ void sim_fail(const char *format, ...)
 	vsnprintf(world.error_text, sizeof(world.error_text), format, arguments);
 	va_end(arguments);
 	world.error = world.error_text;
+	world.error_kind = format;
 	sim_trace("FAILED: %s", world.error);
 }
 
