@@ -24,6 +24,7 @@
 
 #include "frame.h"
 #include "net.h"
+#include "twice.h"
 
 struct crypto_shash;
 
@@ -41,8 +42,6 @@ struct crypto_shash;
 #define QBD_BACKOFF_MAX_MS	1000
 #define QBD_SILENCE_DEFAULT_MS	2000
 #define QBD_SILENCE_MIN_MS	40
-/* Nothing sent on a control connection for so long: say that we are there. */
-#define QBD_PING_MS		250
 /* Data sent on a bulk connection and not acknowledged by TCP for so long. */
 #define QBD_STALL_MS		8000
 #define QBD_WATCH_BULK_MS	1000
@@ -281,8 +280,7 @@ struct qbd_net_peer {
 	u64 known_run;			/* what we tell it that we know of it */
 	u64 known_term;
 	u64 known_index;
-	u64 twice_run;			/* another run of it came while this one was alive */
-	unsigned long twice_at;
+	struct qbd_twice_try twice;
 	struct qbd_connection *connections[2];	/* of this attempt or pair */
 	struct qbd_connection *fresh[2];	/* accepted and proved, not looked at */
 	u64 session;
@@ -419,13 +417,6 @@ bool qbd_peer_was_removed(struct qbd_connection *connection);
 void qbd_peer_note_newcomer(struct qbd_connection *connection);
 bool qbd_peer_is_disk(struct qbd_connection *connection);
 void qbd_peer_known(struct qbd_net *net, u32 id, struct qbd_frame_hello *hello);
-
-enum qbd_twice {
-	QBD_TWICE_NOT,			/* the only one, as far as can be seen */
-	QBD_TWICE_PERHAPS,		/* it came up anew, or there are two: it shall dial again */
-	QBD_TWICE_SURE,			/* the other one was heard since the last try */
-};
-
 enum qbd_twice qbd_peer_is_twice(struct qbd_connection *connection);
 
 /* admin.c */

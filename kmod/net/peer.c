@@ -31,8 +31,6 @@
 #define GOOD_PAIR_MS		1000
 /* Who should have dialled us and did not for so long is dialled. */
 #define KNOCK_MS		5000
-/* A member that is up says something at least so often, with some delay. */
-#define ALIVE_MS		(3 * QBD_PING_MS)
 
 /* Under the net's lock, or in replica context, where slots change. */
 struct qbd_net_peer *qbd_net_peer_find(struct qbd_net *net, u32 id)
@@ -164,49 +162,34 @@ void qbd_peer_known(struct qbd_net *net, u32 id, struct qbd_frame_hello *hello)
 	spin_unlock(&net->lock);
 }
 
-/* The connection by which a member is alive here in another run than @run, or NULL. */
-static struct qbd_connection *other_run(struct qbd_net_peer *peer, u64 run)
+/* Of a pair that is up, unless it is over; else NULL. */
+static struct qbd_connection *open_control(struct qbd_net_peer *peer)
 {
 	struct qbd_connection *control =
 		peer->connections[qbd_kind_index(QBD_CONNECTION_CONTROL)];
 
 	lockdep_assert_held(&peer->net->lock);
-	if (!peer->up || !control || le64_to_cpu(control->peer_hello.run) == run ||
-	    qbd_connection_state(control) != QBD_OPEN ||
-	    time_after(jiffies, READ_ONCE(control->last_received) +
-				msecs_to_jiffies(ALIVE_MS)))
-		return NULL;
-	return control;
+	return peer->up && control && qbd_connection_state(control) == QBD_OPEN ? control : NULL;
 }
 
 /**
  * qbd_peer_is_twice() - is a member that connects connected already, and alive?
  * @connection: accepted, its proof is right
- *
- * A member that lost power and came up again may be here before its old connection is
- * known to be dead: that one says nothing any more. Of two copies of one disk, or two disks
- * of one member, both go on talking; then the second is refused, each time that it tries.
  */
 enum qbd_twice qbd_peer_is_twice(struct qbd_connection *connection)
 {
 	struct qbd_net *net = connection->net;
-	u64 run = le64_to_cpu(connection->peer_hello.run);
 	enum qbd_twice twice = QBD_TWICE_NOT;
 	struct qbd_connection *other;
 	struct qbd_net_peer *peer;
 
 	spin_lock(&net->lock);
 	peer = qbd_net_peer_find(net, connection->peer);
-	other = peer ? other_run(peer, run) : NULL;
-	if (other && peer->twice_run == run &&
-	    time_after(READ_ONCE(other->last_received), peer->twice_at))
-		twice = QBD_TWICE_SURE;
-	else if (other)
-		twice = QBD_TWICE_PERHAPS;
-	if (twice == QBD_TWICE_PERHAPS && peer->twice_run != run) {
-		peer->twice_run = run;
-		peer->twice_at = jiffies;
-	}
+	other = peer ? open_control(peer) : NULL;
+	if (other)
+		twice = qbd_twice_check(&peer->twice, le64_to_cpu(connection->peer_hello.run),
+					le64_to_cpu(other->peer_hello.run),
+					READ_ONCE(other->last_received));
 	spin_unlock(&net->lock);
 	return twice;
 }

@@ -9,3 +9,4 @@
 #include "../net/peer.c"
 #include "../net/receive.c"
 #include "../net/send.c"
+#include "../net/twice.c"

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Is a member up twice?
+ *
+ * A member that lost power and came up again may be here before its old connection is
+ * known to be dead: that one says nothing any more. Of two copies of one disk, or two disks
+ * of one member, both go on talking; then the second is refused, each time that it tries.
+ */
+#include <linux/jiffies.h>
+
+#include "twice.h"
+
+/* A member that is up says something at least so often, with some delay. */
+#define ALIVE_MS		(3 * QBD_PING_MS)
+
+/**
+ * qbd_twice_check() - a member connects that is connected already
+ * @last: what is remembered of such tries
+ * @run: of the one that comes; it has proved who it is
+ * @connected: run of the one that is there
+ * @heard_at: when that one was heard last, in jiffies
+ */
+enum qbd_twice qbd_twice_check(struct qbd_twice_try *last, u64 run, u64 connected,
+			       unsigned long heard_at)
+{
+	if (run == connected || time_after(jiffies, heard_at + msecs_to_jiffies(ALIVE_MS)))
+		return QBD_TWICE_NOT;
+	if (last->run == run)
+		return time_after(heard_at, last->at) ? QBD_TWICE_SURE : QBD_TWICE_PERHAPS;
+	last->run = run;
+	last->at = jiffies;
+	return QBD_TWICE_PERHAPS;
+}

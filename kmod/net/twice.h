@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Is a member up twice? Of runs and times only: the same file compiles into the module, into
+ * KUnit and into the simulator.
+ */
+#ifndef QBD_NET_TWICE_H
+#define QBD_NET_TWICE_H
+
+#include <linux/types.h>
+
+/* Nothing sent on a control connection for so long: say that we are there. */
+#define QBD_PING_MS		250
+
+enum qbd_twice {
+	QBD_TWICE_NOT,			/* the only one, as far as can be seen */
+	QBD_TWICE_PERHAPS,		/* it came up anew, or there are two: it shall dial again */
+	QBD_TWICE_SURE,			/* the other one was heard since the last try */
+};
+
+/* Another run of a member came while the one that is connected was alive. */
+struct qbd_twice_try {
+	u64 run;			/* 0: none did */
+	unsigned long at;		/* for the first time */
+};
+
+enum qbd_twice qbd_twice_check(struct qbd_twice_try *last, u64 run, u64 connected,
+			       unsigned long heard_at);
+
+#endif
