@@ -102,6 +102,7 @@ bool sim_heal_until(bool (*done)(void), const char *what)
 			sim_pass_time();
 		sim_verify_watch();
 		sim_rollbacks_step();
+		sim_clones_step();
 	}
 	return !world.error;
 }
@@ -187,6 +188,7 @@ void sim_heal(void)
 	if (!sim_heal_until(sim_members_removed_one, "one more removed") || !sim_heal_end_well())
 		return;
 	sim_verify_heal();
+	sim_clones_end();
 	world.healing = false;
 	if (world.error)
 		return;

@@ -206,7 +206,7 @@ void sim_invariants_not_up(struct sim_host *host, int error, const char *text)
 	if (error == -ENOMEM && host->refused)
 		return;
 	if (error == -ENXIO) {
-		if (!sim_lists_out(host->number))
+		if (!sim_lists_out(sim_member_id(host)))
 			sim_fail("host %u believes that it was removed, and was not: %s",
 				 host->number, text);
 		host->knows = true;
@@ -708,7 +708,7 @@ static void check_removed(struct sim_host *host, const struct qbd_replica *repli
 		host->removed_in = replica->core->term;
 		host->leads_removed_since = world.now;
 	}
-	if (!sim_lists_out(host->number))
+	if (!sim_lists_out(sim_member_id(host)))
 		sim_fail("host %u believes that it was removed, and was not", host->number);
 	if (!world.healing || replica->core->role != QBD_ROLE_LEADER)
 		host->leads_removed_since = world.now;

@@ -156,7 +156,7 @@ static void check_ids(const struct qbd_membership_layout *next)
 		const struct qbd_member_layout *member = &next->members[i];
 		u32 id = le32_to_cpu(member->id);
 
-		if (id > SIM_HOSTS_MAX) {
+		if (id >= SIM_COPY) {
 			sim_fail("the list of entry %llu has a member %u", next->index, id);
 			return;
 		}

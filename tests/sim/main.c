@@ -41,6 +41,8 @@ static void end_of_world(void)
 		sim_host = &world.hosts[number];
 		sim_member_vanish(&world.hosts[number]);
 	}
+	sim_host = &world.hosts[SIM_COPY];
+	sim_member_vanish(sim_host);
 	sim_host = NULL;
 	sim_join_end();
 	sim_rollbacks_end();
@@ -63,6 +65,7 @@ static bool run(u64 seed)
 	sim_invariants_begin();
 	sim_lists_begin();
 	sim_recover_begin();
+	sim_clones_begin();
 	trail = seed;
 	while (world.steps < (outage_at ? outage_at : steps_wanted) && !world.error) {
 		if (!sim_step())
@@ -71,6 +74,7 @@ static bool run(u64 seed)
 		sim_sizes_step();
 		sim_verify_step();
 		sim_rollbacks_step();
+		sim_clones_step();
 		sim_addresses_step();
 	}
 	if (outage_at)
@@ -170,6 +174,8 @@ static void sum_up(u64 seeds, u64 failed)
 	printf("# disks rolled back to an older image: %llu of %llu; known by others what they had had: %llu, by themselves then: %llu; replaced, for nobody knew any more: %llu\n",
 	       counts->rolled_back, counts->images, counts->rollbacks_known,
 	       counts->rollbacks_kept, counts->rollbacks_lost);
+	printf("# disks copied, and up twice: %llu; refused %llu times, and told by both %llu times\n",
+	       counts->copied, counts->copies_refused, counts->copies_told);
 	printf("# bare majorities with a member that was filled: %llu, %llu of them when it waited for what nobody else knew\n",
 	       counts->few, counts->few_untold);
 	printf("# verifications begun: %llu; blocks spoiled in the end, found and repaired: %llu\n",

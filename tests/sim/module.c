@@ -22,9 +22,25 @@ static struct qbd_store *sim_store_open(dev_t number, const char *path,
 	return store;
 }
 
+/* Each host is a kernel of its own: what is up there is no other one's business. */
+static struct qbd_net *sim_net_create(struct net *namespace,
+				      const struct qbd_net_identity *identity,
+				      struct qbd_pool *pool, const struct qbd_net_ops *ops,
+				      void *context, char *error_text,
+				      size_t error_text_size)
+{
+	struct qbd_replica *replica = context;
+
+	list_del_init(&replica->registry);
+	return qbd_net_create(namespace, identity, pool, ops, context, error_text,
+			      error_text_size);
+}
+
 #define qbd_store_open sim_store_open
+#define qbd_net_create sim_net_create
 /* For the registry, which a host that loses its power has to leave. */
 #include "replica/life.c"
+#undef qbd_net_create
 #undef qbd_store_open
 
 #define LOG_BLOCK	512u
@@ -204,6 +220,24 @@ void sim_member_format_joined(struct sim_host *host, const struct qbd_descriptio
 {
 	format(host, le64_to_cpu(device->device_blocks), &device->membership, &device->claim,
 	       incarnation, device->history, 0);
+}
+
+void sim_member_copy(const struct sim_host *host)
+{
+	struct sim_host *copy = &world.hosts[SIM_COPY];
+	struct sim_image *image = sim_disk_image(host);
+
+	sim_disk_make(copy, host->bdev.blocks, DATA_BLOCK);
+	sim_disk_restore(copy, image);
+	sim_disk_image_free(image);
+	copy->bdev.write_zeroes = host->bdev.write_zeroes;
+	copy->copy_of = host->number;
+	copy->witness = host->witness;
+	copy->client = host->client;
+	copy->exists = true;
+	copy->data_through = sim_invariants_committed();
+	/* What else is to be on it is the original's matter. */
+	copy->spoiled = true;
 }
 
 static void again(void *object, u64 argument)

@@ -14,6 +14,7 @@
  * TCP; the core alone is tried against those by kmod/tests/core_simulation.c.
  */
 #include "../../kmod/net/frame.h"
+#include "../../kmod/net/twice.h"
 #include "../../kmod/record/header.h"
 #include "sim.h"
 
@@ -80,7 +81,8 @@ struct side {
 	u64 known_run, known_term, known_index;
 	struct qbd_frame_hello hello, fresh_hello;
 	const char *lost;	/* why it is over, NULL: it is not */
-	u64 heard_at;
+	u64 since, heard_at;
+	struct qbd_twice_try twice;
 	u64 silence_event;
 	struct list_head ring[STREAMS];
 	u32 ring_count[STREAMS];
@@ -404,22 +406,28 @@ static void side_disconnect(struct qbd_net *net, struct side *side, const char *
 		net->ops->peer_down(net->context, peer, reason);
 }
 
+/* Do the pings come that the other end sends? */
+static bool talks(const struct sim_host *host, const struct side *side)
+{
+	struct sim_host *peer = &world.hosts[side->peer];
+	const struct side *other = side_of(peer, host->number);
+
+	return peer->powered && peer->paused_until <= world.now &&
+	       !cuts[peer->number][host->number] && other && other->connected &&
+	       other->connection == side->connection;
+}
+
 /* Nothing was heard for the limit: not even the pings that there are every 250 ms. */
 static void silence(void *object, u64 argument)
 {
 	struct sim_host *host = object;
 	struct side *side = side_of(host, argument);
-	struct sim_host *peer = &world.hosts[argument];
-	struct side *other;
 	u64 limit;
 
 	if (!side || !side->connected)
 		return;
 	limit = host->network->silence;
-	other = side_of(peer, host->number);
-	if (peer->powered && peer->paused_until <= world.now &&
-	    !cuts[peer->number][host->number] && other && other->connected &&
-	    other->connection == side->connection)
+	if (talks(host, side))
 		side->heard_at = world.now;
 	side->silence_event = 0;
 	if (world.now - side->heard_at >= limit) {
@@ -446,6 +454,7 @@ static struct side *take_side(struct qbd_net *net, u32 peer, const u8 *incarnati
 	side->known_run = 0;
 	side->known_term = 0;
 	side->known_index = 0;
+	side->twice.run = 0;
 	memcpy(side->incarnation, incarnation, QBD_UUID_SIZE);
 	return side;
 }
@@ -536,19 +545,26 @@ static void note_refusal(struct sim_host *host, u32 peer, enum qbd_refusal reaso
 	sim_host = before;
 }
 
+static void refuse(struct sim_host *dialler, struct sim_host *listener,
+		   enum qbd_refusal reason)
+{
+	note_refusal(listener, sim_member_id(dialler), reason, true);
+	note_refusal(dialler, listener->number, reason, false);
+}
+
 /*
  * HELLO, and the answer to it: before anything is looked at that depends on who has whom for
  * a member.
  */
 static bool greet(struct sim_host *dialler, struct sim_host *listener)
 {
+	u32 from = sim_member_id(dialler);
 	struct qbd_frame_hello said = hello_of(dialler->network, listener->number);
-	struct qbd_frame_hello answer = hello_of(listener->network, dialler->number);
+	struct qbd_frame_hello answer = hello_of(listener->network, from);
 	enum qbd_refusal reason = qbd_frame_hello_check(&said, &answer, 0);
 
 	if (reason) {
-		note_refusal(listener, dialler->number, reason, true);
-		note_refusal(dialler, listener->number, reason, false);
+		refuse(dialler, listener, reason);
 		sim_recover_refused(dialler, listener, reason);
 		return false;
 	}
@@ -612,6 +628,113 @@ static bool tell_removed(struct sim_host *member, struct sim_host *host)
 	return true;
 }
 
+/* ---- copies of a disk --------------------------------------------------- */
+
+/* When it was heard last by that side, with pings since it is connected. */
+static u64 last_heard(const struct sim_host *host, const struct side *side)
+{
+	u64 past = (world.now - side->since) % (QBD_PING_MS * SIM_MS);
+
+	return talks(host, side) ? max(side->heard_at, world.now - past) : side->heard_at;
+}
+
+/* Is the member here that dials, in another run than @said, and is it alive? */
+static enum qbd_twice is_twice(struct sim_host *host, struct side *side,
+			       const struct qbd_frame_hello *said)
+{
+	struct sim_host *before = sim_host;
+	enum qbd_twice twice;
+	u64 heard;
+
+	if (!side || !side->up || !side->connected || side->lost)
+		return QBD_TWICE_NOT;
+	sim_host = host;
+	heard = sim_host_time(host) - (world.now - last_heard(host, side));
+	twice = qbd_twice_check(&side->twice, le64_to_cpu(said->run),
+				le64_to_cpu(side->hello.run), heard / (NSEC_PER_SEC / HZ));
+	sim_host = before;
+	return twice;
+}
+
+/* One who comes up anew may have to wait until it is known that it was away. */
+static bool is_once(struct sim_host *dialler, struct sim_host *listener, struct side *side,
+		    const struct qbd_frame_hello *said)
+{
+	enum qbd_twice twice;
+
+	if (!world.copies)
+		return true;
+	twice = is_twice(listener, side, said);
+	if (twice == QBD_TWICE_SURE)
+		refuse(dialler, listener, QBD_REFUSED_TWICE);
+	return twice == QBD_TWICE_NOT;
+}
+
+/* Less than what makes it dead for others. */
+#define HEARD_WITHIN	(700 * SIM_MS)
+
+/*
+ * The promise is about members that reach both: @side, of the original, has heard it lately.
+ * Who does not, for the original is cut off, or has not come by yet, the copy does not reach.
+ */
+static bool reaches_both(const struct sim_host *copy, const struct sim_host *host,
+			 const struct side *side)
+{
+	return reach(copy, host) && side && !side->removed && side->up && side->connected &&
+	       !side->lost && world.now - last_heard(host, side) < HEARD_WITHIN;
+}
+
+/*
+ * What the copy of a member's disk is told that dials, or knocks, where others dial the
+ * original. Return: 0 if it shall come again.
+ */
+static enum qbd_refusal judge_copy(struct sim_host *copy, struct sim_host *host,
+				   struct side *side)
+{
+	struct qbd_frame_hello said = hello_of(copy->network, host->number);
+
+	/* Who knocks is let in where the member is not. */
+	if (host->number > copy->copy_of)
+		return QBD_REFUSED_MEMBER;
+	if (!takes(host->network, said))
+		return QBD_REFUSED_DISK;
+	switch (is_twice(host, side, &said)) {
+	case QBD_TWICE_NOT:
+		sim_fail("host %u takes a copy of the disk of host %u for that member, which it heard %llu ms ago",
+			 host->number, side->peer,
+			 (world.now - last_heard(host, side)) / SIM_MS);
+		return 0;
+	case QBD_TWICE_PERHAPS:
+		return 0;
+	default:
+		return QBD_REFUSED_TWICE;
+	}
+}
+
+/* Those whom it is for to dial it never do: there it knocks. */
+static u64 patience_of_copy(const struct sim_host *copy, u32 peer)
+{
+	return peer > copy->copy_of ? sim_spread(5 * SIM_S, SIM_S) :
+				      sim_spread(10 * SIM_MS, SIM_S);
+}
+
+static void dial_of_copy(struct sim_host *copy, struct sim_host *host)
+{
+	struct side *own = side_of(copy, host->number);
+	struct side *side = side_of(host, copy->copy_of);
+	enum qbd_refusal reason;
+
+	if (!own || own->removed)
+		return;
+	if (reaches_both(copy, host, side) && greet(copy, host)) {
+		reason = judge_copy(copy, host, side);
+		if (reason)
+			refuse(copy, host, reason);
+		sim_clones_judged(host, reason);
+	}
+	dial_later(copy->number, host->number, patience_of_copy(copy, host->number));
+}
+
 /* The one with the higher id dials, while it has no connection. */
 static void dial(void *object, u64 argument)
 {
@@ -624,6 +747,10 @@ static void dial(void *object, u64 argument)
 	bool reached;
 
 	dial_waits[a][b] = false;
+	if (dialler->copy_of) {
+		dial_of_copy(dialler, listener);
+		return;
+	}
 	/* Whom nobody dials knocks. */
 	if (!side && other && !other->removed &&
 	    !(reach(dialler, listener) && greet(listener, dialler) &&
@@ -639,7 +766,8 @@ static void dial(void *object, u64 argument)
 	said = hello_of(dialler->network, b);
 	reached = reached && found(dialler, listener, &at) && admits(listener->network, &said) &&
 		  takes(listener->network, said) &&
-		  takes(dialler->network, hello_of(listener->network, a));
+		  takes(dialler->network, hello_of(listener->network, a)) &&
+		  is_once(dialler, listener, other, &said);
 	if (!reached) {
 		dial_later(a, b, sim_spread(10 * SIM_MS, 200 * SIM_MS));
 		return;
@@ -671,6 +799,7 @@ static void side_join(struct qbd_net *net, struct side *side)
 	side->hello = side->fresh_hello;
 	side->at = side->fresh_at;
 	side->lost = NULL;
+	side->since = world.now;
 	side->heard_at = world.now;
 	side->queued_bytes = 0;
 	side->up = true;
@@ -950,7 +1079,8 @@ void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout
 		}
 		take_side(net, id, members->members[k].incarnation,
 			  &members->members[k].address);
-		dial_later(id, net->identity.member_id, sim_spread(SIM_MS, 20 * SIM_MS));
+		dial_later(id, net->host->number, net->host->copy_of ?
+			   patience_of_copy(net->host, id) : sim_spread(SIM_MS, 20 * SIM_MS));
 	}
 }
 

@@ -22,6 +22,7 @@
  *   faults.c    what happens to a world, drawn from the seed
  *   plans.c     several faults, each at its moment
  *   rollback.c  disks that are an older image of themselves
+ *   clones.c    disks that are copied, and up twice
  *   verify.c    replicas that are compared and repaired
  *   heal.c      the end of a world
  *   few.c       likewise: a bare majority, one of which is being filled
@@ -40,8 +41,9 @@
 #include "../../kmod/replica/internal.h"
 #include "../../kmod/store/internal.h"
 
-/* A host is a member id: as many as a run may give. */
-#define SIM_HOSTS_MAX		20
+/* A host is a member id: as many as a run may give, and one that is no id. */
+#define SIM_HOSTS_MAX		21
+#define SIM_COPY		SIM_HOSTS_MAX	/* it has a copy of another one's disk */
 /* Nobody asks for more ids than these; who asks again after he was given one gets another. */
 #define SIM_IDS_MAX		15
 #define SIM_JOINERS	3	/* hosts that are about to become one */
@@ -64,7 +66,8 @@ struct sim_event {
 };
 
 struct sim_host {
-	u32 number;			/* member id, from 1 on */
+	u32 number;			/* member id, from 1 on; but SIM_COPY's is: */
+	u32 copy_of;			/* 0: of no other */
 	u32 life;			/* counts boots and power cuts */
 	bool exists;			/* it has a disk of this device */
 	bool witness;			/* with no room for data */
@@ -119,6 +122,12 @@ struct sim_host {
 	bool former;			/* of the history of before a majority was lost */
 };
 
+/* Who it says that it is. */
+static inline u32 sim_member_id(const struct sim_host *host)
+{
+	return host->copy_of ?: host->number;
+}
+
 struct sim_weather {
 	u64 delay, delay_spread;	/* of the network, one way */
 	u64 disk, disk_spread;
@@ -152,6 +161,7 @@ struct sim_world {
 	bool plans;		/* plans are made, and little else happens */
 	bool claim_plans;	/* one about claims is made now and then, see plans.c */
 	bool moves;		/* members get other addresses */
+	bool copies;		/* disks are copied, and up twice */
 	bool grows;		/* the device does, see sizes.c */
 	bool sparse;		/* few writes, each somewhere else */
 	bool hurry;		/* not so few */
@@ -201,6 +211,7 @@ extern struct sim_counts {
 	u64 moved, moves_ended, knocks, anew;
 	u64 images, rolled_back, rollbacks_known, rollbacks_kept, rollbacks_lost;
 	u64 few, few_untold;
+	u64 copied, copies_refused, copies_told;
 } sim_counts;
 
 void sim_world_begin(u64 seed);
@@ -405,6 +416,8 @@ void sim_sizes_fork(u64 common);
 /* ---- module.c ----------------------------------------------------------- */
 
 void sim_module_begin(void);
+/* What is on the disk of @host now is on that of SIM_COPY, which is off. */
+void sim_member_copy(const struct sim_host *host);
 /* A member disk: new, or as if another had been put in its place. */
 void sim_member_format(struct sim_host *host);
 /* One that joins: the list has it, and is committed. */
@@ -639,6 +652,16 @@ void sim_rollbacks_void(const struct sim_host *host);
 bool sim_rollbacks_lacks(const struct sim_host *host);
 /* Likewise, and nobody could tell it yet. */
 bool sim_rollbacks_unmet(const struct sim_host *host);
+
+/* ---- clones.c ----------------------------------------------------------- */
+
+void sim_clones_begin(void);
+/* The last copy goes. */
+void sim_clones_end(void);
+/* After each step, also while all is made good. */
+void sim_clones_step(void);
+/* A member that hears the original has refused the copy for that reason; 0: not yet. */
+void sim_clones_judged(const struct sim_host *member, enum qbd_refusal reason);
 
 /* ---- plans.c ------------------------------------------------------------ */
 

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Disks that are copied: the copy is brought up on another host, and says that it is the
+ * member that the original is.
+ *
+ * What is promised (promises.rst) is for members that reach both. So this is done
+ *
+ *   whose      any member's whose disk is well, while it is up or off: bit by bit, what is
+ *              there at that moment
+ *   where      on a host that is no member. It dials those whom the member dials; those who
+ *              dial the member find the original, and there the copy knocks
+ *   whom       it reaches members that hear the original (network.c): while that is off, or
+ *              cut off from one, that one does not hear of the copy. Which of two equal disks
+ *              is up first makes no difference: the first one is the original here
+ *   then       its power goes and comes back; that of the original, too, by other faults, and
+ *              its disk is replaced; the copy is taken down, or stays while all is made good
+ *
+ *   the second    is taken for the member by nobody: kmod/net/twice.c and frame.c decide
+ *   alone         it does not lead, commits nothing, and comes into no other term
+ *   status        of who refuses it, and its own, say that there are two
+ *
+ * All else that has to hold does, with a copy there as without.
+ *
+ * Drawn apart from the rest; but in these worlds all members are asked whether they are up
+ * twice when they connect, and one that comes back may have to wait for that.
+ */
+#include "../../kmod/core/internal.h"
+#include "sim.h"
+
+/* Who comes again so often, for so long, is told why. */
+#define TRIES_MAX	20u
+#define JUDGED_WITHIN	(10 * SIM_S)
+/* Status says it by then. */
+#define TOLD_WITHIN	(5 * SIM_S)
+
+/* What a member tells the copy, in one life of both; then both are to say so. */
+struct telling {
+	u32 life, copy_life;
+	u32 tries;		/* since it was told anything; the first one: */
+	u64 tried_at;
+	u64 since;		/* it was refused; 0: it was not, or both have said it */
+	enum qbd_refusal reason;
+	bool said, said_by_copy;
+};
+
+static struct {
+	u64 random;
+	u64 next;		/* step: a disk is copied; or the copy's power goes; or it ends */
+	u64 until;		/* step: it ends */
+	bool seen;		/* the copy is up, since that life with: */
+	u32 life;
+	u64 term, commit, last;
+	struct telling tellings[SIM_HOSTS_MAX + 1];
+} clones;
+
+static struct sim_host *copy(void)
+{
+	return &world.hosts[SIM_COPY];
+}
+
+static u32 below(u32 bound)
+{
+	return sim_below_of(&clones.random, bound);
+}
+
+void sim_clones_begin(void)
+{
+	memset(&clones, 0, sizeof(clones));
+	clones.random = world.seed ^ 0x636c6f6e6573ull;
+	world.copies = !below(8) && !world.quiet && !world.moves && world.founders >= 3 &&
+		       world.voters_min >= 3;
+	clones.next = 500 + below(4000);
+}
+
+/* Its disk is one that could come up, as far as is known. */
+static bool is_well(const struct sim_host *host)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+
+	if (!host->exists || host->knows || host->failed || host->going_up ||
+	    host->going_down || host->rotten || host->rot_left || host->data_rot ||
+	    host->disk_erred || sim_rollbacks_lacks(host) || !sim_lists_has(host->number) ||
+	    sim_lists_out(host->number) || sim_disk_unreadable(host))
+		return false;
+	return !host->powered || (replica && replica->phase == QBD_PHASE_RUNNING);
+}
+
+static void copy_one(void)
+{
+	struct sim_host *host = &world.hosts[1 + below(world.count)];
+
+	clones.next = world.steps + 1 + below(400);
+	if (!is_well(host))
+		return;
+	sim_trace("the disk of host %u, which is %s, is copied", host->number,
+		  host->powered ? "up" : "off");
+	sim_member_copy(host);
+	memset(clones.tellings, 0, sizeof(clones.tellings));
+	clones.seen = false;
+	sim_counts.copied++;
+	/* Some come up much later: what they have is old. */
+	clones.next = world.steps + (below(2) ? 0 : below(4000));
+	clones.until = below(3) ? clones.next + 500 + below(8000) : U64_MAX;
+}
+
+static void take_away(void)
+{
+	struct sim_host *host = copy();
+
+	if (sim_replica(host) && host->replica && below(2))
+		sim_member_down(host);
+	else
+		sim_member_power_cut(host);
+	host->exists = false;
+	clones.next = world.steps + 1 + below(3000);
+}
+
+void sim_clones_end(void)
+{
+	sim_member_power_cut(copy());
+	copy()->exists = false;
+}
+
+/* ---- what it may do ----------------------------------------------------- */
+
+static void check_alone(const struct qbd_replica *replica)
+{
+	const struct qbd_core *core = replica->core;
+	u64 last = qbd_store_last_index(replica->store);
+
+	if (!clones.seen || clones.life != copy()->life) {
+		clones.seen = true;
+		clones.life = copy()->life;
+		clones.term = core->term;
+		clones.commit = core->commit;
+		clones.last = last;
+	}
+	if (core->role == QBD_ROLE_LEADER)
+		sim_fail("a copy of the disk of host %u leads in term %llu",
+			 copy()->copy_of, core->term);
+	if (core->term != clones.term || core->commit != clones.commit || last != clones.last)
+		sim_fail("a copy of the disk of host %u came from term %llu to %llu, from entry %llu to %llu, and from %llu committed ones to %llu",
+			 copy()->copy_of, clones.term, core->term, clones.last, last,
+			 clones.commit, core->commit);
+}
+
+/* ---- what status says --------------------------------------------------- */
+
+static void come_again(const struct sim_host *member, struct telling *telling)
+{
+	if (!telling->tries++)
+		telling->tried_at = world.now;
+	else if (telling->tries > TRIES_MAX && world.now > telling->tried_at + JUDGED_WITHIN)
+		sim_fail("host %u hears host %u, and does not tell the copy of its disk in %u tries",
+			 member->number, copy()->copy_of, telling->tries);
+}
+
+void sim_clones_judged(const struct sim_host *member, enum qbd_refusal reason)
+{
+	struct telling *telling = &clones.tellings[member->number];
+
+	if (telling->life != member->life || telling->copy_life != copy()->life)
+		*telling = (struct telling){
+			.life = member->life, .copy_life = copy()->life,
+		};
+	if (!reason) {
+		come_again(member, telling);
+		return;
+	}
+	sim_counts.copies_refused++;
+	telling->tries = 0;
+	/* Who knocks is told that it has nothing to dial there: status says nothing of it. */
+	if (reason == QBD_REFUSED_MEMBER || telling->since)
+		return;
+	telling->since = world.now;
+	telling->reason = reason;
+	/* Who has the list that names another disk knows what is wrong. */
+	telling->said = reason == QBD_REFUSED_DISK;
+	telling->said_by_copy = false;
+}
+
+static bool says(const struct qbd_replica *replica, const char *words)
+{
+	return strstr(qbd_disks_problem(replica), words);
+}
+
+static void check_told(u32 number, struct telling *telling)
+{
+	const struct sim_host *host = &world.hosts[number];
+	const struct qbd_replica *replica = sim_replica(host);
+	const struct qbd_replica *second = sim_replica(copy());
+
+	if (host->life != telling->life || copy()->life != telling->copy_life || !replica ||
+	    !second || replica->phase != QBD_PHASE_RUNNING ||
+	    second->phase != QBD_PHASE_RUNNING) {
+		telling->since = 0;
+		return;
+	}
+	telling->said |= says(replica, "is up twice");
+	telling->said_by_copy |= says(second, telling->reason == QBD_REFUSED_DISK ?
+				      "another disk is this member now" :
+				      "another host that is this member");
+	if (telling->said && telling->said_by_copy) {
+		sim_counts.copies_told++;
+		telling->since = 0;
+	} else if (world.now > telling->since + TOLD_WITHIN) {
+		sim_fail("host %u has refused a copy of the disk of host %u, and status of %s does not say so",
+			 number, copy()->copy_of, telling->said ? "the copy" : "that host");
+	}
+}
+
+/* ---- each step ---------------------------------------------------------- */
+
+static void watch(void)
+{
+	const struct qbd_replica *replica = sim_replica(copy());
+
+	if (!replica || replica->phase != QBD_PHASE_RUNNING)
+		return;
+	check_alone(replica);
+	for (u32 number = 1; number <= world.count; number++)
+		if (clones.tellings[number].since)
+			check_told(number, &clones.tellings[number]);
+}
+
+static void go_on(void)
+{
+	struct sim_host *host = copy();
+
+	if (world.steps >= clones.until || !sim_lists_has(host->copy_of) ||
+	    sim_lists_out(host->copy_of)) {
+		take_away();
+		return;
+	}
+	if (world.steps < clones.next)
+		return;
+	/* It comes up, and again: that is another run. */
+	sim_member_power_cut(host);
+	sim_member_power_on(host);
+	clones.next = world.steps + 1000 + below(8000);
+}
+
+void sim_clones_step(void)
+{
+	if (!world.copies || world.error)
+		return;
+	watch();
+	if (copy()->exists)
+		go_on();
+	else if (!copy()->powered && !world.healing && world.steps >= clones.next)
+		copy_one();
+}
