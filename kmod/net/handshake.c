@@ -142,9 +142,12 @@ static void hello_received(struct qbd_connection *connection,
 	connection->session = le64_to_cpu(hello->session);
 	make_hello(connection);
 	refusal = qbd_frame_hello_check(hello, &connection->own_hello, 0);
-	/* Who was removed believes that of a member only: both prove who they are first. */
+	/*
+	 * Who was removed, or is up twice, believes that of a member only: both prove who they
+	 * are first.
+	 */
 	if (!refusal && !may_dial(connection) && !qbd_peer_is_newcomer(connection) &&
-	    !qbd_peer_was_removed(connection))
+	    !qbd_peer_was_removed(connection) && !qbd_peer_is_up(connection))
 		refusal = QBD_REFUSED_MEMBER;
 	if (refusal) {
 		refuse(connection, refusal);
@@ -207,6 +210,16 @@ static bool is_the_member(struct qbd_connection *connection)
 	}
 }
 
+/* It is none that may dial, and proved who it is. */
+static enum qbd_refusal why_no_dialler(struct qbd_connection *connection)
+{
+	if (qbd_peer_was_removed(connection))
+		return QBD_REFUSED_REMOVED;
+	/* It is dialled from here, but knocks: is the one that is connected another one? */
+	return qbd_peer_is_twice(connection) == QBD_TWICE_SURE ? QBD_REFUSED_TWICE :
+								 QBD_REFUSED_MEMBER;
+}
+
 static void proof_received(struct qbd_connection *connection,
 			   const struct qbd_frame_proof *proof)
 {
@@ -219,8 +232,7 @@ static void proof_received(struct qbd_connection *connection,
 		if (qbd_peer_is_newcomer(connection))
 			qbd_peer_note_newcomer(connection);
 		else
-			refuse(connection, qbd_peer_was_removed(connection) ?
-			       QBD_REFUSED_REMOVED : QBD_REFUSED_MEMBER);
+			refuse(connection, why_no_dialler(connection));
 		return;
 	}
 	if (connection->kind != QBD_CONNECTION_ADMIN && !is_the_member(connection))
@@ -257,7 +269,7 @@ static void refused_received(struct qbd_connection *connection,
 	u32 reason = le32_to_cpu(refused->reason);
 
 	/* Anybody could say so. */
-	if (reason == QBD_REFUSED_REMOVED && !proved)
+	if ((reason == QBD_REFUSED_REMOVED || reason == QBD_REFUSED_TWICE) && !proved)
 		reason = QBD_REFUSED_MEMBER;
 	qbd_peer_refused(connection, reason, false);
 	qbd_connection_close(connection, "refused: %s", qbd_refusal_text(reason));

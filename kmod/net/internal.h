@@ -413,6 +413,7 @@ bool qbd_peer_adopt(struct qbd_connection *connection);
 void qbd_peer_refused(struct qbd_connection *connection, u32 reason, bool by_us);
 bool qbd_peer_may_dial(struct qbd_net *net, u32 id);
 bool qbd_peer_is_newcomer(struct qbd_connection *connection);
+bool qbd_peer_is_up(struct qbd_connection *connection);
 bool qbd_peer_was_removed(struct qbd_connection *connection);
 void qbd_peer_note_newcomer(struct qbd_connection *connection);
 bool qbd_peer_is_disk(struct qbd_connection *connection);

@@ -97,6 +97,20 @@ bool qbd_peer_is_newcomer(struct qbd_connection *connection)
 	return is;
 }
 
+/* Is the member connected that it says it is? */
+bool qbd_peer_is_up(struct qbd_connection *connection)
+{
+	struct qbd_net *net = connection->net;
+	struct qbd_net_peer *peer;
+	bool is;
+
+	spin_lock(&net->lock);
+	peer = qbd_net_peer_find(net, connection->peer);
+	is = peer && !peer->removed && peer->up;
+	spin_unlock(&net->lock);
+	return is;
+}
+
 /* Is it none any more, by the newest list that is known here to be committed? */
 bool qbd_peer_was_removed(struct qbd_connection *connection)
 {

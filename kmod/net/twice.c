@@ -3,8 +3,9 @@
  * Is a member up twice?
  *
  * A member that lost power and came up again may be here before its old connection is
- * known to be dead: that one says nothing any more. Of two copies of one disk, or two disks
- * of one member, both go on talking; then the second is refused, each time that it tries.
+ * known to be dead: that one says nothing any more, but for what was still on the way. Of two
+ * copies of one disk, or two disks of one member, both go on talking; then the second is
+ * refused, each time that it tries.
  */
 #include <linux/jiffies.h>
 
@@ -25,8 +26,10 @@ enum qbd_twice qbd_twice_check(struct qbd_twice_try *last, u64 run, u64 connecte
 {
 	if (run == connected || time_after(jiffies, heard_at + msecs_to_jiffies(ALIVE_MS)))
 		return QBD_TWICE_NOT;
+	/* What comes so late was not on the way. */
 	if (last->run == run)
-		return time_after(heard_at, last->at) ? QBD_TWICE_SURE : QBD_TWICE_PERHAPS;
+		return time_after(heard_at, last->at + msecs_to_jiffies(ALIVE_MS)) ?
+		       QBD_TWICE_SURE : QBD_TWICE_PERHAPS;
 	last->run = run;
 	last->at = jiffies;
 	return QBD_TWICE_PERHAPS;

@@ -230,6 +230,28 @@ void qbd_disks_peer_up(struct qbd_replica *replica, u32 id)
 
 /* ---- two disks of one member -------------------------------------------- */
 
+/*
+ * Of two copies of a disk both are believed, each by those that it reached first. What one of
+ * them says binds the other one to nothing, and none knows what the other one has:
+ *
+ *	1 and 3 commit entries that 2, which has just come up, does not have. A copy of 3's disk
+ *	is up, too. 1 refuses it; to 2 it comes before 3 does, and 2 would be elected with its
+ *	vote.
+ *
+ * So who was refused by one member for that is no vote and no copy anywhere. If both were, both
+ * are out. It stays so when that member lets it in: the other one may be up where nobody is who
+ * sees both. Only people know that it is down, and then take this one down, and up.
+ */
+static void told_twice(struct qbd_replica *replica, u32 id)
+{
+	if (replica->told_twice)
+		return;
+	replica->told_twice = true;
+	qbd_warn(replica, "member %u is connected with another host that is this member: this one neither votes nor leads, nor does it count as a copy, until it is taken down and up",
+		 id);
+	qbd_replica_update_fitness(replica);
+}
+
 /* A refusal is told again every ten seconds: for so long what it means is shown. */
 #define STRANGE_MS	30000ull
 
@@ -250,6 +272,8 @@ void qbd_disks_refused(struct qbd_replica *replica, u32 peer, enum qbd_refusal r
 		replica->told_removed = true;
 		return;
 	}
+	if (reason == QBD_REFUSED_TWICE && !by_us)
+		told_twice(replica, peer);
 	if (reason == QBD_REFUSED_DISK && !by_us)
 		snprintf(text, sizeof(replica->strange),
 			 "member %u says that another disk is this member now: take this one down; 'qbdadm join' makes it a new member",
@@ -279,5 +303,9 @@ void qbd_disks_refused(struct qbd_replica *replica, u32 peer, enum qbd_refusal r
 /* One line for people, "" if all are who they say. */
 const char *qbd_disks_problem(const struct qbd_replica *replica)
 {
-	return replica->now < replica->strange_until ? replica->strange : "";
+	if (replica->now < replica->strange_until)
+		return replica->strange;
+	return replica->told_twice ?
+	       "another host was this member, too: of the two leave one down, and take the other one down and up; it is no vote and no copy before" :
+	       "";
 }

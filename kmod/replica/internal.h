@@ -555,6 +555,7 @@ struct qbd_replica {
 	u64 whole_term;			/* see join.c */
 	u64 whole_index;
 	bool damaged;
+	bool told_twice;		/* another host was this member, see disks.c */
 	u64 recovered_term;		/* what was on the disk when the member came up */
 	u64 recovered_index;
 	bool removed;			/* no member any more, see change.c */

@@ -147,6 +147,27 @@ static void a_member_that_is_up_twice(struct kunit *test)
 	rig_pair_destroy(pair);
 }
 
+/* One whom others dial is found by nobody; it knocks, and is told as well. */
+static void a_member_that_is_dialled_is_up_twice(struct kunit *test)
+{
+	struct rig_member *pair[2], *both[2], *copy;
+
+	rig_pair(test, pair);
+	copy = rig_member_create(test, 1);
+	rig_member_address(copy, "127.0.0.1", RIG_PORT + 77);
+	copy->identity.run = pair[0]->identity.run + 1;
+	both[0] = copy;
+	both[1] = pair[1];
+	rig_member_start(copy);
+	rig_set_members(copy, both, 2);
+	KUNIT_EXPECT_TRUE(test, rig_until(copy->refused == QBD_REFUSED_TWICE));
+	KUNIT_EXPECT_EQ(test, pair[1]->refused, QBD_REFUSED_TWICE);
+	KUNIT_EXPECT_EQ(test, pair[1]->ups, 1);
+	KUNIT_EXPECT_EQ(test, copy->ups, 0);
+	rig_member_destroy(copy);
+	rig_pair_destroy(pair);
+}
+
 /* What is known of a member is said to it, and to nobody else. */
 static void what_is_known_is_said(struct kunit *test)
 {
@@ -486,7 +507,7 @@ static void hellos_are_refused_with_a_reason(struct kunit *test)
 	rig_pair_destroy(pair);
 }
 
-/* The lower id listens and is never dialled by: 1 may not dial 2. */
+/* The lower id listens: 1 may not dial 2, with which it is connected. */
 static void the_wrong_side_may_not_dial(struct kunit *test)
 {
 	struct rig_member *pair[2];
@@ -494,9 +515,10 @@ static void the_wrong_side_may_not_dial(struct kunit *test)
 
 	rig_pair(test, pair);
 	KUNIT_ASSERT_EQ(test, rig_raw_connect(&raw, pair[1]), 0);
-	rig_raw_hello(&raw, pair[1], 1, QBD_CONNECTION_CONTROL, 1);
-	rig_raw_frame(&raw, QBD_FRAME_HELLO, &raw.own, sizeof(raw.own), NULL, 0);
-	KUNIT_EXPECT_EQ(test, refusal_of(&raw), QBD_REFUSED_MEMBER);
+	KUNIT_EXPECT_EQ(test, rig_raw_handshake(&raw, pair[1], 1, QBD_CONNECTION_CONTROL, 1),
+			-EPROTO);
+	KUNIT_EXPECT_EQ(test, pair[1]->refused, QBD_REFUSED_MEMBER);
+	KUNIT_EXPECT_EQ(test, pair[1]->ups, 1);
 	rig_raw_close(&raw);
 	rig_pair_destroy(pair);
 }
@@ -953,6 +975,7 @@ static struct kunit_case net_peers_cases[] = {
 	KUNIT_CASE(another_disk_is_told),
 	KUNIT_CASE(another_disk_is_not_dialled),
 	KUNIT_CASE(a_member_that_is_up_twice),
+	KUNIT_CASE_SLOW(a_member_that_is_dialled_is_up_twice),
 	KUNIT_CASE(what_is_known_is_said),
 	KUNIT_CASE(a_newer_list_names_it),
 	KUNIT_CASE(a_newcomer_becomes_a_member),

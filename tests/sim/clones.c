@@ -10,13 +10,17 @@
  *   where      on a host that is no member. It dials those whom the member dials; those who
  *              dial the member find the original, and there the copy knocks
  *   whom       it reaches members that hear the original (network.c): while that is off, or
- *              cut off from one, that one does not hear of the copy. Which of two equal disks
- *              is up first makes no difference: the first one is the original here
+ *              cut off from one, that one does not hear of the copy before it was told by
+ *              another one that there are two. Which of two equal disks is up first makes no
+ *              difference: the first one is the original here
  *   then       its power goes and comes back; that of the original, too, by other faults, and
  *              its disk is replaced; the copy is taken down, or stays while all is made good
  *
- *   the second    is taken for the member by nobody: kmod/net/twice.c and frame.c decide
+ *   the second    is taken for the member by nobody who hears the original: kmod/net/twice.c
+ *                 and frame.c decide
  *   alone         it does not lead, commits nothing, and comes into no other term
+ *   told          by one it is no vote and no copy where another one lets it in, nor is the
+ *                 original, which finds it there
  *   status        of who refuses it, and its own, say that there are two
  *
  * All else that has to hold does, with a copy there as without.
@@ -50,6 +54,8 @@ static struct {
 	bool seen;		/* the copy is up, since that life with: */
 	u32 life;
 	u64 term, commit, last;
+	bool let_in;		/* by somebody who does not hear the original */
+	u32 confused;		/* bitmap of members of whose disks a copy was let in */
 	struct telling tellings[SIM_HOSTS_MAX + 1];
 } clones;
 
@@ -67,7 +73,7 @@ void sim_clones_begin(void)
 {
 	memset(&clones, 0, sizeof(clones));
 	clones.random = world.seed ^ 0x636c6f6e6573ull;
-	world.copies = !below(8) && !world.quiet && !world.moves && world.founders >= 3 &&
+	world.copies = !below(4) && !world.quiet && !world.moves && world.founders >= 3 &&
 		       world.voters_min >= 3;
 	clones.next = 500 + below(4000);
 }
@@ -97,6 +103,7 @@ static void copy_one(void)
 	sim_member_copy(host);
 	memset(clones.tellings, 0, sizeof(clones.tellings));
 	clones.seen = false;
+	clones.let_in = false;
 	sim_counts.copied++;
 	/* Some come up much later: what they have is old. */
 	clones.next = world.steps + (below(2) ? 0 : below(4000));
@@ -138,10 +145,27 @@ static void check_alone(const struct qbd_replica *replica)
 	if (core->role == QBD_ROLE_LEADER)
 		sim_fail("a copy of the disk of host %u leads in term %llu",
 			 copy()->copy_of, core->term);
+	/* Whom it was let in by it may follow. */
+	if (clones.let_in)
+		return;
 	if (core->term != clones.term || core->commit != clones.commit || last != clones.last)
 		sim_fail("a copy of the disk of host %u came from term %llu to %llu, from entry %llu to %llu, and from %llu committed ones to %llu",
 			 copy()->copy_of, clones.term, core->term, clones.last, last,
 			 clones.commit, core->commit);
+}
+
+void sim_clones_let_in(const struct sim_host *member)
+{
+	sim_trace("host %u lets in the copy of the disk of host %u", member->number,
+		  copy()->copy_of);
+	clones.let_in = true;
+	clones.confused |= 1u << copy()->copy_of;
+	sim_counts.copies_let_in++;
+}
+
+bool sim_clones_confuse(const struct sim_host *host)
+{
+	return clones.confused >> host->number & 1 || host->copy_of;
 }
 
 /* ---- what status says --------------------------------------------------- */
@@ -163,14 +187,14 @@ void sim_clones_judged(const struct sim_host *member, enum qbd_refusal reason)
 		*telling = (struct telling){
 			.life = member->life, .copy_life = copy()->life,
 		};
-	if (!reason) {
+	/* Who knocks is told first that it has nothing to dial there. */
+	if (!reason || reason == QBD_REFUSED_MEMBER) {
 		come_again(member, telling);
 		return;
 	}
 	sim_counts.copies_refused++;
 	telling->tries = 0;
-	/* Who knocks is told that it has nothing to dial there: status says nothing of it. */
-	if (reason == QBD_REFUSED_MEMBER || telling->since)
+	if (telling->since)
 		return;
 	telling->since = world.now;
 	telling->reason = reason;
@@ -249,4 +273,20 @@ void sim_clones_step(void)
 		go_on();
 	else if (!copy()->powered && !world.healing && world.steps >= clones.next)
 		copy_one();
+}
+
+/* A copy that was let in goes; who was told that there are two is taken down and up. */
+void sim_clones_heal(void)
+{
+	if (clones.let_in && copy()->exists)
+		sim_clones_end();
+	for (u32 number = 1; number <= world.count; number++) {
+		struct sim_host *host = &world.hosts[number];
+		const struct qbd_replica *replica = sim_replica(host);
+
+		if (!replica || !replica->told_twice)
+			continue;
+		sim_member_power_cut(host);
+		sim_member_power_on(host);
+	}
 }

@@ -172,6 +172,7 @@ void sim_heal(void)
 	world.healing = true;
 	sim_heal_all();
 	mend(NULL, 0);
+	sim_clones_heal();
 	if (!sim_heal_until(sim_members_final, "the members as they are to be"))
 		return;
 	if (!sim_heal_until(strangers_told, "who was removed while it was away is told"))

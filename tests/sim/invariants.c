@@ -141,6 +141,11 @@ void sim_invariants_message(struct sim_host *host, const struct qbd_core_message
 	    (message->type == QBD_MESSAGE_VOTE_REPLY && !granted))
 		return;
 	host->told_term = max(host->told_term, message->term);
+	if (replica && replica->told_twice && !(message->flags & QBD_MESSAGE_FILLING) &&
+	    (message->type == QBD_MESSAGE_APPEND_REPLY ||
+	     message->type == QBD_MESSAGE_HEARTBEAT_REPLY))
+		sim_fail("host %u answers a leader as a copy that counts, and is perhaps up twice",
+			 host->number);
 	if (message->type == QBD_MESSAGE_VOTE_REQUEST)
 		vote = host->number;
 	else if (message->type != QBD_MESSAGE_VOTE_REPLY)
@@ -152,9 +157,10 @@ void sim_invariants_message(struct sim_host *host, const struct qbd_core_message
 	if (replica && replica->removed && message->term > host->removed_in)
 		sim_fail("host %u was removed, knows it, and votes in term %llu for %u",
 			 host->number, message->term, vote);
-	if (replica && (replica->damaged || replica->is_new))
+	if (replica && (replica->damaged || replica->is_new || replica->told_twice))
 		sim_fail("host %u votes in term %llu for %u, and is %s", host->number,
-			 message->term, vote, replica->damaged ? "damaged" : "new");
+			 message->term, vote, replica->damaged ? "damaged" :
+			 replica->is_new ? "new" : "perhaps up twice");
 	host->vote_term = message->term;
 	host->vote = vote;
 }
@@ -757,6 +763,7 @@ void sim_invariants_check(struct sim_host *host)
 		check_removed(host, replica);
 	/* What others know of it they have of it, and it was durable there. */
 	if (replica->damaged && !host->found_damaged && !host->rolled_back &&
+	    !sim_clones_confuse(host) &&
 	    !host->spoiled && !host->rotten && !host->disk_erred)
 		sim_fail("host %u takes its disk for an older image, and it is none: %s",
 			 host->number, replica->damage);
@@ -772,7 +779,8 @@ void sim_invariants_check(struct sim_host *host)
 	host->failed = replica->core->failed;
 	count_filling(host, replica);
 	host->unsound = host->failed || replica->damaged || replica->is_new ||
-			qbd_replica_filling(replica) || sim_rollbacks_lacks(host);
+			qbd_replica_filling(replica) || replica->told_twice ||
+			sim_rollbacks_lacks(host);
 }
 
 /*

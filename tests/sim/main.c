@@ -174,8 +174,9 @@ static void sum_up(u64 seeds, u64 failed)
 	printf("# disks rolled back to an older image: %llu of %llu; known by others what they had had: %llu, by themselves then: %llu; replaced, for nobody knew any more: %llu\n",
 	       counts->rolled_back, counts->images, counts->rollbacks_known,
 	       counts->rollbacks_kept, counts->rollbacks_lost);
-	printf("# disks copied, and up twice: %llu; refused %llu times, and told by both %llu times\n",
-	       counts->copied, counts->copies_refused, counts->copies_told);
+	printf("# disks copied, and up twice: %llu; refused %llu times, told by both %llu times, and let in elsewhere %llu times\n",
+	       counts->copied, counts->copies_refused, counts->copies_told,
+	       counts->copies_let_in);
 	printf("# bare majorities with a member that was filled: %llu, %llu of them when it waited for what nobody else knew\n",
 	       counts->few, counts->few_untold);
 	printf("# verifications begun: %llu; blocks spoiled in the end, found and repaired: %llu\n",

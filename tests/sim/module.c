@@ -236,6 +236,10 @@ void sim_member_copy(const struct sim_host *host)
 	copy->client = host->client;
 	copy->exists = true;
 	copy->data_through = sim_invariants_committed();
+	copy->told_term = host->powered ? 0 : host->told_term;
+	copy->vote_term = 0;
+	copy->vote = 0;
+	copy->durable = 0;
 	/* What else is to be on it is the original's matter. */
 	copy->spoiled = true;
 }

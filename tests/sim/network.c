@@ -73,6 +73,8 @@ struct side {
 	bool up;		/* and the replica knows */
 	u64 connection;
 	u64 fresh;		/* takes its place */
+	struct sim_host *host;	/* at the other end: the member's, or that of a copy */
+	struct sim_host *fresh_host;
 	u32 refusal;		/* a handshake failed, and nobody here was told; 0: none did */
 	bool refused_by_us;
 	u8 incarnation[QBD_UUID_SIZE];	/* by the list in force */
@@ -251,7 +253,7 @@ static void path_stop(struct path *path)
 /* The sender's queue is shorter: it may hear. */
 static void note_sent(struct sim_host *sender, u32 to, u64 connection, u64 bytes)
 {
-	struct side *side = side_of(sender, to);
+	struct side *side = side_of(sender, sim_member_id(&world.hosts[to]));
 	struct sim_host *before = sim_host;
 
 	if (!side || side->connection != connection)
@@ -306,7 +308,7 @@ static void path_abandon(u32 from, u32 to)
 static void path_send(struct qbd_net *net, struct side *side, struct frame *frame,
 		      enum stream stream)
 {
-	u32 from = net->host->number, to = side->peer;
+	u32 from = net->host->number, to = side->host->number;
 	struct path *path = &paths[from][to][stream];
 	u64 ready = world.now + sim_spread(world.weather.delay,
 					   world.weather.delay_spread);
@@ -359,7 +361,7 @@ static void lose(struct sim_host *host, struct side *side, const char *reason)
 static void notice(void *object, u64 argument)
 {
 	struct sim_host *host = object;
-	struct side *side = side_of(host, argument >> 48);
+	struct side *side = side_of(host, sim_member_id(&world.hosts[argument >> 48]));
 
 	if (side && side->connected && side->connection == (argument & 0xffffffffffffull))
 		lose(host, side, "closed by the other side");
@@ -384,8 +386,8 @@ static void side_close(struct qbd_net *net, struct side *side)
 	ring_purge(side);
 	if (!side->connected)
 		return;
-	path_abandon(self, side->peer);
-	send_notice(self, side->peer, side->connection);
+	path_abandon(self, side->host->number);
+	send_notice(self, side->host->number, side->connection);
 	side->connected = false;
 	side->lost = NULL;
 	side->queued_bytes = 0;
@@ -409,8 +411,8 @@ static void side_disconnect(struct qbd_net *net, struct side *side, const char *
 /* Do the pings come that the other end sends? */
 static bool talks(const struct sim_host *host, const struct side *side)
 {
-	struct sim_host *peer = &world.hosts[side->peer];
-	const struct side *other = side_of(peer, host->number);
+	struct sim_host *peer = side->host;
+	const struct side *other = side_of(peer, sim_member_id(host));
 
 	return peer->powered && peer->paused_until <= world.now &&
 	       !cuts[peer->number][host->number] && other && other->connected &&
@@ -447,6 +449,7 @@ static struct side *take_side(struct qbd_net *net, u32 peer, const u8 *incarnati
 	while (side->peer)
 		side++;
 	side->peer = peer;
+	side->host = &world.hosts[peer];
 	side->newcomer = 0;
 	side->refusal = 0;
 	side->address = address ? *address : (struct qbd_address){ };
@@ -513,7 +516,8 @@ static void offer(struct sim_host *host, u32 peer, u64 connection,
 
 	side->fresh = connection;
 	side->fresh_at = *at;
-	side->fresh_hello = hello_of(said, host->number);
+	side->fresh_host = said->host;
+	side->fresh_hello = hello_of(said, sim_member_id(host));
 	sim_host = host;
 	host->network->ops->kick(host->network->context);
 	sim_host = before;
@@ -673,39 +677,62 @@ static bool is_once(struct sim_host *dialler, struct sim_host *listener, struct 
 /* Less than what makes it dead for others. */
 #define HEARD_WITHIN	(700 * SIM_MS)
 
-/*
- * The promise is about members that reach both: @side, of the original, has heard it lately.
- * Who does not, for the original is cut off, or has not come by yet, the copy does not reach.
- */
-static bool reaches_both(const struct sim_host *copy, const struct sim_host *host,
-			 const struct side *side)
+/* @side is of @host. */
+static bool hears_original(const struct sim_host *copy, const struct sim_host *host,
+			   const struct side *side)
 {
-	return reach(copy, host) && side && !side->removed && side->up && side->connected &&
+	return side->host == &world.hosts[copy->copy_of] && side->up && side->connected &&
 	       !side->lost && world.now - last_heard(host, side) < HEARD_WITHIN;
 }
 
 /*
+ * The promise is about members that reach both: that hear the original. Who does not, for that
+ * is cut off, or has not come by yet, the copy does not reach either, unless it was told by
+ * another one.
+ */
+static bool may_come(const struct sim_host *copy, const struct sim_host *host,
+		     const struct side *side)
+{
+	const struct qbd_replica *replica = sim_replica(copy);
+
+	return reach(copy, host) && side && !side->removed &&
+	       (hears_original(copy, host, side) ||
+		(replica && replica->told_twice && !world.healing));
+}
+
+static void let_in(struct sim_host *copy, struct sim_host *host, struct side *side)
+{
+	if (hears_original(copy, host, side))
+		sim_fail("host %u takes a copy of the disk of host %u for that member, which it heard %llu ms ago",
+			 host->number, side->peer,
+			 (world.now - last_heard(host, side)) / SIM_MS);
+	connections++;
+	sim_clones_let_in(host);
+	offer(copy, host->number, connections, host->network, &(struct qbd_address){ });
+	offer(host, side->peer, connections, copy->network, &(struct qbd_address){ });
+}
+
+/*
  * What the copy of a member's disk is told that dials, or knocks, where others dial the
- * original. Return: 0 if it shall come again.
+ * original. Return: 0 if it shall come again, or is let in.
  */
 static enum qbd_refusal judge_copy(struct sim_host *copy, struct sim_host *host,
 				   struct side *side)
 {
 	struct qbd_frame_hello said = hello_of(copy->network, host->number);
-
 	/* Who knocks is let in where the member is not. */
-	if (host->number > copy->copy_of)
-		return QBD_REFUSED_MEMBER;
-	if (!takes(host->network, said))
+	bool knocks = host->number > copy->copy_of && side->up;
+
+	if (!knocks && !takes(host->network, said))
 		return QBD_REFUSED_DISK;
 	switch (is_twice(host, side, &said)) {
 	case QBD_TWICE_NOT:
-		sim_fail("host %u takes a copy of the disk of host %u for that member, which it heard %llu ms ago",
-			 host->number, side->peer,
-			 (world.now - last_heard(host, side)) / SIM_MS);
+		if (knocks)
+			return QBD_REFUSED_MEMBER;
+		let_in(copy, host, side);
 		return 0;
 	case QBD_TWICE_PERHAPS:
-		return 0;
+		return knocks ? QBD_REFUSED_MEMBER : 0;
 	default:
 		return QBD_REFUSED_TWICE;
 	}
@@ -724,13 +751,14 @@ static void dial_of_copy(struct sim_host *copy, struct sim_host *host)
 	struct side *side = side_of(host, copy->copy_of);
 	enum qbd_refusal reason;
 
-	if (!own || own->removed)
+	if (!own || own->removed || (own->connected && !own->lost) || own->fresh)
 		return;
-	if (reaches_both(copy, host, side) && greet(copy, host)) {
+	if (may_come(copy, host, side) && greet(copy, host)) {
 		reason = judge_copy(copy, host, side);
 		if (reason)
 			refuse(copy, host, reason);
-		sim_clones_judged(host, reason);
+		if (reason || !own->fresh)
+			sim_clones_judged(host, reason);
 	}
 	dial_later(copy->number, host->number, patience_of_copy(copy, host->number));
 }
@@ -796,6 +824,7 @@ static void side_join(struct qbd_net *net, struct side *side)
 		side_disconnect(net, side, "it connected anew");
 	side->connected = true;
 	side->connection = connection;
+	side->host = side->fresh_host;
 	side->hello = side->fresh_hello;
 	side->at = side->fresh_at;
 	side->lost = NULL;
@@ -806,7 +835,7 @@ static void side_join(struct qbd_net *net, struct side *side)
 	side->silence_event = sim_event(net->host, world.now + net->silence / 2, silence,
 					net->host, side->peer);
 	for (u32 stream = 0; stream < STREAMS; stream++)
-		path_first(side->peer, net->host->number, stream);
+		path_first(side->host->number, net->host->number, stream);
 	sim_recover_connected(net->host, side->peer);
 	net->ops->peer_up(net->context, side->peer);
 	sim_rollbacks_met(net->host, side->peer, le64_to_cpu(side->hello.known_index));
@@ -941,7 +970,7 @@ static void deliver(void *object, u64 argument)
 	u32 from = argument >> 16, to = argument >> 8 & 255, stream = argument & 255;
 	struct path *path = object;
 	struct sim_host *host = &world.hosts[to];
-	struct side *side = side_of(host, from);
+	struct side *side = side_of(host, sim_member_id(&world.hosts[from]));
 	struct frame *frame = list_first_entry_or_null(&path->frames, struct frame, list);
 	u64 again = 0;
 
@@ -1014,7 +1043,7 @@ void qbd_net_destroy(struct qbd_net *net)
 			continue;
 		side->up = false;
 		side_close(net, side);
-		path_abandon(net->host->number, side->peer);
+		path_abandon(net->host->number, side->host->number);
 	}
 	net->host->network = NULL;
 	kfree(net);
@@ -1308,8 +1337,8 @@ void qbd_net_pages_available(struct qbd_net *net)
 
 		if (!side->peer || !side->wants_pages)
 			continue;
-		path_stop(&paths[side->peer][self][BULK]);
-		path_schedule(side->peer, self, BULK, world.now + 1);
+		path_stop(&paths[side->host->number][self][BULK]);
+		path_schedule(side->host->number, self, BULK, world.now + 1);
 	}
 }
 
@@ -1682,6 +1711,10 @@ void sim_network_power_cut(struct sim_host *host)
 		path_abandon(host->number, other);
 		/* What it would have received is lost, and its sender's again. */
 		path_purge(other, host->number);
+	}
+	if (host->number != SIM_COPY && world.copies) {
+		path_abandon(host->number, SIM_COPY);
+		path_purge(SIM_COPY, host->number);
 	}
 	host->network = NULL;
 }

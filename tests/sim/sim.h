@@ -211,7 +211,7 @@ extern struct sim_counts {
 	u64 moved, moves_ended, knocks, anew;
 	u64 images, rolled_back, rollbacks_known, rollbacks_kept, rollbacks_lost;
 	u64 few, few_untold;
-	u64 copied, copies_refused, copies_told;
+	u64 copied, copies_refused, copies_told, copies_let_in;
 } sim_counts;
 
 void sim_world_begin(u64 seed);
@@ -660,8 +660,14 @@ void sim_clones_begin(void);
 void sim_clones_end(void);
 /* After each step, also while all is made good. */
 void sim_clones_step(void);
+/* All is to be made good. */
+void sim_clones_heal(void);
 /* A member that hears the original has refused the copy for that reason; 0: not yet. */
 void sim_clones_judged(const struct sim_host *member, enum qbd_refusal reason);
+/* One that does not hear the original lets it in. */
+void sim_clones_let_in(const struct sim_host *member);
+/* What is known of one of the two is taken for the other's. */
+bool sim_clones_confuse(const struct sim_host *host);
 
 /* ---- plans.c ------------------------------------------------------------ */
 
