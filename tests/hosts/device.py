@@ -49,17 +49,21 @@ class Device:
 
     def make(self):
         """Create all members and bring them up."""
-        members = " ".join("--member %d=%s@%s" % (host.number, self.names[host.number],
-                                                  host.address4) for host in self.hosts)
         first, *others = self.hosts
         first.run("qbdadm token new --out token")
         for host in others:
             self.copy(first, host, "token")
         for host in self.hosts:
-            host.run("qbdadm create %s --token-file token --id %d --disk /dev/vda --claim %s %s" %
-                     (self.name, host.number, self.claim, members))
+            self.create(host)
         for host in self.hosts:
             self.up(host)
+
+    def create(self, host):
+        """Its disk is made a member, which knows nothing of a former one."""
+        members = " ".join("--member %d=%s@%s" % (one.number, self.names[one.number],
+                                                  one.address4) for one in self.hosts)
+        host.run("qbdadm create %s --token-file token --id %d --disk /dev/vda --claim %s %s" %
+                 (self.name, host.number, self.claim, members))
 
     def begin(self, host, *options):
         """It makes the device, and is all there is; others join."""
