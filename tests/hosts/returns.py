@@ -13,73 +13,10 @@ from device import REPO, Device, Hosts, hosts, tap
 from history import History
 from membership import DEVICE, MIB, NAMES, come_back, member, wait_whole
 import programs
+from writes import Writes
 
 BLOCK = 4096
 OBSERVED = 8            # looks at members of whom none may lead
-
-
-class Writer:
-    """scripts/bench/writer.c on a host: one write at a time, and which were acknowledged."""
-
-    def __init__(self, host, path=DEVICE, slots=512):
-        self.host = host
-        self.path = path
-        self.slots = slots
-        self.command = None
-        host.run("rm -f /tmp/writes")
-
-    @staticmethod
-    def program():
-        """For the option files of a cluster."""
-        built = subprocess.run([os.path.join(REPO, "scripts/bench/build-writer")], check=True,
-                               stdout=subprocess.PIPE, text=True)
-        return {"writer": built.stdout.strip()}
-
-    def run(self, count):
-        self.host.run("/qbd/writer write %s /tmp/writes %d 0 %d" %
-                      (self.path, count, self.slots), timeout=120)
-
-    def start(self):
-        self.command = self.host.spawn(
-            "echo $$ >/tmp/writer; exec /qbd/writer write %s /tmp/writes %d 0 %d" %
-            (self.path, 1 << 62, self.slots))
-        return self
-
-    def acknowledged(self):
-        return int(self.host.run("cat /tmp/writes 2>&1 | wc -l"))
-
-    def wait_for(self, count, what):
-        """So many more."""
-        wanted = self.acknowledged() + count
-
-        def there():
-            tap.check(not self.command.ended(), "the writer ended: " + self.command.text())
-            return self.acknowledged() >= wanted
-        tap.wait_until(there, 60, "%d more writes: %s" % (count, what))
-
-    def longest(self, change):
-        """The longest write that was under way during change(), in seconds of its host."""
-        self.wait_for(10, "before a change")
-        begin = float(self.host.run("cat /proc/uptime").split()[0])
-        change()
-        end = float(self.host.run("cat /proc/uptime").split()[0])
-        self.wait_for(10, "after a change")
-        lines = self.host.run("tail -n +2 /tmp/writes").split("\n")
-        writes = [tuple(map(int, line.split())) for line in lines[:-1]]
-        return max(done - begun for _, begun, done in writes
-                   if done >= begin * 1e9 and begun <= end * 1e9) / 1e9
-
-    def stop(self):
-        self.host.run("kill $(cat /tmp/writer)")
-        tap.equal(self.command.wait(60), 0, "the writer: %s; its status" % self.command.text())
-
-    def verify(self, *others):
-        """What was acknowledged is there, as each of these hosts reads it."""
-        log = self.host.run("cat /tmp/writes").encode()
-        for host in others:
-            host.run("cat >/tmp/acknowledged", data=log)
-            host.run("/qbd/writer verify %s /tmp/acknowledged %d" % (self.path, self.slots),
-                     timeout=120)
 
 
 def nobody_leads(device, among):
@@ -126,7 +63,7 @@ def a_disk_is_rolled_back_and_then_emptied(kernel):
     an older image of its disk, later with one that was made anew; alpha is cut off: beta and
     gamma must not go on without those writes. The new disk does not even count with alpha.
     """
-    with Hosts(3, kernel=kernel, disks=["96M"], files=Writer.program()) as cluster:
+    with Hosts(3, kernel=kernel, disks=["96M"], files=Writes.program()) as cluster:
         one, two, three = cluster.hosts
         device = Device(cluster, "vol0", NAMES)
         device.make()
@@ -141,7 +78,7 @@ def a_disk_is_rolled_back_and_then_emptied(kernel):
         device.move(one)
         device.wait_caught_up()
         two.run("qbdadm down vol0")
-        writer = Writer(one)
+        writer = Writes(one)
         writer.run(100)
         had = device.status(three)["durable_index"]
         three.power_cut()
@@ -200,7 +137,7 @@ def a_copy_of_a_disk_comes_up_elsewhere(kernel):
     Where it was copied the host has another address by now, and the copy's host the former
     one: a member listens at its own address, and would not come up without it.
     """
-    with Hosts(4, kernel=kernel, disks=["96M"], files=Writer.program()) as cluster:
+    with Hosts(4, kernel=kernel, disks=["96M"], files=Writes.program()) as cluster:
         one, two, three, four = cluster.hosts
         device = Device(cluster, "vol0", NAMES)
         device.hosts = [one, two, three]
@@ -217,7 +154,7 @@ def a_copy_of_a_disk_comes_up_elsewhere(kernel):
                                    (host is three or member(device, host, 3)["connected"])
                                    for host in device.hosts), 60, "all know the new address")
         three.run("ip addr del 10.77.0.3/24 dev eth0")
-        writer = Writer(one).start()
+        writer = Writes(one).start()
         writer.wait_for(20, "nothing yet")
         before = [device.status(host)["term"] for host in device.hosts]
         four.boot()
@@ -266,8 +203,9 @@ def requests_in_flight_land_once(kernel):
     """The leader loses its power with requests under way: each is answered, and lands once.
 
     First a write that is committed, and whose host does not hear so. Another host writes the
-    block; the leader goes; the first write is sent again, and must not come back. Then
-    clients on all hosts, whose histories are checked: no error, every block linearizable.
+    block; the leader goes; the first write is sent again, and must not come back. Then another
+    leader goes under clients on all hosts, whose histories are checked: no error, every block
+    linearizable.
     """
     with Hosts(3, kernel=kernel, disks=["96M"], shared="128M", append=hosts.STEADY,
                files=programs.build(["history"])) as cluster:
@@ -303,26 +241,24 @@ def requests_in_flight_land_once(kernel):
             host.run("qbdadm set vol0 --read quorum")
             history.start(host)
         history.wait_for(5, cluster.hosts, "nothing yet")
-        again = 0
-        for _ in range(2):
-            lost = device.leader()
-            rest = [host for host in cluster.hosts if host is not lost]
-            before = sum(device.status(host)["resent"] for host in rest)
-            # What the others ask of it from now on it does not answer before it goes.
-            cluster.isolate(lost.number)
-            tap.wait_until(lambda: any(device.status(host)["requests_in_flight"]
-                                       for host in rest), 60, "requests are under way")
-            lost.power_cut()
-            history.lost_power(lost)
-            cluster.heal()
-            history.wait_for(10, rest, "%s lost its power" % lost.name)
-            again += sum(device.status(host)["resent"] for host in rest) - before
-            come_back(device, lost)
-            lost.run("qbdadm set vol0 --read quorum")
-            history.start(lost)
-            history.wait_for(5, cluster.hosts, "%s is back" % lost.name)
+        lost = device.leader()
+        rest = [host for host in cluster.hosts if host is not lost]
+        before = sum(device.status(host)["resent"] for host in rest)
+        # What the others ask of it from now on it does not answer before it goes.
+        cluster.isolate(lost.number)
+        tap.wait_until(lambda: any(device.status(host)["requests_in_flight"] for host in rest),
+                       60, "requests are under way")
+        lost.power_cut()
+        history.lost_power(lost)
+        cluster.heal()
+        history.wait_for(10, rest, "%s lost its power" % lost.name)
+        again = sum(device.status(host)["resent"] for host in rest) - before
         tap.comment("%d requests were sent again" % again)
         tap.check(again, "no request was under way when the leader went")
+        come_back(device, lost)
+        lost.run("qbdadm set vol0 --read quorum")
+        history.start(lost)
+        history.wait_for(5, cluster.hosts, "%s is back" % lost.name)
         history.stop()
         for host in cluster.hosts:
             history.read_all(host)
@@ -343,10 +279,10 @@ def write(host, mib):
 
 
 def at_rest(device, host):
-    """All that it has is on the places where it belongs, and its disk says so."""
+    """All that it has is where it belongs, and its disk says so: no log is needed any more."""
     def rests():
-        status = device.status(host)
-        return status["store"]["applied_index"] >= status["last_index"]
+        last = device.status(host)["last_index"]
+        return current(on_disk(host))["applied_index"] >= last
     tap.wait_until(rests, 60, "%s is at rest" % host.name)
 
 
@@ -360,31 +296,38 @@ def is_sent(device, host, least, most, what, *options):
               (what, got, least, most))
 
 
-def on_disk(host):
-    """What its disk holds, records and all, of a host that is off."""
+def on_disk(host, *options):
+    """What its disk holds, without what was not flushed; it moves while its host is up."""
     answer = subprocess.run(
-        [os.path.join(REPO, "build/userspace/qbdadm"), "dump", host.disks[0], "--records",
-         "--json"], stdout=subprocess.PIPE, text=True, timeout=60, check=True)
+        [os.path.join(REPO, "build/userspace/qbdadm"), "dump", host.disks[0], "--json",
+         *options], stdout=subprocess.PIPE, text=True, timeout=60, check=True)
     return json.loads(answer.stdout)
 
 
-def rot(host, missed):
-    """A bit of a record that it acknowledged, has not applied, and another one has missed.
+def current(dump):
+    return next(state for state in dump["states"] if state["current"])
+
+
+def lacking(dump, missed):
+    """The first record that was acknowledged and not applied, and which another one has missed.
 
     Were it applied, its effect would be in the data area and nothing lost; were it the end of
     what the disk knows to be durable, it would be a torn tail.
     """
-    found = on_disk(host)
-    state = next(slot for slot in found["states"] if slot["current"])
-    layout = next(copy for copy in found["superblocks"] if copy["verdict"] == "good")
-    records = {record["index"]: record for record in found["log"]["record_list"]
+    records = {record["index"]: record for record in dump["log"]["record_list"]
                if record["verdict"] == "good"}
+    state = current(dump)
     durable = max([state["durable_index"]] +
                   [record["durable_index"] for record in records.values()])
     index = max(missed, state["applied_index"]) + 1
-    tap.check(index <= durable, "record %d, of %d that are durable: %s" %
-              (index, durable, state))
-    record = records[index]
+    return records[index] if index <= durable else None
+
+
+def rot(host, missed):
+    """A bit of such a record changes while the host is off."""
+    found = on_disk(host, "--records")
+    record = lacking(found, missed)
+    layout = next(copy for copy in found["superblocks"] if copy["verdict"] == "good")
     block = layout["log_block"] + (record["position"] + record["data_blocks"]) % \
         layout["log_blocks"]
     with open(host.disks[0], "r+b") as disk:
@@ -393,8 +336,9 @@ def rot(host, missed):
         disk.seek(block * BLOCK + 1000)
         disk.write(bytes([byte ^ 1]))
     log = on_disk(host)["log"]
-    tap.equal((log["verdict"], log["last_index"]), ("damaged", index - 1), "its log")
-    tap.comment("record %d of %d rotted on %s" % (index, durable, host.name))
+    tap.equal((log["verdict"], log["last_index"]), ("damaged", record["index"] - 1), "its log")
+    tap.comment("record %d of %d rotted on %s" % (record["index"], found["log"]["last_index"],
+                                                 host.name))
 
 
 def spoil_extents(host):
@@ -411,7 +355,7 @@ def who_was_away_is_sent_what_it_lacks(kernel):
     away. With gamma's vote beta would lead, and it would be lost for good.
     """
     changed, all_of_it = 12, 24
-    with Hosts(3, kernel=kernel, disks=["192M"], files=Writer.program()) as cluster:
+    with Hosts(3, kernel=kernel, disks=["192M"], files=Writes.program()) as cluster:
         one, two, three = cluster.hosts
         device = Device(cluster, "vol0", NAMES)
         device.gather(cluster.hosts, "--size", "64M", "--log-size", "8M")
@@ -439,17 +383,16 @@ def who_was_away_is_sent_what_it_lacks(kernel):
         device.move(one)
         two.run("qbdadm down vol0")
         missed = device.status(one)["last_index"]
-        writer = Writer(one).start()
+        writer = Writes(one).start()
         writer.wait_for(50, "beta is down")
 
-        def unapplied():
+        def there():
             three.freeze_disk()
-            status = device.status(three)
-            if status["durable_index"] > max(missed, status["store"]["applied_index"]) + 5:
+            if lacking(on_disk(three, "--records"), missed):
                 return True
             three.thaw_disk()
             return False
-        tap.wait_until(unapplied, 60, "records are on its disk and not applied")
+        tap.wait_until(there, 60, "records are on its disk and not applied")
         three.power_cut()
         rot(three, missed)
         cluster.isolate(1)
