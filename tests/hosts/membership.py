@@ -21,6 +21,7 @@ LOAD_MIB = 2
 MIB = 1 << 20
 # Emulated processors stand still for longer than an election takes by default.
 ELECTION_SECONDS = 10
+PAUSE_US = 20000        # between writes that are timed: there is other load
 
 
 class Mounted:
@@ -121,7 +122,7 @@ def members_change_under_load(kernel):
         for host in cluster.hosts:
             host.run("qbdadm set vol0 --election-timeout %d" % (1000 * ELECTION_SECONDS))
         one.run("dd if=/dev/zero of=%s/timed bs=1M count=2 conv=fsync status=none" % MOUNT)
-        writes = Writes(one, MOUNT + "/timed").start()
+        writes = Writes(one, MOUNT + "/timed").start(PAUSE_US)
         without_election(writes, "a follower is replaced", lambda: one.run(
             "qbdadm member replace vol0 gamma delta", timeout=120))
         device.hosts.remove(three)

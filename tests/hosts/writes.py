@@ -28,10 +28,10 @@ class Writes:
         self.host.run("/qbd/writer write %s /tmp/writes %d 0 %d" %
                       (self.path, count, self.slots), timeout=120)
 
-    def start(self):
+    def start(self, pause_us=0):
         self.command = self.host.spawn(
-            "echo $$ >/tmp/writer; exec /qbd/writer write %s /tmp/writes %d 0 %d" %
-            (self.path, 1 << 62, self.slots))
+            "echo $$ >/tmp/writer; exec /qbd/writer write %s /tmp/writes %d %d %d" %
+            (self.path, 1 << 62, pause_us, self.slots))
         return self
 
     def acknowledged(self):
