@@ -427,10 +427,11 @@ int qbd_admin_describe(struct qbd_admin *admin, struct qbd_description *descript
 		return result;
 	if (le32_to_cpu(reply.status) != QBD_REPLY_OK || !reply.count)
 		return no_member(admin, "it does not say what device it is", error);
-	memcpy(description, block, sizeof(*description));
-	flaw = description_flaw(description);
+	/* What was said before stays unless this is good. */
+	flaw = description_flaw((const struct qbd_description *)block);
 	if (flaw)
 		return no_member(admin, flaw, error);
+	memcpy(description, block, sizeof(*description));
 	return 0;
 }
 
