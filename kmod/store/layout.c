@@ -303,11 +303,10 @@ enum qbd_block_verdict qbd_state_check(const void *block, u64 position,
 	    state->device_blocks > QBD_DEVICE_BLOCKS_MAX ||
 	    !qbd_membership_good(&state->membership, &membership))
 		return QBD_BLOCK_DAMAGED;
-	/* A disk that was just made has applied nothing and needs none of these. */
-	if (state->applied_index &&
-	    (state->applied_position < state->log_first_position ||
-	     state->applied_position >> 63 ||
-	     !qbd_membership_good(&state->applied_membership, &membership)))
+	/* The log may have to begin there, though nothing is applied. */
+	if (state->applied_position < state->log_first_position ||
+	    state->applied_position >> 63 ||
+	    !qbd_membership_good(&state->applied_membership, &membership))
 		return QBD_BLOCK_DAMAGED;
 	return QBD_BLOCK_GOOD;
 }

@@ -798,6 +798,19 @@ static void indexes_that_cannot_be_are_refused(struct qbd_test *test)
 			samples->state.applied_membership.count = 0;
 		QBD_TRUE(test, is_refused(&samples->state));
 	}
+	/* Nor where nothing is applied: the log may begin there all the same. */
+	for (u32 what = 0; what < 4; what++) {
+		make_state(0, 5);
+		samples->state.applied_index = 0;
+		samples->state.applied_position = 0;
+		if (what == 1)
+			samples->state.applied_position = 1ULL << 63;
+		else if (what == 2)
+			samples->state.log_first_position = 1;
+		else if (what == 3)
+			samples->state.applied_membership.count = 0;
+		QBD_EQUAL(test, is_refused(&samples->state), what != 0);
+	}
 	/* With these nothing could follow any more. */
 	for (u32 what = 0; what < 3; what++) {
 		make_state(0, 5);

@@ -220,8 +220,14 @@ static void judge_scan(const struct qbd_state *state, const struct qbd_scan *sca
 	REQUIRE(scan->next_position == (finding->records ? finding->position :
 							   scan->base_position));
 	REQUIRE(scan->from_applied == (finding->restarts != 0));
-	if (scan->from_applied)
+	if (scan->from_applied) {
+		const char *reason;
+
 		REQUIRE(scan->base_index == state->applied_index);
+		REQUIRE(scan->base_position >= state->log_first_position);
+		/* That is the one which counts then. */
+		REQUIRE(qbd_membership_good(&state->applied_membership, &reason));
+	}
 	REQUIRE(scan->members_changed || !finding->members_changed);
 	REQUIRE(scan->generation >= state->log_generation);
 	REQUIRE(scan->commit_index >= state->commit_index);

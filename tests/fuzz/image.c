@@ -283,6 +283,9 @@ static void begin(struct history *history, struct image *image, struct input *in
 	state->durable_index = history->durable;
 	state->commit_index = history->commit;
 	make_membership(&state->membership, 0, how & 4 ? 1 : 3);
+	/* As it is made, until something is applied. */
+	if (!state->applied_index)
+		state->applied_membership = state->membership;
 }
 
 static void happen(struct history *history, struct input *input)
