@@ -222,11 +222,11 @@ TIME ?= 60
 TARGET ?=
 
 fuzz:
-	$(Q)scripts/packages.sh build fuzz
+	$(Q)scripts/packages.sh build kernel fuzz
 	$(Q)tests/fuzz/run --time "$(TIME)" $(TARGET)
 
 fuzz-self-test:
-	$(Q)scripts/packages.sh build fuzz
+	$(Q)scripts/packages.sh build kernel fuzz
 	$(Q)tests/fuzz/run --self-test $(TARGET)
 
 shell:

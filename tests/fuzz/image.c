@@ -116,7 +116,7 @@ static void fill_operations(struct history *history, struct qbd_record_header *h
 		operation->kind = cpu_to_le16(each ? QBD_OPERATION_WRITE :
 						     QBD_OPERATION_ZERO);
 		operation->block = cpu_to_le64((history->index + i) %
-					       (IMAGE_DEVICE_BLOCKS + 1 - count));
+					       (history->image->device_blocks + 1 - count));
 		operation->count = cpu_to_le32(count);
 		operation->origin = cpu_to_le32(1 + i % 3);
 		operation->sequence = cpu_to_le64(history->index);
@@ -343,8 +343,8 @@ static void write_superblock(struct image *image, uint64_t position)
 	memset(superblock->incarnation, 7, QBD_UUID_SIZE);
 	memcpy(superblock->name, "vol0", 4);
 	superblock->created_seconds = cpu_to_le64(1700000000);
-	superblock->backing_blocks = cpu_to_le64(IMAGE_BLOCKS);
-	superblock->device_blocks = cpu_to_le64(IMAGE_DEVICE_BLOCKS);
+	superblock->backing_blocks = cpu_to_le64(image->disk_blocks);
+	superblock->device_blocks = cpu_to_le64(image->device_blocks);
 	superblock->log_block = cpu_to_le64(IMAGE_LOG_BLOCK);
 	superblock->log_blocks = cpu_to_le64(IMAGE_LOG_BLOCKS);
 	if (image->witness) {
@@ -352,7 +352,7 @@ static void write_superblock(struct image *image, uint64_t position)
 			cpu_to_le64(QBD_FEATURE_NO_DATA |
 				    (image->client ? QBD_FEATURE_CLIENT : 0));
 	} else {
-		superblock->extent_table_blocks = cpu_to_le64(1);
+		superblock->extent_table_blocks = cpu_to_le64(image->table_blocks);
 		superblock->data_block = cpu_to_le64(IMAGE_DATA_BLOCK);
 	}
 	qbd_block_seal(superblock, QBD_SUPERBLOCK_MAGIC, image_uuid, position);
@@ -506,11 +506,21 @@ static void damage(struct image *image, struct input *input)
 
 void image_build(struct image *image, struct input *input)
 {
+	image_build_sized(image, input, IMAGE_DEVICE_BLOCKS);
+}
+
+void image_build_sized(struct image *image, struct input *input, uint64_t device_blocks)
+{
+	uint64_t extents = (device_blocks + IMAGE_EXTENT_BLOCKS - 1) / IMAGE_EXTENT_BLOCKS;
 	struct history history;
 	struct qbd_state older;
 	uint8_t events, end;
 
 	memset(image, 0, sizeof(*image));
+	image->device_blocks = device_blocks;
+	image->table_blocks = (extents + QBD_EXTENTS_PER_BLOCK - 1) / QBD_EXTENTS_PER_BLOCK;
+	image->disk_blocks = IMAGE_DATA_BLOCK + device_blocks + 1;
+	REQUIRE(QBD_EXTENT_TABLE_BLOCK + image->table_blocks <= IMAGE_LOG_BLOCK);
 	begin(&history, image, input);
 	older = image->state;
 	end = take_u8(input);

@@ -18,6 +18,7 @@
 #define IMAGE_BLOCKS		(IMAGE_DATA_BLOCK + IMAGE_DEVICE_BLOCKS + 1)
 #define IMAGE_RECORDS		96u
 #define IMAGE_MEMBER		2u
+#define IMAGE_EXTENT_BLOCKS	(1u << (QBD_EXTENT_SHIFT_MIN - QBD_BLOCK_SHIFT))
 
 struct image_record {
 	uint64_t index;
@@ -30,6 +31,9 @@ struct image_record {
 
 /**
  * struct image - a disk
+ * @device_blocks: blocks of the device
+ * @table_blocks: of its extent table
+ * @disk_blocks: of the disk; those from IMAGE_BLOCKS on, all data, are not kept here
  * @blocks: what is written, NULL: zeroes
  * @unreadable: reading fails
  * @witness: it has no data
@@ -41,6 +45,9 @@ struct image_record {
  * @spoiled: with IMAGE_DAMAGE_RECORD alone: number of the record that is damaged
  */
 struct image {
+	uint64_t device_blocks;
+	uint32_t table_blocks;
+	uint64_t disk_blocks;
 	uint8_t *blocks[IMAGE_BLOCKS];
 	bool unreadable[IMAGE_BLOCKS];
 	bool witness;
@@ -65,6 +72,11 @@ extern const uint8_t image_uuid[QBD_UUID_SIZE];
 
 /* @image may hold anything but memory; image_free() it. */
 void image_build(struct image *image, struct input *input);
+/*
+ * Likewise, for a device of any size. Of its extent table image_build() makes the first block
+ * and what the journal has of it.
+ */
+void image_build_sized(struct image *image, struct input *input, uint64_t device_blocks);
 void image_free(struct image *image);
 /* For reading; NULL if it cannot be read. */
 const void *image_block(const struct image *image, uint64_t block);
