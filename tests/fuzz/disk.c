@@ -190,6 +190,9 @@ static int choose_state(const struct image *image, const uint8_t *uuid,
 			      &reason) == QBD_BLOCK_GOOD)
 		REQUIRE(other.sequence <= state->sequence);
 	REQUIRE(state->log_first_index && state->applied_index >= state->log_first_index - 1);
+	/* There the log may have to begin. */
+	REQUIRE(state->applied_position >= state->log_first_position);
+	REQUIRE(qbd_membership_good(&state->applied_membership, &reason));
 	/* What was read can be written, and reads the same again. */
 	qbd_state_encode(state, uuid, 16, encoded);
 	memset(&other, 0, sizeof(other));
@@ -220,14 +223,8 @@ static void judge_scan(const struct qbd_state *state, const struct qbd_scan *sca
 	REQUIRE(scan->next_position == (finding->records ? finding->position :
 							   scan->base_position));
 	REQUIRE(scan->from_applied == (finding->restarts != 0));
-	if (scan->from_applied) {
-		const char *reason;
-
+	if (scan->from_applied)
 		REQUIRE(scan->base_index == state->applied_index);
-		REQUIRE(scan->base_position >= state->log_first_position);
-		/* That is the one which counts then. */
-		REQUIRE(qbd_membership_good(&state->applied_membership, &reason));
-	}
 	REQUIRE(scan->members_changed || !finding->members_changed);
 	REQUIRE(scan->generation >= state->log_generation);
 	REQUIRE(scan->commit_index >= state->commit_index);
