@@ -217,13 +217,20 @@ coverage:
 	$(Q)scripts/packages.sh build kernel coverage
 	$(Q)tests/coverage/run $(SEEDS)
 
-# Seconds for each target; one target, or all.
+# Seconds for each target; one target, or all. Netlink requests are for the module in a
+# kernel (UML=debug: with KASAN), so only when they are asked for.
 TIME ?= 60
 TARGET ?=
 
+ifeq ($(TARGET),netlink)
+fuzz: tool uml-module
+	$(Q)scripts/packages.sh build kernel uml
+	$(Q)QBD_TEST_SEED="$(SEED)" tests/tool/run-uml --fuzz "$(TIME)" $(UML)
+else
 fuzz:
 	$(Q)scripts/packages.sh build kernel fuzz
 	$(Q)tests/fuzz/run --time "$(TIME)" $(TARGET)
+endif
 
 fuzz-self-test:
 	$(Q)scripts/packages.sh build kernel fuzz
@@ -271,6 +278,8 @@ help:
 	@echo '  make crash-states-bugs   does that find deliberate bugs?'
 	@echo '  make coverage            which lines and branches the tests in userspace reach'
 	@echo '  make fuzz                fuzz what parses bytes of others (TIME=60 seconds of a processor each, TARGET=NAME)'
+	@echo '  make fuzz TARGET=netlink netlink requests to the module, in User-mode Linux (TIME=60 seconds,'
+	@echo '                           SEED=S: once more, UML=debug: with KASAN)'
 	@echo '  make fuzz-self-test      does fuzzing find deliberate bugs?'
 	@echo '  make shell               a shell on host 1 of three hosts in QEMU'
 	@echo '  make uml-shell           a shell in a three-member cluster in User-mode Linux'

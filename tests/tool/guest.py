@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Tests of qbdadm with disks and the module, as root in a throw-away kernel.
 
-usage: tests/tool/guest.py   (in User-mode Linux, see tests/tool/run-uml)
+usage: tests/tool/guest.py [--fuzz SECONDS]   (in User-mode Linux, see tests/tool/run-uml)
+
+--fuzz: nothing but netlink requests, for so long.
 """
 
+import base64
 import ctypes
 import hashlib
 import json
@@ -32,6 +35,7 @@ from layout import BLOCK        # noqa: E402
 
 WORK = "/tmp/tool"
 TOKEN = os.path.join(WORK, "token")
+KEPT = os.path.join(REPO, "tests/fuzz/corpus/netlink")
 MEMBER = "1=alpha@127.0.0.1"
 tests = tap.Tests()
 
@@ -1098,19 +1102,22 @@ class Netlink:
                 return data, answer
             data = answer
 
-    def error(self, command, body):
-        """errno of the answer and the text that came with it."""
-        _, answer = self.talk(self.family, command, body)
+    @classmethod
+    def verdict(cls, answer):
+        """errno of an answer and the text that came with it."""
         _, _, flags = struct.unpack_from("<IHH", answer)
         (code,) = struct.unpack_from("<i", answer, 16)
         text = ""
         if flags & 0x200:
             (length,) = struct.unpack_from("<I", answer, 20)
             start = 20 + (16 if flags & 0x100 else (length + 3) & ~3)
-            for kind, data in self.attributes(answer[start:]):
+            for kind, data in cls.attributes(answer[start:]):
                 if kind == 1:
                     text = data.rstrip(b"\0").decode()
         return -code, text
+
+    def error(self, command, body):
+        return self.verdict(self.talk(self.family, command, body)[1])
 
 
 UP, DOWN, STATUS, SET, MOVE = 1, 2, 3, 4, 5
@@ -1281,29 +1288,79 @@ def send(netlink, command, body, flags, length=None):
 
 
 def answer(netlink, sequence):
-    """errno with which a request ended; what else comes is read past."""
+    """errno with which a request ended, and its text; what else comes is read past."""
     while True:
         data = netlink.socket.recv(1 << 17)
         while len(data) >= 16:
             length, kind, _, number, _ = struct.unpack_from("<IHHII", data)
-            if number == sequence and kind in (2, 3):       # error or done
-                return -struct.unpack_from("<i", data, 16)[0]
+            if number == sequence and kind == 2:
+                return netlink.verdict(data)
+            if number == sequence and kind == 3:            # the end of a dump
+                return -struct.unpack_from("<i", data, 16)[0], ""
             data = data[(length + 3) & ~3:]
 
 
-def bombard(seed, rounds):
-    """Requests that are nearly right. Return: how often each errno was the answer."""
+def answered(netlink, where):
+    """Whatever came before, the next one is answered."""
+    tap.equal(answer(netlink, send(netlink, STATUS, netlink.attribute(1, b"nobody\0"), 5))[0],
+              19, "after " + where)
+
+
+class Answers:
+    """How often each errno was the answer, and a request for each kind of answer."""
+
+    # Of netlink itself, to whatever command.
+    COMMON = re.compile("[A-Z]|bytes leftover|invalid attribute|ambiguous|integer out of")
+
+    def __init__(self):
+        self.codes = {}
+        self.kinds = {}
+
+    def add(self, command, body, flags, code, text):
+        self.codes[code] = self.codes.get(code, 0) + 1
+        if text.startswith("too many errors at once"):
+            return
+        # One reads like the other but for numbers and paths.
+        text = re.sub(r"[0-9]+", "N", re.sub(r"/\S*", "PATH", text))[:60]
+        known = command <= 200 and not self.COMMON.match(text)
+        kind = command if known else 0, code, text
+        packed = mutate.pack_request(command, body, flags)
+        if len(packed) < len(self.kinds.get(kind, bytes(1 << 17))):
+            self.kinds[kind] = packed
+
+
+def goes_down(command, body):
+    """Going down by luck is not tried."""
+    return command == DOWN and os.geteuid() == 0 and b"vol0\0" in body
+
+
+def send_kept():
+    """Those of tests/fuzz/corpus/netlink. Return: what was answered."""
+    netlink = Netlink()
+    answers = Answers()
+    for number, (command, body, flags) in mutate.kept_requests(KEPT):
+        where = "line %d of %s" % (number, KEPT)
+        tap.check(os.geteuid() != 0 or not goes_down(command, body), where + " ends the device")
+        answers.add(command, body, flags,
+                    *answer(netlink, send(netlink, command, body, flags)))
+        answered(netlink, where)
+    return answers
+
+
+def bombard(seed, rounds, answers=None, end=float("inf")):
+    """Requests that are nearly right, until then at most. Return: what was answered."""
     mutator = mutate.Mutator(mutate.Policy(REPO), random.Random(seed),
-                             [b"vol0", b"vol1", b"", b"/dev/null", b"/dev/loop77", b"/proc",
+                             5 * [b"vol0"] + [b"vol1", b"", b"/dev/null", b"/dev/loop77", b"/proc",
                               b"a/../b", b"\x1b[2J", b"%s%n", b"/nowhere/" + b"x" * 300])
     privileged = mutator.policy.privileged
     stranger = os.geteuid() != 0
     netlink = Netlink()
-    answers = {}
+    answers = answers or Answers()
     for number in range(rounds):
+        if time.monotonic() >= end:
+            break
         command, body, flags = mutator.request()
-        # Going down by luck is not tried.
-        if command == DOWN and not stranger and b"vol0\0" in body:
+        if goes_down(command, body):
             continue
         where = "seed %d, request %d: command %d, flags %#x, %s" % (
             seed, number, command, flags, body[:200].hex())
@@ -1316,47 +1373,89 @@ def bombard(seed, rounds):
             other.socket.close()
         else:
             try:
-                code = answer(netlink, send(netlink, command, body, flags))
+                code, text = answer(netlink, send(netlink, command, body, flags))
             except TimeoutError:
                 raise tap.Failure("no answer; " + where) from None
-            answers[code] = answers.get(code, 0) + 1
+            answers.add(command, body, flags, code, text)
             # What no request can have is found out before who it is from.
             dump = 0x300 if flags & 0x300 == 0x300 else 0
             if stranger and command in privileged and not flags & ~dump & ~0xd:
                 tap.check(code in (1, 95), "errno %d for who may not; %s" % (code, where))
-        # Whatever that was, the next one is answered.
-        tap.equal(answer(netlink, send(netlink, STATUS, netlink.attribute(1, b"nobody\0"), 5)),
-                  19, "after " + where)
+        answered(netlink, where)
     return answers
+
+
+def as_nobody(function):
+    """Is it true, for a user without privileges?"""
+    user = os.fork()
+    if not user:
+        os.setresuid(65534, 65534, 65534)
+        try:
+            os._exit(not function())
+        except Exception as why:        # whatever it is, the child ends here
+            tap.comment("%s: %s" % (type(why).__name__, why))
+        os._exit(1)
+    tap.equal(os.waitpid(user, 0)[1], 0, "what a user was answered")
+
+
+def leads_and_writes():
+    """Settings that were taken may be odd ones; a leader it is again all the same."""
+    done("set", "vol0", "--election-timeout", "150", "--heartbeat", "50")
+    tap.wait_until(lambda: status("vol0")["role"] == "leader", 20, "leads")
+    with open("/dev/qbd/vol0", "r+b", buffering=0) as device:
+        device.write(b"k" * BLOCK)
+        os.fsync(device.fileno())
+
+
+@tests.test("netlink messages that were kept, one for each kind of answer, do no harm")
+def _():
+    with Up("vol0", "--wait-leader") as _:
+        tap.comment("errno: times, of root: %s" % send_kept().codes)
+        as_nobody(lambda: send_kept().codes.get(1))
+        leads_and_writes()
 
 
 @tests.test("netlink messages that are nearly right do no harm")
 def _():
     seed = int(os.environ.get("QBD_TEST_SEED") or time.time())
     tap.comment("QBD_TEST_SEED=%d" % seed)
+
+    def stranger():
+        codes = bombard(seed + 1, 1500).codes
+        tap.comment("errno: times, of nobody: %s" % codes)
+        return codes.get(1) and codes.get(22) and codes.get(0)
+
     with Up("vol0", "--wait-leader") as _:
-        answers = bombard(seed, 3000)
-        tap.comment("errno: times, of root: %s" % answers)
+        codes = bombard(seed, 3000).codes
+        tap.comment("errno: times, of root: %s" % codes)
         # Far enough in to succeed, and turned away for each reason that there is.
         for code in 0, 19, 22, 34, 95:
-            tap.check(answers.get(code), "never errno %d: the requests are no good" % code)
-        user = os.fork()
-        if not user:
-            os.setresuid(65534, 65534, 65534)
-            try:
-                answers = bombard(seed + 1, 1500)
-                tap.comment("errno: times, of nobody: %s" % answers)
-                os._exit(not answers.get(1) or not answers.get(22) or not answers.get(0))
-            except tap.Failure as why:
-                tap.comment(why)
-            os._exit(1)
-        tap.equal(os.waitpid(user, 0)[1], 0, "what a user was answered")
-        # Settings that were taken may be odd ones; a leader it is again all the same.
-        done("set", "vol0", "--election-timeout", "150", "--heartbeat", "50")
-        tap.wait_until(lambda: status("vol0")["role"] == "leader", 20, "leads")
-        with open("/dev/qbd/vol0", "r+b", buffering=0) as device:
-            device.write(b"k" * BLOCK)
-            os.fsync(device.fileno())
+            tap.check(codes.get(code), "never errno %d: the requests are no good" % code)
+        as_nobody(stranger)
+        leads_and_writes()
+
+
+def fuzz(seconds):
+    """Bombard for so long, from a seed: rounds of a seed each, of root and of nobody."""
+    seed = int(os.environ.get("QBD_TEST_SEED") or time.time())
+    print("netlink: seed %d" % seed, flush=True)
+    begin = time.monotonic()
+    end = begin + seconds
+    answers = Answers()
+    with Up("vol0", "--wait-leader") as _:
+        known = set(send_kept().kinds)
+        while time.monotonic() < end:
+            bombard(seed, 1000, answers, end)
+            as_nobody(lambda: bombard(seed + 1, 300, None, end))
+            leads_and_writes()
+            seed += 2
+    for kind in sorted(set(answers.kinds) - known):
+        packed = base64.b64encode(answers.kinds[kind]).decode()
+        if len(packed) <= 400:
+            print("netlink: not kept: %s  # command %d, errno %d: %s" % (packed, *kind))
+    print("netlink %10d requests of root in %d s, %d kinds of answers, up to seed %d: nothing "
+          "found" % (sum(answers.codes.values()), time.monotonic() - begin,
+                     len(answers.kinds), seed - 1), flush=True)
 
 
 @tests.test("a hundred errors at once all have a text, and the log gets text only")
@@ -1389,7 +1488,13 @@ def main():
     os.makedirs(WORK, exist_ok=True)
     run("ip", "link", "set", "lo", "up")
     done("token", "new", "--out", TOKEN)
-    tests.run()
+    if sys.argv[1:2] == ["--fuzz"]:
+        try:
+            fuzz(float(sys.argv[2]))
+        except tap.Failure as why:
+            sys.exit("netlink: FOUND SOMETHING: %s" % why)
+    else:
+        tests.run()
 
 
 main()

@@ -6,6 +6,7 @@ include/uapi/linux/qbd.h) is read when the tests run, so that a new attribute is
 mutated as soon as it exists.
 """
 
+import base64
 import os
 import re
 import struct
@@ -62,6 +63,20 @@ class Policy:
         (kind,) = re.findall(r"\.type = NLA_(\w+)", rule)
         limit = re.findall(r"\.len = (\w+)", rule)
         return kind.lower(), numbers[limit[0]] if limit else None
+
+
+def pack_request(command, body, flags):
+    return struct.pack("<BH", command, flags) + body
+
+
+def kept_requests(path):
+    """(number of the line, (command, body, flags)) of each request in a corpus."""
+    with open(path) as file:
+        for number, line in enumerate(file, 1):
+            data = base64.b64decode(line.split("#")[0].strip(), validate=True)
+            if data:
+                command, flags = struct.unpack_from("<BH", data)
+                yield number, (command, data[3:], flags)
 
 
 WIDTHS = {"u8": 1, "u16": 2, "u32": 4, "u64": 8}
