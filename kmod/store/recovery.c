@@ -229,6 +229,11 @@ bool qbd_recovery_local_check(const struct qbd_record_header *header, u64 positi
 	*reason = "record of another member's log";
 	if (le32_to_cpu(local->member_id) != member_id)
 		return false;
+	/* It would be written into the state block, which nobody would take then. */
+	*reason = "record that says more is durable than there was";
+	if (le64_to_cpu(header->shared.index) >> 62 ||
+	    le64_to_cpu(local->durable_index) >= le64_to_cpu(header->shared.index))
+		return false;
 	/*
 	 * Of a later truncation than the state block knows (its newest slot was
 	 * lost): which records that one cut off is not known any more, but this one

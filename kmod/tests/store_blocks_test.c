@@ -144,6 +144,15 @@ static void every_byte_of_the_local_part_counts(struct qbd_test *test)
 								 state, &reason));
 		byte[i] ^= 1 << i % 8;
 	}
+	/* Whoever writes it says what was durable before. */
+	for (u32 i = 0; i < 2; i++) {
+		samples->header.local.durable_index =
+			cpu_to_le64(le64_to_cpu(samples->header.shared.index) - 1 + i);
+		samples->header.local.checksum =
+			cpu_to_le32(qbd_record_local_checksum(&samples->header));
+		QBD_EQUAL(test, qbd_recovery_local_check(&samples->header, 77, 3, state,
+							 &reason), !i);
+	}
 	blocks_free(samples);
 }
 

@@ -232,6 +232,8 @@ static void judge_scan(const struct qbd_state *state, const struct qbd_scan *sca
 	REQUIRE(damaged ? scan->damaged_through >= scan->bad_index && scan->bad_index :
 			  !scan->damaged_through);
 	REQUIRE(damaged || state->durable_index <= scan->last_index);
+	/* A state block that says so is one that is taken. */
+	REQUIRE(!(scan->damaged_through >> 62));
 	REQUIRE(!damaged || scan->damaged_through >= state->durable_index);
 	if (scan->verdict == QBD_LOG_WHOLE)
 		REQUIRE(state->flags & QBD_STATE_CLEAN &&
