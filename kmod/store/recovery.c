@@ -496,7 +496,9 @@ void qbd_recovery_scan(struct qbd_scan *scan)
 	scan->members_changed = false;
 	scan->generation = state->log_generation;
 	scan->damaged_through = 0;
-	scan->commit_index = state->commit_index;
+	/* What is applied was committed. */
+	scan->commit_index = state->commit_index > state->applied_index ?
+			     state->commit_index : state->applied_index;
 	begin_at(scan, state->log_first_index - 1, state->log_previous_term,
 		 state->log_previous_chain, state->log_first_position);
 	for (;;) {

@@ -228,6 +228,7 @@ static void judge_scan(const struct qbd_state *state, const struct qbd_scan *sca
 	REQUIRE(scan->members_changed || !finding->members_changed);
 	REQUIRE(scan->generation >= state->log_generation);
 	REQUIRE(scan->commit_index >= state->commit_index);
+	REQUIRE(scan->commit_index >= state->applied_index);
 	/* Nothing that was acknowledged is missing in silence. */
 	REQUIRE(damaged ? scan->damaged_through >= scan->bad_index && scan->bad_index :
 			  !scan->damaged_through);
