@@ -394,6 +394,54 @@ static void a_filled_member_knows_what_is_committed(struct qbd_test *test)
 	}
 }
 
+/* Nor does who leads, has failed or knows it learn anything from it. */
+static void what_is_told_is_for_followers(struct qbd_test *test)
+{
+	static const u64 ones[] = { 1, 1, 1 };
+	struct qbd_core *core = solo_start(3, 1, 0, ones, 3);
+
+	/* No index that there can be, and one that was told already. */
+	solo_heartbeat(2, 1, 1, 0);
+	solo_append(2, 1, 3, 1, 0, NULL, 0);
+	qbd_core_told_committed(core, solo->now, QBD_INDEX_MAX);
+	QBD_EQUAL(test, core->told_committed, 0);
+	qbd_core_told_committed(core, solo->now, 2);
+	QBD_EQUAL(test, core->commit, 2);
+	qbd_core_told_committed(core, solo->now, 1);
+	QBD_EQUAL(test, core->told_committed, 2);
+	QBD_EQUAL(test, core->commit, 2);
+	/* It knows that already: nothing is owed. */
+	solo_heartbeat(2, 1, 2, 3);
+	QBD_EQUAL(test, core->commit, 3);
+	solo_log_durable(3);
+	solo_forget();
+	qbd_core_told_committed(core, solo->now, 3);
+	solo_drain();
+	QBD_EQUAL(test, core->commit, 3);
+	QBD_TRUE(test, !solo_sent(QBD_MESSAGE_APPEND_REPLY, 2));
+
+	/* A leader counts for itself. */
+	core = solo_start(3, 1, 0, ones, 3);
+	solo_lead(1);
+	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
+	qbd_core_told_committed(core, solo->now, 3);
+	solo_drain();
+	QBD_EQUAL(test, core->commit, 0);
+
+	/* A disk that has failed has nothing to be committed. */
+	core = solo_start(3, 1, 0, ones, 3);
+	solo_heartbeat(2, 1, 1, 0);
+	solo_append(2, 1, 3, 1, 0, NULL, 0);
+	qbd_core_storage_failed(core, solo->now);
+	solo_drain();
+	solo_forget();
+	qbd_core_told_committed(core, solo->now, 3);
+	solo_drain();
+	QBD_EQUAL(test, core->commit, 0);
+	QBD_TRUE(test, !solo_sent(QBD_MESSAGE_APPEND_REPLY, 2));
+	QBD_TRUE(test, !core->stopped_line);
+}
+
 static void a_leader_that_may_not_lead_hands_over(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
@@ -454,5 +502,6 @@ QBD_SUITE(core_storage,
 	  QBD_CASE(a_filled_member_votes_by_the_log_it_kept),
 	  QBD_CASE(a_filled_member_helps_to_elect),
 	  QBD_CASE(a_filled_member_knows_what_is_committed),
+	  QBD_CASE(what_is_told_is_for_followers),
 	  QBD_CASE(a_leader_that_may_not_lead_hands_over),
 	  QBD_CASE(crash_at_every_step));
