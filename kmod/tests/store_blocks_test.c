@@ -430,6 +430,9 @@ static void set_field(struct qbd_superblock *superblock, u32 what)
 	case 16:
 		superblock->backing_blocks = cpu_to_le64(~0ull);
 		break;
+	case 17:
+		superblock->extent_table_blocks = cpu_to_le64(~0ull);
+		break;
 	default:
 		superblock->backing_blocks = cpu_to_le64(9560);
 	}
@@ -442,19 +445,22 @@ static void no_data_is_nowhere(struct qbd_test *test, u64 features)
 
 	samples = blocks_alloc(sizeof(*samples));
 	QBD_TRUE(test, samples);
-	for (u32 what = 0; what < 5; what++) {
+	for (u32 what = 0; what < 7; what++) {
 		make_superblocks();
 		for (u32 i = 0; i < 2; i++) {
 			superblock = &samples->superblocks[i];
-			/* 4: the copies differ. */
+			/* 4: the copies differ. 5: a table. 6: a log that ends with the disk. */
 			if (what == 4 && i)
 				break;
 			superblock->features_incompatible =
 				cpu_to_le64(features);
-			superblock->extent_table_blocks = cpu_to_le64(what == 1 ? 2 : 0);
+			superblock->extent_table_blocks =
+				cpu_to_le64(what == 1 || what == 5 ? 2 : 0);
 			if (what != 2)
 				superblock->data_block = 0;
-			superblock->log_block = cpu_to_le64(what == 3 ? 0 : 256);
+			superblock->log_block = cpu_to_le64(what == 3 ? 0 : what == 5 ? 512 : 256);
+			if (what == 6)
+				superblock->log_blocks = cpu_to_le64(DISK_BLOCKS - 256);
 			seal_superblock(i);
 		}
 		QBD_EQUAL(test, choose(true, true, DISK_BLOCKS), what ? -EUCLEAN : 0);
@@ -511,7 +517,7 @@ static void senseless_superblocks_are_refused(struct qbd_test *test)
 {
 	samples = blocks_alloc(sizeof(*samples));
 	QBD_TRUE(test, samples);
-	for (u32 what = 0; what < 18; what++) {
+	for (u32 what = 0; what < 19; what++) {
 		make_superblocks();
 		for (u32 i = 0; i < 2; i++) {
 			set_field(&samples->superblocks[i], what);
@@ -579,6 +585,42 @@ static int choose_large(u64 extents, u64 log_blocks)
 			       i ? DISK_BLOCKS - 1 : 0);
 	}
 	return choose(true, true, backing);
+}
+
+/* How large it may become: as the table has room for, memory, and the disk. */
+static void a_device_has_room_to_grow(struct qbd_test *test)
+{
+	struct qbd_geometry *geometry;
+	u64 data, most = 2 * QBD_EXTENTS_PER_BLOCK * 16;
+
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	geometry = &samples->choice.geometry;
+	make_superblocks();
+	QBD_EQUAL(test, choose(true, true, DISK_BLOCKS), 0);
+	data = geometry->data_block;
+	QBD_EQUAL(test, qbd_geometry_most(geometry), most);
+	QBD_EQUAL(test, qbd_geometry_room(geometry, data + 1 + most - 1), most - 1);
+	QBD_EQUAL(test, qbd_geometry_room(geometry, data + 1 + most + 1), most);
+	/* One that has shrunk until there is not even the second superblock. */
+	QBD_EQUAL(test, qbd_geometry_room(geometry, data + 1), 0);
+	QBD_EQUAL(test, qbd_geometry_room(geometry, data), 0);
+	QBD_EQUAL(test, qbd_geometry_room(geometry, 0), 0);
+	/* Neither smaller, nor beyond the table; and what is refused changes nothing. */
+	QBD_TRUE(test, !qbd_geometry_grow(geometry, DEVICE_BLOCKS - 1));
+	QBD_TRUE(test, !qbd_geometry_grow(geometry, most + 1));
+	QBD_EQUAL(test, geometry->device_blocks, DEVICE_BLOCKS);
+	QBD_TRUE(test, qbd_geometry_grow(geometry, most));
+	QBD_EQUAL(test, geometry->device_blocks, most);
+	QBD_EQUAL(test, geometry->extent_count, 2 * QBD_EXTENTS_PER_BLOCK);
+	QBD_EQUAL(test, geometry->table_blocks_used, 2);
+	/* A table for more extents than memory can hold. */
+	geometry->extent_table_blocks = QBD_EXTENTS_MAX / QBD_EXTENTS_PER_BLOCK + 1;
+	QBD_EQUAL(test, qbd_geometry_most(geometry), QBD_EXTENTS_MAX * 16ull);
+	/* Who keeps no data needs no room for it. */
+	geometry->no_data = true;
+	QBD_EQUAL(test, qbd_geometry_room(geometry, 0), QBD_DEVICE_BLOCKS_MAX);
+	blocks_free(samples);
 }
 
 /* A member holds the changes of all extents and an index of the log in memory. */
@@ -792,8 +834,8 @@ static void indexes_that_cannot_be_are_refused(struct qbd_test *test)
 	QBD_TRUE(test, is_refused(&samples->state));
 	samples->state.log_first_index = 0;
 	QBD_TRUE(test, is_refused(&samples->state));
-	/* Positions that nobody comes to, or before the log; flags of another module. */
-	for (u32 what = 0; what < 5; what++) {
+	/* Positions that nobody comes to, or before the log; flags of another module; a size. */
+	for (u32 what = 0; what < 6; what++) {
 		make_state(0, 5);
 		if (what == 0)
 			samples->state.log_first_position = 1ULL << 63;
@@ -803,6 +845,8 @@ static void indexes_that_cannot_be_are_refused(struct qbd_test *test)
 			samples->state.log_first_position = samples->state.applied_position + 1;
 		else if (what == 3)
 			samples->state.flags = 1u << 31;
+		else if (what == 4)
+			samples->state.device_blocks = QBD_DEVICE_BLOCKS_MAX + 1;
 		else
 			samples->state.applied_membership.count = 0;
 		QBD_TRUE(test, is_refused(&samples->state));
@@ -1015,6 +1059,7 @@ QBD_SUITE(store_blocks,
 	  QBD_CASE(a_witness_has_no_data),
 	  QBD_CASE(a_client_has_no_data),
 	  QBD_CASE(names_are_words),
+	  QBD_CASE(a_device_has_room_to_grow),
 	  QBD_CASE(what_no_memory_can_hold_is_refused),
 	  QBD_CASE(addresses_are_the_same_for_all),
 	  QBD_CASE(every_byte_of_a_superblock_counts),

@@ -489,11 +489,51 @@ static void a_stale_record_is_not_taken(struct qbd_test *test)
 	scan();
 	expect_log(test, QBD_LOG_DAMAGED, 15);
 	QBD_TRUE(test, !the_ring->scan.from_applied);
+	/* Not even that, if there was one more generation: its successor may be lost, too. */
+	make_ring();
+	set_generations(15, 1, 3);
+	header_of(16)->shared.term ^= 1;
+	scan();
+	expect_log(test, QBD_LOG_DAMAGED, 12);
+	QBD_TRUE(test, the_ring->scan.from_applied);
+	QBD_EQUAL(test, the_ring->scan.damaged_through, 18);
 	/* And where nothing was cut off nothing is stale. */
 	make_ring();
 	header_of(16)->shared.term ^= 1;
 	scan();
 	expect_log(test, QBD_LOG_DAMAGED, 15);
+	ring_end();
+}
+
+/*
+ * What was applied last is not stale, so it is the next one that is, if it does not fit: a
+ * tail that was cut off, and proves nothing by its generation.
+ */
+static void what_follows_the_applied_part_may_be_stale(struct qbd_test *test)
+{
+	struct qbd_record_header *header;
+
+	QBD_TRUE(test, ring_begin());
+	for (u32 durable = 12; durable <= 13; durable++) {
+		make_ring();
+		set_generations(12, 1, 2);
+		the_ring->state.durable_index = 12;
+		for (u64 index = 13; index <= 18; index++) {
+			header = header_of(index);
+			header->local.durable_index = cpu_to_le64(index == 18 ? durable : 12);
+			seal_local(header);
+		}
+		header = header_of(13);
+		header->shared.chain_previous ^= cpu_to_le32(1);
+		header->shared.chain = cpu_to_le32(qbd_record_chain(header, uuid));
+		seal_local(header);
+		scan();
+		expect_log(test, durable < 13 ? QBD_LOG_TORN : QBD_LOG_DAMAGED, 12);
+		QBD_TRUE(test, !the_ring->scan.from_applied);
+		QBD_EQUAL(test, the_ring->scan.bad_index, 13);
+		if (durable == 13)
+			QBD_EQUAL(test, the_ring->scan.damaged_through, 18);
+	}
 	ring_end();
 }
 
@@ -729,6 +769,7 @@ QBD_SUITE(store_recovery_log,
 	  QBD_CASE(an_unreadable_record_is_damage),
 	  QBD_CASE(damage_in_the_applied_part_is_no_loss),
 	  QBD_CASE(a_stale_record_is_not_taken),
+	  QBD_CASE(what_follows_the_applied_part_may_be_stale),
 	  QBD_CASE(a_stale_lap_is_not_taken),
 	  QBD_CASE(a_misdirected_record_is_not_taken),
 	  QBD_CASE(foreign_records_are_not_taken),
