@@ -218,6 +218,76 @@ static void done_and_failed_at_once(struct kunit *test)
 	}
 }
 
+static bool flushes(struct store_rig *rig)
+{
+	return rig->store->inflight[QBD_BIO_FLUSH];
+}
+
+static bool nothing_is_under_way(struct store_rig *rig)
+{
+	return qbd_store_quiet(rig->store);
+}
+
+/* A checkpoint of a disk that fails under it is over when its flush is. */
+static void a_disk_fails_during_a_checkpoint(struct kunit *test)
+{
+	u32 seed;
+
+	/* In which order the disk does it is the seed's. */
+	for (seed = 1; seed <= 16; seed++) {
+		struct store_rig *rig = begin_seed(test, seed);
+		u64 applied;
+
+		append_writes(rig, 2, 3);
+		commit_all(rig);
+		applied = rig->store->state.disk.applied_index;
+		rig->store->checkpoint.wanted = true;
+		qbd_store_run(rig->store);
+		store_rig_wait(rig, flushes);
+		test_disk_hang(rig->disk, true);
+		append_writes(rig, 1, 3);
+		rig->disk->fail_first = (store_rig_log_block(rig) +
+					 qbd_log_slot(rig->store, 3)->position) *
+					QBD_SECTORS_PER_BLOCK;
+		rig->disk->fail_last = rig->disk->fail_first;
+		rig->disk->fail_writes = true;
+		qbd_store_run(rig->store);
+		test_disk_hang(rig->disk, false);
+		store_rig_wait(rig, is_failed);
+		store_rig_wait(rig, nothing_is_under_way);
+		KUNIT_EXPECT_EQ(test, rig->store->checkpoint.step, QBD_CHECKPOINT_NONE);
+		KUNIT_EXPECT_EQ(test, rig->durable_index, 2);
+		rig->disk->fail_writes = false;
+		store_rig_stop(rig);
+		/* What it was to claim is claimed or not, and the disk says that it failed. */
+		KUNIT_ASSERT_EQ(test, store_rig_try_open(rig), 0);
+		KUNIT_EXPECT_TRUE(test, rig->recovered.failed);
+		KUNIT_EXPECT_GE(test, rig->recovered.applied_index, applied);
+		rig->failed = true;
+		store_rig_destroy(rig);
+	}
+}
+
+/* Who looks at the data has applying wait: going down does not wait for that. */
+static void going_down_while_nothing_is_applied(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+
+	append_writes(rig, 2, 3);
+	commit_all(rig);
+	qbd_store_apply_pause(rig->store, true);
+	append_writes(rig, 2, 3);
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_commit(rig, rig->last_index);
+	store_rig_stop(rig);
+	KUNIT_EXPECT_EQ(test, rig->applied_index, 2);
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, rig->recovered.commit_index, 4);
+	KUNIT_EXPECT_EQ(test, rig->recovered.applied_index, 4);
+	store_rig_check_all(rig);
+	store_rig_destroy(rig);
+}
+
 /* A member that has joined, or was never new, does not say so again. */
 static void joining_is_said_once(struct kunit *test)
 {
@@ -423,6 +493,20 @@ static void another_record_in_its_place(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+/* Old is what is in the log and not in memory. */
+static void records_are_old_when_memory_let_them_go(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+
+	commit_many(rig);
+	append_writes(rig, 1, 1);
+	KUNIT_EXPECT_FALSE(test, qbd_store_record_is_old(rig->store, 0));
+	KUNIT_EXPECT_TRUE(test, qbd_store_record_is_old(rig->store, 5));
+	KUNIT_EXPECT_FALSE(test, qbd_store_record_is_old(rig->store, rig->last_index));
+	KUNIT_EXPECT_FALSE(test, qbd_store_record_is_old(rig->store, rig->last_index + 1));
+	store_rig_destroy(rig);
+}
+
 static void records_that_cannot_be_read(struct kunit *test)
 {
 	struct store_rig *rig = begin(test);
@@ -518,7 +602,7 @@ static void queued_read_done(struct qbd_store_read *read)
 	reads_failed += !!read->error;
 }
 
-static struct qbd_store_read *queue_reads(struct store_rig *rig, struct page *page)
+static void queue_reads_of(struct store_rig *rig, struct page *page, bool as_it_is)
 {
 	struct qbd_store_read *reads = kunit_kzalloc(rig->test,
 						     QUEUED_READS * sizeof(*reads), GFP_KERNEL);
@@ -533,11 +617,15 @@ static struct qbd_store_read *queue_reads(struct store_rig *rig, struct page *pa
 	for (i = 0; i < QUEUED_READS; i++) {
 		reads[i] = (struct qbd_store_read){
 			.block = 0, .count = 800, .bvecs = bvecs, .bvec_count = 800,
-			.done = queued_read_done,
+			.as_it_is = as_it_is, .done = queued_read_done,
 		};
 		qbd_store_read(rig->store, &reads[i]);
 	}
-	return reads;
+}
+
+static void queue_reads(struct store_rig *rig, struct page *page)
+{
+	queue_reads_of(rig, page, false);
 }
 
 static bool reads_are_over(struct store_rig *rig)
@@ -563,6 +651,52 @@ static void reads_of_many_parts_fail_once(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, rig->failed);
 	rig->disk->fail_reads = false;
 	store_rig_check_all(rig);
+	__free_page(page);
+	store_rig_destroy(rig);
+}
+
+static bool one_read_is_over(struct store_rig *rig)
+{
+	return reads_ended;
+}
+
+/* The first byte of a block that was never written. */
+static u8 read_first_byte(struct store_rig *rig, struct page *page, bool as_it_is)
+{
+	struct bio_vec bvec;
+	struct qbd_store_read read = {
+		.block = 1400, .count = 1, .bvecs = &bvec, .bvec_count = 1,
+		.as_it_is = as_it_is, .done = queued_read_done,
+	};
+
+	memset(page_address(page), 0x17, PAGE_SIZE);
+	bvec_set_page(&bvec, page, QBD_BLOCK_SIZE, 0);
+	reads_ended = 0;
+	reads_failed = 0;
+	qbd_store_read(rig->store, &read);
+	store_rig_wait(rig, one_read_is_over);
+	KUNIT_EXPECT_EQ(rig->test, reads_failed, 0);
+	return *(u8 *)page_address(page);
+}
+
+/* What the disk has, whatever the table says; more than it takes at once waits, too. */
+static void reads_of_the_disk_as_it_is(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	struct page *page = alloc_page(GFP_KERNEL);
+	u64 data = store_rig_log_block(rig) + RIG_LOG_BLOCKS;
+
+	KUNIT_EXPECT_EQ(test, read_first_byte(rig, page, false), 0);
+	KUNIT_EXPECT_EQ(test, read_first_byte(rig, page, true),
+			*(u8 *)test_disk_block(rig->disk, data + 1400));
+	KUNIT_EXPECT_NE(test, *(u8 *)page_address(page), 0);
+	test_disk_hang(rig->disk, true);
+	queue_reads_of(rig, page, true);
+	KUNIT_EXPECT_EQ(test, reads_ended, 0);
+	KUNIT_EXPECT_FALSE(test, list_empty(&rig->store->reads));
+	test_disk_hang(rig->disk, false);
+	store_rig_wait(rig, reads_are_over);
+	KUNIT_EXPECT_EQ(test, reads_failed, 0);
 	__free_page(page);
 	store_rig_destroy(rig);
 }
@@ -1083,6 +1217,8 @@ static struct kunit_case store_refusals_cases[] = {
 	KUNIT_CASE(a_store_that_stops_takes_nothing),
 	KUNIT_CASE(a_store_that_failed_takes_nothing),
 	KUNIT_CASE(done_and_failed_at_once),
+	KUNIT_CASE(a_disk_fails_during_a_checkpoint),
+	KUNIT_CASE(going_down_while_nothing_is_applied),
 	KUNIT_CASE(joining_is_said_once),
 	KUNIT_CASE(room_is_asked_for_any_index),
 	KUNIT_CASE(a_log_of_many_small_records),
@@ -1090,10 +1226,12 @@ static struct kunit_case store_refusals_cases[] = {
 	KUNIT_CASE(a_new_disk_joins),
 	KUNIT_CASE(an_old_state_of_a_newer_log),
 	KUNIT_CASE(another_record_in_its_place),
+	KUNIT_CASE(records_are_old_when_memory_let_them_go),
 	KUNIT_CASE(records_that_cannot_be_read),
 	KUNIT_CASE(a_record_read_while_the_log_is_cut),
 	KUNIT_CASE(records_wait_for_places_and_memory),
 	KUNIT_CASE(reads_of_many_parts_fail_once),
+	KUNIT_CASE(reads_of_the_disk_as_it_is),
 	KUNIT_CASE(reads_that_wait_end_with_the_store),
 	KUNIT_CASE(going_down_waits_for_reads),
 	KUNIT_CASE(fills_that_overlap_are_in_order),

@@ -51,6 +51,8 @@ static void rig_recovered_applied(void *context, u64 index,
 	KUNIT_EXPECT_EQ_MSG(rig->test, memcmp(applied, &rig->applied, sizeof(*applied)), 0,
 			    "this is not what was applied at %llu", index);
 	KUNIT_EXPECT_LE(rig->test, le64_to_cpu(membership->index), index);
+	if (rig->reading)
+		rig->reading(rig);
 }
 
 static void rig_applied_state(void *context, u64 index, struct qbd_applied_layout *applied)
@@ -215,13 +217,13 @@ static void write_superblock(struct store_rig *rig, u64 position, u64 disk_block
 	superblock->device_blocks = cpu_to_le64(rig->first_blocks);
 	superblock->extent_table_blocks = cpu_to_le64(table_blocks_of(rig, rig->device_blocks));
 	superblock->log_block = cpu_to_le64(log_block);
-	superblock->log_blocks = cpu_to_le64(RIG_LOG_BLOCKS);
+	superblock->log_blocks = cpu_to_le64(rig->log_blocks);
 	if (rig->witness)
 		superblock->features_incompatible =
 			cpu_to_le64(QBD_FEATURE_NO_DATA |
 				    (rig->client ? QBD_FEATURE_CLIENT : 0));
 	else
-		superblock->data_block = cpu_to_le64(log_block + RIG_LOG_BLOCKS);
+		superblock->data_block = cpu_to_le64(log_block + rig->log_blocks);
 	qbd_block_seal(superblock, QBD_SUPERBLOCK_MAGIC, rig->uuid, position);
 	test_disk_settle(rig->disk, position);
 }
@@ -299,6 +301,7 @@ static struct store_rig *rig_alloc(struct kunit *test, u64 seed, u32 device_bloc
 	rig->test = test;
 	rig->device_blocks = device_blocks;
 	rig->first_blocks = device_blocks;
+	rig->log_blocks = RIG_LOG_BLOCKS;
 	init_waitqueue_head(&rig->wait);
 	prandom_seed_state(&rig->random, seed);
 	memset(rig->uuid, 0x17, sizeof(rig->uuid));
@@ -320,17 +323,30 @@ static struct store_rig *rig_with_disk(struct store_rig *rig, struct test_disk *
 	return rig;
 }
 
-struct store_rig *store_rig_create_sized(struct kunit *test, u64 seed, u32 device_blocks,
-					 u32 members)
+static struct store_rig *rig_with_data(struct store_rig *rig, u64 seed, u32 members)
 {
-	struct store_rig *rig = rig_alloc(test, seed, device_blocks);
-	u64 data_block = store_rig_log_block(rig) + RIG_LOG_BLOCKS;
+	u64 data_block = store_rig_log_block(rig) + rig->log_blocks;
+	u32 device_blocks = rig->device_blocks;
 	u64 hole = device_blocks > 2 * RIG_SOLID_BLOCKS ?
 		   device_blocks - 2 * RIG_SOLID_BLOCKS : 0;
 
 	return rig_with_disk(rig, test_disk_create_sparse(data_block + device_blocks + 37,
 							  data_block + RIG_SOLID_BLOCKS,
 							  hole, seed ^ 0x5a5a), members);
+}
+
+struct store_rig *store_rig_create_sized(struct kunit *test, u64 seed, u32 device_blocks,
+					 u32 members)
+{
+	return rig_with_data(rig_alloc(test, seed, device_blocks), seed, members);
+}
+
+struct store_rig *store_rig_create_logging(struct kunit *test, u64 seed, u32 log_blocks)
+{
+	struct store_rig *rig = rig_alloc(test, seed, RIG_DEVICE_BLOCKS);
+
+	rig->log_blocks = log_blocks;
+	return rig_with_data(rig, seed, 1);
 }
 
 static struct store_rig *rig_without_data(struct kunit *test, u64 seed, bool client)

@@ -62,6 +62,7 @@ struct rig_entry {
  * @first_blocks: size when it was made
  * @witness: the disk has no room for its data
  * @client: likewise, and it is a client's
+ * @log_blocks: of its ring
  * @uuid: of the device
  * @pool: log pages
  * @store: open, or NULL
@@ -84,6 +85,7 @@ struct rig_entry {
  * @applied_index: reported
  * @failed: reported
  * @unwanted: nobody waits for it to be open: what open is told
+ * @reading: called when open has read all and reports it; the disk may fail from here on
  * @resets: reported
  * @fill_error: what fills are expected to end with
  * @fills_written: reported
@@ -107,6 +109,7 @@ struct store_rig {
 	u32 first_blocks;
 	bool witness;
 	bool client;
+	u32 log_blocks;
 	u8 uuid[QBD_UUID_SIZE];
 	struct qbd_pool *pool;
 	struct qbd_store *store;
@@ -129,6 +132,7 @@ struct store_rig {
 	u64 applied_index;
 	bool failed;
 	bool unwanted;
+	void (*reading)(struct store_rig *rig);
 	u32 resets;
 	int fill_error;
 	u32 fills_written;
@@ -151,6 +155,8 @@ struct store_rig *store_rig_create_sized(struct kunit *test, u64 seed, u32 devic
 /* It has @first_blocks, and can grow to @most_blocks. */
 struct store_rig *store_rig_create_growing(struct kunit *test, u64 seed, u32 first_blocks,
 					   u32 most_blocks);
+/* Its log has so many blocks instead of RIG_LOG_BLOCKS. */
+struct store_rig *store_rig_create_logging(struct kunit *test, u64 seed, u32 log_blocks);
 /* A disk as small as that of a witness can be. */
 struct store_rig *store_rig_create_witness(struct kunit *test, u64 seed);
 struct store_rig *store_rig_create_client(struct kunit *test, u64 seed);

@@ -622,6 +622,34 @@ static void good_superblock_fails_meanwhile(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+static void spoil_second_superblock(struct store_rig *rig)
+{
+	((u8 *)test_disk_block(rig->disk, QBD_SUPERBLOCK_COPY_BLOCK))[99] ^= 1;
+}
+
+/* Nor is what it has become since it was read. */
+static void good_superblock_is_damaged_meanwhile(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u8 *first;
+
+	append_writes(rig, 3, 2);
+	commit_all(rig);
+	store_rig_stop(rig);
+	first = test_disk_block(rig->disk, 0);
+	memset(first, 0x11, QBD_BLOCK_SIZE);
+	test_disk_settle(rig->disk, 0);
+	rig->reading = spoil_second_superblock;
+	expect_refused(rig, -EIO, "cannot be", "read or written", "see the kernel log");
+	rig->reading = NULL;
+	KUNIT_EXPECT_NULL(test, memchr_inv(first, 0x11, QBD_BLOCK_SIZE));
+	spoil_second_superblock(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, le32_to_cpup((void *)first), QBD_SUPERBLOCK_MAGIC);
+	store_rig_check_all(rig);
+	store_rig_destroy(rig);
+}
+
 /* What cannot be read now is not lost: nobody is told to make the member anew for it. */
 static void unreadable_states(struct kunit *test)
 {
@@ -819,6 +847,53 @@ static void journal_images_are_the_newest(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+static void expect_whole_table(struct store_rig *rig)
+{
+	u32 number;
+
+	for (number = 0; number < 4; number++)
+		KUNIT_EXPECT_EQ(rig->test, QBD_BLOCK_GOOD,
+				qbd_extent_block_check(test_disk_block(rig->disk,
+						       QBD_EXTENT_TABLE_BLOCK + number),
+						       QBD_EXTENT_TABLE_BLOCK + number,
+						       rig->uuid));
+}
+
+/* Several blocks are taken from the journal, and are in their places before it is reused. */
+static void several_table_blocks_are_restored(struct kunit *test)
+{
+	struct store_rig *rig = start(store_rig_create_sized(test, 4713, 4 * 4048, 2));
+	u32 number;
+
+	for (number = 0; number < 3; number++) {
+		struct rig_operation operation = {
+			.block = block_of_table(number, 0), .count = 2,
+		};
+
+		store_rig_append(rig, &operation, 1);
+	}
+	commit_all(rig);
+	store_rig_wait(rig, is_idle_checkpointed);
+	store_rig_stop(rig);
+	for (number = 0; number < 3; number++) {
+		memset(test_disk_block(rig->disk, QBD_EXTENT_TABLE_BLOCK + number), 0x33, 512);
+		test_disk_settle(rig->disk, QBD_EXTENT_TABLE_BLOCK + number);
+	}
+	store_rig_open(rig);
+	KUNIT_EXPECT_FALSE(test, rig->recovered.filling);
+	expect_whole_table(rig);
+	store_rig_cut(rig);
+	expect_whole_table(rig);
+	memset(test_disk_block(rig->disk, QBD_EXTENT_JOURNAL_BLOCK), 0x33,
+	       QBD_BLOCK_SIZE * QBD_EXTENT_JOURNAL_BLOCKS);
+	store_rig_open(rig);
+	KUNIT_EXPECT_FALSE(test, rig->recovered.filling);
+	for (number = 0; number < 3; number++)
+		store_rig_check_read(rig, block_of_table(number, 0), 32);
+	store_rig_check_extents(rig);
+	store_rig_destroy(rig);
+}
+
 /*
  * Nothing is known of a table block, and power goes while the disk is opened: a block
  * that is good again and says that nothing was written must not be believed.
@@ -967,6 +1042,27 @@ static void touched_blocks_forgotten(struct kunit *test)
 	KUNIT_ASSERT_NULL(test, qbd_log_slot(rig->store, 2)->record);
 	KUNIT_EXPECT_EQ(test, touched_words(rig, 1, 12, touched), -1);
 	KUNIT_EXPECT_GE(test, touched_words(rig, 11, 12, touched), 0);
+	store_rig_destroy(rig);
+}
+
+/* More than anybody wants to wait for. */
+static void touched_blocks_of_many(struct kunit *test)
+{
+	struct store_rig *rig = store_rig_create_logging(test, 4714, 2 * RIG_LOG_BLOCKS);
+	const struct rig_operation none = { };
+	u64 touched[4];
+
+	qbd_pool_destroy(rig->pool);
+	rig->pool = qbd_pool_create(4 * RIG_LOG_BLOCKS, NULL, NULL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(rig->pool));
+	start(rig);
+	append_writes(rig, 1, 70);
+	while (rig->last_index <= QBD_TOUCHED_ENTRIES_MAX)
+		KUNIT_ASSERT_TRUE(test, store_rig_append(rig, &none, 0));
+	KUNIT_EXPECT_EQ(test, touched_words(rig, 0, QBD_TOUCHED_ENTRIES_MAX, touched), 1);
+	KUNIT_EXPECT_EQ(test, touched[0], 0x3f);
+	KUNIT_EXPECT_EQ(test, touched_words(rig, 0, QBD_TOUCHED_ENTRIES_MAX + 1, touched), -1);
+	KUNIT_EXPECT_EQ(test, touched_words(rig, 1, QBD_TOUCHED_ENTRIES_MAX + 1, touched), 0);
 	store_rig_destroy(rig);
 }
 
@@ -1126,6 +1222,7 @@ static struct kunit_case store_cases[] = {
 	KUNIT_CASE(damaged_last_record),
 	KUNIT_CASE(damaged_superblocks),
 	KUNIT_CASE(good_superblock_fails_meanwhile),
+	KUNIT_CASE(good_superblock_is_damaged_meanwhile),
 	KUNIT_CASE(unreadable_states),
 	KUNIT_CASE(unreadable_state_of_one),
 	KUNIT_CASE(lists_leave_the_log),
@@ -1133,11 +1230,13 @@ static struct kunit_case store_cases[] = {
 	KUNIT_CASE(damaged_states),
 	KUNIT_CASE(damaged_extent_table),
 	KUNIT_CASE(journal_images_are_the_newest),
+	KUNIT_CASE(several_table_blocks_are_restored),
 	KUNIT_CASE(a_lost_table_is_filled_whatever_happens),
 	KUNIT_CASE_SLOW(a_torn_table_survives_another_cut),
 	KUNIT_CASE(memory_suffices_to_come_back),
 	KUNIT_CASE(touched_blocks),
 	KUNIT_CASE(touched_blocks_forgotten),
+	KUNIT_CASE(touched_blocks_of_many),
 	KUNIT_CASE(data_is_ahead_after_a_cut),
 	KUNIT_CASE(truncation_under_way),
 	KUNIT_CASE(hung_disk),
