@@ -235,6 +235,118 @@ static void a_reset_to_a_larger_device(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+/* Its extents are in memory already, so nothing but what is under way is waited for. */
+static void expect_small_for_now(struct store_rig *rig)
+{
+	KUNIT_EXPECT_GE(rig->test, rig->store->extents.room * 16, SECOND_BLOCKS);
+	KUNIT_EXPECT_FALSE(rig->test, qbd_store_grow(rig->store, SECOND_BLOCKS));
+	qbd_store_run(rig->store);
+	KUNIT_EXPECT_EQ(rig->test, size(rig), FIRST_BLOCKS);
+	KUNIT_EXPECT_EQ(rig->test, rig->store->geometry.device_blocks, FIRST_BLOCKS);
+}
+
+static bool second_is_there(struct store_rig *rig)
+{
+	return qbd_store_grow(rig->store, SECOND_BLOCKS) && checkpointed(rig);
+}
+
+/* The table that a checkpoint writes is of one size. */
+static void growing_waits_for_a_checkpoint(struct kunit *test)
+{
+	struct store_rig *rig = begin(test, 6);
+
+	write_at(rig, FIRST_BLOCKS - 2, 2);
+	commit(rig);
+	store_rig_wait(rig, checkpointed);
+	test_disk_hang(rig->disk, true);
+	rig->store->checkpoint.wanted = true;
+	qbd_store_run(rig->store);
+	KUNIT_EXPECT_TRUE(test, qbd_checkpoint_holds_batches(rig->store));
+	expect_small_for_now(rig);
+	test_disk_hang(rig->disk, false);
+	store_rig_wait(rig, second_is_there);
+	KUNIT_EXPECT_EQ(test, size(rig), SECOND_BLOCKS);
+	store_rig_cut(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, size(rig), SECOND_BLOCKS);
+	store_rig_destroy(rig);
+}
+
+/* Nor does it come in between what a reset writes and what it says of it. */
+static void growing_waits_for_a_reset(struct kunit *test)
+{
+	struct store_rig *rig = begin(test, 7);
+	struct qbd_membership_layout membership;
+
+	write_at(rig, FIRST_BLOCKS - 2, 2);
+	commit(rig);
+	store_rig_wait(rig, checkpointed);
+	test_disk_hang(rig->disk, true);
+	store_rig_list_at(rig, 1, &membership);
+	store_rig_reset(rig, 100, rig->term, 0x17, &membership);
+	qbd_store_run(rig->store);
+	KUNIT_EXPECT_TRUE(test, rig->store->fill.resetting);
+	expect_small_for_now(rig);
+	test_disk_hang(rig->disk, false);
+	store_rig_wait(rig, reset_done);
+	store_rig_wait(rig, second_is_there);
+	KUNIT_EXPECT_EQ(test, size(rig), SECOND_BLOCKS);
+	store_rig_cut(rig);
+	KUNIT_ASSERT_EQ(test, store_rig_try_open(rig), 0);
+	KUNIT_EXPECT_TRUE(test, rig->recovered.filling);
+	KUNIT_EXPECT_EQ(test, size(rig), SECOND_BLOCKS);
+	store_rig_destroy(rig);
+}
+
+/* Memory is on its way for what is committed: down in order is with it. */
+static void going_down_waits_for_the_size(struct kunit *test)
+{
+	struct store_rig *rig = begin(test, 8);
+
+	write_at(rig, FIRST_BLOCKS - 2, 2);
+	commit(rig);
+	KUNIT_ASSERT_TRUE(test, store_rig_append_resize(rig, MOST_BLOCKS));
+	store_rig_wait(rig, rig_all_durable);
+	qbd_store_stop(rig->store);
+	store_rig_commit(rig, rig->last_index);
+	qbd_store_run(rig->store);
+	KUNIT_EXPECT_FALSE(test, qbd_store_stopped(rig->store));
+	store_rig_stop(rig);
+	KUNIT_EXPECT_EQ(test, rig->applied_index, rig->commit_index);
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, rig->recovered.applied_index, rig->last_index);
+	KUNIT_EXPECT_EQ(test, size(rig), MOST_BLOCKS);
+	store_rig_check_all(rig);
+	store_rig_destroy(rig);
+}
+
+/* Committed and not applied when the power went: it comes up with the new size. */
+static void coming_up_with_the_new_size(struct kunit *test)
+{
+	struct store_rig *rig = begin(test, 9);
+
+	write_at(rig, FIRST_BLOCKS - 2, 2);
+	commit(rig);
+	qbd_store_apply_pause(rig->store, true);
+	KUNIT_ASSERT_TRUE(test, store_rig_append_resize(rig, MOST_BLOCKS));
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_commit(rig, rig->last_index);
+	/* It says that the one before it is committed. */
+	write_at(rig, MOST_BLOCKS - 2, 2);
+	store_rig_wait(rig, rig_all_durable);
+	KUNIT_EXPECT_EQ(test, size(rig), FIRST_BLOCKS);
+	store_rig_cut(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, rig->recovered.commit_index, rig->last_index - 1);
+	KUNIT_EXPECT_EQ(test, rig->recovered.applied_index, rig->last_index - 1);
+	KUNIT_EXPECT_EQ(test, size(rig), MOST_BLOCKS);
+	KUNIT_EXPECT_EQ(test, qbd_store_durable_blocks(rig->store), MOST_BLOCKS);
+	new_term(rig);
+	commit(rig);
+	store_rig_check_all(rig);
+	store_rig_destroy(rig);
+}
+
 /* What a disk says of the size, and cannot be. */
 static void sizes_that_contradict(struct kunit *test)
 {
@@ -265,6 +377,10 @@ static struct kunit_case store_grow_cases[] = {
 	KUNIT_CASE_SLOW(power_cuts_at_any_write),
 	KUNIT_CASE(a_disk_without_room),
 	KUNIT_CASE(a_reset_to_a_larger_device),
+	KUNIT_CASE(growing_waits_for_a_checkpoint),
+	KUNIT_CASE(growing_waits_for_a_reset),
+	KUNIT_CASE(going_down_waits_for_the_size),
+	KUNIT_CASE(coming_up_with_the_new_size),
 	KUNIT_CASE(sizes_that_contradict),
 	{ }
 };

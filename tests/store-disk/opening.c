@@ -2,11 +2,17 @@
 /*
  * What a kernel may refuse while a store is opened: each allocation in turn, and the disk
  * itself. That is said, all that was taken is given back (main.c counts), and the next
- * attempt finds all as it was. Only here, for this kernel refuses what it is told to.
+ * attempt finds all as it was. And memory while the device becomes larger. Only here, for
+ * this kernel refuses what it is told to.
  */
 #include "../sim/sim.h"
 
+#include "../../kmod/store/internal.h"
 #include "../../kmod/tests/store_rig.h"
+
+/* More extents than it has memory for when it is opened. */
+#define FIRST_BLOCKS	4030u
+#define MOST_BLOCKS	9000u
 
 static bool is_durable(struct store_rig *rig)
 {
@@ -44,21 +50,18 @@ static void spoil(struct store_rig *rig)
 	}
 }
 
-static void each_allocation_is_refused(struct kunit *test)
+/* Opens it without the first, the second ... allocation, until it needs no more. */
+static void open_without_memory(struct store_rig *rig, void (*before)(struct store_rig *rig))
 {
-	struct store_rig *rig = store_rig_create_sized(test, 99, RIG_DEVICE_BLOCKS, 2);
+	struct kunit *test = rig->test;
 	u32 number = 1;
 	bool refused;
-	u64 last;
 
-	store_rig_open(rig);
-	write_something(rig);
-	last = rig->last_index;
-	store_rig_cut(rig);
 	do {
 		int error;
 
-		spoil(rig);
+		if (before)
+			before(rig);
 		kunit_refuse_after = number++;
 		error = store_rig_try_open(rig);
 		refused = !kunit_refuse_after;
@@ -70,9 +73,82 @@ static void each_allocation_is_refused(struct kunit *test)
 	} while (refused && test->status == KUNIT_SUCCESS);
 	/* The buffers of the table and of the ring alone are more. */
 	KUNIT_EXPECT_GT(test, number, 2 * QBD_EXTENT_JOURNAL_BLOCKS);
+}
+
+static void each_allocation_is_refused(struct kunit *test)
+{
+	struct store_rig *rig = store_rig_create_sized(test, 99, RIG_DEVICE_BLOCKS, 2);
+	u64 last;
+
+	store_rig_open(rig);
+	write_something(rig);
+	last = rig->last_index;
+	store_rig_cut(rig);
+	open_without_memory(rig, spoil);
 	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, last);
 	KUNIT_EXPECT_EQ(test, rig->recovered.term, rig->term);
 	KUNIT_EXPECT_TRUE(test, rig->recovered.filling);
+	store_rig_destroy(rig);
+}
+
+static bool waits_for_memory(struct store_rig *rig)
+{
+	return rig->store->grow.waiting;
+}
+
+/* Committed is that it becomes larger, and there is no memory for it just now. */
+static struct store_rig *grow_without_memory(struct kunit *test)
+{
+	struct store_rig *rig = store_rig_create_growing(test, 98, FIRST_BLOCKS, MOST_BLOCKS);
+	struct rig_operation operation = { .block = FIRST_BLOCKS - 2, .count = 2 };
+
+	store_rig_open(rig);
+	store_rig_vote(rig);
+	store_rig_wait(rig, is_durable);
+	KUNIT_ASSERT_TRUE(test, store_rig_append(rig, &operation, 1));
+	KUNIT_ASSERT_TRUE(test, store_rig_append_resize(rig, MOST_BLOCKS));
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_commit(rig, 1);
+	store_rig_wait(rig, rig_all_applied);
+	kunit_refuse_after = 1;
+	store_rig_commit(rig, 2);
+	store_rig_wait(rig, waits_for_memory);
+	KUNIT_EXPECT_EQ(test, kunit_refuse_after, 0);
+	/* It is not said of the disk, and all goes on with the size that there is. */
+	KUNIT_EXPECT_EQ(test, qbd_store_cannot_grow(rig->store), 0);
+	KUNIT_EXPECT_EQ(test, qbd_store_identity(rig->store)->device_blocks, FIRST_BLOCKS);
+	KUNIT_EXPECT_EQ(test, rig->applied_index, 1);
+	store_rig_check_all(rig);
+	return rig;
+}
+
+/* A little later, and not at once: there may be memory by then. */
+static void memory_for_a_larger_device_comes_later(struct kunit *test)
+{
+	struct store_rig *rig = grow_without_memory(test);
+	unsigned long again_at = rig->store->grow.again_at;
+
+	KUNIT_EXPECT_TRUE(test, time_before(jiffies, again_at));
+	qbd_store_run(rig->store);
+	KUNIT_EXPECT_FALSE(test, rig->store->grow.busy);
+	store_rig_wait(rig, rig_all_applied);
+	KUNIT_EXPECT_FALSE(test, time_before(jiffies, again_at));
+	KUNIT_EXPECT_EQ(test, qbd_store_identity(rig->store)->device_blocks, MOST_BLOCKS);
+	store_rig_check_all(rig);
+	store_rig_destroy(rig);
+}
+
+/* Who goes down does not wait for memory; who comes up says that there is none. */
+static void no_memory_for_a_larger_device(struct kunit *test)
+{
+	struct store_rig *rig = grow_without_memory(test);
+
+	store_rig_stop(rig);
+	KUNIT_EXPECT_EQ(test, rig->applied_index, 1);
+	open_without_memory(rig, NULL);
+	KUNIT_EXPECT_EQ(test, rig->recovered.applied_index, 2);
+	KUNIT_EXPECT_EQ(test, qbd_store_identity(rig->store)->device_blocks, MOST_BLOCKS);
+	store_rig_check_all(rig);
 	store_rig_destroy(rig);
 }
 
@@ -108,6 +184,8 @@ static void disks_that_cannot_be_opened(struct kunit *test)
 
 static struct kunit_case store_opening_cases[] = {
 	KUNIT_CASE(each_allocation_is_refused),
+	KUNIT_CASE(memory_for_a_larger_device_comes_later),
+	KUNIT_CASE(no_memory_for_a_larger_device),
 	KUNIT_CASE(disks_that_cannot_be_opened),
 	{ }
 };
