@@ -533,6 +533,26 @@ static void the_only_voter_leads_at_once(struct qbd_test *test)
 	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
 }
 
+/* But not if it has to be filled, or what it knows is damaged; and then it has no lease. */
+static void the_only_voter_may_be_unfit(struct qbd_test *test)
+{
+	struct qbd_config config;
+	struct qbd_core *core;
+
+	lab_config(&config, 1, 1);
+	solo_fitness = QBD_MAY_VOTE;
+	core = solo_start_config(&config, 5, 1, NULL, 0);
+	solo_fitness = QBD_MAY_VOTE | QBD_MAY_LEAD | QBD_COUNTS;
+	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
+	QBD_EQUAL(test, core->term, 5);
+	QBD_TRUE(test, !qbd_core_lease_valid(core, solo->now));
+	qbd_core_set_fitness(core, solo->now, solo_fitness);
+	solo->now = qbd_max(solo->now, core->election_deadline);
+	solo_tick_after(0);
+	solo_hard_durable();
+	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
+}
+
 /*
  * 1 leads, and appends a configuration of 2 alone. 2 answers its heartbeats, is
  * restarted, finds itself alone and leads at once, while 1 still reads under the
@@ -779,6 +799,7 @@ QBD_SUITE(core_election,
 	  QBD_CASE(a_leader_with_a_quorum_does_not_vote),
 	  QBD_CASE(accident_39_no_votes_right_after_a_start),
 	  QBD_CASE(the_only_voter_leads_at_once),
+	  QBD_CASE(the_only_voter_may_be_unfit),
 	  QBD_CASE(accident_39_the_last_one_may_have_supported_another),
 	  QBD_CASE(slow_disks_and_long_ways_elect_a_leader),
 	  QBD_CASE(a_candidate_waits_longer_each_time),

@@ -347,6 +347,59 @@ static void coming_up_with_the_new_size(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+/* Sizes that the log speaks of go with it, whether they are in force or not. */
+static void a_reset_forgets_sizes(struct kunit *test)
+{
+	struct store_rig *rig = begin(test, 10);
+	struct qbd_membership_layout membership;
+
+	KUNIT_ASSERT_TRUE(test, store_rig_append_resize(rig, SECOND_BLOCKS));
+	commit(rig);
+	KUNIT_ASSERT_TRUE(test, store_rig_append_resize(rig, MOST_BLOCKS));
+	store_rig_wait(rig, rig_all_durable);
+	KUNIT_EXPECT_EQ(test, rig->store->log.resizes, 1);
+	store_rig_list_at(rig, 1, &membership);
+	store_rig_reset(rig, 100, rig->term, 0x17, &membership);
+	store_rig_wait(rig, reset_done);
+	KUNIT_EXPECT_EQ(test, rig->store->log.resizes, 0);
+	KUNIT_EXPECT_EQ(test, qbd_store_blocks_after(rig->store, 100), SECOND_BLOCKS);
+	KUNIT_EXPECT_EQ(test, size(rig), SECOND_BLOCKS);
+	store_rig_destroy(rig);
+}
+
+#define WHOLE_BLOCKS	(QBD_EXTENTS_PER_BLOCK * 16)
+#define TABLE_BLOCKS	(QBD_EXTENT_JOURNAL_BLOCKS + 2)
+
+/* Whole extents and table blocks: there is nothing to be zeroed, and much to be written. */
+static void more_table_than_journal(struct kunit *test)
+{
+	const u32 most = TABLE_BLOCKS * WHOLE_BLOCKS;
+	struct store_rig *rig = store_rig_create_growing(test, 11, WHOLE_BLOCKS, most);
+	u32 i;
+
+	store_rig_open(rig);
+	new_term(rig);
+	KUNIT_ASSERT_TRUE(test, store_rig_append_resize(rig, most));
+	commit(rig);
+	store_rig_wait(rig, checkpointed);
+	KUNIT_EXPECT_EQ(test, size(rig), most);
+	KUNIT_EXPECT_EQ(test, qbd_store_durable_blocks(rig->store), most);
+	for (i = 0; i < TABLE_BLOCKS; i++)
+		KUNIT_EXPECT_EQ(test, QBD_BLOCK_GOOD,
+				qbd_extent_block_check(test_disk_block(rig->disk,
+						       QBD_EXTENT_TABLE_BLOCK + i),
+						       QBD_EXTENT_TABLE_BLOCK + i, rig->uuid));
+	write_at(rig, most - 3, 3);
+	commit(rig);
+	store_rig_cut(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, size(rig), most);
+	KUNIT_EXPECT_FALSE(test, rig->recovered.filling);
+	store_rig_check_read(rig, most - 32, 32);
+	store_rig_check_read(rig, WHOLE_BLOCKS - 16, 32);
+	store_rig_destroy(rig);
+}
+
 /* What a disk says of the size, and cannot be. */
 static void sizes_that_contradict(struct kunit *test)
 {
@@ -381,6 +434,8 @@ static struct kunit_case store_grow_cases[] = {
 	KUNIT_CASE(growing_waits_for_a_reset),
 	KUNIT_CASE(going_down_waits_for_the_size),
 	KUNIT_CASE(coming_up_with_the_new_size),
+	KUNIT_CASE(a_reset_forgets_sizes),
+	KUNIT_CASE(more_table_than_journal),
 	KUNIT_CASE(sizes_that_contradict),
 	{ }
 };

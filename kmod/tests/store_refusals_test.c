@@ -358,6 +358,80 @@ static void a_log_of_many_small_records(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+static bool all_is_checkpointed(struct store_rig *rig)
+{
+	return !rig->store->checkpoint.step && !rig->store->checkpoint.wanted &&
+	       rig->store->state.disk.applied_index == rig->applied_index;
+}
+
+/*
+ * They fill the log, and little of it can be given back: that is worth a checkpoint if it
+ * is a sixteenth of the places, or all that can be had; not before that is applied.
+ */
+static void little_is_given_back(struct kunit *test)
+{
+	struct store_rig *rig = store_rig_create(test, 5);
+	const struct rig_operation none = { };
+
+	qbd_pool_destroy(rig->pool);
+	rig->pool = qbd_pool_create(4 * RIG_LOG_BLOCKS, NULL, NULL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(rig->pool));
+	store_rig_open(rig);
+	store_rig_vote(rig);
+	store_rig_wait(rig, vote_durable);
+	while (rig->last_index < 700)
+		KUNIT_ASSERT_TRUE(test, store_rig_append(rig, &none, 0));
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_commit(rig, 10);
+	store_rig_wait(rig, rig_all_applied);
+	KUNIT_EXPECT_EQ(test, qbd_store_first_index(rig->store), 1);
+	qbd_store_apply_pause(rig->store, true);
+	store_rig_commit(rig, 20);
+	while (rig->last_index < 800)
+		KUNIT_ASSERT_TRUE(test, store_rig_append(rig, &none, 0));
+	store_rig_wait(rig, rig_all_durable);
+	qbd_store_run(rig->store);
+	KUNIT_EXPECT_EQ(test, rig->applied_index, 10);
+	KUNIT_EXPECT_EQ(test, rig->store->checkpoint.step, QBD_CHECKPOINT_NONE);
+	KUNIT_EXPECT_EQ(test, qbd_store_first_index(rig->store), 1);
+	/* All that can be had. */
+	qbd_store_apply_pause(rig->store, false);
+	store_rig_wait(rig, rig_all_applied);
+	store_rig_wait(rig, all_is_checkpointed);
+	KUNIT_EXPECT_EQ(test, qbd_store_first_index(rig->store), 21);
+	/* Not all of it, and enough. */
+	store_rig_commit(rig, 100);
+	store_rig_wait(rig, rig_all_applied);
+	store_rig_wait(rig, all_is_checkpointed);
+	KUNIT_EXPECT_EQ(test, qbd_store_first_index(rig->store), 101);
+	store_rig_destroy(rig);
+}
+
+static bool idle_time_is_over(struct store_rig *rig)
+{
+	return time_after(jiffies, rig->store->idle_at);
+}
+
+/* Nobody asks for anything, for the disk hangs: that is no time for a checkpoint. */
+static void who_waits_for_the_disk_is_not_idle(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+
+	append_writes(rig, 2, 3);
+	commit_all(rig);
+	test_disk_hang(rig->disk, true);
+	append_writes(rig, 1, 3);
+	store_rig_wait(rig, idle_time_is_over);
+	qbd_store_run(rig->store);
+	KUNIT_EXPECT_TRUE(test, rig->store->idle_armed);
+	KUNIT_EXPECT_EQ(test, rig->store->checkpoint.step, QBD_CHECKPOINT_NONE);
+	test_disk_hang(rig->disk, false);
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_wait(rig, all_is_checkpointed);
+	KUNIT_EXPECT_FALSE(test, rig->store->idle_armed);
+	store_rig_destroy(rig);
+}
+
 /* A disk that promises to write zeroes and does not: more of them than one bio takes. */
 static void many_zeroes_without_the_disk(struct kunit *test)
 {
@@ -889,6 +963,34 @@ static void going_down_waits_for_a_reset(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+/* It has been idle for long when the new log is there: only then is that written. */
+static void a_reset_of_an_idle_member(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	struct qbd_membership_layout membership = rig->recovered.base_membership;
+
+	append_writes(rig, 2, 8);
+	commit_all(rig);
+	KUNIT_EXPECT_TRUE(test, rig->store->idle_armed);
+	test_disk_hang(rig->disk, true);
+	store_rig_reset(rig, 40, rig->term, 0x17, &membership);
+	qbd_store_run(rig->store);
+	wait_event_timeout(rig->wait, idle_time_is_over(rig), 4 * HZ);
+	qbd_store_run(rig->store);
+	KUNIT_EXPECT_TRUE(test, rig->store->fill.resetting);
+	KUNIT_EXPECT_EQ(test, rig->store->checkpoint.step, QBD_CHECKPOINT_NONE);
+	KUNIT_EXPECT_EQ(test, rig->resets, 0);
+	test_disk_hang(rig->disk, false);
+	store_rig_wait(rig, is_reset);
+	KUNIT_EXPECT_EQ(test, qbd_store_first_index(rig->store), 41);
+	rig->durable_index = 0;
+	store_rig_cut(rig);
+	KUNIT_ASSERT_EQ(test, store_rig_try_open(rig), 0);
+	KUNIT_EXPECT_TRUE(test, rig->recovered.filling);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 40);
+	store_rig_destroy(rig);
+}
+
 /* ---- configurations --------------------------------------------------------------- */
 
 static bool first_is_reclaimed(struct store_rig *rig)
@@ -1222,6 +1324,8 @@ static struct kunit_case store_refusals_cases[] = {
 	KUNIT_CASE(joining_is_said_once),
 	KUNIT_CASE(room_is_asked_for_any_index),
 	KUNIT_CASE(a_log_of_many_small_records),
+	KUNIT_CASE(little_is_given_back),
+	KUNIT_CASE(who_waits_for_the_disk_is_not_idle),
 	KUNIT_CASE(many_zeroes_without_the_disk),
 	KUNIT_CASE(a_new_disk_joins),
 	KUNIT_CASE(an_old_state_of_a_newer_log),
@@ -1237,6 +1341,7 @@ static struct kunit_case store_refusals_cases[] = {
 	KUNIT_CASE(fills_that_overlap_are_in_order),
 	KUNIT_CASE(fills_of_a_disk_that_fails),
 	KUNIT_CASE(going_down_waits_for_a_reset),
+	KUNIT_CASE(a_reset_of_an_idle_member),
 	KUNIT_CASE(configurations_in_the_log),
 	KUNIT_CASE(configurations_that_are_lost),
 	KUNIT_CASE(a_configuration_that_is_missed),

@@ -52,7 +52,7 @@ static void rig_recovered_applied(void *context, u64 index,
 			    "this is not what was applied at %llu", index);
 	KUNIT_EXPECT_LE(rig->test, le64_to_cpu(membership->index), index);
 	if (rig->reading)
-		rig->reading(rig);
+		rig->reading(rig, 0);
 }
 
 static void rig_applied_state(void *context, u64 index, struct qbd_applied_layout *applied)
@@ -94,6 +94,8 @@ static void rig_recovered_entry(void *context, const struct qbd_record_header *h
 				    entry - rig->history + 1,
 				    "entry %llu was durable", index);
 	rig->log[index] = entry - rig->history + 1;
+	if (rig->reading)
+		rig->reading(rig, index);
 	if (membership) {
 		rig->memberships++;
 		rig->membership = *membership;

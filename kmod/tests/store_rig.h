@@ -85,7 +85,8 @@ struct rig_entry {
  * @applied_index: reported
  * @failed: reported
  * @unwanted: nobody waits for it to be open: what open is told
- * @reading: called when open has read all and reports it; the disk may fail from here on
+ * @reading: called when open has searched the log, index 0, and for each entry that it
+ *	reports: the disk may be another one from here on
  * @resets: reported
  * @fill_error: what fills are expected to end with
  * @fills_written: reported
@@ -132,7 +133,7 @@ struct store_rig {
 	u64 applied_index;
 	bool failed;
 	bool unwanted;
-	void (*reading)(struct store_rig *rig);
+	void (*reading)(struct store_rig *rig, u64 index);
 	u32 resets;
 	int fill_error;
 	u32 fills_written;

@@ -430,6 +430,9 @@ static void suspected_records(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 7);
 	append_writes(rig, 1, 2);
 	store_rig_wait(rig, rig_all_durable);
+	/* What was suspected is cut off for good, and that it was there is on the disk. */
+	store_rig_vote(rig);
+	store_rig_wait(rig, vote_durable);
 	store_rig_cut(rig);
 	rig->disk->fail_reads = false;
 	store_rig_open(rig);
@@ -622,9 +625,10 @@ static void good_superblock_fails_meanwhile(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
-static void spoil_second_superblock(struct store_rig *rig)
+static void spoil_second_superblock(struct store_rig *rig, u64 index)
 {
-	((u8 *)test_disk_block(rig->disk, QBD_SUPERBLOCK_COPY_BLOCK))[99] ^= 1;
+	if (!index)
+		((u8 *)test_disk_block(rig->disk, QBD_SUPERBLOCK_COPY_BLOCK))[99] ^= 1;
 }
 
 /* Nor is what it has become since it was read. */
@@ -643,7 +647,7 @@ static void good_superblock_is_damaged_meanwhile(struct kunit *test)
 	expect_refused(rig, -EIO, "cannot be", "read or written", "see the kernel log");
 	rig->reading = NULL;
 	KUNIT_EXPECT_NULL(test, memchr_inv(first, 0x11, QBD_BLOCK_SIZE));
-	spoil_second_superblock(rig);
+	spoil_second_superblock(rig, 0);
 	store_rig_open(rig);
 	KUNIT_EXPECT_EQ(test, le32_to_cpup((void *)first), QBD_SUPERBLOCK_MAGIC);
 	store_rig_check_all(rig);
@@ -1045,6 +1049,37 @@ static void touched_blocks_forgotten(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+/* Data, or what may have been: the log does not reach back so far. */
+static void what_was_written_since(struct kunit *test)
+{
+	const struct rig_operation none = { };
+	struct store_rig *rig = begin(test);
+	u32 i;
+
+	append_writes(rig, 2, 1);
+	for (i = 0; i < 2; i++)
+		KUNIT_ASSERT_TRUE(test, store_rig_append(rig, &none, 0));
+	KUNIT_EXPECT_TRUE(test, qbd_store_written_since(rig->store, 0));
+	KUNIT_EXPECT_TRUE(test, qbd_store_written_since(rig->store, 1));
+	KUNIT_EXPECT_FALSE(test, qbd_store_written_since(rig->store, 2));
+	KUNIT_EXPECT_FALSE(test, qbd_store_written_since(rig->store, 4));
+	KUNIT_EXPECT_EQ(test, qbd_store_log_share_after(rig->store, 4), 0);
+	while (qbd_store_first_index(rig->store) <= 4 && !rig->failed) {
+		if (!append_writes(rig, 1, 100))
+			store_rig_wait(rig, room_for_200);
+		commit_all(rig);
+	}
+	KUNIT_ASSERT_TRUE(test, store_rig_append(rig, &none, 0));
+	KUNIT_EXPECT_TRUE(test, qbd_store_written_since(rig->store, 2));
+	KUNIT_EXPECT_FALSE(test, qbd_store_written_since(rig->store, rig->last_index - 1));
+	/* Sixteenths of the ring, and all of them for who is not in it any more. */
+	KUNIT_EXPECT_EQ(test, qbd_store_log_share_after(rig->store, 2), 16);
+	KUNIT_EXPECT_EQ(test, qbd_store_log_share_after(rig->store, rig->last_index), 0);
+	KUNIT_EXPECT_EQ(test, qbd_store_log_share_after(rig->store, rig->last_index - 4),
+			(3 * 101 + 1) * 16 / RIG_LOG_BLOCKS);
+	store_rig_destroy(rig);
+}
+
 /* More than anybody wants to wait for. */
 static void touched_blocks_of_many(struct kunit *test)
 {
@@ -1088,6 +1123,11 @@ static void data_is_ahead_after_a_cut(struct kunit *test)
 	/* Filled by one that had applied more: a later leader has all of it. */
 	qbd_store_data_reaches(rig->store, 99, rig->term);
 	qbd_store_data_reaches(rig->store, 3, rig->term + 9);
+	/* Beyond the end of the log: what is cut off there says nothing of it. */
+	append_writes(rig, 1, 1);
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_truncate(rig, rig->last_index);
+	KUNIT_EXPECT_EQ(test, qbd_store_data_index(rig->store), 99);
 	commit_all(rig);
 	KUNIT_EXPECT_EQ(test, qbd_store_data_index(rig->store), 99);
 	rig->term++;
@@ -1237,6 +1277,7 @@ static struct kunit_case store_cases[] = {
 	KUNIT_CASE(touched_blocks),
 	KUNIT_CASE(touched_blocks_forgotten),
 	KUNIT_CASE(touched_blocks_of_many),
+	KUNIT_CASE(what_was_written_since),
 	KUNIT_CASE(data_is_ahead_after_a_cut),
 	KUNIT_CASE(truncation_under_way),
 	KUNIT_CASE(hung_disk),
