@@ -430,9 +430,6 @@ static void suspected_records(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 7);
 	append_writes(rig, 1, 2);
 	store_rig_wait(rig, rig_all_durable);
-	/* What was suspected is cut off for good, and that it was there is on the disk. */
-	store_rig_vote(rig);
-	store_rig_wait(rig, vote_durable);
 	store_rig_cut(rig);
 	rig->disk->fail_reads = false;
 	store_rig_open(rig);
@@ -445,6 +442,38 @@ static void suspected_records(struct kunit *test)
 	store_rig_open(rig);
 	KUNIT_EXPECT_FALSE(test, rig->recovered.damaged);
 	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 7);
+	store_rig_destroy(rig);
+}
+
+/* The first that goes behind a suspicion makes it certain: what was there is cut off. */
+static void a_suspicion_is_written_over(struct kunit *test)
+{
+	struct store_rig *rig = start(store_rig_create_sized(test, 4715, RIG_DEVICE_BLOCKS, 3));
+	u64 place;
+
+	append_writes(rig, 4, 2);
+	commit_all(rig);
+	append_writes(rig, 3, 2);
+	store_rig_wait(rig, rig_all_durable);
+	place = store_rig_log_block(rig) + qbd_log_slot(rig->store, 6)->position;
+	store_rig_cut(rig);
+	fail_reads_of(rig, place, place);
+	rig->durable_index = 4;
+	store_rig_open(rig);
+	KUNIT_EXPECT_TRUE(test, rig->store->damage_suspected);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 5);
+	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 7);
+	/* Nothing says yet that more than this was durable. */
+	KUNIT_EXPECT_LT(test, rig->store->state.disk.durable_index, 7);
+	append_writes(rig, 1, 2);
+	store_rig_wait(rig, rig_all_durable);
+	KUNIT_EXPECT_EQ(test, rig->store->state.disk.durable_index, 7);
+	store_rig_cut(rig);
+	rig->disk->fail_reads = false;
+	store_rig_open(rig);
+	KUNIT_EXPECT_TRUE(test, rig->recovered.damaged);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 6);
+	KUNIT_EXPECT_EQ(test, rig->recovered.damaged_through, 7);
 	store_rig_destroy(rig);
 }
 
@@ -1257,6 +1286,7 @@ static struct kunit_case store_cases[] = {
 	KUNIT_CASE(damaged_records),
 	KUNIT_CASE(what_others_say_is_missing),
 	KUNIT_CASE(suspected_records),
+	KUNIT_CASE(a_suspicion_is_written_over),
 	KUNIT_CASE(damaged_records_replaced),
 	KUNIT_CASE(damaged_records_after_a_reset),
 	KUNIT_CASE(damaged_last_record),
