@@ -108,7 +108,7 @@ modules_install: module
 	$(Q)$(if $(DESTDIR),,depmod "$(call kernel_release,$(KDIR))")
 
 check:
-	$(Q)scripts/packages.sh build headers lint kernel uml qemu bench doc model fuzz
+	$(Q)scripts/packages.sh build headers lint kernel uml qemu bench doc model fuzz coverage
 	$(Q)tests/run $(SUITE)
 
 check-debug:

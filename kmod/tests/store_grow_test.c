@@ -384,11 +384,13 @@ static void more_table_than_journal(struct kunit *test)
 	store_rig_wait(rig, checkpointed);
 	KUNIT_EXPECT_EQ(test, size(rig), most);
 	KUNIT_EXPECT_EQ(test, qbd_store_durable_blocks(rig->store), most);
-	for (i = 0; i < TABLE_BLOCKS; i++)
-		KUNIT_EXPECT_EQ(test, QBD_BLOCK_GOOD,
-				qbd_extent_block_check(test_disk_block(rig->disk,
-						       QBD_EXTENT_TABLE_BLOCK + i),
-						       QBD_EXTENT_TABLE_BLOCK + i, rig->uuid));
+	for (i = 0; i < TABLE_BLOCKS; i++) {
+		u64 place = QBD_EXTENT_TABLE_BLOCK + i;
+		const void *block = test_disk_block(rig->disk, place);
+
+		KUNIT_EXPECT_EQ(test, qbd_extent_block_check(block, place, rig->uuid),
+				QBD_BLOCK_GOOD);
+	}
 	write_at(rig, most - 3, 3);
 	commit(rig);
 	store_rig_cut(rig);

@@ -884,12 +884,13 @@ static void expect_whole_table(struct store_rig *rig)
 {
 	u32 number;
 
-	for (number = 0; number < 4; number++)
-		KUNIT_EXPECT_EQ(rig->test, QBD_BLOCK_GOOD,
-				qbd_extent_block_check(test_disk_block(rig->disk,
-						       QBD_EXTENT_TABLE_BLOCK + number),
-						       QBD_EXTENT_TABLE_BLOCK + number,
-						       rig->uuid));
+	for (number = 0; number < 4; number++) {
+		u64 place = QBD_EXTENT_TABLE_BLOCK + number;
+		const void *block = test_disk_block(rig->disk, place);
+
+		KUNIT_EXPECT_EQ(rig->test, qbd_extent_block_check(block, place, rig->uuid),
+				QBD_BLOCK_GOOD);
+	}
 }
 
 /* Several blocks are taken from the journal, and are in their places before it is reused. */
