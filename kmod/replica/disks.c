@@ -306,6 +306,5 @@ const char *qbd_disks_problem(const struct qbd_replica *replica)
 	if (replica->now < replica->strange_until)
 		return replica->strange;
 	return replica->told_twice ?
-	       "another host was this member, too: of the two leave one down, and take the other one down and up; it is no vote and no copy before" :
-	       "";
+	       "another host was this member, too: leave one down, take the other one down and up" : "";
 }
