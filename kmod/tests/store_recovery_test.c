@@ -552,6 +552,24 @@ static void a_stale_lap_is_not_taken(struct qbd_test *test)
 	ring_end();
 }
 
+/* Good in itself, but of no log: it proves nothing. */
+static void an_index_beyond_all_is_not_taken(struct qbd_test *test)
+{
+	struct qbd_record_header *header;
+
+	QBD_TRUE(test, ring_begin());
+	append(2, 18);
+	header = header_of(19);
+	header->shared.index = cpu_to_le64(1ull << 62);
+	header->shared.chain = cpu_to_le32(qbd_record_chain(header, uuid));
+	header->local.durable_index = cpu_to_le64(20);
+	seal_local(header);
+	scan();
+	expect_log(test, QBD_LOG_TORN, 18);
+	QBD_EQUAL(test, the_ring->scan.damaged_through, 0);
+	ring_end();
+}
+
 /* Good in itself, but written to another place (accident 42). */
 static void a_misdirected_record_is_not_taken(struct qbd_test *test)
 {
@@ -771,6 +789,7 @@ QBD_SUITE(store_recovery_log,
 	  QBD_CASE(a_stale_record_is_not_taken),
 	  QBD_CASE(what_follows_the_applied_part_may_be_stale),
 	  QBD_CASE(a_stale_lap_is_not_taken),
+	  QBD_CASE(an_index_beyond_all_is_not_taken),
 	  QBD_CASE(a_misdirected_record_is_not_taken),
 	  QBD_CASE(foreign_records_are_not_taken),
 	  QBD_CASE(records_follow_each_other),
