@@ -497,8 +497,10 @@ void qbd_core_set_fitness(struct qbd_core *core, u64 now, u32 fitness)
 	if (!core->started)
 		return;
 	if (qbd_core_leads(core)) {
-		if ((fitness & lead) != lead)
-			qbd_hand_over(core);
+		/* Whose word binds nobody does not lead on where nobody can take over. */
+		if ((fitness & lead) != lead && !qbd_hand_over(core) &&
+		    fitness & QBD_FORGETFUL)
+			qbd_become_follower(core, core->term, 0);
 		qbd_leader_commit(core);
 	} else if (core->role != QBD_ROLE_FOLLOWER && !qbd_election_fit(core)) {
 		qbd_become_follower(core, core->term, 0);

@@ -412,7 +412,7 @@ enum qbd_core_role {
 #define QBD_MAY_LEAD	0x02	/* clear: damaged, being filled, disk too slow */
 #define QBD_COUNTS	0x04	/* clear: being filled; acks do not count for commit */
 #define QBD_LOG_COUNTED	0x08	/* set, with COUNTS clear: what is in the log counted */
-#define QBD_FORGETFUL	0x10	/* set: what it promised others on a former disk is lost */
+#define QBD_FORGETFUL	0x10	/* set: what it promises, or did on a former disk, binds nobody */
 
 /* ---- output ------------------------------------------------------------- */
 

@@ -188,6 +188,9 @@ void qbd_become_follower(struct qbd_core *core, u64 term, u32 leader)
  * @core: core
  * @term: in which this member voted
  *
+ * What it voted since it came up is another vote than that one, and is taken back if it can
+ * be: nothing that waits for this disk leaves any more, and no campaign is won with it.
+ *
  * Not a vote for itself: who is alone with one leads at once when it starts, for nobody
  * else can have led.
  *
@@ -197,8 +200,11 @@ bool qbd_election_vote_lost(struct qbd_core *core, u64 term)
 {
 	if (term > core->term)
 		qbd_become_follower(core, term, 0);
-	if (term < core->term || core->vote)
+	if (term < core->term || core->vote == QBD_VOTE_NOBODY ||
+	    (core->vote && !core->vote_seq))
 		return false;
+	if (core->role != QBD_ROLE_FOLLOWER)
+		qbd_become_follower(core, term, 0);
 	hard_set_vote(core, QBD_VOTE_NOBODY);
 	return true;
 }

@@ -215,6 +215,8 @@ static enum qbd_refusal why_no_dialler(struct qbd_connection *connection)
 {
 	if (qbd_peer_was_removed(connection))
 		return QBD_REFUSED_REMOVED;
+	if (qbd_peer_is_up(connection) && !qbd_peer_is_disk(connection))
+		return QBD_REFUSED_DISK;
 	/* It is dialled from here, but knocks: is the one that is connected another one? */
 	return qbd_peer_is_twice(connection) == QBD_TWICE_SURE ? QBD_REFUSED_TWICE :
 								 QBD_REFUSED_MEMBER;

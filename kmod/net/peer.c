@@ -204,6 +204,9 @@ enum qbd_twice qbd_peer_is_twice(struct qbd_connection *connection)
 		twice = qbd_twice_check(&peer->twice, le64_to_cpu(connection->peer_hello.run),
 					le64_to_cpu(other->peer_hello.run),
 					READ_ONCE(other->last_received));
+	/* Of one that is not read from it is not known whether it says anything. */
+	if (twice == QBD_TWICE_SURE && READ_ONCE(other->receiver_waits))
+		twice = QBD_TWICE_PERHAPS;
 	spin_unlock(&net->lock);
 	return twice;
 }
@@ -271,10 +274,10 @@ static bool refusal_is_news(struct qbd_net *net, u32 id, u32 reason, bool by_us,
 					 "refused: %s", qbd_refusal_text(reason));
 		}
 	}
-	/* That it was removed a member has proved: no flood of strangers keeps that back. */
+	/* What a member has proved: no flood of strangers keeps that back. */
 	if (reason == QBD_REFUSED_REMOVED && !by_us)
 		net->was_removed = true;
-	else
+	else if (reason != QBD_REFUSED_TWICE || by_us)
 		news = news && __ratelimit(&net->log_limit);
 	if (news && net->refusal_count < QBD_REFUSALS) {
 		net->refusals[net->refusal_count].peer = *known;

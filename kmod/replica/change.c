@@ -25,8 +25,13 @@ static void peer_facts(struct qbd_replica *replica, u32 id, u32 bit, u64 last,
 	if (qbd_net_peer_up(replica->network, id) &&
 	    !(known && peer.flags & QBD_MESSAGE_FAILED))
 		facts->connected |= bit;
-	if (!known || !peer.alive ||
-	    peer.flags & (QBD_MESSAGE_FILLING | QBD_MESSAGE_FAILED))
+	if (!known || !peer.alive || peer.flags & QBD_MESSAGE_FAILED)
+		return;
+	/* A heartbeat that was sent after the commit has been answered. */
+	if (peer.match >= le64_to_cpu(qbd_replica_layout(replica)->index) &&
+	    replica->config_committed_at && peer.heard_at > told_after)
+		facts->knows |= bit;
+	if (peer.flags & QBD_MESSAGE_FILLING)
 		return;
 	facts->there |= bit;
 	if (peer.state == QBD_PEER_REPLICATE) {
@@ -41,10 +46,6 @@ static void peer_facts(struct qbd_replica *replica, u32 id, u32 bit, u64 last,
 		    !(peer.flags & QBD_MESSAGE_NO_VOTE))
 			facts->ready |= bit;
 	}
-	/* A heartbeat that was sent after the commit has been answered. */
-	if (peer.match >= le64_to_cpu(qbd_replica_layout(replica)->index) &&
-	    replica->config_committed_at && peer.heard_at > told_after)
-		facts->knows |= bit;
 }
 
 /* Return: false if some who are connected have not answered this leader yet. */

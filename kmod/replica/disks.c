@@ -196,6 +196,7 @@ void qbd_disks_heard(struct qbd_replica *replica, u32 id,
 void qbd_disks_peer_up(struct qbd_replica *replica, u32 id)
 {
 	const struct qbd_frame_hello *hello = qbd_net_peer_hello(replica->network, id);
+	const struct qbd_replica_peer *peer;
 	u64 run, term, index;
 
 	replica->disks_noticed = true;
@@ -214,8 +215,13 @@ void qbd_disks_peer_up(struct qbd_replica *replica, u32 id)
 	if (qbd_core_vote_lost(replica->core, replica->now, term))
 		qbd_warn(replica, "this disk is older than what member %u knows of it: it voted in term %llu, and does not know for whom; nobody gets its vote in that term",
 			 id, term);
-	if (index <= replica->recovered_index)
+	if (index <= replica->recovered_index ||
+	    index <= min(replica->core->commit, replica->core->durable))
 		return;
+	/* A leader of before that is none any more is not helped by what is left here. */
+	peer = qbd_replica_peer(replica, id);
+	if (peer && peer->told)
+		qbd_core_term_told(replica->core, replica->now, peer->told_term);
 	/* Who told it may be lost, and this one restart, before it has that again. */
 	qbd_store_damaged(replica->store, index);
 	replica->damaged = true;
@@ -300,11 +306,13 @@ void qbd_disks_refused(struct qbd_replica *replica, u32 peer, enum qbd_refusal r
 	replica->strange_until = replica->now + STRANGE_MS * NSEC_PER_MSEC;
 }
 
+static const char was_twice[] =
+	"another host was this member, too: leave one down, take the other one down and up";
+
 /* One line for people, "" if all are who they say. */
 const char *qbd_disks_problem(const struct qbd_replica *replica)
 {
 	if (replica->now < replica->strange_until)
 		return replica->strange;
-	return replica->told_twice ?
-	       "another host was this member, too: leave one down, take the other one down and up" : "";
+	return replica->told_twice ? was_twice : "";
 }

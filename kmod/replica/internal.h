@@ -556,8 +556,7 @@ struct qbd_replica {
 	u64 whole_index;
 	bool damaged;
 	bool told_twice;		/* another host was this member, see disks.c */
-	u64 recovered_term;		/* what was on the disk when the member came up */
-	u64 recovered_index;
+	u64 recovered_index;		/* what was on the disk when the member came up */
 	bool removed;			/* no member any more, see change.c */
 	bool told_removed;		/* by another member: its own list does not say so */
 	bool store_failed;

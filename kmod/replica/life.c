@@ -380,7 +380,6 @@ static void adopt_recovered(struct qbd_replica *replica,
 	replica->damaged = recovered->damaged;
 	replica->damaged_through = recovered->damaged_through;
 	replica->is_new = recovered->is_new;
-	replica->recovered_term = recovered->term;
 	replica->recovered_index = recovered->last_index;
 	replica->told_blank = !recovered->term && !recovered->last_index;
 	if (recovered->damaged || recovered->failed)

@@ -187,6 +187,26 @@ static void a_vote_that_is_forgotten_is_given_to_nobody(struct qbd_test *test)
 		solo_hard_durable();
 		QBD_TRUE(test, granted(QBD_MESSAGE_VOTE_REPLY, 2));
 	}
+	/* What it voted since it came up, for another one or for itself, is another vote. */
+	core = solo_start(3, 5, 0, NULL, 0);
+	vote = request(QBD_MESSAGE_VOTE_REQUEST, 2, 6, 0, 0);
+	vote.flags = QBD_MESSAGE_FORCED;
+	solo_send(&vote);
+	QBD_EQUAL(test, core->vote, 2);
+	QBD_TRUE(test, qbd_core_vote_lost(core, solo->now, 6));
+	solo_drain();
+	solo_hard_durable();
+	QBD_TRUE(test, !granted(QBD_MESSAGE_VOTE_REPLY, 2));
+	core = solo_start(3, 5, 0, NULL, 0);
+	solo->now = core->election_deadline;
+	qbd_core_tick(core, solo->now);
+	qbd_campaign(core, false);
+	solo_drain();
+	QBD_EQUAL(test, core->role, QBD_ROLE_CANDIDATE);
+	QBD_TRUE(test, qbd_core_vote_lost(core, solo->now, 6));
+	solo_drain();
+	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
+	QBD_EQUAL(test, core->vote, QBD_VOTE_NOBODY);
 	/* It knows whom; that term is over; it keeps nothing any more. */
 	core = solo_start(3, 5, 2, NULL, 0);
 	QBD_TRUE(test, !qbd_core_vote_lost(core, solo->now, 5));

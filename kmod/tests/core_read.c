@@ -181,6 +181,21 @@ static void accident_39_a_paused_leader_serves_nothing_stale(struct qbd_test *te
 	QBD_TRUE(test, !lab->error);
 }
 
+/* Nobody can take over from it: one that only is not whole leads on, this one does not. */
+static void who_binds_nobody_does_not_lead(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 1, 0, ones, 2);
+
+	solo_lead(1);
+	qbd_core_set_fitness(core, solo->now, QBD_MAY_VOTE | QBD_LOG_COUNTED);
+	solo_drain();
+	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
+	qbd_core_set_fitness(core, solo->now, QBD_FORGETFUL);
+	solo_drain();
+	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
+	QBD_TRUE(test, !qbd_core_lease_valid(core, solo->now));
+}
+
 /* What it voted for with the disk that it had before it does not know. */
 static void accident_34_no_lease_rests_on_a_new_disk(struct qbd_test *test)
 {
@@ -324,6 +339,7 @@ static void rounds_answered_too_late_do_not_count(struct qbd_test *test)
 QBD_SUITE(core_read,
 	  QBD_CASE(a_round_of_a_quorum_releases_reads),
 	  QBD_CASE(reads_fail_when_leadership_is_lost),
+	  QBD_CASE(who_binds_nobody_does_not_lead),
 	  QBD_CASE(accident_34_no_lease_rests_on_a_new_disk),
 	  QBD_CASE(accident_36_no_reads_before_the_own_term),
 	  QBD_CASE(accident_37_rounds_are_never_used_again),

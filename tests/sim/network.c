@@ -688,7 +688,7 @@ static bool hears_original(const struct sim_host *copy, const struct sim_host *h
 /*
  * The promise is about members that reach both: that hear the original. Who does not, for that
  * is cut off, or has not come by yet, the copy does not reach either, unless it was told by
- * another one.
+ * another one. (Of two new disks for one member a leader has the one named that it meets.)
  */
 static bool may_come(const struct sim_host *copy, const struct sim_host *host,
 		     const struct side *side)
@@ -697,7 +697,7 @@ static bool may_come(const struct sim_host *copy, const struct sim_host *host,
 
 	return reach(copy, host) && side && !side->removed &&
 	       (hears_original(copy, host, side) ||
-		(replica && replica->told_twice && !world.healing));
+		(replica && replica->told_twice && !replica->is_new && !world.healing));
 }
 
 static void let_in(struct sim_host *copy, struct sim_host *host, struct side *side)
