@@ -14,7 +14,7 @@
 enum qbd_twice {
 	QBD_TWICE_NOT,			/* the only one, as far as can be seen */
 	QBD_TWICE_PERHAPS,		/* it came up anew, or there are two: it shall dial again */
-	QBD_TWICE_SURE,			/* the other one was heard since the last try */
+	QBD_TWICE_SURE,			/* the other one was heard long after the first try */
 };
 
 /* Another run of a member came while the one that is connected was alive. */
