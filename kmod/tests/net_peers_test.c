@@ -161,7 +161,7 @@ static void a_member_that_is_dialled_is_up_twice(struct kunit *test)
 	rig_member_start(copy);
 	rig_set_members(copy, both, 2);
 	KUNIT_EXPECT_TRUE(test, rig_until(copy->refused == QBD_REFUSED_TWICE));
-	KUNIT_EXPECT_EQ(test, pair[1]->refused, QBD_REFUSED_TWICE);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[1]->refused == QBD_REFUSED_TWICE));
 	KUNIT_EXPECT_EQ(test, pair[1]->ups, 1);
 	KUNIT_EXPECT_EQ(test, copy->ups, 0);
 	rig_member_destroy(copy);
@@ -517,7 +517,7 @@ static void the_wrong_side_may_not_dial(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, rig_raw_connect(&raw, pair[1]), 0);
 	KUNIT_EXPECT_EQ(test, rig_raw_handshake(&raw, pair[1], 1, QBD_CONNECTION_CONTROL, 1),
 			-EPROTO);
-	KUNIT_EXPECT_EQ(test, pair[1]->refused, QBD_REFUSED_MEMBER);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[1]->refused == QBD_REFUSED_MEMBER));
 	KUNIT_EXPECT_EQ(test, pair[1]->ups, 1);
 	rig_raw_close(&raw);
 	rig_pair_destroy(pair);
