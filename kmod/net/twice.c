@@ -20,6 +20,10 @@
  * @run: of the one that comes; it has proved who it is
  * @connected: run of the one that is there
  * @heard_at: when that one was heard last, in jiffies
+ *
+ * Return: QBD_TWICE_NOT if it is the same run, or the one that is there was silent for long;
+ *	QBD_TWICE_SURE if that one was heard later than could have been on the way since the
+ *	first try; else QBD_TWICE_PERHAPS.
  */
 enum qbd_twice qbd_twice_check(struct qbd_twice_try *last, u64 run, u64 connected,
 			       unsigned long heard_at)

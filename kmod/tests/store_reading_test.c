@@ -9,31 +9,11 @@
 #include "../store/internal.h"
 #include "store_rig.h"
 
-static bool vote_durable(struct store_rig *rig)
-{
-	return rig->vote_term_durable >= rig->term;
-}
-
-static struct store_rig *start(struct store_rig *rig)
-{
-	store_rig_open(rig);
-	store_rig_vote(rig);
-	store_rig_wait(rig, vote_durable);
-	return rig;
-}
-
 static void append_write(struct store_rig *rig, u32 blocks)
 {
 	struct rig_operation operation = { .block = 7, .count = blocks };
 
 	KUNIT_ASSERT_TRUE(rig->test, store_rig_append(rig, &operation, 1));
-}
-
-static void commit_all(struct store_rig *rig)
-{
-	store_rig_wait(rig, rig_all_durable);
-	store_rig_commit(rig, rig->last_index);
-	store_rig_wait(rig, rig_all_applied);
 }
 
 static void fail_reads_of(struct store_rig *rig, u64 block)
@@ -95,7 +75,7 @@ static void expect_fails_once(struct store_rig *rig, u64 entry, u64 block, int e
 /* Three records, of which the first one is committed and not applied. */
 static struct store_rig *three_records(struct kunit *test)
 {
-	struct store_rig *rig = start(store_rig_create(test, 21));
+	struct store_rig *rig = store_rig_start(store_rig_create(test, 21));
 
 	qbd_store_apply_pause(rig->store, true);
 	append_write(rig, 3);
@@ -145,7 +125,7 @@ static void a_configuration_fails_when_it_is_reported(struct kunit *test)
 	qbd_pool_destroy(rig->pool);
 	rig->pool = qbd_pool_create(4 * RIG_LOG_BLOCKS, NULL, NULL);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(rig->pool));
-	start(rig);
+	store_rig_start(rig);
 	while (rig->last_index < 255)
 		KUNIT_ASSERT_TRUE(test, store_rig_append(rig, &none, 0));
 	KUNIT_ASSERT_TRUE(test, store_rig_append_members(rig, 3));
@@ -165,14 +145,14 @@ static bool room_for_a_large_one(struct store_rig *rig)
 /* Its header is in the last block of the ring, all of its data at the beginning. */
 static void a_record_whose_data_wraps(struct kunit *test)
 {
-	struct store_rig *rig = start(store_rig_create(test, 23));
+	struct store_rig *rig = store_rig_start(store_rig_create(test, 23));
 	u64 place;
 
 	while (rig->store->log.next_position < RIG_LOG_BLOCKS - 1) {
 		u64 left = RIG_LOG_BLOCKS - 1 - rig->store->log.next_position;
 
 		append_write(rig, left > 202 ? 100 : left > 101 ? left / 2 - 1 : left - 1);
-		commit_all(rig);
+		store_rig_commit_all(rig);
 		store_rig_wait(rig, room_for_a_large_one);
 	}
 	append_write(rig, 60);
@@ -183,7 +163,7 @@ static void a_record_whose_data_wraps(struct kunit *test)
 	store_rig_open(rig);
 	KUNIT_EXPECT_FALSE(test, rig->recovered.damaged);
 	KUNIT_EXPECT_EQ(test, rig->recovered.commit_index, rig->last_index - 1);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	store_rig_check_all(rig);
 	store_rig_destroy(rig);
 }
@@ -213,16 +193,16 @@ static int load_first(struct store_rig *rig)
 /* More than one bio takes: written, read back, and read in vain, which is said once. */
 static void the_largest_record(struct kunit *test)
 {
-	struct store_rig *rig = start(store_rig_create(test, 24));
+	struct store_rig *rig = store_rig_start(store_rig_create(test, 24));
 	u64 block;
 	u32 i;
 
 	append_write(rig, QBD_RECORD_DATA_BLOCKS_MAX);
 	block = place_of(rig, 1);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	for (i = 0; i < 12; i++) {
 		append_write(rig, 100);
-		commit_all(rig);
+		store_rig_commit_all(rig);
 	}
 	KUNIT_EXPECT_EQ(test, load_first(rig), 0);
 	fail_reads_of(rig, block + QBD_RECORD_DATA_BLOCKS_MAX);
@@ -240,11 +220,12 @@ static void the_largest_record(struct kunit *test)
 /* What is applied belongs to the state: without it neither of the two is any good. */
 static void half_a_state(struct kunit *test)
 {
-	struct store_rig *rig = start(store_rig_create_sized(test, 25, RIG_DEVICE_BLOCKS, 3));
+	struct store_rig *rig = store_rig_create_sized(test, 25, RIG_DEVICE_BLOCKS, 3);
 	u32 i;
 
+	store_rig_start(rig);
 	append_write(rig, 2);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	store_rig_stop(rig);
 	for (i = 0; i < QBD_STATE_SLOTS; i++) {
 		fail_reads_of(rig, QBD_APPLIED_BLOCK(i));
@@ -270,10 +251,11 @@ static struct store_rig *with_a_table(struct kunit *test, u32 members)
 		{ .block = 7, .count = 3 },
 		{ .block = QBD_EXTENTS_PER_BLOCK * 16, .count = 3 },
 	};
-	struct store_rig *rig = start(store_rig_create_sized(test, 26, 2 * 4048, members));
+	struct store_rig *rig = store_rig_create_sized(test, 26, 2 * 4048, members);
 
+	store_rig_start(rig);
 	KUNIT_ASSERT_TRUE(test, store_rig_append(rig, operations, ARRAY_SIZE(operations)));
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	store_rig_wait(rig, is_checkpointed);
 	store_rig_stop(rig);
 	return rig;

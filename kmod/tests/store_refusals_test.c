@@ -9,18 +9,11 @@
 #include "../store/internal.h"
 #include "store_rig.h"
 
-static bool vote_durable(struct store_rig *rig)
-{
-	return rig->vote_term_durable >= rig->term;
-}
-
 static struct store_rig *begin_seed(struct kunit *test, u64 seed)
 {
 	struct store_rig *rig = store_rig_create(test, seed);
 
-	store_rig_open(rig);
-	store_rig_vote(rig);
-	store_rig_wait(rig, vote_durable);
+	store_rig_start(rig);
 	return rig;
 }
 
@@ -41,13 +34,6 @@ static void append_writes(struct store_rig *rig, u32 count, u32 blocks)
 	}
 }
 
-static void commit_all(struct store_rig *rig)
-{
-	store_rig_wait(rig, rig_all_durable);
-	store_rig_commit(rig, rig->last_index);
-	store_rig_wait(rig, rig_all_applied);
-}
-
 /* So many that memory has let the first ones go. */
 static void commit_many(struct store_rig *rig)
 {
@@ -55,7 +41,7 @@ static void commit_many(struct store_rig *rig)
 
 	for (i = 0; i < 6; i++) {
 		append_writes(rig, 2, 100);
-		commit_all(rig);
+		store_rig_commit_all(rig);
 	}
 	KUNIT_ASSERT_NULL(rig->test, qbd_log_slot(rig->store, 5)->record);
 }
@@ -169,7 +155,7 @@ static void a_store_that_failed_takes_nothing(struct kunit *test)
 	struct store_rig *rig = begin(test);
 
 	append_writes(rig, 2, 3);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	rig->disk->fail_flushes = true;
 	append_writes(rig, 1, 3);
 	store_rig_wait(rig, is_failed);
@@ -195,7 +181,7 @@ static void done_and_failed_at_once(struct kunit *test)
 		u64 vote_term = rig->vote_term_durable;
 
 		append_writes(rig, 2, 3);
-		commit_all(rig);
+		store_rig_commit_all(rig);
 		test_disk_hang(rig->disk, true);
 		append_writes(rig, 1, 3);
 		qbd_store_run(rig->store);
@@ -239,7 +225,7 @@ static void a_disk_fails_during_a_checkpoint(struct kunit *test)
 		u64 applied;
 
 		append_writes(rig, 2, 3);
-		commit_all(rig);
+		store_rig_commit_all(rig);
 		applied = rig->store->state.disk.applied_index;
 		rig->store->checkpoint.wanted = true;
 		qbd_store_run(rig->store);
@@ -274,7 +260,7 @@ static void going_down_while_nothing_is_applied(struct kunit *test)
 	struct store_rig *rig = begin(test);
 
 	append_writes(rig, 2, 3);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	qbd_store_apply_pause(rig->store, true);
 	append_writes(rig, 2, 3);
 	store_rig_wait(rig, rig_all_durable);
@@ -334,22 +320,20 @@ static void a_log_of_many_small_records(struct kunit *test)
 	qbd_pool_destroy(rig->pool);
 	rig->pool = qbd_pool_create(4 * RIG_LOG_BLOCKS, NULL, NULL);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(rig->pool));
-	store_rig_open(rig);
-	store_rig_vote(rig);
-	store_rig_wait(rig, vote_durable);
+	store_rig_start(rig);
 	while (store_rig_append(rig, &none, 0))
 		;
 	KUNIT_EXPECT_EQ(test, rig->last_index, RIG_LOG_BLOCKS / 2);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	store_rig_wait(rig, room_for_one);
 	while (rig->last_index < 2 * RIG_LOG_BLOCKS && store_rig_append(rig, &none, 0)) {
 		if (rig->last_index % 100)
 			continue;
-		commit_all(rig);
+		store_rig_commit_all(rig);
 		store_rig_wait(rig, room_for_one);
 	}
 	KUNIT_EXPECT_EQ(test, rig->last_index, 2 * RIG_LOG_BLOCKS);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	qbd_store_status(rig->store, &status);
 	KUNIT_EXPECT_EQ(test, status.oldest_write_ns, 0);
 	store_rig_stop(rig);
@@ -376,9 +360,7 @@ static void little_is_given_back(struct kunit *test)
 	qbd_pool_destroy(rig->pool);
 	rig->pool = qbd_pool_create(4 * RIG_LOG_BLOCKS, NULL, NULL);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(rig->pool));
-	store_rig_open(rig);
-	store_rig_vote(rig);
-	store_rig_wait(rig, vote_durable);
+	store_rig_start(rig);
 	while (rig->last_index < 700)
 		KUNIT_ASSERT_TRUE(test, store_rig_append(rig, &none, 0));
 	store_rig_wait(rig, rig_all_durable);
@@ -418,7 +400,7 @@ static void who_waits_for_the_disk_is_not_idle(struct kunit *test)
 	struct store_rig *rig = begin(test);
 
 	append_writes(rig, 2, 3);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	test_disk_hang(rig->disk, true);
 	append_writes(rig, 1, 3);
 	store_rig_wait(rig, idle_time_is_over);
@@ -443,10 +425,10 @@ static void many_zeroes_without_the_disk(struct kunit *test)
 	for (round = 0; round < 2; round++) {
 		while (rig->last_index % 11 < 10) {
 			append_writes(rig, 1, 100);
-			commit_all(rig);
+			store_rig_commit_all(rig);
 		}
 		KUNIT_ASSERT_TRUE(test, store_rig_append(rig, &zero, 1));
-		commit_all(rig);
+		store_rig_commit_all(rig);
 		store_rig_check_all(rig);
 	}
 	KUNIT_EXPECT_FALSE(test, rig->failed);
@@ -467,7 +449,7 @@ static void a_new_disk_joins(struct kunit *test)
 	store_rig_open(rig);
 	KUNIT_EXPECT_TRUE(test, qbd_store_is_new(rig->store));
 	store_rig_vote(rig);
-	store_rig_wait(rig, vote_durable);
+	store_rig_wait(rig, rig_vote_durable);
 	KUNIT_EXPECT_TRUE(test, qbd_store_is_new(rig->store));
 	qbd_store_joined(rig->store);
 	KUNIT_EXPECT_TRUE(test, qbd_store_is_new(rig->store));
@@ -475,7 +457,7 @@ static void a_new_disk_joins(struct kunit *test)
 	qbd_store_joined(rig->store);
 	KUNIT_EXPECT_EQ(test, rig->store->state.wanted, wanted);
 	store_rig_vote(rig);
-	store_rig_wait(rig, vote_durable);
+	store_rig_wait(rig, rig_vote_durable);
 	KUNIT_EXPECT_FALSE(test, qbd_store_is_new(rig->store));
 	store_rig_stop(rig);
 	store_rig_open(rig);
@@ -715,7 +697,7 @@ static void reads_of_many_parts_fail_once(struct kunit *test)
 
 	while (rig->last_index < 8) {
 		append_writes(rig, 1, 100);
-		commit_all(rig);
+		store_rig_commit_all(rig);
 	}
 	rig->disk->fail_reads = true;
 	rig->disk->fail_last = U64_MAX;
@@ -783,7 +765,7 @@ static void reads_that_wait_end_with_the_store(struct kunit *test)
 
 	while (rig->last_index < 8) {
 		append_writes(rig, 1, 100);
-		commit_all(rig);
+		store_rig_commit_all(rig);
 	}
 	test_disk_hang(rig->disk, true);
 	queue_reads(rig, page);
@@ -824,7 +806,7 @@ static void going_down_waits_for_reads(struct kunit *test)
 		store_rig_open(rig);
 		rig->term++;
 		store_rig_vote(rig);
-		store_rig_wait(rig, vote_durable);
+		store_rig_wait(rig, rig_vote_durable);
 	}
 	__free_page(page);
 	store_rig_destroy(rig);
@@ -866,7 +848,7 @@ static void fills_that_overlap_are_in_order(struct kunit *test)
 	u32 round, i, j;
 
 	append_writes(rig, 2, 8);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	begin_fill(rig);
 	for (i = 0; i < 2; i++) {
 		for (j = 0; j < 16; j++) {
@@ -909,7 +891,7 @@ static void fills_of_a_disk_that_fails(struct kunit *test)
 	u32 i;
 
 	append_writes(rig, 2, 8);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	begin_fill(rig);
 	for (i = 0; i < 16; i++)
 		pages[i] = alloc_page(GFP_KERNEL | __GFP_ZERO);
@@ -940,7 +922,7 @@ static void going_down_waits_for_a_reset(struct kunit *test)
 	u32 i;
 
 	append_writes(rig, 2, 8);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	leader_last = rig->commit_index;
 	for (i = 0; i < 20; i++)
 		store_rig_leader_entry(rig, &leader_last);
@@ -970,7 +952,7 @@ static void a_reset_of_an_idle_member(struct kunit *test)
 	struct qbd_membership_layout membership = rig->recovered.base_membership;
 
 	append_writes(rig, 2, 8);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	KUNIT_EXPECT_TRUE(test, rig->store->idle_armed);
 	test_disk_hang(rig->disk, true);
 	store_rig_reset(rig, 40, rig->term, 0x17, &membership);
@@ -1015,7 +997,7 @@ static void configurations_in_the_log(struct kunit *test)
 	append_writes(rig, 2, 3);
 	store_rig_append_membership(rig, &two);
 	append_writes(rig, 1, 3);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	store_rig_append_membership(rig, &three);
 	store_rig_wait(rig, rig_all_durable);
 	KUNIT_EXPECT_EQ(test, rig->store->log.memberships, 2);
@@ -1027,7 +1009,7 @@ static void configurations_in_the_log(struct kunit *test)
 	store_rig_truncate(rig, 5);
 	KUNIT_EXPECT_EQ(test, rig->store->log.memberships, 1);
 	/* One that is applied is loaded, for whoever asks for it later. */
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	store_rig_stop(rig);
 	store_rig_open(rig);
 	KUNIT_EXPECT_EQ(test, rig->recovered.applied_index, 4);
@@ -1036,15 +1018,15 @@ static void configurations_in_the_log(struct kunit *test)
 	/* Its record stays in memory while it is in the log, whatever else goes. */
 	rig->term++;
 	store_rig_vote(rig);
-	store_rig_wait(rig, vote_durable);
+	store_rig_wait(rig, rig_vote_durable);
 	for (i = 0; i < 6; i++) {
 		append_writes(rig, 2, 100);
-		commit_all(rig);
+		store_rig_commit_all(rig);
 	}
 	KUNIT_EXPECT_NOT_NULL(test, qbd_log_slot(rig->store, 3)->record);
 	while (!first_is_reclaimed(rig) && rig->last_index < 200) {
 		append_writes(rig, 2, 100);
-		commit_all(rig);
+		store_rig_commit_all(rig);
 	}
 	store_rig_wait(rig, first_is_reclaimed);
 	KUNIT_EXPECT_EQ(test, rig->store->log.memberships, 0);
@@ -1082,7 +1064,7 @@ static void configurations_that_are_lost(struct kunit *test)
 	append_writes(rig, 2, 3);
 	store_rig_append_membership(rig, &two);
 	append_writes(rig, 1, 3);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	place = store_rig_log_block(rig) + qbd_log_slot(rig->store, 3)->position + 1;
 	store_rig_stop(rig);
 	fail_reads_of(rig, place);
@@ -1095,7 +1077,7 @@ static void configurations_that_are_lost(struct kunit *test)
 	/* Whole, and none: no leader of this version has sent it. */
 	rig->term++;
 	store_rig_vote(rig);
-	store_rig_wait(rig, vote_durable);
+	store_rig_wait(rig, rig_vote_durable);
 	two.count = 0;
 	store_rig_append_membership(rig, &two);
 	store_rig_wait(rig, rig_all_durable);
@@ -1110,9 +1092,7 @@ static void a_configuration_that_is_missed(struct kunit *test)
 	struct store_rig *rig = store_rig_create_sized(test, 6, RIG_DEVICE_BLOCKS, 3);
 	u64 place;
 
-	store_rig_open(rig);
-	store_rig_vote(rig);
-	store_rig_wait(rig, vote_durable);
+	store_rig_start(rig);
 	append_writes(rig, 2, 3);
 	store_rig_append_membership(rig, &rig->recovered.base_membership);
 	store_rig_wait(rig, rig_all_durable);
@@ -1158,7 +1138,7 @@ static void applied_records_are_damaged(struct kunit *test)
 	u64 place;
 
 	append_writes(rig, 6, 2);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	place = store_rig_log_block(rig) + qbd_log_slot(rig->store, 2)->position;
 	store_rig_stop(rig);
 	memset(test_disk_block(rig->disk, place), 0x44, 512);
@@ -1168,7 +1148,7 @@ static void applied_records_are_damaged(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 6);
 	store_rig_check_all(rig);
 	append_writes(rig, 2, 2);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	store_rig_stop(rig);
 	store_rig_open(rig);
 	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 8);
@@ -1278,7 +1258,7 @@ static void too_little_memory_for_the_log(struct kunit *test)
 		KUNIT_ASSERT_FALSE(test, IS_ERR(rig->pool));
 		store_rig_open(rig);
 		store_rig_vote(rig);
-		store_rig_wait(rig, vote_durable);
+		store_rig_wait(rig, rig_vote_durable);
 		append_writes(rig, logs[i].count, logs[i].blocks);
 		store_rig_wait(rig, rig_all_durable);
 		store_rig_stop(rig);

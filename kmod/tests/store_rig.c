@@ -936,3 +936,23 @@ void store_rig_check_all(struct store_rig *rig)
 {
 	store_rig_check_read(rig, 0, qbd_store_identity(rig->store)->device_blocks);
 }
+
+bool rig_vote_durable(struct store_rig *rig)
+{
+	return rig->vote_term_durable >= rig->term;
+}
+
+struct store_rig *store_rig_start(struct store_rig *rig)
+{
+	store_rig_open(rig);
+	store_rig_vote(rig);
+	store_rig_wait(rig, rig_vote_durable);
+	return rig;
+}
+
+void store_rig_commit_all(struct store_rig *rig)
+{
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_commit(rig, rig->last_index);
+	store_rig_wait(rig, rig_all_applied);
+}

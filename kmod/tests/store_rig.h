@@ -166,6 +166,8 @@ void store_rig_destroy(struct store_rig *rig);
 /* Open; on success the model's log becomes what was recovered. */
 int store_rig_try_open(struct store_rig *rig);
 void store_rig_open(struct store_rig *rig);
+/* Open, and give a vote that is durable. Return: @rig. */
+struct store_rig *store_rig_start(struct store_rig *rig);
 /* Down in order, and what @rig->store was is gone. */
 void store_rig_stop(struct store_rig *rig);
 /* The power fails; the store is closed, the power comes back. */
@@ -176,6 +178,7 @@ void store_rig_wait(struct store_rig *rig, bool (*done)(struct store_rig *rig));
 /* Let it run if something is to be done now. */
 void store_rig_poll(struct store_rig *rig);
 bool rig_all_durable(struct store_rig *rig);
+bool rig_vote_durable(struct store_rig *rig);
 bool rig_all_applied(struct store_rig *rig);
 
 /* Append one entry; false if there was no room or no memory. */
@@ -196,6 +199,8 @@ void store_rig_list_at(struct store_rig *rig, u64 index,
 		       struct qbd_membership_layout *membership);
 void store_rig_truncate(struct store_rig *rig, u64 first_removed);
 void store_rig_commit(struct store_rig *rig, u64 index);
+/* All that was appended, until it is applied. */
+void store_rig_commit_all(struct store_rig *rig);
 void store_rig_vote(struct store_rig *rig);
 /* qbd_store_reset(), with what is applied at @index. */
 void store_rig_reset(struct store_rig *rig, u64 index, u64 term, u32 chain,

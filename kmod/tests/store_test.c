@@ -26,22 +26,9 @@ static bool is_idle_checkpointed(struct store_rig *rig)
 	       !rig->store->checkpoint.step && !rig->store->idle_armed;
 }
 
-static bool vote_durable(struct store_rig *rig)
-{
-	return rig->vote_term_durable >= rig->term;
-}
-
-static struct store_rig *start(struct store_rig *rig)
-{
-	store_rig_open(rig);
-	store_rig_vote(rig);
-	store_rig_wait(rig, vote_durable);
-	return rig;
-}
-
 static struct store_rig *begin(struct kunit *test)
 {
-	return start(store_rig_create(test, 4711));
+	return store_rig_start(store_rig_create(test, 4711));
 }
 
 /* @count entries of one write of @blocks, at places of their own while there are any. */
@@ -61,13 +48,6 @@ static u32 append_writes(struct store_rig *rig, u32 count, u32 blocks)
 	return i;
 }
 
-static void commit_all(struct store_rig *rig)
-{
-	store_rig_wait(rig, rig_all_durable);
-	store_rig_commit(rig, rig->last_index);
-	store_rig_wait(rig, rig_all_applied);
-}
-
 /* Writers are held up by a full log, never lost, and go on when there is space. */
 static void full_log(struct kunit *test)
 {
@@ -83,16 +63,16 @@ static void full_log(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, qbd_store_first_index(rig->store), first);
 	KUNIT_EXPECT_EQ(test, append_writes(rig, 1, 1), 0);
 	spaces = rig->spaces;
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	while (append_writes(rig, 4000, 1) < 4000) {
-		commit_all(rig);
+		store_rig_commit_all(rig);
 		if (test->status == KUNIT_FAILURE || rig->failed ||
 		    rig->last_index > 6000)
 			break;
 	}
 	KUNIT_EXPECT_GT(test, rig->spaces, spaces);
 	KUNIT_EXPECT_GT(test, qbd_store_first_index(rig->store), first);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	store_rig_check_all(rig);
 	store_rig_destroy(rig);
 }
@@ -114,7 +94,7 @@ static void full_ring(struct kunit *test)
 		qbd_store_status(rig->store, &status);
 		KUNIT_EXPECT_LE(test, status.log_used_bytes, status.log_bytes);
 		full += !room_for_200(rig);
-		commit_all(rig);
+		store_rig_commit_all(rig);
 		/* Applied is not reclaimed yet: that takes a checkpoint. */
 		store_rig_wait(rig, room_for_200);
 	}
@@ -152,7 +132,7 @@ static void recovery_reports_what_it_reclaims(struct kunit *test)
 		qbd_pool_destroy(rig->pool);
 		rig->pool = qbd_pool_create(4 * RIG_LOG_BLOCKS, NULL, NULL);
 		KUNIT_ASSERT_FALSE(test, IS_ERR(rig->pool));
-		start(rig);
+		store_rig_start(rig);
 		append_writes(rig, RIG_LOG_BLOCKS * 4 / 5 / 201, 200);
 		store_rig_wait(rig, rig_all_durable);
 		test_disk_cut_after(rig->disk, cut);
@@ -179,7 +159,7 @@ static void records_are_read_back(struct kunit *test)
 
 	for (i = 0; i < 6; i++) {
 		append_writes(rig, 2, 100);
-		commit_all(rig);
+		store_rig_commit_all(rig);
 	}
 	KUNIT_ASSERT_NULL(test, qbd_log_slot(rig->store, 2)->record);
 	KUNIT_EXPECT_EQ(test, qbd_store_record(rig->store, 2, &record), -EINPROGRESS);
@@ -230,7 +210,7 @@ static void write_errors(struct kunit *test)
 		u64 durable;
 
 		append_writes(rig, 5, 3);
-		commit_all(rig);
+		store_rig_commit_all(rig);
 		durable = rig->durable_index;
 		rig->disk->fail_first = where[i].first * QBD_SECTORS_PER_BLOCK;
 		rig->disk->fail_last = where[i].last * QBD_SECTORS_PER_BLOCK + 7;
@@ -277,7 +257,7 @@ static void read_errors(struct kunit *test)
 	struct bio_vec bvec;
 
 	append_writes(rig, 5, 3);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	rig->disk->fail_reads = true;
 	rig->disk->fail_last = U64_MAX;
 	bvec_set_page(&bvec, page, QBD_BLOCK_SIZE, 0);
@@ -304,7 +284,7 @@ static void damaged_records(struct kunit *test)
 	u32 *log;
 
 	append_writes(rig, 4, 2);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	append_writes(rig, 6, 2);
 	store_rig_wait(rig, rig_all_durable);
 	append_writes(rig, 1, 2);
@@ -392,11 +372,12 @@ static void fail_reads_of(struct store_rig *rig, u64 first, u64 last)
  */
 static void suspected_records(struct kunit *test)
 {
-	struct store_rig *rig = start(store_rig_create_sized(test, 4711, RIG_DEVICE_BLOCKS, 3));
+	struct store_rig *rig = store_rig_create_sized(test, 4711, RIG_DEVICE_BLOCKS, 3);
 	u64 position, place;
 
+	store_rig_start(rig);
 	append_writes(rig, 4, 2);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	append_writes(rig, 3, 2);
 	store_rig_wait(rig, rig_all_durable);
 	position = qbd_log_slot(rig->store, 6)->position;
@@ -448,11 +429,12 @@ static void suspected_records(struct kunit *test)
 /* The first that goes behind a suspicion makes it certain: what was there is cut off. */
 static void a_suspicion_is_written_over(struct kunit *test)
 {
-	struct store_rig *rig = start(store_rig_create_sized(test, 4715, RIG_DEVICE_BLOCKS, 3));
+	struct store_rig *rig = store_rig_create_sized(test, 4715, RIG_DEVICE_BLOCKS, 3);
 	u64 place;
 
+	store_rig_start(rig);
 	append_writes(rig, 4, 2);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	append_writes(rig, 3, 2);
 	store_rig_wait(rig, rig_all_durable);
 	place = store_rig_log_block(rig) + qbd_log_slot(rig->store, 6)->position;
@@ -533,7 +515,7 @@ static void damaged_records_replaced(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, rig->recovered.damaged);
 	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 2);
 	store_rig_vote(rig);
-	store_rig_wait(rig, vote_durable);
+	store_rig_wait(rig, rig_vote_durable);
 	append_writes(rig, 2, 1);
 	store_rig_wait(rig, rig_all_durable);
 	/* The leader has no more, and its log is what counts. */
@@ -555,7 +537,7 @@ static void damaged_last_record(struct kunit *test)
 	u64 position;
 
 	append_writes(rig, 3, 2);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	append_writes(rig, 1, 2);
 	store_rig_wait(rig, rig_all_durable);
 	store_rig_wait(rig, is_idle_checkpointed);
@@ -592,7 +574,7 @@ static void damaged_superblocks(struct kunit *test)
 	u32 i;
 
 	append_writes(rig, 3, 2);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	store_rig_stop(rig);
 	for (i = 0; i < 2; i++) {
 		memset(test_disk_block(rig->disk, copies[i]), 0x11, QBD_BLOCK_SIZE);
@@ -635,7 +617,7 @@ static void good_superblock_fails_meanwhile(struct kunit *test)
 	u32 bad;
 
 	append_writes(rig, 3, 2);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	store_rig_stop(rig);
 	for (bad = 0; bad < 2; bad++) {
 		memset(test_disk_block(rig->disk, copies[bad]), 0x11, QBD_BLOCK_SIZE);
@@ -667,7 +649,7 @@ static void good_superblock_is_damaged_meanwhile(struct kunit *test)
 	u8 *first;
 
 	append_writes(rig, 3, 2);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	store_rig_stop(rig);
 	first = test_disk_block(rig->disk, 0);
 	memset(first, 0x11, QBD_BLOCK_SIZE);
@@ -686,12 +668,13 @@ static void good_superblock_is_damaged_meanwhile(struct kunit *test)
 /* What cannot be read now is not lost: nobody is told to make the member anew for it. */
 static void unreadable_states(struct kunit *test)
 {
-	struct store_rig *rig = start(store_rig_create_sized(test, 47, RIG_DEVICE_BLOCKS, 3));
+	struct store_rig *rig = store_rig_create_sized(test, 47, RIG_DEVICE_BLOCKS, 3);
 	u64 last = rig->disk->sectors / QBD_SECTORS_PER_BLOCK - 1;
 	u32 i;
 
+	store_rig_start(rig);
 	append_writes(rig, 3, 2);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	store_rig_stop(rig);
 	for (i = 0; i < QBD_STATE_SLOTS; i++) {
 		u64 block = QBD_STATE_SLOT_BLOCK(i);
@@ -720,7 +703,7 @@ static void unreadable_state_of_one(struct kunit *test)
 	u64 term;
 
 	append_writes(rig, 3, 2);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	store_rig_stop(rig);
 	term = rig->term;
 	fail_reads_of(rig, QBD_STATE_SLOT_BLOCK(0), QBD_STATE_SLOT_BLOCK(0));
@@ -746,15 +729,15 @@ static void lists_leave_the_log(struct kunit *test)
 
 	for (round = 2; round < 7; round++) {
 		append_writes(rig, 200, 2);
-		commit_all(rig);
+		store_rig_commit_all(rig);
 		KUNIT_EXPECT_TRUE(test, store_rig_append_members(rig, round));
 		append_writes(rig, 200, 2);
-		commit_all(rig);
+		store_rig_commit_all(rig);
 		store_rig_cut(rig);
 		store_rig_open(rig);
 	}
 	KUNIT_EXPECT_GT(test, rig->recovered.base_index, 800);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	store_rig_check_all(rig);
 	store_rig_destroy(rig);
 }
@@ -765,7 +748,7 @@ static void unreadable_table(struct kunit *test)
 	struct store_rig *rig = begin(test);
 
 	append_writes(rig, 3, 2);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	store_rig_stop(rig);
 	fail_reads_of(rig, QBD_EXTENT_JOURNAL_BLOCK, QBD_EXTENT_TABLE_BLOCK);
 	expect_refused(rig, -EIO, "of the extent table", "cannot be read", "try again");
@@ -781,7 +764,7 @@ static void damaged_states(struct kunit *test)
 	u32 i;
 
 	append_writes(rig, 3, 2);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	store_rig_stop(rig);
 	/* Both slots hold the newest content: either may be lost. */
 	for (i = 0; i < 2; i++) {
@@ -820,7 +803,7 @@ static void damaged_extent_table(struct kunit *test)
 	u8 *block;
 
 	append_writes(rig, 20, 7);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	store_rig_stop(rig);
 	block = test_disk_block(rig->disk, QBD_EXTENT_TABLE_BLOCK);
 	memset(block + 512, 0x33, 512);
@@ -850,14 +833,14 @@ static void write_and_checkpoint(struct store_rig *rig, u32 block)
 	struct rig_operation operation = { .block = block, .count = 2 };
 
 	KUNIT_ASSERT_TRUE(rig->test, store_rig_append(rig, &operation, 1));
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	store_rig_wait(rig, is_idle_checkpointed);
 }
 
 /* The journal's image of a table block is the newest, or there is none. */
 static void journal_images_are_the_newest(struct kunit *test)
 {
-	struct store_rig *rig = start(store_rig_create_sized(test, 4712, 4 * 4048, 1));
+	struct store_rig *rig = store_rig_start(store_rig_create_sized(test, 4712, 4 * 4048, 1));
 	u32 number;
 
 	for (number = 0; number < 3; number++) {
@@ -867,7 +850,7 @@ static void journal_images_are_the_newest(struct kunit *test)
 
 		store_rig_append(rig, &operation, 1);
 	}
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	store_rig_wait(rig, is_idle_checkpointed);
 	/* An extent that was never written before; then another block's turn. */
 	write_and_checkpoint(rig, block_of_table(2, 1));
@@ -896,7 +879,7 @@ static void expect_whole_table(struct store_rig *rig)
 /* Several blocks are taken from the journal, and are in their places before it is reused. */
 static void several_table_blocks_are_restored(struct kunit *test)
 {
-	struct store_rig *rig = start(store_rig_create_sized(test, 4713, 4 * 4048, 2));
+	struct store_rig *rig = store_rig_start(store_rig_create_sized(test, 4713, 4 * 4048, 2));
 	u32 number;
 
 	for (number = 0; number < 3; number++) {
@@ -906,7 +889,7 @@ static void several_table_blocks_are_restored(struct kunit *test)
 
 		store_rig_append(rig, &operation, 1);
 	}
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	store_rig_wait(rig, is_idle_checkpointed);
 	store_rig_stop(rig);
 	for (number = 0; number < 3; number++) {
@@ -938,10 +921,10 @@ static void a_lost_table_is_filled_whatever_happens(struct kunit *test)
 
 	for (cut = 1; cut <= 16; cut++) {
 		struct store_rig *rig =
-			start(store_rig_create_sized(test, cut, RIG_DEVICE_BLOCKS, 2));
+			store_rig_start(store_rig_create_sized(test, cut, RIG_DEVICE_BLOCKS, 2));
 
 		append_writes(rig, 20, 7);
-		commit_all(rig);
+		store_rig_commit_all(rig);
 		store_rig_stop(rig);
 		memset(test_disk_block(rig->disk, QBD_EXTENT_TABLE_BLOCK), 0x33, 512);
 		test_disk_settle(rig->disk, QBD_EXTENT_TABLE_BLOCK);
@@ -969,10 +952,10 @@ static void a_torn_table_survives_another_cut(struct kunit *test)
 
 	for (cut = 1; cut <= 48; cut++) {
 		struct store_rig *rig =
-			start(store_rig_create_sized(test, cut, RIG_DEVICE_BLOCKS, 2));
+			store_rig_start(store_rig_create_sized(test, cut, RIG_DEVICE_BLOCKS, 2));
 
 		append_writes(rig, 20, 7);
-		commit_all(rig);
+		store_rig_commit_all(rig);
 		store_rig_stop(rig);
 		store_rig_open(rig);
 		/* Its entries change in each sector; the last write tells of that. */
@@ -983,7 +966,7 @@ static void a_torn_table_survives_another_cut(struct kunit *test)
 
 			store_rig_append(rig, &operation, 1);
 		}
-		commit_all(rig);
+		store_rig_commit_all(rig);
 		append_writes(rig, 1, 1);
 		store_rig_wait(rig, rig_all_durable);
 		store_rig_cut(rig);
@@ -1071,7 +1054,7 @@ static void touched_blocks_forgotten(struct kunit *test)
 
 	for (i = 0; i < 6; i++) {
 		append_writes(rig, 2, 100);
-		commit_all(rig);
+		store_rig_commit_all(rig);
 	}
 	KUNIT_ASSERT_NULL(test, qbd_log_slot(rig->store, 2)->record);
 	KUNIT_EXPECT_EQ(test, touched_words(rig, 1, 12, touched), -1);
@@ -1097,7 +1080,7 @@ static void what_was_written_since(struct kunit *test)
 	while (qbd_store_first_index(rig->store) <= 4 && !rig->failed) {
 		if (!append_writes(rig, 1, 100))
 			store_rig_wait(rig, room_for_200);
-		commit_all(rig);
+		store_rig_commit_all(rig);
 	}
 	KUNIT_ASSERT_TRUE(test, store_rig_append(rig, &none, 0));
 	KUNIT_EXPECT_TRUE(test, qbd_store_written_since(rig->store, 2));
@@ -1120,7 +1103,7 @@ static void touched_blocks_of_many(struct kunit *test)
 	qbd_pool_destroy(rig->pool);
 	rig->pool = qbd_pool_create(4 * RIG_LOG_BLOCKS, NULL, NULL);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(rig->pool));
-	start(rig);
+	store_rig_start(rig);
 	append_writes(rig, 1, 70);
 	while (rig->last_index <= QBD_TOUCHED_ENTRIES_MAX)
 		KUNIT_ASSERT_TRUE(test, store_rig_append(rig, &none, 0));
@@ -1158,11 +1141,11 @@ static void data_is_ahead_after_a_cut(struct kunit *test)
 	store_rig_wait(rig, rig_all_durable);
 	store_rig_truncate(rig, rig->last_index);
 	KUNIT_EXPECT_EQ(test, qbd_store_data_index(rig->store), 99);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	KUNIT_EXPECT_EQ(test, qbd_store_data_index(rig->store), 99);
 	rig->term++;
 	append_writes(rig, 1, 1);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	KUNIT_EXPECT_EQ(test, qbd_store_data_index(rig->store), rig->commit_index);
 	store_rig_destroy(rig);
 }
@@ -1172,7 +1155,7 @@ static void truncation_under_way(struct kunit *test)
 	struct store_rig *rig = begin(test);
 
 	append_writes(rig, 3, 1);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	test_disk_hang(rig->disk, true);
 	append_writes(rig, 6, 2);
 	store_rig_poll(rig);
@@ -1202,7 +1185,7 @@ static void hung_disk(struct kunit *test)
 	struct qbd_store_status status;
 
 	append_writes(rig, 3, 1);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	test_disk_hang(rig->disk, true);
 	/* Far more than a disk takes at once. */
 	KUNIT_EXPECT_EQ(test, append_writes(rig, 200, 1), 200);
@@ -1251,7 +1234,7 @@ static void reads_without_tags(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, reads);
 	KUNIT_ASSERT_NOT_NULL(test, bvecs);
 	append_writes(rig, READS, 1);
-	commit_all(rig);
+	store_rig_commit_all(rig);
 	store_rig_wait(rig, is_idle_checkpointed);
 	test_disk_hang(rig->disk, true);
 	rig->disk->refused = 0;

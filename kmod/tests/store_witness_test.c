@@ -8,11 +8,6 @@
 
 #define LARGER_BLOCKS	0x40000000u
 
-static bool vote_durable(struct store_rig *rig)
-{
-	return rig->vote_term_durable >= rig->term;
-}
-
 static bool is_reset(struct store_rig *rig)
 {
 	return rig->resets;
@@ -35,9 +30,7 @@ static bool size_is_durable(struct store_rig *rig)
 
 static struct store_rig *begin_with(struct store_rig *rig)
 {
-	store_rig_open(rig);
-	store_rig_vote(rig);
-	store_rig_wait(rig, vote_durable);
+	store_rig_start(rig);
 	return rig;
 }
 
