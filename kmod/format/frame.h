@@ -181,6 +181,7 @@ enum qbd_refusal {
 	QBD_REFUSED_TWICE	= 9,	/* this member is connected, and alive: it is up twice */
 	QBD_REFUSED_HISTORY	= 10,	/* the device was recovered by force on one side */
 	QBD_REFUSED_REMOVED	= 11,	/* a committed list says so; after both proofs */
+	QBD_REFUSED_PERHAPS	= 12,	/* perhaps it is up twice: come again; after both proofs */
 };
 
 struct qbd_frame_refused {

@@ -485,6 +485,8 @@ const char *qbd_refusal_text(u32 reason)
 		return "removed from the device";
 	case QBD_REFUSED_TWICE:
 		return "this member is up twice: a copy of its disk?";
+	case QBD_REFUSED_PERHAPS:
+		return "an earlier connection of this member has not ended yet";
 	default:
 		return "unknown reason";
 	}

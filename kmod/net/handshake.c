@@ -191,23 +191,31 @@ static void challenge_received(struct qbd_connection *connection,
 		qbd_send_small(connection, QBD_FRAME_PROOF, &proof, sizeof(proof));
 }
 
+static enum qbd_refusal twice(struct qbd_connection *connection)
+{
+	switch (qbd_peer_is_twice(connection)) {
+	case QBD_TWICE_PERHAPS:
+		return QBD_REFUSED_PERHAPS;
+	case QBD_TWICE_SURE:
+		return QBD_REFUSED_TWICE;
+	default:
+		return 0;
+	}
+}
+
 /* It knows the secret; is it the one disk, and the one run, that this member is now? */
 static bool is_the_member(struct qbd_connection *connection)
 {
+	enum qbd_refusal refusal;
+
 	if (!qbd_peer_is_disk(connection)) {
 		refuse(connection, QBD_REFUSED_DISK);
 		return false;
 	}
-	switch (qbd_peer_is_twice(connection)) {
-	case QBD_TWICE_PERHAPS:
-		qbd_connection_close(connection, "an earlier connection has not ended yet");
-		return false;
-	case QBD_TWICE_SURE:
-		refuse(connection, QBD_REFUSED_TWICE);
-		return false;
-	default:
-		return true;
-	}
+	refusal = twice(connection);
+	if (refusal)
+		refuse(connection, refusal);
+	return !refusal;
 }
 
 /* It is none that may dial, and proved who it is. */
@@ -218,8 +226,7 @@ static enum qbd_refusal why_no_dialler(struct qbd_connection *connection)
 	if (qbd_peer_is_up(connection) && !qbd_peer_is_disk(connection))
 		return QBD_REFUSED_DISK;
 	/* It is dialled from here, but knocks: is the one that is connected another one? */
-	return qbd_peer_is_twice(connection) == QBD_TWICE_SURE ? QBD_REFUSED_TWICE :
-								 QBD_REFUSED_MEMBER;
+	return twice(connection) ?: QBD_REFUSED_MEMBER;
 }
 
 static void proof_received(struct qbd_connection *connection,
@@ -271,7 +278,8 @@ static void refused_received(struct qbd_connection *connection,
 	u32 reason = le32_to_cpu(refused->reason);
 
 	/* Anybody could say so. */
-	if ((reason == QBD_REFUSED_REMOVED || reason == QBD_REFUSED_TWICE) && !proved)
+	if ((reason == QBD_REFUSED_REMOVED || reason == QBD_REFUSED_TWICE ||
+	     reason == QBD_REFUSED_PERHAPS) && !proved)
 		reason = QBD_REFUSED_MEMBER;
 	qbd_peer_refused(connection, reason, false);
 	qbd_connection_close(connection, "refused: %s", qbd_refusal_text(reason));

@@ -281,6 +281,7 @@ struct qbd_net_peer {
 	u64 known_term;
 	u64 known_index;
 	struct qbd_twice_try twice;
+	bool perhaps_twice;		/* it asked us to come again for that: knock soon */
 	struct qbd_connection *connections[2];	/* of this attempt or pair */
 	struct qbd_connection *fresh[2];	/* accepted and proved, not looked at */
 	u64 session;

@@ -255,6 +255,7 @@ static struct qbd_net_peer *take_slot(struct qbd_net *net, u32 id, const u8 *inc
 	peer->known_term = 0;
 	peer->known_index = 0;
 	peer->twice.run = 0;
+	peer->perhaps_twice = false;
 	peer->epoch++;
 	spin_unlock(&net->lock);
 	peer->backoff_ms = QBD_BACKOFF_MIN_MS;

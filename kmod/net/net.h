@@ -68,8 +68,9 @@ struct qbd_net;
  *	no memory, answer QBD_REPAIR_BUSY
  * @repaired: answer to REPAIR
  * @refused: a handshake failed; @peer 0 if not known; @by_us: it was us who refused it,
- *	else we were refused; rate limited. QBD_REFUSED_REMOVED, not by us, comes only from a
- *	member that has proved to be one
+ *	else we were refused; rate limited. QBD_REFUSED_REMOVED, TWICE and PERHAPS, not by us,
+ *	come only from a member that has proved to be one; PERHAPS each time that it was said,
+ *	and never by us
  * @listening: what came of qbd_net_listen(): 0, or -errno and one line
  * @admin: a program's request, DESCRIBE or CHANGE, on the connection that has this
  *	number; @data (CHANGE) is the callee's to free, NULL: there was no memory.

@@ -8,7 +8,7 @@
  *   what is found                        what is done
  *   accepted, other session or a         the old pair is taken down, the new
  *     second of its kind                   connection begins another one
- *   likewise, of another run, and the    closed, or refused: the member is up twice
+ *   likewise, of another run, and the    refused: the member is up twice, or perhaps
  *     old pair is alive
  *   accepted, its session's first one    it joins the pair
  *   one of the pair closed               the pair is taken down; dialled again
@@ -257,12 +257,17 @@ static bool refusal_is_news(struct qbd_net *net, u32 id, u32 reason, bool by_us,
 			    u32 *known)
 {
 	struct qbd_net_peer *peer;
-	bool news = true;
+	bool proved, news = true;
 
+	/* Any member may be asked to come again: that is for itself to know. */
+	if (reason == QBD_REFUSED_PERHAPS && by_us)
+		return false;
 	spin_lock(&net->lock);
 	peer = qbd_net_peer_find(net, id);
 	*known = peer ? id : 0;
-	if (peer) {
+	if (peer && !by_us)
+		WRITE_ONCE(peer->perhaps_twice, reason == QBD_REFUSED_PERHAPS);
+	if (peer && reason != QBD_REFUSED_PERHAPS) {
 		news = peer->refusal != reason ||
 		       time_after(jiffies, peer->refusal_at +
 					   msecs_to_jiffies(REFUSAL_REPEAT_MS));
@@ -275,10 +280,14 @@ static bool refusal_is_news(struct qbd_net *net, u32 id, u32 reason, bool by_us,
 		}
 	}
 	/* What a member has proved: no flood of strangers keeps that back. */
-	if (reason == QBD_REFUSED_REMOVED && !by_us)
+	proved = !by_us && (reason == QBD_REFUSED_REMOVED || reason == QBD_REFUSED_TWICE ||
+			    reason == QBD_REFUSED_PERHAPS);
+	if (proved && reason == QBD_REFUSED_REMOVED)
 		net->was_removed = true;
-	else if (reason != QBD_REFUSED_TWICE || by_us)
+	if (!proved)
 		news = news && __ratelimit(&net->log_limit);
+	if (news && proved && net->refusal_count == QBD_REFUSALS)
+		net->refusal_count--;
 	if (news && net->refusal_count < QBD_REFUSALS) {
 		net->refusals[net->refusal_count].peer = *known;
 		net->refusals[net->refusal_count].by_us = by_us;
@@ -296,7 +305,9 @@ void qbd_peer_refused(struct qbd_connection *connection, u32 reason, bool by_us)
 
 	if (!refusal_is_news(net, connection->peer, reason, by_us, &known))
 		return;
-	if (connection->kind == QBD_CONNECTION_ADMIN)
+	if (reason == QBD_REFUSED_PERHAPS)
+		pr_debug("%s: member %u asks us to come again\n", net->name, connection->peer);
+	else if (connection->kind == QBD_CONNECTION_ADMIN)
 		pr_warn("%s: a program at %pISpc is refused: %s\n", net->name,
 			&connection->address, qbd_refusal_text(reason));
 	else if (by_us)
@@ -385,6 +396,10 @@ void qbd_peer_knock_later(struct qbd_net_peer *peer)
 {
 	unsigned long pause = KNOCK_MS + get_random_u32() % (KNOCK_MS / 4);
 
+	/* Whether there are two is to be known before long. */
+	if (READ_ONCE(peer->perhaps_twice))
+		pause = QBD_BACKOFF_MAX_MS;
+	WRITE_ONCE(peer->perhaps_twice, false);
 	mod_delayed_work(peer->net->setup_queue, &peer->dial_work, msecs_to_jiffies(pause));
 }
 

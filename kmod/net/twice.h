@@ -13,7 +13,11 @@
 
 enum qbd_twice {
 	QBD_TWICE_NOT,			/* the only one, as far as can be seen */
-	QBD_TWICE_PERHAPS,		/* it came up anew, or there are two: it shall dial again */
+	/*
+	 * It came up anew, or there are two: it shall dial again, and is no vote and no copy
+	 * until then.
+	 */
+	QBD_TWICE_PERHAPS,
 	QBD_TWICE_SURE,			/* the other one was heard long after the first try */
 };
 

@@ -77,21 +77,6 @@ bool qbd_disks_is_listed(const struct qbd_replica *replica)
 }
 
 /**
- * qbd_disks_check() - say in handshakes which list names this disk
- * @replica: replica; each pass
- */
-void qbd_disks_check(struct qbd_replica *replica)
-{
-	u64 index = committed(replica)->index;
-
-	if (replica->listed_by == index)
-		return;
-	replica->listed_by = index;
-	qbd_net_set_listed(replica->network, qbd_disks_is_listed(replica) ? index : 0, index,
-			   &committed(replica)->layout);
-}
-
-/**
  * qbd_disks_facts() - which disk is there as a member, that the list may have to name?
  * @replica: replica that leads
  * @id: member
@@ -196,10 +181,13 @@ void qbd_disks_heard(struct qbd_replica *replica, u32 id,
 void qbd_disks_peer_up(struct qbd_replica *replica, u32 id)
 {
 	const struct qbd_frame_hello *hello = qbd_net_peer_hello(replica->network, id);
-	const struct qbd_replica_peer *peer;
+	struct qbd_replica_peer *peer = qbd_replica_peer(replica, id);
 	u64 run, term, index;
 
 	replica->disks_noticed = true;
+	/* It heard nobody else that is this member. */
+	if (peer)
+		peer->perhaps_until = 0;
 	if (id == replica->strange_peer)
 		replica->strange_until = 0;
 	if (!hello)
@@ -219,7 +207,6 @@ void qbd_disks_peer_up(struct qbd_replica *replica, u32 id)
 	    index <= min(replica->core->commit, replica->core->durable))
 		return;
 	/* A leader of before that is none any more is not helped by what is left here. */
-	peer = qbd_replica_peer(replica, id);
 	if (peer && peer->told)
 		qbd_core_term_told(replica->core, replica->now, peer->told_term);
 	/* Who told it may be lost, and this one restart, before it has that again. */
@@ -244,7 +231,8 @@ void qbd_disks_peer_up(struct qbd_replica *replica, u32 id)
  *	is up, too. 1 refuses it; to 2 it comes before 3 does, and 2 would be elected with its
  *	vote.
  *
- * So who was refused by one member for that is no vote and no copy anywhere. If both were, both
+ * So who was refused by one member for that is no vote and no copy anywhere, nor who was asked by
+ * one to come again, for it may be so: perhaps_twice() below. If both were refused, both
  * are out. It stays so when that member lets it in: the other one may be up where nobody is who
  * sees both. Only people know that it is down, and then take this one down, and up.
  */
@@ -255,6 +243,47 @@ static void told_twice(struct qbd_replica *replica, u32 id)
 	replica->told_twice = true;
 	qbd_warn(replica, "member %u is connected with another host that is this member: this one neither votes nor leads, nor does it count as a copy, until it is taken down and up",
 		 id);
+	qbd_replica_update_fitness(replica);
+}
+
+/*
+ * For so long who may be up twice waits for the member that said so, which knows in about a
+ * second, but may be gone by then.
+ */
+#define PERHAPS_MS	10000ull
+
+/*
+ * A member hears two runs of this one. It is not known yet whether the other one has ended: on a
+ * host that lost its power and came up within less than a second it has, and this one is let in
+ * when it comes again. Until then it is treated as one that is up twice: a copy would be given a
+ * second in which others take its word, and elect a leader with it.
+ */
+static void perhaps_twice(struct qbd_replica *replica, u32 id)
+{
+	struct qbd_replica_peer *peer = qbd_replica_peer(replica, id);
+
+	if (!peer)
+		return;
+	peer->perhaps_until = replica->now + PERHAPS_MS * NSEC_PER_MSEC;
+	replica->perhaps_twice = true;
+	qbd_replica_later(replica, peer->perhaps_until);
+	qbd_replica_update_fitness(replica);
+}
+
+/* Is there anybody left who may say that this member is up twice? */
+static void perhaps_no_more(struct qbd_replica *replica)
+{
+	u64 until = 0;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(replica->peers); i++)
+		if (replica->peers[i].id)
+			until = max(until, replica->peers[i].perhaps_until);
+	if (replica->now < until) {
+		qbd_replica_later(replica, until);
+		return;
+	}
+	replica->perhaps_twice = false;
 	qbd_replica_update_fitness(replica);
 }
 
@@ -276,6 +305,10 @@ void qbd_disks_refused(struct qbd_replica *replica, u32 peer, enum qbd_refusal r
 	if (reason == QBD_REFUSED_REMOVED && !by_us) {
 		/* It was away when it was removed: no log tells it. */
 		replica->told_removed = true;
+		return;
+	}
+	if (reason == QBD_REFUSED_PERHAPS) {
+		perhaps_twice(replica, peer);
 		return;
 	}
 	if (reason == QBD_REFUSED_TWICE && !by_us)
@@ -309,10 +342,34 @@ void qbd_disks_refused(struct qbd_replica *replica, u32 peer, enum qbd_refusal r
 static const char was_twice[] =
 	"another host was this member, too: leave one down, take the other one down and up";
 
+static const char may_be_twice[] =
+	"a member heard another host that is this member within the last second, and is asked again";
+
 /* One line for people, "" if all are who they say. */
 const char *qbd_disks_problem(const struct qbd_replica *replica)
 {
 	if (replica->now < replica->strange_until)
 		return replica->strange;
-	return replica->told_twice ? was_twice : "";
+	if (replica->told_twice)
+		return was_twice;
+	return replica->perhaps_twice ? may_be_twice : "";
+}
+
+/* ---- each pass ---------------------------------------------------------- */
+
+/**
+ * qbd_disks_check() - say in handshakes which list names this disk; is it the only one?
+ * @replica: replica; each pass
+ */
+void qbd_disks_check(struct qbd_replica *replica)
+{
+	u64 index = committed(replica)->index;
+
+	if (replica->perhaps_twice)
+		perhaps_no_more(replica);
+	if (replica->listed_by == index)
+		return;
+	replica->listed_by = index;
+	qbd_net_set_listed(replica->network, qbd_disks_is_listed(replica) ? index : 0, index,
+			   &committed(replica)->layout);
 }

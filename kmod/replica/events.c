@@ -135,7 +135,7 @@ void qbd_replica_event_work(struct work_struct *work)
  *   disk failed                             (the core knows: nothing at all)
  *   acknowledged records lost, not resent   no         no         yes
  *   disk new (see join.c)                   no         no         no, for no lease either
- *   was up twice (see disks.c)              no         no         no, for no lease either
+ *   was up twice, or perhaps (see disks.c)  no         no         no, for no lease either
  *   data being filled from extents          yes        no         no
  *   read of disk or log failed lately       yes        no         yes
  *   a no-op of an old leadership unwritten  yes        no         yes
@@ -144,13 +144,13 @@ void qbd_replica_event_work(struct work_struct *work)
 void qbd_replica_update_fitness(struct qbd_replica *replica)
 {
 	u32 fitness = QBD_MAY_VOTE | QBD_MAY_LEAD | QBD_COUNTS;
+	bool twice = replica->told_twice || replica->perhaps_twice;
 
-	if (replica->damaged || replica->is_new || replica->told_removed ||
-	    replica->told_twice)
+	if (replica->damaged || replica->is_new || replica->told_removed || twice)
 		fitness &= ~(QBD_MAY_VOTE | QBD_MAY_LEAD);
-	if (replica->is_new || qbd_replica_filling(replica) || replica->told_twice)
+	if (replica->is_new || qbd_replica_filling(replica) || twice)
 		fitness &= ~(QBD_MAY_LEAD | QBD_COUNTS);
-	if (replica->is_new || replica->told_twice)
+	if (replica->is_new || twice)
 		fitness |= QBD_FORGETFUL;
 	if (replica->fill.log_kept)
 		fitness |= QBD_LOG_COUNTED;
@@ -626,7 +626,9 @@ static void net_repaired(void *context, u32 peer, const struct qbd_frame_repaire
 
 static void net_refused(void *context, u32 peer, enum qbd_refusal reason, bool by_us)
 {
-	qbd_replica_event(context, QBD_EVENT_REFUSED, peer, "%s", qbd_refusal_text(reason));
+	if (reason != QBD_REFUSED_PERHAPS)
+		qbd_replica_event(context, QBD_EVENT_REFUSED, peer, "%s",
+				  qbd_refusal_text(reason));
 	qbd_disks_refused(context, peer, reason, by_us);
 	qbd_replica_settle(context);
 }

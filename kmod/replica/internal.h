@@ -320,6 +320,7 @@ struct qbd_replica_peer {
 	u64 known_run;
 	u64 known_term;
 	u64 known_index;
+	u64 perhaps_until;
 	bool loading;
 	u64 loading_index;
 	struct qbd_record *loaded;
@@ -556,6 +557,7 @@ struct qbd_replica {
 	u64 whole_index;
 	bool damaged;
 	bool told_twice;		/* another host was this member, see disks.c */
+	bool perhaps_twice;		/* it may be so: some member's perhaps_until is to come */
 	u64 recovered_index;		/* what was on the disk when the member came up */
 	bool removed;			/* no member any more, see change.c */
 	bool told_removed;		/* by another member: its own list does not say so */

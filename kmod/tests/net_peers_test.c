@@ -131,8 +131,12 @@ static void a_member_that_is_up_twice(struct kunit *test)
 	rig_member_start(copy);
 	downs = pair[0]->downs;
 	rig_set_members(copy, both, 2);
+	/* From its first try on it is to know that there are perhaps two. */
+	KUNIT_EXPECT_TRUE(test, rig_until(copy->asked_again));
+	KUNIT_EXPECT_EQ(test, copy->refusals, 0);
 	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->refusals && copy->refusals));
 	KUNIT_EXPECT_EQ(test, pair[0]->refused, QBD_REFUSED_TWICE);
+	KUNIT_EXPECT_EQ(test, pair[0]->asked_again, 0);
 	KUNIT_EXPECT_EQ(test, copy->refused, QBD_REFUSED_TWICE);
 	KUNIT_EXPECT_EQ(test, pair[0]->downs, downs);
 	KUNIT_EXPECT_EQ(test, copy->ups, 0);
@@ -160,6 +164,7 @@ static void a_member_that_is_dialled_is_up_twice(struct kunit *test)
 	both[1] = pair[1];
 	rig_member_start(copy);
 	rig_set_members(copy, both, 2);
+	KUNIT_EXPECT_TRUE(test, rig_until(copy->asked_again));
 	KUNIT_EXPECT_TRUE(test, rig_until(copy->refused == QBD_REFUSED_TWICE));
 	KUNIT_EXPECT_TRUE(test, rig_until(pair[1]->refused == QBD_REFUSED_TWICE));
 	KUNIT_EXPECT_EQ(test, pair[1]->ups, 1);

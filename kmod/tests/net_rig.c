@@ -242,6 +242,10 @@ static void rig_refused(void *context, u32 peer, enum qbd_refusal reason, bool b
 {
 	struct rig_member *member = context;
 
+	if (reason == QBD_REFUSED_PERHAPS) {
+		member->asked_again++;
+		return;
+	}
 	member->refusals++;
 	member->refused_peer = peer;
 	member->refused = reason;

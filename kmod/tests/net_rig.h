@@ -76,6 +76,7 @@ struct rig_member {
 	struct qbd_frame_repair repair;
 	struct qbd_frame_repaired repaired;
 	unsigned int refusals;
+	unsigned int asked_again;	/* to come again, for it is perhaps up twice */
 	u32 refused_peer;
 	enum qbd_refusal refused;
 	unsigned int asked, asked_starved;

@@ -19,8 +19,8 @@
  *   the second    is taken for the member by nobody who hears the original: kmod/net/twice.c
  *                 and frame.c decide
  *   alone         it does not lead, commits nothing, and comes into no other term
- *   told          by one it is no vote and no copy where another one lets it in, nor is the
- *                 original, which finds it there
+ *   told          by one, be it that there are perhaps two, it is no vote and no copy where
+ *                 another one lets it in, nor is the original, which finds it there
  *   status        of who refuses it, and its own, say that there are two
  *
  * All else that has to hold does, with a copy there as without.
@@ -34,6 +34,8 @@
 /* Who comes again so often, for so long, is told why. */
 #define TRIES_MAX	20u
 #define JUDGED_WITHIN	(10 * SIM_S)
+/* For so long it waits for who asked it to come again, by whatever clock. */
+#define PERHAPS_FOR	(9 * SIM_S)
 /* Status says it by then. */
 #define TOLD_WITHIN	(5 * SIM_S)
 
@@ -55,6 +57,9 @@ static struct {
 	u32 life;
 	u64 term, commit, last;
 	bool let_in;		/* by somebody who does not hear the original */
+	bool perhaps;		/* it was asked to come again, and votes for nobody */
+	u32 perhaps_by;		/* bitmap of members that said so, and did not let it in since */
+	u64 perhaps_at;		/* when one did so last */
 	u32 confused;		/* bitmap of members of whose disks a copy was let in */
 	struct telling tellings[SIM_HOSTS_MAX + 1];
 } clones;
@@ -104,6 +109,8 @@ static void copy_one(void)
 	memset(clones.tellings, 0, sizeof(clones.tellings));
 	clones.seen = false;
 	clones.let_in = false;
+	clones.perhaps = false;
+	clones.perhaps_by = 0;
 	sim_counts.copied++;
 	/* Some come up much later: what they have is old. */
 	clones.next = world.steps + (below(2) ? 0 : below(4000));
@@ -159,6 +166,7 @@ void sim_clones_let_in(const struct sim_host *member)
 	sim_trace("host %u lets in the copy of the disk of host %u", member->number,
 		  copy()->copy_of);
 	clones.let_in = true;
+	clones.perhaps_by &= ~(1u << member->number);
 	clones.confused |= 1u << copy()->copy_of;
 	sim_counts.copies_let_in++;
 }
@@ -187,8 +195,12 @@ void sim_clones_judged(const struct sim_host *member, enum qbd_refusal reason)
 		*telling = (struct telling){
 			.life = member->life, .copy_life = copy()->life,
 		};
+	if (reason == QBD_REFUSED_PERHAPS) {
+		clones.perhaps_by |= 1u << member->number;
+		clones.perhaps_at = world.now;
+	}
 	/* Who knocks is told first that it has nothing to dial there. */
-	if (!reason || reason == QBD_REFUSED_MEMBER) {
+	if (!reason || reason == QBD_REFUSED_MEMBER || reason == QBD_REFUSED_PERHAPS) {
 		come_again(member, telling);
 		return;
 	}
@@ -235,13 +247,39 @@ static void check_told(u32 number, struct telling *telling)
 
 /* ---- each step ---------------------------------------------------------- */
 
+/*
+ * Who was asked to come again waits for that, but not for ever. Goes what it is waiting for, and
+ * others let it in, nobody is left who knows of both, and nothing is promised: then it goes, too.
+ * Return: false if it does.
+ */
+static bool check_perhaps(struct qbd_replica *replica)
+{
+	bool before = clones.perhaps;
+
+	clones.perhaps = replica->perhaps_twice;
+	if (!before || clones.perhaps || replica->told_twice)
+		return true;
+	/* Nobody waits for who was removed. */
+	for (u32 number = 1; number <= world.count; number++)
+		if (!qbd_replica_peer(replica, number))
+			clones.perhaps_by &= ~(1u << number);
+	if (clones.perhaps_by && world.now < clones.perhaps_at + PERHAPS_FOR)
+		sim_fail("the copy of the disk of host %u was asked to come again, and does not wait",
+			 copy()->copy_of);
+	return !clones.let_in;
+}
+
 static void watch(void)
 {
-	const struct qbd_replica *replica = sim_replica(copy());
+	struct qbd_replica *replica = sim_replica(copy());
 
 	if (!replica || replica->phase != QBD_PHASE_RUNNING)
 		return;
 	check_alone(replica);
+	if (!check_perhaps(replica)) {
+		take_away();
+		return;
+	}
 	for (u32 number = 1; number <= world.count; number++)
 		if (clones.tellings[number].since)
 			check_told(number, &clones.tellings[number]);
@@ -261,6 +299,8 @@ static void go_on(void)
 	/* It comes up, and again: that is another run. */
 	sim_member_power_cut(host);
 	sim_member_power_on(host);
+	clones.perhaps = false;
+	clones.perhaps_by = 0;
 	clones.next = world.steps + 1000 + below(8000);
 }
 

@@ -552,7 +552,8 @@ static void note_refusal(struct sim_host *host, u32 peer, enum qbd_refusal reaso
 static void refuse(struct sim_host *dialler, struct sim_host *listener,
 		   enum qbd_refusal reason)
 {
-	note_refusal(listener, sim_member_id(dialler), reason, true);
+	if (reason != QBD_REFUSED_PERHAPS)
+		note_refusal(listener, sim_member_id(dialler), reason, true);
 	note_refusal(dialler, listener->number, reason, false);
 }
 
@@ -669,8 +670,9 @@ static bool is_once(struct sim_host *dialler, struct sim_host *listener, struct 
 	if (!world.copies)
 		return true;
 	twice = is_twice(listener, side, said);
-	if (twice == QBD_TWICE_SURE)
-		refuse(dialler, listener, QBD_REFUSED_TWICE);
+	if (twice != QBD_TWICE_NOT)
+		refuse(dialler, listener, twice == QBD_TWICE_SURE ? QBD_REFUSED_TWICE :
+								    QBD_REFUSED_PERHAPS);
 	return twice == QBD_TWICE_NOT;
 }
 
@@ -697,7 +699,8 @@ static bool may_come(const struct sim_host *copy, const struct sim_host *host,
 
 	return reach(copy, host) && side && !side->removed &&
 	       (hears_original(copy, host, side) ||
-		(replica && replica->told_twice && !replica->is_new && !world.healing));
+		(replica && (replica->told_twice || replica->perhaps_twice) &&
+		 !replica->is_new && !world.healing));
 }
 
 static void let_in(struct sim_host *copy, struct sim_host *host, struct side *side)
@@ -732,24 +735,25 @@ static enum qbd_refusal judge_copy(struct sim_host *copy, struct sim_host *host,
 		let_in(copy, host, side);
 		return 0;
 	case QBD_TWICE_PERHAPS:
-		return knocks ? QBD_REFUSED_MEMBER : 0;
+		return QBD_REFUSED_PERHAPS;
 	default:
 		return QBD_REFUSED_TWICE;
 	}
 }
 
-/* Those whom it is for to dial it never do: there it knocks. */
-static u64 patience_of_copy(const struct sim_host *copy, u32 peer)
+/* Those whom it is for to dial it never do: there it knocks, and again when it shall. */
+static u64 patience_of_copy(const struct sim_host *copy, u32 peer, enum qbd_refusal reason)
 {
-	return peer > copy->copy_of ? sim_spread(5 * SIM_S, SIM_S) :
-				      sim_spread(10 * SIM_MS, SIM_S);
+	if (peer > copy->copy_of)
+		return reason == QBD_REFUSED_PERHAPS ? SIM_S : sim_spread(5 * SIM_S, SIM_S);
+	return sim_spread(10 * SIM_MS, SIM_S);
 }
 
 static void dial_of_copy(struct sim_host *copy, struct sim_host *host)
 {
 	struct side *own = side_of(copy, host->number);
 	struct side *side = side_of(host, copy->copy_of);
-	enum qbd_refusal reason;
+	enum qbd_refusal reason = 0;
 
 	if (!own || own->removed || (own->connected && !own->lost) || own->fresh)
 		return;
@@ -760,7 +764,7 @@ static void dial_of_copy(struct sim_host *copy, struct sim_host *host)
 		if (reason || !own->fresh)
 			sim_clones_judged(host, reason);
 	}
-	dial_later(copy->number, host->number, patience_of_copy(copy, host->number));
+	dial_later(copy->number, host->number, patience_of_copy(copy, host->number, reason));
 }
 
 /* The one with the higher id dials, while it has no connection. */
@@ -1109,7 +1113,7 @@ void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout
 		take_side(net, id, members->members[k].incarnation,
 			  &members->members[k].address);
 		dial_later(id, net->host->number, net->host->copy_of ?
-			   patience_of_copy(net->host, id) : sim_spread(SIM_MS, 20 * SIM_MS));
+			   patience_of_copy(net->host, id, 0) : sim_spread(SIM_MS, 20 * SIM_MS));
 	}
 }
 
