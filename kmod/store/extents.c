@@ -50,8 +50,8 @@ static bool take_block(struct qbd_store *store, u64 number, const void *buffer)
 			  QBD_EXTENTS_PER_BLOCK);
 	u64 i;
 
-	if (!buffer || qbd_extent_block_check(block, QBD_EXTENT_TABLE_BLOCK + number,
-					      store->geometry.uuid) != QBD_BLOCK_GOOD)
+	if (qbd_extent_block_check(block, QBD_EXTENT_TABLE_BLOCK + number,
+				   store->geometry.uuid) != QBD_BLOCK_GOOD)
 		return false;
 	for (i = 0; i < count; i++)
 		*qbd_extent_changed(store, first + i) =

@@ -54,38 +54,34 @@ static void timer_function(struct timer_list *timer)
 	store->ops->kick(store->context);
 }
 
+static void sooner(bool *any, unsigned long *at, unsigned long when)
+{
+	if (!*any || time_before(when, *at))
+		*at = when;
+	*any = true;
+}
+
 /* The nearest of the things that wait for time to pass. */
 static void timer_set(struct qbd_store *store)
 {
 	u64 applicable = min(store->log.commit_index, store->log.durable_index);
-	unsigned long at = jiffies + MAX_JIFFY_OFFSET / 2;
+	unsigned long at = jiffies;
 	bool any = false;
 
 	if (store->internal || store->stopped || store->failed)
 		return;
 	if (store->applied_index < applicable && !store->batch.kind &&
 	    !store->apply_paused && !store->fill.resetting &&
-	    !qbd_grow_pending(store) && !qbd_checkpoint_holds_batches(store)) {
-		at = store->apply_at;
-		any = true;
-	}
-	if (qbd_grow_pending(store) && store->grow.waiting) {
-		if (!any || time_before(store->grow.again_at, at))
-			at = store->grow.again_at;
-		any = true;
-	}
-	if (!store->state.mirrored && !store->state.writing) {
-		if (!any || time_before(store->state.mirror_at, at))
-			at = store->state.mirror_at;
-		any = true;
-	}
+	    !qbd_grow_pending(store) && !qbd_checkpoint_holds_batches(store))
+		sooner(&any, &at, store->apply_at);
+	if (qbd_grow_pending(store) && store->grow.waiting)
+		sooner(&any, &at, store->grow.again_at);
+	if (!store->state.mirrored && !store->state.writing)
+		sooner(&any, &at, store->state.mirror_at);
 	if (store->idle_armed && !store->checkpoint.step && !store->stopping &&
-	    store->applied_index >= applicable &&
-	    store->log.durable_index == store->log.last_index) {
-		if (!any || time_before(store->idle_at, at))
-			at = store->idle_at;
-		any = true;
-	}
+	    !store->fill.resetting && store->applied_index >= applicable &&
+	    store->log.durable_index == store->log.last_index)
+		sooner(&any, &at, store->idle_at);
 	if (!any)
 		return;
 	if (!timer_pending(&store->timer) || time_before(at, store->timer.expires))
