@@ -343,7 +343,7 @@ static const char was_twice[] =
 	"another host was this member, too: leave one down, take the other one down and up";
 
 static const char may_be_twice[] =
-	"a member heard another host that is this member within the last second, and is asked again";
+	"a member heard another host that is this member just now, and is asked again";
 
 /* One line for people, "" if all are who they say. */
 const char *qbd_disks_problem(const struct qbd_replica *replica)
