@@ -8,7 +8,8 @@
 # Checked are, outside of literal blocks: ``words_with_underscores`` and ``calls()``
 # must occur in the sources; paths that begin with a directory of this tree must
 # exist; relative links of Markdown must lead somewhere. Documentation/netlink.rst has
-# to name every operation, event and setting of the netlink specification.
+# to name every operation, event and setting of the netlink specification, and
+# Documentation/promises.rst the tests behind each promise (scripts/check-promises.py).
 
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -106,6 +107,7 @@ for file in "$@"; do
 	check_names "$file"
 	check_paths "$file"
 	[ "$file" != Documentation/netlink.rst ] || check_netlink "$file"
+	[ "$file" != Documentation/promises.rst ] || scripts/check-promises.py || status=1
 done
 [ $status -ne 0 ] || say "the documentation has no dead end"
 exit $status
