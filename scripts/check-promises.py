@@ -21,9 +21,8 @@ import docutils.nodes as nodes
 
 REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROMISES = "Documentation/promises.rst"
-LABELS = ("clusters", "KUnit", "userspace", "hosts", "runs", "simulator", "bugs")
-# A bug is no test, and who looks at a simulated world is one.
-TESTS = ("clusters", "KUnit", "userspace", "hosts", "runs", "simulator")
+TESTS = ("clusters", "KUnit", "userspace", "models", "hosts", "runs", "simulator")
+LABELS = TESTS + ("bugs",)
 
 
 def read(path):
@@ -59,9 +58,7 @@ def host_functions():
         if item.attr in defined:
             found.add(item.attr)
         if item.attr == "ALL":
-            lists = [one.value for one in body if isinstance(one, ast.Assign) and
-                     one.targets[0].id == "ALL"]
-            found |= {one.id for one in lists[0].elts if one.id in defined}
+            found |= {one.id for one in elements(path, "ALL")}
     return found
 
 
@@ -76,11 +73,10 @@ def kunit_names():
     return {one or other for one, other in suites} | set(cases)
 
 
-def deliberate_bugs():
-    for item in ast.parse(read("tests/sim/bugs")).body:
-        if isinstance(item, ast.Assign) and item.targets[0].id == "BUGS":
-            return {bug.args[0].value for bug in item.value.elts}
-    return set()
+def elements(path, name):
+    """What is in the list of this name."""
+    return [one for item in ast.parse(read(path)).body if isinstance(item, ast.Assign) and
+            item.targets[0].id == name for one in item.value.elts]
 
 
 def suites():
@@ -90,9 +86,11 @@ def suites():
 
 
 def targets():
-    phony = re.sub(r"\\\n", " ", read("Makefile"))
-    return {"make " + name for line in re.findall(r"^\.PHONY:(.*)", phony, re.MULTILINE)
-            for name in line.split()}
+    """Those that run a program of the tests or the benchmark."""
+    text = re.sub(r"\\\n", " ", read("Makefile"))
+    return {"make " + name for name, recipe in
+            re.findall(r"^([a-z-]+):.*\n((?:\t.*\n)*)", text, re.MULTILINE)
+            if re.search(r"\b(tests|scripts/bench)/", recipe)}
 
 
 def known():
@@ -105,10 +103,14 @@ def known():
         "clusters": (clusters, "a test of tests/cluster/tests"),
         "KUnit": (kunit_names(), "a suite or case of kmod/tests"),
         "userspace": (programs, "a program of tests/suites"),
+        "models": ({"tests/model/%s.pml" % one.value
+                    for one in elements("tests/model/run", "MODELS")},
+                   "a model that tests/model/run searches"),
         "hosts": (hosts, "a function that tests/hosts/run calls, nor a target make hosts-..."),
-        "runs": (made, "a target of the Makefile"),
+        "runs": (made, "a target of the Makefile that runs tests"),
         "simulator": (set(files("tests/sim/*.c")), "a source of tests/sim"),
-        "bugs": (deliberate_bugs(), "a bug of tests/sim/bugs"),
+        "bugs": ({one.args[0].value for one in elements("tests/sim/bugs", "BUGS")},
+                 "a bug of tests/sim/bugs"),
     }, {"SUITE=" + name for name in names}
 
 
@@ -214,7 +216,11 @@ MISTAKES = (
     ("no function of hosts that is run", ":hosts: ``device_grows``", ":hosts: ``without_election``",
      "row 18: without_election is not a function"),
     ("no target", ":runs: ``make churn``", ":runs: ``make waves``",
-     "make waves is not a target"),
+     "row 12: make waves is not a target"),
+    ("a target that runs no test", ":runs: ``make churn``", ":runs: ``make clean``",
+     "row 12: make clean is not a target"),
+    ("no model", "``tests/model/claims.pml``", "``tests/model/raft.pml``",
+     "row 17: tests/model/raft.pml is not a model"),
     ("no source of the simulator", ":simulator: ``tests/sim/sizes.c``",
      ":simulator: ``tests/sim/grow.c``", "row 18: tests/sim/grow.c is not a source"),
     ("no deliberate bug", "``ring_overrun``", "``ring_underrun``",
