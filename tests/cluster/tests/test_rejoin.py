@@ -467,6 +467,31 @@ def another_disk_is_not_the_member():
         assert disks(alpha.status()) == after
 
 
+@test("rejoin", timeout=60)
+def a_copy_of_a_disk_is_refused():
+    """While a member is up here, a copy of its disk does not come up; it goes on as it was."""
+    with Cluster(3) as cluster:
+        alpha, beta, gamma = cluster.members
+        leader = cluster.lead(1)
+        writer = Writer(leader.device, slots=64)
+        writer.wait_for(50)
+        beta.down()
+        own = beta.disk.image(cluster.token + ".own")
+        beta.disk.copy_from(gamma.disk)
+        result = beta.up(check=False)
+        assert result.status == 1, result
+        assert "member 3 of this device is up already" in result.errors, result.errors
+        assert "copy of its disk" in result.errors, result.errors
+        assert not beta.disk.is_open()
+        writer.wait_for(50)
+        assert gamma.status().leader == 1 and not gamma.status().problem
+        beta.disk.copy_from(own)
+        beta.up()
+        writer.stop()
+        cluster.wait_caught_up()
+        writer.verify(beta.device)
+
+
 @test("rejoin", timeout=90)
 def a_disk_that_was_rolled_back():
     """An older image of a disk is told from it by who knows more, and does not vote.
