@@ -286,7 +286,8 @@ static bool refusal_is_news(struct qbd_net *net, u32 id, u32 reason, bool by_us,
 		net->was_removed = true;
 	if (!proved)
 		news = news && __ratelimit(&net->log_limit);
-	if (news && proved && net->refusal_count == QBD_REFUSALS)
+	if (news && proved && net->refusal_count == QBD_REFUSALS &&
+	    net->refusals[QBD_REFUSALS - 1].reason != QBD_REFUSED_REMOVED)
 		net->refusal_count--;
 	if (news && net->refusal_count < QBD_REFUSALS) {
 		net->refusals[net->refusal_count].peer = *known;
