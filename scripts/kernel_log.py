@@ -14,9 +14,9 @@ BAD_LINES = re.compile(
     r"|possible (recursive|circular) locking|inconsistent lock state"
     r"|suspicious RCU usage|bad unlock balance|held lock freed|still held"
     r"|invalid wait context|irq lock inversion|HARDIRQ-safe|SOFTIRQ-safe"
-    r"|BUG kmalloc|KASAN: |UBSAN: |ODEBUG: |kmemleak: unreferenced"
-    r"|refcount_t: |list_(add|del) corruption|scheduling while atomic"
-    r"|sleeping function called|Objects remaining in"
+    r"|BUG \S+ \((Not tainted|Tainted)|KASAN: |UBSAN: |ODEBUG: |kmemleak: unreferenced"
+    r"|refcount_t: |list_(add|del) (corruption|double add)|scheduling while atomic"
+    r"|sleeping function called|Objects remaining (in|on) "
     r"|workqueue: .* is flushing !WQ_MEM_RECLAIM"
     r"|workqueue: WQ_MEM_RECLAIM .* is flushing")
 
