@@ -45,10 +45,10 @@
  * Log. Let b be the first place, going from the oldest record, where the record
  * that is expected is not found: its header is checked by itself (checksum, ring
  * position, member, generation), then against its predecessor (index, term,
- * chain), then, unless it was applied, its data (accidents 40, 42, 44). Let A be
- * the applied index of the state block, and D the highest index that anything says
- * was durable here: the state block, or any later record in the ring that is good
- * by itself.
+ * chain), then its data, unless it was applied and is no list of members
+ * (accidents 40, 42, 44). Let A be the applied index of the state block, and D the
+ * highest index that anything says was durable here: the state block, or any later
+ * record in the ring that is good by itself.
  *
  *   b          D          verdict
  *   b <= A     any        its effect is in the data area: the log begins after A,
@@ -359,7 +359,9 @@ static bool next_record_good(struct qbd_scan *scan)
 	     le32_to_cpu(shared->chain) != scan->state->applied_chain))
 		return false;
 	scan->forked = false;
-	return scan->last_index + 1 <= scan->state->applied_index ||
+	/* The list of members is taken from its record, also when that was applied. */
+	return (scan->last_index + 1 <= scan->state->applied_index &&
+		le16_to_cpu(shared->kind) != QBD_RECORD_MEMBERSHIP) ||
 	       data_good(scan, position);
 }
 
