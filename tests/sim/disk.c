@@ -473,6 +473,7 @@ static void complete_flight(void *object, u64 argument)
 	} else if (unreadable(disk, bio) || read_fails(disk)) {
 		bio->bi_status = BLK_STS_IOERR;
 	} else {
+		sim_records_read(disk->host, first_block(bio), block_count(bio));
 		read_data(disk, bio);
 	}
 	if (bio->bi_status != BLK_STS_OK) {
@@ -607,7 +608,7 @@ void sim_disk_rot(struct sim_host *host, u64 block, enum sim_rot rot)
 		break;
 	case SIM_ROT_MISDIRECTED:
 		if (other != block)
-			memcpy(at, sim_disk_block(host, other), QBD_BLOCK_SIZE);
+			memcpy(at, block_of(disk, other), QBD_BLOCK_SIZE);
 		break;
 	case SIM_ROT_STALE:
 		memcpy(at, disk->before + block * QBD_BLOCK_SIZE, QBD_BLOCK_SIZE);

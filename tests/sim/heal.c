@@ -103,6 +103,7 @@ bool sim_heal_until(bool (*done)(void), const char *what)
 		sim_verify_watch();
 		sim_rollbacks_step();
 		sim_clones_step();
+		sim_records_watch();
 	}
 	return !world.error;
 }

@@ -265,7 +265,7 @@ static void note_promises(struct sim_host *host, const struct qbd_replica *repli
 		note_log(host, replica->store);
 	host->spoiled = replica->core->failed;
 	/* That what was lost is there again is to be written, too. */
-	host->rotten = replica->damaged ||
+	host->rotten = replica->damaged || sim_records_left(host) ||
 		       (host->rotten && replica->store->state.durable !=
 					replica->store->state.wanted);
 }

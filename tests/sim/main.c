@@ -66,6 +66,7 @@ static bool run(u64 seed)
 	sim_lists_begin();
 	sim_recover_begin();
 	sim_clones_begin();
+	sim_records_begin();
 	trail = seed;
 	while (world.steps < (outage_at ? outage_at : steps_wanted) && !world.error) {
 		if (!sim_step())
@@ -75,6 +76,7 @@ static bool run(u64 seed)
 		sim_verify_step();
 		sim_rollbacks_step();
 		sim_clones_step();
+		sim_records_step();
 		sim_addresses_step();
 	}
 	if (outage_at)
@@ -171,6 +173,9 @@ static void sum_up(u64 seeds, u64 failed)
 	printf("# disks: %llu rotten, %llu with unreadable sectors; logs found damaged %llu, tables lost %llu; %.1f million blocks compared\n",
 	       counts->rotten, counts->unreadable, counts->damaged, counts->tables_lost,
 	       counts->views / 1e6);
+	printf("# blocks of records that rotted while their member was up: %llu, %llu of them not in memory; %llu times just before they were wanted; %llu read while it was up, %llu written over or given back\n",
+	       counts->records_rotten, counts->records_old, counts->records_wanted,
+	       counts->records_read, counts->records_over);
 	printf("# disks rolled back to an older image: %llu of %llu; known by others what they had had: %llu, by themselves then: %llu; replaced, for nobody knew any more: %llu\n",
 	       counts->rolled_back, counts->images, counts->rollbacks_known,
 	       counts->rollbacks_kept, counts->rollbacks_lost);

@@ -179,6 +179,7 @@ static void format(struct sim_host *host, u64 device_blocks,
 	/* Where nothing was ever written there is rubbish, which nobody may see. */
 	sim_disk_make(host, blocks, DATA_BLOCK);
 	sim_rollbacks_void(host);
+	sim_records_void(host);
 	host->exists = true;
 	if (history)
 		memcpy(state.history, history, QBD_UUID_SIZE);

@@ -497,7 +497,8 @@ void sim_recover(void)
 {
 	struct sim_host *meant;
 
-	if (world.quiet || below(WORLDS) || voters(sim_lists_now()) < 2)
+	if (world.quiet || below(WORLDS) || voters(sim_lists_now()) < 2 ||
+	    sim_records_left(NULL))
 		return;
 	world.recovers = true;
 	meant = some_member();

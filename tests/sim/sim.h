@@ -23,6 +23,7 @@
  *   plans.c     several faults, each at its moment
  *   rollback.c  disks that are an older image of themselves
  *   clones.c    disks that are copied, and up twice
+ *   records.c   records of the log that rot while their member is up
  *   verify.c    replicas that are compared and repaired
  *   heal.c      the end of a world
  *   few.c       likewise: a bare majority, one of which is being filled
@@ -203,6 +204,7 @@ void sim_after_event(struct sim_host *host);
 extern struct sim_counts {
 	u64 power_cuts, elections, resets, filled, fills_disturbed, rounds_cut, preempted;
 	u64 damaged, tables_lost, rotten, unreadable, views;
+	u64 records_rotten, records_old, records_wanted, records_read, records_over;
 	u64 clients, changes, lists, joined, left, claims, modes, forced, passed_on, resizes;
 	u64 newcomers, told;
 	u64 verified, data_rots;
@@ -270,7 +272,7 @@ enum sim_rot {
 	SIM_ROT_END
 };
 
-/* Spoil what is on it while its host is off. */
+/* Spoil what is on it; while its host is up only what is there for good. */
 void sim_disk_rot(struct sim_host *host, u64 block, enum sim_rot rot);
 void sim_disk_readable(struct sim_host *host);
 /* Is there a block that cannot be read, outside of the data area? */
@@ -652,6 +654,20 @@ void sim_rollbacks_void(const struct sim_host *host);
 bool sim_rollbacks_lacks(const struct sim_host *host);
 /* Likewise, and nobody could tell it yet. */
 bool sim_rollbacks_unmet(const struct sim_host *host);
+
+/* ---- records.c ---------------------------------------------------------- */
+
+void sim_records_begin(void);
+/* After each step, while there are faults. */
+void sim_records_step(void);
+/* After each step when all is made good. */
+void sim_records_watch(void);
+/* Its disk is another one now. */
+void sim_records_void(const struct sim_host *host);
+/* So much of its disk is read. */
+void sim_records_read(const struct sim_host *host, u64 block, u64 count);
+/* Is there any left on its disk? NULL: on any disk. */
+bool sim_records_left(const struct sim_host *host);
 
 /* ---- clones.c ----------------------------------------------------------- */
 
