@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Bring crash states up with the module: members that lost their power together.
 
-usage: bring_up.py MEMBERS DIRECTORY...    (in User-mode Linux; started by run)
+usage: bring_up.py MEMBERS NAME...    (in User-mode Linux; started by run)
 
-Each directory holds an image of each member's disk. They have to come up, elect a leader,
+Each directory NAME in $QBD_RESULT holds an image of each member's disk. They have to come up, elect a leader,
 agree, and hold the same; what the device then reads as is left in the file content.
 """
 
@@ -22,8 +22,9 @@ from lib.cluster import Cluster  # noqa: E402
 from lib.shell import run  # noqa: E402
 
 
-def bring_up(cluster, directory):
-    kernel.say("bring up " + directory)
+def bring_up(cluster, name):
+    kernel.say("bring up " + name)
+    directory = os.path.join(os.environ["QBD_RESULT"], name)
     for member in cluster.members:
         member.disk.copy_from("%s/member-%d.img" % (directory, member.number))
     cluster.up()
@@ -31,9 +32,8 @@ def bring_up(cluster, directory):
     for member in cluster.members:
         status = member.status()
         assert not status.get("damaged"), status
-    content = os.path.join(os.environ["QBD_RESULT"], os.path.basename(directory), "content")
-    run(["dd", "if=" + cluster.leader().device, "of=" + content, "bs=1M", "iflag=direct",
-         "status=none"])
+    run(["dd", "if=" + cluster.leader().device, "of=" + directory + "/content", "bs=1M",
+         "iflag=direct", "status=none"])
     cluster.down_all()
     cluster.assert_equal()
 
@@ -42,9 +42,9 @@ def main():
     with Cluster(int(sys.argv[1]), size="%dM" % DEVICE_MIB, disk_mib=DISK_MIB,
                  log_size="8M", create=("--extent-size", EXTENT, "--claim", "shared"), start=False) as cluster:
         cluster.check_equal = False
-        for directory in sys.argv[2:]:
-            bring_up(cluster, directory)
-            print("brought up " + directory, flush=True)
+        for name in sys.argv[2:]:
+            bring_up(cluster, name)
+            print("brought up " + name, flush=True)
 
 
 if __name__ == "__main__":
