@@ -63,6 +63,7 @@ struct write {
 
 /* What one disk was given, in this order. */
 struct scene {
+	u64 number;			/* which one it is, once it is settled */
 	struct write *writes;
 	u32 count;
 	u32 room;
@@ -94,7 +95,7 @@ void recording_read(const char *directory);
 /* The first line that is later than a time in nanoseconds. */
 u64 recording_line(u64 nanoseconds);
 struct write *scene_add(struct scene *scene);
-/* Set @durable of all writes. */
+/* Set @durable of all writes: nothing more comes. */
 void scene_settle(struct scene *scene);
 enum area area_of(const struct qbd_geometry *geometry, u64 block);
 const char *area_name(enum area area);
@@ -230,6 +231,8 @@ struct choice {
 
 /* How many variants there are. */
 u32 states_count(const struct choice *choice);
+/* Is that one of those without which no moment counts as visited? */
+bool states_always(const struct choice *choice);
 /* Put it onto the disk. */
 void states_build(struct choice *choice);
 /* Say what it is made of. */

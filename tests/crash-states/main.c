@@ -2,8 +2,10 @@
 /*
  * Tries the crash states of a recorded run. Started by run, which says how.
  *
- *   DIR all STATES DEEP   so many states, drawn by lot from all there are; from so many
- *                         of them recovery is cut off at its own writes, too
+ *   DIR all STATES DEEP   at each moment all states that belong to a visit (see
+ *                         states.c), and so many of the rest, drawn by lot; from so many of
+ *                         all of them recovery is cut off at its own writes, too
+ *   DIR some STATES DEEP  so many states, drawn by lot from all there are
  *   DIR state STATE       that one, and what it is made of
  *   DIR image STATE FILE  that one as an image of a disk
  *   DIR samples COUNT TO  so many moments: images of all members at each, and what they
@@ -14,6 +16,9 @@
  * A state is MEMBER:POINT:VARIANT, and :POINT:VARIANT once more for where its recovery
  * is cut off; see states.c for what a variant is.
  */
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "crash.h"
@@ -21,13 +26,16 @@
 #define FAILURES_MAX	4u
 /* Where not all is tried it is done in stretches, so that all members are looked at. */
 #define STRETCH_LINES	256u
-#define STATES_PER_POINT	6u
+#define STATES_PER_POINT	3u
 /* Of one state, cut off while it recovers. */
 #define DEEP_STATES		8u
+/* Of one that is about the extent table, where each of these is tried anyway. */
+#define DEEP_TABLE_STATES	2u
 
 /* What was found at one point of one member: the worst of all states there. */
 struct worst {
 	bool known;
+	u32 always;		/* states tried that belong to a visit */
 	u64 agreed;		/* least log; 0 for a member that does not count */
 	u32 agreed_variant;
 	u64 term;		/* least one */
@@ -46,10 +54,32 @@ struct known {
 static struct known *known;
 static u64 known_mask, known_count;
 static u64 *contents;		/* hashes of states, whatever was promised */
-static u64 contents_count;
 static struct worst *worst[MEMBERS_MAX + 1];
-static u64 tried, deep_tried, all_variants, points, points_tried, spoiled, failures;
 static u64 moments;
+
+/* What was done; of each member in a process of its own, see try_members(). */
+struct tally {
+	u64 tried;
+	u64 always_tried;	/* of them, those that belong to a visit */
+	u64 deep_tried, distinct, spoiled, recoveries, failures;
+};
+
+static struct tally tally;
+
+/* What there is to be tried. */
+static struct {
+	u64 points;
+	u64 always;		/* states that belong to a visit, */
+	u64 rest;		/* and those that do not */
+} all;
+
+/* What is tried of it: parts of 1. */
+static struct {
+	double stretches;
+	double always;
+	double rest;
+	double deep;
+} wanted;
 
 /* ---- sets ---------------------------------------------------------------- */
 
@@ -81,7 +111,7 @@ static void count_content(u64 hash)
 	while (contents[at] && contents[at] != hash)
 		at = (at + 1) & known_mask;
 	if (!contents[at])
-		contents_count++;
+		tally.distinct++;
 	contents[at] = hash;
 }
 
@@ -144,7 +174,7 @@ static void complain(const struct member *member, const char *state, const char 
 	printf("# once more: tests/crash-states/run --replay %s --state %s\n",
 	       recording.directory, state);
 	fflush(stdout);
-	failures++;
+	tally.failures++;
 }
 
 /* ---- two deep ------------------------------------------------------------ */
@@ -184,7 +214,7 @@ static void go_deep(const struct member *member, const struct promise *promise,
 			states_describe(&choice, "#   ");
 		states_build(&choice);
 		recover(member, promise, &outcome);
-		deep_tried++;
+		tally.deep_tried++;
 		if (!outcome.error[0] && outcome.last != first->last)
 			snprintf(outcome.error, sizeof(outcome.error),
 				 "its log ended with %llu before, and now with %llu",
@@ -202,7 +232,7 @@ static void go_deep(const struct member *member, const struct promise *promise,
 		disk_reset_written();
 		disk_restore(&saved);
 		disk_back_to(mark);
-		if (failures >= FAILURES_MAX)
+		if (tally.failures >= FAILURES_MAX)
 			break;
 	}
 	disk_saved_free(&saved);
@@ -246,11 +276,11 @@ static void try_state(const struct member *member, u32 point, u32 variant,
 
 	choice.variant = variant;
 	states_build(&choice);
-	/* Few, and recovery has much to do for them: it is always cut off, too. */
-	if (choice.about_table)
-		deep = DEEP_STATES;
-	tried++;
-	spoiled += choice.spoiled;
+	/* Recovery has much to do for them: it is always cut off, too. */
+	if (choice.about_table && !deep)
+		deep = wanted.always < 1 ? DEEP_STATES : DEEP_TABLE_STATES;
+	tally.tried++;
+	tally.spoiled += choice.spoiled;
 	hash = disk_state_hash();
 	count_content(hash);
 	key = mix(hash, mix(mix(promise->durable, promise->chain),
@@ -282,40 +312,95 @@ static bool drawn(u64 lot, double part)
 	return (lot >> 32) < part * (1ull << 32);
 }
 
-static void try_member(const struct member *member, double stretches, double part,
-		       double deep_part)
+/* Nothing of what is uncertain, and all of it: wherever there is a look at all. */
+#define FIRST_VARIANTS	2u
+
+static void try_point(const struct member *member, u32 point)
 {
-	worst[member->number] = calloc(member->point_count, sizeof(struct worst));
-	if (!worst[member->number])
-		abort();
-	for (u32 point = 0; point < member->point_count; point++) {
-		struct choice choice = first_choice(member, point);
-		u32 count = states_count(&choice);
-		struct promise promise;
+	struct choice choice = first_choice(member, point);
+	struct worst *at = &worst[member->number][point];
+	u32 count = states_count(&choice);
+	struct promise promise;
 
-		if (!drawn(mix(recording.seed, choice.at / STRETCH_LINES), stretches))
+	*at = (struct worst){ .known = true, .agreed = NEVER, .term = NEVER };
+	states_advance(member, choice.at);
+	history_promise(member, choice.at, &promise);
+	for (choice.variant = 0; choice.variant < count && tally.failures < FAILURES_MAX;
+	     choice.variant++) {
+		u64 lot = mix(choice.salt, choice.variant + 0x10000);
+		bool always = states_always(&choice);
+
+		if (choice.variant >= FIRST_VARIANTS &&
+		    !drawn(lot, always ? wanted.always : wanted.rest))
 			continue;
-		points_tried++;
-		worst[member->number][point] = (struct worst){ .known = true,
-							       .agreed = NEVER,
-							       .term = NEVER };
-		states_advance(member, choice.at);
-		history_promise(member, choice.at, &promise);
-		for (u32 variant = 0; variant < count && failures < FAILURES_MAX;
-		     variant++) {
-			u64 lot = mix(choice.salt, variant + 0x10000);
+		try_state(member, point, choice.variant, &promise,
+			  drawn(lot << 32, wanted.deep) ? DEEP_STATES : 0);
+		at->always += always;
+		tally.always_tried += always;
+	}
+}
 
-			if (variant && !drawn(lot, part))
-				continue;
-			try_state(member, point, variant, &promise,
-				  drawn(lot << 32, deep_part) ? DEEP_STATES : 0);
-		}
+static void try_member(const struct member *member)
+{
+	for (u32 point = 0; point < member->point_count && tally.failures < FAILURES_MAX; point++) {
+		if (drawn(mix(recording.seed, member->points[point] / STRETCH_LINES),
+			  wanted.stretches))
+			try_point(member, point);
 		if (isatty(2) && point % 64 == 0)
 			fprintf(stderr, "\rmember %u: %u of %u points, %llu states ",
-				member->number, point, member->point_count, tried);
+				member->number, point, member->point_count, tally.tried);
 	}
 	if (isatty(2))
 		fprintf(stderr, "\n");
+}
+
+static void *shared(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			    -1, 0);
+
+	if (memory == MAP_FAILED)
+		abort();
+	return memory;
+}
+
+/* At once: each member's disk is tried by itself, and it takes long. */
+static void try_members(void)
+{
+	struct tally *tallies = shared(sizeof(*tallies) * (MEMBERS_MAX + 1));
+	pid_t processes[MEMBERS_MAX + 1];
+
+	for (u32 number = 1; number <= recording.members; number++) {
+		const struct member *member = &recording.member[number];
+
+		worst[number] = shared(member->point_count * sizeof(struct worst));
+		fflush(stdout);
+		processes[number] = fork();
+		if (processes[number] < 0)
+			stop("no process for member %u: %s", number, strerror(errno));
+		if (processes[number])
+			continue;
+		try_member(member);
+		tally.recoveries = recoveries;
+		tallies[number] = tally;
+		fflush(stdout);
+		_exit(0);
+	}
+	for (u32 number = 1; number <= recording.members; number++) {
+		const struct tally *of = &tallies[number];
+		int status;
+
+		if (waitpid(processes[number], &status, 0) < 0 || status)
+			stop("the process that tried member %u failed, status %x", number,
+			     status);
+		tally.tried += of->tried;
+		tally.always_tried += of->always_tried;
+		tally.deep_tried += of->deep_tried;
+		tally.distinct += of->distinct;
+		tally.spoiled += of->spoiled;
+		tally.recoveries += of->recoveries;
+		tally.failures += of->failures;
+	}
 }
 
 /* ---- all members together ------------------------------------------------ */
@@ -384,7 +469,7 @@ static bool check_moment(u64 line)
 	printf("# once more: tests/crash-states/run --replay %s, or each of these with --state\n",
 	       recording.directory);
 	say_each(line);
-	failures++;
+	tally.failures++;
 	return false;
 }
 
@@ -396,6 +481,17 @@ static void check_together(void)
 				return;
 }
 
+/* How many states belong to a visit of a point. */
+static u32 count_always(const struct member *member, u32 point)
+{
+	struct choice choice = first_choice(member, point);
+	u32 always = 0, count = states_count(&choice);
+
+	for (choice.variant = 0; choice.variant < count; choice.variant++)
+		always += states_always(&choice);
+	return always;
+}
+
 static void count_states(void)
 {
 	for (u32 number = 1; number <= recording.members; number++) {
@@ -403,49 +499,123 @@ static void count_states(void)
 
 		for (u32 point = 0; point < member->point_count; point++) {
 			struct choice choice = first_choice(member, point);
+			u32 always = count_always(member, point);
 
-			all_variants += states_count(&choice);
+			all.always += always;
+			all.rest += states_count(&choice) - always;
 		}
-		points += member->point_count;
+		all.points += member->point_count;
 	}
+}
+
+/*
+ * Were all moments gone through? They are counted once more for that, from what the disk
+ * was given and not from the list of points: each flush and each forced write that was
+ * done, and the end.
+ */
+static void check_visited(bool complete)
+{
+	u64 moments_there = 0, visited = 0;
+
+	for (u32 number = 1; number <= recording.members; number++) {
+		const struct member *member = &recording.member[number];
+
+		for (u32 i = 0; i <= member->scene.count; i++) {
+			const struct write *write = &member->scene.writes[i];
+			u64 line = recording.lines;
+			u32 point;
+
+			if (i < member->scene.count) {
+				if (!write->fua && !write->flush)
+					continue;
+				line = write->done;
+			}
+			if (line == NEVER || line < recording.made)
+				continue;
+			moments_there++;
+			point = point_at(member, line);
+			visited += member->points[point] == line &&
+				   worst[number] && worst[number][point].known &&
+				   (!complete || worst[number][point].always ==
+						 count_always(member, point));
+		}
+	}
+	printf("# visited %llu of %llu points%s\n", visited, moments_there, complete ?
+	       ", each with nothing of what is uncertain, all of it, and what is torn" :
+	       "");
+	if (complete && visited != moments_there)
+		stop("%llu points were passed over", moments_there - visited);
 }
 
 static double seconds(void)
 {
-	struct timespec now;
+	static const int whose[] = { RUSAGE_SELF, RUSAGE_CHILDREN };
+	double sum = 0;
 
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-	return now.tv_sec + now.tv_nsec / 1e9;
+	for (u32 i = 0; i < ARRAY_SIZE(whose); i++) {
+		struct rusage usage;
+
+		getrusage(whose[i], &usage);
+		sum += usage.ru_utime.tv_sec + usage.ru_utime.tv_usec / 1e6 +
+		       usage.ru_stime.tv_sec + usage.ru_stime.tv_usec / 1e6;
+	}
+	return sum;
 }
 
-static int try_all(u64 states, u64 deep)
+static double part_of(double some, double whole)
 {
-	double stretches, part, deep_part, began = seconds();
+	return whole > 0 && some < whole ? max(some, 0.0) / whole : whole > 0;
+}
+
+static void want(bool complete, double states, double deep)
+{
+	double several = FIRST_VARIANTS * (double)all.points;
+	double whole = all.always + all.rest, count;
+
+	if (complete) {
+		wanted.stretches = 1;
+		wanted.always = 1;
+		wanted.rest = part_of(states, all.rest);
+		count = all.always + min_t(double, states, all.rest);
+	} else {
+		wanted.stretches = part_of(states / STATES_PER_POINT, all.points);
+		/* Of each point there the first ones, and so many more. */
+		wanted.always = part_of(states - wanted.stretches * several,
+					wanted.stretches * (whole - several));
+		wanted.rest = wanted.always;
+		count = min(states, whole);
+	}
+	wanted.deep = part_of(deep / DEEP_STATES, count);
+	sets_begin(count);
+}
+
+static int try_all(bool complete, u64 states, u64 deep)
+{
+	double began = seconds(), taken;
 	u64 entries = 0;
 
 	count_states();
 	for (u32 number = 1; number <= recording.members; number++)
 		entries += recording.member[number].entries;
-	stretches = min(1.0, (double)states / STATES_PER_POINT / points);
-	/* Of each point there the first one, and so many more. */
-	part = (states - stretches * points) / (stretches * (all_variants - points));
-	deep_part = (double)deep / DEEP_STATES / min(states, all_variants);
-	sets_begin(min(states, all_variants) * 2);
+	want(complete, states, deep);
 	printf("# %u members, %llu entries in their logs, %llu points at which something becomes durable, %llu states\n",
-	       recording.members, entries, points, all_variants);
+	       recording.members, entries, all.points, all.always + all.rest);
 	printf("# history: %llu entries in %llu terms, %llu more that were overwritten, %llu requests acknowledged\n",
 	       history_length(), history_terms(), history_divergent(),
 	       history_acknowledged());
-	for (u32 number = 1; number <= recording.members && failures < FAILURES_MAX;
-	     number++)
-		try_member(&recording.member[number], stretches, part, deep_part);
-	if (failures < FAILURES_MAX)
+	try_members();
+	if (tally.failures < FAILURES_MAX)
 		check_together();
-	printf("# tried %llu states at %llu points, %llu distinct, %llu with a table block destroyed on top; %llu more while they recovered; %llu moments of all members together\n",
-	       tried, points_tried, contents_count, spoiled, deep_tried, moments);
-	printf("# %llu recoveries, %.0f a second of processor time\n", recoveries,
-	       recoveries / (seconds() - began));
-	return failures ? 1 : 0;
+	printf("# tried %llu of %llu states that belong to a visit, %llu of the %llu others\n",
+	       tally.always_tried, all.always, tally.tried - tally.always_tried, all.rest);
+	printf("# %llu of them distinct, %llu with a table block destroyed on top; tried %llu more while they recovered\n",
+	       tally.distinct, tally.spoiled, tally.deep_tried);
+	printf("# looked at %llu moments of all members together\n", moments);
+	taken = seconds() - began;
+	printf("# %llu recoveries in %.0f s of a processor, %.0f a second\n",
+	       tally.recoveries, taken, tally.recoveries / taken);
+	check_visited(complete && !tally.failures);
+	return tally.failures ? 1 : 0;
 }
 
 /* ---- one ----------------------------------------------------------------- */
@@ -504,7 +674,7 @@ static int try_one(const char *text)
 	printf("# %s\n", outcome.error[0] ? outcome.error : "good");
 	if (count == 5 && !outcome.error[0])
 		go_deep(member, &promise, text, choice.salt, &outcome, 1, numbers + 2);
-	return outcome.error[0] || failures ? 1 : 0;
+	return outcome.error[0] || tally.failures ? 1 : 0;
 }
 
 static int write_image(const char *text, const char *path)
@@ -523,14 +693,15 @@ static int write_image(const char *text, const char *path)
 int main(int count, char **words)
 {
 	if (count < 3)
-		stop("usage: qbd-crash-states DIR all STATES DEEP | state STATE | image STATE FILE | samples COUNT TO | compare TO | dumps COUNT TO");
+		stop("usage: qbd-crash-states DIR all STATES DEEP | some STATES DEEP | state STATE | image STATE FILE | samples COUNT TO | compare TO | dumps COUNT TO");
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	recording_read(words[1]);
 	history_read();
 	disk_begin(recording.blocks);
 	recover_begin();
-	if (!strcmp(words[2], "all") && count == 5)
-		return try_all(strtoull(words[3], NULL, 10), strtoull(words[4], NULL, 10));
+	if ((!strcmp(words[2], "all") || !strcmp(words[2], "some")) && count == 5)
+		return try_all(words[2][0] == 'a', strtoull(words[3], NULL, 10),
+			       strtoull(words[4], NULL, 10));
 	if (!strcmp(words[2], "state") && count == 4)
 		return try_one(words[3]);
 	if (!strcmp(words[2], "image") && count == 5)

@@ -73,9 +73,11 @@ struct write *scene_add(struct scene *scene)
 
 void scene_settle(struct scene *scene)
 {
+	static u64 scenes;
 	/* Of the writes before @settled all are durable. */
 	u32 settled = 0;
 
+	scene->number = ++scenes;
 	for (u32 i = 0; i < scene->count; i++)
 		if (scene->writes[i].fua)
 			scene->writes[i].durable = scene->writes[i].done;

@@ -11,15 +11,22 @@
  *   1              all of them
  *   2 to 9         each block of each of them by lot: not, whole, or torn
  *   then, for each write that was begun since the moment before:
- *   only, without  it alone; all but it
- *   first n        its first n sectors, nothing or everything of the others (metadata
- *                  and record headers: n from 1 to 7)
+ *   first n        its first n sectors, nothing or everything of the others: metadata at
+ *                  each of its sectors; a record at each of those of its header and of
+ *                  its last block, and between any two blocks
  *   last           all of it but its first n sectors
- *   cut            torn at any sector, the others by lot
+ *   only, without  it alone; all but it
  *   rot            (extent journal) it alone, and the block of the table that it is an
  *                  image of is destroyed
+ *   cut            torn at any sector, the others by lot
  *
- * The older ones were gone through at the moments before; they come into the rest.
+ * Older ones were gone through at the moments before, and come into the rest; but the
+ * newest record and the newest metadata are torn at each moment, for others have become
+ * durable since.
+ *
+ * Some of these no moment is visited without: none and all of them; all that is done to
+ * metadata and not by lot; records torn within their headers from the front and from the
+ * back, and from the front between any two blocks, with nothing else. The rest may be drawn.
  */
 #include "crash.h"
 
@@ -50,8 +57,15 @@ static const char *const kind_names[] = {
 };
 
 #define LOTS	8u
-#define TEARS	7u
 #define CUTS	3u
+
+/* The writes that may be there or not at one moment, by number: all others are decided. */
+static struct {
+	u64 scene, at;		/* of which moment; 0: of none */
+	u32 *list;
+	u32 count, room;
+	const struct write *newest_record, *newest_metadata;
+} open;
 
 struct plan {
 	enum kind kind;
@@ -71,33 +85,91 @@ static bool is_new(const struct choice *choice, const struct write *write)
 	return write->issued >= choice->since && may_be_there(choice, write);
 }
 
-static bool torn_by_sector(const struct choice *choice, const struct write *write)
+static bool is_metadata(const struct choice *choice, const struct write *write)
 {
 	enum area area = area_of(choice->geometry, write->block);
 
-	return area != AREA_DATA && area != AREA_OTHER;
+	return area != AREA_DATA && area != AREA_LOG && area != AREA_OTHER;
+}
+
+static bool is_record(const struct choice *choice, const struct write *write)
+{
+	const struct qbd_record_header *header = (const void *)write->data;
+
+	return area_of(choice->geometry, write->block) == AREA_LOG &&
+	       le32_to_cpu(header->shared.magic) == QBD_RECORD_MAGIC;
+}
+
+static void find_open(const struct choice *choice)
+{
+	const struct scene *scene = choice->scene;
+
+	if (open.scene == scene->number && open.at == choice->at)
+		return;
+	open.scene = scene->number;
+	open.at = choice->at;
+	open.count = 0;
+	open.newest_record = NULL;
+	open.newest_metadata = NULL;
+	for (u32 i = 0; i < scene->count; i++) {
+		const struct write *write = &scene->writes[i];
+
+		if (write->issued >= choice->at)
+			break;
+		if (!may_be_there(choice, write))
+			continue;
+		if (open.count == open.room) {
+			open.room = open.room ? 2 * open.room : 256;
+			open.list = realloc(open.list, open.room * sizeof(*open.list));
+			if (!open.list)
+				abort();
+		}
+		open.list[open.count++] = i;
+		if (is_record(choice, write))
+			open.newest_record = write;
+		else if (is_metadata(choice, write))
+			open.newest_metadata = write;
+	}
+}
+
+/* How many places there are at which a write is torn. */
+static u32 tears_of(const struct choice *choice, const struct write *write)
+{
+	if (is_metadata(choice, write))
+		return write->count * SECTORS - 1;
+	if (area_of(choice->geometry, write->block) != AREA_LOG)
+		return 0;
+	return SECTORS - 1 + (write->count > 1 ? write->count - 1 + SECTORS - 1 : 0);
+}
+
+/* The sectors before one of these places. */
+static u32 tear(const struct choice *choice, const struct write *write, u32 number)
+{
+	if (is_metadata(choice, write) || number < SECTORS - 1)
+		return 1 + number;
+	number -= SECTORS - 1;
+	if (number < write->count - 1)
+		return (1 + number) * SECTORS;
+	return (write->count - 1) * SECTORS + 1 + number - (write->count - 1);
 }
 
 static u32 variants_of(const struct choice *choice, const struct write *write)
 {
-	if (!torn_by_sector(choice, write))
-		return 2 + CUTS;
-	return 2 + 3 * TEARS + CUTS +
-	       (area_of(choice->geometry, write->block) == AREA_JOURNAL);
+	u32 torn = 3 * tears_of(choice, write);
+
+	if (is_new(choice, write))
+		return torn + 2 + CUTS +
+		       (area_of(choice->geometry, write->block) == AREA_JOURNAL);
+	return write == open.newest_record || write == open.newest_metadata ? torn : 0;
 }
 
 u32 states_count(const struct choice *choice)
 {
 	u32 count = 2 + LOTS;
 
-	for (u32 i = choice->scene->count; i-- > 0;) {
-		const struct write *write = &choice->scene->writes[i];
-
-		if (write->issued < choice->since)
-			break;
-		if (is_new(choice, write))
-			count += variants_of(choice, write);
-	}
+	find_open(choice);
+	for (u32 i = 0; i < open.count; i++)
+		count += variants_of(choice, &choice->scene->writes[open.list[i]]);
 	return count;
 }
 
@@ -105,24 +177,26 @@ static void plan_write(const struct choice *choice, u32 variant, const struct wr
 		       struct plan *plan)
 {
 	static const enum kind kinds[] = { FIRST_NOTHING, FIRST_ALL, LAST };
+	bool journal = area_of(choice->geometry, write->block) == AREA_JOURNAL;
+	u32 tears = tears_of(choice, write);
 
+	if (variant < 3 * tears) {
+		plan->kind = kinds[variant / tears];
+		plan->sectors = tear(choice, write, variant % tears);
+		return;
+	}
+	variant -= 3 * tears;
 	if (variant < 2) {
 		plan->kind = variant ? WITHOUT : ONLY;
 		return;
 	}
 	variant -= 2;
-	if (variant < CUTS) {
-		plan->kind = CUT;
-		plan->sectors = mix(plan->salt, variant) % (write->count * SECTORS);
+	if (journal && !variant) {
+		plan->kind = ROT;
 		return;
 	}
-	variant -= CUTS;
-	if (variant < 3 * TEARS) {
-		plan->kind = kinds[variant / TEARS];
-		plan->sectors = 1 + variant % TEARS;
-		return;
-	}
-	plan->kind = ROT;
+	plan->kind = CUT;
+	plan->sectors = mix(plan->salt, variant - journal) % (write->count * SECTORS);
 }
 
 static u8 mask(const struct choice *choice, const struct plan *plan, u32 number, u32 block);
@@ -132,51 +206,79 @@ static u64 flushed(const struct choice *choice, const struct plan *plan)
 {
 	u64 line = 0;
 
-	for (u32 i = 0; i < choice->scene->count; i++) {
-		const struct write *write = &choice->scene->writes[i];
+	for (u32 i = 0; i < open.count; i++) {
+		const struct write *write = &choice->scene->writes[open.list[i]];
 		bool any = false;
 
-		if (!write->flush || !may_be_there(choice, write))
+		if (!write->flush)
 			continue;
 		for (u32 block = 0; block < write->count; block++)
-			any |= mask(choice, plan, i, block) != 0;
+			any |= mask(choice, plan, open.list[i], block) != 0;
 		if (any)
 			line = max(line, write->issued);
 	}
 	return line;
 }
 
-static struct plan make_plan(const struct choice *choice)
+/* Which kind it is, of what: not what is there with it. */
+static struct plan find_plan(const struct choice *choice)
 {
 	struct plan plan = { .kind = choice->variant ? ALL : NONE,
 			     .salt = mix(choice->salt, choice->variant) };
 	u32 variant = choice->variant;
 
-	if (variant < 2) {
-		/* as it is */
-	} else if (variant < 2 + LOTS) {
-		plan.kind = LOT;
-	} else {
-		variant -= 2 + LOTS;
-		for (u32 i = choice->scene->count; i-- > 0;) {
-			const struct write *write = &choice->scene->writes[i];
-			u32 count;
+	find_open(choice);
+	if (variant < 2)
+		return plan;
+	plan.kind = LOT;
+	if (variant < 2 + LOTS)
+		return plan;
+	variant -= 2 + LOTS;
+	for (u32 i = open.count; i-- > 0;) {
+		const struct write *write = &choice->scene->writes[open.list[i]];
+		u32 count = variants_of(choice, write);
 
-			if (write->issued < choice->since)
-				stop("there is no variant %u", choice->variant);
-			if (!is_new(choice, write))
-				continue;
-			count = variants_of(choice, write);
-			if (variant < count) {
-				plan.write = i;
-				plan_write(choice, variant, write, &plan);
-				break;
-			}
-			variant -= count;
+		if (variant < count) {
+			plan.write = open.list[i];
+			plan_write(choice, variant, write, &plan);
+			return plan;
 		}
+		variant -= count;
 	}
+	stop("there is no variant %u", choice->variant);
+}
+
+static struct plan make_plan(const struct choice *choice)
+{
+	struct plan plan = find_plan(choice);
+
 	plan.flushed = flushed(choice, &plan);
 	return plan;
+}
+
+bool states_always(const struct choice *choice)
+{
+	struct plan plan = find_plan(choice);
+	bool metadata = is_metadata(choice, &choice->scene->writes[plan.write]);
+
+	switch (plan.kind) {
+	case NONE:
+	case ALL:
+	case ROT:
+		return true;
+	case FIRST_NOTHING:
+		return metadata || plan.sectors <= SECTORS || plan.sectors % SECTORS == 0;
+	case LAST:
+		return metadata || plan.sectors < SECTORS;
+	case ONLY:
+	case WITHOUT:
+	case FIRST_ALL:
+		return metadata;
+	case LOT:
+	case CUT:
+		return false;
+	}
+	return false;
 }
 
 static u8 first_sectors(u32 sectors, u32 block)
@@ -252,27 +354,31 @@ static void put(u64 block, const u8 *data, u8 sectors)
 	disk_set(block, mixed);
 }
 
+static void put_write(const struct choice *choice, const struct plan *plan, u32 number)
+{
+	const struct write *write = &choice->scene->writes[number];
+	bool is_open = may_be_there(choice, write);
+
+	for (u32 k = 0; k < write->count; k++) {
+		u8 sectors = is_open ? mask(choice, plan, number, k) : 0xff;
+
+		if (sectors && (choice->whole ||
+				!disk_base_is_newer(write->block + k, write->issued)))
+			put(write->block + k, write->data + (u64)k * QBD_BLOCK_SIZE, sectors);
+	}
+}
+
 void states_build(struct choice *choice)
 {
 	struct plan plan = make_plan(choice);
 
-	for (u32 i = 0; i < choice->scene->count; i++) {
-		const struct write *write = &choice->scene->writes[i];
-		bool open = may_be_there(choice, write);
-
-		if (write->issued >= choice->at)
-			break;
-		if (!open && !choice->whole)
-			continue;
-		for (u32 k = 0; k < write->count; k++) {
-			u8 sectors = open ? mask(choice, &plan, i, k) : 0xff;
-
-			if (sectors && (choice->whole ||
-					!disk_base_is_newer(write->block + k, write->issued)))
-				put(write->block + k, write->data + (u64)k * QBD_BLOCK_SIZE,
-				    sectors);
-		}
-	}
+	if (choice->whole)
+		for (u32 i = 0; i < choice->scene->count &&
+		     choice->scene->writes[i].issued < choice->at; i++)
+			put_write(choice, &plan, i);
+	else
+		for (u32 i = 0; i < open.count; i++)
+			put_write(choice, &plan, open.list[i]);
 	choice->about_table = plan.kind > LOT &&
 		area_of(choice->geometry, choice->scene->writes[plan.write].block) ==
 		AREA_TABLE;
@@ -338,14 +444,12 @@ void states_describe(const struct choice *choice, const char *indent)
 	struct plan plan = make_plan(choice);
 
 	printf("%svariant %u: %s\n", indent, choice->variant, kind_names[plan.kind]);
-	for (u32 i = 0; i < choice->scene->count; i++) {
-		const struct write *write = &choice->scene->writes[i];
+	for (u32 i = 0; i < open.count; i++) {
+		const struct write *write = &choice->scene->writes[open.list[i]];
 		u32 whole = 0, torn = 0;
 
-		if (!may_be_there(choice, write))
-			continue;
 		for (u32 k = 0; k < write->count; k++) {
-			u8 sectors = mask(choice, &plan, i, k);
+			u8 sectors = mask(choice, &plan, open.list[i], k);
 
 			whole += sectors == 0xff;
 			torn += sectors && sectors != 0xff;
