@@ -11,7 +11,8 @@ nor written with FUA.
 import itertools
 import os
 
-from .shell import CommandFailed, read_file, run, wait_until, write_file
+from . import mapper
+from .shell import read_file, run, wait_until, write_file
 
 CONFIG = "/sys/kernel/config/nullb"
 NUMBERS = itertools.count()
@@ -20,15 +21,7 @@ CACHE = 16      # MiB; what does not fit is written out
 
 def remove_table(name):
     """When nobody has it open any more."""
-    def removed():
-        try:
-            run(["dmsetup", "remove", name])
-        except CommandFailed as error:
-            if "busy" in error.output:
-                return False
-            raise
-        return True
-    wait_until("%s is free" % name, removed, 10)
+    wait_until("%s is free" % name, lambda: mapper.remove(name), 10)
 
 
 class Disk:
@@ -63,7 +56,7 @@ class Disk:
     def power_on(self):
         write_file(os.path.join(self.config, "power"), 1)
         self.base = self.find_base()
-        run(["dmsetup", "create", self.name, "--table", self.linear()])
+        mapper.create(self.name, self.linear())
 
     def find_base(self):
         index = read_file(os.path.join(self.config, "index"))
@@ -237,8 +230,8 @@ class LoggedDisk(Disk):
         below = super().find_base()
         self.log_name = self.name + "-log"
         self.log_disk = Disk(self.LOG)
-        run(["dmsetup", "create", self.log_name, "--table", "0 %d log-writes %s %s" %
-             (self.sectors, below, self.log_disk.path)])
+        mapper.create(self.log_name, "0 %d log-writes %s %s" %
+                      (self.sectors, below, self.log_disk.path))
         self.number_logged = os.stat("/dev/mapper/" + self.log_name).st_rdev
         self.log_ended = False
         return "/dev/mapper/" + self.log_name
