@@ -331,20 +331,26 @@ class Cluster:
         self.events_open.append(events)
         return events
 
+    def agreeing(self, members):
+        """Their statuses, if all have a quorum and the same leader."""
+        statuses = {}
+        for member in members:
+            status = statuses[member] = member.status()
+            if not status.has_quorum or not status.leader:
+                return None
+        if len({(status.leader, status.term) for status in statuses.values()}) != 1:
+            return None
+        return statuses
+
     def wait_leader(self, among=None, timeout=DEADLINE, not_member=None):
         """Until one of these leads, has a quorum, and the others among them know it."""
         among = among or self.running()
 
         def agreed():
-            leaders = set()
-            for member in among:
-                status = member.status()
-                leaders.add((status.leader, status.term))
-                if not status.has_quorum or not status.leader:
-                    return None
-            if len(leaders) != 1:
+            statuses = self.agreeing(among)
+            if not statuses:
                 return None
-            leader = self.member(leaders.pop()[0])
+            leader = self.member(statuses[among[0]].leader)
             return leader if leader in among and leader is not not_member else None
         return wait_until("a leader among %s" % among, agreed, timeout)
 
@@ -364,16 +370,18 @@ class Cluster:
 
     def wait_caught_up(self, timeout=DEADLINE):
         """Until every running member has applied all that the leader has."""
-        leader = self.wait_leader(timeout=timeout)
-
         def same():
-            target = leader.status()
-            if target.applied_index != target.last_index:
+            statuses = self.agreeing(self.running())
+            if not statuses:
                 return False
-            return all(status.applied_index == target.last_index and
-                       not status.filling for status in
-                       (member.status() for member in self.running()))
-        wait_until("all have applied what %r has" % leader, same, timeout)
+            leader = self.member(next(iter(statuses.values())).leader)
+            if leader not in statuses:
+                return False
+            target = statuses[leader]
+            return target.applied_index == target.last_index and all(
+                status.applied_index == target.last_index and not status.filling
+                for status in statuses.values())
+        wait_until("all have applied what their leader has", same, timeout)
 
     def down_all(self):
         for member in self.running():
