@@ -11,18 +11,27 @@
  *   --crash-states S     a quiet run of seed S, cut off at every step in turn: all
  *                        power goes, what was not flushed is lost or torn, all recover
  *   --regressions FILE   the seeds in it
+ *   --apart S            as --seed, each run in a process of its own (apart.c)
  *   --steps N            before these: steps of a run before it is healed
  *   --trace [STEP]       likewise: what happens, from that step on
+ *   --limit SECONDS      likewise: of a processor, that a seed may take
+ *   --trap-at STEP       likewise: the program stops itself there, or goes round for ever
+ *   --loop-at STEP       (to see what becomes of that)
  */
+#include <signal.h>
 #include <unistd.h>
 
 #include "sim.h"
 
 #define STEPS_DEFAULT	20000
 #define STEPS_SHOWN	200u
+/* Some hundred times what a seed takes, on a slow machine and with sanitizers. */
+#define LIMIT_DEFAULT	120u
 
 bool sim_list_faults;
+u64 sim_trap_at, sim_loop_at;	/* 0: nowhere */
 
+static u32 limit = LIMIT_DEFAULT;
 static u64 steps_wanted = STEPS_DEFAULT;
 static u64 outage_at;		/* step; 0: faults come as the seed says */
 static u64 trail;		/* of everything that happened */
@@ -49,8 +58,20 @@ static void end_of_world(void)
 	sim_world_end();
 }
 
+static void end_badly(void)
+{
+	volatile bool for_ever = true;
+
+	if (sim_trap_at && world.steps >= sim_trap_at)
+		__builtin_trap();
+	if (sim_loop_at && world.steps >= sim_loop_at)
+		while (for_ever)
+			;
+}
+
 static bool run(u64 seed)
 {
+	sim_apart_runs(seed);
 	sim_world_begin(seed);
 	world.quiet = outage_at;
 	sim_module_begin();
@@ -78,6 +99,7 @@ static bool run(u64 seed)
 		sim_clones_step();
 		sim_records_step();
 		sim_addresses_step();
+		end_badly();
 	}
 	if (outage_at)
 		sim_faults_outage();
@@ -87,51 +109,86 @@ static bool run(u64 seed)
 	all_operations += sim_client_operations();
 	all_faults += sim_faults_made();
 	end_of_world();
+	sim_apart_runs(0);
 	return !world.error;
 }
 
 /* ---- as few faults as will do ------------------------------------------- */
 
-/* As it did: another failure says nothing of why. */
-static bool fails_without(u64 seed, u32 first, u32 count, const char *kind)
+/* How a run failed: another failure says nothing of why. */
+struct failure {
+	const char *kind;	/* as in world.error_kind */
+	int signal;		/* else it ended by that, and the next one has a process of its own */
+	struct sim_ended ended;
+};
+
+static bool fails(u64 seed, struct failure *failure)
+{
+	if (failure->signal)
+		return sim_apart_run(run, seed, limit, !sim_list_faults && !world.trace,
+				     &failure->ended) == failure->signal;
+	run(seed);
+	failure->ended = (struct sim_ended){ world.steps, world.now, sim_faults_made() };
+	return world.error && world.error_kind == failure->kind;
+}
+
+static void fails_without(u64 seed, u32 first, u32 count, struct failure *failure)
 {
 	u8 before[SIM_FAULTS_MAX];
 
 	memcpy(before, sim_left_out, sizeof(before));
 	memset(sim_left_out + first, 1, count);
-	if (!run(seed) && world.error_kind == kind)
-		return true;
-	memcpy(sim_left_out, before, sizeof(before));
-	return false;
+	if (!fails(seed, failure))
+		memcpy(sim_left_out, before, sizeof(before));
+}
+
+static const char *how(const struct failure *failure)
+{
+	if (failure->signal)
+		return sim_apart_how(failure->signal);
+	return world.error ? world.error : "nothing";
 }
 
 /* Of a seed that failed: without what faults does it fail, too, and how does it end then? */
-static void shrink(u64 seed)
+static void shrink(u64 seed, struct failure *failure)
 {
-	u32 faults = min_t(u32, sim_faults_made(), SIM_FAULTS_MAX), size, at;
+	u32 faults = min_t(u32, failure->ended.faults, SIM_FAULTS_MAX), size, at;
 	u64 from = world.trace_from;
 	bool trace = world.trace;
-	const char *kind = world.error_kind;
 
 	world.trace = false;
-	for (size = faults; size; size /= 2)
-		for (at = 0; at < faults; at += size)
-			fails_without(seed, at, min(size, faults - at), kind);
+	/* Each time that it does not end takes all the time that it has. */
+	if (failure->signal != SIGVTALRM)
+		for (size = faults; size; size /= 2)
+			for (at = 0; at < faults; at += size)
+				fails_without(seed, at, min(size, faults - at), failure);
 	printf("# with these faults it fails as well:\n");
 	sim_list_faults = true;
-	run(seed);
+	fails(seed, failure);
 	sim_list_faults = false;
-	printf("# then: step %llu, %.3f s: %s\n", world.steps, world.now / 1e9,
-	       world.error ? world.error : "nothing");
+	printf("# then: step %llu, %.3f s: %s\n", failure->ended.step, failure->ended.now / 1e9,
+	       how(failure));
 	if (!trace) {
 		printf("# what happened before, in %u steps (step, seconds, host):\n", STEPS_SHOWN);
 		world.trace = true;
-		world.trace_from = world.steps - min_t(u64, world.steps, STEPS_SHOWN);
-		run(seed);
+		world.trace_from = failure->ended.step -
+				   min_t(u64, failure->ended.step, STEPS_SHOWN);
+		fails(seed, failure);
 	}
 	memset(sim_left_out, 0, sizeof(sim_left_out));
 	world.trace = trace;
 	world.trace_from = from;
+}
+
+/* Of one that has just been run. */
+static void shrink_error(u64 seed)
+{
+	struct failure failure = {
+		.kind = world.error_kind,
+		.ended = { world.steps, world.now, sim_faults_made() },
+	};
+
+	shrink(seed, &failure);
 }
 
 /* ---- orders ------------------------------------------------------------- */
@@ -213,7 +270,7 @@ static u64 run_seeds(u64 first, u64 count, double limit)
 		fprintf(stderr, "\n");
 	sum_up(done, failed);
 	if (failed && !run(first_failed))
-		shrink(first_failed);
+		shrink_error(first_failed);
 	return failed + !done;
 }
 
@@ -224,7 +281,20 @@ static u64 run_one(u64 seed)
 		return 0;
 	}
 	complain(seed);
-	shrink(seed);
+	shrink_error(seed);
+	return 1;
+}
+
+/* One that did not come to its end, it is said: that is known from here on (apart.c). */
+static u64 run_apart(u64 seed)
+{
+	struct failure failure = { };
+
+	failure.signal = sim_apart_run(run, seed, limit, !world.trace, &failure.ended);
+	if (failure.signal)
+		shrink(seed, &failure);
+	else
+		printf("# this time it came to its end\n");
 	return 1;
 }
 
@@ -316,6 +386,7 @@ enum order_kind {
 	ORDER_SEEDS,
 	ORDER_MINUTES,
 	ORDER_SEED,
+	ORDER_APART,
 	ORDER_AGAIN,
 	ORDER_HUNT,
 	ORDER_CRASH_STATES,
@@ -331,6 +402,7 @@ static const struct {
 	[ORDER_SEEDS] = { "--seeds", true, "fresh seeds" },
 	[ORDER_MINUTES] = { "--minutes", true, "minutes of fresh seeds" },
 	[ORDER_SEED] = { "--seed", false, "is the seed" },
+	[ORDER_APART] = { "--apart", false, "is the seed" },
 	[ORDER_AGAIN] = { "--again", false, "is the seed of two runs that are one" },
 	[ORDER_HUNT] = { "--hunt", true, "seeds find something" },
 	[ORDER_CRASH_STATES] = { "--crash-states", false,
@@ -347,7 +419,7 @@ struct order {
 
 static void usage(const char *word)
 {
-	fprintf(stderr, "qbd-sim: %s%s; --seeds N [FIRST], --minutes M [FIRST], --hunt N [FIRST], --seed S, --again S, --crash-states S, --regressions FILE, before them --steps N, --trace [STEP]\n",
+	fprintf(stderr, "qbd-sim: %s%s; --seeds N [FIRST], --minutes M [FIRST], --hunt N [FIRST], --seed S, --apart S, --again S, --crash-states S, --regressions FILE, before them --steps N, --trace [STEP], --limit SECONDS, --trap-at STEP, --loop-at STEP\n",
 		word ? word : "what is to be done?", word ? " is not understood" : "");
 	exit(2);
 }
@@ -368,6 +440,9 @@ static u64 number(char **words, int at)
 
 static u64 obey(const struct order *order)
 {
+	/* Who hunts counts what ends the program as found. */
+	if (order->kind != ORDER_HUNT && order->kind != ORDER_APART)
+		sim_apart_watch(steps_wanted, limit);
 	switch (order->kind) {
 	case ORDER_SEEDS:
 		return run_seeds(order->first, order->value, 1e9);
@@ -375,6 +450,8 @@ static u64 obey(const struct order *order)
 		return run_seeds(order->first, U64_MAX, seconds() + order->value * 60.0);
 	case ORDER_SEED:
 		return run_one(order->value);
+	case ORDER_APART:
+		return run_apart(order->value);
 	case ORDER_AGAIN:
 		return run_again(order->value);
 	case ORDER_HUNT:
@@ -402,6 +479,18 @@ int main(int count, char **words)
 			steps_wanted = number(words, ++i);
 			continue;
 		}
+		if (!strcmp(words[i], "--limit")) {
+			limit = number(words, ++i);
+			continue;
+		}
+		if (!strcmp(words[i], "--trap-at")) {
+			sim_trap_at = number(words, ++i);
+			continue;
+		}
+		if (!strcmp(words[i], "--loop-at")) {
+			sim_loop_at = number(words, ++i);
+			continue;
+		}
 		if (!strcmp(words[i], "--trace")) {
 			world.trace = true;
 			if (words[i + 1] && words[i + 1][0] != '-')
@@ -427,7 +516,9 @@ int main(int count, char **words)
 	if (!many)
 		usage(NULL);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	printf("KTAP version 1\n1..%u\n", many);
+	/* Who was begun anew goes on with what was begun. */
+	if (orders[0].kind != ORDER_APART)
+		printf("KTAP version 1\n1..%u\n", many);
 	for (u32 i = 0; i < many; i++) {
 		bool good = !obey(&orders[i]);
 

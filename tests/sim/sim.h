@@ -598,6 +598,21 @@ void sim_faults_spoil(struct sim_host *host, const u64 *blocks, u32 count, enum 
 extern u8 sim_left_out[SIM_FAULTS_MAX];
 /* Print them as they come; main.c's. */
 extern bool sim_list_faults;
+
+/* apart.c: runs that do not come to their end */
+struct sim_ended {
+	u64 step;
+	u64 now;
+	u32 faults;		/* that were made by then */
+};
+
+extern u64 sim_trap_at, sim_loop_at;
+
+void sim_apart_watch(u64 steps_wanted, u32 seconds);
+void sim_apart_runs(u64 seed);
+int sim_apart_run(bool (*run)(u64 seed), u64 seed, u32 seconds, bool quiet,
+		  struct sim_ended *ended);
+const char *sim_apart_how(int number);
 /* ---- heal.c ------------------------------------------------------------- */
 
 /* Everything is made good, and has to be as it should be within a bound. */
