@@ -29,9 +29,12 @@ static enum readiness reply_ready(const struct qbd_core *core,
 	case QBD_MESSAGE_VOTE_REPLY:
 		if (!qbd_core_vouches(core))
 			return MESSAGE_VOID;
-		if (vote_is_granted(core, peer) && !qbd_core_vote_durable(core))
-			return MESSAGE_WAITS;
-		return MESSAGE_READY;
+		if (!vote_is_granted(core, peer))
+			return MESSAGE_READY;
+		/* It may have lost that right while its vote was written. */
+		if (!(core->fitness & QBD_MAY_VOTE))
+			return MESSAGE_VOID;
+		return qbd_core_vote_durable(core) ? MESSAGE_READY : MESSAGE_WAITS;
 	case QBD_MESSAGE_HEARTBEAT_REPLY:
 		if (core->leader != peer->id)
 			return MESSAGE_VOID;

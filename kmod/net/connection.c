@@ -517,8 +517,10 @@ static void watch_silence(struct qbd_connection *connection)
 	receiver_waits = connection->receiver_waits;
 	spin_unlock(&connection->lock);
 	/* What we do not read is not the other side's silence. */
-	if (receiver_waits)
+	if (receiver_waits) {
+		WRITE_ONCE(connection->waited_at, now ?: 1);
 		WRITE_ONCE(connection->last_received, now);
+	}
 	last = READ_ONCE(connection->last_received);
 	if (time_after(now, last + limit)) {
 		/* This host had no time for it: what is there speaks. */

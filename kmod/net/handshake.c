@@ -278,8 +278,7 @@ static void refused_received(struct qbd_connection *connection,
 	u32 reason = le32_to_cpu(refused->reason);
 
 	/* Anybody could say so. */
-	if ((reason == QBD_REFUSED_REMOVED || reason == QBD_REFUSED_TWICE ||
-	     reason == QBD_REFUSED_PERHAPS) && !proved)
+	if (qbd_refusal_is_proved(reason) && !proved)
 		reason = QBD_REFUSED_MEMBER;
 	qbd_peer_refused(connection, reason, false);
 	qbd_connection_close(connection, "refused: %s", qbd_refusal_text(reason));

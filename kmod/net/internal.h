@@ -248,6 +248,7 @@ struct qbd_connection {
 
 	unsigned long created;
 	unsigned long last_received;	/* whole frames */
+	unsigned long waited_at;	/* and was not read from then; 0: it always was */
 	unsigned long last_sent;
 	u64 sent_bytes, received_bytes, sent_frames, received_frames;
 
@@ -293,9 +294,17 @@ struct qbd_net_peer {
 	u64 connects;
 	u64 sent_bytes, received_bytes, sent_frames, received_frames;
 	char last_error[QBD_REASON_SIZE];
+	u32 told;			/* bitmap of enum qbd_refusal: what it said of us, proved */
 	u32 refusal;			/* told last, and when */
 	unsigned long refusal_at;
 };
+
+/* What is believed of a member only that has proved to know the secret. */
+static inline bool qbd_refusal_is_proved(u32 reason)
+{
+	return reason == QBD_REFUSED_REMOVED || reason == QBD_REFUSED_TWICE ||
+	       reason == QBD_REFUSED_PERHAPS;
+}
 
 /* The core has slots for so many beside all members. */
 #define QBD_NEWCOMERS_MAX	8

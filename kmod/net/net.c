@@ -256,6 +256,7 @@ static struct qbd_net_peer *take_slot(struct qbd_net *net, u32 id, const u8 *inc
 	peer->known_index = 0;
 	peer->twice.run = 0;
 	peer->perhaps_twice = false;
+	peer->told = 0;
 	peer->epoch++;
 	spin_unlock(&net->lock);
 	peer->backoff_ms = QBD_BACKOFF_MIN_MS;
@@ -454,10 +455,30 @@ void qbd_net_set_silence_limit(struct qbd_net *net, unsigned int milliseconds)
 
 /* ---- replica context ---------------------------------------------------- */
 
+/* What a member says of this one, having proved to be a member, is not lost among the rest. */
+static bool take_told(struct qbd_net *net, u32 *id, u32 *reason)
+{
+	struct qbd_net_peer *peer;
+	bool taken = false;
+
+	spin_lock(&net->lock);
+	for (peer = net->peers; !taken && peer < net->peers + QBD_NET_PEERS; peer++) {
+		taken = peer->told;
+		if (!taken)
+			continue;
+		*id = peer->id;
+		*reason = __ffs(peer->told);
+		peer->told &= peer->told - 1;
+	}
+	spin_unlock(&net->lock);
+	return taken;
+}
+
 static void tell_refusals(struct qbd_net *net)
 {
 	struct qbd_net_refusal refusals[QBD_REFUSALS];
 	unsigned int i, count;
+	u32 id, reason;
 
 	spin_lock(&net->lock);
 	count = net->refusal_count;
@@ -467,6 +488,8 @@ static void tell_refusals(struct qbd_net *net)
 	for (i = 0; i < count; i++)
 		net->ops->refused(net->context, refusals[i].peer, refusals[i].reason,
 				  refusals[i].by_us);
+	while (take_told(net, &id, &reason))
+		net->ops->refused(net->context, id, reason, false);
 }
 
 void qbd_net_mark(struct qbd_net *net)

@@ -186,6 +186,14 @@ static struct qbd_connection *open_control(struct qbd_net_peer *peer)
 	return peer->up && control && qbd_connection_state(control) == QBD_OPEN ? control : NULL;
 }
 
+static bool not_read(const struct qbd_connection *connection)
+{
+	unsigned long waited_at = READ_ONCE(connection->waited_at);
+
+	return READ_ONCE(connection->receiver_waits) ||
+	       (waited_at && time_before(jiffies, waited_at + msecs_to_jiffies(QBD_ALIVE_MS)));
+}
+
 /**
  * qbd_peer_is_twice() - is a member that connects connected already, and alive?
  * @connection: accepted, its proof is right
@@ -200,13 +208,16 @@ enum qbd_twice qbd_peer_is_twice(struct qbd_connection *connection)
 	spin_lock(&net->lock);
 	peer = qbd_net_peer_find(net, connection->peer);
 	other = peer ? open_control(peer) : NULL;
+	/*
+	 * Of one that is not read from, or was not just now, it is not known whether it says
+	 * anything, nor when what it says was sent: so what was tried before says nothing.
+	 */
+	if (other && not_read(other))
+		peer->twice.run = 0;
 	if (other)
 		twice = qbd_twice_check(&peer->twice, le64_to_cpu(connection->peer_hello.run),
 					le64_to_cpu(other->peer_hello.run),
 					READ_ONCE(other->last_received));
-	/* Of one that is not read from it is not known whether it says anything. */
-	if (twice == QBD_TWICE_SURE && READ_ONCE(other->receiver_waits))
-		twice = QBD_TWICE_PERHAPS;
 	spin_unlock(&net->lock);
 	return twice;
 }
@@ -257,7 +268,7 @@ static bool refusal_is_news(struct qbd_net *net, u32 id, u32 reason, bool by_us,
 			    u32 *known)
 {
 	struct qbd_net_peer *peer;
-	bool proved, news = true;
+	bool news = true;
 
 	/* Any member may be asked to come again: that is for itself to know. */
 	if (reason == QBD_REFUSED_PERHAPS && by_us)
@@ -265,8 +276,6 @@ static bool refusal_is_news(struct qbd_net *net, u32 id, u32 reason, bool by_us,
 	spin_lock(&net->lock);
 	peer = qbd_net_peer_find(net, id);
 	*known = peer ? id : 0;
-	if (peer && !by_us)
-		WRITE_ONCE(peer->perhaps_twice, reason == QBD_REFUSED_PERHAPS);
 	if (peer && reason != QBD_REFUSED_PERHAPS) {
 		news = peer->refusal != reason ||
 		       time_after(jiffies, peer->refusal_at +
@@ -280,22 +289,32 @@ static bool refusal_is_news(struct qbd_net *net, u32 id, u32 reason, bool by_us,
 		}
 	}
 	/* What a member has proved: no flood of strangers keeps that back. */
-	proved = !by_us && (reason == QBD_REFUSED_REMOVED || reason == QBD_REFUSED_TWICE ||
-			    reason == QBD_REFUSED_PERHAPS);
-	if (proved && reason == QBD_REFUSED_REMOVED)
+	if (!by_us && reason == QBD_REFUSED_REMOVED)
 		net->was_removed = true;
-	if (!proved)
-		news = news && __ratelimit(&net->log_limit);
-	if (news && proved && net->refusal_count == QBD_REFUSALS &&
-	    net->refusals[QBD_REFUSALS - 1].reason != QBD_REFUSED_REMOVED)
-		net->refusal_count--;
-	if (news && net->refusal_count < QBD_REFUSALS) {
-		net->refusals[net->refusal_count].peer = *known;
-		net->refusals[net->refusal_count].by_us = by_us;
-		net->refusals[net->refusal_count++].reason = reason;
+	if (peer && !by_us && qbd_refusal_is_proved(reason)) {
+		if (news)
+			peer->told |= 1u << reason;
+	} else if (news) {
+		news = __ratelimit(&net->log_limit);
+		if (news && net->refusal_count < QBD_REFUSALS)
+			net->refusals[net->refusal_count++] = (struct qbd_net_refusal){
+				.peer = *known, .by_us = by_us, .reason = reason,
+			};
 	}
 	spin_unlock(&net->lock);
 	return news;
+}
+
+static void knock_soon(struct qbd_connection *connection, bool soon)
+{
+	struct qbd_net *net = connection->net;
+	struct qbd_net_peer *peer;
+
+	spin_lock(&net->lock);
+	peer = qbd_net_peer_find(net, connection->peer);
+	if (peer)
+		WRITE_ONCE(peer->perhaps_twice, soon);
+	spin_unlock(&net->lock);
 }
 
 /* A handshake failed: tell the log and the replica, once in a while. */
@@ -304,6 +323,8 @@ void qbd_peer_refused(struct qbd_connection *connection, u32 reason, bool by_us)
 	struct qbd_net *net = connection->net;
 	u32 known;
 
+	if (connection->dialled && connection->kind != QBD_CONNECTION_ADMIN)
+		knock_soon(connection, !by_us && reason == QBD_REFUSED_PERHAPS);
 	if (!refusal_is_news(net, connection->peer, reason, by_us, &known))
 		return;
 	if (reason == QBD_REFUSED_PERHAPS)

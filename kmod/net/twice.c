@@ -11,9 +11,6 @@
 
 #include "twice.h"
 
-/* A member that is up says something at least so often, with some delay. */
-#define ALIVE_MS		(3 * QBD_PING_MS)
-
 /**
  * qbd_twice_check() - a member connects that is connected already
  * @last: what is remembered of such tries
@@ -28,11 +25,11 @@
 enum qbd_twice qbd_twice_check(struct qbd_twice_try *last, u64 run, u64 connected,
 			       unsigned long heard_at)
 {
-	if (run == connected || time_after(jiffies, heard_at + msecs_to_jiffies(ALIVE_MS)))
+	if (run == connected || time_after(jiffies, heard_at + msecs_to_jiffies(QBD_ALIVE_MS)))
 		return QBD_TWICE_NOT;
 	/* What comes so late was not on the way. */
 	if (last->run == run)
-		return time_after(heard_at, last->at + msecs_to_jiffies(ALIVE_MS)) ?
+		return time_after(heard_at, last->at + msecs_to_jiffies(QBD_ALIVE_MS)) ?
 		       QBD_TWICE_SURE : QBD_TWICE_PERHAPS;
 	last->run = run;
 	last->at = jiffies;

@@ -10,6 +10,8 @@
 
 /* Nothing sent on a control connection for so long: say that we are there. */
 #define QBD_PING_MS		250
+/* A member that is up says something at least so often, with some delay. */
+#define QBD_ALIVE_MS		(3 * QBD_PING_MS)
 
 enum qbd_twice {
 	QBD_TWICE_NOT,			/* the only one, as far as can be seen */

@@ -231,10 +231,13 @@ void qbd_disks_peer_up(struct qbd_replica *replica, u32 id)
  *	is up, too. 1 refuses it; to 2 it comes before 3 does, and 2 would be elected with its
  *	vote.
  *
- * So who was refused by one member for that is no vote and no copy anywhere, nor who was asked by
- * one to come again, for it may be so: perhaps_twice() below. If both were refused, both
+ * So who was refused by one member for that is no vote and no copy anywhere. If both were, both
  * are out. It stays so when that member lets it in: the other one may be up where nobody is who
  * sees both. Only people know that it is down, and then take this one down, and up.
+ *
+ * Nor is who was asked by one to come again, for it may be so: perhaps_twice() below. Until the
+ * first of those who see both has answered a copy is believed by those who see it alone: for some
+ * milliseconds if it dials, and up to a second if it has to knock.
  */
 static void told_twice(struct qbd_replica *replica, u32 id)
 {
@@ -247,8 +250,8 @@ static void told_twice(struct qbd_replica *replica, u32 id)
 }
 
 /*
- * For so long who may be up twice waits for the member that said so, which knows in about a
- * second, but may be gone by then.
+ * For so long who may be up twice waits for the member that said so first, or again after it let
+ * this one in. That knows in about a second, but may be gone, or hang, by then.
  */
 #define PERHAPS_MS	10000ull
 
@@ -262,7 +265,8 @@ static void perhaps_twice(struct qbd_replica *replica, u32 id)
 {
 	struct qbd_replica_peer *peer = qbd_replica_peer(replica, id);
 
-	if (!peer)
+	/* Who says so for longer does not know: it may have no time to look. */
+	if (!peer || peer->perhaps_until)
 		return;
 	peer->perhaps_until = replica->now + PERHAPS_MS * NSEC_PER_MSEC;
 	replica->perhaps_twice = true;

@@ -41,7 +41,7 @@ void qbd_extents_mark(struct qbd_store *store, u64 start, u64 last, u64 index,
 	}
 }
 
-/* One block as it was read, NULL if it could not be. */
+/* One block as it was read, zeroes if it could not be. */
 static bool take_block(struct qbd_store *store, u64 number, const void *buffer)
 {
 	const struct qbd_extent_block *block = buffer;

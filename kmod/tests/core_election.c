@@ -158,6 +158,27 @@ static void accident_02_a_vote_is_durable_before_it_is_given(struct qbd_test *te
 	QBD_EQUAL(test, core->vote, 2);
 }
 
+/* It is told that there may be two of it while its vote is written: that does not leave. */
+static void a_vote_that_may_not_be_given_any_more_stays(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+	struct qbd_core_message vote =
+		request(QBD_MESSAGE_VOTE_REQUEST, 2, 6, 0, 0);
+
+	solo_send(&vote);
+	QBD_EQUAL(test, core->vote, 2);
+	qbd_core_set_fitness(core, solo->now, QBD_FORGETFUL);
+	solo_hard_durable();
+	QBD_TRUE(test, !solo_sent(QBD_MESSAGE_VOTE_REPLY, 2));
+	/* Asked once more; then it is known to be the only one. */
+	solo_send(&vote);
+	QBD_TRUE(test, !granted(QBD_MESSAGE_VOTE_REPLY, 2));
+	solo_forget();
+	qbd_core_set_fitness(core, solo->now, solo_fitness);
+	solo_send(&vote);
+	QBD_TRUE(test, granted(QBD_MESSAGE_VOTE_REPLY, 2));
+}
+
 /* Another member had its vote, its disk was rolled back to before it, and it is told. */
 static void a_vote_that_is_forgotten_is_given_to_nobody(struct qbd_test *test)
 {
@@ -804,6 +825,7 @@ QBD_SUITE(core_election,
 	  QBD_CASE(an_idle_follower_has_one_deadline),
 	  QBD_CASE(accident_01_step_down_keeps_the_vote),
 	  QBD_CASE(accident_02_a_vote_is_durable_before_it_is_given),
+	  QBD_CASE(a_vote_that_may_not_be_given_any_more_stays),
 	  QBD_CASE(a_vote_that_is_forgotten_is_given_to_nobody),
 	  QBD_CASE(accident_03_own_vote_counts_when_durable),
 	  QBD_CASE(accident_03_a_late_prevote_is_no_vote),

@@ -57,9 +57,10 @@ static struct {
 	u32 life;
 	u64 term, commit, last;
 	bool let_in;		/* by somebody who does not hear the original */
-	bool perhaps;		/* it was asked to come again, and votes for nobody */
-	u32 perhaps_by;		/* bitmap of members that said so, and did not let it in since */
-	u64 perhaps_at;		/* when one did so last */
+	bool told;		/* that there are two */
+	bool perhaps;		/* its module says that it was asked to come again */
+	/* Who asked it to come again, for the first time since that let it in; 0: nobody. */
+	u64 perhaps_at[SIM_HOSTS_MAX + 1];
 	u32 confused;		/* bitmap of members of whose disks a copy was let in */
 	struct telling tellings[SIM_HOSTS_MAX + 1];
 } clones;
@@ -96,6 +97,13 @@ static bool is_well(const struct sim_host *host)
 	return !host->powered || (replica && replica->phase == QBD_PHASE_RUNNING);
 }
 
+static void forget_told(void)
+{
+	clones.told = false;
+	clones.perhaps = false;
+	memset(clones.perhaps_at, 0, sizeof(clones.perhaps_at));
+}
+
 static void copy_one(void)
 {
 	struct sim_host *host = &world.hosts[1 + below(world.count)];
@@ -109,8 +117,7 @@ static void copy_one(void)
 	memset(clones.tellings, 0, sizeof(clones.tellings));
 	clones.seen = false;
 	clones.let_in = false;
-	clones.perhaps = false;
-	clones.perhaps_by = 0;
+	forget_told();
 	sim_counts.copied++;
 	/* Some come up much later: what they have is old. */
 	clones.next = world.steps + (below(2) ? 0 : below(4000));
@@ -166,9 +173,28 @@ void sim_clones_let_in(const struct sim_host *member)
 	sim_trace("host %u lets in the copy of the disk of host %u", member->number,
 		  copy()->copy_of);
 	clones.let_in = true;
-	clones.perhaps_by &= ~(1u << member->number);
+	clones.perhaps_at[member->number] = 0;
 	clones.confused |= 1u << copy()->copy_of;
 	sim_counts.copies_let_in++;
+}
+
+/* The copy heard that from @member, and has just acted on it. */
+void sim_clones_told(u32 member, enum qbd_refusal reason)
+{
+	if (reason == QBD_REFUSED_TWICE)
+		clones.told = true;
+	else if (reason == QBD_REFUSED_PERHAPS && !clones.perhaps_at[member])
+		clones.perhaps_at[member] = world.now;
+}
+
+/* By what it heard it may be no vote and no copy. */
+bool sim_clones_withheld(void)
+{
+	for (u32 number = 1; number <= world.count; number++)
+		if (clones.perhaps_at[number] &&
+		    world.now < clones.perhaps_at[number] + PERHAPS_FOR)
+			return true;
+	return clones.told;
 }
 
 bool sim_clones_confuse(const struct sim_host *host)
@@ -195,11 +221,7 @@ void sim_clones_judged(const struct sim_host *member, enum qbd_refusal reason)
 		*telling = (struct telling){
 			.life = member->life, .copy_life = copy()->life,
 		};
-	if (reason == QBD_REFUSED_PERHAPS) {
-		clones.perhaps_by |= 1u << member->number;
-		clones.perhaps_at = world.now;
-	}
-	/* Who knocks is told first that it has nothing to dial there. */
+	/* Who knocks may be told that it has nothing to dial there; or it is perhaps the only one. */
 	if (!reason || reason == QBD_REFUSED_MEMBER || reason == QBD_REFUSED_PERHAPS) {
 		come_again(member, telling);
 		return;
@@ -256,17 +278,15 @@ static bool check_perhaps(struct qbd_replica *replica)
 {
 	bool before = clones.perhaps;
 
-	clones.perhaps = replica->perhaps_twice;
-	if (!before || clones.perhaps || replica->told_twice)
-		return true;
 	/* Nobody waits for who was removed. */
 	for (u32 number = 1; number <= world.count; number++)
 		if (!qbd_replica_peer(replica, number))
-			clones.perhaps_by &= ~(1u << number);
-	if (clones.perhaps_by && world.now < clones.perhaps_at + PERHAPS_FOR)
-		sim_fail("the copy of the disk of host %u was asked to come again, and does not wait",
+			clones.perhaps_at[number] = 0;
+	clones.perhaps = replica->perhaps_twice;
+	if (sim_clones_withheld() && !clones.perhaps && !replica->told_twice)
+		sim_fail("the copy of the disk of host %u was told that there are perhaps two, and does not wait",
 			 copy()->copy_of);
-	return !clones.let_in;
+	return clones.perhaps || !before || replica->told_twice || !clones.let_in;
 }
 
 static void watch(void)
@@ -299,8 +319,7 @@ static void go_on(void)
 	/* It comes up, and again: that is another run. */
 	sim_member_power_cut(host);
 	sim_member_power_on(host);
-	clones.perhaps = false;
-	clones.perhaps_by = 0;
+	forget_told();
 	clones.next = world.steps + 1000 + below(8000);
 }
 

@@ -126,9 +126,11 @@ static void check_vote(struct sim_host *host, const struct qbd_store_recovered *
 			 host->number, host->vote, host->vote_term, recovered->vote);
 }
 
-static bool is_twice(const struct qbd_replica *replica)
+/* By what it says itself, or by what it heard. */
+static bool is_twice(const struct sim_host *host, const struct qbd_replica *replica)
 {
-	return replica->told_twice || replica->perhaps_twice;
+	return replica->told_twice || replica->perhaps_twice ||
+	       (host->copy_of && sim_clones_withheld());
 }
 
 void sim_invariants_message(struct sim_host *host, const struct qbd_core_message *message)
@@ -146,7 +148,7 @@ void sim_invariants_message(struct sim_host *host, const struct qbd_core_message
 	    (message->type == QBD_MESSAGE_VOTE_REPLY && !granted))
 		return;
 	host->told_term = max(host->told_term, message->term);
-	if (replica && is_twice(replica) && !(message->flags & QBD_MESSAGE_FILLING) &&
+	if (replica && is_twice(host, replica) && !(message->flags & QBD_MESSAGE_FILLING) &&
 	    (message->type == QBD_MESSAGE_APPEND_REPLY ||
 	     message->type == QBD_MESSAGE_HEARTBEAT_REPLY))
 		sim_fail("host %u answers a leader as a copy that counts, and is perhaps up twice",
@@ -162,7 +164,7 @@ void sim_invariants_message(struct sim_host *host, const struct qbd_core_message
 	if (replica && replica->removed && message->term > host->removed_in)
 		sim_fail("host %u was removed, knows it, and votes in term %llu for %u",
 			 host->number, message->term, vote);
-	if (replica && (replica->damaged || replica->is_new || is_twice(replica)))
+	if (replica && (replica->damaged || replica->is_new || is_twice(host, replica)))
 		sim_fail("host %u votes in term %llu for %u, and is %s", host->number,
 			 message->term, vote, replica->damaged ? "damaged" :
 			 replica->is_new ? "new" : "perhaps up twice");
@@ -784,7 +786,7 @@ void sim_invariants_check(struct sim_host *host)
 	host->failed = replica->core->failed;
 	count_filling(host, replica);
 	host->unsound = host->failed || replica->damaged || replica->is_new ||
-			qbd_replica_filling(replica) || is_twice(replica) ||
+			qbd_replica_filling(replica) || is_twice(host, replica) ||
 			sim_rollbacks_lacks(host);
 }
 

@@ -699,8 +699,7 @@ static bool may_come(const struct sim_host *copy, const struct sim_host *host,
 
 	return reach(copy, host) && side && !side->removed &&
 	       (hears_original(copy, host, side) ||
-		(replica && (replica->told_twice || replica->perhaps_twice) &&
-		 !replica->is_new && !world.healing));
+		(replica && sim_clones_withheld() && !replica->is_new && !world.healing));
 }
 
 static void let_in(struct sim_host *copy, struct sim_host *host, struct side *side)
@@ -717,7 +716,7 @@ static void let_in(struct sim_host *copy, struct sim_host *host, struct side *si
 
 /*
  * What the copy of a member's disk is told that dials, or knocks, where others dial the
- * original. Return: 0 if it shall come again, or is let in.
+ * original. Return: 0 if it is let in.
  */
 static enum qbd_refusal judge_copy(struct sim_host *copy, struct sim_host *host,
 				   struct side *side)
@@ -1182,14 +1181,24 @@ static void hand_over(struct qbd_net *net, struct side *side, enum stream stream
 	free(arrived);
 }
 
-static void side_poll(struct qbd_net *net, struct side *side)
+/* Before anything else is: as kmod/net/net.c does. */
+static void tell_refusal(struct qbd_net *net, struct side *side)
 {
-	u32 peer, refusal = side->refusal;
-	u64 connection;
+	u32 refusal = side->refusal;
 
 	side->refusal = 0;
-	if (refusal && !side->removed)
-		net->ops->refused(net->context, side->peer, refusal, side->refused_by_us);
+	if (!refusal || side->removed)
+		return;
+	net->ops->refused(net->context, side->peer, refusal, side->refused_by_us);
+	if (net->host->copy_of && !side->refused_by_us)
+		sim_clones_told(side->peer, refusal);
+}
+
+static void side_poll(struct qbd_net *net, struct side *side)
+{
+	u64 connection;
+	u32 peer;
+
 	if (side->fresh && !side->removed)
 		side_join(net, side);
 	if (side->connected && (side->lost || side->removed))
@@ -1326,8 +1335,11 @@ void qbd_net_poll(struct qbd_net *net)
 		if (side->newcomer && side->newcomer <= net->committed_index)
 			side->removed = true;
 		if (side->peer)
-			side_poll(net, side);
+			tell_refusal(net, side);
 	}
+	for (u32 i = 0; i < SIDES; i++)
+		if (net->sides[i].peer)
+			side_poll(net, &net->sides[i]);
 	for (u32 i = 0; i < ARRAY_SIZE(net->asked); i++)
 		if (net->asked[i].connection)
 			hand_over_asked(net, i);

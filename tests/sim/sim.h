@@ -694,6 +694,8 @@ void sim_clones_step(void);
 /* All is to be made good. */
 void sim_clones_heal(void);
 /* A member that hears the original has refused the copy for that reason; 0: not yet. */
+void sim_clones_told(u32 member, enum qbd_refusal reason);
+bool sim_clones_withheld(void);
 void sim_clones_judged(const struct sim_host *member, enum qbd_refusal reason);
 /* One that does not hear the original lets it in. */
 void sim_clones_let_in(const struct sim_host *member);
