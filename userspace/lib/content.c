@@ -115,6 +115,13 @@ static size_t run_length(const struct qbd_content *content, uint64_t block, size
 	}
 }
 
+bool qbd_content_unwritten(const struct qbd_content *content, uint64_t block, size_t count)
+{
+	bool written;
+
+	return run_length(content, block, count, &written) == count && !written;
+}
+
 int qbd_content_read(struct qbd_content *content, uint64_t block, void *buffer,
 		     size_t count, struct qbd_error *error)
 {

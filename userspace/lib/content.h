@@ -32,6 +32,9 @@ int qbd_content_open(struct qbd_content *content, const char *path,
 		     struct qbd_error *error);
 void qbd_content_close(struct qbd_content *content);
 
+/* Was none of these device blocks ever written? */
+bool qbd_content_unwritten(const struct qbd_content *content, uint64_t block, size_t count);
+
 /* Device blocks; what was never written reads as zeroes. From qbd_disk_buffer(). */
 int qbd_content_read(struct qbd_content *content, uint64_t block, void *buffer,
 		     size_t count, struct qbd_error *error);

@@ -226,7 +226,6 @@ void *qbd_disk_buffer(size_t blocks)
 
 	if (posix_memalign(&buffer, QBD_BLOCK_SIZE, blocks << QBD_BLOCK_SHIFT))
 		return NULL;
-	memset(buffer, 0, blocks << QBD_BLOCK_SHIFT);
 	return buffer;
 }
 
@@ -318,6 +317,7 @@ int qbd_disk_zero(struct qbd_disk *disk, uint64_t block, uint64_t count,
 	zero = qbd_disk_buffer(ZERO_CHUNK_BLOCKS);
 	if (!zero)
 		return qbd_fail(error, ENOMEM, "%s: out of memory", disk->path);
+	memset(zero, 0, (size_t)ZERO_CHUNK_BLOCKS << QBD_BLOCK_SHIFT);
 	while (!result && count) {
 		size_t chunk = count < ZERO_CHUNK_BLOCKS ? count : ZERO_CHUNK_BLOCKS;
 

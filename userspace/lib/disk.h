@@ -35,7 +35,10 @@ int qbd_disk_open(struct qbd_disk *disk, const char *path, unsigned int flags,
 		  struct qbd_error *error);
 void qbd_disk_close(struct qbd_disk *disk);
 
-/* Memory for reads and writes has to come from here; free() it. NULL: no memory. */
+/*
+ * Memory for reads and writes has to come from here; free() it. NULL: no memory. What is in
+ * it is undefined.
+ */
 void *qbd_disk_buffer(size_t blocks);
 
 int qbd_disk_read(struct qbd_disk *disk, uint64_t block, void *buffer, size_t count,

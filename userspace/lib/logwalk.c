@@ -6,7 +6,7 @@
 
 #include "lib/inspect.h"
 
-#define WINDOW_BLOCKS	256u
+#define WINDOW_BLOCKS	64u
 
 /**
  * struct walk - a walk through the ring

@@ -10,7 +10,7 @@
 #include "lib/plan.h"
 #include "lib/parse.h"
 
-#define CHUNK_BLOCKS	256u	/* of one write: 1 MiB */
+#define CHUNK_BLOCKS	64u	/* of one read or write: 256 KiB */
 
 static uint64_t round_down(uint64_t value, uint64_t unit)
 {

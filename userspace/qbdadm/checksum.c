@@ -157,8 +157,14 @@ static int compare_contents(struct qbd_content *one, struct qbd_content *other, 
 
 	while (block < one->device_blocks) {
 		size_t count = chunk_of(one->device_blocks - block);
-		int result = qbd_content_read(one, block, a, count, error);
+		int result;
 
+		if (qbd_content_unwritten(one, block, count) &&
+		    qbd_content_unwritten(other, block, count)) {
+			block += count;
+			continue;
+		}
+		result = qbd_content_read(one, block, a, count, error);
 		if (!result)
 			result = qbd_content_read(other, block, b, count, error);
 		if (result)
