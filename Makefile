@@ -35,7 +35,7 @@ Q :=
 endif
 
 .PHONY: all packages stock-packages module modules stock-modules uml-module tool install \
-	modules_install check check-debug demo hosts-cuts hosts-random bench model sim \
+	modules_install check check-debug demo hosts hosts-cuts hosts-random bench model sim \
 	sim-bugs random churn random-bugs churn-bugs crash-states crash-states-bugs coverage fuzz \
 	fuzz-self-test shell uml-shell lint clean help
 
@@ -128,15 +128,22 @@ demo:
 
 CYCLES ?=
 
-hosts-cuts: hosts
-	$(Q)tests/hosts/run cuts $(if $(CYCLES),--cycles $(CYCLES)) $(if $(SEED),--seed $(SEED))
+# MINUTES has a default for what is simulated, which is not meant here.
+cuts_options = $(if $(CYCLES),--cycles $(CYCLES))
+random_options = $(if $(filter file,$(origin MINUTES)),,--minutes $(MINUTES))
 
-hosts-random: hosts
-	$(Q)tests/hosts/run random $(if $(SEED),--seed $(SEED)) \
-		$(if $(filter file,$(origin MINUTES)),,--minutes $(MINUTES))
+hosts: hosts-packages
+	$(Q)tests/hosts/every $(cuts_options) $(random_options) $(if $(SEED),--seed $(SEED))
 
-.PHONY: hosts
-hosts:
+hosts-cuts: hosts-packages
+	$(Q)tests/hosts/run cuts $(cuts_options) $(if $(SEED),--seed $(SEED))
+
+hosts-random: hosts-packages
+	$(Q)tests/hosts/run random $(random_options) \
+		$(if $(SEED),--seed $(SEED))
+
+.PHONY: hosts-packages
+hosts-packages:
 	$(Q)scripts/packages.sh build headers kernel qemu
 	$(Q)$(MAKE) --no-print-directory prepare-hosts
 
@@ -218,19 +225,27 @@ coverage:
 	$(Q)tests/coverage/run $(SEEDS)
 
 # Seconds for each target; one target, or all. Netlink requests are for the module in a
-# kernel (UML=debug: with KASAN), so only when they are asked for.
+# kernel (UML=debug: with KASAN), all else is a program here.
 TIME ?= 60
 TARGET ?=
+fuzz_all = $(if $(strip $(TARGET)),,all)
+fuzz_programs = $(filter-out netlink,$(TARGET))
+fuzz_netlink = $(filter netlink,$(TARGET))
 
-ifeq ($(TARGET),netlink)
-fuzz: tool uml-module
+fuzz:
+	$(Q)status=0; \
+	$(if $(or $(fuzz_programs),$(fuzz_all)),$(MAKE) --no-print-directory fuzz-programs || status=1;) \
+	$(if $(or $(fuzz_netlink),$(fuzz_all)),$(MAKE) --no-print-directory fuzz-netlink || status=1;) \
+	exit $$status
+
+.PHONY: fuzz-programs fuzz-netlink
+fuzz-programs:
+	$(Q)scripts/packages.sh build kernel fuzz
+	$(Q)tests/fuzz/run --time "$(TIME)" $(fuzz_programs)
+
+fuzz-netlink: tool uml-module
 	$(Q)scripts/packages.sh build kernel uml
 	$(Q)QBD_TEST_SEED="$(SEED)" tests/tool/run-uml --fuzz "$(TIME)" $(UML)
-else
-fuzz:
-	$(Q)scripts/packages.sh build kernel fuzz
-	$(Q)tests/fuzz/run --time "$(TIME)" $(TARGET)
-endif
 
 fuzz-self-test:
 	$(Q)scripts/packages.sh build kernel fuzz
@@ -256,6 +271,8 @@ help:
 	@echo '  make install             install the tool (DESTDIR=, PREFIX=/usr)'
 	@echo '  make modules_install     install the module (DESTDIR=, KDIR=)'
 	@echo '  make demo                hosts, a file system, power cuts, a take-over'
+	@echo '  make hosts               all on virtual hosts, one after the other: the two below, and the'
+	@echo '                           suites hosts, hosts-faults, smp, membership, boot'
 	@echo '  make hosts-cuts          power cuts of virtual hosts under load (CYCLES=20, SEED=S)'
 	@echo '  make hosts-random        their other faults: singly, in pairs, at random'
 	@echo '                           (MINUTES=10, SEED=S)'
@@ -277,7 +294,8 @@ help:
 	@echo '                           fresh seed, or SEED=S (MEMBERS=N, STEPS=N, STATES=N)'
 	@echo '  make crash-states-bugs   does that find deliberate bugs?'
 	@echo '  make coverage            which lines and branches the tests in userspace reach'
-	@echo '  make fuzz                fuzz what parses bytes of others (TIME=60 seconds of a processor each, TARGET=NAME)'
+	@echo '  make fuzz                fuzz what parses bytes of others, and netlink requests'
+	@echo '                           (TIME=60 seconds of a processor each, TARGET=NAME)'
 	@echo '  make fuzz TARGET=netlink netlink requests to the module, in User-mode Linux (TIME=60 seconds,'
 	@echo '                           SEED=S: once more, UML=debug: with KASAN)'
 	@echo '  make fuzz-self-test      does fuzzing find deliberate bugs?'
