@@ -14,6 +14,8 @@
         three.freeze_disk(); three.thaw_disk(); three.fail_disk(True)
         three.slow_disk(20)                     # requests a second
         cluster.block([(1, 2), (2, 1)])         # no frames from 1 to 2 and back
+        cluster.block([(1, 2, 1514)])           # none of more bytes from 1 to 2
+        one.link(False)                         # its cable is pulled
         cluster.check_logs()                    # raises on a kernel's complaint
 
 Host K is named hK, has the addresses 10.77.0.K and fd77::K, and the disks
@@ -464,6 +466,10 @@ class Host:
         self.qemu.signal(signal.SIGCONT)
         self.qmp("cont")
 
+    def link(self, up):
+        """Pull the cable of its interface, or put it in again; the kernel notices."""
+        self.qmp("set_link", {"name": "net", "up": up})
+
     def freeze_disk(self, number=1):
         """From now on the disk answers nothing."""
         self.disk_process(number).signal(signal.SIGSTOP)
@@ -742,7 +748,8 @@ class Cluster:
             process.kill()
 
     def block(self, ways):
-        """Let no frame pass on these ways, (from, to) each; others pass again."""
+        """Let no frame pass on these ways, (from, to) each, or none that is longer than so
+        many bytes, (from, to, bytes); others pass again."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             path = os.path.join(self.directory, "asker-" + base64.b16encode(
                 os.urandom(6)).decode())

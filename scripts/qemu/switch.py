@@ -9,7 +9,8 @@ usage: switch.py DIRECTORY PORTS
 Port K of the switch is the socket DIRECTORY/switch-K; it sends to
 DIRECTORY/nic-K.  The interface behind port K has the MAC address that ends in
 K.  A datagram to DIRECTORY/switch-control replaces the list of blocked ways:
-JSON [[FROM, TO], ...]; it is echoed when it is in force.
+JSON [[FROM, TO], ...]; it is echoed when it is in force.  With a third number,
+[FROM, TO, BYTES], only frames that are longer do not pass, and nobody is told so.
 """
 
 import collections
@@ -113,7 +114,7 @@ def switch(directory, count):
     for port in ports.values():
         by_fd[port.receiver.fileno()] = port
         poller.register(port.receiver, select.EPOLLIN)
-    blocked = set()
+    passes = {}                 # way -> length of the longest frame that passes
 
     def receive(port):
         # A budget, so that one busy host does not starve the others.
@@ -126,14 +127,18 @@ def switch(directory, count):
                 continue
             target = ports.get(frame[5]) if not frame[0] & 1 else None
             for other in ([target] if target else ports.values()):
-                if other is not port and (port.number, other.number) not in blocked:
+                if other is not port and len(frame) <= passes.get(
+                        (port.number, other.number), FRAME_MAX):
                     other.forward(frame)
 
     while True:
         for fd, events in poller.poll():
             if fd == control.fileno():
                 order, sender = control.recvfrom(FRAME_MAX)
-                blocked = {tuple(way) for way in json.loads(order)}
+                passes = {}
+                for source, target, *limit in json.loads(order):
+                    way = (source, target)
+                    passes[way] = min([passes.get(way, FRAME_MAX), *(limit or [0])])
                 if sender:
                     control.sendto(order, sender)
             elif fd in by_fd:
