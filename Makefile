@@ -139,7 +139,7 @@ hosts-cuts: hosts-packages
 	$(Q)tests/hosts/run cuts $(cuts_options) $(if $(SEED),--seed $(SEED))
 
 hosts-random: hosts-packages
-	$(Q)tests/hosts/run random $(random_options) \
+	$(Q)tests/hosts/run random $(random_options) $(if $(KINDS),--kinds $(KINDS)) \
 		$(if $(SEED),--seed $(SEED))
 
 .PHONY: hosts-packages
@@ -275,7 +275,7 @@ help:
 	@echo '                           suites hosts, hosts-faults, smp, membership, boot'
 	@echo '  make hosts-cuts          power cuts of virtual hosts under load (CYCLES=20, SEED=S)'
 	@echo '  make hosts-random        their other faults: singly, in pairs, at random'
-	@echo '                           (MINUTES=10, SEED=S)'
+	@echo '                           (MINUTES=10, SEED=S, KINDS=some)'
 	@echo '  make check               every test; SUITE=NAME runs a part of them'
 	@echo '  make check-debug         KUnit, tool and cluster with KASAN, lockdep, kmemleak,'
 	@echo '                           fault injection; and with KCSAN on two processors'

@@ -15,6 +15,7 @@ import itertools
 import json
 import os
 import random
+import threading
 import time
 
 from device import REPO, Device, tap
@@ -33,6 +34,7 @@ INTERFACE = "$(basename /sys/class/net/e*)"
 class Fault:
     """Something that goes wrong, at one host, and gets right again."""
     rank = 0            # what needs the host's help begins first and ends last
+    lasts = 0.0         # seconds at least, alone or with another one
     restarts = False    # it is the host's end for a while: nothing else goes with it
     commands = False    # it needs commands on the host
 
@@ -40,6 +42,9 @@ class Fault:
         self.run = run
         self.host = host
         self.others = [other for other in run.hosts if other is not host]
+
+    def __str__(self):
+        return "%s at %s" % (type(self).__name__, self.host.name)
 
     def places(self):
         """Hosts whose machine or disk it takes; there is one such fault at each."""
@@ -236,14 +241,45 @@ class PairCut(Isolated):
         return {self.host, self.others[0]}
 
 
+class Flapping(Fault):
+    """The host's link goes down and comes up again, all the time."""
+
+    def __init__(self, run, host):
+        super().__init__(run, host)
+        self.periods = run.source.choice(((0.2, 0.2), (0.5, 1.0), (1.0, 0.5), (1.5, 1.5)))
+        self.lasts = run.source.uniform(3, 8)
+
+    def __str__(self):
+        return "%s (%g s, %g s)" % (super().__str__(), *self.periods)
+
+    def weak(self):
+        return {self.host}
+
+    def begin(self):
+        self.over = threading.Event()
+        self.flaps = self.run.pool.submit(self.flap)
+
+    def flap(self):
+        down, up = self.periods
+        while not self.over.is_set():
+            self.host.link(False)
+            self.over.wait(down)
+            self.host.link(True)
+            self.over.wait(up)
+
+    def end(self):
+        self.over.set()
+        self.flaps.result()
+
+
 class BadNetwork(Fault):
-    """What the host sends is delayed, lost, repeated, reordered."""
+    """What the host sends is delayed, lost, repeated, reordered, damaged."""
     commands = True
 
     def begin(self):
         how = self.run.source.choice((
             "delay 20ms 10ms", "delay 5ms 5ms loss 3%", "delay 10ms reorder 20%",
-            "duplicate 20% loss 1%", "rate 2mbit"))
+            "duplicate 20% loss 1%", "rate 2mbit", "delay 2ms corrupt 2%"))
         self.host.run("tc qdisc replace dev %s root netem %s" % (INTERFACE, how))
 
     def end(self):
@@ -266,7 +302,7 @@ class Move(Fault):
 
 
 KINDS = (Pause, LatePause, PowerCut, DiskFails, DiskHangs, SlowDisk, FullLog, ClockJump,
-         Isolated, Deaf, Dumb, PairCut, BadNetwork, Move)
+         Isolated, Deaf, Dumb, PairCut, Flapping, BadNetwork, Move)
 # What make check does of them.
 SHORT = ((Pause,), (Isolated,), (ClockJump, Deaf))
 
@@ -278,9 +314,11 @@ class Faults:
         self.source = random.Random(seed)
         self.device = Device(cluster, "vol0", cuts.NAMES)
         self.blocked = {}
+        self.kinds = KINDS          # that are drawn
         self.counts = collections.Counter()
         self.longest = 0.0
-        self.pool = concurrent.futures.ThreadPoolExecutor(max_workers=len(self.hosts))
+        # Links may flap at all of them, and all of them be asked.
+        self.pool = concurrent.futures.ThreadPoolExecutor(max_workers=2 * len(self.hosts))
 
     def set_up(self):
         self.device.make()
@@ -330,24 +368,33 @@ class Faults:
 
     def step(self, *kinds):
         faults = self.draw(kinds)
-        name = " and ".join("%s at %s" % (type(fault).__name__, fault.host.name)
-                            for fault in faults)
+        name = " and ".join(map(str, faults))
         begin = time.monotonic()
         for fault in faults:
             fault.begin()
         weak = set().union(*(fault.weak() for fault in faults))
         mute = set().union(*(fault.mute() for fault in faults))
         goes_on = [host for host in self.hosts if host not in mute]
+        lasts = max(fault.lasts for fault in faults)
+        waited = 0.0
         if len(weak) < 2 and goes_on:
-            self.longest = max(self.longest, self.history.wait_for(GO_ON, goes_on, name))
+            waited = self.wait_for_io(goes_on, name)
+            if lasts:
+                time.sleep(max(0, begin + lasts - time.monotonic()))
+                waited = max(waited, self.wait_for_io(goes_on, name + ", later"))
         else:
-            time.sleep(self.source.uniform(*LASTS))
+            time.sleep(max(lasts, self.source.uniform(*LASTS)))
         for fault in reversed(faults):
             fault.end()
         self.all_well("after " + name)
         self.counts[len(kinds)] += 1
-        tap.comment("%s%s: %.1f s" % (name, "" if len(weak) < 2 else " (no majority)",
-                                      time.monotonic() - begin))
+        tap.comment("%s%s: %.1f s, of which I/O waited %.1f s" % (
+            name, "" if len(weak) < 2 else " (no majority)", time.monotonic() - begin, waited))
+
+    def wait_for_io(self, hosts, what):
+        took = self.history.wait_for(GO_ON, hosts, what)
+        self.longest = max(self.longest, took)
+        return took
 
     # At random.
 
@@ -371,17 +418,17 @@ class Faults:
 
         def end(fault):
             active.remove(fault)
-            story.append("-%s %s" % (type(fault).__name__, fault.host.name))
+            story.append("-%s at %s" % (type(fault).__name__, fault.host.name))
             fault.end()
         for _ in range(steps):
             ends = [fault for fault in active if fault.may_end(active)]
             if ends and (len(active) > 2 or self.source.random() < 0.3):
                 end(self.source.choice(ends))
                 continue
-            fault = self.source.choice(KINDS)(self, self.source.choice(self.hosts))
+            fault = self.source.choice(self.kinds)(self, self.source.choice(self.hosts))
             if not self.may_begin(fault, active):
                 continue
-            story.append("+%s %s" % (type(fault).__name__, fault.host.name))
+            story.append("+%s" % fault)
             fault.begin()
             active.append(fault)
             time.sleep(self.source.uniform(0.05, 1.0))
@@ -401,30 +448,39 @@ class Faults:
         self.cluster.check_logs()
 
 
-def in_order(run, minutes):
-    """Each kind, each pair of kinds, then storms, until the time is up."""
+def in_order(run, minutes, kinds):
+    """Each kind, each pair of kinds, then storms, until the time is up.  Of some kinds: each
+    and each pair, again and again."""
     end = time.monotonic() + 60 * minutes
-    singles = [(kind,) for kind in KINDS]
-    pairs = list(itertools.combinations(KINDS, 2))
-    run.source.shuffle(singles)
-    run.source.shuffle(pairs)
-    for kinds in singles + pairs:
-        if time.monotonic() > end:
+    run.kinds = kinds
+    singles = [(kind,) for kind in kinds]
+    pairs = list(itertools.combinations(kinds, 2))
+    while True:
+        run.source.shuffle(singles)
+        run.source.shuffle(pairs)
+        for some in singles + pairs:
+            if time.monotonic() > end:
+                break
+            # A storm now and then, so that short runs have them, too.
+            run.step(*some)
+            if run.source.random() < 0.15:
+                run.storm()
+        if kinds is KINDS or time.monotonic() > end:
             break
-        # A storm now and then, so that short runs have them, too.
-        run.step(*kinds)
-        if run.source.random() < 0.15:
-            run.storm()
     while time.monotonic() < end:
         run.storm()
     tap.comment("%d of %d kinds, %d of %d pairs, %d storms; I/O went on within %.1f s "
                 "where a majority was left" % (
                     run.counts[1], len(singles), run.counts[2], len(pairs),
-                    run.counts["storm"], run.longest))
+                    run.counts["storm"], run.longest) if kinds is KINDS else
+                "%d of one kind, %d of two, of %d kinds, %d storms; I/O went on within %.1f s "
+                "where a majority was left" % (
+                    run.counts[1], run.counts[2], len(kinds), run.counts["storm"],
+                    run.longest))
 
 
-def random_faults(minutes, seed):
-    with_faults(seed, lambda run: in_order(run, minutes))
+def random_faults(minutes, seed, kinds=KINDS):
+    with_faults(seed, lambda run: in_order(run, minutes, kinds))
 
 
 def short(seed):
