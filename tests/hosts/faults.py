@@ -28,6 +28,8 @@ BURST_AT = 64           # MiB, behind the history
 BURST = 24              # MiB, more than the log
 GO_ON = 3               # operations of each client's host
 LASTS = (0.3, 3.0)      # seconds, where there is no majority that could go on
+# Bytes of a frame that still pass a black hole: those of Ethernet, of a tunnel, a block.
+HOLES = (1514, 1294, 4500)
 INTERFACE = "$(basename /sys/class/net/e*)"
 
 
@@ -241,6 +243,29 @@ class PairCut(Isolated):
         return {self.host, self.others[0]}
 
 
+class BlackHole(Isolated):
+    """Frames above some size are lost, and nobody is told: on the way to the host, from it,
+    or both.  Small ones pass, so that everybody hears of everybody.
+
+    The host is not one that reaches a majority: what it writes, or is sent, may never arrive.
+    The others are.
+    """
+
+    def __init__(self, run, host):
+        super().__init__(run, host)
+        self.size = run.source.choice(HOLES)
+        self.directions = run.source.choice(("from", "to", "from and to"))
+        # Until connections are given up for want of acknowledgements, or not so long.
+        self.lasts = run.source.choice((1.0, 12.0))
+
+    def __str__(self):
+        return "%s (%s, %d bytes)" % (super().__str__(), self.directions, self.size)
+
+    def ways(self):
+        return [(source, target, self.size) for source, target in super().ways()
+                if ("from" if source == self.host.number else "to") in self.directions]
+
+
 class Flapping(Fault):
     """The host's link goes down and comes up again, all the time."""
 
@@ -302,7 +327,7 @@ class Move(Fault):
 
 
 KINDS = (Pause, LatePause, PowerCut, DiskFails, DiskHangs, SlowDisk, FullLog, ClockJump,
-         Isolated, Deaf, Dumb, PairCut, Flapping, BadNetwork, Move)
+         Isolated, Deaf, Dumb, PairCut, BlackHole, Flapping, BadNetwork, Move)
 # What make check does of them.
 SHORT = ((Pause,), (Isolated,), (ClockJump, Deaf))
 
