@@ -11,7 +11,7 @@ import subprocess
 
 from device import REPO, Device, Hosts, hosts, tap
 from history import History
-from membership import DEVICE, MIB, NAMES, come_back, member, wait_whole
+from membership import DEVICE, MIB, NAMES, come_back, member, refused, wait_whole
 import programs
 from writes import Writes
 
@@ -181,6 +181,48 @@ def a_copy_of_a_disk_comes_up_elsewhere(kernel):
         device.up(two)
         device.wait_caught_up()
         writer.verify(*device.hosts)
+        device.check_equal()
+        cluster.check_logs()
+
+
+def two_disks_are_swapped(kernel):
+    """Two hosts come back with each other's disk: refused, for a member comes up where its
+    address is. With the addresses swapped, too, each disk is the member that it was.
+    """
+    with Hosts(3, kernel=kernel, disks=["96M"], files=Writes.program()) as cluster:
+        one, two, three = cluster.hosts
+        device = Device(cluster, "vol0", NAMES)
+        device.make()
+        device.leader()
+        writer = Writes(one)
+        writer.run(100)
+        cluster.power_cut(two, three)
+        kept = two.disks[0] + ".swapped"
+        os.rename(two.disks[0], kept)
+        os.rename(three.disks[0], two.disks[0])
+        os.rename(kept, three.disks[0])
+        no_quorum(device, one)
+        for host, other in ((two, three), (three, two)):
+            host.boot()
+            refused(host, "qbdadm up vol0 --disk /dev/vda", "no address " + other.address4)
+            scan = host.run("qbdadm scan")
+            tap.check("member %d of vol0" % other.number in scan, "whose disk it is: " + scan)
+            tap.check(not device.status(one)["has_quorum"], "there is a quorum")
+        for host, other in ((two, three), (three, two)):
+            host.run("sysctl -q net.ipv4.conf.eth0.promote_secondaries=1; ip addr add %s/24 dev"
+                     " eth0; ip addr del %s/24 dev eth0" % (other.address4, host.address4))
+        # Whoever knew the old places asks anew.
+        for host in cluster.hosts:
+            host.run("ip neigh flush all")
+        for host, other in ((two, three), (three, two)):
+            device.up(host)
+            tap.equal([each["id"] for each in device.status(host)["members"]
+                       if each.get("self")], [other.number], "which member it is")
+        tap.wait_until(lambda: all(device.status(host)["has_quorum"] for host in cluster.hosts),
+                       60, "a quorum")
+        device.wait_caught_up()
+        writer.run(20)
+        writer.verify(*cluster.hosts)
         device.check_equal()
         cluster.check_logs()
 
@@ -428,4 +470,5 @@ def who_was_away_is_sent_what_it_lacks(kernel):
 
 
 ALL = [a_disk_is_rolled_back_and_then_emptied, a_copy_of_a_disk_comes_up_elsewhere,
+       two_disks_are_swapped,
        requests_in_flight_land_once, who_was_away_is_sent_what_it_lacks]
