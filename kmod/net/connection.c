@@ -552,6 +552,7 @@ static void watch_stall(struct qbd_connection *connection)
 		connection->unacknowledged_since = jiffies;
 	} else if (time_after(jiffies, connection->unacknowledged_since +
 				       msecs_to_jiffies(QBD_STALL_MS))) {
+		qbd_peer_stall(connection);
 		qbd_connection_close(connection,
 				     "data not acknowledged for %u ms", QBD_STALL_MS);
 	}

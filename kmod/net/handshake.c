@@ -246,6 +246,10 @@ static void proof_received(struct qbd_connection *connection,
 	}
 	if (connection->kind != QBD_CONNECTION_ADMIN && !is_the_member(connection))
 		return;
+	if (connection->kind != QBD_CONNECTION_ADMIN && qbd_peer_is_stalled(connection)) {
+		qbd_connection_close(connection, "its data did not get through");
+		return;
+	}
 	if (connection->kind == QBD_CONNECTION_ADMIN && !qbd_admin_adopt(connection)) {
 		refuse(connection, QBD_REFUSED_BUSY);
 		return;

@@ -290,6 +290,8 @@ struct qbd_net_peer {
 	unsigned int backoff_ms;
 	unsigned long dialled_at;
 	unsigned long up_since;
+	bool stalled;			/* it is as if it were not there until then */
+	unsigned long stalled_until;
 	struct delayed_work dial_work;
 	u64 connects;
 	u64 sent_bytes, received_bytes, sent_frames, received_frames;
@@ -422,6 +424,8 @@ void qbd_peer_deliver(struct qbd_net_peer *peer);
 bool qbd_peer_adopt(struct qbd_connection *connection);
 void qbd_peer_refused(struct qbd_connection *connection, u32 reason, bool by_us);
 bool qbd_peer_may_dial(struct qbd_net *net, u32 id);
+void qbd_peer_stall(struct qbd_connection *connection);
+bool qbd_peer_is_stalled(struct qbd_connection *connection);
 bool qbd_peer_is_newcomer(struct qbd_connection *connection);
 bool qbd_peer_is_up(struct qbd_connection *connection);
 bool qbd_peer_was_removed(struct qbd_connection *connection);

@@ -260,6 +260,7 @@ static struct qbd_net_peer *take_slot(struct qbd_net *net, u32 id, const u8 *inc
 	peer->epoch++;
 	spin_unlock(&net->lock);
 	peer->backoff_ms = QBD_BACKOFF_MIN_MS;
+	peer->stalled = false;
 	peer->refusal = 0;
 	peer->connects = 0;
 	peer->sent_bytes = 0;
@@ -369,6 +370,7 @@ static void keep_member(struct qbd_net_peer *peer, const struct qbd_member_layou
 	peer->address = *address;
 	peer->removed = false;
 	peer->newcomer = 0;
+	peer->stalled = false;
 	peer->epoch++;
 	spin_unlock(&net->lock);
 	if (peer->id > net->identity.member_id) {

@@ -13,6 +13,8 @@
  *   accepted, its session's first one    it joins the pair
  *   one of the pair closed               the pair is taken down; dialled again
  *                                          after a pause if it is ours to dial
+ *   likewise, because data did not       neither dialled nor let in for a while
+ *     get through, though small things did
  *   both open, not up                    peer_up()
  *   it is up                             frames are delivered
  *
@@ -192,6 +194,57 @@ static bool not_read(const struct qbd_connection *connection)
 
 	return READ_ONCE(connection->receiver_waits) ||
 	       (waited_at && time_before(jiffies, waited_at + msecs_to_jiffies(QBD_ALIVE_MS)));
+}
+
+/* How much longer it is not connected, in jiffies. */
+static unsigned long stalled_for(struct qbd_net_peer *peer)
+{
+	lockdep_assert_held(&peer->net->lock);
+	if (peer->stalled && time_after_eq(jiffies, peer->stalled_until))
+		peer->stalled = false;
+	return peer->stalled ? peer->stalled_until - jiffies : 0;
+}
+
+/**
+ * qbd_peer_stall() - data does not get through, although this and that does
+ * @connection: bulk, to the peer, about to be closed
+ *
+ *	Frames of more than 1500 bytes are lost between 1, which leads, and all others.
+ *	These send it their writes, notice after a while, connect anew, for which small frames
+ *	will do, and hear that it leads. So nobody else is elected, and nothing gets done.
+ *
+ * It is as if it were not there, for so long that others miss it and elect one of themselves.
+ * Who is not heard any more either is merely cut off.
+ */
+void qbd_peer_stall(struct qbd_connection *connection)
+{
+	struct qbd_net *net = connection->net;
+	unsigned int hold = max(READ_ONCE(net->silence_ms), QBD_STALL_MS + 0u);
+	struct qbd_connection *control;
+	struct qbd_net_peer *peer;
+
+	spin_lock(&net->lock);
+	peer = qbd_net_peer_find(net, connection->peer);
+	control = peer ? open_control(peer) : NULL;
+	if (control && time_before(jiffies, READ_ONCE(control->last_received) +
+					    msecs_to_jiffies(QBD_WATCH_BULK_MS))) {
+		peer->stalled = true;
+		peer->stalled_until = jiffies + msecs_to_jiffies(hold);
+	}
+	spin_unlock(&net->lock);
+}
+
+bool qbd_peer_is_stalled(struct qbd_connection *connection)
+{
+	struct qbd_net *net = connection->net;
+	struct qbd_net_peer *peer;
+	bool is;
+
+	spin_lock(&net->lock);
+	peer = qbd_net_peer_find(net, connection->peer);
+	is = peer && stalled_for(peer);
+	spin_unlock(&net->lock);
+	return is;
 }
 
 /**
@@ -379,6 +432,7 @@ void qbd_peer_dial(struct work_struct *work)
 	struct qbd_net *net = peer->net;
 	struct qbd_connection *pair[2];
 	struct qbd_address address;
+	unsigned long stalled;
 	u64 session;
 	u32 id, epoch;
 	bool wanted;
@@ -390,8 +444,11 @@ void qbd_peer_dial(struct work_struct *work)
 	id = peer->id;
 	epoch = peer->epoch;
 	address = peer->address;
+	stalled = stalled_for(peer);
+	if (wanted && stalled)
+		queue_delayed_work(net->setup_queue, &peer->dial_work, stalled);
 	spin_unlock(&net->lock);
-	if (!wanted)
+	if (!wanted || stalled)
 		return;
 	session = get_random_u64() ?: 1;
 	WRITE_ONCE(peer->dialled_at, jiffies);
