@@ -188,6 +188,7 @@ static struct qbd_connection *open_control(struct qbd_net_peer *peer)
 	return peer->up && control && qbd_connection_state(control) == QBD_OPEN ? control : NULL;
 }
 
+/* Is it, or was it just now, not read from for want of room? */
 static bool not_read(const struct qbd_connection *connection)
 {
 	unsigned long waited_at = READ_ONCE(connection->waited_at);

@@ -295,6 +295,8 @@ struct qbd_fill_target {
  * @known_run: what is known of it for certain, see disks.c
  * @known_term: likewise
  * @known_index: likewise
+ * @perhaps_until: boottime until when this member waits for it to say whether that is up twice,
+ *	or waited; 0: it did not ask, or let this one in since; see disks.c
  * @loading: a record is being read from the ring for it
  * @loading_index: its index
  * @loaded: that record, or NULL
