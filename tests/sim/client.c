@@ -56,6 +56,9 @@ static struct list_head requests[SIM_HOSTS_MAX + 1];
 static u32 outstanding[SIM_HOSTS_MAX + 1];
 static bool probed[SIM_HOSTS_MAX + 1];
 static bool probe_waits[SIM_HOSTS_MAX + 1];
+static bool probe_wrote[SIM_HOSTS_MAX + 1];
+static u32 probe_hosts;		/* bitmap */
+static bool probe_reads;	/* after they have written */
 static u64 ids, operations;
 static bool turns;		/* any host writes any block, one after the other */
 static u32 newest;		/* block of the last write that completed */
@@ -400,6 +403,18 @@ static void request_end(struct sim_request *request)
 	free(request);
 }
 
+static void end_probe(const struct sim_request *request, bool completed)
+{
+	u32 number = request->host->number;
+
+	probe_waits[number] = false;
+	if (!completed && !removed(request->host))
+		return;
+	probed[number] = !probe_reads || removed(request->host) ||
+			 request->request.kind == QBD_REQUEST_READ;
+	probe_wrote[number] = true;
+}
+
 void qbd_request_complete(struct qbd_request *request, blk_status_t status)
 {
 	struct sim_request *ours = container_of(request, struct sim_request, request);
@@ -421,10 +436,8 @@ void qbd_request_complete(struct qbd_request *request, blk_status_t status)
 	else if (status == BLK_STS_OK && !ours->answered)
 		sim_fail("host %u: a read of block %llu completes, and nothing was read",
 			 host->number, request->block);
-	if (ours->probe) {
-		probed[host->number] = status == BLK_STS_OK || removed(host);
-		probe_waits[host->number] = false;
-	}
+	if (ours->probe)
+		end_probe(ours, status == BLK_STS_OK);
 	request_end(ours);
 }
 
@@ -726,6 +739,16 @@ void sim_client_read_newest(struct sim_host *host)
 void sim_client_probe_begin(void)
 {
 	memset(probed, 0, sizeof(probed));
+	memset(probe_wrote, 0, sizeof(probe_wrote));
+	probe_hosts = ~0u;
+	probe_reads = false;
+}
+
+void sim_client_probe_few(u32 hosts)
+{
+	sim_client_probe_begin();
+	probe_hosts = hosts;
+	probe_reads = true;
 }
 
 /*
@@ -742,8 +765,8 @@ bool sim_client_probe(void)
 
 		if ((!sim_lists_has(number) && !removed(host)) || host->witness || host->former)
 			continue;
-		/* Whoever has had its turn lets the next one have it. */
-		if (probed[number]) {
+		/* Whoever has had its turn, or has none, lets the next one have it. */
+		if (probed[number] || !(probe_hosts >> number & 1)) {
 			sim_claims_turn(host, false, !outstanding[number]);
 			continue;
 		}
@@ -756,8 +779,8 @@ bool sim_client_probe(void)
 		all = false;
 		request = request_at(host);
 		request->probe = true;
-		request->request.kind = removed(host) ? QBD_REQUEST_READ :
-							QBD_REQUEST_WRITE;
+		request->request.kind = removed(host) || (probe_reads && probe_wrote[number]) ?
+					QBD_REQUEST_READ : QBD_REQUEST_WRITE;
 		request->request.count = 1;
 		request->number = turns || world.overlap ? sim_below(SIM_USED_BLOCKS) :
 				  (number - 1) * SIM_STRIPE + sim_below(SIM_STRIPE);
@@ -773,12 +796,17 @@ bool sim_client_probe(void)
 	return all;
 }
 
-bool sim_client_idle(void)
+bool sim_client_idle_at(u32 hosts)
 {
 	for (u32 number = 1; number <= world.count; number++)
-		if (outstanding[number])
+		if (hosts >> number & 1 && outstanding[number])
 			return false;
 	return true;
+}
+
+bool sim_client_idle(void)
+{
+	return sim_client_idle_at(~0u);
 }
 
 u64 sim_client_operations(void)

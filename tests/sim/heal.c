@@ -2,12 +2,12 @@
 /*
  * The end of a world.
  *
- * Everything is made good; then writes at every host have to complete, all members have
+ * In some only a bare majority first (bare.c). Everything is made good; then writes at every host have to complete, all members have
  * to come to the same state, and all go down in order with nothing left behind.
  */
 #include "sim.h"
 
-static void heal_host(struct sim_host *host)
+void sim_heal_host(struct sim_host *host)
 {
 	host->paused_until = 0;
 	sim_disk_stall(host, 0);
@@ -156,21 +156,28 @@ bool sim_heal_end_well(void)
 	return !world.error;
 }
 
-void sim_heal_all(void)
+void sim_heal_weather(void)
 {
 	world.weather = (struct sim_weather){
 		.delay = SIM_MS / 2, .delay_spread = SIM_MS / 2,
 		.disk = 100 * SIM_US, .disk_spread = 100 * SIM_US,
 		.run_spread = 5 * SIM_US,
 	};
+}
+
+void sim_heal_all(void)
+{
+	sim_heal_weather();
 	sim_network_heal();
 	for (u32 number = 1; number <= world.count; number++)
-		heal_host(&world.hosts[number]);
+		sim_heal_host(&world.hosts[number]);
 }
 
 void sim_heal(void)
 {
 	world.healing = true;
+	if (!sim_bare())
+		return;
 	sim_heal_all();
 	mend(NULL, 0);
 	sim_clones_heal();

@@ -239,6 +239,8 @@ static void sum_up(u64 seeds, u64 failed)
 	printf("# disks copied, and up twice: %llu; refused %llu times, told by both %llu times, and let in elsewhere %llu times\n",
 	       counts->copied, counts->copies_refused, counts->copies_told,
 	       counts->copies_let_in);
+	printf("# bare majorities healed before the rest: %llu, %llu of them where others reached a part; given up, for another list was in force: %llu\n",
+	       counts->bare, counts->bare_parts, counts->bare_given_up);
 	printf("# bare majorities with a member that was filled: %llu, %llu of them when it waited for what nobody else knew\n",
 	       counts->few, counts->few_untold);
 	printf("# verifications begun: %llu; blocks spoiled in the end, found and repaired: %llu\n",

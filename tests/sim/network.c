@@ -1626,6 +1626,11 @@ void sim_network_cut(u32 from, u32 to, bool cut)
 	cuts[from][to] = cut;
 }
 
+bool sim_network_is_cut(u32 from, u32 to)
+{
+	return cuts[from][to];
+}
+
 void sim_network_isolate(u32 number, bool cut)
 {
 	for (u32 other = 1; other <= world.count; other++) {

@@ -26,7 +26,8 @@
  *   records.c   records of the log that rot while their member is up
  *   verify.c    replicas that are compared and repaired
  *   heal.c      the end of a world
- *   few.c       likewise: a bare majority, one of which is being filled
+ *   bare.c      before that: a bare majority goes on, while the others are as they were
+ *   few.c       the end: a bare majority, one of which is being filled
  *   recover.c   of some: a majority is lost for good, and one host goes on alone
  *   main.c      seeds, traces, shrinking
  *
@@ -213,6 +214,7 @@ extern struct sim_counts {
 	u64 moved, moves_ended, knocks, anew;
 	u64 images, rolled_back, rollbacks_known, rollbacks_kept, rollbacks_lost;
 	u64 few, few_untold;
+	u64 bare, bare_parts, bare_given_up;
 	u64 copied, copies_refused, copies_told, copies_let_in;
 } sim_counts;
 
@@ -288,6 +290,7 @@ void sim_disk_image_free(struct sim_image *image);
 
 void sim_network_begin(void);
 void sim_network_cut(u32 from, u32 to, bool cut);
+bool sim_network_is_cut(u32 from, u32 to);
 /* From and to all others. */
 void sim_network_isolate(u32 number, bool cut);
 void sim_network_heal(void);
@@ -331,9 +334,12 @@ bool sim_client_turn(struct sim_host *host, bool its_turn);
 /* Read there what was written last, by anybody. */
 void sim_client_read_newest(struct sim_host *host);
 void sim_client_probe_begin(void);
+/* Likewise; only at these hosts, a bitmap, and a read after that. */
+void sim_client_probe_few(u32 hosts);
 /* One write at each member has to complete; true when they all did. */
 bool sim_client_probe(void);
 bool sim_client_idle(void);
+bool sim_client_idle_at(u32 hosts);
 u64 sim_client_operations(void);
 /* Could a reader find that there? */
 bool sim_client_may_hold(u32 number, u64 value);
@@ -623,9 +629,17 @@ void sim_mend_host(struct sim_host *host);
 bool sim_heal_until(bool (*done)(void), const char *what);
 /* Weather, disks and ways are good. */
 void sim_heal_all(void);
+void sim_heal_weather(void);
+/* It goes on, and its disk answers. */
+void sim_heal_host(struct sim_host *host);
 bool sim_heal_all_off(void);
 /* A write at every host, and all members are equal; false if not. */
 bool sim_heal_end_well(void);
+
+/* ---- bare.c ------------------------------------------------------------- */
+
+/* Before all is healed. */
+bool sim_bare(void);
 
 /* ---- few.c -------------------------------------------------------------- */
 
