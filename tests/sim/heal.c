@@ -39,7 +39,7 @@ static void mend(void *object, u64 argument)
 	sim_event(NULL, world.now + 50 * SIM_MS, mend, NULL, 0);
 }
 
-static void stuck(const char *what)
+static void stuck(u32 seconds, const char *what)
 {
 	const struct qbd_membership_layout *list = sim_lists_now();
 	char text[900];
@@ -78,7 +78,7 @@ static void stuck(const char *what)
 			at += snprintf(text + at, sizeof(text) - at, " (step %u, extent %llu)",
 				       replica->fill.step, replica->fill.cursor);
 	}
-	sim_fail("healed, and after 120 s still not: %s%s", what, text);
+	sim_fail("healed, and after %u s still not: %s%s", seconds, what, text);
 }
 
 bool sim_heal_all_off(void)
@@ -89,13 +89,13 @@ bool sim_heal_all_off(void)
 	return true;
 }
 
-bool sim_heal_until(bool (*done)(void), const char *what)
+bool sim_heal_within(u32 seconds, bool (*done)(void), const char *what)
 {
-	u64 end = world.now + 120 * SIM_S;
+	u64 end = world.now + seconds * SIM_S;
 
 	while (!world.error && !done()) {
 		if (world.now > end) {
-			stuck(what);
+			stuck(seconds, what);
 			break;
 		}
 		if (!sim_step())
@@ -106,6 +106,11 @@ bool sim_heal_until(bool (*done)(void), const char *what)
 		sim_records_watch();
 	}
 	return !world.error;
+}
+
+bool sim_heal_until(bool (*done)(void), const char *what)
+{
+	return sim_heal_within(120, done, what);
 }
 
 /* Was it away when it was removed, and knows nobody who is a member still and could tell it? */

@@ -627,6 +627,7 @@ void sim_heal(void);
 void sim_mend_host(struct sim_host *host);
 /* Let time pass until that is so; false if it takes too long. */
 bool sim_heal_until(bool (*done)(void), const char *what);
+bool sim_heal_within(u32 seconds, bool (*done)(void), const char *what);
 /* Weather, disks and ways are good. */
 void sim_heal_all(void);
 void sim_heal_weather(void);
