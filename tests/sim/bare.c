@@ -459,7 +459,7 @@ bool sim_bare(void)
 	begin();
 	sim_client_probe_few(bare.healed);
 	if (sim_heal_within(BOUND, goes_on, "a write and a read at each host of a bare majority") &&
-	    sim_heal_within(BOUND, answered, "an answer to all that was asked of a bare majority")) {
+	    sim_heal_within(BOUND, answered, "an answer to all requests at a bare majority")) {
 		bare.until = world.now + PEACE;
 		sim_heal_until(peace_lasts, "the end of a while");
 	}

@@ -2,8 +2,9 @@
 /*
  * The end of a world.
  *
- * In some only a bare majority first (bare.c). Everything is made good; then writes at every host have to complete, all members have
- * to come to the same state, and all go down in order with nothing left behind.
+ * In some only a bare majority is made good first (bare.c). Then everything is; writes at every
+ * host have to complete, all members have to come to the same state, and all go down in order
+ * with nothing left behind.
  */
 #include "sim.h"
 
