@@ -16,10 +16,19 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "cluster"))
 sys.path.insert(0, HERE)
 
-from guest import DEVICE_MIB, DISK_MIB, EXTENT  # noqa: E402
+from guest import BLOCK, DEVICE_BLOCKS, DISK_MIB, EXTENT, LOG_MIB  # noqa: E402
 from lib import kernel  # noqa: E402
 from lib.cluster import Cluster  # noqa: E402
-from lib.shell import run  # noqa: E402
+from lib.shell import run, wait_until  # noqa: E402
+
+
+def expected_sizes(directory, count):
+    sizes = set()
+    for number in range(1, count + 1):
+        path = "%s/expected-%d" % (directory, number)
+        if os.path.exists(path):
+            sizes.add(os.path.getsize(path) // 8)
+    return sizes
 
 
 def bring_up(cluster, name):
@@ -32,6 +41,10 @@ def bring_up(cluster, name):
     for member in cluster.members:
         status = member.status()
         assert not status.get("damaged"), status
+    # It shows a size when that is durable, which may be after it is applied.
+    sizes = expected_sizes(directory, len(cluster.members))
+    wait_until("%s: a device of %s" % (name, sizes), lambda: int(run(
+        ["blockdev", "--getsize64", cluster.leader().device]).output) // BLOCK in sizes)
     run(["dd", "if=" + cluster.leader().device, "of=" + directory + "/content", "bs=1M",
          "iflag=direct", "status=none"])
     cluster.down_all()
@@ -39,8 +52,9 @@ def bring_up(cluster, name):
 
 
 def main():
-    with Cluster(int(sys.argv[1]), size="%dM" % DEVICE_MIB, disk_mib=DISK_MIB,
-                 log_size="8M", create=("--extent-size", EXTENT, "--claim", "shared"), start=False) as cluster:
+    with Cluster(int(sys.argv[1]), size="%dK" % (DEVICE_BLOCKS * BLOCK // 1024),
+                 disk_mib=DISK_MIB, log_size="%dM" % LOG_MIB,
+                 create=("--extent-size", EXTENT, "--claim", "shared"), start=False) as cluster:
         cluster.check_equal = False
         for name in sys.argv[2:]:
             bring_up(cluster, name)

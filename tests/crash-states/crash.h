@@ -19,6 +19,7 @@
 #define QBD_CRASH_STATES_H
 
 #include "../sim/sim.h"
+#include "../../kmod/replica/claim_rule.h"
 
 #define SECTOR_BYTES	512u
 #define SECTORS		8u		/* of a block */
@@ -73,7 +74,7 @@ struct member {
 	u32 number;
 	struct scene scene;
 	u64 entries;			/* of the log of dm-log-writes */
-	struct qbd_geometry geometry;
+	struct qbd_geometry geometry;	/* with the last size of the device */
 	u64 *points;			/* when what is durable changes */
 	u32 point_count;
 };
@@ -83,6 +84,8 @@ struct recording {
 	u64 seed;
 	u32 members;
 	u64 blocks;			/* of each disk */
+	u64 device_blocks;		/* in the end */
+	u64 first_blocks;		/* as it was made */
 	u64 made;			/* line: all disks are members */
 	u64 lines;
 	u64 *times;			/* of each line, in microseconds */
@@ -107,6 +110,7 @@ void stop(const char *format, ...) __printf(1, 2) __attribute__((noreturn));
 struct entry {
 	struct entry *next;		/* another one with this index */
 	u64 index, term;
+	u64 line;			/* when the first one was given it */
 	u32 chain, chain_previous;
 	const struct qbd_record_header *header;
 	const u8 **data;
@@ -125,11 +129,24 @@ u64 history_hash(u64 block, u64 index);
 /* The last entry up to @index that changed the extent, or its block; 0: none. */
 u64 history_extent_changed(u64 extent, u64 index);
 u64 history_block_changed(u64 block, u64 index);
+/* Once everything up to @index is applied: how large the device is, its members, who has it. */
+u64 history_blocks(u64 index);
+const struct qbd_membership_layout *history_list(u64 index);
+const struct qbd_claim_layout *history_claim(u64 index);
+/* The claim that an entry makes of the one before; nothing if it is no claim. */
+void claim_follow(struct qbd_claim_layout *claim, const struct qbd_record_header *header);
+/*
+ * Are these members (bits) a majority by the list in force at @index, or by one behind it
+ * that somebody had been given by then?
+ */
+bool history_majority(u32 members, u64 index, u64 line);
 /* What somebody was told to be committed by then. */
 u64 history_committed(u64 line, char *why, size_t size);
 /* The newest term by then that had a leader; 0 in @leader: it is not known who. */
 u64 history_elected(u64 line, u32 *leader);
 u32 history_leader(u64 term);
+/* The entry before the first one of a term; 0: none of it was committed. */
+u64 history_before_term(u64 term);
 /* Of all device blocks, from when everything before @entry was applied to after it. */
 void history_replay(const struct entry *entry, u64 *hashes);
 u64 history_acknowledged(void);
@@ -145,6 +162,8 @@ struct promise {
 	u64 term;
 	u32 vote;
 	u32 flags_all, flags_any;	/* QBD_STATE_* that each, that any block may say */
+	u32 flags_ever;			/* that any has said so far */
+	u64 blocks;			/* its device was seen to be so large */
 };
 
 void history_promise(const struct member *member, u64 line, struct promise *promise);

@@ -4,6 +4,8 @@
 
 usage: guest.py SEED MEMBERS STEPS    (in User-mode Linux; started by run)
 
+STEPS is how many, or names of them, separated by commas.
+
 Leaves in $QBD_RESULT:
   member-N.log  what dm-log-writes kept of member N's disk, all data in it
   trace         when each disk was given what, and when it was done with it
@@ -31,9 +33,15 @@ from lib.workload import BLOCK, Child, direct_buffer, end_children  # noqa: E402
 
 TRACING = "/sys/kernel/tracing"
 DISK_MIB = 28
-DEVICE_MIB = 16
-DEVICE_BLOCKS = DEVICE_MIB * 1048576 // BLOCK
-EXTENT = "64K"          # the smallest: many extents, two blocks of their table
+LOG_MIB = 8
+# At first: its last extent is not whole, and one block of the table is enough.
+DEVICE_BLOCKS = 15 * 256 + 5
+MOST_BLOCKS = 16 * 256 + 200
+DATA_BLOCK = (2 + LOG_MIB) * 256
+TABLE_BLOCK = 256
+EXTENT = "64K"          # the smallest: many extents, in the end two blocks of their table
+EXTENT_BLOCKS = 16
+TABLE_EXTENTS = 253     # in a block of the table
 COMPLETION_NS = 150000  # so that several requests are under way at a time
 BLKDISCARD = 0x1277
 BLKZEROOUT = 0x127f
@@ -78,9 +86,11 @@ class Writer:
 
     zeroed = set()
     number = 0
+    blocks = DEVICE_BLOCKS
 
-    def __init__(self, member, seed, largest=32, pause=0.005, limit=None):
+    def __init__(self, member, seed, largest=32, pause=0.005, limit=None, at_end=False):
         self.member = member
+        self.at_end = at_end
         Writer.number += 1
         self.first = Writer.number << 32
         self.plan = random.Random(seed)
@@ -93,7 +103,7 @@ class Writer:
     def draw_zero(self):
         while True:
             count = self.plan.choice((1, 2, 5, 16, 40, 200))
-            block = self.plan.randrange(DEVICE_BLOCKS - count)
+            block = self.plan.randrange(Writer.blocks - count)
             if (block, count) not in Writer.zeroed:
                 Writer.zeroed.add((block, count))
                 return block, count
@@ -117,8 +127,10 @@ class Writer:
             else:
                 count = self.plan.choice((1, 1, 1, 2, 3, 8, largest // 4 or 1, largest))
                 # Some places again and again, the rest now and then.
-                span = self.plan.choice((64, 600, DEVICE_BLOCKS))
+                span = self.plan.choice((64, 600, Writer.blocks))
                 block = self.plan.randrange(max(1, span - count))
+                if self.at_end:
+                    block = Writer.blocks - count - self.plan.choice((0, 0, 1, 9, 30))
                 data = direct_buffer(struct.pack("<Q", number) * (count * BLOCK // 8))
                 os.pwritev(forced if kind < 5 else plain, [data], block * BLOCK)
                 report("%d %d write %d %d" % (time.monotonic_ns(), number, block, count))
@@ -137,6 +149,25 @@ class Writer:
         self.child.kill()
 
 
+class Sizes:
+    """When each member's block device was seen to have a size."""
+
+    def __init__(self, members, blocks):
+        paths = {member.number: "/sys/class/block/%s/size" % os.path.basename(member.device)
+                 for member in members}
+        self.child = Child(lambda report: self.work(report, paths, blocks))
+
+    def work(self, report, paths, blocks):
+        os.nice(-20)    # it has to see it at once
+        waiting = {number: os.open(path, os.O_RDONLY) for number, path in paths.items()}
+        while waiting:
+            for number, file in list(waiting.items()):
+                if int(os.pread(file, 32, 0)) * 512 >= blocks * BLOCK:
+                    report("%d %d size %d 0" % (time.monotonic_ns(), number, blocks))
+                    del waiting[number]
+            time.sleep(0)
+
+
 class Run:
     """A cluster, its writers, and what happens to them."""
 
@@ -145,6 +176,7 @@ class Run:
         self.source = source
         self.writers = {}
         self.retired = []
+        self.told = []      # of size and claims: lines of acks
 
     def say(self, text):
         kernel.say(text)
@@ -272,15 +304,72 @@ class Run:
         self.cluster.wait_leader()
         self.start_writers()
 
+    def write_some(self, member, **options):
+        writer = Writer(member, self.source.random(), 8, 0, 12, **options)
+        writer.child.wait(60)
+        self.retired.append(writer)
+
+    def grow(self):
+        """Twice: a little, and at first so much that the table needs one more block."""
+        for more in (self.source.choice((1, 6, 11, 24)),
+                     TABLE_EXTENTS * EXTENT_BLOCKS - Writer.blocks + self.source.choice((1, 30))):
+            blocks = Writer.blocks + (more if more > 0 else self.source.choice((1, 5, 20)))
+            if blocks > MOST_BLOCKS:
+                return
+            self.write_some(self.source.choice(self.cluster.members), at_end=True)
+            sizes = Sizes(self.cluster.members, blocks)
+            member = self.source.choice(self.cluster.members)
+            wait_until("it grows", lambda: member.qbdadm(
+                "resize", self.cluster.name, "--size", "%dK" % (blocks * BLOCK // 1024),
+                check=False).status == 0, 60)
+            self.told += sizes.child.wait(60)
+            Writer.blocks = blocks
+            self.write_some(self.source.choice(self.cluster.members), at_end=True)
+
+    def demote(self):
+        """A voter becomes a learner, and then a voter again."""
+        leader = self.cluster.wait_leader()
+        member = self.source.choice(self.cluster.others(leader))
+        self.cluster.change(leader, "demote", member.number)
+        self.wait_for(20)
+        if self.source.random() < 0.5:
+            self.reset()
+        self.cluster.change(self.cluster.wait_leader(), "promote", member.number)
+
+    def exclusive(self):
+        """For a while one host at a time may write: by opening the device, or by command."""
+        for writer in self.writers.values():
+            writer.end()
+        self.retired += self.writers.values()
+        self.writers = {}
+        self.source.choice(self.cluster.members).qbdadm("claim", "mode", self.cluster.name,
+                                                        "exclusive")
+        for _ in range(2):
+            self.write_some(self.source.choice(self.cluster.members))
+        member = self.source.choice(self.cluster.members)
+        member.qbdadm("claim", "take", self.cluster.name)
+        epoch = member.status().claim["epoch"]
+        self.told.append("%d %d claim %d 0" % (time.monotonic_ns(), epoch, member.number))
+        self.write_some(member)
+        member.wait("it is closed", lambda status: not status.in_use)
+        member.qbdadm("claim", "release", self.cluster.name)
+        member.qbdadm("claim", "mode", self.cluster.name, "shared")
+        self.start_writers()
+
     def act(self, steps):
         """In an order drawn by lot, but each of them before any comes again.
 
-        Of few steps those that come first here, for they matter most.
+        Of few steps those that come first here, for they matter most; or those named.
         """
         alone = len(self.cluster.members) == 1
-        kinds = [self.burst, self.reset, self.rest, self.restart, self.small] if alone \
-            else [self.overthrow, self.away, self.burst, self.reset, self.small,
-                  self.move, self.rest, self.restart, self.reset_all]
+        kinds = [self.burst, self.reset, self.rest, self.restart, self.small, self.grow,
+                 self.exclusive] if alone \
+            else [self.overthrow, self.away, self.burst, self.reset, self.grow,
+                  self.demote, self.exclusive, self.small, self.move, self.rest,
+                  self.restart, self.reset_all]
+        if not steps.isdigit():
+            kinds = [getattr(self, name) for name in steps.split(",")]
+        steps = int(steps) if steps.isdigit() else len(kinds)
         waiting = []
         for _ in range(steps):
             if not waiting:
@@ -305,20 +394,38 @@ class Run:
                 for line in writer.child.read():
                     if not line.startswith("failed"):
                         acks.write(line + "\n")
+            for line in self.told:
+                acks.write(line + "\n")
+
+
+def spoil(disk):
+    """What a disk holds where the device does not reach yet may be anything."""
+    file = os.open(disk.path, os.O_RDWR | os.O_DIRECT | os.O_DSYNC)
+    for first, end in ((TABLE_BLOCK + 1, TABLE_BLOCK + 2),
+                       (DATA_BLOCK + DEVICE_BLOCKS - 2, DATA_BLOCK + MOST_BLOCKS)):
+        for block in range(first, end, 16):
+            count = min(16, end - block)
+            os.pwritev(file, [direct_buffer(b"rubbish!" * (count * BLOCK // 8))],
+                       block * BLOCK)
+    os.close(file)
 
 
 def main():
-    seed, count, steps = (int(word) for word in sys.argv[1:])
+    seed, count = (int(word) for word in sys.argv[1:3])
+    steps = sys.argv[3]
     result = os.environ["QBD_RESULT"]
     source = random.Random(seed)
     disks = [LoggedDisk(DISK_MIB, completion_ns=COMPLETION_NS) for _ in range(count)]
     trace = Trace(disks)
+    for disk in disks:
+        spoil(disk)
     facts = ["seed %d" % seed, "members %d" % count,
              "blocks %d" % (DISK_MIB * 1048576 // BLOCK)]
     facts += ["device %d %d %d" % (number, os.major(disk.number_logged),
                                    os.minor(disk.number_logged))
               for number, disk in enumerate(disks, 1)]
-    with Cluster(count, size="%dM" % DEVICE_MIB, log_size="8M", create=("--extent-size", EXTENT, "--claim", "shared"),
+    with Cluster(count, size="%dK" % (DEVICE_BLOCKS * BLOCK // 1024), log_size="%dM" % LOG_MIB,
+                 create=("--extent-size", EXTENT, "--claim", "shared"),
                  up=("--memory", "16M"), start=False, disks=disks) as cluster:
         facts.append("made %d" % time.monotonic_ns())
         cluster.up()
@@ -331,6 +438,7 @@ def main():
         trace.end(result + "/trace")
         for disk in disks:
             disk.end_log("%s/member-%d.log" % (result, disks.index(disk) + 1))
+        facts.append("size %d" % Writer.blocks)
         with open(result + "/facts", "w") as file:
             file.write("\n".join(facts) + "\n")
     stuck = end_children()

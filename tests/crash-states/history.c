@@ -34,6 +34,26 @@ struct claim {
 	char why[72];
 };
 
+/* What is so once an entry is applied, until the next one says so. */
+struct turn {
+	u64 index;
+	u64 line;		/* when the first one was given it */
+	u64 blocks;
+	const struct qbd_membership_layout *list;
+	struct qbd_claim_layout claim;
+};
+
+struct turns {
+	struct turn *list;
+	u32 count;
+};
+
+/* The block device of a member was seen to have a size. */
+struct shown {
+	u32 member;
+	u64 line, blocks;
+};
+
 /* A state block that a member wrote. */
 struct state_write {
 	const struct write *write;
@@ -51,6 +71,11 @@ static u32 term_leader[TERMS_MAX];
 static u64 terms;
 static struct state_write *state_writes[MEMBERS_MAX + 1];
 static u32 state_write_count[MEMBERS_MAX + 1];
+static struct turns sizes, lists, holders;
+static struct qbd_claim_layout first_claim;
+static bool first_claim_known;
+static struct shown *shown;
+static u32 shown_count;
 
 u64 zero_hash;
 
@@ -157,8 +182,11 @@ static void take_record(const struct member *member, u32 number)
 	if (!term_line[term] || term_line[term] > write->issued)
 		term_line[term] = write->issued;
 	terms = max(terms, term);
-	if (find_entry(index, le32_to_cpu(header->shared.chain)))
+	entry = find_entry(index, le32_to_cpu(header->shared.chain));
+	if (entry) {
+		entry->line = min(entry->line, write->issued);
 		return;
+	}
 	entry = calloc(1, sizeof(*entry));
 	if (!entry)
 		abort();
@@ -166,6 +194,7 @@ static void take_record(const struct member *member, u32 number)
 		.next = entries[index],
 		.index = index,
 		.term = term,
+		.line = write->issued,
 		.chain = le32_to_cpu(header->shared.chain),
 		.chain_previous = le32_to_cpu(header->shared.chain_previous),
 		.header = header,
@@ -197,6 +226,21 @@ static void take_state(const struct member *member, const struct write *write, u
 		  "member %u wrote it into its state block", member->number);
 }
 
+/* What the device was made with: the first that anybody wrote. */
+static void take_applied(const struct member *member, const struct write *write, u64 block)
+{
+	const struct qbd_applied_block *applied =
+		(const void *)(write->data + (block - write->block) * QBD_BLOCK_SIZE);
+	const char *reason;
+
+	if (first_claim_known ||
+	    qbd_applied_check(applied, block, member->geometry.uuid,
+			      le64_to_cpu(applied->sequence), &reason) != QBD_BLOCK_GOOD)
+		return;
+	first_claim = applied->applied.claim;
+	first_claim_known = true;
+}
+
 static void take_writes(const struct member *member)
 {
 	for (u32 i = 0; i < member->scene.count; i++) {
@@ -209,8 +253,10 @@ static void take_writes(const struct member *member)
 			continue;
 		}
 		for (u64 block = write->block; block < write->block + write->count; block++)
-			if (area_of(&member->geometry, block) == AREA_STATE)
+			if (area_of(&member->geometry, block) == AREA_STATE) {
 				take_state(member, write, block);
+				take_applied(member, write, block);
+			}
 	}
 }
 
@@ -221,7 +267,7 @@ static void take_writes(const struct member *member)
 static u32 find_leader(u64 term)
 {
 	for (u32 candidate = 1; candidate <= recording.members; candidate++) {
-		u32 votes = 0;
+		u32 votes = 0;		/* bits */
 
 		for (u32 number = 1; number <= recording.members; number++) {
 			bool voted = false;
@@ -232,9 +278,9 @@ static u32 find_leader(u64 term)
 
 				voted |= state->term == term && state->vote == candidate;
 			}
-			votes += voted;
+			votes |= (u32)voted << number;
 		}
-		if (votes > recording.members / 2)
+		if (history_majority(votes, 0, NEVER))
 			return candidate;
 	}
 	return 0;
@@ -312,6 +358,145 @@ static void replay_entry(const struct entry *entry)
 				add_change(extent, entry->index, 0);
 		}
 	}
+}
+
+static struct turn *add_turn(struct turns *turns, const struct entry *entry)
+{
+	struct turn *turn;
+
+	if (!(turns->count & (turns->count - 1))) {
+		turns->list = realloc(turns->list, max(2 * turns->count, 16u) *
+				      sizeof(*turns->list));
+		if (!turns->list)
+			abort();
+	}
+	turn = &turns->list[turns->count++];
+	*turn = (struct turn){ };
+	if (entry) {
+		turn->index = entry->index;
+		turn->line = entry->line;
+	}
+	return turn;
+}
+
+static const struct turn *turn_at(const struct turns *turns, u64 index)
+{
+	u32 i = turns->count - 1;
+
+	while (turns->list[i].index > index)
+		i--;
+	return &turns->list[i];
+}
+
+void claim_follow(struct qbd_claim_layout *claim, const struct qbd_record_header *header)
+{
+	u32 holder = le32_to_cpu(claim->holder);
+	struct qbd_claim before = {
+		.epoch = le64_to_cpu(claim->epoch),
+		.session = le64_to_cpu(claim->session),
+		.holder = claim->session ? holder : 0,
+		.former_holder = claim->session ? 0 : holder,
+		.mode = le32_to_cpu(claim->mode),
+		.former = le64_to_cpu(claim->former),
+		.older = le64_to_cpu(claim->older),
+	};
+	struct qbd_claim next = {
+		.epoch = le64_to_cpu(header->shared.index),
+		.session = le64_to_cpu(header->shared.claim_session),
+		.holder = le32_to_cpu(header->shared.claim_holder),
+		.mode = le32_to_cpu(header->shared.claim_mode),
+	};
+
+	if (le16_to_cpu(header->shared.kind) != QBD_RECORD_CLAIM)
+		return;
+	qbd_claim_succeed(&next, &before);
+	*claim = (struct qbd_claim_layout){
+		.epoch = cpu_to_le64(next.epoch),
+		.session = cpu_to_le64(next.session),
+		.holder = cpu_to_le32(next.holder ? next.holder : next.former_holder),
+		.mode = cpu_to_le32(next.mode),
+		.former = cpu_to_le64(next.former),
+		.older = cpu_to_le64(next.older),
+	};
+}
+
+/* Size, members and claim, from how the device was made on. */
+static void find_turns(void)
+{
+	if (!first_claim_known)
+		stop("nobody wrote whose the device is");
+	add_turn(&sizes, NULL)->blocks = recording.first_blocks;
+	add_turn(&lists, NULL)->list = &state_writes[1][0].state.membership;
+	add_turn(&holders, NULL)->claim = first_claim;
+	for (u64 index = 1; index <= length; index++) {
+		const struct entry *entry = history[index];
+		const struct qbd_record_shared *record = &entry->header->shared;
+		struct qbd_claim_layout claim;
+
+		switch (le16_to_cpu(record->kind)) {
+		case QBD_RECORD_RESIZE:
+			add_turn(&sizes, entry)->blocks =
+				max(history_blocks(index - 1),
+				    le64_to_cpu(record->device_blocks));
+			break;
+		case QBD_RECORD_MEMBERSHIP:
+			add_turn(&lists, entry)->list = (const void *)entry->data[0];
+			break;
+		case QBD_RECORD_CLAIM:
+			claim = *history_claim(index - 1);
+			claim_follow(&claim, entry->header);
+			add_turn(&holders, entry)->claim = claim;
+			break;
+		}
+	}
+	if (history_blocks(length) != recording.member[1].geometry.device_blocks)
+		stop("the device has %llu blocks by its log, and was seen with %llu",
+		     history_blocks(length), recording.member[1].geometry.device_blocks);
+}
+
+u64 history_blocks(u64 index)
+{
+	return turn_at(&sizes, index)->blocks;
+}
+
+const struct qbd_membership_layout *history_list(u64 index)
+{
+	return turn_at(&lists, index)->list;
+}
+
+const struct qbd_claim_layout *history_claim(u64 index)
+{
+	return &turn_at(&holders, index)->claim;
+}
+
+static bool majority_of(const struct qbd_membership_layout *list, u32 members)
+{
+	static const u16 sets[] = { QBD_MEMBER_VOTER, QBD_MEMBER_VOTER_OLD };
+
+	for (u32 set = 0; set < ARRAY_SIZE(sets); set++) {
+		u32 voters = 0, there = 0;
+
+		for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
+			if (!(le16_to_cpu(list->members[i].flags) & sets[set]))
+				continue;
+			voters++;
+			there += members >> le32_to_cpu(list->members[i].id) & 1;
+		}
+		if (voters && there <= voters / 2)
+			return false;
+	}
+	return true;
+}
+
+bool history_majority(u32 members, u64 index, u64 line)
+{
+	for (u32 i = 0; i < lists.count && lists.list[i].line < line; i++) {
+		if (i + 1 < lists.count && lists.list[i + 1].index <= index)
+			continue;
+		if (majority_of(lists.list[i].list, members))
+			return true;
+	}
+	return false;
 }
 
 static const struct change *last_change(const struct changes *changes, u64 index)
@@ -477,6 +662,37 @@ static u64 committed_by(u64 number, u64 block, u32 count)
 	return index;
 }
 
+/* The first entry by which the device was so large; 0: none. */
+static u64 grown_by(u64 blocks)
+{
+	for (u32 i = 1; i < sizes.count; i++)
+		if (sizes.list[i].blocks >= blocks)
+			return sizes.list[i].index;
+	return 0;
+}
+
+static void take_size(u32 member, u64 line, u64 blocks)
+{
+	u64 index = grown_by(blocks);
+
+	shown = realloc(shown, (shown_count + 1) * sizeof(*shown));
+	if (!shown)
+		abort();
+	shown[shown_count++] = (struct shown){ member, line, blocks };
+	add_claim(line, index ? index : NEVER, "member %u showed a device of %llu blocks",
+		  member, blocks);
+}
+
+static void take_holder(u32 member, u64 line, u64 epoch)
+{
+	const struct qbd_claim_layout *claim = history_claim(epoch);
+	bool is_so = epoch && epoch <= length && le64_to_cpu(claim->epoch) == epoch &&
+		     claim->session && le32_to_cpu(claim->holder) == member;
+
+	add_claim(line, is_so ? epoch : NEVER, "member %u was told that it has claim %llu",
+		  member, epoch);
+}
+
 static void read_acknowledgments(void)
 {
 	char path[512], line[128];
@@ -494,6 +710,14 @@ static void read_acknowledgments(void)
 		if (sscanf(line, "%llu %llu %15s %llu %u", &when, &number, kind, &block,
 			   &count) != 5)
 			stop("acks: not understood: %s", line);
+		if (!strcmp(kind, "size")) {
+			take_size(number, recording_line(when), block);
+			continue;
+		}
+		if (!strcmp(kind, "claim")) {
+			take_holder(block, recording_line(when), number);
+			continue;
+		}
 		index = committed_by(strcmp(kind, "zero") ? number : 0, block, count);
 		/* It is above all that is there: no majority will ever have it. */
 		add_claim(recording_line(when), index ? index : NEVER,
@@ -554,6 +778,14 @@ u64 history_elected(u64 line, u32 *leader)
 u32 history_leader(u64 term)
 {
 	return term < TERMS_MAX ? term_leader[term] : 0;
+}
+
+u64 history_before_term(u64 term)
+{
+	for (u64 index = 1; index <= length; index++)
+		if (history[index]->term == term)
+			return index - 1;
+	return 0;
 }
 
 /* ---- what a member had promised ----------------------------------------- */
@@ -643,6 +875,7 @@ void history_promise(const struct member *member, u64 line, struct promise *prom
 	for (u32 i = 0; i < count && list[i].write->issued < line; i++) {
 		const struct state_write *state = &list[i];
 
+		promise->flags_ever |= state->state.flags;
 		/* What an older one said does not count any more. */
 		if (durable && state != durable &&
 		    state->state.sequence < durable->state.sequence)
@@ -650,6 +883,9 @@ void history_promise(const struct member *member, u64 line, struct promise *prom
 		promise->flags_all &= state->state.flags;
 		promise->flags_any |= state->state.flags;
 	}
+	for (u32 i = 0; i < shown_count; i++)
+		if (shown[i].member == member->number && shown[i].line < line)
+			promise->blocks = max(promise->blocks, shown[i].blocks);
 	if (durable) {
 		promise->term = durable->state.term;
 		promise->vote = durable->state.vote;
@@ -682,9 +918,10 @@ void history_read(void)
 		abort();
 	for (u32 number = 1; number <= recording.members; number++)
 		take_writes(&recording.member[number]);
+	find_history();
+	find_turns();
 	for (u64 term = 1; term <= terms; term++)
 		term_leader[term] = find_leader(term);
-	find_history();
 	for (u64 index = 1; index <= length; index++)
 		replay_entry(history[index]);
 	find_parts();

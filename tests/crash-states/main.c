@@ -286,7 +286,8 @@ static void try_state(const struct member *member, u32 point, u32 variant,
 	key = mix(hash, mix(mix(promise->durable, promise->chain),
 			    mix(promise->term, promise->vote))) ^
 	      mix(promise->flags_all, promise->flags_any) ^
-	      mix(promise->cut, promise->cut_chain) ^ choice.spoiled;
+	      mix(promise->cut, promise->cut_chain) ^
+	      mix(promise->blocks, promise->flags_ever) ^ choice.spoiled;
 	before = find_known(key | 1);
 	if (!before->key) {
 		recover(member, promise, &outcome);
@@ -436,7 +437,8 @@ static void say_each(u64 line)
 /* At one moment all lose their power, each with the worst state that it may have. */
 static bool check_moment(u64 line)
 {
-	u32 have = 0, voted = 0, majority = recording.members / 2 + 1;
+	u32 have = 0, voted = 0;		/* members, as bits */
+	bool have_it, have_voted;
 	char why[80] = "";
 	u64 committed = history_committed(line, why, sizeof(why));
 	u32 leader = 0;
@@ -450,22 +452,25 @@ static bool check_moment(u64 line)
 		const struct member *member = &recording.member[number];
 		const struct worst *at = &worst[number][point_at(member, line)];
 
-		have += at->agreed >= committed;
-		voted += at->term > term || (at->term == term && !at->vote_bad);
+		have |= (u32)(at->agreed >= committed) << number;
+		voted |= (u32)(at->term > term || (at->term == term && !at->vote_bad)) <<
+			 number;
 	}
-	if (have >= majority && voted >= majority)
+	have_it = history_majority(have, committed, line);
+	have_voted = history_majority(voted, history_before_term(term), line);
+	if (have_it && have_voted)
 		return true;
-	if (have < majority && committed == NEVER)
+	if (!have_it && committed == NEVER)
 		printf("# FAILED: all lose power at %.6f s; no majority ever had what %s\n",
 		       recording.times[min(line, recording.lines - 1)] / 1e6, why);
-	else if (have < majority)
+	else if (!have_it)
 		printf("# FAILED: all lose power at %.6f s; entry %llu was committed (%s), and may be left at %u of %u members only\n",
 		       recording.times[min(line, recording.lines - 1)] / 1e6, committed,
-		       why, have, recording.members);
-	if (voted < majority)
+		       why, __builtin_popcount(have), recording.members);
+	if (!have_voted)
 		printf("# FAILED: all lose power at %.6f s; member %u led in term %llu, and only %u of %u members may know that they voted for it\n",
 		       recording.times[min(line, recording.lines - 1)] / 1e6, leader, term,
-		       voted, recording.members);
+		       __builtin_popcount(voted), recording.members);
 	printf("# once more: tests/crash-states/run --replay %s, or each of these with --state\n",
 	       recording.directory);
 	say_each(line);

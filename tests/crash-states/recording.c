@@ -168,7 +168,8 @@ static void read_facts(void)
 		if (sscanf(line, "seed %llu", &recording.seed) == 1 ||
 		    sscanf(line, "members %u", &recording.members) == 1 ||
 		    sscanf(line, "blocks %llu", &recording.blocks) == 1 ||
-		    sscanf(line, "made %llu", &recording.made) == 1)
+		    sscanf(line, "made %llu", &recording.made) == 1 ||
+		    sscanf(line, "size %llu", &recording.device_blocks) == 1)
 			continue;
 		if (sscanf(line, "device %u %u %u", &number, &major, &minor) != 3 ||
 		    !number || number > MEMBERS_MAX || many == MEMBERS_MAX)
@@ -432,18 +433,24 @@ static void find_geometry(struct member *member)
 {
 	const struct scene *scene = &member->scene;
 	const char *reason = "it was never written";
+	bool found = false;
 
-	for (u32 i = 0; i < scene->count; i++) {
+	for (u32 i = 0; i < scene->count && !found; i++) {
 		const struct write *write = &scene->writes[i];
 		u64 last = QBD_SUPERBLOCK_COPY_BLOCK;
 
-		if (write->count && write->block <= last &&
-		    last < write->block + write->count &&
-		    qbd_superblock_check(write->data + (last - write->block) * QBD_BLOCK_SIZE,
-					 last, &member->geometry, &reason) == QBD_BLOCK_GOOD)
-			return;
+		found = write->count && write->block <= last &&
+			last < write->block + write->count &&
+			qbd_superblock_check(write->data +
+					     (last - write->block) * QBD_BLOCK_SIZE, last,
+					     &member->geometry, &reason) == QBD_BLOCK_GOOD;
 	}
-	stop("member %u has no superblock: %s", member->number, reason);
+	if (!found)
+		stop("member %u has no superblock: %s", member->number, reason);
+	recording.first_blocks = member->geometry.device_blocks;
+	if (!qbd_geometry_grow(&member->geometry,
+			       max(recording.device_blocks, recording.first_blocks)))
+		stop("member %u has no room for the size that the device got", member->number);
 }
 
 void recording_read(const char *directory)

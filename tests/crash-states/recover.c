@@ -20,6 +20,11 @@ static struct qbd_store *open_store;
 static struct qbd_store_recovered recovered;
 static u32 *chains;		/* of the entries that were found */
 static u32 base_chain;
+/* What was applied, as the state block says; and the claims of the log, from that one on. */
+static u64 begun_index;
+static struct qbd_claim_layout holders[64];
+static u32 holder_count;
+static const char *list_error;
 u64 recoveries;
 
 /* ---- what the store tells its replica ----------------------------------- */
@@ -35,6 +40,15 @@ static void kick(void *context)
 	sim_event(sim_host, world.now + 1, run_store, NULL, 0);
 }
 
+static bool same_list(const struct qbd_membership_layout *a,
+		      const struct qbd_membership_layout *b)
+{
+	return a->index == b->index && a->count == b->count &&
+	       a->next_member_id == b->next_member_id &&
+	       !memcmp(a->members, b->members,
+		       le32_to_cpu(a->count) * sizeof(a->members[0]));
+}
+
 static void recovered_entry(void *context, const struct qbd_record_header *header,
 			    const struct qbd_membership_layout *membership)
 {
@@ -42,6 +56,16 @@ static void recovered_entry(void *context, const struct qbd_record_header *heade
 
 	chains[index] = le32_to_cpu(header->shared.chain);
 	chains[index - 1] = le32_to_cpu(header->shared.chain_previous);
+	if (le16_to_cpu(header->shared.kind) == QBD_RECORD_CLAIM &&
+	    index > le64_to_cpu(holders[holder_count - 1].epoch)) {
+		if (holder_count == ARRAY_SIZE(holders))
+			stop("a log with more than %u claims", holder_count);
+		holders[holder_count] = holders[holder_count - 1];
+		claim_follow(&holders[holder_count++], header);
+	}
+	if (membership && history_has(index, chains[index]) &&
+	    !same_list(membership, history_list(index)))
+		list_error = "its log has another list of members than the history";
 }
 
 static void log_durable(void *context, u64 generation, u64 term, u64 index)
@@ -64,10 +88,20 @@ static void recovered_applied(void *context, u64 index,
 			      const struct qbd_applied_layout *applied,
 			      const struct qbd_membership_layout *membership)
 {
+	begun_index = index;
+	holders[0] = applied->claim;
+	holder_count = 1;
+	list_error = NULL;
 }
 
+/* As kmod/replica/claim_log.c does it; sessions stay what they were. */
 static void applied_state(void *context, u64 index, struct qbd_applied_layout *applied)
 {
+	u32 i = holder_count - 1;
+
+	while (i && le64_to_cpu(holders[i].epoch) > index)
+		i--;
+	applied->claim = holders[i];
 }
 
 static bool answered(void *context)
@@ -179,6 +213,67 @@ static void check_state(const struct order *order)
 		wrong(outcome, "it says that it is new, and had been part of the device");
 }
 
+/* Is it the list in force at @index? What a reset brought may be a newer one. */
+static bool is_list_at(const struct order *order, u64 index,
+		       const struct qbd_membership_layout *list)
+{
+	u64 newest = min(le64_to_cpu(list->index), history_length());
+
+	if (same_list(list, history_list(index)))
+		return true;
+	return order->promise->flags_ever & QBD_STATE_FILLING && newest > index &&
+	       same_list(list, history_list(newest));
+}
+
+/* Members, claim and size, when it has come up. */
+static void check_applied(const struct order *order, const struct qbd_store *store)
+{
+	const struct qbd_claim_layout *claim = &holders[0];
+	const struct qbd_state *disk = &store->state.disk;
+	struct outcome *outcome = order->outcome;
+	u64 epoch = le64_to_cpu(claim->epoch);
+	u64 blocks = store->geometry.device_blocks;
+
+	if (outcome->error[0])
+		return;
+	if (list_error)
+		wrong(outcome, "%s", list_error);
+	if (!is_list_at(order, recovered.base_index, &recovered.base_membership))
+		wrong(outcome, "its log begins after entry %llu with the list of members of entry %llu; in force was that of %llu",
+		      recovered.base_index, le64_to_cpu(recovered.base_membership.index),
+		      le64_to_cpu(history_list(recovered.base_index)->index));
+	if (!is_list_at(order, disk->applied_index, &disk->applied_membership))
+		wrong(outcome, "all up to entry %llu is applied, and with it the list of members of entry %llu; in force is that of %llu",
+		      disk->applied_index, le64_to_cpu(disk->applied_membership.index),
+		      le64_to_cpu(history_list(disk->applied_index)->index));
+	/* It may be a newer one that was known to be committed. */
+	if (epoch > history_length() || memcmp(claim, history_claim(epoch), sizeof(*claim)))
+		wrong(outcome, "claim %llu, of member %u, is none that there was",
+		      epoch, le32_to_cpu(claim->holder));
+	if (epoch < le64_to_cpu(history_claim(begun_index)->epoch))
+		wrong(outcome, "up to entry %llu it was applied, and with it claim %llu; in force was %llu",
+		      begun_index, epoch, le64_to_cpu(history_claim(begun_index)->epoch));
+	if (blocks < order->promise->blocks)
+		wrong(outcome, "its device was seen with %llu blocks, and comes up with %llu",
+		      order->promise->blocks, blocks);
+	if (blocks < history_blocks(store->applied_index))
+		wrong(outcome, "everything up to entry %llu is applied, and its device has %llu blocks instead of %llu",
+		      store->applied_index, blocks, history_blocks(store->applied_index));
+}
+
+/* And when everything is applied. */
+static void check_size(const struct order *order)
+{
+	u64 blocks = open_store->geometry.device_blocks;
+	u64 wanted = history_blocks(order->outcome->agreed);
+
+	/* A reset that never came to be has made it larger already. */
+	if (blocks < wanted || blocks > history_blocks(history_length()) ||
+	    (blocks > wanted && !(order->promise->flags_ever & QBD_STATE_FILLING)))
+		wrong(order->outcome, "everything up to entry %llu is applied, and its device has %llu blocks instead of %llu",
+		      order->outcome->agreed, blocks, wanted);
+}
+
 /*
  * While it is filled: extents below the cursor are as of some later entry, the others
  * as they were at the base unless they changed since, for then they are sent again.
@@ -265,10 +360,16 @@ static void recover_thread(void *object)
 	outcome->is_new = recovered.is_new;
 	check_log(order);
 	check_state(order);
+	check_applied(order, store);
 	if (!outcome->error[0]) {
 		qbd_store_commit(store, outcome->agreed);
 		while (!store->failed && store->applied_index < outcome->agreed)
 			sim_sleep(0);
+		/* The checkpoint that makes a new size durable. */
+		while (!store->failed && qbd_store_durable_blocks(store) <
+		       store->geometry.device_blocks)
+			sim_sleep(0);
+		check_size(order);
 		check_data(order);
 	}
 	open_store = NULL;
