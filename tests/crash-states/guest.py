@@ -309,6 +309,13 @@ class Run:
         writer.child.wait(60)
         self.retired.append(writer)
 
+    def have(self, member, *words):
+        """A command of qbdadm, until it is not refused: a member may still be filled."""
+        words = list(words)
+        words.insert(1 if words[0] == "resize" else 2, self.cluster.name)
+        wait_until(" ".join(map(str, words)),
+                   lambda: member.qbdadm(*words, check=False).status == 0, 60)
+
     def grow(self):
         """Twice: a little, and at first so much that the table needs one more block."""
         for more in (self.source.choice((1, 6, 11, 24)),
@@ -318,10 +325,8 @@ class Run:
                 return
             self.write_some(self.source.choice(self.cluster.members), at_end=True)
             sizes = Sizes(self.cluster.members, blocks)
-            member = self.source.choice(self.cluster.members)
-            wait_until("it grows", lambda: member.qbdadm(
-                "resize", self.cluster.name, "--size", "%dK" % (blocks * BLOCK // 1024),
-                check=False).status == 0, 60)
+            self.have(self.source.choice(self.cluster.members), "resize", "--size",
+                      "%dK" % (blocks * BLOCK // 1024))
             self.told += sizes.child.wait(60)
             Writer.blocks = blocks
             self.write_some(self.source.choice(self.cluster.members), at_end=True)
@@ -330,11 +335,11 @@ class Run:
         """A voter becomes a learner, and then a voter again."""
         leader = self.cluster.wait_leader()
         member = self.source.choice(self.cluster.others(leader))
-        self.cluster.change(leader, "demote", member.number)
+        self.have(leader, "member", "demote", member.number)
         self.wait_for(20)
         if self.source.random() < 0.5:
             self.reset()
-        self.cluster.change(self.cluster.wait_leader(), "promote", member.number)
+        self.have(self.cluster.wait_leader(), "member", "promote", member.number)
 
     def exclusive(self):
         """For a while one host at a time may write: by opening the device, or by command."""
@@ -347,7 +352,7 @@ class Run:
         for _ in range(2):
             self.write_some(self.source.choice(self.cluster.members))
         member = self.source.choice(self.cluster.members)
-        member.qbdadm("claim", "take", self.cluster.name)
+        self.have(member, "claim", "take")
         epoch = member.status().claim["epoch"]
         self.told.append("%d %d claim %d 0" % (time.monotonic_ns(), epoch, member.number))
         self.write_some(member)
@@ -359,14 +364,17 @@ class Run:
     def act(self, steps):
         """In an order drawn by lot, but each of them before any comes again.
 
-        Of few steps those that come first here, for they matter most; or those named.
+        Of few steps those that come first here, for they matter most, and then some of the
+        others by lot; or those named.
         """
         alone = len(self.cluster.members) == 1
-        kinds = [self.burst, self.reset, self.rest, self.restart, self.small, self.grow,
-                 self.exclusive] if alone \
-            else [self.overthrow, self.away, self.burst, self.reset, self.grow,
-                  self.demote, self.exclusive, self.small, self.move, self.rest,
-                  self.restart, self.reset_all]
+        kinds = [self.burst, self.reset, self.grow, self.exclusive, self.rest] if alone else \
+            [self.overthrow, self.away, self.grow, self.demote, self.exclusive, self.reset,
+             self.rest]
+        others = [self.restart, self.small] if alone else \
+            [self.restart, self.burst, self.reset_all, self.move, self.small]
+        self.source.shuffle(others)
+        kinds += others
         if not steps.isdigit():
             kinds = [getattr(self, name) for name in steps.split(",")]
         steps = int(steps) if steps.isdigit() else len(kinds)
