@@ -210,6 +210,10 @@ class Run:
             return self.done() >= target
         wait_until("%d more operations" % count, there, timeout)
 
+    def signal_writers(self, number):
+        for writer in self.writers.values():
+            os.kill(writer.child.pid, number)
+
     def much(self, blocks):
         """So much at once that the log has to be reclaimed."""
         member = self.source.choice(self.cluster.running())
@@ -227,11 +231,9 @@ class Run:
 
     def rest(self):
         """Nobody writes: checkpoints when idle, both state slots."""
-        for writer in self.writers.values():
-            os.kill(writer.child.pid, signal.SIGSTOP)
+        self.signal_writers(signal.SIGSTOP)
         time.sleep(self.source.choice((0.3, 1.4)))
-        for writer in self.writers.values():
-            os.kill(writer.child.pid, signal.SIGCONT)
+        self.signal_writers(signal.SIGCONT)
 
     def restart(self):
         """Down in order, and up again."""
@@ -317,17 +319,25 @@ class Run:
                    lambda: member.qbdadm(*words, check=False).status == 0, 60)
 
     def grow(self):
-        """Twice: a little, and at first so much that the table needs one more block."""
-        for more in (self.source.choice((1, 6, 11, 24)),
-                     TABLE_EXTENTS * EXTENT_BLOCKS - Writer.blocks + self.source.choice((1, 30))):
+        """Twice: a little, and at first so much that the table needs one more block.
+
+        The second time nobody writes: then there is no record behind by which a member
+        that comes up knows that it was committed.
+        """
+        for quiet, more in ((False, self.source.choice((1, 6, 11, 24))),
+                            (True, TABLE_EXTENTS * EXTENT_BLOCKS - Writer.blocks +
+                             self.source.choice((1, 30)))):
             blocks = Writer.blocks + (more if more > 0 else self.source.choice((1, 5, 20)))
             if blocks > MOST_BLOCKS:
                 return
             self.write_some(self.source.choice(self.cluster.members), at_end=True)
             sizes = Sizes(self.cluster.members, blocks)
+            if quiet:
+                self.signal_writers(signal.SIGSTOP)
             self.have(self.source.choice(self.cluster.members), "resize", "--size",
                       "%dK" % (blocks * BLOCK // 1024))
             self.told += sizes.child.wait(60)
+            self.signal_writers(signal.SIGCONT)
             Writer.blocks = blocks
             self.write_some(self.source.choice(self.cluster.members), at_end=True)
 
