@@ -363,7 +363,9 @@ class Run:
             self.write_some(self.source.choice(self.cluster.members))
         member = self.source.choice(self.cluster.members)
         self.have(member, "claim", "take")
-        epoch = member.status().claim["epoch"]
+        # Who asked may be told by the leader before its own log says so.
+        epoch = member.wait("it has the claim", lambda status: status.claim["holder"] ==
+                            member.number).claim["epoch"]
         self.told.append("%d %d claim %d 0" % (time.monotonic_ns(), epoch, member.number))
         self.write_some(member)
         member.wait("it is closed", lambda status: not status.in_use)
