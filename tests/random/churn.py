@@ -5,7 +5,8 @@ Seven hosts; one makes a device, others join, are removed, replaced, promoted, d
 lead, are cut off and lose power, all of it at the same time and without waiting for each
 other. One host has a file system mounted, on which fio writes and verifies; now and then
 it moves to another one. None of that may be noticed by fio, and at the end the file system
-is sound and all replicas are equal.
+is sound and all replicas are equal. Meanwhile the device grows, its replicas are compared,
+witnesses and a client come and go, and it is taken from who has it mounted (orders.py).
 
 A command may be refused or give up: nothing keeps another one from being faster, or a
 majority from being cut off just then. It says why in one line, and what the members then
@@ -13,6 +14,7 @@ are is what the leader's list says.
 """
 
 import collections
+import errno
 import json
 import os
 import random
@@ -23,6 +25,7 @@ from lib import kernel
 from lib.cluster import Cluster
 from lib.filesystem import Mount, check, make
 from lib.shell import Hung, run, spawn, wait_until
+from orders import ROOM_MIB, Orders, Refused
 
 BOUND = 90
 HOSTS = 7
@@ -35,6 +38,7 @@ KINDS = {
     "join": 4, "remove": 3, "replace": 3, "promote": 2, "demote": 2, "move": 3,
     "isolate": 2, "cut": 2, "heal_network": 5, "power_cut": 2, "power_on": 6,
     "move_mount": 1,
+    "take_over": 1, "resize": 1, "verify": 1, "connect_client": 1, "witness": 1,
 }
 ALWAYS = ("join", "heal_network", "power_on")
 
@@ -49,7 +53,8 @@ class Plan:
         self.seconds = seconds or source.uniform(20, 40)
         kinds = [kind for kind in KINDS if source.random() < 0.7]
         self.kinds = sorted(set(only or kinds) | set(ALWAYS))
-        self.weights = [KINDS[kind] for kind in self.kinds]
+        # What was asked for shall come about.
+        self.weights = [8 if kind in only else KINDS[kind] for kind in self.kinds]
         self.pause = source.choice((0.1, 0.3, 1))
         self.delay = source.choice(("0.05ms", "0.25ms", "2ms"))
         self.disk_ns = source.choice((0, 20000, 200000))
@@ -64,10 +69,6 @@ class Plan:
                     self.pause, ", ".join(self.kinds)))
 
 
-class Refused(Exception):
-    """It cannot be done now; the text says why."""
-
-
 class Load:
     """fio on a mounted file system: writes a file in random order, verifies it, again."""
 
@@ -79,6 +80,7 @@ class Load:
         self.round = 0
         self.process = None
         self.wanted = False
+        self.is_lost = False        # its claim was taken: an error is what it has to get
 
     def command(self, *more):
         return ["env", "LD_PRELOAD=" + self.slow_clock, "fio", "--name=churn",
@@ -93,6 +95,10 @@ class Load:
 
     def start(self):
         self.wanted = True
+        self.is_lost = False
+        self.begin_round()
+
+    def begin_round(self):
         self.round += 1
         with open(os.path.join(self.directory, "fio-says"), "wb") as output:
             self.process = spawn(self.command(), stdout=output, stderr=output)
@@ -101,17 +107,42 @@ class Load:
         """It ends well or not at all."""
         if self.process is None or self.process.poll() is None:
             return False
-        self.judge(self.process.returncode)
+        if self.is_lost and self.process.returncode:
+            self.judge_lost()
+            self.wanted = False
+        else:
+            self.judge(self.process.returncode)
         self.process = None
         if self.wanted:
-            self.start()
+            self.begin_round()
         return True
 
-    def judge(self, status):
+    def is_running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def expect_error(self):
+        self.is_lost = True
+
+    def has_failed(self):
+        """As it had to; a round that came to its end before is followed by another one."""
+        self.look()
+        return not self.wanted
+
+    def says(self):
         with open(os.path.join(self.directory, "fio")) as file:
             text = file.read()
         with open(os.path.join(self.directory, "fio-says")) as file:
-            said = file.read()
+            return text, file.read()
+
+    def judge_lost(self):
+        """It was told so; not that what it read was wrong."""
+        text, said = self.says()
+        job, = json.loads(text[text.index("{"):])["jobs"]
+        assert job["error"] in (errno.EIO, errno.EROFS) and "verify" not in said, \
+            "round %d of fio: error %d: %s" % (self.round, job["error"], said[:600])
+
+    def judge(self, status):
+        text, said = self.says()
         assert status == 0 and not said, "round %d of fio: status %d: %s" % (
             self.round, status, (said + text)[:600])
         job, = json.loads(text[text.index("{"):])["jobs"]
@@ -136,15 +167,16 @@ class Load:
 class Pending:
     """A command that was given, and what to do when it has ended."""
 
-    def __init__(self, text, process, path, hosts, done):
+    def __init__(self, text, process, path, hosts, done, answers):
         self.text = text
         self.process = process
         self.path = path
         self.hosts = hosts
         self.done = done
+        self.answers = answers      # where its output goes, if it has any
 
 
-class Churn:
+class Churn(Orders):
     def __init__(self, cluster, plan, say, directory, without, slow_clock):
         self.cluster = cluster
         self.plan = plan
@@ -160,6 +192,7 @@ class Churn:
         self.used_ids = set()
         self.pending = []
         self.given = 0
+        self.outcomes = collections.Counter()
         self.gone = set()           # hosts that were removed, and perhaps not told
         self.unsure = set()         # hosts whose join did not end well
         self.cuts = set()
@@ -167,6 +200,10 @@ class Churn:
         self.load = Load(plan, directory, self.totals, slow_clock)
         self.home = None
         self.mount = None
+        self.witnesses = set()
+        self.client = cluster.member(HOSTS + 1) if cluster.clients else None
+        self.first_mib = self.size_mib = SIZE_MIB
+        self.growing = self.size_unsure = False
         self.note_member(cluster.member(1))
 
     # ---- what is there ---------------------------------------------------
@@ -207,6 +244,11 @@ class Churn:
         return self.pick([host for host in self.ids if host.is_up and host not in self.gone],
                          "member that is up")
 
+    def pick_contact(self):
+        """Nobody can connect to a client."""
+        return self.pick([host for host in self.ids if host.is_up and host not in self.gone and
+                          host is not self.client], "member that listens")
+
     def pick_members(self, what, most=1):
         """Some that may go: not who has the mount, nobody of whom something is wanted."""
         busy = self.busy()
@@ -223,18 +265,18 @@ class Churn:
         if found is None:
             raise Refused("nobody leads")
         ids = {one["id"] for one in found[1]["members"] if one[name]}
-        return lambda host: self.ids[host] in ids
+        return lambda host: self.ids[host] in ids and host is not self.client
 
     # ---- commands --------------------------------------------------------
 
-    def give(self, by, hosts, words, done=None):
+    def give(self, by, hosts, words, done=None, answers=None):
         """A command runs on a host; it concerns these."""
         self.given += 1
         path = os.path.join(self.directory, "command-%d" % self.given)
-        with open(path, "wb") as output:
-            process = spawn(words, by.netns, stdout=subprocess.DEVNULL, stderr=output)
+        with open(path, "wb") as output, open(answers or os.devnull, "wb") as answer:
+            process = spawn(words, by.netns, stdout=answer, stderr=output)
         self.pending.append(Pending("%s# %s" % (by.name, " ".join(map(str, words))),
-                                    process, path, hosts, done))
+                                    process, path, hosts, done, answers))
 
     def collect(self):
         for pending in list(self.pending):
@@ -247,8 +289,9 @@ class Churn:
                         if not line.startswith("qbdadm: warning:")]
             os.unlink(pending.path)
             # Why not, in one line; or nothing.
-            assert status >= 0 and len(said) == bool(status), "%s: status %d: %s" % (
-                pending.text, status, said)
+            answered = pending.answers and os.path.getsize(pending.answers)
+            assert status >= 0 and len(said) == (bool(status) and not answered), \
+                "%s: status %d: %s" % (pending.text, status, said)
             self.counts["refused" if status else "done"] += 1
             self.say("%s: %s" % (pending.text, said[0] if said else "done"))
             if pending.done:
@@ -259,28 +302,37 @@ class Churn:
         self.give(by, hosts, ["qbdadm", "member", command, self.cluster.name, *arguments])
         return [by, *hosts]
 
-    def join(self):
+    def joined(self, host):
+        host.is_up = True
+        self.note_member(host)
+        host.set("--claim-lease", "300", "--leader-follows",
+                 "yes" if self.plan.follows else "no")
+
+    def join(self, *more):
         busy = self.busy()
         host = self.pick([host for host in self.cluster.members if host not in self.ids and
                           host not in busy and host not in self.unsure and
-                          host not in self.gone], "host that is no member")
-        contact = self.pick_up()
-        more = ["--learner"] if self.source.random() < 0.3 else []
+                          host not in self.gone and host is not self.client],
+                         "host that is no member")
+        contact = self.pick_contact()
+        if not more and self.source.random() < 0.3:
+            more = ["--learner"]
+        if "--witness" in more:
+            self.witnesses.add(host)
 
         def done(status):
             if status:
                 self.unsure.add(host)
                 return
-            host.is_up = True
-            self.note_member(host)
-            host.set("--claim-lease", "300", "--leader-follows",
-                     "yes" if self.plan.follows else "no")
+            self.joined(host)
+            if host in self.witnesses:
+                self.witness_joined(host)
         self.give(host, [host], self.cluster.join_command(host.number, *more,
                                                           contact=contact.number), done)
         return [host, *more]
 
     def remove(self):
-        hosts = self.pick_members(lambda host: True, 2)
+        hosts = self.pick_members(lambda host: host is not self.client, 2)
         return self.order(hosts, "remove", *[self.ids[host] for host in hosts])
 
     def replace(self):
@@ -318,6 +370,9 @@ class Churn:
                 self.say("%r is a member no more" % host)
                 self.gone.add(host)
         busy = self.busy()
+        if self.client in busy:
+            # What goes on there is seen when it has ended.
+            self.gone.discard(self.client)
         for host in sorted(self.unsure - busy, key=lambda host: host.number):
             if host.name in names:
                 self.give(leader, [host], ["qbdadm", "member", "remove", self.cluster.name,
@@ -325,12 +380,15 @@ class Churn:
             else:
                 self.empty(host)
                 self.unsure.discard(host)
+                self.witnesses.discard(host)
         for host in sorted(self.gone, key=lambda host: host.number):
             if host in self.dark or (host.is_up and self.is_to_hear(host, listed)):
                 continue
             self.empty(host)
             self.gone.discard(host)
             del self.ids[host]
+            if host in self.witnesses:
+                self.witness_removed(host)
 
     def is_to_hear(self, host, listed):
         """It was removed, does not know it, and knows somebody who is to tell it."""
@@ -339,6 +397,9 @@ class Churn:
 
     def empty(self, host):
         """Its disk is as new."""
+        if host is self.client:
+            self.empty_client()
+            return
         host.down("--force", check=False)
         host.is_up = False
         wait_until("the disk of %r is free" % host, lambda: not host.disk.is_open(), BOUND)
@@ -433,10 +494,12 @@ class Churn:
     def move_mount(self):
         self.settle()
         self.unmount()
-        host = self.pick([host for host in self.ids if host.is_up], "member that is up")
+        host = self.pick(self.with_device(), "member that is up")
         self.mount_on(host)
         self.load.verify()
         self.load.start()
+        if host is self.client:
+            self.outcomes["mounts moved to a client"] += 1
         return [host]
 
     # ---- one after the other ---------------------------------------------
@@ -496,17 +559,25 @@ class Churn:
                 not status.damaged and not status.failed
                 for status in self.statuses().values())
         wait_until("all members have everything", caught_up, BOUND)
+        self.check_sizes()
+        if "verify" in self.plan.kinds:
+            self.verify_all()
+        if self.client in self.ids:
+            assert not self.client.status().store["data_writes"], self.client.status()
         for host in self.ids:
             host.down()
-        self.cluster.assert_equal(sorted(self.ids, key=lambda host: host.number))
-        self.say("%d members are equal: %s" % (len(self.ids), sorted(self.ids.values())))
+        equal = sorted(self.with_data(), key=lambda host: host.number)
+        self.cluster.assert_equal(equal)
+        self.say("%d members are equal: %s" % (len(equal), [self.ids[host] for host in equal]))
 
 
 def play(plan, say, directory, summary, without, slow_clock):
     """One seed; what happened is in the summary, whatever comes of it."""
-    cluster = Cluster(HOSTS, size="%dM" % SIZE_MIB, disk_mib=SIZE_MIB + LOG_MIB + 8,
-                      log_size="%dM" % LOG_MIB, disk_ns=plan.disk_ns, alone=True,
-                      follows=plan.follows)
+    clients = (HOSTS + 1,) if "connect_client" in plan.kinds else ()
+    room = ROOM_MIB if "resize" in plan.kinds else 0
+    cluster = Cluster(HOSTS + len(clients), size="%dM" % SIZE_MIB,
+                      disk_mib=SIZE_MIB + LOG_MIB + 8 + room, log_size="%dM" % LOG_MIB,
+                      disk_ns=plan.disk_ns, alone=True, follows=plan.follows, clients=clients)
     churn = None
     try:
         for host in cluster.members:
@@ -525,6 +596,7 @@ def play(plan, say, directory, summary, without, slow_clock):
     finally:
         if churn:
             summary.update(faults=churn.counts, terms=len(churn.leaders),
+                           outcomes=churn.outcomes,
                            operations={"write": churn.totals["write"],
                                        "read": churn.totals["read"]},
                            longest_write_ms=churn.totals["longest write, ms"])

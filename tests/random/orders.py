@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What churn.py orders beside changes of members: the device taken over by force while the
+file system on it is in use, the device grown, its replicas compared, a witness, a client.
+
+Each has an assertion of its own, and what really came about is counted (outcomes): an order
+that is refused asserts nothing.
+"""
+
+import errno
+import hashlib
+import json
+import os
+
+from lib.cluster import refused
+from lib.filesystem import POINT, Mount, check
+from lib.shell import run, wait_until
+from lib.workload import Child, Writer, direct_read
+
+BOUND = 90
+MIB = 1 << 20
+GROW_MIB = 8            # at a time
+ROOM_MIB = 4 * GROW_MIB
+TAKEN = POINT + "/taken"
+
+
+def in_child(function, timeout=BOUND):
+    """What it reports; a process of its own, for it may hang."""
+    child = Child(lambda report: report(function()))
+    lines = child.wait(timeout)
+    child.close()
+    return lines[0]
+
+
+def content(host, mib):
+    """What the device holds, by a digest."""
+    def read():
+        digest = hashlib.sha256()
+        for at in range(0, mib * MIB, MIB):
+            digest.update(direct_read(host.device, at, MIB))
+        return digest.hexdigest()
+    return in_child(read)
+
+
+def open_for_write(host):
+    """0 if the device can be opened, else the error number."""
+    def work():
+        try:
+            os.close(os.open(host.device, os.O_RDWR))
+        except OSError as error:
+            return str(error.errno)
+        return "0"
+    return int(in_child(work))
+
+
+class Refused(Exception):
+    """It cannot be done now; the text says why."""
+
+
+class Orders:
+    """Of Churn: what it has besides is there."""
+
+    # ---- a claim taken from a host that is there --------------------------
+
+    def take_over(self):
+        """By force: not one more block of the old mount lands, its I/O fails, its file system
+        stops; on the new one all is there that was acknowledged."""
+        self.settle()
+        old, way = self.home, self.source.choice(("", "", "leadership moves", "cut off"))
+        new = self.pick([host for host in self.with_device() if host is not old],
+                        "other member that is up")
+        writer = Writer(TAKEN, slots=64, sync=True)
+        writer.wait_for(10, BOUND)
+        self.refuse_without_force(old, new)
+        # When it is taken ext4 may say of a write that it is safe, and be wrong.
+        writer.believe_until_now()
+        self.load.look()
+        assert not writer.child.ended() and self.load.is_running(), "nobody writes"
+        if way == "cut off":
+            self.cut_between(old, self.cluster.members)
+        elif way:
+            self.move()
+        self.load.expect_error()
+        wait_until("%r takes the claim" % new, lambda: new.qbdadm(
+            "claim", "take", self.cluster.name, "--force", check=False).status == 0, BOUND)
+        # Whatever is to be found now is all that there will ever be.
+        before = content(new, self.size_mib)
+        if way == "cut off":
+            self.heal_network()
+        self.old_mount_ends(old, writer)
+        wait_until("%r knows who has the claim" % old, lambda: old.status().claim["holder"] ==
+                   self.ids[new] and old.status().claim["state"] == "none", BOUND)
+        assert content(new, self.size_mib) == before, "a fenced host's write was made"
+        self.go_on_at(new, writer)
+        self.outcomes["claims taken by force"] += 1
+        return [old, new, *([way] if way else [])]
+
+    def refuse_without_force(self, old, new):
+        def tried():
+            result = new.qbdadm("claim", "take", self.cluster.name, check=False)
+            # A leader that has just changed may be the reason, too.
+            return "--force" in refused(result) and old.name in result.errors
+        wait_until("%r has the claim, and keeps it" % old, tried, BOUND)
+
+    def old_mount_ends(self, old, writer):
+        wait_until("the writer gets an error", writer.child.ended, BOUND)
+        assert writer.child.read()[-1].startswith("error"), writer.child.read()[-1]
+        wait_until("fio gets an error", self.load.has_failed, BOUND)
+        assert old.status().claim["state"] == "fenced", old.status().claim
+        assert open_for_write(old) == errno.EBUSY
+        result = run(["dd", "if=/dev/zero", "of=%s/late" % POINT, "bs=4k", "count=1",
+                      "conv=fsync", "status=none"], check=False, timeout=BOUND)
+        assert result.status, "the file system of a fenced host goes on"
+        self.mount.__exit__()
+        self.mount = None
+
+    def go_on_at(self, new, writer):
+        """It has the claim without using the device, until that is given back."""
+        with Mount(new.device):
+            assert writer.verify(timeout=BOUND) >= 10
+            os.unlink(TAKEN)
+        writer.child.close()
+        check("ext4", new.device)
+        new.qbdadm("claim", "release", self.cluster.name, timeout=BOUND)
+        self.mount_on(new)
+        self.load.start()
+
+    # ---- growing ---------------------------------------------------------
+
+    def resize(self):
+        """The device, then the file system on it, under load."""
+        if self.growing:
+            raise Refused("it grows")
+        # With a member away it is refused.
+        if self.source.random() < 0.7:
+            self.settle()
+        found = self.leader()
+        if self.size_unsure and found:
+            # One that gave up may have been done.
+            self.size_mib = max(self.size_mib, found[1].device_bytes // MIB)
+        if self.size_mib >= self.first_mib + ROOM_MIB:
+            raise Refused("its disks have no more room")
+        by, wanted = self.pick_up(), self.size_mib + GROW_MIB
+        self.growing = True
+
+        def done(status):
+            if status:
+                self.growing = False
+                self.size_unsure = True
+                return
+            self.size_mib = wanted
+            self.grow_file_system()
+        self.give(by, [], ["qbdadm", "resize", self.cluster.name, "--size", "%dM" % wanted], done)
+        return [by, "%d MiB" % wanted]
+
+    def file_system_mib(self):
+        now = os.statvfs(POINT)
+        return now.f_blocks * now.f_frsize / MIB
+
+    def grow_file_system(self):
+        home, before = self.home, self.file_system_mib()
+
+        def done(status):
+            self.growing = False
+            assert not status, "the file system did not grow"
+            grown = self.file_system_mib() - before
+            assert grown >= 0.8 * GROW_MIB, "the file system grew by %g MiB" % grown
+            self.outcomes["file systems grown"] += 1
+        self.give(home, [], ["sh", "-c", """
+            until [ "$(blockdev --getsize64 $0)" -ge $1 ]; do sleep 0.2; done
+            said=$(resize2fs $0 2>&1) || { echo "$said" | tail -n 1 >&2; exit 1; }""",
+                             home.device, self.size_mib * MIB], done)
+
+    def check_sizes(self):
+        """All the same, and no less than what was done."""
+        sizes = {host: host.status().device_bytes // MIB for host in self.ids}
+        assert len(set(sizes.values())) == 1, sizes
+        size, = set(sizes.values())
+        if self.size_unsure:
+            assert self.size_mib <= size <= self.first_mib + ROOM_MIB, (size, self.size_mib)
+        else:
+            assert size == self.size_mib, (size, self.size_mib)
+
+    # ---- comparing -------------------------------------------------------
+
+    def verify(self):
+        """Nothing was spoiled: nothing differs, whoever comes and goes meanwhile."""
+        by = self.pick_up()
+        path = os.path.join(self.directory, "verified-%d" % self.number)
+
+        def done(status):
+            with open(path) as file:
+                text = file.read()
+            os.unlink(path)
+            if text:
+                found = json.loads(text)
+                self.nothing_differs(found)
+                if status == 0:
+                    assert found["state"] == "done" and found["equal"], found
+                    self.outcomes["comparisons to the end"] += 1
+        self.give(by, [], self.verify_command(), done, answers=path)
+        return [by]
+
+    def verify_command(self):
+        return ["qbdadm", "verify", self.cluster.name, "--max-rate", "1G", "--json"]
+
+    def nothing_differs(self, found):
+        assert not found["different"] and not found["undecided"] and \
+            not found["differences"], "replicas are said to differ: %s" % found
+        self.outcomes["blocks compared"] += found["compared"]
+
+    def verify_all(self):
+        """Nobody writes, nobody is away: each block of each replica."""
+        found = None
+
+        def whole():
+            nonlocal found
+            host, _ = self.leader()
+            result = host.qbdadm(*self.verify_command()[1:], check=False, timeout=BOUND)
+            assert result.output, result.text
+            found = json.loads(result.output)
+            self.nothing_differs(found)
+            # Leadership that moves ends it.
+            return found["state"] == "done" and result.status == 0
+        wait_until("all replicas are compared", whole, BOUND)
+        blocks = self.leader()[1].device_bytes // 4096
+        assert found["compared"] == blocks and not found["skipped"], found
+        compared = {one["id"] for one in found["members"] if one["compared"] == blocks}
+        assert compared == {self.ids[host] for host in self.with_data()}, found
+
+    # ---- who has no replica ----------------------------------------------
+
+    def with_device(self):
+        """Hosts that can mount it."""
+        return [host for host in self.ids if host.is_up and host not in self.gone and
+                host not in self.witnesses and host not in self.busy()]
+
+    def with_data(self):
+        return [host for host in self.ids if host not in self.witnesses and
+                host is not self.client]
+
+    def witness(self):
+        """One joins; if there is one it is removed."""
+        here = [host for host in self.witnesses if host in self.ids]
+        if not here:
+            return self.join("--witness")
+        if here[0] in self.busy() or here[0] in self.gone:
+            raise Refused("something is wanted of it")
+        return self.order(here, "remove", self.ids[here[0]])
+
+    def witness_joined(self, host):
+        status = host.status()
+        assert status.device is None and status.member(self.ids[host])["witness"], status
+        self.outcomes["witnesses joined"] += 1
+
+    def witness_removed(self, host):
+        """It has been wiped: it may come back with data."""
+        self.witnesses.discard(host)
+        self.outcomes["witnesses removed"] += 1
+
+    def connect_client(self):
+        """The host without a disk connects; if it is connected it disconnects."""
+        host = self.client
+        if host in self.busy() or host in self.unsure or host in self.gone:
+            raise Refused("something is wanted of it")
+        if host not in self.ids:
+            contact = self.pick_contact()
+
+            def done(status):
+                if status:
+                    self.unsure.add(host)
+                    return
+                self.joined(host)
+                assert host.status().member(self.ids[host])["client"], host.status()
+                self.outcomes["clients connected"] += 1
+            self.give(host, [host], self.cluster.connect_command(host.number,
+                                                                 contact=contact.number), done)
+            return [host]
+        if host is self.home or host in self.dark:
+            raise Refused("it has the mount, or no power")
+        # Its device may be gone any moment.
+        host.is_up = False
+        self.give(host, [host], ["qbdadm", "disconnect", self.cluster.name, "--file",
+                                 host.disk.path], self.disconnected)
+        return [host]
+
+    def disconnected(self, status):
+        host = self.client
+        if status:
+            # Then nothing has ended.
+            host.is_up = True
+            host.status()
+            return
+        assert not host.disk.files(), host.disk.files()
+        self.gone.discard(host)
+        del self.ids[host]
+        host.removed = True
+        found = self.leader()
+        assert not found or host.name not in [one["name"] for one in found[1]["members"]]
+        self.outcomes["clients disconnected"] += 1
+
+    def empty_client(self):
+        """Its file goes, and what uses it."""
+        host = self.client
+        host.down("--force", check=False)
+        host.is_up = False
+        wait_until("the file of %r is free" % host, lambda: host.disk.path not in run(
+            ["losetup", "-l", "-n", "-O", "BACK-FILE"]).output, BOUND)
+        for name in host.disk.files():
+            os.unlink(os.path.join(host.disk.point, name))
+        host.removed = True
