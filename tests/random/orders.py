@@ -295,7 +295,10 @@ class Orders:
         del self.ids[host]
         host.removed = True
         found = self.leader()
-        assert not found or host.name not in [one["name"] for one in found[1]["members"]]
+        # That it leaves is committed: its entry goes when the change under way has ended, which
+        # settle() waits for.
+        assert not found or all(one["leaving"] for one in found[1]["members"]
+                                if one["name"] == host.name), found[1]["members"]
         self.outcomes["clients disconnected"] += 1
 
     def empty_client(self):
