@@ -68,6 +68,8 @@ class Orders:
         old, way = self.home, self.source.choice(("", "", "leadership moves", "cut off"))
         new = self.pick([host for host in self.with_device() if host is not old],
                         "other member that is up")
+        if way == "cut off" and not self.is_dispensable(old):
+            way = ""
         writer = Writer(TAKEN, slots=64, sync=True)
         writer.wait_for(10, BOUND)
         self.refuse_without_force(old, new)
@@ -93,6 +95,17 @@ class Orders:
         self.go_on_at(new, writer)
         self.outcomes["claims taken by force"] += 1
         return [old, new, *([way] if way else [])]
+
+    def is_dispensable(self, host):
+        """Are the others, as they are now, a majority, one with data among them?"""
+        found, statuses = self.leader(), self.statuses()
+        if found is None:
+            return False
+        voters = {one["id"] for one in found[1]["members"] if one["voter"]}
+        left = [other for other, status in statuses.items() if other is not host and
+                self.ids[other] in voters and
+                not (status.filling or status.damaged or status.failed)]
+        return 2 * len(left) > len(voters) and any(other in self.with_data() for other in left)
 
     def refuse_without_force(self, old, new):
         def tried():
@@ -214,15 +227,17 @@ class Orders:
 
         def whole():
             nonlocal found
-            host, _ = self.leader()
-            result = host.qbdadm(*self.verify_command()[1:], check=False, timeout=BOUND)
+            leading = self.leader()
+            if leading is None:
+                return False
+            result = leading[0].qbdadm(*self.verify_command()[1:], check=False, timeout=BOUND)
             assert result.output, result.text
             found = json.loads(result.output)
             self.nothing_differs(found)
             # Leadership that moves ends it.
             return found["state"] == "done" and result.status == 0
         wait_until("all replicas are compared", whole, BOUND)
-        blocks = self.leader()[1].device_bytes // 4096
+        blocks = self.home.status().device_blocks
         assert found["compared"] == blocks and not found["skipped"], found
         compared = {one["id"] for one in found["members"] if one["compared"] == blocks}
         assert compared == {self.ids[host] for host in self.with_data()}, found
