@@ -31,7 +31,7 @@ BOUND = 90
 HOSTS = 7
 MEMBERS_FIRST = 3       # before anything else happens
 LOOK_SECONDS = 0.5      # between two looks at who has been removed meanwhile
-SIZE_MIB = 64
+SIZE_MIB = 48           # at first
 LOG_MIB = 8
 
 KINDS = {
