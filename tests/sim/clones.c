@@ -221,7 +221,7 @@ void sim_clones_judged(const struct sim_host *member, enum qbd_refusal reason)
 		*telling = (struct telling){
 			.life = member->life, .copy_life = copy()->life,
 		};
-	/* Who knocks may be told that it has nothing to dial there; or it is perhaps the only one. */
+	/* Who knocks is told that there is nothing to dial, or to come again. */
 	if (!reason || reason == QBD_REFUSED_MEMBER || reason == QBD_REFUSED_PERHAPS) {
 		come_again(member, telling);
 		return;

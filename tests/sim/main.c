@@ -118,7 +118,7 @@ static bool run(u64 seed)
 /* How a run failed: another failure says nothing of why. */
 struct failure {
 	const char *kind;	/* as in world.error_kind */
-	int signal;		/* else it ended by that, and the next one has a process of its own */
+	int signal;		/* it ended by that: the next one has its own process */
 	struct sim_ended ended;
 };
 
