@@ -70,7 +70,8 @@ int qbd_recovery_size(struct qbd_geometry *geometry, const struct qbd_state *sta
  * @block: the log block at @place (0..log_blocks - 1), valid until the next call;
  *	NULL if it cannot be read
  * @found: a record is good; in order
- * @restart: what was found so far does not count, the log begins later
+ * @restart: what was found so far does not count, the log begins behind what is applied;
+ *	once or twice
  */
 struct qbd_scan_ops {
 	const void *(*block)(void *context, u64 place);
