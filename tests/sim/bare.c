@@ -23,8 +23,7 @@
  * somebody whom nobody else does stays, and whoever does not reach it waits (replica/reach.c). Nor
  * do they reach a part with no data in it, for a witness takes nothing over.
  *
- * What is left out: worlds in which a host claims the device before it writes, for who is not healed
- * may hold the claim; with a copy of a disk, or with a disk that was rolled back and lacks
+ * What is left out: worlds with a copy of a disk, or with a disk that was rolled back and lacks
  * something still; where too few are whole; and where a list comes up that a majority of the
  * voters has to agree to of whom too few are.
  *
@@ -389,8 +388,7 @@ static bool peace_lasts(void)
 
 static bool may_be(void)
 {
-	if (world.quiet || world.exclusive || world.hosts[SIM_COPY].exists ||
-	    world.hosts[SIM_COPY].powered)
+	if (world.quiet || world.hosts[SIM_COPY].exists || world.hosts[SIM_COPY].powered)
 		return false;
 	for (u32 number = 1; number <= world.count; number++)
 		if (sim_rollbacks_lacks(&world.hosts[number]))

@@ -785,6 +785,12 @@ bool sim_client_probe(void)
 		request->number = turns || world.overlap ? sim_below(SIM_USED_BLOCKS) :
 				  (number - 1) * SIM_STRIPE + sim_below(SIM_STRIPE);
 		request->request.block = sim_place(request->number);
+		/* The blocks that are its own may lie behind the end: there it can but read. */
+		if (probe_reads && !clip(request)) {
+			request->request.kind = QBD_REQUEST_READ;
+			request->number = 0;
+			request->request.block = sim_place(0);
+		}
 		if (!clip(request) ||
 		    (request->request.kind == QBD_REQUEST_WRITE && !may_write(request))) {
 			free(request);
