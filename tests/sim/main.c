@@ -31,7 +31,7 @@
 bool sim_list_faults;
 u64 sim_trap_at, sim_loop_at;	/* 0: nowhere */
 
-static u32 limit = LIMIT_DEFAULT;
+static u64 limit = LIMIT_DEFAULT;
 static u64 steps_wanted = STEPS_DEFAULT;
 static u64 outage_at;		/* step; 0: faults come as the seed says */
 static u64 trail;		/* of everything that happened */
@@ -467,6 +467,23 @@ static u64 obey(const struct order *order)
 	}
 }
 
+/* What is set before the orders; NULL if it is none of these words. */
+static u64 *setting_of(const char *word)
+{
+	static const struct {
+		const char *word;
+		u64 *setting;
+	} table[] = {
+		{ "--steps", &steps_wanted }, { "--limit", &limit },
+		{ "--trap-at", &sim_trap_at }, { "--loop-at", &sim_loop_at },
+	};
+
+	for (u32 i = 0; i < ARRAY_SIZE(table); i++)
+		if (!strcmp(word, table[i].word))
+			return table[i].setting;
+	return NULL;
+}
+
 int main(int count, char **words)
 {
 	u64 fresh = (time(NULL) * 1000003ull + getpid() * 7919ull) % 1000000000000ull;
@@ -475,22 +492,11 @@ int main(int count, char **words)
 
 	for (int i = 1; i < count; i++) {
 		struct order *order = &orders[many];
+		u64 *setting = setting_of(words[i]);
 		u32 kind = 0;
 
-		if (!strcmp(words[i], "--steps")) {
-			steps_wanted = number(words, ++i);
-			continue;
-		}
-		if (!strcmp(words[i], "--limit")) {
-			limit = number(words, ++i);
-			continue;
-		}
-		if (!strcmp(words[i], "--trap-at")) {
-			sim_trap_at = number(words, ++i);
-			continue;
-		}
-		if (!strcmp(words[i], "--loop-at")) {
-			sim_loop_at = number(words, ++i);
+		if (setting) {
+			*setting = number(words, ++i);
 			continue;
 		}
 		if (!strcmp(words[i], "--trace")) {
