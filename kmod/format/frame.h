@@ -456,7 +456,7 @@ struct qbd_frame_reset {
  * @request: names this FILL; its extents and its end carry it, so that what was
  *	read for an earlier one, and may be older than what the follower has applied
  *	since, is never taken for an answer to this one
- * @reserved: zero
+ * @end_extent: extents from here on are not wanted; 0: all are
  *
  * It is answered with at most 256 pieces, in order.
  */
@@ -469,7 +469,7 @@ struct qbd_frame_fill {
 	__le32 count;
 	__le32 first_block;
 	__le32 flags;
-	__le32 reserved;
+	__le32 end_extent;
 } __attribute__((packed));
 
 #define QBD_FILL_CHECK		(1u << 0)

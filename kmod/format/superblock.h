@@ -125,6 +125,8 @@ enum qbd_state_flags {
 	 * what it was, and what is in it was acknowledged and counted.
 	 */
 	QBD_STATE_LOG_KEPT	= 1 << 4,
+	/* With FILLING: fill_end and fill_again_* are valid; without it all is to be filled. */
+	QBD_STATE_FILL_AGAIN	= 1 << 5,
 };
 
 /**
@@ -144,10 +146,10 @@ enum qbd_state_flags {
  * @log_previous_term: term of the entry before it
  * @log_previous_chain: record checksum of the entry before it
  * @reserved: 0
- * @fill_base_index: extents from @fill_cursor on hold the data of this index
+ * @fill_base_index: extents from @fill_cursor to @fill_end hold the data of this index
  * @fill_index: the log starts after this index (of the filling leader)
  * @fill_term: its term
- * @fill_cursor: extents below it have been filled
+ * @fill_cursor: extents below it have been filled, see also @fill_again_end
  * @fill_through_index: the fill is whole once everything up to it is applied
  * @membership: configuration at @log_first_index - 1; later ones are in the log. Of a
  *	member that joined and has not caught up: the one that added it, which is newer
@@ -166,6 +168,10 @@ enum qbd_state_flags {
  * @device_blocks: size of the device at @applied_index, or a later one: what lies beyond
  *	the one before has become zero and the extent table has its extents. 0: that of
  *	the superblock
+ * @fill_end: extents from it on are filled; 0: there are none. It and the next two are 0
+ *	unless QBD_STATE_FILL_AGAIN says that they count. See kmod/store/fill_plan.h
+ * @fill_again_base: extents below @fill_again_end hold the data of this index at least
+ * @fill_again_end: extents below it are to be filled after those from @fill_cursor on; 0: none
  * @unused: 0
  */
 struct qbd_state_block {
@@ -197,7 +203,10 @@ struct qbd_state_block {
 	struct qbd_membership_layout applied_membership;
 	__u8 history[QBD_UUID_SIZE];
 	__le64 device_blocks;
-	__u8 unused[QBD_BLOCK_SIZE - 224 - 2 * sizeof(struct qbd_membership_layout)];
+	__le64 fill_end;
+	__le64 fill_again_base;
+	__le64 fill_again_end;
+	__u8 unused[QBD_BLOCK_SIZE - 248 - 2 * sizeof(struct qbd_membership_layout)];
 } __attribute__((packed));
 
 /**

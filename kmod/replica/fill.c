@@ -40,7 +40,9 @@
  *                                                   IDLE
  *
  * Pieces come in order, and what was committed stays so: those that came are good, whatever
- * becomes of the leader, and nothing is sent twice.
+ * becomes of the leader, and nothing is sent twice. RESET (the log passes it by once more)
+ * leaves what is filled, too: the fill goes on where it was, and then asks for what changed of
+ * that since; which extents are asked for, and since when, is in ../store/fill_plan.h.
  *
  * A crash at any step leaves the intent on disk, with a cursor below which every
  * extent is filled; the member goes on from there.
@@ -260,18 +262,18 @@ void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 		fill->not_before = replica->now + QBD_FILL_RESET_REST_NS;
 		return;		/* it is said again in a second */
 	}
-	if (fill->step == QBD_FILL_NONE)
-		fill->base_index = qbd_store_applied_index(replica->store);
+	if (fill->step == QBD_FILL_NONE) {
+		fill->through_index = 0;
+		memset(&fill->progress, 0, sizeof(fill->progress));
+	}
 	fill->step = QBD_FILL_RESETTING;
 	fill->not_before = replica->now;
 	fill->start_index = le64_to_cpu(reset->index);
 	fill->start_term = le64_to_cpu(reset->term);
-	fill->cursor = 0;
 	fill->block = 0;
-	fill->next_cursor = 0;
 	fill->next_block = 0;
-	memset(&fill->progress, 0, sizeof(fill->progress));
-	fill->through_index = fill->start_index;
+	fill->last = false;
+	fill->through_index = max(fill->through_index, fill->start_index);
 	fill->extents_total = qbd_store_identity(replica->store)->extent_count;
 	fill->membership = *list_after_reset(replica, reset);
 	fill->applied = reset->applied;
@@ -311,10 +313,13 @@ void qbd_fill_reset_durable(struct qbd_replica *replica, u64 index)
 		replica->damaged = false;
 		qbd_store_repaired(replica->store);
 	}
+	fill->cursor = qbd_store_fill_cursor(replica->store);
+	fill->next_cursor = fill->cursor;
 	fill->step = QBD_FILL_IDLE;
 	qbd_replica_apply_config(replica);
 	qbd_replica_update_fitness(replica);
-	qbd_fill_event(replica, QBD_EVENT_FILL_PROGRESS, NULL, "begins");
+	qbd_fill_event(replica, QBD_EVENT_FILL_PROGRESS, NULL,
+		       fill->cursor ? "is resumed" : "begins");
 }
 
 /*
@@ -333,15 +338,18 @@ void qbd_fill_differs(struct qbd_replica *replica)
 
 static void ask(struct qbd_replica *replica)
 {
+	const struct qbd_fill_plan *plan = qbd_store_fill_plan(replica->store);
 	struct qbd_fill_target *fill = &replica->fill;
 	struct qbd_frame_fill request = {
 		.request = cpu_to_le64(++fill->request),
 		.leader_term = cpu_to_le64(replica->told_term),
 		.start_index = cpu_to_le64(fill->start_index),
-		.base_index = cpu_to_le64(fill->base_index),
+		.base_index = cpu_to_le64(plan->base),
 		.first_extent = cpu_to_le64(fill->cursor),
 		.first_block = cpu_to_le32(fill->block),
 		.count = cpu_to_le32(QBD_FILL_EXTENTS_MAX),
+		/* Too large a one is as good as none: clamp_cursor() sees to it. */
+		.end_extent = cpu_to_le32(plan->end <= U32_MAX ? plan->end : 0),
 	};
 
 	/* Within an extent it is known already that it differs. */
@@ -398,15 +406,22 @@ static bool goes_back(const struct qbd_fill_target *fill, u64 extent, u32 block)
 	       (extent == fill->next_cursor && block < fill->next_block);
 }
 
+/* Extents of the range that is filled now end here. */
+static u64 range_end(const struct qbd_replica *replica)
+{
+	return min(replica->fill.extents_total, qbd_store_fill_plan(replica->store)->end);
+}
+
 /*
  * A leader that has grown already, as this member has not, sends what is beyond the end
- * here, too. That comes from the log, where it lies behind the RESIZE.
+ * here, too. That comes from the log, where it lies behind the RESIZE. And what is beyond the
+ * range is filled.
  */
-static void clamp_cursor(const struct qbd_fill_target *fill, u64 *extent, u32 *block)
+static void clamp_cursor(const struct qbd_replica *replica, u64 *extent, u32 *block)
 {
-	if (*extent < fill->extents_total)
+	if (*extent < range_end(replica))
 		return;
-	*extent = fill->extents_total;
+	*extent = range_end(replica);
 	*block = 0;
 }
 
@@ -427,7 +442,7 @@ static bool take_order(struct qbd_replica *replica, const struct qbd_frame_exten
 		extent++;
 		block = 0;
 	}
-	clamp_cursor(fill, &extent, &block);
+	clamp_cursor(replica, &extent, &block);
 	fill->next_cursor = extent;
 	fill->next_block = block;
 	return true;
@@ -444,7 +459,7 @@ static bool take_digest(struct qbd_replica *replica, const struct qbd_frame_exte
 	if (extent < fill->check_next || block & (blocks - 1) ||
 	    extent != extent_of(replica, block) || le32_to_cpu(piece->count) > blocks)
 		return false;
-	fill->check_next = min(extent + 1, fill->extents_total);
+	fill->check_next = min(extent + 1, range_end(replica));
 	return true;
 }
 
@@ -533,14 +548,15 @@ void qbd_fill_end(struct qbd_replica *replica, u32 peer,
 	if (fill->step != QBD_FILL_ASKING || peer != fill->leader ||
 	    le64_to_cpu(end->request) != fill->request)
 		return;
-	clamp_cursor(fill, &next, &block);
+	clamp_cursor(replica, &next, &block);
 	if (goes_back(fill, next, block) || block >= extent_blocks(replica) ||
 	    (fill->checking && (block || next < fill->check_next))) {
 		qbd_net_disconnect(replica->network, peer, "malformed end of extents");
 		return;
 	}
 	fill->ended = true;
-	fill->last = le32_to_cpu(end->flags) & QBD_FILL_DONE;
+	fill->last = le32_to_cpu(end->flags) & QBD_FILL_DONE ||
+		     next == qbd_store_fill_plan(replica->store)->end;
 	fill->end_cursor = next;
 	fill->end_block = block;
 	if (!fill->checking)
@@ -578,6 +594,14 @@ static void advance(struct qbd_replica *replica)
 {
 	struct qbd_fill_target *fill = &replica->fill;
 
+	if (fill->last && qbd_store_fill_next_range(replica->store, fill->through_index)) {
+		fill->next_cursor = 0;
+		fill->next_block = 0;
+		fill->last = false;
+		fill->progress.told_at = 0;
+		fill->step = QBD_FILL_ADVANCING;
+		return;
+	}
 	if (fill->next_cursor == fill->cursor && !fill->last) {
 		resume_apply(replica);
 		return;

@@ -281,6 +281,12 @@ static void send_end(struct qbd_replica *replica, struct qbd_replica_peer *peer)
 	fill->asked = false;
 }
 
+/* Nothing from it on is wanted. */
+static u64 end_extent(const struct qbd_frame_fill *request)
+{
+	return le32_to_cpu(request->end_extent) ?: U64_MAX;
+}
+
 /* Go on to the next extent. Return: false if this FILL needs no more of them. */
 static bool next_extent(struct qbd_replica *replica, struct qbd_replica_peer *peer)
 {
@@ -289,6 +295,7 @@ static bool next_extent(struct qbd_replica *replica, struct qbd_replica_peer *pe
 	u64 extent;
 
 	extent = qbd_store_changed_extent(replica->store, fill->next,
+					  end_extent(&fill->request),
 					  le64_to_cpu(fill->request.base_index));
 	fill->done = extent == U64_MAX;
 	if (fill->done || fill->extents == le32_to_cpu(fill->request.count))
@@ -446,11 +453,15 @@ static void note_progress(struct qbd_replica *replica, struct qbd_replica_peer *
 	u64 first = le64_to_cpu(request->first_extent);
 	u64 total = qbd_store_identity(replica->store)->extent_count;
 
+	/* Those behind the end have been filled before. */
 	progress->done = min(first, total);
+	if (end_extent(request) < total)
+		progress->done += total - max(end_extent(request), progress->done);
 	progress->total = total;
 	if (!progress->counted_at || replica->now >= progress->counted_at + QBD_FILL_COUNT_NS) {
 		progress->counted_at = replica->now;
 		progress->left = qbd_store_changed_count(replica->store, first,
+							 end_extent(request),
 							 le64_to_cpu(request->base_index));
 	}
 	if (!peer->narrowed) {

@@ -222,10 +222,9 @@ enum qbd_fill_step {
  * struct qbd_fill_target - this member being filled
  * @step: see there
  * @log_kept: the log was not emptied (yet): what is in it counted
- * @base_index: the data not yet filled is that of this index
  * @start_index: the log goes on after it
  * @start_term: its term
- * @cursor: extents below it are filled, durably
+ * @cursor: extents below it are filled, durably, of the range that is filled now
  * @block: and so many blocks of the next one, until this host restarts
  * @through_index: whole once everything up to it is applied
  * @extents_total: of the device
@@ -254,7 +253,6 @@ enum qbd_fill_step {
 struct qbd_fill_target {
 	enum qbd_fill_step step;
 	bool log_kept;
-	u64 base_index;
 	u64 start_index;
 	u64 start_term;
 	u64 cursor;

@@ -390,7 +390,6 @@ static void adopt_recovered(struct qbd_replica *replica,
 	if (recovered->filling) {
 		fill->step = QBD_FILL_IDLE;
 		fill->log_kept = recovered->log_kept;
-		fill->base_index = recovered->fill_base_index;
 		fill->start_index = recovered->fill_index;
 		fill->cursor = recovered->fill_cursor;
 		fill->through_index = recovered->fill_through_index;

@@ -2,6 +2,17 @@
 /* How far members are that are filled by extents, for status and events. */
 #include "internal.h"
 
+/* What lies behind the range that is filled now has been filled before. */
+static u64 done_here(const struct qbd_replica *replica)
+{
+	u64 end = qbd_store_fill_plan(replica->store)->end;
+	const struct qbd_fill_target *fill = &replica->fill;
+
+	if (!qbd_replica_filling(replica) || end >= fill->extents_total)
+		return fill->cursor;
+	return fill->cursor + fill->extents_total - end;
+}
+
 void qbd_fill_report(const struct qbd_replica *replica, const struct qbd_replica_peer *peer,
 		     struct qbd_fill_report *report)
 {
@@ -9,7 +20,7 @@ void qbd_fill_report(const struct qbd_replica *replica, const struct qbd_replica
 	const struct qbd_fill_progress *progress = peer ? &peer->progress : &fill->progress;
 	u32 shift = qbd_store_identity(replica->store)->extent_shift;
 
-	report->done = peer ? progress->done : fill->cursor;
+	report->done = peer ? progress->done : done_here(replica);
 	report->total = peer ? progress->total : fill->extents_total;
 	report->left = progress->left;
 	report->rate = qbd_pace_speed(&progress->pace, replica->now);

@@ -110,7 +110,7 @@ static void sums_free(struct qbd_sums *sums)
 u64 qbd_sums_bytes(const struct qbd_replica *replica, u64 block, u32 count)
 {
 	u32 shift = qbd_store_identity(replica->store)->extent_shift - QBD_BLOCK_SHIFT;
-	u64 written = qbd_store_changed_extent(replica->store, block >> shift, 0);
+	u64 written = qbd_store_changed_extent(replica->store, block >> shift, U64_MAX, 0);
 	u64 bytes = (u64)count << QBD_BLOCK_SHIFT;
 
 	/* Who keeps no data does not know what was written. */

@@ -158,6 +158,9 @@ static void compose_next(struct qbd_store *store)
 	store->checkpoint.fill = store->fill.changed;
 	if (store->fill.changed) {
 		store->fill.changed = false;
+		if (store->fill.next_range)
+			qbd_fill_plan_next(&next->fill_plan);
+		store->fill.next_range = false;
 		next->fill_cursor = store->fill.cursor;
 		next->fill_through_index = store->fill.through_index;
 		if (store->fill.finish)

@@ -383,21 +383,23 @@ void qbd_extents_end_io(struct qbd_store *store, unsigned int page, int error)
 }
 
 /* Nothing is filled from a table that is being filled: the replica sees to it. */
-u64 qbd_store_changed_extent(const struct qbd_store *store, u64 first, u64 since)
+u64 qbd_store_changed_extent(const struct qbd_store *store, u64 first, u64 end, u64 since)
 {
 	u64 extent;
 
-	for (extent = first; extent < store->geometry.extent_count; extent++)
+	end = min(end, store->geometry.extent_count);
+	for (extent = first; extent < end; extent++)
 		if (*qbd_extent_changed(store, extent) > since)
 			return extent;
 	return U64_MAX;
 }
 
-u64 qbd_store_changed_count(const struct qbd_store *store, u64 first, u64 since)
+u64 qbd_store_changed_count(const struct qbd_store *store, u64 first, u64 end, u64 since)
 {
 	u64 extent, count = 0;
 
-	for (extent = first; extent < store->geometry.extent_count; extent++)
+	end = min(end, store->geometry.extent_count);
+	for (extent = first; extent < end; extent++)
 		count += *qbd_extent_changed(store, extent) > since;
 	return count;
 }

@@ -9,7 +9,10 @@
  * after the base.
  *
  * The base is the applied index of the last checkpoint: what was applied since
- * may be lost in a crash now that its records are, and is asked for again.
+ * may be lost in a crash now that its records are, and is asked for again. (Without a
+ * crash it is not; by the next cursor on disk it is durable.)
+ *
+ * A reset while it is being filled goes on where that stopped, see fill_plan.h.
  */
 #include <linux/slab.h>
 
@@ -58,8 +61,15 @@ static void reset_now(struct qbd_store *store)
 	struct qbd_state *disk = &store->state.disk;
 	u64 index = fill->reset_index;
 
-	if (!(disk->flags & QBD_STATE_FILLING))
-		disk->fill_base_index = disk->applied_index;
+	if (disk->flags & QBD_STATE_FILLING) {
+		qbd_fill_plan_reset(&fill->plan, disk->fill_cursor, store->applied_index);
+		qbd_fill_plan_reset(&disk->fill_plan, disk->fill_cursor, disk->applied_index);
+	} else {
+		qbd_fill_plan_begin(&fill->plan, store->applied_index);
+		qbd_fill_plan_begin(&disk->fill_plan, disk->applied_index);
+		disk->fill_cursor = 0;
+		disk->fill_through_index = 0;
+	}
 	store->overlay = RB_ROOT_CACHED;
 	/* What was to be said of the old log is not true of the new one. */
 	store->notices.log_durable = false;
@@ -76,8 +86,10 @@ static void reset_now(struct qbd_store *store)
 	store->damaged_tail = false;
 	store->damage_suspected = false;
 	fill->active = true;
-	fill->cursor = 0;
-	fill->through_index = index;
+	fill->cursor = disk->fill_cursor;
+	/* What was filled may be newer than what this leader has applied. */
+	fill->through_index = max(disk->fill_through_index, index);
+	fill->next_range = false;
 	fill->finish = false;
 	fill->changed = false;
 
@@ -85,8 +97,7 @@ static void reset_now(struct qbd_store *store)
 	disk->flags &= ~QBD_STATE_LOG_KEPT;
 	disk->fill_index = index;
 	disk->fill_term = fill->reset_term;
-	disk->fill_cursor = 0;
-	disk->fill_through_index = index;
+	disk->fill_through_index = fill->through_index;
 	disk->applied_index = index;
 	disk->applied_term = fill->reset_term;
 	disk->applied_chain = fill->reset_chain;
@@ -104,9 +115,14 @@ static void reset_now(struct qbd_store *store)
 	qbd_state_step(store);
 }
 
-u64 qbd_store_fill_base(const struct qbd_store *store)
+const struct qbd_fill_plan *qbd_store_fill_plan(const struct qbd_store *store)
 {
-	return store->fill.active ? store->state.disk.fill_base_index : 0;
+	return &store->fill.plan;
+}
+
+u64 qbd_store_fill_cursor(const struct qbd_store *store)
+{
+	return store->state.disk.fill_cursor;
 }
 
 static void queue_operation(struct qbd_store *store, u64 block, u32 count,
@@ -244,6 +260,17 @@ void qbd_store_fill_advance(struct qbd_store *store, u64 cursor, u64 through_ind
 	fill->through_index = max(fill->through_index, through_index);
 	fill->changed = true;
 	qbd_store_wake(store);
+}
+
+bool qbd_store_fill_next_range(struct qbd_store *store, u64 through_index)
+{
+	struct qbd_fill *fill = &store->fill;
+
+	if (!fill->active || fill->resetting || !qbd_fill_plan_next(&fill->plan))
+		return false;
+	fill->next_range = true;
+	qbd_store_fill_advance(store, 0, through_index);
+	return true;
 }
 
 void qbd_store_fill_finish(struct qbd_store *store)

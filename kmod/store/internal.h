@@ -354,10 +354,12 @@ struct qbd_fill_operation {
  * @reset_chain: likewise
  * @reset_membership: likewise
  * @reset_applied: likewise
+ * @plan: what is still to be asked for, as it is without a crash
  * @cursor: wanted on disk
  * @through_index: likewise
+ * @next_range: the disk's plan is to go on to its second range
  * @finish: the intent is to be dropped
- * @changed: one of the three before is not on disk
+ * @changed: one of the four before is not on disk
  * @operations: all there are
  * @free: not in use
  * @queue: waiting to be written
@@ -373,8 +375,10 @@ struct qbd_fill {
 	u32 reset_chain;
 	struct qbd_membership_layout reset_membership;
 	struct qbd_applied_layout reset_applied;
+	struct qbd_fill_plan plan;
 	u64 cursor;
 	u64 through_index;
+	bool next_range;
 	bool finish;
 	bool changed;
 	struct qbd_fill_operation *operations;

@@ -219,7 +219,16 @@ static void state_decode(const struct qbd_state_block *block, struct qbd_state *
 	state->log_first_position = le64_to_cpu(block->log_first_position);
 	state->log_previous_term = le64_to_cpu(block->log_previous_term);
 	state->log_previous_chain = le32_to_cpu(block->log_previous_chain);
-	state->fill_base_index = le64_to_cpu(block->fill_base_index);
+	state->fill_plan.base = le64_to_cpu(block->fill_base_index);
+	state->fill_plan.end = QBD_FILL_TO_THE_END;
+	state->fill_plan.again_base = 0;
+	state->fill_plan.again_end = 0;
+	if (state->flags & QBD_STATE_FILL_AGAIN) {
+		if (block->fill_end)
+			state->fill_plan.end = le64_to_cpu(block->fill_end);
+		state->fill_plan.again_base = le64_to_cpu(block->fill_again_base);
+		state->fill_plan.again_end = le64_to_cpu(block->fill_again_end);
+	}
 	state->fill_index = le64_to_cpu(block->fill_index);
 	state->fill_term = le64_to_cpu(block->fill_term);
 	state->fill_cursor = le64_to_cpu(block->fill_cursor);
@@ -233,6 +242,24 @@ static void state_decode(const struct qbd_state_block *block, struct qbd_state *
 	state->applied_membership = block->applied_membership;
 	memcpy(state->history, block->history, QBD_UUID_SIZE);
 	state->device_blocks = le64_to_cpu(block->device_blocks);
+}
+
+/* The flag says of the fields that they are there, and of a fill that it is no plain one. */
+static void fill_plan_encode(const struct qbd_state *state, struct qbd_state_block *block)
+{
+	const struct qbd_fill_plan *plan = &state->fill_plan;
+	u32 flags = state->flags & ~QBD_STATE_FILL_AGAIN;
+
+	block->fill_base_index = cpu_to_le64(plan->base);
+	if (flags & QBD_STATE_FILLING &&
+	    (plan->again_end || plan->end != QBD_FILL_TO_THE_END)) {
+		flags |= QBD_STATE_FILL_AGAIN;
+		if (plan->end != QBD_FILL_TO_THE_END)
+			block->fill_end = cpu_to_le64(plan->end);
+		block->fill_again_base = cpu_to_le64(plan->again_base);
+		block->fill_again_end = cpu_to_le64(plan->again_end);
+	}
+	block->flags = cpu_to_le32(flags);
 }
 
 /*
@@ -259,7 +286,6 @@ void qbd_state_encode(const struct qbd_state *state, const u8 *uuid, u64 positio
 	block->sequence = cpu_to_le64(state->sequence);
 	block->term = cpu_to_le64(state->term);
 	block->vote = cpu_to_le32(state->vote);
-	block->flags = cpu_to_le32(state->flags);
 	block->durable_index = cpu_to_le64(state->durable_index);
 	block->commit_index = cpu_to_le64(state->commit_index);
 	block->applied_index = cpu_to_le64(state->applied_index);
@@ -267,7 +293,7 @@ void qbd_state_encode(const struct qbd_state *state, const u8 *uuid, u64 positio
 	block->log_first_position = cpu_to_le64(state->log_first_position);
 	block->log_previous_term = cpu_to_le64(state->log_previous_term);
 	block->log_previous_chain = cpu_to_le32(state->log_previous_chain);
-	block->fill_base_index = cpu_to_le64(state->fill_base_index);
+	fill_plan_encode(state, block);
 	block->fill_index = cpu_to_le64(state->fill_index);
 	block->fill_term = cpu_to_le64(state->fill_term);
 	block->fill_cursor = cpu_to_le64(state->fill_cursor);
@@ -289,7 +315,7 @@ enum qbd_block_verdict qbd_state_check(const void *block, u64 position,
 				       const char **reason)
 {
 	const u32 known = QBD_STATE_FILLING | QBD_STATE_CLEAN | QBD_STATE_FAILED |
-			  QBD_STATE_NEW | QBD_STATE_LOG_KEPT;
+			  QBD_STATE_NEW | QBD_STATE_LOG_KEPT | QBD_STATE_FILL_AGAIN;
 	enum qbd_block_verdict verdict;
 	const char *membership;
 
@@ -301,6 +327,7 @@ enum qbd_block_verdict qbd_state_check(const void *block, u64 position,
 	if (state->flags & ~known || !indexes_good(state) ||
 	    state->log_first_position >> 63 ||
 	    state->device_blocks > QBD_DEVICE_BLOCKS_MAX ||
+	    (state->flags & QBD_STATE_FILL_AGAIN && !(state->flags & QBD_STATE_FILLING)) ||
 	    !qbd_membership_good(&state->membership, &membership))
 		return QBD_BLOCK_DAMAGED;
 	/* The log may have to begin there, though nothing is applied. */

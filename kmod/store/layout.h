@@ -8,6 +8,7 @@
 
 #include "../format/superblock.h"
 #include "../record/portable.h"
+#include "fill_plan.h"
 
 /*
  * A superblock in host order. Fields as in struct qbd_superblock; the last three follow
@@ -48,7 +49,7 @@ struct qbd_state {
 	u64 log_first_position;
 	u64 log_previous_term;
 	u32 log_previous_chain;
-	u64 fill_base_index;
+	struct qbd_fill_plan fill_plan;
 	u64 fill_index;
 	u64 fill_term;
 	u64 fill_cursor;

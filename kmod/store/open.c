@@ -278,6 +278,7 @@ static int open_state(struct qbd_store *store, struct reader *reader, char *erro
 	store->status.failed = store->failed;
 	store->fill.active = disk->flags & QBD_STATE_FILLING;
 	store->is_new = disk->flags & QBD_STATE_NEW;
+	store->fill.plan = disk->fill_plan;
 	store->fill.cursor = disk->fill_cursor;
 	store->fill.through_index = disk->fill_through_index;
 	return 0;
@@ -393,7 +394,7 @@ static void fill_recovered(struct qbd_store *store, const struct qbd_scan *scan,
 		.applied_index = disk->applied_index,
 		.filling = store->fill.active,
 		.log_kept = disk->flags & QBD_STATE_LOG_KEPT,
-		.fill_base_index = disk->fill_base_index,
+		.fill_plan = disk->fill_plan,
 		.fill_index = disk->fill_index,
 		.fill_cursor = disk->fill_cursor,
 		.fill_through_index = disk->fill_through_index,
@@ -654,12 +655,13 @@ static void extents_lost(struct qbd_store *store, u64 blocks)
 	/* What it is filled for anyhow leaves the log as it is, emptied or not. */
 	if (!(disk->flags & QBD_STATE_FILLING))
 		disk->flags |= QBD_STATE_FILLING | QBD_STATE_LOG_KEPT;
-	disk->fill_base_index = 0;
+	qbd_fill_plan_begin(&disk->fill_plan, 0);
 	disk->fill_index = disk->applied_index;
 	disk->fill_term = disk->applied_term;
 	disk->fill_cursor = 0;
 	disk->fill_through_index = disk->applied_index;
 	store->fill.active = true;
+	store->fill.plan = disk->fill_plan;
 	store->fill.cursor = 0;
 	store->fill.through_index = disk->applied_index;
 }

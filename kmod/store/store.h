@@ -39,6 +39,7 @@
 
 #include "../format/superblock.h"
 #include "../record/record.h"
+#include "fill_plan.h"
 
 struct qbd_store;
 
@@ -73,7 +74,7 @@ struct qbd_store_identity {
  * @applied_index: data area holds everything up to it
  * @filling: data was being filled when the member went down: may not lead
  * @log_kept: @filling, and the log was not emptied for it: what is in it counted
- * @fill_base_index: see struct qbd_state_block
+ * @fill_plan: see kmod/store/fill_plan.h and struct qbd_state_block
  * @fill_index: likewise
  * @fill_cursor: likewise
  * @fill_through_index: likewise
@@ -97,7 +98,7 @@ struct qbd_store_recovered {
 	u64 applied_index;
 	bool filling;
 	bool log_kept;
-	u64 fill_base_index;
+	struct qbd_fill_plan fill_plan;
 	u64 fill_index;
 	u64 fill_cursor;
 	u64 fill_through_index;
@@ -378,12 +379,13 @@ bool qbd_store_touched(const struct qbd_store *store, u64 after, u64 through, u6
 		       u32 count, u64 *touched);
 #define QBD_TOUCHED_ENTRIES_MAX	1024u
 
-/* Extents, at the leader: the first one from @first on that changed after @since;
- * U64_MAX if none. Only what is applied is in the table.
+/*
+ * Extents, at the leader: the first one from @first on, and before @end, that changed after
+ * @since; U64_MAX if none. Only what is applied is in the table.
  */
-u64 qbd_store_changed_extent(const struct qbd_store *store, u64 first, u64 since);
+u64 qbd_store_changed_extent(const struct qbd_store *store, u64 first, u64 end, u64 since);
 /* And how many there are. Looks at all of them. */
-u64 qbd_store_changed_count(const struct qbd_store *store, u64 first, u64 since);
+u64 qbd_store_changed_count(const struct qbd_store *store, u64 first, u64 end, u64 since);
 
 /*
  * Fill, at the follower. The order is the rule (accidents 45, 46, 47):
@@ -393,8 +395,12 @@ u64 qbd_store_changed_count(const struct qbd_store *store, u64 first, u64 since)
 void qbd_store_reset(struct qbd_store *store, u64 index, u64 term, u32 chain,
 		     const struct qbd_membership_layout *membership,
 		     const struct qbd_applied_layout *applied);
-/* Extents that changed after this index are wanted; 0 if nothing is being filled. */
-u64 qbd_store_fill_base(const struct qbd_store *store);
+/*
+ * While it is being filled: what is wanted, and from where on: as of the last
+ * qbd_store_fill_advance() that was durable. A reset keeps the cursor.
+ */
+const struct qbd_fill_plan *qbd_store_fill_plan(const struct qbd_store *store);
+u64 qbd_store_fill_cursor(const struct qbd_store *store);
 void qbd_store_apply_pause(struct qbd_store *store, bool pause);
 /* True once no apply write is in flight after a pause; kick() when it becomes so. */
 bool qbd_store_apply_idle(const struct qbd_store *store);
@@ -411,6 +417,11 @@ void qbd_store_fill_write(struct qbd_store *store, u64 block, u32 count,
 /* Likewise, but the disk has these blocks already; the cookie is NULL. */
 void qbd_store_fill_same(struct qbd_store *store, u64 block, u32 count, u64 index);
 void qbd_store_fill_advance(struct qbd_store *store, u64 cursor, u64 through_index);
+/*
+ * The first range of the plan is filled. True if there is another one, from extent 0 on:
+ * fill_durable() follows as after qbd_store_fill_advance().
+ */
+bool qbd_store_fill_next_range(struct qbd_store *store, u64 through_index);
 /* All extents are there and applied >= through_index: flush, drop the intent. */
 void qbd_store_fill_finish(struct qbd_store *store);
 

@@ -203,10 +203,17 @@ static bool all_zero(const struct piece *piece)
 	return true;
 }
 
-/* Some extents from @cursor on, in pieces, as they are at the commit index. */
-static u64 fill_some(struct store_rig *rig, u64 cursor, u64 base)
+/* Where the range ends that is filled now. */
+static u64 fill_end(const struct store_rig *rig)
 {
-	u64 extents = qbd_store_identity(rig->store)->extent_count;
+	return min(qbd_store_identity(rig->store)->extent_count,
+		   qbd_store_fill_plan(rig->store)->end);
+}
+
+/* Some extents from @cursor on, in pieces, as they are at the commit index. */
+static u64 fill_some(struct store_rig *rig, u64 cursor)
+{
+	u64 extents = fill_end(rig), base = qbd_store_fill_plan(rig->store)->base;
 	u32 limit = 1 + test_random(&rig->random, FILL_PIECES / 2);
 	struct piece *pieces = kunit_kzalloc(rig->test, FILL_PIECES * sizeof(*pieces),
 					     GFP_KERNEL);
@@ -282,6 +289,32 @@ static void fill_begin(struct store_rig *rig)
 	rig->base_index = leader_last;
 }
 
+/* The log passes it by once more, when all that it says of the fill is on disk. */
+static u64 fill_again(struct store_rig *rig, u64 cursor, u64 *through)
+{
+	if (cursor != qbd_store_fill_cursor(rig->store)) {
+		rig->fills_durable = 0;
+		qbd_store_fill_advance(rig->store, cursor, *through);
+		store_rig_wait(rig, fill_durable);
+	}
+	fill_begin(rig);
+	*through = max(*through, rig->commit_index);
+	KUNIT_EXPECT_EQ(rig->test, qbd_store_fill_cursor(rig->store), cursor);
+	return cursor;
+}
+
+/* All of a range is filled: on with the other one. Return: false if there is none. */
+static bool fill_next(struct store_rig *rig, u64 *cursor, u64 through)
+{
+	rig->fills_durable = 0;
+	if (!qbd_store_fill_next_range(rig->store, through))
+		return false;
+	*cursor = 0;
+	if (test_random(&rig->random, 4))
+		store_rig_wait(rig, fill_durable);
+	return true;
+}
+
 static void append_some(struct store_rig *rig)
 {
 	u32 count = test_random(&rig->random, 12);
@@ -308,26 +341,28 @@ static bool fill_crash(struct store_rig *rig, u64 *cursor, u64 *through)
 	store_rig_restore_commit(rig, commit, log);
 	kvfree(log);
 	if (rig->recovered.filling) {
-		KUNIT_EXPECT_LE(rig->test, rig->recovered.fill_cursor, *cursor);
 		*cursor = rig->recovered.fill_cursor;
 		*through = max(*through, rig->recovered.fill_through_index);
 	}
 	return rig->recovered.filling;
 }
 
-/* A fill from reset to finish, with writes going on and power cuts in between. */
+/*
+ * A fill from reset to finish, with writes going on, power cuts in between, and other resets,
+ * that leave what is filled.
+ */
 static void fill_once(struct store_rig *rig)
 {
-	u64 extents = qbd_store_identity(rig->store)->extent_count;
+	u32 resets = test_random(&rig->random, 4);
 	u64 cursor = 0, through;
 
 	fill_begin(rig);
 	through = rig->commit_index;
-	while (cursor < extents) {
+	while (cursor < fill_end(rig) || fill_next(rig, &cursor, through)) {
 		qbd_store_apply_pause(rig->store, true);
 		store_rig_wait(rig, apply_idle);
 		through = max(through, rig->commit_index);
-		cursor = fill_some(rig, cursor, qbd_store_fill_base(rig->store));
+		cursor = fill_some(rig, cursor);
 		qbd_store_apply_pause(rig->store, false);
 		append_some(rig);
 		if (test_random(&rig->random, 3)) {
@@ -338,6 +373,10 @@ static void fill_once(struct store_rig *rig)
 		}
 		if (!test_random(&rig->random, 12))
 			KUNIT_ASSERT_TRUE(rig->test, fill_crash(rig, &cursor, &through));
+		if (resets && !test_random(&rig->random, 6)) {
+			resets--;
+			cursor = fill_again(rig, cursor, &through);
+		}
 	}
 	store_rig_wait(rig, rig_all_durable);
 	store_rig_commit(rig, rig->last_index);

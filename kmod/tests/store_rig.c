@@ -841,7 +841,7 @@ void store_rig_check_extents(struct store_rig *rig)
 			continue;
 		KUNIT_EXPECT_EQ_MSG(rig->test, extent,
 				    qbd_store_changed_extent(rig->store, extent,
-							     changed - 1),
+							     U64_MAX, changed - 1),
 				    "its change at %llu is not in the table", changed);
 	}
 }

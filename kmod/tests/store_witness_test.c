@@ -69,7 +69,7 @@ static void it_needs_no_room_for_data(struct kunit *test)
 	write(rig, 600, 13);
 	KUNIT_EXPECT_FALSE(test, rig->failed);
 	KUNIT_EXPECT_EQ(test, qbd_store_applied_index(rig->store), rig->last_index);
-	KUNIT_EXPECT_EQ(test, qbd_store_changed_extent(rig->store, 0, 0), U64_MAX);
+	KUNIT_EXPECT_EQ(test, qbd_store_changed_extent(rig->store, 0, U64_MAX, 0), U64_MAX);
 	first = qbd_store_first_index(rig->store);
 	KUNIT_EXPECT_GT(test, first, 1);
 	store_rig_stop(rig);

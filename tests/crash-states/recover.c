@@ -275,17 +275,21 @@ static void check_size(const struct order *order)
 }
 
 /*
- * While it is filled: extents below the cursor are as of some later entry, the others
- * as they were at the base unless they changed since, for then they are sent again.
+ * While it is filled: extents that are still to be asked for are as they were at the base
+ * unless they changed since, for then they are sent again; the others are as of some later
+ * entry. (Those that are filled again hold more than the base that they are asked for with.)
  */
 static bool may_hold(u64 block, u64 hash)
 {
 	u64 extent = qbd_extent_of(open_store, block), index;
 
-	if (extent >= recovered.fill_cursor)
+	if (extent >= recovered.fill_cursor && extent < recovered.fill_plan.end)
 		return history_extent_changed(extent, history_length()) >
-		       recovered.fill_base_index ||
-		       hash == history_hash(block, recovered.fill_base_index);
+		       recovered.fill_plan.base ||
+		       hash == history_hash(block, recovered.fill_plan.base);
+	if (extent < recovered.fill_plan.again_end &&
+	    history_extent_changed(extent, history_length()) > recovered.fill_plan.again_base)
+		return true;
 	for (index = history_length(); index > recovered.fill_index;
 	     index = history_block_changed(block, index) - 1)
 		if (hash == history_hash(block, index))

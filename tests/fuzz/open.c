@@ -360,7 +360,7 @@ static struct qbd_store *open_store(struct qbd_pool *pool, struct opening *openi
 	REQUIRE(store == machine_holder && opening->applied);
 	REQUIRE(opening->next == recovered->last_index + 1);
 	if (opening->lost && !store->alone)
-		REQUIRE(recovered->filling && !recovered->fill_base_index);
+		REQUIRE(recovered->filling && !recovered->fill_plan.base);
 	return store;
 }
 

@@ -21,6 +21,7 @@
  * What is behind it:
  *
  *   step[]             kmod/replica/fill.c, the table at the top; qbd_fill_proceed()
+ *   base[] .. again[]  kmod/store/fill_plan.h
  *   "is reset"         kmod/replica/fill.c qbd_fill_reset(), kmod/store/fill.c
  *                      reset_now(), kmod/core/core.c qbd_core_may_reset()
  *   "begins to read",  kmod/replica/fill.c piece_begin(), qbd_fill_serve(),
@@ -45,6 +46,7 @@
  *   base                  1 is filled; a round is given up
  *   CRASH                 1 is filled, and its power goes at any step
  *   SECOND                1 is filled, leads, and fills 2
+ *   AGAIN                 1 is filled, and the leader's log passes it by meanwhile
  *
  * Bugs that have to be found:
  *
@@ -57,6 +59,7 @@
  *   BUG_NOT_MARKED        what was filled is not noted in the extent table
  *   BUG_LEADS             who is being filled leads
  *   BUG_NO_ABORT_WAIT     a round given up does not wait for the pieces being written
+ *   BUG_FILLED_ONCE       what was filled before another reset is not asked for again
  *   EXACT                 no bug, but too much to ask for: that who is whole has
  *                         nothing newer than its applied index
  */
@@ -65,6 +68,9 @@
 #endif
 #ifdef BUG_NOT_MARKED
 #define SECOND
+#endif
+#ifdef BUG_FILLED_ONCE
+#define AGAIN
 #endif
 
 #define N		3
@@ -87,6 +93,14 @@
 #define can_crash(m)	((m) == 1)
 #define can_be_reset(m)	((m) == 1)
 #define makes_checkpoints(m)	((m) == 1)
+#define few_extents	1
+#elif defined(AGAIN)
+/* 1 is filled, an extent at a time, and 0 reclaims its log. */
+#define CRASHES_MAX	0
+#define ABORTS_MAX	0
+#define can_crash(m)	false
+#define can_be_reset(m)	((m) == 1)
+#define makes_checkpoints(m)	((m) != 2)
 #define few_extents	1
 #else
 #define CRASHES_MAX	0
@@ -133,11 +147,13 @@ byte disk_changed[N * EXTENTS];
 byte disk_applied[N];
 bool disk_filling[N];
 byte disk_base[N], disk_start[N], disk_cursor[N], disk_through[N];
+byte disk_end[N], disk_again_base[N], disk_again[N];
 
 /* The member that is filled. */
 mtype = { NONE, RESETTING, IDLE, ASKING, ADVANCING, CATCHING_UP, FINISHING, ABORTING };
 mtype step[N] = NONE;
 byte base[N], start[N], cursor[N], through[N];
+byte end[N], again_base[N], again[N];
 byte next_cursor[N], catch_up[N];
 bool ended[N], last_round[N];
 
@@ -236,6 +252,11 @@ byte piece_data[BLOCKS];
 #else
 #define abort_waits	true
 #endif
+#ifdef BUG_FILLED_ONCE
+#define asks_again(m)	false
+#else
+#define asks_again(m)	(again[m] > 0)
+#endif
 #define may_hear(m, l) \
 	(leader == (l) && (m) != (l) && step[m] != RESETTING && \
 	 (told[m] != (l) || (last[m] < last[l] && first[l] <= last[m] + 1) || \
@@ -315,11 +336,21 @@ inline be_reset(m, l)
 	printf("member %d is reset to %d by leader %d\n", m, applied[l], l);
 	if
 	:: step[m] == NONE -> base[m] = applied[m]
-	:: else -> printf("reached: reset once more while being filled\n")
+	:: else ->
+		printf("reached: reset once more while being filled\n");
+		if
+		:: !again[m] -> again_base[m] = applied[m]
+		:: else
+		fi;
+		again[m] = larger(again[m], cursor[m])
 	fi;
+	if
+	:: !again[m] -> again_base[m] = 0
+	:: else
+	fi;
+	end[m] = EXTENTS;
 	start[m] = applied[l];
-	cursor[m] = 0;
-	through[m] = start[m];
+	through[m] = larger(through[m], start[m]);
 	catch_up[m] = 0;
 	last_round[m] = false;
 	step[m] = RESETTING
@@ -417,6 +448,21 @@ proctype member(byte me)
 		if
 		:: step[me] == ADVANCING ->
 			disk_filling[me] = true;
+			if
+			:: last_round[me] && asks_again(me) ->
+				printf("reached: what was filled is asked for again\n");
+				base[me] = again_base[me];
+				end[me] = again[me];
+				again_base[me] = 0;
+				again[me] = 0;
+				disk_base[me] = disk_again_base[me];
+				disk_end[me] = disk_again[me];
+				disk_again_base[me] = 0;
+				disk_again[me] = 0;
+				next_cursor[me] = 0;
+				last_round[me] = false
+			:: else
+			fi;
 			disk_cursor[me] = next_cursor[me];
 			disk_through[me] = through[me];
 			cursor[me] = next_cursor[me];
@@ -432,6 +478,12 @@ proctype member(byte me)
 			disk_start[me] = 0;
 			disk_cursor[me] = 0;
 			disk_through[me] = 0;
+			disk_end[me] = 0;
+			disk_again_base[me] = 0;
+			disk_again[me] = 0;
+			end[me] = 0;
+			again_base[me] = 0;
+			again[me] = 0;
 			base[me] = 0;
 			start[me] = 0;
 			cursor[me] = 0;
@@ -462,12 +514,18 @@ proctype member(byte me)
 		printf("member %d: intent durable, log empty after %d\n", me, start[me]);
 		if
 		:: !disk_filling[me] -> disk_base[me] = intent_base(me)
-		:: else
+		:: else ->
+			if
+			:: disk_cursor[me] && !disk_again[me] ->
+				disk_again_base[me] = intent_base(me)
+			:: else
+			fi;
+			disk_again[me] = larger(disk_again[me], disk_cursor[me])
 		fi;
 		disk_filling[me] = intent_durable;
 		disk_start[me] = start[me];
-		disk_cursor[me] = 0;
-		disk_through[me] = start[me];
+		disk_end[me] = EXTENTS;
+		disk_through[me] = through[me];
 		disk_applied[me] = start[me];
 		applied[me] = start[me];
 		first[me] = start[me] + 1;
@@ -556,12 +614,12 @@ proctype member(byte me)
 	:: atomic { asked == me && asker != NOBODY && !ended[asker] &&
 		   applied[me] >= start[asker] ->
 		do
-		:: serve_next < EXTENTS && changed[EXTENT(me, serve_next)] <= base[asker] ->
+		:: serve_next < end[asker] && changed[EXTENT(me, serve_next)] <= base[asker] ->
 			serve_next++
 		:: else -> break
 		od;
 		if
-		:: serve_next < EXTENTS && serve_count < asks_for ->
+		:: serve_next < end[asker] && serve_count < asks_for ->
 			printf("member %d begins to read extent %d at %d\n", me, serve_next,
 			       commit[me]);
 			piece[serve_next] = READS;
@@ -569,11 +627,11 @@ proctype member(byte me)
 			serve_index = larger(serve_index, commit[me]);
 			serve_next++;
 			serve_count++
-		:: (serve_next == EXTENTS || serve_count == asks_for) && !reading &&
+		:: (serve_next >= end[asker] || serve_count == asks_for) && !reading &&
 		   !on_the_way ->
 			printf("member %d: end of the round at extent %d\n", me, serve_next);
 			ended[asker] = true;
-			last_round[asker] = (serve_next == EXTENTS);
+			last_round[asker] = (serve_next >= end[asker]);
 			next_cursor[asker] = serve_next;
 			through[asker] = larger(through[asker], serve_index)
 		:: else
@@ -636,6 +694,9 @@ proctype member(byte me)
 		start[me] = disk_start[me];
 		cursor[me] = disk_cursor[me];
 		through[me] = disk_through[me];
+		end[me] = disk_end[me];
+		again_base[me] = disk_again_base[me];
+		again[me] = disk_again[me];
 		next_cursor[me] = 0;
 		catch_up[me] = 0;
 		ended[me] = false;

@@ -161,6 +161,15 @@ static void state_fields(struct json_object *object, const struct qbd_state_bloc
 		qbdadm_json_number(object, "fill_index", le64_to_cpu(state->fill_index));
 		qbdadm_json_number(object, "fill_term", le64_to_cpu(state->fill_term));
 		qbdadm_json_number(object, "fill_cursor", le64_to_cpu(state->fill_cursor));
+		/* Zeroes if the flag does not say that they are there. */
+		if (state->fill_end)
+			qbdadm_json_number(object, "fill_end", le64_to_cpu(state->fill_end));
+		else
+			json_object_object_add(object, "fill_end", NULL);
+		qbdadm_json_number(object, "fill_again_end",
+				   le64_to_cpu(state->fill_again_end));
+		qbdadm_json_number(object, "fill_again_base",
+				   le64_to_cpu(state->fill_again_base));
 		qbdadm_json_number(object, "fill_through_index",
 				   le64_to_cpu(state->fill_through_index));
 	}
