@@ -266,7 +266,7 @@ bool qbd_store_fill_next_range(struct qbd_store *store, u64 through_index)
 {
 	struct qbd_fill *fill = &store->fill;
 
-	if (!fill->active || fill->resetting || !qbd_fill_plan_next(&fill->plan))
+	if (!qbd_fill_plan_next(&fill->plan))
 		return false;
 	fill->next_range = true;
 	qbd_store_fill_advance(store, 0, through_index);

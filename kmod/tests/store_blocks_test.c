@@ -930,6 +930,77 @@ static void member_lists_are_told_apart(struct qbd_test *test)
 	blocks_free(samples);
 }
 
+/* The plan of a fill comes back as it was; that of one which is not under way is none. */
+static void what_is_to_be_filled_is_kept(struct qbd_test *test)
+{
+	static const struct qbd_fill_plan plans[] = {
+		{ .base = 3, .end = QBD_FILL_TO_THE_END },
+		{ .base = 3, .end = QBD_FILL_TO_THE_END, .again_base = 7, .again_end = 40 },
+		{ .base = 7, .end = 40 },
+	};
+	const char *reason;
+
+	samples = blocks_alloc(sizeof(*samples));
+	QBD_TRUE(test, samples);
+	for (u32 i = 0; i < 6; i++) {
+		struct qbd_state_block *block = &samples->states[0];
+		const struct qbd_fill_plan *plan = &plans[i % 3];
+		static struct qbd_state found;
+		bool filling = i < 3;
+
+		make_state(0, 5);
+		samples->state.flags = filling ? QBD_STATE_FILLING : 0;
+		samples->state.fill_plan = *plan;
+		qbd_state_encode(&samples->state, uuid, QBD_STATE_SLOT_BLOCK(0), block);
+		QBD_EQUAL(test, !(le32_to_cpu(block->flags) & QBD_STATE_FILL_AGAIN),
+			  !filling || i == 0);
+		QBD_EQUAL(test, qbd_state_check(block, QBD_STATE_SLOT_BLOCK(0), uuid, &found,
+						&reason), QBD_BLOCK_GOOD);
+		QBD_EQUAL(test, found.fill_plan.base, plan->base);
+		QBD_EQUAL(test, found.fill_plan.end, filling ? plan->end : QBD_FILL_TO_THE_END);
+		QBD_EQUAL(test, found.fill_plan.again_base, filling ? plan->again_base : 0);
+		QBD_EQUAL(test, found.fill_plan.again_end, filling ? plan->again_end : 0);
+	}
+	/* There is no such thing without a fill. */
+	samples->states[0].flags = cpu_to_le32(QBD_STATE_FILL_AGAIN);
+	samples->states[0].header.checksum =
+		cpu_to_le32(qbd_block_checksum(&samples->states[0]));
+	QBD_EQUAL(test, qbd_state_check(&samples->states[0], QBD_STATE_SLOT_BLOCK(0), uuid,
+					&samples->state, &reason), QBD_BLOCK_DAMAGED);
+	blocks_free(samples);
+}
+
+/* Each row of the table in store/fill_plan.h. */
+static void a_plan_of_two_ranges(struct qbd_test *test)
+{
+	struct qbd_fill_plan plan;
+
+	qbd_fill_plan_begin(&plan, 10);
+	QBD_TRUE(test, plan.base == 10 && plan.end == QBD_FILL_TO_THE_END && !plan.again_end);
+	QBD_TRUE(test, !qbd_fill_plan_next(&plan));
+	/* Nothing was filled yet. */
+	qbd_fill_plan_reset(&plan, 0, 20);
+	QBD_TRUE(test, plan.base == 10 && !plan.again_end);
+	QBD_TRUE(test, !qbd_fill_plan_next(&plan));
+	/* The range below the cursor grows, and keeps the older base. */
+	qbd_fill_plan_reset(&plan, 5, 30);
+	QBD_TRUE(test, plan.base == 10 && plan.again_end == 5 && plan.again_base == 30);
+	qbd_fill_plan_reset(&plan, 5, 35);
+	QBD_TRUE(test, plan.base == 10 && plan.again_end == 5 && plan.again_base == 30);
+	qbd_fill_plan_reset(&plan, 8, 40);
+	QBD_TRUE(test, plan.base == 10 && plan.again_end == 8 && plan.again_base == 30);
+	QBD_TRUE(test, plan.end == QBD_FILL_TO_THE_END);
+	/* The second range, and a reset in it: what lies behind is filled, but older now. */
+	QBD_TRUE(test, qbd_fill_plan_next(&plan));
+	QBD_TRUE(test, plan.base == 30 && plan.end == 8 && !plan.again_end);
+	qbd_fill_plan_reset(&plan, 6, 50);
+	QBD_TRUE(test, plan.base == 30 && plan.end == QBD_FILL_TO_THE_END);
+	QBD_TRUE(test, plan.again_end == 6 && plan.again_base == 50);
+	QBD_TRUE(test, qbd_fill_plan_next(&plan));
+	QBD_TRUE(test, plan.base == 50 && plan.end == 6);
+	QBD_TRUE(test, !qbd_fill_plan_next(&plan));
+}
+
 static void every_byte_of_a_state_counts(struct qbd_test *test)
 {
 	const char *reason;
@@ -1067,6 +1138,8 @@ QBD_SUITE(store_blocks,
 	  QBD_CASE(bad_states_are_refused),
 	  QBD_CASE(indexes_that_cannot_be_are_refused),
 	  QBD_CASE(member_lists_are_told_apart),
+	  QBD_CASE(what_is_to_be_filled_is_kept),
+	  QBD_CASE(a_plan_of_two_ranges),
 	  QBD_CASE(every_byte_of_a_state_counts),
 	  QBD_CASE(both_blocks_of_a_slot_count),
 	  QBD_CASE(sessions_that_cannot_be_are_refused),

@@ -980,14 +980,12 @@ static bool first_is_reclaimed(struct store_rig *rig)
 	return qbd_store_first_index(rig->store) > 4;
 }
 
-static struct qbd_membership_layout list_of_two(const struct store_rig *rig)
+static void list_of_two(const struct store_rig *rig, struct qbd_membership_layout *two)
 {
-	struct qbd_membership_layout two = rig->recovered.base_membership;
-
-	two.count = cpu_to_le32(2);
-	two.next_member_id = cpu_to_le32(9);
-	two.members[1].id = cpu_to_le32(5);
-	return two;
+	*two = rig->recovered.base_membership;
+	two->count = cpu_to_le32(2);
+	two->next_member_id = cpu_to_le32(9);
+	two->members[1].id = cpu_to_le32(5);
 }
 
 /* A configuration outlives its record: cut off, recovered, given back with its place. */
@@ -997,7 +995,7 @@ static void configurations_in_the_log(struct kunit *test)
 	static struct qbd_membership_layout two, three;
 	u32 i;
 
-	two = list_of_two(rig);
+	list_of_two(rig, &two);
 	three = two;
 	three.count = cpu_to_le32(3);
 	three.members[2].id = cpu_to_le32(7);
@@ -1071,7 +1069,7 @@ static void configurations_that_are_lost(struct kunit *test)
 
 	for (way = 0; way < 2; way++) {
 		rig = begin(test);
-		two = list_of_two(rig);
+		list_of_two(rig, &two);
 		append_writes(rig, 2, 3);
 		store_rig_append_membership(rig, &two);
 		append_writes(rig, 1, 3);
