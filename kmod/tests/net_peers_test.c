@@ -974,6 +974,293 @@ static void only_one_attempt_makes_a_pair(struct kunit *test)
 	trio_destroy(test, &trio);
 }
 
+/* ---- what was said before ------------------------------------------------ */
+
+static struct qbd_connection *connection_to(struct rig_member *member, u32 id,
+					    enum qbd_connection_kind kind)
+{
+	struct qbd_net_peer *peer = qbd_net_peer_find(member->net, id);
+
+	return peer ? peer->connections[qbd_kind_index(kind)] : NULL;
+}
+
+/* One that has proved to be from @id, as the handshake asks about it. */
+static struct qbd_connection *proved(struct kunit *test, struct rig_member *member, u32 id)
+{
+	struct qbd_connection *connection = kunit_kzalloc(test, sizeof(*connection), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, connection);
+	connection->net = member->net;
+	connection->peer = id;
+	connection->kind = QBD_CONNECTION_CONTROL;
+	return connection;
+}
+
+/* Of what follows nobody is told: look again and again. */
+static bool it_waits(const struct qbd_connection *connection)
+{
+	unsigned long deadline = jiffies + RIG_SECONDS * HZ;
+
+	while (!READ_ONCE(connection->receiver_waits) && time_before(jiffies, deadline))
+		usleep_range(1000, 2000);
+	return READ_ONCE(connection->receiver_waits);
+}
+
+static bool it_waited(const struct qbd_connection *connection, unsigned long moment)
+{
+	unsigned long deadline = jiffies + RIG_SECONDS * HZ;
+
+	while (!time_after(READ_ONCE(connection->waited_at), moment) &&
+	       time_before(jiffies, deadline))
+		msleep(20);
+	return time_after(READ_ONCE(connection->waited_at), moment);
+}
+
+static void wait_past(unsigned long moment)
+{
+	while (!time_after(jiffies, moment))
+		msleep(20);
+}
+
+static void say_something(struct kunit *test, struct rig_raw *raw,
+			  struct qbd_connection *heard_by)
+{
+	u64 before = READ_ONCE(heard_by->received_frames);
+	unsigned long deadline = jiffies + RIG_SECONDS * HZ;
+
+	rig_raw_frame(raw, QBD_FRAME_PING, NULL, 0, NULL, 0);
+	while (READ_ONCE(heard_by->received_frames) == before && time_before(jiffies, deadline))
+		usleep_range(1000, 2000);
+	KUNIT_EXPECT_GT(test, READ_ONCE(heard_by->received_frames), before);
+}
+
+/* Until the one that is connected was heard long enough after another run came. */
+static void expect_noticed(struct kunit *test, struct trio *trio, struct qbd_connection *other)
+{
+	struct qbd_connection *heard_by = connection_to(trio->pair[0], 3, QBD_CONNECTION_CONTROL);
+	unsigned long deadline = jiffies + RIG_SECONDS * HZ;
+	enum qbd_twice verdict;
+
+	do {
+		msleep(20);
+		say_something(test, &trio->control, heard_by);
+		verdict = qbd_peer_is_twice(other);
+	} while (verdict == QBD_TWICE_PERHAPS && time_before(jiffies, deadline));
+	KUNIT_EXPECT_EQ(test, verdict, QBD_TWICE_SURE);
+}
+
+/*
+ * 3 is not read from for a while: its replica does not poll. What it said comes when another
+ * run of it is there: the first one may have ended since, so that there is only one.
+ */
+static void what_waited_to_be_read_is_no_second_say(struct kunit *test)
+{
+	struct qbd_frame_message message = {
+		.type = cpu_to_le32(QBD_MESSAGE_HEARTBEAT), .from = cpu_to_le32(3),
+		.to = cpu_to_le32(1),
+	};
+	struct qbd_connection *other, *control;
+	struct rig_member *first;
+	unsigned int round, i, sent = 0;
+	struct trio trio = {};
+	unsigned long long_after;
+
+	trio_create(test, &trio);
+	first = trio.pair[0];
+	other = proved(test, first, 3);
+	mutex_lock(&first->context);
+	qbd_net_set_silence_limit(first->net, RIG_SECONDS * MSEC_PER_SEC);
+	mutex_unlock(&first->context);
+	trio_connect(test, &trio, 1);
+	control = connection_to(first, 3, QBD_CONNECTION_CONTROL);
+	KUNIT_ASSERT_NOT_NULL(test, control);
+	for (round = 0; round < 3; round++) {
+		other->peer_hello.run = cpu_to_le64(7 + round);
+		say_something(test, &trio.control, control);
+		long_after = jiffies + msecs_to_jiffies(QBD_ALIVE_MS);
+		KUNIT_EXPECT_EQ(test, qbd_peer_is_twice(other), QBD_TWICE_PERHAPS);
+		/* When it has just begun to wait, while it does, when all of it was read. */
+		if (round == 0)
+			wait_past(long_after);
+		rig_hold(first, true);
+		for (i = 0; i < 2 * QBD_RING_FRAMES; i++, sent++)
+			rig_raw_frame(&trio.control, QBD_FRAME_MESSAGE, &message,
+				      sizeof(message), NULL, 0);
+		if (round == 0)
+			KUNIT_EXPECT_TRUE(test, it_waits(control));
+		else
+			KUNIT_EXPECT_TRUE(test, it_waited(control, long_after));
+		if (round < 2)
+			KUNIT_EXPECT_EQ(test, qbd_peer_is_twice(other), QBD_TWICE_PERHAPS);
+		rig_hold(first, false);
+		KUNIT_EXPECT_TRUE(test, rig_until(first->messages == sent));
+		KUNIT_EXPECT_EQ(test, qbd_peer_is_twice(other), QBD_TWICE_PERHAPS);
+		/* What it says from now on is one. */
+		expect_noticed(test, &trio, other);
+	}
+	trio_destroy(test, &trio);
+}
+
+/* ---- what members say of this one ------------------------------------------ */
+
+/* Strangers have filled the queue of refusals, and nobody's line goes into the log. */
+static void what_a_member_proved_is_told(struct kunit *test)
+{
+	static const u32 reasons[] = {
+		QBD_REFUSED_TWICE, QBD_REFUSED_REMOVED, QBD_REFUSED_PERHAPS,
+	};
+	struct rig_member *pair[2];
+	u32 wanted = 0;
+	int i;
+
+	rig_pair(test, pair);
+	rig_hold(pair[0], true);
+	for (i = 0; i < QBD_REFUSALS; i++)
+		KUNIT_EXPECT_EQ(test, try_hello(test, pair[0], from_a_stranger),
+				QBD_REFUSED_MEMBER);
+	KUNIT_EXPECT_EQ(test, pair[0]->net->refusal_count, QBD_REFUSALS);
+	while (__ratelimit(&pair[0]->net->log_limit))
+		;
+	for (i = 0; i < ARRAY_SIZE(reasons); i++) {
+		qbd_peer_refused(proved(test, pair[0], 2), reasons[i], false);
+		wanted |= BIT(reasons[i]);
+	}
+	rig_hold(pair[0], false);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->told[2] == wanted));
+	KUNIT_EXPECT_EQ(test, pair[0]->told[0], 0);
+	/* Each once. */
+	KUNIT_EXPECT_EQ(test, pair[0]->refusals, QBD_REFUSALS + 2);
+	KUNIT_EXPECT_EQ(test, pair[0]->asked_again, 1);
+	rig_pair_destroy(pair);
+}
+
+/* ---- data that does not get through ---------------------------------------- */
+
+static void all_three(struct kunit *test, struct rig_member *members[3])
+{
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		members[i] = rig_member_create(test, i + 1);
+		rig_member_start(members[i]);
+	}
+	for (i = 0; i < 3; i++)
+		rig_set_members(members[i], members, 3);
+	KUNIT_ASSERT_TRUE(test, rig_until(members[0]->up[2] && members[0]->up[3] &&
+					  members[1]->up[1] && members[1]->up[3] &&
+					  members[2]->up[1] && members[2]->up[2]));
+}
+
+static void all_three_destroy(struct rig_member *members[3])
+{
+	int i;
+
+	for (i = 0; i < 3; i++)
+		rig_member_destroy(members[i]);
+}
+
+/* As the watching work does when data to @id is not acknowledged. */
+static void stall(struct kunit *test, struct rig_member *member, u32 id)
+{
+	struct qbd_connection *bulk;
+
+	mutex_lock(&member->context);
+	bulk = connection_to(member, id, QBD_CONNECTION_BULK);
+	if (bulk) {
+		qbd_peer_stall(bulk);
+		qbd_connection_close(bulk, "data not acknowledged");
+	}
+	mutex_unlock(&member->context);
+	KUNIT_ASSERT_NOT_NULL(test, bulk);
+}
+
+/* 2 dials 1, and is dialled by 3: neither is connected before its time. */
+static void who_is_stalled_is_left_alone(struct kunit *test)
+{
+	unsigned long until[4], begin = jiffies;
+	struct rig_member *members[3], *second;
+	struct qbd_net_peer *peer;
+	u32 id;
+
+	all_three(test, members);
+	second = members[1];
+	for (id = 1; id <= 3; id += 2) {
+		stall(test, second, id);
+		peer = qbd_net_peer_find(second->net, id);
+		KUNIT_EXPECT_TRUE(test, peer->stalled);
+		until[id] = peer->stalled_until;
+		KUNIT_EXPECT_TRUE(test, time_after_eq(until[id], begin +
+						      msecs_to_jiffies(QBD_STALL_MS)));
+	}
+	KUNIT_EXPECT_TRUE(test, rig_until(second->downs == 2));
+	KUNIT_EXPECT_TRUE(test, rig_until(second->up[1] && second->up[3]));
+	for (id = 1; id <= 3; id += 2) {
+		peer = qbd_net_peer_find(second->net, id);
+		KUNIT_EXPECT_TRUE(test, time_after_eq(peer->up_since, until[id]));
+		KUNIT_EXPECT_FALSE(test, peer->stalled);
+	}
+	/* The others have nothing to do with it. */
+	KUNIT_EXPECT_TRUE(test, members[0]->up[3] && members[2]->up[1]);
+	KUNIT_EXPECT_EQ(test, members[0]->downs, 1);
+	KUNIT_EXPECT_EQ(test, members[2]->downs, 1);
+	all_three_destroy(members);
+}
+
+/* Who has long election timeouts is left alone for longer, and not at another address. */
+static void how_long_who_is_stalled_is_left_alone(struct kunit *test)
+{
+	struct qbd_net_peer *peer;
+	struct rig_member *first;
+	struct trio trio = {};
+	unsigned long left;
+
+	trio_create(test, &trio);
+	first = trio.pair[0];
+	mutex_lock(&first->context);
+	qbd_net_set_silence_limit(first->net, 2 * QBD_STALL_MS);
+	mutex_unlock(&first->context);
+	trio_connect(test, &trio, 1);
+	peer = qbd_net_peer_find(first->net, 3);
+	stall(test, first, 3);
+	KUNIT_EXPECT_TRUE(test, peer->stalled);
+	left = peer->stalled_until - jiffies;
+	KUNIT_EXPECT_GT(test, left, msecs_to_jiffies(QBD_STALL_MS));
+	KUNIT_EXPECT_LE(test, left, msecs_to_jiffies(2 * QBD_STALL_MS));
+	KUNIT_EXPECT_TRUE(test, rig_until(!first->up[3]));
+	trio_disconnect(&trio);
+	KUNIT_EXPECT_EQ(test, rig_raw_handshake(&trio.control, first, 3, QBD_CONNECTION_CONTROL,
+						2), -EPROTO);
+	trio_disconnect(&trio);
+	rig_member_address(trio.third, "127.0.0.33", RIG_PORT);
+	rig_set_members(first, (struct rig_member *[]){ first, trio.pair[1], trio.third }, 3);
+	trio_connect(test, &trio, 3);
+	trio_destroy(test, &trio);
+}
+
+/* Nothing gets through: it is cut off, and comes back as soon as it can. */
+static void who_is_not_heard_is_not_stalled(struct kunit *test)
+{
+	struct qbd_connection *control;
+	struct rig_member *first;
+	struct trio trio = {};
+
+	trio_create(test, &trio);
+	first = trio.pair[0];
+	mutex_lock(&first->context);
+	qbd_net_set_silence_limit(first->net, RIG_SECONDS * MSEC_PER_SEC);
+	mutex_unlock(&first->context);
+	trio_connect(test, &trio, 1);
+	control = connection_to(first, 3, QBD_CONNECTION_CONTROL);
+	KUNIT_ASSERT_NOT_NULL(test, control);
+	wait_past(READ_ONCE(control->last_received) + msecs_to_jiffies(QBD_WATCH_BULK_MS));
+	stall(test, first, 3);
+	KUNIT_EXPECT_FALSE(test, qbd_net_peer_find(first->net, 3)->stalled);
+	KUNIT_EXPECT_TRUE(test, rig_until(!first->up[3]));
+	trio_disconnect(&trio);
+	trio_connect(test, &trio, 2);
+	trio_destroy(test, &trio);
+}
+
 static struct kunit_case net_peers_cases[] = {
 	KUNIT_CASE(a_wrong_secret_is_told),
 	KUNIT_CASE(another_device_is_told),
@@ -1003,6 +1290,11 @@ static struct kunit_case net_peers_cases[] = {
 	KUNIT_CASE(silence_limits_may_differ),
 	KUNIT_CASE(a_new_pair_takes_the_old_ones_place),
 	KUNIT_CASE(only_one_attempt_makes_a_pair),
+	KUNIT_CASE_SLOW(what_waited_to_be_read_is_no_second_say),
+	KUNIT_CASE(what_a_member_proved_is_told),
+	KUNIT_CASE_SLOW(who_is_stalled_is_left_alone),
+	KUNIT_CASE(how_long_who_is_stalled_is_left_alone),
+	KUNIT_CASE(who_is_not_heard_is_not_stalled),
 	{}
 };
 

@@ -242,6 +242,8 @@ static void rig_refused(void *context, u32 peer, enum qbd_refusal reason, bool b
 {
 	struct rig_member *member = context;
 
+	if (!by_us && !WARN_ON(peer >= ARRAY_SIZE(member->told)))
+		member->told[peer] |= BIT(reason);
 	if (reason == QBD_REFUSED_PERHAPS) {
 		member->asked_again++;
 		return;
@@ -402,6 +404,15 @@ void rig_member_stop(struct rig_member *member)
 		qbd_net_destroy(net);
 	cancel_work_sync(&member->poll);
 	memset(member->up, 0, sizeof(member->up));
+}
+
+void rig_hold(struct rig_member *member, bool hold)
+{
+	mutex_lock(&member->context);
+	member->hold = hold;
+	mutex_unlock(&member->context);
+	if (!hold)
+		rig_kick(member);
 }
 
 void rig_release_kept(struct rig_member *member)

@@ -32,6 +32,7 @@
  * @up: by member id: is up
  * @listed: incarnation in the lists of members; zeroes unless a test wants otherwise
  * @raw_listed: index of the list of which raw peers say to it that it names them
+ * @told: by member id: bitmap of enum qbd_refusal, for what it was refused by that one
  */
 struct rig_member {
 	struct kunit *test;
@@ -49,6 +50,7 @@ struct rig_member {
 	bool up[8];
 	u8 listed[QBD_UUID_SIZE];
 	u64 raw_listed;
+	u32 told[8];
 	unsigned int ups, downs;
 	char down_reason[64];
 	unsigned int messages;
@@ -95,6 +97,8 @@ void rig_member_address(struct rig_member *member, const char *host, u16 port);
 void rig_member_start(struct rig_member *member);
 void rig_member_stop(struct rig_member *member);
 void rig_member_destroy(struct rig_member *member);
+/* Poll no more, or again. */
+void rig_hold(struct rig_member *member, bool hold);
 void rig_set_members(struct rig_member *member, struct rig_member **members,
 		     unsigned int count);
 /* Two members, 1 and 2, that know each other and are up. */
