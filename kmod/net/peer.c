@@ -795,8 +795,11 @@ void qbd_peer_step(struct qbd_net_peer *peer)
 		qbd_peer_disconnect(peer, reason);
 	if (peer->removed) {
 		spin_lock(&net->lock);
-		peer->id = 0;
-		peer->removed = false;
+		/* What it has said just now is told first, in its name. */
+		if (!peer->told) {
+			peer->id = 0;
+			peer->removed = false;
+		}
 		spin_unlock(&net->lock);
 		return;
 	}

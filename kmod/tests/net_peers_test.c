@@ -1134,6 +1134,35 @@ static void what_a_member_proved_is_told(struct kunit *test)
 	rig_pair_destroy(pair);
 }
 
+/* Said when this member has just heard that the other one is none any more. */
+static void says_twice(struct rig_member *member, u32 peer)
+{
+	qbd_peer_refused(member->test->priv, QBD_REFUSED_TWICE, false);
+	member->hold = true;
+}
+
+/* Neither is it lost with its slot, nor has who takes that said it. */
+static void what_a_member_proved_is_no_others_word(struct kunit *test)
+{
+	struct rig_member *pair[2], *fifth;
+	struct qbd_net_peer *slot;
+
+	rig_pair(test, pair);
+	slot = qbd_net_peer_find(pair[0]->net, 2);
+	test->priv = proved(test, pair[0], 2);
+	fifth = rig_member_create(test, 5);
+	pair[0]->on_down = says_twice;
+	rig_set_members(pair[0], pair, 1);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->downs == 1));
+	rig_set_members(pair[0], (struct rig_member *[]){ pair[0], fifth }, 2);
+	rig_hold(pair[0], false);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->told[2] == BIT(QBD_REFUSED_TWICE)));
+	KUNIT_EXPECT_EQ(test, pair[0]->told[0] | pair[0]->told[5], 0);
+	KUNIT_EXPECT_TRUE(test, rig_until(!READ_ONCE(slot->id)));
+	rig_member_destroy(fifth);
+	rig_pair_destroy(pair);
+}
+
 /* ---- data that does not get through ---------------------------------------- */
 
 static void all_three(struct kunit *test, struct rig_member *members[3])
@@ -1292,6 +1321,7 @@ static struct kunit_case net_peers_cases[] = {
 	KUNIT_CASE(only_one_attempt_makes_a_pair),
 	KUNIT_CASE_SLOW(what_waited_to_be_read_is_no_second_say),
 	KUNIT_CASE(what_a_member_proved_is_told),
+	KUNIT_CASE(what_a_member_proved_is_no_others_word),
 	KUNIT_CASE_SLOW(who_is_stalled_is_left_alone),
 	KUNIT_CASE(how_long_who_is_stalled_is_left_alone),
 	KUNIT_CASE(who_is_not_heard_is_not_stalled),

@@ -79,6 +79,8 @@ static void rig_peer_down(void *context, u32 peer, const char *reason)
 	member->up[peer] = false;
 	member->downs++;
 	strscpy(member->down_reason, reason, sizeof(member->down_reason));
+	if (member->on_down)
+		member->on_down(member, peer);
 }
 
 static void rig_message(void *context, u32 peer, const struct qbd_core_message *message)

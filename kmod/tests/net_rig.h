@@ -33,6 +33,7 @@
  * @listed: incarnation in the lists of members; zeroes unless a test wants otherwise
  * @raw_listed: index of the list of which raw peers say to it that it names them
  * @told: by member id: bitmap of enum qbd_refusal, for what it was refused by that one
+ * @on_down: called when it is told that a member is gone; may be NULL
  */
 struct rig_member {
 	struct kunit *test;
@@ -51,6 +52,7 @@ struct rig_member {
 	u8 listed[QBD_UUID_SIZE];
 	u64 raw_listed;
 	u32 told[8];
+	void (*on_down)(struct rig_member *member, u32 peer);
 	unsigned int ups, downs;
 	char down_reason[64];
 	unsigned int messages;
