@@ -550,12 +550,17 @@ static void watch_stall(struct qbd_connection *connection)
 	if (!READ_ONCE(tcp->packets_out) || first != connection->unacknowledged) {
 		connection->unacknowledged = first;
 		connection->unacknowledged_since = jiffies;
-	} else if (time_after(jiffies, connection->unacknowledged_since +
-				       msecs_to_jiffies(QBD_STALL_MS))) {
-		qbd_peer_stall(connection);
-		qbd_connection_close(connection,
-				     "data not acknowledged for %u ms", QBD_STALL_MS);
+		connection->unheard = false;
+		return;
 	}
+	connection->unheard |= !qbd_peer_is_heard(connection);
+	if (time_before_eq(jiffies, connection->unacknowledged_since +
+				    msecs_to_jiffies(QBD_STALL_MS)))
+		return;
+	/* Who was not heard, either, was merely cut off: TCP may not have tried again since. */
+	if (!connection->unheard)
+		qbd_peer_stall(connection);
+	qbd_connection_close(connection, "data not acknowledged for %u ms", QBD_STALL_MS);
 }
 
 /* A program that says nothing, or takes no answer, makes room for others. */

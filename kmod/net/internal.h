@@ -245,6 +245,7 @@ struct qbd_connection {
 	/* the watching work's own */
 	u32 unacknowledged;
 	unsigned long unacknowledged_since;
+	bool unheard;			/* nor was the other side, at some time since */
 
 	unsigned long created;
 	unsigned long last_received;	/* whole frames */
@@ -424,6 +425,7 @@ void qbd_peer_deliver(struct qbd_net_peer *peer);
 bool qbd_peer_adopt(struct qbd_connection *connection);
 void qbd_peer_refused(struct qbd_connection *connection, u32 reason, bool by_us);
 bool qbd_peer_may_dial(struct qbd_net *net, u32 id);
+bool qbd_peer_is_heard(struct qbd_connection *connection);
 void qbd_peer_stall(struct qbd_connection *connection);
 bool qbd_peer_is_stalled(struct qbd_connection *connection);
 bool qbd_peer_is_newcomer(struct qbd_connection *connection);

@@ -206,29 +206,42 @@ static unsigned long stalled_for(struct qbd_net_peer *peer)
 	return peer->stalled ? peer->stalled_until - jiffies : 0;
 }
 
+/* Has the peer said something just now, on the control connection? */
+bool qbd_peer_is_heard(struct qbd_connection *connection)
+{
+	struct qbd_net *net = connection->net;
+	struct qbd_connection *control;
+	struct qbd_net_peer *peer;
+	bool is;
+
+	spin_lock(&net->lock);
+	peer = qbd_net_peer_find(net, connection->peer);
+	control = peer ? open_control(peer) : NULL;
+	is = control && time_before(jiffies, READ_ONCE(control->last_received) +
+					     msecs_to_jiffies(QBD_WATCH_BULK_MS));
+	spin_unlock(&net->lock);
+	return is;
+}
+
 /**
  * qbd_peer_stall() - data does not get through, although this and that does
- * @connection: bulk, to the peer, about to be closed
+ * @connection: bulk, to the peer, which is heard all the time; about to be closed
  *
  *	Frames of more than 1500 bytes are lost between 1, which leads, and all others.
  *	These send it their writes, notice after a while, connect anew, for which small frames
  *	will do, and hear that it leads. So nobody else is elected, and nothing gets done.
  *
  * It is as if it were not there, for so long that others miss it and elect one of themselves.
- * Who is not heard any more either is merely cut off.
  */
 void qbd_peer_stall(struct qbd_connection *connection)
 {
 	struct qbd_net *net = connection->net;
 	unsigned int hold = max(READ_ONCE(net->silence_ms), QBD_STALL_MS + 0u);
-	struct qbd_connection *control;
 	struct qbd_net_peer *peer;
 
 	spin_lock(&net->lock);
 	peer = qbd_net_peer_find(net, connection->peer);
-	control = peer ? open_control(peer) : NULL;
-	if (control && time_before(jiffies, READ_ONCE(control->last_received) +
-					    msecs_to_jiffies(QBD_WATCH_BULK_MS))) {
+	if (peer && peer->up) {
 		peer->stalled = true;
 		peer->stalled_until = jiffies + msecs_to_jiffies(hold);
 	}
