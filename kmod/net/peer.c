@@ -459,8 +459,10 @@ void qbd_peer_dial(struct work_struct *work)
 	epoch = peer->epoch;
 	address = peer->address;
 	stalled = stalled_for(peer);
+	/* Who dials comes then: a knock at that time would meet it, and both end. */
 	if (wanted && stalled)
-		queue_delayed_work(net->setup_queue, &peer->dial_work, stalled);
+		queue_delayed_work(net->setup_queue, &peer->dial_work, dials(peer) ? stalled :
+				   stalled + msecs_to_jiffies(KNOCK_MS));
 	spin_unlock(&net->lock);
 	if (!wanted || stalled)
 		return;
