@@ -298,7 +298,8 @@ struct qbd_net_peer {
 	u64 sent_bytes, received_bytes, sent_frames, received_frames;
 	char last_error[QBD_REASON_SIZE];
 	u32 told;			/* bitmap of enum qbd_refusal: what it said of us, proved */
-	u32 refusal;			/* told last, and when */
+	u32 refusal;			/* told last, by whom, and when */
+	bool refusal_by_us;
 	unsigned long refusal_at;
 };
 

@@ -344,11 +344,12 @@ static bool refusal_is_news(struct qbd_net *net, u32 id, u32 reason, bool by_us,
 	peer = qbd_net_peer_find(net, id);
 	*known = peer ? id : 0;
 	if (peer && reason != QBD_REFUSED_PERHAPS) {
-		news = peer->refusal != reason ||
+		news = peer->refusal != reason || peer->refusal_by_us != by_us ||
 		       time_after(jiffies, peer->refusal_at +
 					   msecs_to_jiffies(REFUSAL_REPEAT_MS));
 		if (news) {
 			peer->refusal = reason;
+			peer->refusal_by_us = by_us;
 			peer->refusal_at = jiffies;
 			if (!peer->up)
 				snprintf(peer->last_error, sizeof(peer->last_error),

@@ -1138,6 +1138,29 @@ static void what_a_member_proved_is_told(struct kunit *test)
 	rig_pair_destroy(pair);
 }
 
+/* What this member has just said of that one is not what that one says of it. */
+static void what_was_said_of_a_member_is_not_what_it_says(struct kunit *test)
+{
+	struct qbd_connection *connection;
+	struct rig_member *pair[2];
+
+	rig_pair(test, pair);
+	connection = proved(test, pair[0], 2);
+	qbd_peer_refused(connection, QBD_REFUSED_TWICE, true);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->refusals == 1));
+	KUNIT_EXPECT_EQ(test, pair[0]->told[2], 0);
+	qbd_peer_refused(connection, QBD_REFUSED_TWICE, false);
+	rig_hold(pair[0], false);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->told[2] == BIT(QBD_REFUSED_TWICE)));
+	/* The same once more is no news. */
+	qbd_peer_refused(connection, QBD_REFUSED_TWICE, false);
+	mutex_lock(&pair[0]->context);
+	qbd_net_poll(pair[0]->net);
+	mutex_unlock(&pair[0]->context);
+	KUNIT_EXPECT_EQ(test, pair[0]->refusals, 2);
+	rig_pair_destroy(pair);
+}
+
 /* Said when this member has just heard that the other one is none any more. */
 static void says_twice(struct rig_member *member, u32 peer)
 {
@@ -1405,6 +1428,7 @@ static struct kunit_case net_peers_cases[] = {
 	KUNIT_CASE(only_one_attempt_makes_a_pair),
 	KUNIT_CASE_SLOW(what_waited_to_be_read_is_no_second_say),
 	KUNIT_CASE(what_a_member_proved_is_told),
+	KUNIT_CASE(what_was_said_of_a_member_is_not_what_it_says),
 	KUNIT_CASE(what_a_member_proved_is_no_others_word),
 	KUNIT_CASE_SLOW(who_is_stalled_is_left_alone),
 	KUNIT_CASE(how_long_who_is_stalled_is_left_alone),
