@@ -257,11 +257,11 @@ static struct qbd_net_peer *take_slot(struct qbd_net *net, u32 id, const u8 *inc
 	peer->twice.run = 0;
 	peer->perhaps_twice = false;
 	peer->told = 0;
+	peer->stalled = false;
+	peer->refusal = 0;
 	peer->epoch++;
 	spin_unlock(&net->lock);
 	peer->backoff_ms = QBD_BACKOFF_MIN_MS;
-	peer->stalled = false;
-	peer->refusal = 0;
 	peer->connects = 0;
 	peer->sent_bytes = 0;
 	peer->received_bytes = 0;

@@ -200,10 +200,12 @@ static bool not_read(const struct qbd_connection *connection)
 /* How much longer it is not connected, in jiffies. */
 static unsigned long stalled_for(struct qbd_net_peer *peer)
 {
+	unsigned long now = jiffies;
+
 	lockdep_assert_held(&peer->net->lock);
-	if (peer->stalled && time_after_eq(jiffies, peer->stalled_until))
+	if (peer->stalled && time_after_eq(now, peer->stalled_until))
 		peer->stalled = false;
-	return peer->stalled ? peer->stalled_until - jiffies : 0;
+	return peer->stalled ? peer->stalled_until - now : 0;
 }
 
 /* Has the peer said something just now, on the control connection? */
