@@ -26,8 +26,12 @@ def address(number, family=4):
 
 CUT = ("add table bridge cut; "
        "add set bridge cut blocked { typeof meta iifname . meta oifname; }; "
+       "add set bridge cut narrow { typeof meta iifname . meta oifname; }; "
        "add chain bridge cut forward { type filter hook forward priority 0; }; "
-       "add rule bridge cut forward meta iifname . meta oifname @blocked drop; ")
+       "add rule bridge cut forward meta iifname . meta oifname @blocked drop; "
+       "add rule bridge cut forward meta iifname . meta oifname @narrow meta length > %d drop; ")
+# What gets through where a path is narrow: handshakes and heartbeats do, a block does not.
+NARROW = 1000
 
 # linux/sockios.h
 SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFNETMASK = 0x8913, 0x8914, 0x8916, 0x891c
@@ -66,14 +70,14 @@ class Network:
 
     def nft(self, text):
         """What makes cuts comes with the first one: many tests make none."""
-        run(["nft", text if self.ruled else CUT + text], netns=HUB)
+        run(["nft", text if self.ruled else CUT % NARROW + text], netns=HUB)
         self.ruled = True
 
-    def change(self, order, pairs):
+    def change(self, order, pairs, what="blocked"):
         if pairs:
             self.cuts = True
-            self.nft("%s element bridge cut blocked { %s }" %
-                     (order, ", ".join("p%d . p%d" % pair for pair in pairs)))
+            self.nft("%s element bridge cut %s { %s }" %
+                     (order, what, ", ".join("p%d . p%d" % pair for pair in pairs)))
 
     def cut_one_way(self, source, target):
         """Nothing gets from source to target any more."""
@@ -92,9 +96,15 @@ class Network:
         self.change("add", [(a, b) for a in numbers for b in rest] +
                     [(b, a) for a in numbers for b in rest])
 
+    def narrow(self, number):
+        """Large packets to and from this member are lost, and nobody is told; small ones pass."""
+        for other in self.numbers:
+            if other != number:
+                self.change("add", [(number, other), (other, number)], "narrow")
+
     def heal(self):
         if self.cuts:
-            self.nft("flush set bridge cut blocked")
+            self.nft("flush set bridge cut blocked; flush set bridge cut narrow")
         self.cuts = False
 
     def set_cuts(self, pairs):

@@ -180,6 +180,42 @@ def one_way_cut_of_leader():
             writer.verify()
 
 
+# Data is not acknowledged for eight seconds, which is looked at each second; then an election.
+NARROW_NOTICED = 15
+
+
+@test("failover", timeout=90)
+def large_packets_of_the_leader_are_lost():
+    """Large packets to and from the leader are lost, small ones pass: others elect another one.
+
+    All hear that it leads, so they would wait for it, and it for them.
+    """
+    with Cluster(3, create=SHARED) as cluster:
+        leader = cluster.leader()
+        others = cluster.others(leader)
+        writers = {member: Writer(member.device, slots=32, first_block=32 * member.number)
+                   for member in cluster.members}
+        for writer in writers.values():
+            writer.wait_for(20)
+        cluster.network.narrow(leader.number)
+        begin = time.monotonic()
+        for member in others:
+            writers[member].wait_for(50)
+            longest = writers[member].longest(begin)
+            assert 1 < longest < NARROW_NOTICED * SLOWNESS, "%r: writes stood still %.2f s" % (
+                member, longest)
+        cluster.wait_leader(others, not_member=leader)
+        cluster.network.heal()
+        # It has got everything, and has its own writes done.
+        for writer in writers.values():
+            writer.wait_for(20)
+            writer.stop()
+        cluster.wait_caught_up()
+        for writer in writers.values():
+            for member in cluster.members:
+                writer.verify(member.device)
+
+
 @test("failover")
 def partial_cut_between_two():
     """Two of three cannot talk, the third can with both: the device goes on."""
