@@ -66,6 +66,7 @@ struct crypto_shash;
 #define QBD_SMALL_FRAMES	32	/* queued on a control connection */
 #define QBD_HANDSHAKE_FRAMES	2
 #define QBD_BVECS		64	/* pages of one socket call */
+#define QBD_RESERVED_BYTES	65536	/* under way, from which on reserves are not touched */
 #define QBD_AHEAD_BYTES		512	/* a control frame, or the head of others */
 #define QBD_REASON_SIZE		64
 

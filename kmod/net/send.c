@@ -440,6 +440,55 @@ static int send_with_pages(struct qbd_connection *connection,
 	return sock_sendmsg(connection->socket, &message);
 }
 
+static int send_some(struct qbd_connection *connection, struct qbd_outgoing *outgoing,
+		     bool more)
+{
+	if (outgoing->data_blocks)
+		return send_with_pages(connection, outgoing, more);
+	return send_head(connection, outgoing, more);
+}
+
+/* The socket's lock keeps out its interrupts, which look at this. */
+static gfp_t exchange_allocation(struct sock *sk, gfp_t allocation)
+{
+	lock_sock(sk);
+	swap(sk->sk_allocation, allocation);
+	release_sock(sk);
+	return allocation;
+}
+
+/*
+ * Without the reserves, and without a wait. Only who sends holds the mutex, so nobody
+ * else sets this; an acknowledgment that gets no memory meanwhile is sent a little later.
+ */
+static int send_without_reserves(struct qbd_connection *connection,
+				 struct qbd_outgoing *outgoing, bool more)
+{
+	struct sock *sk = connection->socket->sk;
+	unsigned int saved = current->flags & PF_MEMALLOC;
+	gfp_t allocation;
+	int sent;
+
+	lockdep_assert_held(&connection->send_mutex);
+	allocation = exchange_allocation(sk, GFP_NOWAIT | __GFP_NOWARN);
+	current->flags &= ~PF_MEMALLOC;
+	sent = send_some(connection, outgoing, more);
+	current->flags |= saved;
+	exchange_allocation(sk, allocation);
+	return sent;
+}
+
+/*
+ * What is under way brings about acknowledgments, and with them memory and the news that
+ * there is room. More of it from the reserves would take these from the interrupts that
+ * receive: then nothing is acknowledged, and nothing of it ever comes free.
+ */
+static bool enough_is_under_way(struct qbd_connection *connection)
+{
+	return qbd_connection_reserves(connection) &&
+	       READ_ONCE(connection->socket->sk->sk_wmem_queued) >= QBD_RESERVED_BYTES;
+}
+
 /* Return: 1: all of it was sent; 0: TCP takes no more now; -errno. */
 static int send_frame(struct qbd_connection *connection, struct qbd_outgoing *outgoing,
 		      bool more)
@@ -449,10 +498,10 @@ static int send_frame(struct qbd_connection *connection, struct qbd_outgoing *ou
 	if (!outgoing->sealed)
 		seal(connection, outgoing);
 	while (outgoing->done < outgoing->bytes) {
-		if (outgoing->data_blocks)
-			sent = send_with_pages(connection, outgoing, more);
+		if (enough_is_under_way(connection))
+			sent = send_without_reserves(connection, outgoing, more);
 		else
-			sent = send_head(connection, outgoing, more);
+			sent = send_some(connection, outgoing, more);
 		if (sent == -EAGAIN)
 			return 0;
 		if (sent <= 0)
