@@ -272,7 +272,7 @@ help:
 	@echo '  make modules_install     install the module (DESTDIR=, KDIR=)'
 	@echo '  make demo                hosts, a file system, power cuts, a take-over'
 	@echo '  make hosts               all on virtual hosts, one after the other: the two below, and the'
-	@echo '                           suites hosts, hosts-faults, smp, membership, boot'
+	@echo '                           suites hosts, hosts-faults, memory, smp, membership, boot'
 	@echo '  make hosts-cuts          power cuts of virtual hosts under load (CYCLES=20, SEED=S)'
 	@echo '  make hosts-random        their other faults: singly, in pairs, at random'
 	@echo '                           (MINUTES=10, SEED=S, KINDS=some)'

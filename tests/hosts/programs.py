@@ -6,7 +6,8 @@ import subprocess
 
 from device import REPO
 
-LIBRARIES = {"history": ["-pthread"], "transactions": ["-lsqlite3", "-lm", "-pthread"]}
+LIBRARIES = {"history": ["-pthread"], "transactions": ["-lsqlite3", "-lm", "-pthread"],
+             "pressure": []}
 
 
 def build(names):
