@@ -83,6 +83,10 @@ class Network:
         """Nothing gets from source to target any more."""
         self.change("add", [(source, target)])
 
+    def narrow_to(self, source, *targets):
+        """Large packets to these are lost, and nobody is told; small ones pass."""
+        self.change("add", [(source, target) for target in targets], "narrow")
+
     def cut(self, one, other):
         self.change("add", [(one, other), (other, one)])
 
@@ -97,10 +101,11 @@ class Network:
                     [(b, a) for a in numbers for b in rest])
 
     def narrow(self, number):
-        """Large packets to and from this member are lost, and nobody is told; small ones pass."""
+        """Large packets to and from this member are lost."""
         for other in self.numbers:
             if other != number:
-                self.change("add", [(number, other), (other, number)], "narrow")
+                self.narrow_to(number, other)
+                self.narrow_to(other, number)
 
     def heal(self):
         if self.cuts:
@@ -108,8 +113,8 @@ class Network:
         self.cuts = False
 
     def set_cuts(self, pairs):
-        """These cuts, (source, target), instead of those there are, all at once."""
-        text = "flush set bridge cut blocked"
+        """These cuts, (source, target), instead of all that there is, all at once."""
+        text = "flush set bridge cut narrow; flush set bridge cut blocked"
         if pairs:
             text += "; add element bridge cut blocked { %s }" % ", ".join(
                 "p%d . p%d" % pair for pair in sorted(pairs))

@@ -310,7 +310,8 @@ def own_device_in_use():
 
 @test("membership")
 def change_survives_its_leader():
-    """The leader that began a change is lost; the next one brings it to its end."""
+    """The leader that began a change is lost, before it could go on; the next one brings it
+    to its end."""
     with Cluster(5) as cluster:
         leader = cluster.lead(1)
         cluster.change(leader, "demote", 5)
@@ -332,6 +333,175 @@ def change_survives_its_leader():
         cluster.network.heal()
         leader.up()
         wait_roles(cluster.members, [1, 2, 3, 4, 5])
+
+
+def is_joint(status):
+    return any(member["voter_old"] for member in status.members)
+
+
+class Joint:
+    """Five members, 1 leads. 5, a learner, takes the place of 4: with the joint list in some
+    logs the leader loses power.
+
+    Lists are large, and nothing else is while nobody writes: so who gets one is a matter of
+    what packets get there, and heartbeats and their answers go on.
+    """
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.leader = cluster.lead(1)
+        self.voters = cluster.members[1:4]
+        self.learner = cluster.member(5)
+        cluster.change(self.leader, "demote", 5)
+        wait_roles(cluster.members, [1, 2, 3, 4], [5])
+        self.learner.down()
+        # What is meant is in the list, and comes true when 5 is there.
+        cluster.change(self.leader, "replace", 4, 5, "--no-wait")
+        for member in cluster.members[:4]:
+            member.wait("it knows what is meant", lambda status: status.member(5).joining and
+                        status.commit_index >= status.members_index)
+        self.meant = self.leader.status().members_index
+        self.index = None
+
+    def wait_joint(self, *numbers):
+        """Until it is on their disks."""
+        for number in numbers:
+            self.cluster.member(number).wait("the joint list", lambda status: is_joint(
+                status) and status.durable_index >= status.members_index == self.index)
+
+    def append(self, *more):
+        """The leader, 5 and these have it, and the others get nothing."""
+        self.cluster.network.narrow_to(1, *(number for number in (2, 3, 4) if number not in more))
+        self.learner.up()
+        self.index = self.leader.wait("the joint list", is_joint).members_index
+        assert self.index > self.meant
+        self.wait_joint(1, 5, *more)
+        for number in (2, 3, 4):
+            assert is_joint(self.cluster.member(number).status()) == (number in more)
+        self.is_not_committed()
+
+    def append_at_all(self):
+        """Everybody has it, and nobody but the leader and 5 on disk."""
+        for member in self.voters:
+            member.disk.hang()
+        self.learner.up()
+        self.index = self.leader.wait("the joint list", is_joint).members_index
+        self.wait_joint(1, 5)
+        for member in self.voters:
+            member.wait("the joint list", lambda status: status.members_index == self.index)
+        self.is_not_committed()
+
+    def resume(self):
+        for member in self.voters:
+            member.disk.resume()
+
+    def commit(self):
+        """It is on all disks. The list that comes next nobody gets."""
+        self.cluster.network.narrow_to(1, 2, 3, 4, 5)
+        self.resume()
+        self.leader.wait("the last list", lambda status: status.commit_index >= self.index and
+                         status.members_index == self.index + 1 and not is_joint(status))
+        self.wait_joint(2, 3, 4, 5)
+
+    def is_not_committed(self):
+        for member in self.cluster.members:
+            status = member.status()
+            assert status.commit_index < self.index, status
+        assert self.leader.status().role == "leader"
+
+    def lose_leader(self, *cut_off):
+        """Of the others all but these hear each other."""
+        network = self.cluster.network
+        network.isolate(*cut_off)
+        self.leader.power_cut()
+        network.set_cuts({pair for number in (1, *cut_off) for other in network.numbers
+                          if other != number for pair in ((number, other), (other, number))})
+
+    def is_not_lost(self):
+        """Behind it are what the new leader begins with, the list without the old voters, and
+        the one without 4; nobody writes."""
+        for number in (2, 3, 5):
+            self.cluster.member(number).wait(
+                "the last list", lambda status: status.members_index == self.index + 3)
+
+    def is_finished(self):
+        """By whoever leads now: all know the same list, and who is not in it does not vote."""
+        cluster = self.cluster
+        four, rest = cluster.member(4), [cluster.member(number) for number in (2, 3, 5)]
+        writer = Writer(rest[1].device)
+        wait_roles(rest, [1, 2, 3, 5])
+        assert len({member.status().members_index for member in rest}) == 1
+        writer.wait_for(20)
+        four.wait("it knows that it was removed", lambda status: status.removed)
+        # 2 and 3 of four voters, and 4, which is there: would elect somebody if it voted.
+        self.learner.down()
+        for member in rest[:2]:
+            member.wait("nobody leads", lambda status: not status.leader)
+        done = writer.acknowledged()
+        never("4 votes", lambda: any(member.status().leader for member in rest[:2]), 1)
+        assert writer.acknowledged() == done
+        self.learner.up()
+        assert cluster.wait_leader(rest) in rest
+        writer.wait_for(20)
+        cluster.retire(four)
+        cluster.network.heal()
+        self.leader.up()
+        wait_roles([self.leader, *rest], [1, 2, 3, 5])
+        writer.stop()
+        writer.verify(self.leader.device)
+
+
+@test("membership", timeout=90)
+def joint_list_is_lost_with_its_leader():
+    """The learner alone has it: the others undo it, and do it again when the learner is back."""
+    with Cluster(5) as cluster:
+        joint = Joint(cluster)
+        joint.append()
+        joint.lose_leader(5)
+        cluster.wait_leader(joint.voters)
+        for member in joint.voters:
+            member.wait("something else is committed there",
+                        lambda status: status.commit_index >= joint.index)
+            status = member.status()
+            assert status.members_index == joint.meant and not is_joint(status), status
+        assert is_joint(joint.learner.status())
+        for number in (2, 3, 4):
+            cluster.network.mend(number, 5)
+        joint.is_finished()
+
+
+@test("membership", timeout=90)
+def joint_list_is_in_one_more_log():
+    """A minority of the old voters has it: one of them alone can lead, and finishes it."""
+    with Cluster(5) as cluster:
+        joint = Joint(cluster)
+        joint.append(2)
+        joint.lose_leader()
+        joint.is_finished()
+
+
+@test("membership", timeout=90)
+def joint_list_at_a_majority():
+    """All have it, and the leader is lost before it hears so: it is finished, not undone."""
+    with Cluster(5) as cluster:
+        joint = Joint(cluster)
+        joint.append_at_all()
+        joint.lose_leader()
+        joint.resume()
+        joint.is_not_lost()
+        joint.is_finished()
+
+
+@test("membership", timeout=90)
+def list_after_a_joint_one_is_lost_with_its_leader():
+    """The joint list is committed, the one that follows is in the leader's log alone."""
+    with Cluster(5) as cluster:
+        joint = Joint(cluster)
+        joint.append_at_all()
+        joint.commit()
+        joint.lose_leader()
+        joint.is_not_lost()
+        joint.is_finished()
 
 
 @test("membership")
