@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 MAGIC = 0x46444251
 HELLO, CHALLENGE, PROOF, WELCOME, REFUSED = 1, 2, 3, 4, 5
-MESSAGE, FILL, APPEND, REQUEST, REPLY, RESET, EXTENT = 16, 18, 32, 33, 34, 35, 36
+MESSAGE, FILL, APPEND, REQUEST, REPLY, RESET, EXTENT, FILL_END = 16, 18, 32, 33, 34, 35, 36, 37
 HEARTBEAT = 5           # a type of MESSAGE
 CONTROL, BULK = 1, 2
 REASONS = {1: "version", 2: "device", 3: "member", 4: "secret", 5: "protocol",
@@ -30,6 +30,7 @@ MEMBER_LAYOUT = struct.Struct("<IHBBHHI16s32s16s")
 MEMBERS_MAX = 16
 NEWEST = (1 << 62) - 1    # index of a list that nobody else has: it names our disk
 EXTENT_LAYOUT = struct.Struct("<QQQQII32x")
+FILL_LAYOUT = struct.Struct("<QQQQQII4x4x")
 
 
 def make_table():
@@ -107,6 +108,14 @@ class Stranger:
         magic, kind, length = HEADER.unpack(head)[:3]
         assert magic == MAGIC, "no frame: %r" % head
         return kind, self.receive(length)
+
+    def frame_whole(self):
+        """The type of the next frame, which may have data."""
+        head = self.receive(HEADER.size)
+        magic, kind, length, blocks = HEADER.unpack(head)[:4]
+        assert magic == MAGIC, "no frame: %r" % head
+        self.receive(length + blocks * 4096)
+        return kind
 
     def hung_up(self, seconds=10):
         """The other end closes within so many seconds; what it said before."""

@@ -15,6 +15,7 @@ from lib.registry import test
 from lib.shell import namespace, run, wait_until
 from lib.wire import Identity, Stranger
 from lib.workload import Writer
+from tests.test_rejoin import fill_log
 
 
 def stranger_at(cluster, member, from_member):
@@ -170,6 +171,7 @@ NO_MESSAGE = bytes(wire.MESSAGE_LAYOUT.size)
 NO_RECORD = bytes(128)
 NO_REQUEST = bytes(wire.REQUEST_LAYOUT.size)
 NO_REPLY = bytes(wire.REPLY_LAYOUT.size)
+ALL_EXTENTS = wire.FILL_LAYOUT.pack(1, 0, 0, 0, 0, 64, 0)
 WRONG_PLACE = "frame type that does not belong on this connection"
 
 # What a member says of it, and how it is sent.
@@ -202,6 +204,8 @@ RUBBISH = {
         wire.MESSAGE, NO_MESSAGE)),
     "a record before the handshake": (WRONG_PLACE, lambda s, r: s.frame(
         wire.APPEND, bytes(wire.APPEND_LAYOUT.size) + NO_RECORD)),
+    "a request for extents before the handshake": (WRONG_PLACE, lambda s, r: s.frame(
+        wire.FILL, ALL_EXTENTS)),
     "a wrong sequence": ("frame out of sequence", lambda s, r: s.frame(
         wire.HELLO, NO_HELLO, sequence=5)),
 }
@@ -297,6 +301,7 @@ def traitor_frames(source):
         },
         wire.BULK: {
             "a message": (WRONG_PLACE, lambda s: s.frame(wire.MESSAGE, NO_MESSAGE)),
+            "a request for extents": (WRONG_PLACE, lambda s: s.frame(wire.FILL, ALL_EXTENTS)),
             "a record of zeroes": ("append: index", lambda s: s.frame(
                 wire.APPEND, append + NO_RECORD)),
             "a record cut short": ("frame length", lambda s: s.frame(
@@ -437,3 +442,59 @@ def a_leader_that_must_not_be_believed():
         victim.down()
         victim.up()
         assert victim.status().filling
+
+
+def extents_for(cluster, asked, lost, known, session, term):
+    """A host that speaks for a lost member asks for all extents. Was it sent any, or told that
+    there are no more?
+
+    It was not if what comes on both connections, up to some heartbeats of the leader behind
+    the request, is something else.
+    """
+    control, bulk = (admitted(cluster, asked, lost, known, kind, session)
+                     for kind in (wire.CONTROL, wire.BULK))
+    asked.wait("it is connected", lambda status: status.member(lost.number).connected)
+    before = asked.status().member(lost.number).network["received_frames"]
+    control.frame(wire.FILL, wire.FILL_LAYOUT.pack(1, term, 0, 0, 0, 64, 0))
+    asked.wait("it was asked", lambda status: status.member(lost.number).network[
+        "received_frames"] > before)
+    assert asked.status().role == "leader"
+    for _ in range(10):
+        while control.answer()[0] != wire.MESSAGE:
+            pass
+    found = set()
+    while bulk.readable(0):
+        found.add(bulk.frame_whole())
+    for stranger in (control, bulk):
+        stranger.close()
+    asked.wait("it is gone", lambda status: not status.member(lost.number).connected)
+    return bool(found & {wire.EXTENT, wire.FILL_END})
+
+
+@test("hostile", timeout=90)
+def a_witness_is_asked_for_extents():
+    """By who speaks for a member with data, while it leads: it has none, and says nothing that
+    could be taken for the end of them. Who has them sends them, to who names its leadership."""
+    with Cluster(3, witnesses=(1,), log_size="8M") as cluster:
+        witness, leader, lost = cluster.members
+        known = identity(cluster)
+        cluster.lead(2)
+        lost.down()
+        last = leader.status().last_index
+        fill_log(cluster, leader, 24)
+        for member in (witness, leader):
+            member.wait("its log does not reach gamma", lambda s: s.first_index > last + 1)
+        term = leader.status().term
+        assert extents_for(cluster, leader, lost, known, 1, term)
+        assert not extents_for(cluster, leader, lost, known, 2, term - 1)
+        # With the other one the witness leads, and cannot help.
+        leader.power_cut()
+        cluster.network.heal()
+        lost.up()
+        status = witness.wait("it leads, and cannot help", lambda status: status.role ==
+                              "leader" and "bring back beta" in status.problem)
+        assert not extents_for(cluster, witness, leader, known, 3, status.term)
+        assert not lost.status().has_quorum
+        leader.up()
+        cluster.wait_leader([leader, lost])
+        assert cluster.leader() is leader

@@ -3,10 +3,11 @@
 
 import os
 import stat
+import subprocess
 
 from lib.cluster import Cluster, refused
 from lib.registry import test
-from lib.shell import run, spawn, wait_until
+from lib.shell import finish, run, spawn, wait_until
 from lib.workload import Writer, direct_write, pattern
 from tests.test_changes import wait_roles
 from tests.test_rejoin import fill_log, half_filled
@@ -157,6 +158,45 @@ def join_while_the_leader_changes():
         assert cluster.wait_leader(rest).number != 1
         cluster.network.heal()
         wait_roles(cluster.members, [1, 2, 3, 4])
+
+
+@test("join", timeout=60)
+def an_id_of_a_lost_list():
+    """A list that gives it is lost with its leader, and another host gets it: whoever it was
+    given to first has not taken it, and gets a new one."""
+    with Cluster(5, alone=True) as cluster:
+        alpha, beta, gamma, delta, epsilon = cluster.members
+        for number in (2, 3):
+            cluster.join(number)
+        wait_roles(cluster.members[:3], [1, 2, 3])
+        cluster.lead(1)
+        # Heartbeats get there, and no list does.
+        cluster.network.narrow(1, 2, 3)
+        argv = cluster.join_command(4)
+        process = spawn(argv, delta.netns, text=True, stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE)
+        status = alpha.wait("delta is in its list", lambda status: status.next_member_id == 5)
+        assert status.member(4)["name"] == "delta" and \
+            status.commit_index < status.members_index, status
+        lost = status.member(4)["incarnation"]
+        cluster.network.set_cuts({pair for one in (1, 4) for other in (2, 3, 5)
+                                  for pair in ((one, other), (other, one))})
+        cluster.wait_leader([beta, gamma])
+        cluster.join(5, contact=2)
+        assert epsilon.status().member_id == 4
+        assert process.poll() is None
+        refused(run(["qbdadm", "dump", delta.disk.path], check=False), "is no qbd disk")
+        cluster.network.heal()
+        finish(process, argv, 30)
+        delta.removed, delta.is_up = False, True
+        assert delta.status().member_id == 5
+        wait_roles(cluster.members, [1, 2, 3, 4, 5])
+        for member in cluster.members:
+            status = member.wait("it sees all others", lambda status: all(
+                one["self"] or one["connected"] for one in status.members))
+            assert status.next_member_id == 6 and not status.problem, status
+            assert [one["name"] for one in status.members[3:]] == ["epsilon", "delta"]
+            assert status.member(5)["incarnation"] == lost != status.member(4)["incarnation"]
 
 
 @test("join", timeout=90)
