@@ -15,6 +15,7 @@ are is what the leader's list says.
 
 import collections
 import errno
+import functools
 import json
 import os
 import random
@@ -23,15 +24,20 @@ import time
 
 from lib import kernel
 from lib.cluster import Cluster
-from lib.filesystem import Mount, check, make
+from lib.disks import Disk
+from lib.filesystem import MKFS, POINT, Mount, check
 from lib.shell import Hung, run, spawn, wait_until
-from orders import ROOM_MIB, Orders, Refused
+from lib.workload import BLOCK, Child, direct_read, pattern
+from orders import HOSTS, ROOM_MIB, ROOM_OF_ONE_MIB, SPARE_MIB, Orders, Refused
 
 BOUND = 90
-HOSTS = 7
 MEMBERS_FIRST = 3       # before anything else happens
 LOOK_SECONDS = 0.5      # between two looks at who has been removed meanwhile
 SIZE_MIB = 48           # at first
+STEADY = POINT + "/steady"
+STEADY_BLOCKS = 64
+STEADY_READERS = 4
+STEADY_SECONDS = 0.3    # between two reads of each
 LOG_MIB = 8
 
 KINDS = {
@@ -164,6 +170,51 @@ class Load:
         run(self.command("--verify_only=1"), timeout=BOUND)
 
 
+class Steady:
+    """One file is read where the file system is, now and then by each of some processes, and
+    never changes. One that is given no answer waits, as fio does; others come later, when it is
+    known that nobody leads."""
+
+    def __init__(self):
+        self.children = []
+
+    def make(self):
+        with open(STEADY, "wb") as file:
+            file.write(b"".join(pattern(0, number) for number in range(STEADY_BLOCKS)))
+        run(["sync", STEADY], timeout=BOUND)
+
+    def start(self):
+        self.children = [Child(functools.partial(self.work, random.Random(number)))
+                         for number in range(STEADY_READERS)]
+
+    def work(self, source, report):
+        while True:
+            time.sleep(source.uniform(0, 2 * STEADY_SECONDS))
+            number = source.randrange(STEADY_BLOCKS)
+            try:
+                data = direct_read(STEADY, number * BLOCK, BLOCK)
+            except OSError as error:
+                report("error %d" % error.errno)
+                return
+            if data != pattern(0, number):
+                report("block %d of the file that never changes is %r..." % (number, data[:32]))
+                return
+
+    def look(self, may_fail=False):
+        """They go on; or they had to fail."""
+        for child in self.children:
+            if child.ended():
+                said = child.lines[-1]
+                assert may_fail and said.startswith("error"), said
+
+    def stop(self, may_fail=False):
+        self.look(may_fail)
+        for child in self.children:
+            child.kill(BOUND)
+            child.close()
+        self.children = []
+
+
 class Pending:
     """A command that was given, and what to do when it has ended."""
 
@@ -198,6 +249,7 @@ class Churn(Orders):
         self.cuts = set()
         self.dark = set()
         self.load = Load(plan, directory, self.totals, slow_clock)
+        self.steady = Steady()
         self.home = None
         self.mount = None
         self.witnesses = set()
@@ -424,7 +476,7 @@ class Churn(Orders):
         self.connect()
 
     def isolate(self):
-        host = self.pick(self.ids, "member")
+        host = self.home if self.source.random() < 0.3 else self.pick(self.ids, "member")
         self.cut_between(host, self.cluster.members)
         return [host]
 
@@ -439,7 +491,8 @@ class Churn(Orders):
         return []
 
     def power_cut(self):
-        host, = self.pick_members(lambda host: host.is_up)
+        found = self.leader() if self.source.random() < 0.3 else None
+        host, = self.pick_members(lambda host: host.is_up and (not found or host is found[0]))
         self.dark.add(host)
         self.connect()
         host.disk.fail()
@@ -485,17 +538,21 @@ class Churn(Orders):
         self.home = host
         self.mount = Mount(host.device)
         self.mount.__enter__()
+        if not os.path.exists(STEADY):
+            self.steady.make()
+        self.steady.start()
 
     def unmount(self):
         self.load.stop()
+        self.steady.stop()
         self.mount.__exit__()
         self.mount = None
 
-    def move_mount(self):
+    def move_mount(self, host=None):
         self.settle()
         self.unmount()
-        host = self.pick(self.with_device(), "member that is up")
-        self.mount_on(host)
+        self.mount_on(host or self.pick_home(self.with_device()))
+        host = self.home
         self.load.verify()
         self.load.start()
         if host is self.client:
@@ -506,6 +563,7 @@ class Churn(Orders):
 
     def look(self):
         self.load.look()
+        self.steady.look()
         self.collect()
         self.reconcile()
 
@@ -515,7 +573,7 @@ class Churn(Orders):
         wait_until("%d are members" % MEMBERS_FIRST,
                    lambda: self.collect() or not self.pending, BOUND)
         home = self.pick([host for host in self.ids], "member")
-        make("ext4", home.device)
+        run([*MKFS["ext4"], home.device, "%dM" % (SIZE_MIB - SPARE_MIB)], timeout=BOUND)
         self.mount_on(home)
         self.load.start()
 
@@ -544,10 +602,20 @@ class Churn(Orders):
         self.counts[kind] += 1
         self.say("fault %d: %s: %s" % (self.number, kind, ", ".join(map(str, who))))
 
+    def end_rot(self):
+        try:
+            self.rot()
+        except Refused as why:
+            self.say("nothing rots: %s" % why)
+
     def end(self):
         """Everything is whole, and the same everywhere."""
         self.say("healing all")
         self.settle()
+        if "witness" in self.plan.kinds:
+            self.have_witness()
+        if "resize" in self.plan.kinds:
+            self.grow_once_more()
         self.unmount()
         check("ext4", self.home.device)
 
@@ -561,9 +629,11 @@ class Churn(Orders):
         wait_until("all members have everything", caught_up, BOUND)
         self.check_sizes()
         if "verify" in self.plan.kinds:
+            self.end_rot()
             self.verify_all()
-        if self.client in self.ids:
-            assert not self.client.status().store["data_writes"], self.client.status()
+        for host in self.ids:
+            if host not in self.with_data():
+                assert not host.status().store["data_writes"], host.status()
         for host in self.ids:
             host.down()
         equal = sorted(self.with_data(), key=lambda host: host.number)
@@ -575,11 +645,16 @@ def play(plan, say, directory, summary, without, slow_clock):
     """One seed; what happened is in the summary, whatever comes of it."""
     clients = (HOSTS + 1,) if "connect_client" in plan.kinds else ()
     room = ROOM_MIB if "resize" in plan.kinds else 0
+    least = SIZE_MIB + LOG_MIB + 8
     cluster = Cluster(HOSTS + len(clients), size="%dM" % SIZE_MIB,
-                      disk_mib=SIZE_MIB + LOG_MIB + 8 + room, log_size="%dM" % LOG_MIB,
+                      disk_mib=least + room, log_size="%dM" % LOG_MIB,
                       disk_ns=plan.disk_ns, alone=True, follows=plan.follows, clients=clients)
     churn = None
     try:
+        if room:
+            small = cluster.member(HOSTS)
+            small.disk.close()
+            small.disk = Disk(least + ROOM_OF_ONE_MIB, completion_ns=plan.disk_ns)
         for host in cluster.members:
             cluster.network.shape(host.number, "delay", plan.delay)
         churn = Churn(cluster, plan, say, directory, without, slow_clock)

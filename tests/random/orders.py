@@ -12,15 +12,21 @@ import json
 import os
 
 from lib.cluster import refused
+from lib.damage import Damage, dump, read_block
 from lib.filesystem import POINT, Mount, check
 from lib.shell import run, wait_until
-from lib.workload import Child, Writer, direct_read
+from lib.workload import BLOCK, Child, Writer, direct_read, direct_write
 
 BOUND = 90
+HOSTS = 7
 MIB = 1 << 20
 GROW_MIB = 8            # at a time
 ROOM_MIB = 4 * GROW_MIB
+ROOM_OF_ONE_MIB = 2 * GROW_MIB  # of one host, whose disk is smaller
 TAKEN = POINT + "/taken"
+# At the end of the device, behind the file system: what rots there nobody reads.
+SPARE_MIB = 1
+SPOILT = 3              # blocks of it at a time
 
 
 def in_child(function, timeout=BOUND):
@@ -39,6 +45,18 @@ def content(host, mib):
             digest.update(direct_read(host.device, at, MIB))
         return digest.hexdigest()
     return in_child(read)
+
+
+def size_shown(host):
+    """Of its block device, in MiB."""
+    with open("/sys/class/block/%s/size" % os.path.basename(host.device)) as file:
+        return int(file.read()) * 512 // MIB
+
+
+def data_block(host):
+    """Where its data begins on its disk."""
+    copies = dump(host.disk)["superblocks"]
+    return next(copy["data_block"] for copy in copies if copy["verdict"] == "good")
 
 
 def open_for_write(host):
@@ -66,8 +84,7 @@ class Orders:
         stops; on the new one all is there that was acknowledged."""
         self.settle()
         old, way = self.home, self.source.choice(("", "", "leadership moves", "cut off"))
-        new = self.pick([host for host in self.with_device() if host is not old],
-                        "other member that is up")
+        new = self.pick_home([host for host in self.with_device() if host is not old])
         if way == "cut off" and not self.is_dispensable(old):
             way = ""
         writer = Writer(TAKEN, slots=64, sync=True)
@@ -96,6 +113,12 @@ class Orders:
         self.outcomes["claims taken by force"] += 1
         return [old, new, *([way] if way else [])]
 
+    def pick_home(self, hosts):
+        """The one that has no replica as often as all others."""
+        if self.client in hosts and self.source.random() < 0.5:
+            return self.client
+        return self.pick(hosts, "other member that is up")
+
     def is_dispensable(self, host):
         """Are the others, as they are now, a majority, one with data among them?"""
         found, statuses = self.leader(), self.statuses()
@@ -123,6 +146,7 @@ class Orders:
         result = run(["dd", "if=/dev/zero", "of=%s/late" % POINT, "bs=4k", "count=1",
                       "conv=fsync", "status=none"], check=False, timeout=BOUND)
         assert result.status, "the file system of a fenced host goes on"
+        self.steady.stop(may_fail=True)
         self.mount.__exit__()
         self.mount = None
 
@@ -143,15 +167,17 @@ class Orders:
         """The device, then the file system on it, under load."""
         if self.growing:
             raise Refused("it grows")
-        # With a member away it is refused.
-        if self.source.random() < 0.7:
-            self.settle()
-        found = self.leader()
-        if self.size_unsure and found:
-            # One that gave up may have been done.
-            self.size_mib = max(self.size_mib, found[1].device_bytes // MIB)
-        if self.size_mib >= self.first_mib + ROOM_MIB:
+        self.know_size()
+        # The last time is in the end.
+        if self.size_mib >= self.first_mib + ROOM_MIB - GROW_MIB:
             raise Refused("its disks have no more room")
+        left = self.first_mib + self.room() - self.size_mib
+        if left <= GROW_MIB and self.source.random() < 0.5:
+            raise Refused("one disk has room for the last time only")
+        # With a member away it is refused, and so it is where one has no room, away or not.
+        if left and self.source.random() < 0.7:
+            self.settle()
+            self.know_size()
         by, wanted = self.pick_up(), self.size_mib + GROW_MIB
         self.growing = True
 
@@ -164,6 +190,16 @@ class Orders:
             self.grow_file_system()
         self.give(by, [], ["qbdadm", "resize", self.cluster.name, "--size", "%dM" % wanted], done)
         return [by, "%d MiB" % wanted]
+
+    def know_size(self):
+        """One that gave up may have been done."""
+        found = self.leader() if self.size_unsure else None
+        if found:
+            self.size_mib = max(self.size_mib, found[1].device_bytes // MIB)
+
+    def room(self):
+        """So much larger than at first the device may become."""
+        return ROOM_OF_ONE_MIB if self.cluster.member(HOSTS) in self.with_data() else ROOM_MIB
 
     def file_system_mib(self):
         now = os.statvfs(POINT)
@@ -180,11 +216,30 @@ class Orders:
             self.outcomes["file systems grown"] += 1
         self.give(home, [], ["sh", "-c", """
             until [ "$(blockdev --getsize64 $0)" -ge $1 ]; do sleep 0.2; done
-            said=$(resize2fs $0 2>&1) || { echo "$said" | tail -n 1 >&2; exit 1; }""",
-                             home.device, self.size_mib * MIB], done)
+            said=$(resize2fs $0 $2M 2>&1) || { echo "$said" | tail -n 1 >&2; exit 1; }""",
+                             home.device, self.size_mib * MIB, self.size_mib - SPARE_MIB], done)
+
+    def grow_once_more(self):
+        """All are there: if all disks have room it is not refused."""
+        self.size_mib = self.leader()[1].device_bytes // MIB
+        self.size_unsure = False
+        if self.size_mib >= self.first_mib + self.room():
+            return
+        by, wanted = self.pick_up(), self.size_mib + GROW_MIB
+
+        def done():
+            # It may have been done by a leader that was none any more when it had to say so.
+            return by.qbdadm("resize", self.cluster.name, "--size", "%dM" % wanted,
+                             check=False, timeout=BOUND).status == 0 or \
+                by.status().device_bytes == wanted * MIB
+        wait_until("the device grows when all are there", done, BOUND)
+        self.size_mib = wanted
+        self.growing = True
+        self.grow_file_system()
+        wait_until("the file system grows", lambda: self.look() or not self.pending, BOUND)
 
     def check_sizes(self):
-        """All the same, and no less than what was done."""
+        """All the same, and no less than what was done; and the same is seen of it."""
         sizes = {host: host.status().device_bytes // MIB for host in self.ids}
         assert len(set(sizes.values())) == 1, sizes
         size, = set(sizes.values())
@@ -192,11 +247,17 @@ class Orders:
             assert self.size_mib <= size <= self.first_mib + ROOM_MIB, (size, self.size_mib)
         else:
             assert size == self.size_mib, (size, self.size_mib)
+        wait_until("all devices have %d MiB" % size, lambda: all(
+            size_shown(host) == size for host in self.ids if host not in self.witnesses), BOUND)
 
     # ---- comparing -------------------------------------------------------
 
     def verify(self):
-        """Nothing was spoiled: nothing differs, whoever comes and goes meanwhile."""
+        """Nothing was spoiled: nothing differs, whoever comes and goes meanwhile. Or something
+        is."""
+        if self.source.random() < 0.3:
+            self.settle()
+            return self.rot()
         by = self.pick_up()
         path = os.path.join(self.directory, "verified-%d" % self.number)
 
@@ -221,6 +282,16 @@ class Orders:
             not found["differences"], "replicas are said to differ: %s" % found
         self.outcomes["blocks compared"] += found["compared"]
 
+    def compared(self, by, *more):
+        """Exit status, and what it says, of a comparison that came to its end."""
+        def compare():
+            result = by.qbdadm(*self.verify_command()[1:], *more, check=False, timeout=BOUND)
+            assert result.output, result.text
+            found = json.loads(result.output)
+            # Leadership that moves ends it.
+            return found["state"] == "done" and (result.status, found)
+        return wait_until("%r compares all replicas" % by, compare, BOUND)
+
     def verify_all(self):
         """Nobody writes, nobody is away: each block of each replica."""
         found = None
@@ -234,17 +305,61 @@ class Orders:
             leading = self.leader()
             if leading is None:
                 return False
-            result = leading[0].qbdadm(*self.verify_command()[1:], check=False, timeout=BOUND)
-            assert result.output, result.text
-            found = json.loads(result.output)
+            status, found = self.compared(leading[0])
             self.nothing_differs(found)
-            # Leadership that moves ends it.
-            return found["state"] == "done" and result.status == 0
+            return status == 0
         wait_until("all replicas are compared", whole, BOUND)
         blocks = self.home.status().device_blocks
         assert found["compared"] == blocks and not found["skipped"], found
         compared = {one["id"] for one in found["members"] if one["compared"] == blocks}
         assert compared == {self.ids[host] for host in self.with_data()}, found
+
+    def rot(self):
+        """Blocks of a replica are spoiled, where nobody reads or writes: these are found there
+        and nowhere else, and on request written anew as the others have them. All is healed,
+        and fio goes on."""
+        found, statuses = self.leader(), self.statuses()
+        whole = [host for host in self.with_data() if host in statuses and not (
+            statuses[host].filling or statuses[host].damaged or statuses[host].failed)]
+        if not found or len(whole) < max(3, len(self.with_data())):
+            raise Refused("there are no three replicas, or not all are whole")
+        host = self.pick(whole, "replica")
+        by = host if self.source.random() < 0.5 else self.pick_up()
+        first = found[1].device_blocks - SPARE_MIB * MIB // BLOCK
+        spoilt = {first + number for number in
+                  self.source.sample(range(SPARE_MIB * MIB // BLOCK), SPOILT)}
+        good = self.write_spare(first, whole)
+        for block in spoilt:
+            Damage(host.disk).flip(data_block(host) + block)
+        for more in ((), ("--repair",)):
+            status, said = self.compared(by, *more)
+            blocks = {block for one in said["differences"] for block in
+                      range(one["first"], one["first"] + one["count"])}
+            assert blocks == spoilt and not said["undecided"] and {
+                (one["member"], one["kind"]) for one in said["differences"]} == {
+                    (self.ids[host], "different")}, "spoilt were %s of %d: %s" % (
+                        sorted(spoilt), self.ids[host], said)
+            assert bool(status) == (not more) and said["repaired"] == (SPOILT if more else 0), said
+        for other in whole:
+            begin = data_block(other)
+            for block in spoilt:
+                at = (block - first) * BLOCK
+                assert read_block(other.disk, begin + block) == good[at:at + BLOCK], \
+                    "block %d of member %d was repaired with something else" % (
+                        block, self.ids[other])
+        self.outcomes["blocks spoiled and repaired"] += SPOILT
+        return [host, by]
+
+    def write_spare(self, first, hosts):
+        """Until it is where the disks of these have it; what was written."""
+        good = self.source.randbytes(SPARE_MIB * MIB)
+        in_child(lambda: direct_write(self.home.device, first * BLOCK, good) or "done")
+        # It is in the log of whoever leads; the home may know of less.
+        found = wait_until("somebody leads", self.leader, BOUND)
+        target = found[1].last_index
+        for host in hosts:
+            host.wait("it has applied it", lambda status: status.applied_index >= target, BOUND)
+        return good
 
     # ---- who has no replica ----------------------------------------------
 
@@ -266,6 +381,16 @@ class Orders:
             raise Refused("something is wanted of it")
         return self.order(here, "remove", self.ids[here[0]])
 
+    def have_witness(self):
+        """One is there in the end, if there is a host for it."""
+        if any(host in self.ids for host in self.witnesses):
+            return
+        try:
+            self.join("--witness")
+        except Refused as why:
+            self.say("no witness: %s" % why)
+        self.settle()
+
     def witness_joined(self, host):
         status = host.status()
         assert status.device is None and status.member(self.ids[host])["witness"], status
@@ -277,7 +402,8 @@ class Orders:
         self.outcomes["witnesses removed"] += 1
 
     def connect_client(self):
-        """The host without a disk connects; if it is connected it disconnects."""
+        """The host without a disk connects; if it is connected the file system moves there, or
+        it disconnects."""
         host = self.client
         if host in self.busy() or host in self.unsure or host in self.gone:
             raise Refused("something is wanted of it")
@@ -296,6 +422,8 @@ class Orders:
             return [host]
         if host is self.home or host in self.dark:
             raise Refused("it has the mount, or no power")
+        if self.source.random() < 0.5:
+            return self.move_mount(host)
         # Its device may be gone any moment.
         host.is_up = False
         self.give(host, [host], ["qbdadm", "disconnect", self.cluster.name, "--file",
