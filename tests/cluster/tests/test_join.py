@@ -171,7 +171,7 @@ def an_id_of_a_lost_list():
         wait_roles(cluster.members[:3], [1, 2, 3])
         cluster.lead(1)
         # Heartbeats get there, and no list does.
-        cluster.network.narrow(1, 2, 3)
+        cluster.network.narrow_to(1, 2, 3)
         argv = cluster.join_command(4)
         process = spawn(argv, delta.netns, text=True, stdout=subprocess.PIPE,
                         stderr=subprocess.PIPE)
