@@ -206,6 +206,11 @@ void qbd_core_start(struct qbd_core *core, u64 now)
 	qbd_event_done(core);
 }
 
+void qbd_core_reads_since(struct qbd_core *core, u64 since)
+{
+	core->reads_since = since;
+}
+
 /* ---- time --------------------------------------------------------------- */
 
 static void leader_tick(struct qbd_core *core)
@@ -223,7 +228,7 @@ static void leader_tick(struct qbd_core *core)
 	/*
 	 * Accident 28: the leader's disk hung, its heartbeats kept everyone
 	 * loyal, and nothing went on. It goes on only as long as its own log
-	 * makes progress, if there is anyone to take over.
+	 * and what it reads make progress, if there is anyone to take over.
 	 */
 	if (qbd_core_disk_stalled(core, now) ||
 	    (core->fitness & (QBD_MAY_LEAD | QBD_COUNTS)) !=

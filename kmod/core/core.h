@@ -113,7 +113,7 @@ const struct qbd_member *qbd_config_find(const struct qbd_config *config,
  * @election_timeout: T. Followers campaign after [T, 2T] of silence and refuse
  *	votes for T after a leader was heard
  * @heartbeat: time between heartbeats, at most a third of T
- * @disk_stall: a leader whose own log write makes no progress for so long
+ * @disk_stall: a leader whose own log write, or reads, make no progress for so long
  *	hands over
  * @resend: sent entries without any progress for so long are probed for and
  *	sent again; doubles with every failure up to 32 times. A backstop: on TCP
@@ -618,6 +618,7 @@ struct qbd_core {
 	u64 durable;
 	u64 generation;
 	u64 stall_since;	/* the log has undurable entries without progress */
+	u64 reads_since;	/* qbd_core_reads_since() */
 	u64 lost_until;		/* acknowledged entries are missing up to here */
 	u64 told_committed;	/* qbd_core_told_committed(); the log may differ there */
 	bool uncounted;		/* no ack after the base counted: it is being filled */
@@ -1005,6 +1006,16 @@ void qbd_core_append_sent(struct qbd_core *core, u64 now, u32 peer,
 			  u64 last_index, u64 bytes);
 
 /**
+ * qbd_core_reads_since() - does this member's disk answer reads?
+ * @core: core
+ * @since: since when reads are under way of which none has ended; 0: none is
+ *
+ * Accident 28: a leader answers the reads of all members from its disk. One whose disk hangs
+ * hands over even if nobody writes; what it still has to read is asked of the next one.
+ */
+void qbd_core_reads_since(struct qbd_core *core, u64 since);
+
+/**
  * qbd_core_set_window() - lower or raise a peer's window
  * @core: core
  * @peer: member id
@@ -1122,7 +1133,8 @@ const struct qbd_config *qbd_core_config_at(const struct qbd_core *core,
  * @has_quorum: leader: a quorum (both, if joint) follows
  * @lease_valid: leader: lease reads are possible
  * @failed: storage failed
- * @disk_stalled: the log has undurable entries without progress for disk_stall
+ * @disk_stalled: the log has undurable entries without progress for disk_stall, or reads are
+ *	under way of which none ended for so long
  * @lost: acknowledged entries were found missing
  * @handed_over: leader: the one before it wanted it to be
  * @own_first: leader: its first entry

@@ -86,14 +86,16 @@ void qbd_election_vote_durable(struct qbd_core *core)
 }
 
 /**
- * qbd_core_disk_stalled() - is the own log write hanging?
+ * qbd_core_disk_stalled() - is the own log write hanging, or all that is read?
  * @core: core
  * @now: current time
  */
 bool qbd_core_disk_stalled(const struct qbd_core *core, u64 now)
 {
-	return core->durable < core->trail.last &&
-	       now >= core->stall_since + core->options.disk_stall;
+	return (core->durable < core->trail.last &&
+		now >= core->stall_since + core->options.disk_stall) ||
+	       (core->reads_since &&
+		now >= core->reads_since + core->options.disk_stall);
 }
 
 /**

@@ -133,6 +133,22 @@ static void bio_end_io(struct bio *bio)
 	rcu_read_unlock();
 }
 
+/* Of those that somebody waits for: who reads the device, or a member that is behind. */
+static u32 reads_under_way(const struct qbd_store *store)
+{
+	return store->inflight[QBD_BIO_READ] + store->inflight[QBD_BIO_LOAD];
+}
+
+static bool is_read(const struct qbd_bio *bio)
+{
+	return bio->kind == QBD_BIO_READ || bio->kind == QBD_BIO_LOAD;
+}
+
+u64 qbd_store_reads_since(const struct qbd_store *store)
+{
+	return reads_under_way(store) ? store->reads_moved_ns : 0;
+}
+
 /* Never fails and does not wait: the kinds' limits are within the sets' reserves. */
 struct qbd_bio *qbd_bio_alloc(struct qbd_store *store, enum qbd_bio_kind kind,
 			      void *object, blk_opf_t operation, u64 disk_block,
@@ -151,6 +167,8 @@ struct qbd_bio *qbd_bio_alloc(struct qbd_store *store, enum qbd_bio_kind kind,
 	qbd_bio->object = object;
 	qbd_bio->kind = kind;
 	qbd_bio->error = 0;
+	if (is_read(qbd_bio) && !reads_under_way(store))
+		store->reads_moved_ns = ktime_get_coarse_boottime_ns();
 	store->inflight[kind]++;
 	return qbd_bio;
 }
@@ -174,6 +192,8 @@ void qbd_bio_submit(struct qbd_bio *bio)
 void qbd_bio_free(struct qbd_bio *bio)
 {
 	bio->store->inflight[bio->kind]--;
+	if (is_read(bio))
+		bio->store->reads_moved_ns = ktime_get_coarse_boottime_ns();
 	bio_put(&bio->bio);
 }
 

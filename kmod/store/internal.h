@@ -467,6 +467,7 @@ struct qbd_notices {
  * @timer: the only one
  * @timer_fired: since the last run
  * @inflight: bios not yet seen finished, by kind
+ * @reads_moved_ns: boottime when the last read ended, or began with no other under way
  * @log: the ring
  * @overlay: committed operations that are not applied
  * @applied_index: data area holds everything up to it
@@ -528,6 +529,7 @@ struct qbd_store {
 	struct timer_list timer;
 	bool timer_fired;
 	u32 inflight[QBD_BIO_KINDS];
+	u64 reads_moved_ns;
 	struct qbd_log log;
 	struct rb_root_cached overlay;
 	u64 applied_index;

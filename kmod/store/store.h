@@ -380,6 +380,12 @@ bool qbd_store_touched(const struct qbd_store *store, u64 after, u64 through, u6
 #define QBD_TOUCHED_ENTRIES_MAX	1024u
 
 /*
+ * Since when reads of this disk are under way of which none has ended, boottime in
+ * nanoseconds; 0: none is under way.
+ */
+u64 qbd_store_reads_since(const struct qbd_store *store);
+
+/*
  * Extents, at the leader: the first one from @first on, and before @end, that changed after
  * @since; U64_MAX if none. Only what is applied is in the table.
  */

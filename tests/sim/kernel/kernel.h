@@ -427,6 +427,7 @@ void mempool_free(void *element, mempool_t *pool);
 u64 ktime_get_boottime_ns(void);
 #define ktime_get_ns		ktime_get_boottime_ns
 #define ktime_get_coarse_ns	ktime_get_boottime_ns
+#define ktime_get_coarse_boottime_ns	ktime_get_boottime_ns
 #define jiffies			((unsigned long)(ktime_get_boottime_ns() / \
 						 (NSEC_PER_SEC / HZ)))
 #define time_after(a, b)	((long)((b) - (a)) < 0)
