@@ -136,6 +136,39 @@ static void accident_28_a_leader_with_a_hung_disk_is_replaced(struct qbd_test *t
 	QBD_TRUE(test, !lab->error);
 }
 
+/* Nothing is written; what is read waits for the leader's disk. */
+static void accident_28_a_leader_that_does_not_read_is_replaced(struct qbd_test *test)
+{
+	struct lab_node *node;
+	struct qbd_core *core;
+	u32 leader;
+
+	lab_setup(lab, 3, 3, 28);
+	lab_boot_all(lab);
+	leader = lab_run_to_leader(lab, 0);
+	node = &lab->nodes[leader];
+	core = &node->core;
+	/* A read ends now and then, and others are under way. */
+	for (u32 i = 0; i < 10; i++) {
+		qbd_core_reads_since(core, lab_node_now(lab, node));
+		lab_run(lab, 200 * LAB_MS);
+	}
+	QBD_EQUAL(test, lab_leader(lab), leader);
+	/* None ends any more. */
+	qbd_core_reads_since(core, lab_node_now(lab, node));
+	lab_run(lab, 200 * LAB_MS);
+	QBD_EQUAL(test, lab_leader(lab), leader);
+	lab_run(lab, 200 * LAB_MS);
+	QBD_TRUE(test, lab_leader(lab) && lab_leader(lab) != leader);
+	/* It does not come back while the disk hangs, if another one can. */
+	lab_run(lab, 5 * LAB_S);
+	QBD_TRUE(test, lab_leader(lab) && lab_leader(lab) != leader);
+	QBD_TRUE(test, !qbd_election_fit(core));
+	qbd_core_reads_since(core, 0);
+	QBD_TRUE(test, qbd_election_fit(core));
+	QBD_TRUE(test, !lab->error);
+}
+
 static void accident_28_a_slow_disk_that_moves_is_no_reason(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
@@ -493,6 +526,7 @@ QBD_SUITE(core_storage,
 	  QBD_CASE(a_stopped_member_follows_who_leads),
 	  QBD_CASE(a_leader_whose_disk_fails_hands_over),
 	  QBD_CASE(accident_28_a_leader_with_a_hung_disk_is_replaced),
+	  QBD_CASE(accident_28_a_leader_that_does_not_read_is_replaced),
 	  QBD_CASE(accident_28_a_slow_disk_that_moves_is_no_reason),
 	  QBD_CASE(accident_28_nobody_to_take_over),
 	  QBD_CASE(a_hung_hard_state_elects_nobody),

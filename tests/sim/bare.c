@@ -11,7 +11,8 @@
  *              it; to all of it (for those that are no good otherwise)
  *
  *   progress   a write and then a read complete at each host of that majority, and whatever
- *              else was asked for there
+ *              else was asked for there; in half of the worlds nobody writes before each of
+ *              these hosts has read, which one whose disk hangs may not hold up
  *   peace      when one of them leads and the rest follow it, nobody is elected any more unless
  *              leadership is handed over; that is looked at for a while after that
  *
@@ -457,7 +458,7 @@ bool sim_bare(void)
 	if (!bare.healed || !(voters & ~bare.healed))
 		return true;
 	begin();
-	sim_client_probe_few(bare.healed);
+	sim_client_probe_few(bare.healed, below(2));
 	if (sim_heal_within(BOUND, goes_on, "a write and a read at each host of a bare majority") &&
 	    sim_heal_within(BOUND, answered, "an answer to all requests at a bare majority")) {
 		bare.until = world.now + PEACE;

@@ -59,6 +59,7 @@ static bool probe_waits[SIM_HOSTS_MAX + 1];
 static bool probe_wrote[SIM_HOSTS_MAX + 1];
 static u32 probe_hosts;		/* bitmap */
 static bool probe_reads;	/* after they have written */
+static u32 probe_unread;	/* bitmap: nobody writes before these have read */
 static u64 ids, operations;
 static bool turns;		/* any host writes any block, one after the other */
 static u32 newest;		/* block of the last write that completed */
@@ -410,6 +411,10 @@ static void end_probe(const struct sim_request *request, bool completed)
 	probe_waits[number] = false;
 	if (!completed && !removed(request->host))
 		return;
+	if (probe_unread >> number & 1) {
+		probe_unread &= ~(1u << number);
+		return;
+	}
 	probed[number] = !probe_reads || removed(request->host) ||
 			 request->request.kind == QBD_REQUEST_READ;
 	probe_wrote[number] = true;
@@ -742,13 +747,16 @@ void sim_client_probe_begin(void)
 	memset(probe_wrote, 0, sizeof(probe_wrote));
 	probe_hosts = ~0u;
 	probe_reads = false;
+	probe_unread = 0;
 }
 
-void sim_client_probe_few(u32 hosts)
+void sim_client_probe_few(u32 hosts, bool read_first)
 {
 	sim_client_probe_begin();
 	probe_hosts = hosts;
 	probe_reads = true;
+	/* Where they take turns one writes before the next one has its turn. */
+	probe_unread = read_first && !turns ? hosts : 0;
 }
 
 /*
@@ -763,8 +771,10 @@ bool sim_client_probe(void)
 		struct sim_host *host = &world.hosts[number];
 		struct sim_request *request;
 
-		if ((!sim_lists_has(number) && !removed(host)) || host->witness || host->former)
+		if ((!sim_lists_has(number) && !removed(host)) || host->witness || host->former) {
+			probe_unread &= ~(1u << number);
 			continue;
+		}
 		/* Whoever has had its turn, or has none, lets the next one have it. */
 		if (probed[number] || !(probe_hosts >> number & 1)) {
 			sim_claims_turn(host, false, !outstanding[number]);
@@ -779,7 +789,8 @@ bool sim_client_probe(void)
 		all = false;
 		request = request_at(host);
 		request->probe = true;
-		request->request.kind = removed(host) || (probe_reads && probe_wrote[number]) ?
+		request->request.kind = removed(host) || probe_unread ||
+					(probe_reads && probe_wrote[number]) ?
 					QBD_REQUEST_READ : QBD_REQUEST_WRITE;
 		request->request.count = 1;
 		request->number = turns || world.overlap ? sim_below(SIM_USED_BLOCKS) :

@@ -335,7 +335,7 @@ bool sim_client_turn(struct sim_host *host, bool its_turn);
 void sim_client_read_newest(struct sim_host *host);
 void sim_client_probe_begin(void);
 /* Likewise; only at these hosts, a bitmap, and a read after that. */
-void sim_client_probe_few(u32 hosts);
+void sim_client_probe_few(u32 hosts, bool read_first);
 /* One write at each member has to complete; true when they all did. */
 bool sim_client_probe(void);
 bool sim_client_idle(void);

@@ -305,6 +305,32 @@ def leader_disk_hangs():
             writer.verify(device)
 
 
+@test("failover")
+def leader_disk_answers_no_reads():
+    """The leader's disk hangs and nobody writes: what is read, there and elsewhere, goes on."""
+    with Cluster(3, up=("--memory", "8M"), create=SHARED) as cluster:
+        leader = cluster.leader()
+        others = cluster.others(leader)
+        for number in range(4):
+            direct_write(leader.device, (1000 + number) * 4096, bytes([number + 1]) * 4096)
+        written = leader.status().last_index
+        for member in cluster.members:
+            member.wait("it is applied", lambda s: s.applied_index >= written)
+        leader.disk.hang()
+        readers = [Child(lambda report, at=(member, 1000 + number): direct_read(
+            at[0].device, at[1] * 4096, 4096)) for number, member in
+                   enumerate((leader, others[0], others[1]))]
+        for reader in readers:
+            reader.wait()
+        cluster.wait_leader(others, not_member=leader)
+        # What the next leader begins its term with, and nothing else.
+        now = others[0].status().last_index
+        assert now == written + 1, "somebody wrote: %d, %d" % (written, now)
+        leader.disk.resume()
+        cluster.wait_leader()
+        assert direct_read(leader.device, 1003 * 4096, 4096) == b"\4" * 4096
+
+
 @test("failover", timeout=90)
 def deep_reads_while_leadership_comes_and_goes():
     """Reads that wait for memory, for the disk and for leadership: all of them end."""
