@@ -43,6 +43,7 @@ uint32_t qbd_crc32c(uint32_t seed, const void *data, size_t length);
 #define QBD_NAME_SIZE		64	/* device name, NUL included */
 #define QBD_MEMBER_NAME_SIZE	32	/* host name, NUL included */
 #define QBD_MEMBERS_MAX		16	/* of one device, voters or not */
+#define QBD_VOTERS_MAX		9	/* of them */
 
 #define QBD_DEFAULT_PORT	7900
 #define QBD_PRIORITY_DEFAULT	100

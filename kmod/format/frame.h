@@ -401,7 +401,7 @@ struct qbd_frame_reply {
  * @history: as in the state block; who joins writes it into its own
  * @claim: the newest that is known to be committed here
  * @connected: bit n: a connection to members[n] of @membership stands, or it answers this
- * @reserved: zero
+ * @flags: QBD_DESCRIPTION_GROWING: of the leader: nobody is taken into the list just now
  * @name: of the device
  * @membership: configuration in force here, with the index that a CHANGE has to name
  */
@@ -416,10 +416,12 @@ struct qbd_description {
 	__u8 history[QBD_UUID_SIZE];
 	struct qbd_claim_layout claim;
 	__le32 connected;
-	__le32 reserved;
+	__le32 flags;
 	char name[QBD_NAME_SIZE];
 	struct qbd_membership_layout membership;
 } __attribute__((packed));
+
+#define QBD_DESCRIPTION_GROWING	(1u << 0)
 
 /**
  * struct qbd_frame_reset - leader to a follower that its log no longer reaches:

@@ -48,6 +48,7 @@ static void fill_description(struct qbd_replica *replica,
 	description->membership = *qbd_replica_layout(replica);
 	/* There is one bit for each of them. */
 	description->connected = cpu_to_le32((u32)qbd_reach_own(replica));
+	description->flags = cpu_to_le32(qbd_resize_growing(replica) ? QBD_DESCRIPTION_GROWING : 0);
 }
 
 static void describe(struct qbd_replica *replica, u64 connection,

@@ -42,8 +42,6 @@
 #include "../format/format.h"
 #include "../format/frame.h"
 
-#define QBD_VOTERS_MAX	9u
-
 /**
  * struct qbd_intent_facts - what the leader knows; bit n: members[n] of the list in force
  * @self: the leader's id

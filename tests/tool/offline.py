@@ -1444,6 +1444,14 @@ def _():
                     "another id")
 
 
+@tests.test("a tenth voter is refused before anything is written")
+def _():
+    members = ",".join("%d=h%d@192.0.2.%d" % (n, n, n) for n in range(1, 11))
+    refused(["create", "v", "--token-file", "t", "--disk", "d", "--id", "1", "--member", members],
+            "create: there would be 10 voters, and more than 9 cannot be; create it with fewer, "
+            "and let more hosts 'qbdadm join --learner'; see 'qbdadm create --help'", 2)
+
+
 @tests.test("witnesses that cannot be are refused")
 def _():
     rest = ["--token-file", "t", "--disk", "d", "--member",

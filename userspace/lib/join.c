@@ -195,6 +195,44 @@ static const struct qbd_member_layout *former_self(const struct qbd_join *join)
 	return NULL;
 }
 
+/*
+ * What the leader would say of a change just now, as far as it can be known. All of it passes,
+ * or may: -EAGAIN.
+ */
+static int check_moment(const struct qbd_join *join, struct qbd_error *error)
+{
+	const struct qbd_description *description = &join->description;
+	const struct qbd_membership_layout *members = &description->membership;
+	uint32_t result = QBD_CHANGE_DONE, away = 0;
+	unsigned int voters = 1, there = 1;
+	char text[256];
+
+	if (!qbd_join_committed(join))
+		result = QBD_CHANGE_PENDING;
+	for (uint32_t i = 0; i < le32_to_cpu(members->count); i++) {
+		uint16_t flags = le16_to_cpu(members->members[i].flags);
+
+		if (flags & QBD_MEMBER_VOTER_OLD)
+			result = QBD_CHANGE_PENDING;
+		if (!qbd_will_vote(flags))
+			continue;
+		voters++;
+		if (flags & QBD_MEMBER_JOINING ||
+		    le32_to_cpu(description->connected) & 1u << i)
+			there++;
+		else if (!away)
+			away = le32_to_cpu(members->members[i].id);
+	}
+	if (!result && le32_to_cpu(description->flags) & QBD_DESCRIPTION_GROWING)
+		result = QBD_CHANGE_GROWING;
+	if (!result && le16_to_cpu(join->self.flags) & QBD_MEMBER_JOINING && there <= voters / 2)
+		result = QBD_CHANGE_QUORUM;
+	if (!result)
+		return 0;
+	qbd_change_describe(result, away, text, sizeof(text));
+	return qbd_fail(error, EAGAIN, "%s: %s", join->name, text);
+}
+
 /* Does the list have room for us, and nothing that is ours? */
 static int check_place(const struct qbd_join *join, struct qbd_error *error)
 {
@@ -202,6 +240,7 @@ static int check_place(const struct qbd_join *join, struct qbd_error *error)
 	const struct qbd_member_layout *former = former_self(join);
 	struct qbd_membership_layout wanted;
 	char text[QBD_ADDRESS_TEXT_SIZE];
+	int result;
 
 	for (uint32_t i = 0; i < le32_to_cpu(members->count); i++) {
 		const struct qbd_member_layout *member = &members->members[i];
@@ -232,7 +271,10 @@ static int check_place(const struct qbd_join *join, struct qbd_error *error)
 		return qbd_fail(error, ENOSPC, "%s: has %u members, and more cannot be",
 				join->name, QBD_MEMBERS_MAX);
 	make_wanted(join, &wanted);
-	return qbd_check_witnesses(join->name, &wanted, error);
+	result = qbd_check_voters(join->name, &wanted,
+				  "join as one that never votes (--learner), or remove or demote a voter first",
+				  error);
+	return result ? result : check_moment(join, error);
 }
 
 int qbd_join_describe(struct qbd_join *join, struct qbd_error *error)
@@ -251,14 +293,24 @@ int qbd_join_describe(struct qbd_join *join, struct qbd_error *error)
 int qbd_join_look(struct qbd_join *join, struct qbd_error *error)
 {
 	const struct qbd_member_layout *former;
-	int result = qbd_join_describe(join, error);
+	struct patience patience;
+	struct qbd_admin admin;
+	int result;
 
-	if (result)
-		return result;
 	join->former = 0;
-	former = former_self(join);
-	join->former = former ? le32_to_cpu(former->id) : UINT32_MAX;
-	return check_place(join, error);
+	be_patient(&patience, join);
+	do {
+		result = find_leader(join, &admin, &patience, error);
+		if (result)
+			return result;
+		qbd_admin_close(&admin);
+		if (!join->former) {
+			former = former_self(join);
+			join->former = former ? le32_to_cpu(former->id) : UINT32_MAX;
+		}
+		result = check_place(join, error);
+	} while (result == -EAGAIN && pause_for(&patience));
+	return result;
 }
 
 /* ---- asking ------------------------------------------------------------- */

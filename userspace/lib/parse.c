@@ -373,20 +373,28 @@ int qbd_parse_members(const char *text, struct qbd_membership_layout *members,
 	return result;
 }
 
-int qbd_check_witnesses(const char *what, const struct qbd_membership_layout *members,
-			struct qbd_error *error)
+bool qbd_will_vote(uint16_t flags)
+{
+	return !(flags & (QBD_MEMBER_DEMOTING | QBD_MEMBER_LEAVING)) &&
+	       flags & (QBD_MEMBER_VOTER | QBD_MEMBER_JOINING);
+}
+
+int qbd_check_voters(const char *what, const struct qbd_membership_layout *members,
+		     const char *remedy, struct qbd_error *error)
 {
 	unsigned int voters = 0, witnesses = 0;
 
 	for (uint32_t i = 0; i < le32_to_cpu(members->count); i++) {
 		uint16_t flags = le16_to_cpu(members->members[i].flags);
 
-		if (flags & (QBD_MEMBER_DEMOTING | QBD_MEMBER_LEAVING) ||
-		    !(flags & (QBD_MEMBER_VOTER | QBD_MEMBER_JOINING)))
+		if (!qbd_will_vote(flags))
 			continue;
 		voters++;
 		witnesses += !!(flags & QBD_MEMBER_WITNESS);
 	}
+	if (voters > QBD_VOTERS_MAX)
+		return qbd_fail(error, ENOSPC, "%s: there would be %u voters, and more than %u cannot be; %s",
+				what, voters, QBD_VOTERS_MAX, remedy);
 	if (witnesses <= voters / 2)
 		return 0;
 	return qbd_fail(error, EINVAL,

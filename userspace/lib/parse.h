@@ -41,12 +41,19 @@ int qbd_parse_members(const char *text, struct qbd_membership_layout *members,
 		      struct qbd_error *error);
 
 /**
- * qbd_check_witnesses() - is there a member with data in every majority?
+ * qbd_will_vote() - what if all that is meant of a member came true?
+ * @flags: QBD_MEMBER_*
+ */
+bool qbd_will_vote(uint16_t flags);
+
+/**
+ * qbd_check_voters() - are there not too many, and is one with data in every majority?
  * @what: begins the line
  * @members: if all that is meant came true
+ * @remedy: of too many
  */
-int qbd_check_witnesses(const char *what, const struct qbd_membership_layout *members,
-			struct qbd_error *error);
+int qbd_check_voters(const char *what, const struct qbd_membership_layout *members,
+		     const char *remedy, struct qbd_error *error);
 
 /* "2.0 GiB"; @text needs QBD_SIZE_TEXT_SIZE bytes. */
 #define QBD_SIZE_TEXT_SIZE	24

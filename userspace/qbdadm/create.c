@@ -332,7 +332,8 @@ static int take_witnesses(struct create_arguments *arguments, struct qbd_error *
 					id);
 		members->members[at].flags |= cpu_to_le16(QBD_MEMBER_WITNESS);
 	}
-	return qbd_check_witnesses("create", members, error);
+	return qbd_check_voters("create", members, "create it with fewer, and let more hosts 'qbdadm join --learner'",
+				error);
 }
 
 /* The member that has to be made is in the list already. */

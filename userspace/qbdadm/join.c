@@ -149,6 +149,18 @@ static int parse_arguments(const struct qbdadm_command *command, int argc, char 
 	return -1;
 }
 
+/* What comes up is found by its name. */
+static int check_not_up(struct qbd_client *client, const char *name, struct qbd_error *error)
+{
+	struct qbd_status status;
+	int result = qbd_client_status(client, name, &status, error);
+
+	if (result)
+		return result == -ENODEV ? 0 : result;
+	return qbd_fail(error, EEXIST, "%s: is up on this host already, as member %u; if it shall have another disk, 'qbdadm down %s' first",
+			name, status.member_id, name);
+}
+
 /* The module is there, or can be: better known before anybody is asked for anything. */
 static int check_module(const struct join_arguments *arguments, const struct qbd_join *join,
 			struct qbd_error *error)
@@ -162,8 +174,10 @@ static int check_module(const struct join_arguments *arguments, const struct qbd
 	if (result)
 		return result;
 	result = qbd_client_open(&client, true, error);
-	if (!result)
-		qbd_client_close(&client);
+	if (result)
+		return result;
+	result = check_not_up(&client, arguments->name, error);
+	qbd_client_close(&client);
 	return result;
 }
 

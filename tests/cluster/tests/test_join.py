@@ -277,6 +277,44 @@ def join_refusals():
             run(["losetup", "-d", *small])
 
 
+def digest(disk):
+    return run(["sha256sum", disk.path], timeout=60).output.split()[0]
+
+
+@test("join", timeout=90)
+def nine_voters_and_no_more():
+    """A tenth is told so before its disk is touched, --force or not; as a learner it comes."""
+    with Cluster(2, alone=True) as cluster:
+        first, second = cluster.members
+        # Those that are to vote count, as for the leader; they have one disk in turns.
+        for number in range(2, 10):
+            run(cluster.join_command(2, "--no-up", "--force", host="voter%d" % number,
+                                     listen="10.0.0.2:%d" % (8000 + number)),
+                netns=second.netns)
+        run(["mkfs.ext4", "-q", "-F", second.disk.path])
+        before, index = digest(second.disk), first.status().members_index
+        for kind in (), ("--witness",):
+            result = run(cluster.join_command(2, "--no-up", "--force", *kind),
+                         netns=second.netns, check=False)
+            line = refused(result, "10 voters", "--learner")
+            assert digest(second.disk) == before, "something was written: %s" % line
+        assert first.status().members_index == index
+        cluster.join(2, "--force", "--learner")
+        second.wait("it is in the list", lambda status: len(status.members) == 10)
+
+
+@test("join")
+def join_where_the_name_is_up():
+    """What comes up under a name that is taken would not: said before anything is done."""
+    with Cluster(2, alone=True) as cluster:
+        first, second = cluster.members
+        before = first.status().members_index
+        result = run(cluster.join_command(2, listen="10.0.0.1:7901"), netns=first.netns,
+                     check=False)
+        refused(result, "is up on this host already, as member 1")
+        assert empty(second.disk) and first.status().members_index == before
+
+
 @test("join")
 def join_with_force():
     """What is on a disk is destroyed only if that was said."""
