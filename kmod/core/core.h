@@ -203,7 +203,9 @@ enum qbd_message_type {
  *	none, no lease rests on it; TIMEOUT_NOW: last round opened before
  * @matched: replies: received and the same as the leader's, perhaps not durable
  * @durable: HEARTBEAT and replies: the sender's own durable index
- * @reject_index: APPEND_REPLY with REJECTED: the previous index refused
+ * @reject_index: APPEND_REPLY with REJECTED: the previous index refused;
+ *	HEARTBEAT_REPLY: the caller's: 1: the sender's host uses the device; the core passes
+ *	over it
  * @hint_index: APPEND_REPLY with REJECTED or LOST: try here;
  *	HEARTBEAT_REPLY: the replier's last index
  * @hint_term: term of the entry at @hint_index

@@ -326,7 +326,9 @@ int qbd_nl_change_members_doit(struct sk_buff *skb, struct genl_info *info)
 	wanted = kzalloc(sizeof(*wanted), GFP_KERNEL);
 	error = wanted ? take_members(info, wanted) : -ENOMEM;
 	if (!error) {
-		error = qbd_replica_change_members(replica, wanted, text, sizeof(text));
+		error = qbd_replica_change_members(replica, wanted,
+						   nla_get_flag(info->attrs[QBD_A_DEVICE_FORCE]),
+						   text, sizeof(text));
 		if (error)
 			qbd_ctl_set_message(info->extack, text);
 	}

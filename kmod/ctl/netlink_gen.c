@@ -76,6 +76,7 @@ const struct nla_policy qbd_change_members_nl_policy[QBD_A_DEVICE_WANTED_MEMBERS
 	[QBD_A_DEVICE_MEMBERS_INDEX] = { .type = NLA_U64, },
 	[QBD_A_DEVICE_NEXT_MEMBER_ID] = { .type = NLA_U32, },
 	[QBD_A_DEVICE_WANTED_MEMBERS] = NLA_POLICY_NESTED(qbd_wanted_member_nl_policy),
+	[QBD_A_DEVICE_FORCE] = { .type = NLA_FLAG, },
 };
 
 /* QBD_CMD_CLAIM_TAKE - do */

@@ -256,8 +256,8 @@ enum qbd_request_kind {
 	QBD_REQUEST_ZERO	= 3,
 	QBD_REQUEST_LEADER_MOVE	= 4,	/* @block: member id, 0 for the fittest; @count 0 */
 	/*
-	 * One data block begins with a struct qbd_membership_layout: it shall be so. Its
-	 * index says from which list it was made, and only that one is replaced: so a
+	 * One data block begins with a struct qbd_change_order: its list shall be the list. The
+	 * list's index says from which one it was made, and only that one is replaced: so a
 	 * program need not know of terms, and @leader_term counts between members only.
 	 */
 	QBD_REQUEST_CHANGE	= 5,
@@ -355,6 +355,7 @@ enum qbd_change_result {
 	QBD_CHANGE_ADDRESS	= 13,	/* @member: not asked for on its host, or of another kind */
 	QBD_CHANGE_WITNESSES	= 14,	/* they alone would be a majority */
 	QBD_CHANGE_CLIENT	= 15,	/* @member is one: it never votes */
+	QBD_CHANGE_USED		= 16,	/* @member is to leave, and has the device in use */
 	/* RESIZE */
 	QBD_CHANGE_SHRINK	= 20,	/* to less than it has */
 	QBD_CHANGE_GROWING	= 21,	/* a RESIZE is under way */
@@ -362,6 +363,18 @@ enum qbd_change_result {
 	QBD_CHANGE_DISK		= 23,	/* @member has no room for it */
 	QBD_CHANGE_END
 };
+
+/**
+ * struct qbd_change_order - what the data block of a CHANGE begins with
+ * @members: the list as it shall be
+ * @flags: QBD_ORDER_*; what is not known is passed over
+ */
+struct qbd_change_order {
+	struct qbd_membership_layout members;
+	__le32 flags;
+} __attribute__((packed));
+
+#define QBD_ORDER_FORCE		(1u << 0)	/* who uses the device leaves, too */
 
 /**
  * struct qbd_frame_reply - the answer to REQUEST
@@ -632,7 +645,7 @@ struct qbd_frame_repaired {
 } __attribute__((packed));
 
 /* Results of RESIZE have numbers of their own. */
-static_assert(QBD_CHANGE_CLIENT < QBD_CHANGE_SHRINK, "change results");
+static_assert(QBD_CHANGE_USED < QBD_CHANGE_SHRINK, "change results");
 static_assert(sizeof(struct qbd_frame_verify) == 32, "verify");
 static_assert(sizeof(struct qbd_frame_verified) == 24, "verified");
 static_assert(sizeof(struct qbd_verify_sums) == QBD_BLOCK_SIZE, "sums");
@@ -646,6 +659,7 @@ static_assert(sizeof(struct qbd_frame_request) == 56, "request");
 static_assert(sizeof(struct qbd_frame_reply) == 48, "reply");
 static_assert(sizeof(struct qbd_frame_reset) <= QBD_FRAME_FIXED_MAX, "reset");
 static_assert(sizeof(struct qbd_description) <= QBD_BLOCK_SIZE, "description");
+static_assert(sizeof(struct qbd_change_order) <= QBD_BLOCK_SIZE, "order");
 /* The header of a full record and the append part share the fixed part. */
 static_assert(sizeof(struct qbd_frame_append) + 128 +
 	      sizeof(struct qbd_operation) * QBD_OPERATIONS_MAX <=

@@ -63,8 +63,12 @@ static bool gather_facts(struct qbd_replica *replica, u32 asker,
 	facts->growing = qbd_resize_growing(replica);
 	for (u32 i = 0; i < le32_to_cpu(now->count); i++) {
 		u32 id = le32_to_cpu(now->members[i].id);
-		bool is_new;
+		bool is_new, unsaid;
 
+		if (qbd_claim_used(replica, id, &unsaid))
+			facts->uses |= 1u << i;
+		if (unsaid)
+			facts->unsaid |= 1u << i;
 		all &= qbd_disks_facts(replica, id, facts->disks[i], &is_new);
 		if (is_new)
 			facts->renewed |= 1u << i;
@@ -140,7 +144,8 @@ static enum qbd_change_result propose(struct qbd_replica *replica,
 /**
  * qbd_change_propose() - somebody wants another member list
  * @replica: replica
- * @wanted: the list as it came; its index names the one that it was made from
+ * @order: the list as it came, whose index names the one that it was made from, and whether
+ *	by force
  * @asker: the member on whose host it was asked for, 0: a program elsewhere
  * @member: set if the refusal is about a member, else 0
  *
@@ -148,10 +153,10 @@ static enum qbd_change_result propose(struct qbd_replica *replica,
  * leader still; whoever asked sees the list's index change, or not.
  */
 enum qbd_change_result qbd_change_propose(struct qbd_replica *replica,
-					  const struct qbd_membership_layout *wanted,
+					  const struct qbd_change_order *order,
 					  u32 asker, u32 *member)
 {
-	struct qbd_membership_layout next;
+	struct qbd_membership_layout next = order->members;
 	struct qbd_intent_facts facts;
 	enum qbd_change_result result;
 	const char *reason;
@@ -160,12 +165,12 @@ enum qbd_change_result qbd_change_propose(struct qbd_replica *replica,
 	if (replica->told_role != QBD_ROLE_LEADER || replica->phase != QBD_PHASE_RUNNING ||
 	    !qbd_replica_keeps_data(replica))
 		return QBD_CHANGE_NOT_LEADER;
-	if (qbd_layout_check(wanted, &reason))
+	if (qbd_layout_check(&next, &reason))
 		return QBD_CHANGE_MALFORMED;
 	if (!config_committed(replica))
 		return QBD_CHANGE_PENDING;
 	gather_facts(replica, asker, &facts);
-	next = *wanted;
+	facts.force = le32_to_cpu(order->flags) & QBD_ORDER_FORCE;
 	qbd_intent_keep_disks(qbd_replica_layout(replica), &next);
 	result = qbd_intent_check(qbd_replica_layout(replica), &next, &facts, member);
 	if (result != QBD_CHANGE_DONE)
@@ -342,13 +347,13 @@ void qbd_change_noticed(struct qbd_replica *replica)
 
 /* ---- from here to the leader -------------------------------------------- */
 
-/* Ask the leader; the layout, if there is one, is the request's data. */
+/* Ask the leader; the order, if there is one, is the request's data. */
 static int ask_leader(struct qbd_replica *replica, u32 kind, u64 block,
-		      const struct qbd_membership_layout *wanted)
+		      const struct qbd_change_order *order)
 {
 	struct qbd_frame_request request = {
 		.kind = cpu_to_le32(kind),
-		.count = cpu_to_le32(wanted ? 1 : 0),
+		.count = cpu_to_le32(order ? 1 : 0),
 		.block = cpu_to_le64(block),
 		.sequence = cpu_to_le64(++replica->changing_sequence),
 		.session = cpu_to_le64(replica->session),
@@ -358,16 +363,16 @@ static int ask_leader(struct qbd_replica *replica, u32 kind, u64 block,
 		.type = QBD_FRAME_REQUEST,
 		.fixed = &request,
 		.fixed_bytes = sizeof(request),
-		.data_blocks = wanted ? 1 : 0,
+		.data_blocks = order ? 1 : 0,
 	};
 	int error;
 
-	if (wanted) {
+	if (order) {
 		frame.buffer = qbd_buffer_alloc(replica->pool, QBD_POOL_FORWARD, 1);
 		if (!frame.buffer)
 			return -ENOMEM;
 		memset(page_address(frame.buffer->pages[0]), 0, QBD_BLOCK_SIZE);
-		memcpy(page_address(frame.buffer->pages[0]), wanted, sizeof(*wanted));
+		memcpy(page_address(frame.buffer->pages[0]), order, sizeof(*order));
 	}
 	error = qbd_net_send(replica->network, replica->told_leader, &frame);
 	if (error && frame.buffer)
@@ -421,6 +426,8 @@ static int error_of(u32 result)
 		return -EHOSTUNREACH;
 	case QBD_CHANGE_DISK:
 		return -ENOSPC;
+	case QBD_CHANGE_USED:
+		return -EBUSY;
 	default:
 		return -EINVAL;
 	}
@@ -428,7 +435,9 @@ static int error_of(u32 result)
 
 static bool is_move(const struct qbd_replica *replica, const struct qbd_command *command)
 {
-	return command->run == qbd_change_command && moves(replica, command->argument);
+	const struct qbd_change_order *order = command->argument;
+
+	return command->run == qbd_change_command && moves(replica, &order->members);
 }
 
 /*
@@ -445,14 +454,14 @@ static void stay(struct qbd_replica *replica, const struct qbd_command *command)
 /* It is in a leader's log, or may be: what comes of it the log will say, see settle_move(). */
 static void may_move(struct qbd_replica *replica, const struct qbd_command *command, u64 term)
 {
-	const struct qbd_membership_layout *wanted = command->argument;
+	const struct qbd_change_order *order = command->argument;
 	struct qbd_move *move = &replica->move;
 
 	if (!is_move(replica, command))
 		return;
 	*move = (struct qbd_move){
 		.term = term,
-		.list = max(move->list, le64_to_cpu(wanted->index)),
+		.list = max(move->list, le64_to_cpu(order->members.index)),
 		.sequence = replica->changing_sequence,
 		.several = move->term,
 	};
@@ -500,17 +509,17 @@ bool qbd_change_may_ask(struct qbd_replica *replica, struct qbd_command *command
 /* The leader may be this one. */
 static void have_changed(struct qbd_replica *replica, struct qbd_command *command)
 {
-	const struct qbd_membership_layout *wanted = command->argument;
+	const struct qbd_change_order *order = command->argument;
 	enum qbd_change_result result;
 	u32 member;
 
 	if (!leader_to_ask(replica, command))
 		return;
 	if (replica->told_role == QBD_ROLE_LEADER) {
-		result = qbd_change_propose(replica, wanted, replica->member_id, &member);
+		result = qbd_change_propose(replica, order, replica->member_id, &member);
 		qbd_change_answer(replica, command, result, member);
 	} else {
-		qbd_change_ask(replica, command, QBD_REQUEST_CHANGE, 0, wanted);
+		qbd_change_ask(replica, command, QBD_REQUEST_CHANGE, 0, order);
 	}
 }
 
@@ -520,12 +529,12 @@ static void have_changed(struct qbd_replica *replica, struct qbd_command *comman
  * @command: done when the leader has answered, or will not
  * @kind: QBD_REQUEST_CHANGE or _RESIZE
  * @block: of the request
- * @wanted: its data, or NULL
+ * @order: its data, or NULL
  */
 void qbd_change_ask(struct qbd_replica *replica, struct qbd_command *command, u32 kind,
-		    u64 block, const struct qbd_membership_layout *wanted)
+		    u64 block, const struct qbd_change_order *order)
 {
-	if (ask_leader(replica, kind, block, wanted)) {
+	if (ask_leader(replica, kind, block, order)) {
 		stay(replica, command);
 		qbd_command_done(command, -EHOSTUNREACH,
 				 "the leader (member %u) cannot be reached from here; run this there",
@@ -538,14 +547,15 @@ void qbd_change_ask(struct qbd_replica *replica, struct qbd_command *command, u3
 /**
  * qbd_change_command() - have the member list changed, by the leader wherever it is
  * @replica: replica
- * @command: argument is a struct qbd_membership_layout; is done when the leader has
+ * @command: argument is a struct qbd_change_order; is done when the leader has
  *	written it into its log, or has refused it
  *
  * A member that is to have another address listens there first.
  */
 void qbd_change_command(struct qbd_replica *replica, struct qbd_command *command)
 {
-	const struct qbd_address *address = moves(replica, command->argument);
+	const struct qbd_change_order *order = command->argument;
+	const struct qbd_address *address = moves(replica, &order->members);
 
 	if (busy(replica, command))
 		return;

@@ -94,6 +94,51 @@ static void gather_facts(struct qbd_replica *replica, const struct qbd_claim_wis
 	facts->silent = facts->unheard_ms > 2ull * replica->settings.election_timeout_ms;
 }
 
+static bool claim_in_force(struct qbd_replica *replica, u32 member)
+{
+	const struct qbd_claim_wish wish = { .action = QBD_CLAIM_TAKE };
+	const struct qbd_claim *claim = qbd_claims_newest(replica);
+	enum qbd_claim_verdict verdict;
+	struct qbd_claim_facts facts;
+	struct qbd_claim next;
+	u64 wait_ms;
+
+	if (claim->holder != member)
+		return false;
+	gather_facts(replica, &wish, &facts);
+	verdict = qbd_claim_decide(claim, &facts, &wish, &next, &wait_ms);
+	return verdict != QBD_VERDICT_GRANT;
+}
+
+/**
+ * qbd_claim_used() - would somebody lose the device if a member was removed?
+ * @replica: replica that leads
+ * @member: has it claimed, and would not lose that to who asks for it now; or has said that its
+ *	host uses the device, and was heard since, within the same lease
+ * @unsaid: set if it is there and has not said that to this leader yet
+ *
+ * A host that is gone is not asked whether it minds; one that is silent for a moment may be
+ * writing.
+ */
+bool qbd_claim_used(struct qbd_replica *replica, u32 member, bool *unsaid)
+{
+	const struct qbd_replica_peer *peer = qbd_replica_peer(replica, member);
+
+	*unsaid = false;
+	if (claim_in_force(replica, member))
+		return true;
+	if (member == replica->member_id)
+		return qbd_hold_uses(replica);
+	if (!peer)
+		return false;
+	if (peer->use_term != replica->told_term) {
+		*unsaid = peer->up;
+		return false;
+	}
+	return peer->uses &&
+	       qbd_claim_unheard_ms(replica, member) < qbd_claim_lease_ms(replica);
+}
+
 /*
  * Append the claim. Like a no-op it may use what is kept back from data: who takes over
  * must not wait for the writes of the one who is gone.

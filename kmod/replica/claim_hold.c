@@ -302,6 +302,12 @@ bool qbd_hold_fails(const struct qbd_replica *replica)
 	return replica->hold.state == QBD_HOLD_FENCED && !closed_since(replica);
 }
 
+/* Somebody on this host has the device, and it does not fail for him already. */
+bool qbd_hold_uses(const struct qbd_replica *replica)
+{
+	return replica->disk && qbd_disk_opened(replica->disk) && !qbd_hold_fails(replica);
+}
+
 /* What is mounted here was read: see the table above. */
 bool qbd_hold_read(const struct qbd_replica *replica)
 {

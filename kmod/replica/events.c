@@ -378,6 +378,8 @@ void qbd_replica_settle(struct qbd_replica *replica)
 			message.reachable = qbd_reach_own(replica);
 			message.session = replica->session;
 			message.room = qbd_resize_room(replica);
+			if (message.type == QBD_MESSAGE_HEARTBEAT_REPLY)
+				message.reject_index = qbd_hold_uses(replica);
 			qbd_net_send_message(replica->network, &message);
 		}
 	} while (transient);
@@ -546,6 +548,10 @@ static void net_message(void *context, u32 peer, const struct qbd_core_message *
 	if (from) {
 		from->session = message->session;
 		from->room = message->room;
+	}
+	if (from && message->type == QBD_MESSAGE_HEARTBEAT_REPLY) {
+		from->uses = message->reject_index;
+		from->use_term = message->term;
 	}
 	qbd_reach_heard(replica, peer, message->reachable);
 	if (!qbd_core_receive(replica->core, replica->now, message))

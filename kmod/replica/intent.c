@@ -326,6 +326,38 @@ static u32 counted_there(const struct qbd_membership_layout *now,
 	return result;
 }
 
+/* Bits of @now's members that are to leave, and were not to before. */
+static u32 who_leaves(const struct qbd_membership_layout *now,
+		      const struct qbd_membership_layout *wanted, u32 asker)
+{
+	u32 result = 0;
+
+	for (u32 i = 0; i < count_of(now); i++) {
+		const struct qbd_member_layout *one =
+			qbd_membership_find(wanted, id_of(&now->members[i]));
+
+		if (one && id_of(one) != asker && flags_of(one) & QBD_MEMBER_LEAVING &&
+		    !(flags_of(&now->members[i]) & QBD_MEMBER_LEAVING))
+			result |= 1u << i;
+	}
+	return result;
+}
+
+static enum qbd_change_result check_use(const struct qbd_membership_layout *now,
+					const struct qbd_membership_layout *wanted,
+					const struct qbd_intent_facts *facts, u32 *member)
+{
+	u32 leave = facts->force ? 0 : who_leaves(now, wanted, facts->asker);
+
+	for (u32 i = 0; i < count_of(now); i++) {
+		if (!(leave & facts->uses & (1u << i)))
+			continue;
+		*member = id_of(&now->members[i]);
+		return QBD_CHANGE_USED;
+	}
+	return leave & facts->unsaid ? QBD_CHANGE_NOT_LEADER : QBD_CHANGE_DONE;
+}
+
 static u32 voters_in_the_end(const struct qbd_membership_layout *list, u32 *witnesses)
 {
 	u32 voters = 0;
@@ -368,6 +400,9 @@ enum qbd_change_result qbd_intent_check(const struct qbd_membership_layout *now,
 	/* Both sets of the joint list: those that vote now are such a set already. */
 	if (witnesses > voters / 2)
 		return QBD_CHANGE_WITNESSES;
+	result = check_use(now, wanted, facts, member);
+	if (result != QBD_CHANGE_DONE)
+		return result;
 	if (!changes_votes(wanted))
 		return QBD_CHANGE_DONE;
 	*member = missing(wanted, counted_there(now, wanted, facts->there));

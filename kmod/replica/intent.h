@@ -53,6 +53,9 @@
  * @connected: its connections stand, and its disk has not failed: it may be slow, but it
  *	will be told
  * @renewed: its disk was made anew
+ * @uses: of qbd_intent_check(): its host uses the device, or may
+ * @unsaid: likewise: it is there, and did not say yet whether its host does
+ * @force: likewise: that shall not count
  * @growing: the device becomes larger
  * @disks: incarnation of the disk that answers as members[n]; zeroes: none
  */
@@ -65,6 +68,9 @@ struct qbd_intent_facts {
 	u32 knows;
 	u32 connected;
 	u32 renewed;
+	u32 uses;
+	u32 unsaid;
+	bool force;
 	bool growing;
 	u8 disks[QBD_MEMBERS_MAX][QBD_UUID_SIZE];
 };
@@ -119,7 +125,8 @@ void qbd_intent_keep_disks(const struct qbd_membership_layout *now,
  * Votes are as they were, and who is a witness or a client; members come as learners with ids never
  * given before, and none is left out. If all intents came true, witnesses alone are no
  * majority, and a majority of the voters has to be there; those that are JOINING count as
- * there, for the step waits for them.
+ * there, for the step waits for them. Nobody is to leave under whose users the device would be
+ * gone, unless by force; what is used where it is asked for was looked at there.
  *
  * Return: QBD_CHANGE_DONE if it may.
  */

@@ -305,6 +305,8 @@ struct qbd_fill_target {
  * @reachable: whom it said it is connected to, see reach.c
  * @session: run of its device, as it said; 0: it was not heard
  * @room: blocks that its disk has room for, see resize.c; 0: not known
+ * @uses: its host uses the device, as it said in @use_term
+ * @use_term: of the leadership to which it said it last
  * @narrowed: its window is QBD_FILL_WINDOW while it is being filled
  * @fill: see struct qbd_fill_source
  * @progress: of its filling, as long as it is @narrowed
@@ -331,6 +333,8 @@ struct qbd_replica_peer {
 	u64 reachable;
 	u64 session;
 	u64 room;
+	bool uses;
+	u64 use_term;
 	u64 reset_at_ns;
 	struct qbd_fill_source fill;
 	struct qbd_fill_progress progress;
@@ -734,6 +738,7 @@ bool qbd_claims_allow(const struct qbd_replica *replica,
 /* claim_grant.c */
 u64 qbd_claim_lease_ms(const struct qbd_replica *replica);
 u64 qbd_claim_unheard_ms(struct qbd_replica *replica, u32 holder);
+bool qbd_claim_used(struct qbd_replica *replica, u32 member, bool *unsaid);
 enum qbd_claim_verdict qbd_claim_wanted(struct qbd_replica *replica,
 					const struct qbd_claim_wish *wish,
 					struct qbd_claim *answer, u64 *wait_ms);
@@ -750,6 +755,7 @@ void qbd_hold_check(struct qbd_replica *replica);
 void qbd_hold_fail(struct qbd_replica *replica);
 void qbd_hold_fenced(struct qbd_io *io);
 bool qbd_hold_fails(const struct qbd_replica *replica);
+bool qbd_hold_uses(const struct qbd_replica *replica);
 bool qbd_hold_read(const struct qbd_replica *replica);
 bool qbd_hold_saw(const struct qbd_io *io, u64 index);
 void qbd_hold_stamp(struct qbd_io *io);
@@ -868,7 +874,7 @@ void qbd_join_check(struct qbd_replica *replica);
 
 /* change.c */
 enum qbd_change_result qbd_change_propose(struct qbd_replica *replica,
-					  const struct qbd_membership_layout *wanted,
+					  const struct qbd_change_order *order,
 					  u32 asker, u32 *member);
 void qbd_change_check(struct qbd_replica *replica);
 void qbd_change_noticed(struct qbd_replica *replica);
@@ -881,7 +887,7 @@ void qbd_change_connected(struct qbd_replica *replica, u32 peer);
 
 bool qbd_change_may_ask(struct qbd_replica *replica, struct qbd_command *command);
 void qbd_change_ask(struct qbd_replica *replica, struct qbd_command *command, u32 kind,
-		    u64 block, const struct qbd_membership_layout *wanted);
+		    u64 block, const struct qbd_change_order *order);
 void qbd_change_answer(struct qbd_replica *replica, struct qbd_command *command, u32 result,
 		       u32 member);
 

@@ -1089,13 +1089,16 @@ int qbd_replica_leader_move(struct qbd_replica *replica, u32 member, char *error
 }
 
 int qbd_replica_change_members(struct qbd_replica *replica,
-			       const struct qbd_membership_layout *wanted,
+			       const struct qbd_membership_layout *wanted, bool force,
 			       char *error_text, size_t error_text_size)
 {
-	struct qbd_membership_layout copy = *wanted;
+	struct qbd_change_order order = {
+		.members = *wanted,
+		.flags = cpu_to_le32(force ? QBD_ORDER_FORCE : 0),
+	};
 	struct qbd_command command = {
 		.run = qbd_change_command,
-		.argument = &copy,
+		.argument = &order,
 		.text = error_text,
 		.text_size = error_text_size,
 	};

@@ -159,15 +159,17 @@ int qbd_replica_leader_move(struct qbd_replica *replica, u32 member, char *error
  * @replica: of any member
  * @wanted: the list; its index is that of the list that it was made from. Votes stay as
  *	they are, what is meant to become of members is said by QBD_MEMBER_INTENTS
+ * @force: even though a host that is to leave uses the device
  * @error_text: one line on failure
  * @error_text_size: its room
  *
  * Returns when the leader has it in its log; what follows takes as long as it takes, and
  * is seen in the status. -ESTALE: the list has changed meanwhile. -EAGAIN: not just now.
- * -EHOSTUNREACH: no leader, or no majority would be there. -EINVAL: it cannot be.
+ * -EHOSTUNREACH: no leader, or no majority would be there. -EBUSY: not without force, or somebody
+ * else here waits for an answer. -EINVAL: it cannot be.
  */
 int qbd_replica_change_members(struct qbd_replica *replica,
-			       const struct qbd_membership_layout *wanted,
+			       const struct qbd_membership_layout *wanted, bool force,
 			       char *error_text, size_t error_text_size);
 
 /* This host's claim; the table is in claim_hold.c. */

@@ -467,6 +467,58 @@ static void nobody_comes_while_it_grows(struct kunit *test)
 			QBD_CHANGE_DONE);
 }
 
+/* Who uses the device is not removed from elsewhere, unless by force; whatever else may be. */
+static void who_uses_it_does_not_leave(struct kunit *test)
+{
+	static const struct {
+		const char *now, *wanted, *uses, *unsaid;
+		u32 asker;
+		enum qbd_change_result result;
+		u32 member;
+	} cases[] = {
+		{ "1v 2v 3v", "1v 2v 3vx", "3", "", 0, QBD_CHANGE_USED, 3 },
+		{ "1v 2v 3v", "1vx 2v 3v", "1", "", 2, QBD_CHANGE_USED, 1 },
+		{ "1v 2v 3v 4l", "1v 2v 3v 4lx", "4", "", 1, QBD_CHANGE_USED, 4 },
+		{ "1v 2v 3lc", "1v 2v 3lcx", "3", "", 1, QBD_CHANGE_USED, 3 },
+		{ "1v 2v 3v 4lj", "1v 2v 3vx 4lj", "3", "", 1, QBD_CHANGE_USED, 3 },
+		{ "1v 2v 3v 4v 5v", "1v 2v 3v 4vx 5vx", "5", "", 1, QBD_CHANGE_USED, 5 },
+		/* others do */
+		{ "1v 2v 3v", "1v 2v 3vx", "12", "12", 1, QBD_CHANGE_DONE, 0 },
+		/* asked for there: it was looked at there */
+		{ "1v 2v 3v", "1v 2v 3vx", "3", "", 3, QBD_CHANGE_DONE, 0 },
+		{ "1v 2v 3v 4v 5v", "1v 2v 3v 4vx 5vx", "45", "", 5, QBD_CHANGE_USED, 4 },
+		/* it stays, as what it may be */
+		{ "1v 2v 3v", "1v 2v 3vd", "3", "", 1, QBD_CHANGE_DONE, 0 },
+		{ "1v 2v 3l", "1v 2v 3lj", "3", "", 1, QBD_CHANGE_DONE, 0 },
+		/* that it goes was said before */
+		{ "1v 2v 3vx", "1v 2v 3vx 4lj", "3", "3", 1, QBD_CHANGE_DONE, 0 },
+		{ "1v 2v 3vx", "1v 2v 3v", "3", "3", 1, QBD_CHANGE_DONE, 0 },
+		/* nobody knows yet */
+		{ "1v 2v 3v", "1v 2v 3vx", "", "3", 1, QBD_CHANGE_NOT_LEADER, 0 },
+		{ "1v 2v 3v", "1v 2vx 3v", "", "3", 1, QBD_CHANGE_DONE, 0 },
+	};
+	static struct qbd_membership_layout now, wanted;
+
+	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct qbd_intent_facts facts = {
+			.self = 1, .asker = cases[i].asker, .there = ~0u,
+		};
+		u32 member;
+
+		intent_test_list(test, cases[i].now, &now);
+		intent_test_list(test, cases[i].wanted, &wanted);
+		facts.uses = intent_test_bits(&now, cases[i].uses);
+		facts.unsaid = intent_test_bits(&now, cases[i].unsaid);
+		KUNIT_EXPECT_EQ_MSG(test, qbd_intent_check(&now, &wanted, &facts, &member),
+				    cases[i].result, "%s -> %s", cases[i].now, cases[i].wanted);
+		KUNIT_EXPECT_EQ_MSG(test, member, cases[i].member, "%s -> %s", cases[i].now,
+				    cases[i].wanted);
+		facts.force = true;
+		KUNIT_EXPECT_EQ_MSG(test, qbd_intent_check(&now, &wanted, &facts, &member),
+				    QBD_CHANGE_DONE, "%s -> %s", cases[i].now, cases[i].wanted);
+	}
+}
+
 /* Which disk is which member: the leader writes down what is there, once. */
 static void disks_are_listed(struct kunit *test)
 {
@@ -564,6 +616,7 @@ static struct kunit_case intent_cases[] = {
 	KUNIT_CASE(checks),
 	KUNIT_CASE(checks_of_places),
 	KUNIT_CASE(nobody_comes_while_it_grows),
+	KUNIT_CASE(who_uses_it_does_not_leave),
 	KUNIT_CASE(disks_are_listed),
 	KUNIT_CASE(disks_are_not_asked_for),
 	KUNIT_CASE(who_is_out),

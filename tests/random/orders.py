@@ -136,6 +136,10 @@ class Orders:
             # A leader that has just changed may be the reason, too.
             return "--force" in refused(result) and old.name in result.errors
         wait_until("%r has the claim, and keeps it" % old, tried, BOUND)
+        line = refused(new.qbdadm("member", "remove", self.cluster.name, self.ids[old],
+                                  check=False))
+        self.outcomes["removals refused because the device is in use"] += \
+            "uses the device" in line
 
     def old_mount_ends(self, old, writer):
         wait_until("the writer gets an error", writer.child.ended, BOUND)

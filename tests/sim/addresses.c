@@ -68,7 +68,7 @@ static int ask(struct sim_host *host, const struct qbd_membership_layout *wanted
 	int error;
 
 	host->changing = true;
-	error = qbd_replica_change_members(host->replica, wanted, text, sizeof(text));
+	error = qbd_replica_change_members(host->replica, wanted, true, text, sizeof(text));
 	host->changing = false;
 	sim_trace("another address: %s", error ? text : "taken");
 	return error;

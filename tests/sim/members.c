@@ -203,7 +203,7 @@ static void ask(struct sim_host *host, const struct qbd_membership_layout *wante
 	char text[QBD_ERROR_TEXT_SIZE];
 	int error;
 
-	error = qbd_replica_change_members(host->replica, wanted, text, sizeof(text));
+	error = qbd_replica_change_members(host->replica, wanted, true, text, sizeof(text));
 	sim_trace("change of members at host %u: %s", host->number, error ? text : "taken");
 	sim_counts.changes += !error;
 	if (nonsense && !error)

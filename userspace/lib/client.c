@@ -550,7 +550,7 @@ static void put_member(struct exchange *exchange, struct nlmsghdr *message,
 }
 
 int qbd_client_change_members(struct qbd_client *client, const char *name,
-			      const struct qbd_membership_layout *wanted,
+			      const struct qbd_membership_layout *wanted, bool force,
 			      struct qbd_error *error)
 {
 	struct nlmsghdr *message = begin_qbd(client, NLM_F_ACK, QBD_CMD_CHANGE_MEMBERS);
@@ -565,6 +565,8 @@ int qbd_client_change_members(struct qbd_client *client, const char *name,
 		le32_to_cpu(wanted->next_member_id));
 	for (uint32_t i = 0; i < le32_to_cpu(wanted->count); i++)
 		put_member(&exchange, message, &wanted->members[i]);
+	if (force)
+		put_flag(&exchange, message, QBD_A_DEVICE_FORCE);
 	result = transact(client, message, &exchange);
 	return result ? fail(error, name, result, &exchange) : 0;
 }

@@ -85,7 +85,7 @@ int qbd_client_resize(struct qbd_client *client, const char *name, uint64_t byte
  * from: -ESTALE if there is another one by now; -EAGAIN: not just now.
  */
 int qbd_client_change_members(struct qbd_client *client, const char *name,
-			      const struct qbd_membership_layout *wanted,
+			      const struct qbd_membership_layout *wanted, bool force,
 			      struct qbd_error *error);
 int qbd_client_claim_take(struct qbd_client *client, const char *name, bool force,
 			  struct qbd_error *error);

@@ -53,7 +53,7 @@ static int leave_once(struct qbd_client *client, const char *name, struct qbd_er
 			own = &list.members[i];
 	if (own && !(le16_to_cpu(own->flags) & QBD_MEMBER_LEAVING)) {
 		own->flags |= cpu_to_le16(QBD_MEMBER_LEAVING);
-		result = qbd_client_change_members(client, name, &list, error);
+		result = qbd_client_change_members(client, name, &list, false, error);
 		if (result && result != -ESTALE && result != -EAGAIN && result != -EHOSTUNREACH)
 			return result;
 		if (result)

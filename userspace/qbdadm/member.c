@@ -21,6 +21,8 @@
 #define PAUSE_MS	250
 /* A member that was silent for a moment, or a leader that is just elected, is there by then. */
 #define HEARD_TRIES	4
+/* Where it was in use it was closed a moment ago, and the leader has heard of that by then. */
+#define USED_TRIES	2
 /* Of what 'member add' prints: names and an address, and what is around them. */
 #define COMMAND_SIZE	512
 
@@ -234,6 +236,8 @@ static unsigned int tries_of(int result)
 {
 	if (result == -EAGAIN || result == -ESTALE)
 		return TRIES;
+	if (result == -EBUSY)
+		return USED_TRIES;
 	return result == -EHOSTUNREACH ? HEARD_TRIES : 1;
 }
 
@@ -269,7 +273,8 @@ static int change(struct qbd_client *client, const struct member_arguments *argu
 			return result;
 		if (try > 1 && !memcmp(&list, &now, sizeof(now)))
 			break;
-		result = qbd_client_change_members(client, arguments->device, &list, error);
+		result = qbd_client_change_members(client, arguments->device, &list,
+						   arguments->force, error);
 		if (try >= tries_of(result))
 			break;
 		qbd_pause_ms(PAUSE_MS);
@@ -544,11 +549,12 @@ const struct qbdadm_command qbdadm_member_remove = {
 	.synopsis = "NAME MEMBER... [--force] [--wait SECONDS | --no-wait] [--json]",
 	.summary = "Take members out of a device that is in use, by name or id",
 	.details =
-"Refused if the voters that remain would have no majority that is up. A leader hands\n"
-"over first. A removed member says so and fails its I/O; take it down then.\n"
+"Refused if the voters that remain would have no majority that is up, and if one of\n"
+"those that go has the device in use (open, mounted, claimed). A host that is gone\n"
+"has not, when the lease of its claim is over. A leader hands over first. A removed\n"
+"member says so and fails its I/O; take it down then.\n"
 "\n"
-"  --force          even though the device is in use on this host, and this member\n"
-"                   is one of those that go\n" WAIT_DETAILS,
+"  --force          even though the device is in use there: what goes on fails\n" WAIT_DETAILS,
 	.run = run_member,
 };
 
@@ -579,8 +585,8 @@ const struct qbdadm_command qbdadm_member_replace = {
 "NEW is a learner that joined before. OLD votes until NEW has caught\n"
 "up; then both change at once, and OLD is removed.\n"
 "\n"
-"  --force          even though the device is in use on this host, and this member\n"
-"                   is OLD\n" WAIT_DETAILS,
+"  --force          even though OLD has the device in use (open, mounted, claimed):\n"
+"                   what goes on there fails\n" WAIT_DETAILS,
 	.run = run_member,
 };
 

@@ -10,9 +10,10 @@ from lib import filesystem, kernel
 from lib.cluster import SHARED, Cluster, refused
 from lib.filesystem import Mount
 from lib.registry import test
-from lib.shell import never, run, wait_until
+from lib.shell import SLOWNESS, never, run, wait_until
 from lib.workload import BLOCK, Child, Writer, direct_read, direct_write, parse, pattern
 
+from .test_changes import wait_roles
 from .test_powercut import power_cut_all
 from .test_quorum import lose_quorum, regain_quorum
 from .test_rejoin import fill_log
@@ -84,9 +85,13 @@ def wait_fenced(member):
     member.wait("it is fenced", lambda status: status.claim["state"] == "fenced")
 
 
-def ended_with_error(writer):
+def ended_with_error(writer, since=None):
+    """since: when its host knew (monotonic); its I/O fails at once then."""
     wait_until("the writer got its error", writer.child.ended, 20)
     assert writer.child.read()[-1].startswith("error"), writer.child.read()[-1]
+    if since is not None:
+        took = writer.failed_at() - since
+        assert took < SLOWNESS, "its I/O failed after %.2f s" % took
 
 
 @test("claims", timeout=60)
@@ -215,6 +220,82 @@ def cut_off_holder_is_fenced():
         assert direct_read(old.device, 500 * BLOCK, BLOCK) == pattern(successor.stamp, 1)
         new.qbdadm("claim", "release", cluster.name)
         wait_until("it can be opened", lambda: open_once(old.device) == 0)
+
+
+@test("claims", timeout=120)
+def who_has_it_claimed_is_not_removed():
+    """Who uses the device stays until it is closed there, or by force; others come and go."""
+    with Cluster(5) as cluster:
+        leader = cluster.lead(1)
+        user, other, spare, _ = cluster.others(leader)
+        cluster.change(leader, "demote", spare)
+
+        def stays(member, *by):
+            for one in by or (leader, other):
+                refused(cluster.change(one, "remove", member, check=False),
+                        "member %d uses the device" % member.number, "claim release", "--force")
+        writer = Writer(user.device)
+        writer.wait_for(20)
+        stays(user)
+        refused(cluster.change(other, "replace", user, spare, check=False), "uses the device")
+        writer.wait_for(20)
+        writer.stop()
+        writer.verify()
+        # Claimed, and open nowhere.
+        take(user)
+        stays(user)
+        user.qbdadm("claim", "release", cluster.name)
+        # For reading only: no claim says so.
+        holder = Holder(user.device, os.O_RDONLY)
+        stays(user)
+        holder.close()
+        # The leader's own.
+        holder = Holder(leader.device)
+        stays(leader, other, user)
+        holder.close()
+        leader.qbdadm("claim", "mode", cluster.name, "shared")
+        holders = [Holder(member.device) for member in (leader, user)]
+        for member in (leader, user):
+            stays(member, other)
+        for holder in holders:
+            holder.close()
+        # A learner is what may use it, too: it goes on.
+        writer = Writer(user.device)
+        writer.wait_for(20)
+        cluster.change(other, "demote", user)
+        writer.wait_for(20)
+        stays(user)
+        # By force: what goes on there has its error when that host knows, and not later.
+        events = cluster.events(user)
+        cluster.change(other, "remove", user, "--force")
+        events.wait("removed")
+        ended_with_error(writer, time.monotonic())
+        cluster.retire(user)
+        # It is closed there: it goes like any other.
+        cluster.change(other, "remove", leader)
+        cluster.retire(leader)
+
+
+@test("claims", timeout=120)
+def a_dead_holder_is_removed():
+    """When its lease is over, as for who takes over; until then it may be writing."""
+    for mode in ("exclusive", "shared"):
+        with Cluster(3, up=PATIENT, create=("--claim", mode)) as cluster:
+            leader = cluster.lead(1)
+            dead, other = cluster.others(leader)
+            writer = Writer(dead.device)
+            writer.wait_for(20)
+            gone = time.monotonic()
+            dead.power_cut()
+            ended_with_error(writer)
+            refused(cluster.change(other, "remove", dead, check=False),
+                    "member %d uses the device" % dead.number, "--force")
+            wait_until("it is removed", lambda: cluster.change(
+                other, "remove", dead, check=False).status == 0, 20)
+            assert time.monotonic() - gone >= LEASE - 0.5
+            dead.removed = True
+            wait_roles([leader, other], [leader.number, other.number])
+            direct_write(other.device, 0, pattern(1, 1))
 
 
 @test("claims", timeout=60)
