@@ -53,6 +53,8 @@ static inline const char *qbd_change_text(__u32 result)
 			"member %u is a client, which keeps no data and never votes; for a copy on its host, disconnect it there and join with a disk",
 		[QBD_CHANGE_USED] =
 			"member %u uses the device (open, mounted or claimed there), and its I/O would fail for good; close it there (or 'qbdadm claim release'), or use --force",
+		[QBD_CHANGE_LEAVES] =
+			"member %u is leaving, and may know so already: that cannot be taken back; wait until it is out, then have its host join anew",
 		[QBD_CHANGE_SHRINK] =
 			"a device cannot become smaller: what lies beyond would be lost on all members; make a smaller device, and copy",
 		[QBD_CHANGE_GROWING] =

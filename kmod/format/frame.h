@@ -356,6 +356,7 @@ enum qbd_change_result {
 	QBD_CHANGE_WITNESSES	= 14,	/* they alone would be a majority */
 	QBD_CHANGE_CLIENT	= 15,	/* @member is one: it never votes */
 	QBD_CHANGE_USED		= 16,	/* @member is to leave, and has the device in use */
+	QBD_CHANGE_LEAVES	= 17,	/* @member: it may have been told so already */
 	/* RESIZE */
 	QBD_CHANGE_SHRINK	= 20,	/* to less than it has */
 	QBD_CHANGE_GROWING	= 21,	/* a RESIZE is under way */
@@ -645,7 +646,7 @@ struct qbd_frame_repaired {
 } __attribute__((packed));
 
 /* Results of RESIZE have numbers of their own. */
-static_assert(QBD_CHANGE_USED < QBD_CHANGE_SHRINK, "change results");
+static_assert(QBD_CHANGE_LEAVES < QBD_CHANGE_SHRINK, "change results");
 static_assert(sizeof(struct qbd_frame_verify) == 32, "verify");
 static_assert(sizeof(struct qbd_frame_verified) == 24, "verified");
 static_assert(sizeof(struct qbd_verify_sums) == QBD_BLOCK_SIZE, "sums");

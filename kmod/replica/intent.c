@@ -248,9 +248,6 @@ static bool member_may(u16 now, u16 wanted)
 
 	if ((now & kept) != (wanted & kept))
 		return false;
-	/* It may have been told already. */
-	if (is_leaving_learner(now) && !is_leaving_learner(wanted))
-		return false;
 	/* One intent at a time, and one that changes something. */
 	if (intents & (intents - 1))
 		return false;
@@ -288,6 +285,9 @@ static enum qbd_change_result check_members(const struct qbd_membership_layout *
 		if (was && flags_of(was) & flags_of(one) & QBD_MEMBER_CLIENT &&
 		    flags_of(one) & (QBD_MEMBER_JOINING | QBD_MEMBER_DEMOTING))
 			return QBD_CHANGE_CLIENT;
+		if (was && is_leaving_learner(flags_of(was)) &&
+		    (flags_of(one) & QBD_MEMBER_INTENTS) != QBD_MEMBER_LEAVING)
+			return QBD_CHANGE_LEAVES;
 		if (was ? !member_may(flags_of(was), flags_of(one)) :
 			  !newcomer_may(flags_of(one)))
 			return QBD_CHANGE_FLAGS;

@@ -326,7 +326,10 @@ static const struct intent_check_case intent_check_cases[] = {
 	{ "1v 2v", "1v 2vj", "12", QBD_CHANGE_FLAGS, 2 },
 	{ "1v 2l", "1v 2ld", "12", QBD_CHANGE_FLAGS, 2 },
 	/* who was told that it goes, goes */
-	{ "1v 2lx", "1v 2l", "12", QBD_CHANGE_FLAGS, 2 },
+	{ "1v 2lx", "1v 2l", "12", QBD_CHANGE_LEAVES, 2 },
+	{ "1v 2lx", "1v 2lj", "12", QBD_CHANGE_LEAVES, 2 },
+	{ "1v 2lcx", "1v 2lc", "12", QBD_CHANGE_LEAVES, 2 },
+	{ "1v 2lx", "1v 2v", "12", QBD_CHANGE_LEAVES, 2 },
 	{ "1v 2v 3v", "1v 2v", "123", QBD_CHANGE_MISSING, 3 },
 	/* ids are never used again: 3 was there once */
 	{ "1v 2v 4v", "1v 2v 3lj 4v", "124", QBD_CHANGE_IDS, 3 },

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "format/change.h"
 #include "lib/client.h"
 #include "lib/clock.h"
 #include "lib/parse.h"
@@ -250,6 +251,7 @@ static int change(struct qbd_client *client, const struct member_arguments *argu
 {
 	struct qbd_membership_layout list, now;
 	uint32_t ids[QBD_MEMBERS_MAX];
+	bool asked = false, same;
 	int result;
 
 	for (unsigned int try = 1; ; try++) {
@@ -258,7 +260,7 @@ static int change(struct qbd_client *client, const struct member_arguments *argu
 			return result;
 		result = resolve_all(arguments, status, ids, error);
 		/* All of them were there: they are gone because of us, or as if. */
-		if (result == -ENOENT && try > 1 && want == want_removed) {
+		if (result == -ENOENT && asked && want == want_removed) {
 			result = 0;
 			break;
 		}
@@ -271,10 +273,16 @@ static int change(struct qbd_client *client, const struct member_arguments *argu
 			result = check_own_use(arguments, status, &list, error);
 		if (result)
 			return result;
-		if (try > 1 && !memcmp(&list, &now, sizeof(now)))
+		same = !memcmp(&list, &now, sizeof(now));
+		if (asked && same)
 			break;
+		asked |= !same;
 		result = qbd_client_change_members(client, arguments->device, &list,
 						   arguments->force, error);
+		/* By what is known here; there is no leader who knows more. */
+		if (same && result == -EHOSTUNREACH)
+			result = qbd_fail(error, EINVAL, "%s: %s", arguments->device,
+					  qbd_change_text(QBD_CHANGE_NOTHING));
 		if (try >= tries_of(result))
 			break;
 		qbd_pause_ms(PAUSE_MS);
@@ -405,13 +413,18 @@ static const struct {
 	const struct qbdadm_command *command;
 	member_change want;
 	unsigned int least, most;
+	const char *needs;
 } changes[] = {
-	{ &qbdadm_member_remove, want_removed, 1, QBD_MEMBERS_MAX },
-	{ &qbdadm_member_promote, want_promoted, 1, QBD_MEMBERS_MAX },
-	{ &qbdadm_member_demote, want_demoted, 1, QBD_MEMBERS_MAX },
-	{ &qbdadm_member_replace, want_replaced, 2, 2 },
-	{ &qbdadm_member_set, want_set, 1, 1 },
-	{ &qbdadm_member_list, NULL, 0, 0 },
+	{ &qbdadm_member_remove, want_removed, 1, QBD_MEMBERS_MAX,
+	  "one MEMBER at least is needed" },
+	{ &qbdadm_member_promote, want_promoted, 1, QBD_MEMBERS_MAX,
+	  "one MEMBER at least is needed" },
+	{ &qbdadm_member_demote, want_demoted, 1, QBD_MEMBERS_MAX,
+	  "one MEMBER at least is needed" },
+	{ &qbdadm_member_replace, want_replaced, 2, 2,
+	  "OLD, a voter, and NEW, the learner that takes its place, are needed" },
+	{ &qbdadm_member_set, want_set, 1, 1, "one MEMBER is needed" },
+	{ &qbdadm_member_list, NULL, 0, 0, "all members are listed, none is to be named" },
 };
 
 /* Options that only some commands have. Return: what is wrong, or NULL. */
@@ -448,8 +461,9 @@ static int run_member(const struct qbdadm_command *command, int argc, char **arg
 	while (changes[which].command != command)
 		which++;
 	if (arguments.count < changes[which].least || arguments.count > changes[which].most)
-		return qbdadm_usage(command, "%s: %u members were given", command->name,
-				    arguments.count);
+		return qbdadm_usage(command, "%s: %s; %u %s given", command->name,
+				    changes[which].needs, arguments.count,
+				    arguments.count == 1 ? "was" : "were");
 	wrong = misplaced(command, &arguments);
 	if (wrong)
 		return qbdadm_usage(command, "%s", wrong);

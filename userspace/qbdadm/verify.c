@@ -133,7 +133,7 @@ static void print_advice(const struct qbd_status *status)
 	if (!verify->repair && verify->different > verify->undecided)
 		printf("'qbdadm verify %s --repair' makes the rest equal with what the majority holds.\n",
 		       status->name);
-	if (verify->state != QBD_VERIFY_STATE_DONE)
+	if (verify->state != QBD_VERIFY_STATE_DONE && !status->removed)
 		printf("It goes on with 'qbdadm verify %s --from %" PRIu64 "'.\n", status->name,
 		       verify->next_block << QBD_BLOCK_SHIFT);
 }
@@ -144,6 +144,7 @@ static void print_summary(const struct qbd_status *status)
 
 	printf("%s: %s: %" PRIu64 " blocks compared, %" PRIu64 " differ%s", status->name,
 	       verify->state == QBD_VERIFY_STATE_DONE ? "verified" :
+	       status->removed ? "ended, this member was removed from the device" :
 	       verify->state == QBD_VERIFY_STATE_ALONE ?
 	       "ended, no other member with data answers" : "stopped",
 	       verify->compared, verify->different,
@@ -207,6 +208,19 @@ static int watch(struct qbd_client *client, const struct verify_options *options
 	return result;
 }
 
+/* Who is no member any more is compared with nobody. */
+static int start(struct qbd_client *client, const struct verify_options *options,
+		 struct qbd_status *status, struct qbd_error *error)
+{
+	int result = qbd_client_status(client, options->name, status, error);
+
+	if (!result && status->removed)
+		return qbd_fail(error, ENXIO, "%s: this member was removed from the device, and is compared with nobody; verify on a member, and take this one down ('qbdadm down %s')",
+				options->name, options->name);
+	return result ? result :
+	       qbd_client_verify_start(client, options->name, &options->wish, error);
+}
+
 static int verify(struct qbd_client *client, const struct verify_options *options)
 {
 	struct qbd_status *status = calloc(1, sizeof(*status));
@@ -223,8 +237,7 @@ static int verify(struct qbd_client *client, const struct verify_options *option
 			result = qbd_client_status(client, options->name, status, &error);
 	} else {
 		catch_signals();
-		result = qbd_client_verify_start(client, options->name, &options->wish,
-						 &error);
+		result = start(client, options, status, &error);
 		if (!result)
 			result = watch(client, options, status, &error);
 	}
