@@ -90,4 +90,34 @@ static inline void qbd_change_describe(__u32 result, __u32 member, char *text,
 		snprintf(text, size, "%s", words);
 }
 
+/**
+ * qbd_change_describe_absent() - likewise, that a majority would not be there, and why
+ * @wanted: the list that was asked for
+ * @member: one of those who are missed
+ * @value: of the answer, see struct qbd_frame_reply; it need not make sense
+ * @text: one line
+ * @size: its room
+ */
+static inline void qbd_change_describe_absent(const struct qbd_membership_layout *wanted,
+					      __u32 member, __u64 value, char *text,
+					      unsigned int size)
+{
+	__u32 absent = (__u32)value, count = le32_to_cpu(wanted->count), several = 0;
+	char ids[12 * QBD_MEMBERS_MAX] = "";
+
+	for (__u32 i = 0; i < count && i < QBD_MEMBERS_MAX; i++) {
+		unsigned int length = (unsigned int)strlen(ids);
+
+		if (!(absent & 1u << i))
+			continue;
+		snprintf(ids + length, sizeof(ids) - length, "%s%u", several++ ? ", " : "",
+			 le32_to_cpu(wanted->members[i].id));
+	}
+	if (several > 1)
+		snprintf(text, size, "no majority of the voters would be there: members %s are down, failed or being filled, and %u of them have to be there; bring them up first, or let them leave, too",
+			 ids, (__u32)(value >> 32));
+	else
+		qbd_change_describe(QBD_CHANGE_QUORUM, member, text, size);
+}
+
 #endif

@@ -389,7 +389,9 @@ struct qbd_change_order {
  * @member: CHANGE, RESIZE, CLAIM, refused: the member that @detail speaks of, or 0; FENCED: that
  *	holds the device now, or 0
  * @value: CLAIM, done: the epoch; refused: see enum qbd_claim_result. READ, done: all entries
- *	up to this one are in what was read
+ *	up to this one are in what was read. CHANGE, refused for want of a majority: bit n: the
+ *	n-th member of the list that was asked for would vote, and is not there; in the upper half
+ *	how many of these would do; 0: who answers does not say
  */
 struct qbd_frame_reply {
 	__le64 sequence;

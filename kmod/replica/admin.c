@@ -72,14 +72,16 @@ static void change(struct qbd_replica *replica, u64 connection,
 	struct qbd_frame_reply reply = { .status = cpu_to_le32(QBD_REPLY_BUSY) };
 	enum qbd_change_result result;
 	u32 member;
+	u64 value;
 
 	if (data) {
 		result = qbd_change_propose(replica, page_address(data->pages[0]), 0,
-					    &member);
+					    &member, &value);
 		reply.status = cpu_to_le32(result == QBD_CHANGE_DONE ? QBD_REPLY_OK :
 								       QBD_REPLY_REFUSED);
 		reply.detail = cpu_to_le32(result);
 		reply.member = cpu_to_le32(member);
+		reply.value = cpu_to_le64(value);
 	}
 	answer(replica, connection, request, &reply, NULL);
 }

@@ -148,13 +148,14 @@ static enum qbd_change_result propose(struct qbd_replica *replica,
  *	by force
  * @asker: the member on whose host it was asked for, 0: a program elsewhere
  * @member: set if the refusal is about a member, else 0
+ * @value: likewise if it is about several: see qbd_intent_absent()
  *
  * Return: QBD_CHANGE_DONE when the entry is in this leader's log. It may be lost with its
  * leader still; whoever asked sees the list's index change, or not.
  */
 enum qbd_change_result qbd_change_propose(struct qbd_replica *replica,
 					  const struct qbd_change_order *order,
-					  u32 asker, u32 *member)
+					  u32 asker, u32 *member, u64 *value)
 {
 	struct qbd_membership_layout next = order->members;
 	struct qbd_intent_facts facts;
@@ -162,6 +163,7 @@ enum qbd_change_result qbd_change_propose(struct qbd_replica *replica,
 	const char *reason;
 
 	*member = 0;
+	*value = 0;
 	if (replica->told_role != QBD_ROLE_LEADER || replica->phase != QBD_PHASE_RUNNING ||
 	    !qbd_replica_keeps_data(replica))
 		return QBD_CHANGE_NOT_LEADER;
@@ -173,6 +175,8 @@ enum qbd_change_result qbd_change_propose(struct qbd_replica *replica,
 	facts.force = le32_to_cpu(order->flags) & QBD_ORDER_FORCE;
 	qbd_intent_keep_disks(qbd_replica_layout(replica), &next);
 	result = qbd_intent_check(qbd_replica_layout(replica), &next, &facts, member);
+	if (result == QBD_CHANGE_QUORUM)
+		*value = qbd_intent_absent(qbd_replica_layout(replica), &next, &facts);
 	if (result != QBD_CHANGE_DONE)
 		return result;
 	return propose(replica, &next);
@@ -469,15 +473,21 @@ static void may_move(struct qbd_replica *replica, const struct qbd_command *comm
 
 /* The result of a change of members or size, in words. */
 void qbd_change_answer(struct qbd_replica *replica, struct qbd_command *command, u32 result,
-		       u32 member)
+		       u32 member, u64 value)
 {
+	const struct qbd_change_order *order =
+		command->run == qbd_change_command ? command->argument : NULL;
 	char text[QBD_ERROR_TEXT_SIZE];
 
 	if (result == QBD_CHANGE_DONE)
 		may_move(replica, command, replica->told_term);
 	else
 		stay(replica, command);
-	qbd_change_describe(result, member, text, sizeof(text));
+	if (order && result == QBD_CHANGE_QUORUM)
+		qbd_change_describe_absent(&order->members, member, value, text,
+					   sizeof(text));
+	else
+		qbd_change_describe(result, member, text, sizeof(text));
 	qbd_command_done(command, error_of(result), "%s", text);
 }
 
@@ -512,12 +522,14 @@ static void have_changed(struct qbd_replica *replica, struct qbd_command *comman
 	const struct qbd_change_order *order = command->argument;
 	enum qbd_change_result result;
 	u32 member;
+	u64 value;
 
 	if (!leader_to_ask(replica, command))
 		return;
 	if (replica->told_role == QBD_ROLE_LEADER) {
-		result = qbd_change_propose(replica, order, replica->member_id, &member);
-		qbd_change_answer(replica, command, result, member);
+		result = qbd_change_propose(replica, order, replica->member_id, &member,
+					    &value);
+		qbd_change_answer(replica, command, result, member, value);
 	} else {
 		qbd_change_ask(replica, command, QBD_REQUEST_CHANGE, 0, order);
 	}
@@ -603,12 +615,12 @@ void qbd_change_replied(struct qbd_replica *replica, u32 peer,
 	}
 	replica->changing = NULL;
 	if (status == QBD_REPLY_OK)
-		qbd_change_answer(replica, command, QBD_CHANGE_DONE, 0);
+		qbd_change_answer(replica, command, QBD_CHANGE_DONE, 0, 0);
 	else if (status == QBD_REPLY_REFUSED)
 		qbd_change_answer(replica, command, le32_to_cpu(reply->detail),
-				  le32_to_cpu(reply->member));
+				  le32_to_cpu(reply->member), le64_to_cpu(reply->value));
 	else
-		qbd_change_answer(replica, command, QBD_CHANGE_NOT_LEADER, 0);
+		qbd_change_answer(replica, command, QBD_CHANGE_NOT_LEADER, 0, 0);
 }
 
 /* The connection to the leader is gone, or another one leads: nobody will answer. */

@@ -283,7 +283,7 @@ void qbd_forward_request(struct qbd_replica *replica, u32 peer,
 		} else if (kind == QBD_REQUEST_CHANGE) {
 			answer.detail = qbd_change_propose(replica,
 							   page_address(data->pages[0]), peer,
-							   &answer.member);
+							   &answer.member, &answer.value);
 			answer.status = answer.detail == QBD_CHANGE_DONE ?
 					QBD_REPLY_OK : QBD_REPLY_REFUSED;
 		} else if (kind == QBD_REQUEST_RESIZE) {

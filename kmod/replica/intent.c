@@ -145,10 +145,10 @@ static void drop(struct qbd_membership_layout *next, u32 position)
 	next->count = cpu_to_le32(count);
 }
 
-/* Who of the incoming set is missing for a majority of it? 0: nobody. */
-static u32 missing(const struct qbd_membership_layout *list, u32 there)
+/* Who of the incoming set is not there, and how many of these a majority of it lacks. */
+static u32 absent(const struct qbd_membership_layout *list, u32 there, u32 *needed)
 {
-	u32 voters = 0, present = 0, absent = 0;
+	u32 voters = 0, present = 0, result = 0;
 
 	for (u32 i = 0; i < count_of(list); i++) {
 		if (!will_vote(flags_of(&list->members[i])))
@@ -156,10 +156,22 @@ static u32 missing(const struct qbd_membership_layout *list, u32 there)
 		voters++;
 		if (there & (1u << i))
 			present++;
-		else if (!absent)
-			absent = id_of(&list->members[i]);
+		else
+			result |= 1u << i;
 	}
-	return present > voters / 2 ? 0 : absent;
+	*needed = present > voters / 2 ? 0 : voters / 2 + 1 - present;
+	return result;
+}
+
+/* Who of the incoming set is missing for a majority of it? 0: nobody. */
+static u32 missing(const struct qbd_membership_layout *list, u32 there)
+{
+	u32 needed, away = absent(list, there, &needed);
+
+	for (u32 i = 0; needed && i < count_of(list); i++)
+		if (away & (1u << i))
+			return id_of(&list->members[i]);
+	return 0;
 }
 
 /*
@@ -407,4 +419,13 @@ enum qbd_change_result qbd_intent_check(const struct qbd_membership_layout *now,
 		return QBD_CHANGE_DONE;
 	*member = missing(wanted, counted_there(now, wanted, facts->there));
 	return *member ? QBD_CHANGE_QUORUM : QBD_CHANGE_DONE;
+}
+
+u64 qbd_intent_absent(const struct qbd_membership_layout *now,
+		      const struct qbd_membership_layout *wanted,
+		      const struct qbd_intent_facts *facts)
+{
+	u32 needed, away = absent(wanted, counted_there(now, wanted, facts->there), &needed);
+
+	return needed ? (u64)needed << 32 | away : 0;
 }

@@ -134,4 +134,17 @@ enum qbd_change_result qbd_intent_check(const struct qbd_membership_layout *now,
 					const struct qbd_membership_layout *wanted,
 					const struct qbd_intent_facts *facts, u32 *member);
 
+/**
+ * qbd_intent_absent() - who is missed, of a list that was refused for want of a majority
+ * @now: list in force
+ * @wanted: see qbd_intent_check()
+ * @facts: see there
+ *
+ * Return: bit n: @wanted's members[n] would vote, and is not there; in the upper half how many of
+ * these would do.
+ */
+u64 qbd_intent_absent(const struct qbd_membership_layout *now,
+		      const struct qbd_membership_layout *wanted,
+		      const struct qbd_intent_facts *facts);
+
 #endif

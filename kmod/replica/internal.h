@@ -875,7 +875,7 @@ void qbd_join_check(struct qbd_replica *replica);
 /* change.c */
 enum qbd_change_result qbd_change_propose(struct qbd_replica *replica,
 					  const struct qbd_change_order *order,
-					  u32 asker, u32 *member);
+					  u32 asker, u32 *member, u64 *value);
 void qbd_change_check(struct qbd_replica *replica);
 void qbd_change_noticed(struct qbd_replica *replica);
 void qbd_change_command(struct qbd_replica *replica, struct qbd_command *command);
@@ -889,7 +889,7 @@ bool qbd_change_may_ask(struct qbd_replica *replica, struct qbd_command *command
 void qbd_change_ask(struct qbd_replica *replica, struct qbd_command *command, u32 kind,
 		    u64 block, const struct qbd_change_order *order);
 void qbd_change_answer(struct qbd_replica *replica, struct qbd_command *command, u32 result,
-		       u32 member);
+		       u32 member, u64 value);
 
 /* resize.c */
 bool qbd_resize_reaches(const struct qbd_replica *replica, u64 block, u32 count);

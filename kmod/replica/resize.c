@@ -198,7 +198,7 @@ void qbd_resize_command(struct qbd_replica *replica, struct qbd_command *command
 		return;
 	if (replica->told_role == QBD_ROLE_LEADER) {
 		result = qbd_resize_propose(replica, wanted, &member);
-		qbd_change_answer(replica, command, result, member);
+		qbd_change_answer(replica, command, result, member, 0);
 	} else {
 		qbd_change_ask(replica, command, QBD_REQUEST_RESIZE, wanted, NULL);
 	}

@@ -8,6 +8,7 @@
  */
 #include <kunit/test.h>
 
+#include "../format/change.h"
 #include "../replica/intent.h"
 
 static void intent_test_list(struct kunit *test, const char *text,
@@ -406,6 +407,54 @@ static void checks(struct kunit *test)
 	}
 }
 
+/* Without a majority: who is missed, how many of them would do, and that in words. */
+static void who_is_missed(struct kunit *test)
+{
+	static const struct {
+		const char *now, *wanted, *there, *absent;
+		u32 needed;
+		const char *words;
+	} cases[] = {
+		{ "1v 2v 3v", "1v 2vx 3v", "12", "3", 1, "member 3 is down" },
+		{ "1v 2v 3v 4v 5v", "1v 2vx 3vd 4v 5v", "123", "45", 1,
+		  "members 4, 5 are down, failed or being filled, and 1 of them" },
+		{ "1v 2v 3v 4v 5v 6v 7v", "1v 2vx 3vx 4vx 5v 6v 7v", "1234", "567", 2,
+		  "members 5, 6, 7 are down, failed or being filled, and 2 of them" },
+		/* who joins is waited for, who never votes is not missed */
+		{ "1v 2v 3v 4l", "1v 2vx 3v 4l 5lj", "12", "", 0, "" },
+		{ "1v 2v 3v 4l", "1v 2vx 3v 4l", "12", "3", 1, "member 3 is down" },
+	};
+	static struct qbd_membership_layout now, wanted;
+	char text[256];
+
+	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct qbd_intent_facts facts = { .self = 1 };
+		u32 member;
+		u64 value;
+
+		intent_test_list(test, cases[i].now, &now);
+		intent_test_list(test, cases[i].wanted, &wanted);
+		facts.there = intent_test_bits(&now, cases[i].there);
+		value = qbd_intent_absent(&now, &wanted, &facts);
+		KUNIT_EXPECT_EQ_MSG(test, value >> 32, cases[i].needed, "%s", cases[i].wanted);
+		KUNIT_EXPECT_EQ_MSG(test, qbd_intent_check(&now, &wanted, &facts, &member),
+				    value ? QBD_CHANGE_QUORUM : QBD_CHANGE_DONE, "%s",
+				    cases[i].wanted);
+		if (!value)
+			continue;
+		KUNIT_EXPECT_EQ_MSG(test, (u32)value,
+				    intent_test_bits(&wanted, cases[i].absent), "%s",
+				    cases[i].wanted);
+		qbd_change_describe_absent(&wanted, member, value, text, sizeof(text));
+		KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(text, cases[i].words), "%s", text);
+	}
+	/* From a leader that does not say it, or says what cannot be. */
+	qbd_change_describe_absent(&wanted, 3, 0, text, sizeof(text));
+	KUNIT_EXPECT_NOT_NULL(test, strstr(text, "member 3 is down"));
+	qbd_change_describe_absent(&wanted, 3, U64_MAX, text, sizeof(text));
+	KUNIT_EXPECT_NOT_NULL(test, strstr(text, "members 1, 2, 3, 4 are down"));
+}
+
 /* Names and addresses are nobody else's; an id is not taken back. */
 static void checks_of_places(struct kunit *test)
 {
@@ -617,6 +666,7 @@ static struct kunit_case intent_cases[] = {
 	KUNIT_CASE(clients_never_vote),
 	KUNIT_CASE(what_flags_say),
 	KUNIT_CASE(checks),
+	KUNIT_CASE(who_is_missed),
 	KUNIT_CASE(checks_of_places),
 	KUNIT_CASE(nobody_comes_while_it_grows),
 	KUNIT_CASE(who_uses_it_does_not_leave),

@@ -409,6 +409,11 @@ USAGE = [
     (["token", "show"], "token show: needs one NAME; see 'qbdadm token show --help'"),
     (["token", "show", "a", "b"],
      "token show: needs one NAME; see 'qbdadm token show --help'"),
+    (["member", "replace", "vol", "a"],
+     "member replace: OLD, a voter, and NEW, the learner that takes its place, are needed; "
+     "1 was given; see 'qbdadm member replace --help'"),
+    (["member", "remove", "vol"], "member remove: one MEMBER at least is needed; 0 were given; "
+                                  "see 'qbdadm member remove --help'"),
     (["join"], "join: needs the ADDRESS of a member and the device's NAME; "
                "see 'qbdadm join --help'"),
     (["join", "192.0.2.1"], "join: needs the ADDRESS of a member and the device's NAME; "

@@ -134,6 +134,7 @@ def remove_a_dead_member():
             for number in (1, 2)))
         assert [one["text"] for one in dead.status().problems] == [
             "this member was removed from the device: take it down"]
+        refused(dead.qbdadm("verify", "vol", check=False), "was removed from the device")
         dead.down()
 
 
@@ -278,15 +279,21 @@ def addresses_change_under_load():
 @test("membership")
 def refused_changes():
     """What would leave no majority, or makes no sense, is refused; nothing changes."""
-    with Cluster(3) as cluster:
+    with Cluster(5) as cluster:
         leader = cluster.lead(1)
         before = leader.status().members_index
-        cluster.member(3).down()
-        leader.wait("3 is gone", lambda status: status.voters_up == 2)
-        refused(cluster.change(leader, "demote", 2, check=False), "majority", "member 3")
+        for number in (4, 5):
+            cluster.member(number).down()
+        leader.wait("4 and 5 are gone", lambda status: status.voters_up == 3)
+        # Who is missed, and how many of them: the leader says it, and so does who asks it.
+        for by in cluster.members[:2]:
+            refused(cluster.change(by, "demote", 2, 3, check=False), "majority",
+                    "members 4, 5 are down", "1 of them")
+            refused(cluster.change(by, "remove", 2, 3, 4, check=False), "majority",
+                    "member 5 is down")
         refused(cluster.change(leader, "remove", 7, check=False), "no member")
         refused(cluster.change(leader, "remove", 2, "beta", check=False), "same member")
-        refused(cluster.change(leader, "remove", 1, 2, 3, check=False), "one to nine")
+        refused(cluster.change(leader, "remove", 1, 2, 3, 4, 5, check=False), "one to nine")
         refused(cluster.change(leader, "promote", 2, check=False), "so already")
         refused(cluster.change(leader, "set", 2, "--name", "gamma", check=False),
                 "another member's")
@@ -294,8 +301,10 @@ def refused_changes():
         assert leader.status().members_index == before
         roles(leader.status())
         cluster.member(2).down()
-        leader.wait("no quorum", lambda status: not status.has_quorum)
+        leader.wait("no leader", lambda status: not status.leader)
         refused(cluster.change(leader, "remove", 2, 3, check=False), "no leader")
+        # Nothing is to change: that is said as if there was one.
+        refused(cluster.change(leader, "promote", 3, check=False), "so already")
 
 
 @test("membership")
