@@ -2,6 +2,7 @@
 """Members of a device in use are removed, demoted, promoted, replaced."""
 
 import errno
+import time
 
 from lib.cluster import Cluster, refused
 from lib.damage import Log
@@ -30,11 +31,18 @@ def wait_roles(members, voters, learners=()):
         roles(member.status())
 
 
-@test("membership")
+# So long that no machine takes it for the time that a change takes: who waits for an election
+# waits for longer.
+ELECTION = 2
+CALM = ("--memory", "16M", "--election-timeout", str(ELECTION * 1000))
+
+
+@test("membership", timeout=90)
 def demote_and_promote_under_load():
     """Voters become learners and voters again; a writer does not notice."""
-    with Cluster(5) as cluster:
+    with Cluster(5, up=CALM) as cluster:
         leader = cluster.leader()
+        term = leader.status().term
         others = cluster.others(leader)
         writer = Writer(others[0].device)
         writer.wait_for(20)
@@ -47,8 +55,9 @@ def demote_and_promote_under_load():
         cluster.change(leader, "promote", *gone)
         wait_roles(cluster.members, [1, 2, 3, 4, 5])
         writer.wait_for(20)
-        assert writer.longest() < 2 * SLOWNESS, "writes stood still %.2f s" % \
+        assert writer.longest() < ELECTION * SLOWNESS, "writes stood still %.2f s" % \
             writer.longest()
+        assert cluster.leader() is leader and leader.status().term == term
         writer.stop()
         writer.verify()
 
@@ -71,10 +80,10 @@ def learners_do_not_count():
         assert cluster.leader().number in (1, 2, 3)
 
 
-@test("membership")
+@test("membership", timeout=90)
 def remove_follower_and_leader():
     """A follower, then the leader is removed under load: it says so, and its I/O fails."""
-    with Cluster(5) as cluster:
+    with Cluster(5, up=CALM) as cluster:
         leader = cluster.leader()
         one, two, three, four = cluster.others(leader)
         writer = Writer(three.device)
@@ -88,13 +97,21 @@ def remove_follower_and_leader():
         cluster.retire(one)
         writer.wait_for(20)
         events = cluster.events(leader)
+        term = leader.status().term
+        begin = time.monotonic()
         cluster.change(three, "remove", leader)
         events.wait("removed")
         wait_roles([two, three, four],
                    sorted(member.number for member in (two, three, four)))
-        assert cluster.wait_leader([two, three, four]) is not leader
+        # It has handed leadership over; nobody waited until it was missed.
+        heir = cluster.wait_leader([two, three, four])
+        assert cluster.log.find("leadership goes to member %d: this one is to leave" %
+                                heir.number)
+        assert heir.status().term == term + 1, (heir.status().term, term)
         cluster.retire(leader)
         writer.wait_for(20)
+        assert writer.longest(begin) < ELECTION * SLOWNESS, "writes stood still %.2f s" % \
+            writer.longest(begin)
         writer.stop()
         writer.verify()
         # It does not come back by accident.
@@ -136,6 +153,25 @@ def remove_a_dead_member():
             "this member was removed from the device: take it down"]
         refused(dead.qbdadm("verify", "vol", check=False), "was removed from the device")
         dead.down()
+
+
+@test("membership")
+def replace_a_dead_voter():
+    """By name, in one step: who was lost is out, and who was a learner votes in its place."""
+    with Cluster(4) as cluster:
+        leader = cluster.lead(1)
+        cluster.change(leader, "demote", "delta")
+        wait_roles(cluster.members, [1, 2, 3], [4])
+        dead = cluster.member(3)
+        dead.power_cut()
+        cluster.change(cluster.member(2), "replace", "gamma", "delta")
+        rest = [cluster.member(number) for number in (1, 2, 4)]
+        wait_roles(rest, [1, 2, 4])
+        dead.removed = True
+        assert cluster.wait_leader(rest).status().quorum_needed == 2
+        # It counts: with one of the other two it is a majority.
+        cluster.member(2).power_cut()
+        direct_write(cluster.member(4).device, 0, pattern(3, 3))
 
 
 @test("membership")

@@ -181,8 +181,9 @@ def forced_from_a_mounted_file_system():
             # Whatever is to be found now is all that there will ever be.
             before = content(new)
             assert events.wait("fenced")["peer"] == new.number
+            known = time.monotonic()
             for writer in writers:
-                ended_with_error(writer)
+                ended_with_error(writer, known)
             assert open_once(old.device) == errno.EBUSY
             run(["umount", "/tmp/mnt"])
             wait_claim(old, state="none", holder=new.number)
@@ -212,9 +213,12 @@ def cut_off_holder_is_fenced():
         before = content(new)
         # It may have taken over what it was told to before: nobody told it anything.
         assert not any(writer.child.ended() for writer in writers)
+        events = cluster.events(old)
         cluster.network.heal()
+        events.wait("fenced")
+        known = time.monotonic()
         for writer in writers:
-            ended_with_error(writer)
+            ended_with_error(writer, known)
         wait_claim(old, holder=new.number)
         assert content(new) == before
         assert direct_read(old.device, 500 * BLOCK, BLOCK) == pattern(successor.stamp, 1)
@@ -407,11 +411,12 @@ def shared_mode():
                                          status.claim["holder"]).claim["holder"])
         loser, = {one, two} - {winner}
         events[loser].wait("fenced")
+        known = time.monotonic()
         if winner is two:
             writer.wait_for(10)
             writer.stop()
         else:
-            ended_with_error(writer)
+            ended_with_error(writer, known)
         holder.close()
 
 

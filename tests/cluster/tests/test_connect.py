@@ -5,6 +5,7 @@ import errno
 import os
 import shutil
 import stat
+import time
 from subprocess import PIPE
 
 from lib import filesystem
@@ -195,8 +196,10 @@ def client_loses_its_claim():
         # A member that does not vote is not followed by leadership.
         assert cluster.leader().number == 1
         assert open_once(heir.device) == errno.EBUSY
+        events = cluster.events(client)
         take(heir, "--force")
-        ended_with_error(writer)
+        events.wait("fenced")
+        ended_with_error(writer, time.monotonic())
         after = Writer(heir.device, slots=512, limit=50)
         after.child.wait()
         after.verify(heir.device)
@@ -249,8 +252,10 @@ def client_is_cut_off():
         never("it writes without a leader", writer.child.ended, 0.5)
         after = Writer(heir.device, slots=512)
         after.wait_for(50)
+        events = cluster.events(client)
         cluster.network.heal()
-        ended_with_error(writer)
+        events.wait("fenced")
+        ended_with_error(writer, time.monotonic())
         after.wait_for(50)
         after.stop()
         after.verify(client.device)

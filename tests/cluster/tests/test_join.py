@@ -8,9 +8,9 @@ import subprocess
 from lib.cluster import Cluster, refused
 from lib.registry import test
 from lib.shell import finish, run, spawn, wait_until
-from lib.workload import Writer, direct_write, pattern
+from lib.workload import BLOCK, Writer, direct_write, pattern
 from tests.test_changes import wait_roles
-from tests.test_rejoin import fill_log, half_filled
+from tests.test_rejoin import FILL, fill_log, half_filled, received
 
 
 @test("join")
@@ -21,14 +21,17 @@ def three_commands_make_three_replicas():
         status = first.status()
         assert (status.role, status.voters, status.quorum_needed) == ("leader", 1, 1)
         assert stat.S_IMODE(os.stat(cluster.token).st_mode) == 0o600
-        writer = Writer(first.device)
-        writer.wait_for(50)
-        cluster.join(2)
-        wait_roles([first, cluster.member(2)], [1, 2])
-        writer.wait_for(50)
-        cluster.join(3, contact=2)
-        wait_roles(cluster.members, [1, 2, 3])
-        writer.wait_for(50)
+        events = {number: cluster.events(cluster.member(number)) for number in (2, 3)}
+        writer = Writer(first.device, pause=0.01)
+        writer.wait_for(10)
+        for number, contact in (2, 1), (3, 2):
+            cluster.join(number, contact=contact)
+            wait_roles(cluster.members[:number], range(1, number + 1))
+            # What was written so far is in the log, and comes from there.
+            got, written = received(cluster.member(number)), writer.acknowledged() * BLOCK
+            assert got < 1.1 * written + (1 << 20), "%d bytes for %d" % (got, written)
+            assert not events[number].told(*FILL), events[number].told(*FILL)
+            writer.wait_for(50)
         writer.stop()
         writer.verify()
         for member in cluster.members:
@@ -39,6 +42,19 @@ def three_commands_make_three_replicas():
         cluster.lead(3)
         first.power_cut()
         direct_write(cluster.member(2).device, 0, pattern(1, 1))
+
+
+@test("join")
+def a_fresh_join_is_sent_next_to_nothing():
+    """Nothing was written: less than 1 MiB of the 64 that the device has."""
+    with Cluster(2, alone=True) as cluster:
+        second = cluster.member(2)
+        events = cluster.events(second)
+        cluster.join(2)
+        wait_roles(cluster.members, [1, 2])
+        cluster.wait_caught_up()
+        assert received(second) < 1 << 20, received(second)
+        assert not events.told(*FILL), events.told(*FILL)
 
 
 @test("join", timeout=90)
