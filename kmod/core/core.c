@@ -250,6 +250,8 @@ void qbd_core_tick(struct qbd_core *core, u64 now)
 		return;
 	if (qbd_core_leads(core))
 		leader_tick(core);
+	else if (qbd_transfer_due(core))
+		qbd_transfer_obey(core);
 	else if (core->now >= core->election_deadline)
 		qbd_election_timeout(core);
 	qbd_event_done(core);
@@ -261,6 +263,8 @@ u64 qbd_core_deadline(const struct qbd_core *core)
 
 	if (!core->started)
 		return QBD_NEVER;
+	if (qbd_transfer_due(core))
+		return core->now;
 	if (!qbd_core_leads(core))
 		return core->election_deadline;
 	/* What else a leader watches is looked at once a heartbeat. */

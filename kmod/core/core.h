@@ -150,7 +150,8 @@ const char *qbd_core_options_check(const struct qbd_core_options *options);
  * @QBD_MESSAGE_PREVOTE_REPLY: answer; a grant carries the request's term, a
  *	refusal the replier's own
  * @QBD_MESSAGE_VOTE_REQUEST: vote for me in @term
- * @QBD_MESSAGE_VOTE_REPLY: answer; a grant is durable before it leaves
+ * @QBD_MESSAGE_VOTE_REPLY: answer; a grant is durable before it leaves, and says which is
+ *	the last entry of its sender (@index, @log_term)
  * @QBD_MESSAGE_HEARTBEAT: leader is alive; opens or repeats a round
  * @QBD_MESSAGE_HEARTBEAT_REPLY: answer to a round, with log progress
  * @QBD_MESSAGE_PROBE: an append without entries: do you have @index/@log_term?
@@ -193,10 +194,11 @@ enum qbd_message_type {
  * @type: enum qbd_message_type
  * @flags: QBD_MESSAGE_*
  * @term: the sender's term (prevote request and grant: the term asked for)
- * @index: requests: last log index; PROBE: the previous index asked about;
- *	HEARTBEAT, TIMEOUT_NOW: the leader's last index; replies: acknowledged,
- *	i.e. durable here and the same as the leader's
- * @log_term: requests, PROBE: the term of the entry at @index
+ * @index: requests, VOTE_REPLY with GRANTED: last log index; PROBE: the previous
+ *	index asked about; HEARTBEAT: the leader's last index; TIMEOUT_NOW: likewise,
+ *	to be durable first, 0: at once; other replies: acknowledged, i.e. durable here
+ *	and the same as the leader's
+ * @log_term: requests, VOTE_REPLY with GRANTED, PROBE: the term of the entry at @index
  * @commit: HEARTBEAT, PROBE: leader's commit index as far as this peer matches;
  *	replies: the replier's commit index
  * @round: HEARTBEAT: round number; HEARTBEAT_REPLY: round answered, 0:
@@ -568,6 +570,11 @@ struct qbd_peer {
 	bool prevote_granted;
 	u64 vote_term;
 
+	/* the last entry of its log, as it said when it voted for this member */
+	u64 voted_term;		/* in this term */
+	u64 voted_index;
+	u64 voted_log_term;
+
 	/* its place in the configuration in force */
 	u8 member;		/* QBD_CORE_VOTER ..., 0: a stranger */
 	u8 priority;
@@ -635,6 +642,8 @@ struct qbd_core {
 	u64 matched;		/* follower: same as the leader's log up to here */
 	u64 guard_until;	/* no votes before: a leader may hold a lease */
 	u64 heard_round;
+	u64 obey_index;		/* TIMEOUT_NOW waits until this is durable; 0: none does */
+	u64 obey_round;		/* and no later round than this was heard */
 	u64 leader_last;	/* end of the leader's log, as it said in this term */
 	u64 heartbeats;		/* so many came, of whatever leader */
 	u64 election_deadline;
@@ -664,6 +673,7 @@ struct qbd_core {
 	u32 transfer_to;
 	bool transfer_blocked;	/* no more proposals until it ends */
 	bool transfer_sent;
+	bool transfer_complete;	/* and it had all of the log by then */
 	u64 transfer_deadline;
 	u64 timeout_now_term;	/* of the TIMEOUT_NOW last sent */
 

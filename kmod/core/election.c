@@ -122,6 +122,7 @@ static void hard_set_term(struct qbd_core *core, u64 term)
 	core->vote = 0;
 	core->term_seq = ++core->hard_seq;
 	core->heard_round = 0;
+	core->obey_index = 0;
 	core->leader_last = 0;
 	/* All leaders have what is committed (leader completeness). */
 	core->matched = core->commit;
@@ -560,7 +561,16 @@ void qbd_vote_reply(struct qbd_core *core, struct qbd_peer *peer,
 {
 	u32 slot = (u32)(peer - core->peers);
 
-	if (core->role != QBD_ROLE_CANDIDATE || message->term != core->term)
+	if (message->term != core->term)
+		return;
+	if (message->flags & QBD_MESSAGE_GRANTED) {
+		peer->voted_term = message->term;
+		peer->voted_index = message->index;
+		peer->voted_log_term = message->log_term;
+	}
+	if (qbd_core_leads(core) && peer->member)
+		qbd_leader_voted(core, peer);
+	if (core->role != QBD_ROLE_CANDIDATE)
 		return;
 	if (message->flags & QBD_MESSAGE_GRANTED)
 		core->votes_granted |= QBD_BIT(slot);

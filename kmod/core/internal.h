@@ -184,6 +184,7 @@ bool qbd_log_append(struct qbd_core *core, u64 term,
 		    const struct qbd_config *config);
 void qbd_commit_advance(struct qbd_core *core, u64 index);
 void qbd_leader_commit(struct qbd_core *core);
+void qbd_leader_voted(struct qbd_core *core, struct qbd_peer *peer);
 void qbd_leader_start_peer(struct qbd_core *core, struct qbd_peer *peer);
 void qbd_leader_probe(struct qbd_core *core, struct qbd_peer *peer, u64 next);
 bool qbd_leader_lost(struct qbd_core *core, const struct qbd_peer *peer,
@@ -218,6 +219,8 @@ void qbd_reads_fail(struct qbd_core *core);
 void qbd_transfer_poll(struct qbd_core *core);
 void qbd_transfer_end(struct qbd_core *core);
 bool qbd_hand_over(struct qbd_core *core);
+bool qbd_transfer_due(const struct qbd_core *core);
+void qbd_transfer_obey(struct qbd_core *core);
 void qbd_timeout_now(struct qbd_core *core, struct qbd_peer *peer,
 		     const struct qbd_core_message *message);
 

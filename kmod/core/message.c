@@ -96,8 +96,11 @@ static void fill_vote_reply(const struct qbd_core *core,
 			    struct qbd_core_message *message)
 {
 	if (message->type == QBD_MESSAGE_VOTE_REPLY) {
-		if (vote_is_granted(core, peer))
-			message->flags |= QBD_MESSAGE_GRANTED;
+		if (!vote_is_granted(core, peer))
+			return;
+		message->flags |= QBD_MESSAGE_GRANTED;
+		message->index = core->trail.last;
+		message->log_term = qbd_trail_last_term(&core->trail);
 	} else if (peer->prevote_granted && peer->prevote_term > core->term) {
 		message->flags |= QBD_MESSAGE_GRANTED;
 		message->term = peer->prevote_term;
@@ -111,6 +114,9 @@ static void fill_from_leader(const struct qbd_core *core,
 	message->index = core->trail.last;
 	if (message->type == QBD_MESSAGE_TIMEOUT_NOW) {
 		message->round = peer->barrier_round;
+		/* Who stepped down sends nothing any more that could be waited for. */
+		if (!qbd_core_leads(core))
+			message->index = 0;
 		return;
 	}
 	message->durable = core->durable;

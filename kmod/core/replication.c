@@ -143,6 +143,15 @@ void qbd_leader_probe(struct qbd_core *core, struct qbd_peer *peer, u64 next)
 	qbd_peer_owe(peer, QBD_MESSAGE_PROBE);
 }
 
+/*
+ * Where to ask again, when what was sent may be lost. Who has not answered in this
+ * leadership is believed to have what was not sent to it.
+ */
+static u64 peer_resume(const struct qbd_peer *peer)
+{
+	return peer->heard_at ? peer->match + 1 : peer->next;
+}
+
 /**
  * qbd_leader_start_peer() - nothing is known yet of this peer in this term
  * @core: core, leader
@@ -162,6 +171,7 @@ void qbd_leader_start_peer(struct qbd_core *core, struct qbd_peer *peer)
 	peer->progress_at = core->now;
 	/* Optimistically it has the whole log. */
 	qbd_leader_probe(core, peer, core->trail.last + 1);
+	qbd_leader_voted(core, peer);
 }
 
 /**
@@ -188,7 +198,7 @@ void qbd_leader_check_peers(struct qbd_core *core)
 		if (peer->resend_shift < 5)
 			peer->resend_shift++;
 		peer->progress_at = core->now;
-		qbd_leader_probe(core, peer, peer->match + 1);
+		qbd_leader_probe(core, peer, peer_resume(peer));
 	}
 }
 
@@ -240,6 +250,29 @@ static void peer_stream(struct qbd_core *core, struct qbd_peer *peer, u64 index)
 	peer->next = index + 1;
 	peer->progress_at = core->now;
 	peer->state = QBD_PEER_REPLICATE;
+}
+
+/**
+ * qbd_leader_voted() - a new leader need not ask a voter first
+ * @core: core, leader
+ * @peer: its slot
+ *
+ * It said with its vote which entry is its last one. If that is here, it has all before it
+ * (log matching), and nobody has sent it anything since: not an older leader, whose term it
+ * has left, and no other in this one. If it lost something all the same it refuses what
+ * comes, and is probed as ever. So nothing counts by this: it only saves the round trip of
+ * the probe.
+ */
+void qbd_leader_voted(struct qbd_core *core, struct qbd_peer *peer)
+{
+	u64 index = peer->voted_index;
+
+	if (peer->voted_term != core->term || peer->heard_at ||
+	    peer->state != QBD_PEER_PROBE || !index || index < core->trail.base_index ||
+	    index > core->trail.last ||
+	    qbd_trail_term(&core->trail, index) != peer->voted_log_term)
+		return;
+	peer_stream(core, peer, index);
 }
 
 /**
@@ -523,5 +556,5 @@ void qbd_core_peer_disconnected(struct qbd_core *core, u64 now, u32 id,
 	    peer->state != QBD_PEER_REPLICATE)
 		return;
 	peer->received = peer->match;
-	qbd_leader_probe(core, peer, peer->match + 1);
+	qbd_leader_probe(core, peer, peer_resume(peer));
 }

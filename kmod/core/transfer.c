@@ -16,6 +16,7 @@ void qbd_transfer_end(struct qbd_core *core)
 	core->transfer_to = 0;
 	core->transfer_blocked = false;
 	core->transfer_sent = false;
+	core->transfer_complete = false;
 	core->out_flags |= QBD_OUT_TRANSFER;
 }
 
@@ -115,12 +116,18 @@ enum qbd_transfer_result qbd_core_transfer(struct qbd_core *core, u64 now,
  * qbd_transfer_poll() - go on with a transfer, if there is one
  * @core: core, leader
  *
- * Proposals go on while the target is sent what it lacks, and stop for the last
- * round trip only; under constant load, from half of the time on.
+ * Proposals go on while the target is sent what it lacks, and stop when it was sent
+ * all; under constant load, from half of the time on.
+ *
+ * TIMEOUT_NOW leaves with the last of it, and is obeyed when that is durable: to wait for
+ * the answer to that here would be one more round trip in which nothing goes on. A later
+ * round that the target hears before makes it void, and reads open rounds all the time; it
+ * is told again, once, when it has all.
  */
 void qbd_transfer_poll(struct qbd_core *core)
 {
 	struct qbd_peer *peer;
+	bool complete;
 
 	if (!core->transfer_to && qbd_core_leads(core) &&
 	    qbd_core_self_is_witness(core))
@@ -136,16 +143,21 @@ void qbd_transfer_poll(struct qbd_core *core)
 		qbd_transfer_end(core);
 		return;
 	}
-	if (core->transfer_sent || peer->state != QBD_PEER_REPLICATE)
+	if (core->transfer_complete || peer->state != QBD_PEER_REPLICATE)
 		return;
 	if (peer->next > core->trail.last ||
 	    core->now + core->options.election_timeout / 2 >=
 	    core->transfer_deadline)
 		core->transfer_blocked = true;
-	if (!core->transfer_blocked || peer->match < core->trail.last)
+	if (!core->transfer_blocked || peer->next <= core->trail.last)
 		return;
+	complete = peer->match >= core->trail.last;
+	if (core->transfer_sent && !complete)
+		return;
+	if (!core->transfer_sent || core->round > peer->barrier_round)
+		send_timeout_now(core, peer);
 	core->transfer_sent = true;
-	send_timeout_now(core, peer);
+	core->transfer_complete = complete;
 }
 
 /**
@@ -187,9 +199,38 @@ void qbd_timeout_now(struct qbd_core *core, struct qbd_peer *peer,
 		 */
 		if (core->heard_round > message->round)
 			return;
+		core->obey_index = message->index;
+		core->obey_round = message->round;
+		/* It left with the last entries, which are on their way or being written. */
+		if (core->obey_index && !qbd_transfer_due(core))
+			return;
 	} else {
 		qbd_become_follower(core, message->term, 0);
 	}
+	qbd_transfer_obey(core);
+}
+
+/**
+ * qbd_transfer_due() - is there all that a TIMEOUT_NOW has waited for?
+ * @core: core
+ *
+ * Looked at by the tick, not where it comes about: the leader is to be answered first what
+ * it sent, so that it commits it, and nobody has to send that once more.
+ */
+bool qbd_transfer_due(const struct qbd_core *core)
+{
+	return core->obey_index && core->role == QBD_ROLE_FOLLOWER && core->leader &&
+	       core->heard_round <= core->obey_round &&
+	       core->obey_index <= qbd_min(core->matched, core->durable);
+}
+
+/**
+ * qbd_transfer_obey() - take over, if this member can lead
+ * @core: core, follower
+ */
+void qbd_transfer_obey(struct qbd_core *core)
+{
+	core->obey_index = 0;
 	if (qbd_election_fit(core))
 		qbd_campaign(core, true);
 }

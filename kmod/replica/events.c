@@ -280,10 +280,8 @@ static void role_changed(struct qbd_replica *replica, u32 old_role)
 	replica->follow_tries = 0;
 	replica->follow_after = 0;
 	replica->disks_noticed = true;
-	if (old_role == QBD_ROLE_LEADER) {
-		qbd_io_refuse_remote(replica);
+	if (old_role == QBD_ROLE_LEADER)
 		qbd_read_abandon(replica, false);
-	}
 	for (i = 0; i < ARRAY_SIZE(replica->peers); i++) {
 		qbd_fill_peer_gone(replica, &replica->peers[i]);
 		qbd_append_forget(&replica->peers[i]);
@@ -304,6 +302,10 @@ static void handle_identity(struct qbd_replica *replica,
 	replica->told_term = output->term;
 	replica->told_leader = output->leader;
 	qbd_net_set_term(replica->network, output->term);
+	/* What was asked of a leadership that is over, or that did not come about. */
+	if ((old_role == QBD_ROLE_LEADER || old_role == QBD_ROLE_CANDIDATE) &&
+	    (output->role != QBD_ROLE_LEADER || old_term != output->term))
+		qbd_io_refuse_remote(replica);
 	if (old_role != output->role)
 		role_changed(replica, old_role);
 	if (old_leader != output->leader ||
@@ -381,6 +383,11 @@ void qbd_replica_settle(struct qbd_replica *replica)
 			if (message.type == QBD_MESSAGE_HEARTBEAT_REPLY)
 				message.reject_index = qbd_hold_uses(replica);
 			qbd_net_send_message(replica->network, &message);
+			if (message.type == QBD_MESSAGE_VOTE_REPLY &&
+			    message.flags & QBD_MESSAGE_GRANTED) {
+				replica->voted_for = message.to;
+				replica->voted_term = message.term;
+			}
 		}
 	} while (transient);
 	replica->pull_slots = output.pull_peers;

@@ -582,6 +582,8 @@ struct qbd_replica {
 	u32 told_role;
 	u64 told_term;
 	u32 told_leader;
+	u32 voted_for;			/* told so, in voted_term; 0: it refused since */
+	u64 voted_term;
 	bool told_quorum;
 	u64 leaderless_since;		/* 0: there is one */
 
@@ -830,6 +832,7 @@ void qbd_read_released(struct qbd_replica *replica, u64 ticket);
 void qbd_read_failed(struct qbd_replica *replica, u64 ticket);
 
 /* forward.c */
+u32 qbd_forward_leader(const struct qbd_replica *replica);
 bool qbd_forward_begin(struct qbd_io *io, u32 leader);
 void qbd_forward_reply(struct qbd_replica *replica, u32 peer,
 		       const struct qbd_frame_reply *reply, struct qbd_buffer *data);

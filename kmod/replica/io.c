@@ -169,6 +169,21 @@ static void io_free(struct qbd_io *io)
 	}
 }
 
+/*
+ * What has a number goes before what needs one: there may be none before it is answered.
+ * The oldest first: when a leader is lost all that was under way comes back at once.
+ */
+static void hold_numbered(struct qbd_io *io)
+{
+	struct list_head *writes = &io->replica->writes;
+	struct qbd_io *other;
+
+	list_for_each_entry(other, writes, list)
+		if (!other->local || !other->sequence || other->sequence > io->sequence)
+			break;
+	list_move_tail(&io->list, &other->list);
+}
+
 /* Back to, or first onto, the held list of its kind; looked at in this pass. */
 void qbd_io_hold(struct qbd_io *io)
 {
@@ -182,16 +197,12 @@ void qbd_io_hold(struct qbd_io *io)
 		qbd_buffer_free(io->data);
 		io->data = NULL;
 	}
-	/*
-	 * What has a number goes before what needs one: there may be none before it is
-	 * answered.
-	 */
 	if (io->kind == QBD_REQUEST_READ)
 		list_move_tail(&io->list, &replica->reads);
 	else if (io->local && !io->claimed)
 		list_move_tail(&io->list, &replica->unclaimed);
 	else if (io->local && io->sequence)
-		list_move(&io->list, &replica->writes);
+		hold_numbered(io);
 	else
 		list_move_tail(&io->list, &replica->writes);
 }

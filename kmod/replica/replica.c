@@ -174,31 +174,34 @@ static void begin_reads(struct qbd_replica *replica)
 	}
 }
 
-static void forward_list(struct qbd_replica *replica, struct list_head *list)
+static void forward_list(struct list_head *list, u32 leader)
 {
 	struct qbd_io *io, *next;
 
 	list_for_each_entry_safe(io, next, list, list)
-		if (io->request && !qbd_forward_begin(io, replica->told_leader))
+		if (io->request && !qbd_forward_begin(io, leader))
 			break;
 }
 
 static void dispatch(struct qbd_replica *replica)
 {
+	u32 leader;
+
 	if (replica->told_role == QBD_ROLE_LEADER) {
 		begin_reads(replica);
 		qbd_write_propose(replica);
 		return;
 	}
-	if (!qbd_replica_serving(replica) || replica->told_leader == replica->member_id)
+	leader = qbd_forward_leader(replica);
+	if (!leader || leader == replica->member_id)
 		return;
 	if (replica->now < replica->forward_after) {
 		qbd_replica_later(replica, replica->forward_after);
 		return;
 	}
-	forward_list(replica, &replica->reads);
-	forward_list(replica, &replica->writes);
-	qbd_net_push(replica->network, replica->told_leader);
+	forward_list(&replica->reads, leader);
+	forward_list(&replica->writes, leader);
+	qbd_net_push(replica->network, leader);
 }
 
 /* ---- the pass ----------------------------------------------------------- */

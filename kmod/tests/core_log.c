@@ -960,6 +960,89 @@ static void a_reset_to_an_entry_that_is_here_is_a_probe(struct qbd_test *test)
 	QBD_TRUE(test, !append_reply(3));
 }
 
+/* 1 is elected in term 6 by the vote of 2, whose last entry is that one. */
+static struct qbd_core *elected_by(u64 index, u64 term)
+{
+	static const u64 fives[] = { 5, 5, 5 };
+	struct qbd_core *core = solo_start(3, 5, 0, fives, 3);
+	struct qbd_core_message reply;
+
+	qbd_campaign(core, true);
+	solo_hard_durable();
+	reply = solo_message(QBD_MESSAGE_VOTE_REPLY, 2, 6);
+	reply.flags = QBD_MESSAGE_GRANTED;
+	reply.index = index;
+	reply.log_term = term;
+	qbd_core_peer_connected(core, solo->now, 2, QBD_LINK_BULK);
+	qbd_core_peer_connected(core, solo->now, 3, QBD_LINK_BULK);
+	solo_forget();
+	solo_send(&reply);
+	return core;
+}
+
+static enum qbd_pull next_for(u32 peer, struct qbd_range *range)
+{
+	memset(range, 0, sizeof(*range));
+	return qbd_core_next_append(&solo->core, solo->now, peer, 1 << 20, range);
+}
+
+/* An extra round trip, in which nothing could be committed, for what the vote had said. */
+static void who_voted_is_not_asked_first(struct qbd_test *test)
+{
+	struct qbd_core *core = elected_by(2, 5);
+	struct qbd_core_message reply;
+	struct qbd_peer_status peer;
+	struct qbd_range range;
+
+	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
+	QBD_TRUE(test, !solo_sent(QBD_MESSAGE_PROBE, 2));
+	QBD_TRUE(test, solo_sent(QBD_MESSAGE_PROBE, 3));
+	QBD_EQUAL(test, next_for(2, &range), QBD_PULL_RANGE);
+	QBD_EQUAL(test, range.first, 3);
+	QBD_EQUAL(test, range.last, 4);
+	QBD_EQUAL(test, next_for(3, &range), QBD_PULL_NOTHING);
+	/* Whose vote comes late is not either. */
+	reply = solo_message(QBD_MESSAGE_VOTE_REPLY, 3, 6);
+	reply.flags = QBD_MESSAGE_GRANTED;
+	reply.index = 3;
+	reply.log_term = 5;
+	solo_send(&reply);
+	QBD_EQUAL(test, next_for(3, &range), QBD_PULL_RANGE);
+	QBD_EQUAL(test, range.first, 4);
+	/* That they have them says only their own answer. */
+	solo_log_durable(4);
+	QBD_EQUAL(test, core->commit, 0);
+	/* A connection that is lost does not make their logs begin anew. */
+	qbd_core_append_sent(core, solo->now, 2, 4, 8192);
+	qbd_core_peer_disconnected(core, solo->now, 2, QBD_LINK_BULK);
+	qbd_core_peer_connected(core, solo->now, 2, QBD_LINK_BULK);
+	qbd_core_get_peer(core, solo->now, 2, &peer);
+	QBD_EQUAL(test, peer.state, QBD_PEER_PROBE);
+	QBD_EQUAL(test, peer.next, 5);
+	/* It has answered, so it is known better what it has. */
+	solo_round_ack(2, core->round, 2);
+	reply.from = 2;
+	solo_send(&reply);
+	qbd_core_get_peer(core, solo->now, 2, &peer);
+	QBD_EQUAL(test, peer.state, QBD_PEER_PROBE);
+}
+
+static void a_vote_of_another_log_is_no_answer(struct qbd_test *test)
+{
+	static const struct {
+		u64 index, term;
+	} others[] = { { 0, 0 }, { 2, 4 }, { 3, 3 }, { 7, 4 } };
+	struct qbd_range range;
+
+	for (u32 i = 0; i < 4; i++) {
+		struct qbd_core *core = elected_by(others[i].index, others[i].term);
+
+		QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
+		QBD_TRUE(test, solo_sent(QBD_MESSAGE_PROBE, 2));
+		QBD_EQUAL(test, next_for(2, &range), QBD_PULL_NOTHING);
+	}
+}
+
 QBD_SUITE(core_log,
 	  QBD_CASE(entries_are_acknowledged_when_durable),
 	  QBD_CASE(commit_needs_a_majority_of_disks),
@@ -995,4 +1078,6 @@ QBD_SUITE(core_log,
 	  QBD_CASE(more_terms_than_fit_are_refused),
 	  QBD_CASE(answers_that_cannot_be_are_refused),
 	  QBD_CASE(accident_27_a_leader_that_lost_entries_steps_down),
-	  QBD_CASE(a_reset_that_cannot_be_is_refused));
+	  QBD_CASE(a_reset_that_cannot_be_is_refused),
+	  QBD_CASE(who_voted_is_not_asked_first),
+	  QBD_CASE(a_vote_of_another_log_is_no_answer));

@@ -94,7 +94,7 @@ static void a_transfer_that_cannot_be_is_refused(struct qbd_test *test)
 	QBD_EQUAL(test, transfer(2), QBD_TRANSFER_NOT_VOTER);
 }
 
-static void proposals_stop_for_the_last_round_trip_only(struct qbd_test *test)
+static void proposals_stop_when_all_is_sent(struct qbd_test *test)
 {
 	struct qbd_core *core = lead();
 	enum qbd_propose_result result;
@@ -112,9 +112,38 @@ static void proposals_stop_for_the_last_round_trip_only(struct qbd_test *test)
 	qbd_core_append_sent(core, solo->now, 2, 3, 8192);
 	propose(&result);
 	QBD_EQUAL(test, result, QBD_PROPOSE_TRANSFERRING);
-	QBD_TRUE(test, !solo_sent(QBD_MESSAGE_TIMEOUT_NOW, 2));
+	/* With the last of it, and once. */
+	QBD_EQUAL(test, solo_sent(QBD_MESSAGE_TIMEOUT_NOW, 2)->index, 3);
+	QBD_TRUE(test, !qbd_core_lease_valid(core, solo->now));
+	solo_ack(2, 2);
 	solo_ack(2, 3);
-	QBD_TRUE(test, solo_sent(QBD_MESSAGE_TIMEOUT_NOW, 2));
+	QBD_EQUAL(test, solo_sent_count(QBD_MESSAGE_TIMEOUT_NOW), 1);
+}
+
+/* Reads by quorum open rounds all the time; one of them overtook the last entries. */
+static void a_target_that_heard_a_later_round_is_told_again(struct qbd_test *test)
+{
+	struct qbd_core *core = lead();
+	enum qbd_propose_result result;
+	u64 round;
+
+	propose(&result);
+	qbd_core_append_sent(core, solo->now, 2, 2, 4096);
+	QBD_EQUAL(test, transfer(2), QBD_TRANSFER_STARTED);
+	round = solo_sent(QBD_MESSAGE_TIMEOUT_NOW, 2)->round;
+	solo_tick_after(core->options.heartbeat);
+	solo_round_ack(2, round + 1, 1);
+	QBD_EQUAL(test, solo_sent_count(QBD_MESSAGE_TIMEOUT_NOW), 1);
+	QBD_TRUE(test, qbd_core_lease_valid(core, solo->now));
+	solo_ack(2, 2);
+	QBD_EQUAL(test, solo_sent_count(QBD_MESSAGE_TIMEOUT_NOW), 2);
+	QBD_EQUAL(test, solo_sent(QBD_MESSAGE_TIMEOUT_NOW, 2)->round, round + 1);
+	QBD_TRUE(test, !qbd_core_lease_valid(core, solo->now));
+	/* Not a third time. */
+	solo_tick_after(core->options.heartbeat);
+	solo_round_ack(3, core->round, 1);
+	solo_ack(2, 2);
+	QBD_EQUAL(test, solo_sent_count(QBD_MESSAGE_TIMEOUT_NOW), 2);
 }
 
 /* The lease ends when TIMEOUT_NOW leaves, and comes back only when it is void. */
@@ -211,6 +240,95 @@ static void accident_11_a_late_timeout_now_is_void(struct qbd_test *test)
 		       QBD_MESSAGE_FORCED);
 }
 
+/* 1 follows 2 in term 5, and is told to take over with two entries that are to come. */
+static struct qbd_core *told_early(void)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+	struct qbd_core_message message = timeout_now(2, 5, 7);
+
+	solo_heartbeat(2, 5, 7, 0);
+	message.index = 2;
+	solo_send(&message);
+	solo_forget();
+	return core;
+}
+
+static const u64 fives[] = { 5, 5 };
+
+static void timeout_now_is_obeyed_when_the_log_is_durable(struct qbd_test *test)
+{
+	struct qbd_core *core = told_early();
+
+	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
+	QBD_EQUAL(test, solo_append(2, 5, 0, 0, 0, fives, 1), QBD_APPEND_ACCEPTED);
+	solo_log_durable(1);
+	QBD_TRUE(test, qbd_core_deadline(core) > solo->now);
+	solo_append(2, 5, 1, 5, 0, fives, 1);
+	QBD_TRUE(test, qbd_core_deadline(core) > solo->now);
+	solo_log_durable(2);
+	/* The leader is answered first: it commits what this member took from it. */
+	QBD_EQUAL(test, solo_sent(QBD_MESSAGE_APPEND_REPLY, 2)->index, 2);
+	QBD_EQUAL(test, solo_sent(QBD_MESSAGE_APPEND_REPLY, 2)->term, 5);
+	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
+	QBD_TRUE(test, qbd_core_deadline(core) <= solo->now);
+	solo_tick_after(0);
+	QBD_EQUAL(test, core->role, QBD_ROLE_CANDIDATE);
+	QBD_EQUAL(test, core->term, 6);
+	solo_hard_durable();
+	QBD_EQUAL(test, solo_sent(QBD_MESSAGE_VOTE_REQUEST, 3)->index, 2);
+	QBD_TRUE(test, solo_sent(QBD_MESSAGE_VOTE_REQUEST, 3)->flags &
+		       QBD_MESSAGE_FORCED);
+}
+
+static void all_came(void)
+{
+	solo_append(2, 5, 0, 0, 0, fives, 2);
+	solo_log_durable(2);
+	solo_tick_after(0);
+}
+
+static void timeout_now_that_waits_ends_with_a_later_round_or_term(struct qbd_test *test)
+{
+	struct qbd_core *core = told_early();
+
+	/* Accident 11: the leader may trust in its lease again when that is answered. */
+	solo_heartbeat(2, 5, 8, 0);
+	all_came();
+	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
+	QBD_TRUE(test, qbd_core_deadline(core) > solo->now);
+	core = told_early();
+	solo_heartbeat(3, 6, 1, 0);
+	solo_append(3, 6, 0, 0, 0, fives, 2);
+	solo_log_durable(2);
+	solo_tick_after(0);
+	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
+	QBD_EQUAL(test, core->term, 6);
+	core = told_early();
+	qbd_core_set_fitness(core, solo->now, QBD_MAY_VOTE | QBD_COUNTS);
+	all_came();
+	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
+	QBD_EQUAL(test, core->term, 5);
+	QBD_TRUE(test, qbd_core_deadline(core) > solo->now);
+}
+
+/* It sends nothing any more that could be waited for. */
+static void who_hands_over_has_the_target_wait_for_nothing(struct qbd_test *test)
+{
+	struct qbd_core *core = lead();
+	enum qbd_propose_result result;
+
+	propose(&result);
+	qbd_core_storage_failed(core, solo->now);
+	solo_drain();
+	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
+	QBD_EQUAL(test, solo_sent_count(QBD_MESSAGE_TIMEOUT_NOW), 1);
+	for (u32 to = 2; to <= 3; to++) {
+		const struct qbd_core_message *message = solo_sent(QBD_MESSAGE_TIMEOUT_NOW, to);
+
+		QBD_TRUE(test, !message || !message->index);
+	}
+}
+
 static void a_forced_request_overrides_the_leader(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
@@ -271,7 +389,11 @@ static void transfers_under_faults(struct qbd_test *test)
 QBD_SUITE(core_transfer,
 	  QBD_CASE(leadership_moves_under_load),
 	  QBD_CASE(a_transfer_that_cannot_be_is_refused),
-	  QBD_CASE(proposals_stop_for_the_last_round_trip_only),
+	  QBD_CASE(proposals_stop_when_all_is_sent),
+	  QBD_CASE(a_target_that_heard_a_later_round_is_told_again),
+	  QBD_CASE(timeout_now_is_obeyed_when_the_log_is_durable),
+	  QBD_CASE(timeout_now_that_waits_ends_with_a_later_round_or_term),
+	  QBD_CASE(who_hands_over_has_the_target_wait_for_nothing),
 	  QBD_CASE(accident_11_no_lease_after_timeout_now),
 	  QBD_CASE(accident_11_each_target_has_its_barrier),
 	  QBD_CASE(accident_11_a_late_timeout_now_is_void),

@@ -189,8 +189,7 @@ bool read_has_data;
 #ifdef TRANSFER
 #define has_transfer	true
 #define may_hand_over(m, p) \
-	(leads[m] && leader[p] == m + 1 && term[p] == term[m] && \
-	 last[p] == last[m] && !timeout_now_term[p])
+	(leads[m] && leader[p] == m + 1 && term[p] == term[m] && !timeout_now_term[p])
 #else
 #define has_transfer	false
 #define may_hand_over(m, p)	false
