@@ -216,6 +216,9 @@ enum qbd_message_type {
  *	for each in the order of the configuration; the core passes over it
  * @session: the caller's: run of the sender's device; likewise
  * @room: likewise: blocks that the sender's disk has room for, 0: is not to be asked
+ * @max_rate: likewise: what members that catch up are sent in a second, as far as the sender
+ *	knows; 0: no limit
+ * @max_rate_version: likewise: so often was that set
  *
  * Fields not named for a type are zero.
  */
@@ -238,6 +241,8 @@ struct qbd_core_message {
 	u64 reachable;
 	u64 session;
 	u64 room;
+	u64 max_rate;
+	u64 max_rate_version;
 };
 
 /* ---- log entries -------------------------------------------------------- */
@@ -1111,6 +1116,17 @@ u64 qbd_core_deadline(const struct qbd_core *core);
 u64 qbd_core_generation(const struct qbd_core *core);
 /* Term of a log entry; 0 if the index is not in the log or its base. */
 u64 qbd_core_term_at(const struct qbd_core *core, u64 index);
+/**
+ * qbd_core_majority_without() - would entries be committed without some of the peers?
+ * @core: core, leader
+ * @now: current time
+ * @slots: bitmap of theirs
+ *
+ * Nor does it take those that are not heard, or whose acknowledgments do not count.
+ *
+ * Return: false if writes wait for one of them.
+ */
+bool qbd_core_majority_without(const struct qbd_core *core, u64 now, u32 slots);
 /* Configuration in force (the newest appended) and where it came from. */
 const struct qbd_config *qbd_core_config(const struct qbd_core *core);
 u64 qbd_core_config_index(const struct qbd_core *core);

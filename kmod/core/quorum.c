@@ -135,6 +135,23 @@ enum qbd_tally qbd_quorum_tally(const struct qbd_core *core, u32 granted,
 	return QBD_TALLY_PENDING;
 }
 
+bool qbd_core_majority_without(const struct qbd_core *core, u64 now, u32 slots)
+{
+	bool self = core->fitness & QBD_COUNTS && qbd_core_vouches(core);
+	u32 granted = 0;
+
+	for (u32 slot = 0; slot < QBD_PEERS_MAX; slot++) {
+		const struct qbd_peer *peer = &core->peers[slot];
+
+		if (peer->member && !(slots & QBD_BIT(slot)) &&
+		    peer->state != QBD_PEER_NEEDS_EXTENTS &&
+		    !(peer->flags & (QBD_MESSAGE_FILLING | QBD_MESSAGE_FAILED)) &&
+		    qbd_peer_alive(core, peer, now))
+			granted |= QBD_BIT(slot);
+	}
+	return qbd_quorum_tally(core, granted, 0, self) == QBD_TALLY_WON;
+}
+
 /**
  * qbd_quorum_is_self() - is this member a quorum by itself?
  * @core: core

@@ -204,7 +204,7 @@ int qbd_nl_down_doit(struct sk_buff *skb, struct genl_info *info)
 int qbd_nl_set_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	char text[QBD_ERROR_TEXT_SIZE] = "";
-	struct qbd_settings settings;
+	struct qbd_settings before, settings;
 	struct qbd_replica *replica;
 	int error;
 
@@ -216,11 +216,12 @@ int qbd_nl_set_doit(struct sk_buff *skb, struct genl_info *info)
 	if (IS_ERR(replica))
 		return PTR_ERR(replica);
 	mutex_lock(&set_mutex);
-	qbd_replica_settings(replica, &settings);
+	qbd_replica_settings(replica, &before);
+	settings = before;
 	error = patch_settings(info->attrs[QBD_A_DEVICE_SETTINGS], &settings,
 			       info->extack);
 	if (!error) {
-		error = qbd_replica_set(replica, &settings, text, sizeof(text));
+		error = qbd_replica_set(replica, &before, &settings, text, sizeof(text));
 		if (error)
 			qbd_ctl_set_message(info->extack, text);
 	}

@@ -210,6 +210,8 @@ struct qbd_frame_refused {
  * @reachable: likewise
  * @session: likewise
  * @room: likewise
+ * @max_rate: likewise
+ * @max_rate_version: likewise
  */
 struct qbd_frame_message {
 	__le32 type;
@@ -230,6 +232,8 @@ struct qbd_frame_message {
 	__le64 reachable;
 	__le64 session;
 	__le64 room;
+	__le64 max_rate;
+	__le64 max_rate_version;
 } __attribute__((packed));
 
 /**
@@ -656,7 +660,7 @@ static_assert(sizeof(struct qbd_frame_repair) == 40, "repair");
 static_assert(sizeof(struct qbd_frame_repaired) == 24, "repaired");
 static_assert(sizeof(struct qbd_frame_header) == 32, "frame header");
 static_assert(sizeof(struct qbd_frame_hello) == 160, "hello");
-static_assert(sizeof(struct qbd_frame_message) == 128, "message");
+static_assert(sizeof(struct qbd_frame_message) == 144, "message");
 static_assert(sizeof(struct qbd_frame_append) == 32, "append");
 static_assert(sizeof(struct qbd_frame_request) == 56, "request");
 static_assert(sizeof(struct qbd_frame_reply) == 48, "reply");

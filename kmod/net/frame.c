@@ -513,6 +513,8 @@ void qbd_frame_message_encode(struct qbd_frame_message *frame,
 	frame->reachable = cpu_to_le64(message->reachable);
 	frame->session = cpu_to_le64(message->session);
 	frame->room = cpu_to_le64(message->room);
+	frame->max_rate = cpu_to_le64(message->max_rate);
+	frame->max_rate_version = cpu_to_le64(message->max_rate_version);
 }
 
 void qbd_frame_message_decode(struct qbd_core_message *message,
@@ -536,6 +538,8 @@ void qbd_frame_message_decode(struct qbd_core_message *message,
 	message->reachable = le64_to_cpu(frame->reachable);
 	message->session = le64_to_cpu(frame->session);
 	message->room = le64_to_cpu(frame->room);
+	message->max_rate = le64_to_cpu(frame->max_rate);
+	message->max_rate_version = le64_to_cpu(frame->max_rate_version);
 }
 
 static bool stream_data_good(const struct qbd_frame_header *header, const u8 *data,

@@ -227,6 +227,9 @@ struct qbd_connection {
 	/* sending: held while a frame is being sent */
 	struct mutex send_mutex;
 	u32 send_sequence;
+	unsigned long pace;		/* see qbd_net_pace(); the replica's own; 0: none */
+	unsigned long paced;		/* what TCP was told of it */
+	bool pacing;			/* and does because it was told */
 
 	/* the receiving work's own */
 	enum qbd_receive_step step;

@@ -233,6 +233,11 @@ struct qbd_net_frame {
 int qbd_net_send(struct qbd_net *net, u32 peer, const struct qbd_net_frame *frame);
 /* Several qbd_net_send() in a row go out as one burst: call this after the last. */
 void qbd_net_push(struct qbd_net *net, u32 peer);
+/*
+ * From the next frame on what goes to a peer on the bulk connection is spread over time: so
+ * many bytes a second, 0: as fast as it goes. A large frame then leaves gaps for others.
+ */
+void qbd_net_pace(struct qbd_net *net, u32 peer, unsigned long bytes);
 
 /**
  * qbd_net_answer() - answer a program's request

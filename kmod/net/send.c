@@ -337,6 +337,18 @@ void qbd_net_push(struct qbd_net *net, u32 id)
 	qbd_connection_queue(connection, &connection->send_work);
 }
 
+void qbd_net_pace(struct qbd_net *net, u32 id, unsigned long bytes)
+{
+	struct qbd_net_peer *peer = qbd_peer_find_up(net, id);
+	struct qbd_connection *connection;
+
+	if (!peer)
+		return;
+	connection = peer->connections[qbd_kind_index(QBD_CONNECTION_BULK)];
+	WRITE_ONCE(connection->pace, bytes);
+	qbd_connection_queue(connection, &connection->send_work);
+}
+
 /* ---- sending ------------------------------------------------------------ */
 
 static u32 pages_checksum(struct page **pages, u32 blocks)
@@ -564,6 +576,33 @@ static void sent_whole(struct qbd_connection *connection, struct qbd_outgoing *o
 		kernel_sock_shutdown(connection->socket, SHUT_WR);
 }
 
+/*
+ * TCP spreads it by a timer of its own. It goes on to pace itself when there is no limit any
+ * more, unless it is told not to; which is not said if it did so before.
+ */
+static void tell_pace(struct qbd_connection *connection)
+{
+	unsigned long pace = READ_ONCE(connection->pace);
+	struct sock *sk;
+
+	if (pace == connection->paced)
+		return;
+	sk = connection->socket->sk;
+	lock_sock(sk);
+	if (pace && cmpxchg(&sk->sk_pacing_status, SK_PACING_NONE, SK_PACING_NEEDED) ==
+		    SK_PACING_NONE)
+		connection->pacing = true;
+	WRITE_ONCE(sk->sk_max_pacing_rate, pace ?: ~0ul);
+	if (pace && pace < READ_ONCE(sk->sk_pacing_rate))
+		WRITE_ONCE(sk->sk_pacing_rate, pace);
+	if (!pace && connection->pacing) {
+		cmpxchg(&sk->sk_pacing_status, SK_PACING_NEEDED, SK_PACING_NONE);
+		connection->pacing = false;
+	}
+	release_sock(sk);
+	connection->paced = pace;
+}
+
 /* Return: whether there is more to be done at once. */
 static bool send_frames(struct qbd_connection *connection)
 {
@@ -597,6 +636,7 @@ void qbd_send_work(struct work_struct *work)
 	/* Strangers get no reserves, only no wait for writeback. */
 	saved = reserves ? memalloc_noreclaim_save() : memalloc_noio_save();
 	mutex_lock(&connection->send_mutex);
+	tell_pace(connection);
 	again = send_frames(connection);
 	mutex_unlock(&connection->send_mutex);
 	if (reserves)

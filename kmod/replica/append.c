@@ -59,53 +59,6 @@ static int send_one(struct qbd_replica *replica, struct qbd_replica_peer *peer,
 	return qbd_net_send(replica->network, peer->id, &frame);
 }
 
-/**
- * qbd_replica_catch_up_next() - when may a member that catches up be sent the next?
- * @replica: replica, leader
- *
- * One that is needed for a majority does not wait for requests: they wait for it.
- *
- * Return: a time; not after now: at once.
- */
-u64 qbd_replica_catch_up_next(struct qbd_replica *replica)
-{
-	struct qbd_core_status status;
-
-	qbd_core_get_status(replica->core, replica->now, &status);
-	return qbd_rate_next(&replica->rate, replica->now, qbd_io_under_way(replica),
-			     status.reachable <= status.quorum);
-}
-
-/*
- * An old record is sent as fast as extents are (see rate.h), but not so slowly that the
- * member never gets to the end.
- */
-static bool old_has_to_wait(struct qbd_replica *replica, struct qbd_replica_peer *peer,
-			    u64 index)
-{
-	u64 when;
-
-	peer->credit = min(peer->credit + (replica->appended_bytes - peer->appended) / 4 * 5,
-			   (u64)QBD_FILL_WINDOW);
-	peer->appended = replica->appended_bytes;
-	if (peer->loaded || peer->loading || peer->credit >= QBD_FILL_WINDOW / 4 ||
-	    !qbd_store_record_is_old(replica->store, index) ||
-	    qbd_store_log_share_after(replica->store, index) > 4)
-		return false;
-	when = qbd_replica_catch_up_next(replica);
-	if (when <= replica->now)
-		return false;
-	peer->pull_after = when;
-	qbd_replica_later(replica, when);
-	return true;
-}
-
-static void old_was_sent(struct qbd_replica *replica, struct qbd_replica_peer *peer, u64 bytes)
-{
-	qbd_rate_sent(&replica->rate, replica->now, bytes);
-	peer->credit -= min(peer->credit, bytes);
-}
-
 /* One range of the core's. Return: 0 if all of it went out. */
 static int send_range(struct qbd_replica *replica, struct qbd_replica_peer *peer,
 		      const struct qbd_range *range)
@@ -115,9 +68,7 @@ static int send_range(struct qbd_replica *replica, struct qbd_replica_peer *peer
 	int error = 0;
 
 	for (index = range->first; index <= range->last; index++) {
-		bool old = qbd_store_record_is_old(replica->store, index);
-
-		error = old_has_to_wait(replica, peer, index) ? -EBUSY :
+		error = qbd_catch_up_waits(replica, peer, index, range->commit) ? -EBUSY :
 			fetch(replica, peer, index, &record);
 		if (error)
 			break;
@@ -129,8 +80,8 @@ static int send_range(struct qbd_replica *replica, struct qbd_replica_peer *peer
 		if (!error) {
 			last = index;
 			bytes += qbd_record_bytes(record);
-			if (old)
-				old_was_sent(replica, peer, qbd_record_bytes(record));
+			qbd_catch_up_sent(replica, peer, index, range->commit,
+					  qbd_record_bytes(record));
 		}
 		qbd_record_put(record);
 		if (error)
@@ -149,7 +100,7 @@ static int send_range(struct qbd_replica *replica, struct qbd_replica_peer *peer
  * @peer: one that is up and marked for a pull
  *
  * The mark stays if something stopped it that comes back by itself: room in the
- * connection's queue, a record that is being read or could not be, memory.
+ * connection's queue, a record that is being read or could not be, memory, its turn.
  */
 void qbd_append_send(struct qbd_replica *replica, struct qbd_replica_peer *peer)
 {

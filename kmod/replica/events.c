@@ -285,6 +285,7 @@ static void role_changed(struct qbd_replica *replica, u32 old_role)
 	for (i = 0; i < ARRAY_SIZE(replica->peers); i++) {
 		qbd_fill_peer_gone(replica, &replica->peers[i]);
 		qbd_append_forget(&replica->peers[i]);
+		qbd_catch_up_forget(replica, &replica->peers[i]);
 	}
 	qbd_replica_update_fitness(replica);
 }
@@ -382,6 +383,8 @@ void qbd_replica_settle(struct qbd_replica *replica)
 			message.room = qbd_resize_room(replica);
 			if (message.type == QBD_MESSAGE_HEARTBEAT_REPLY)
 				message.reject_index = qbd_hold_uses(replica);
+			message.max_rate = replica->settings.max_rate;
+			message.max_rate_version = replica->max_rate_version;
 			qbd_net_send_message(replica->network, &message);
 			if (message.type == QBD_MESSAGE_VOTE_REPLY &&
 			    message.flags & QBD_MESSAGE_GRANTED) {
@@ -505,6 +508,8 @@ static void net_peer_up(void *context, u32 id)
 	if (!peer)
 		return;
 	peer->up = true;
+	peer->behind = true;
+	peer->spread = U64_MAX;		/* as each new connection */
 	peer->reset_sent = false;
 	if (qbd_net_peer_term(replica->network, id, &term)) {
 		peer->told = true;
@@ -560,6 +565,7 @@ static void net_message(void *context, u32 peer, const struct qbd_core_message *
 		from->uses = message->reject_index;
 		from->use_term = message->term;
 	}
+	qbd_max_rate_heard(replica, message);
 	qbd_reach_heard(replica, peer, message->reachable);
 	if (!qbd_core_receive(replica->core, replica->now, message))
 		qbd_net_disconnect(replica->network, peer, "malformed message");

@@ -328,7 +328,7 @@ static bool log_comes_first(struct qbd_replica *replica, struct qbd_replica_peer
 static bool may_begin(struct qbd_replica *replica, struct qbd_replica_peer *peer)
 {
 	struct qbd_fill_source *fill = &peer->fill;
-	u64 when = qbd_replica_catch_up_next(replica);
+	u64 when = qbd_catch_up_next(replica);
 
 	if (log_comes_first(replica, peer))
 		when = max(when, peer->progress.least_at);

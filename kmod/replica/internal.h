@@ -298,8 +298,9 @@ struct qbd_fill_target {
  * @loading: a record is being read from the ring for it
  * @loading_index: its index
  * @loaded: that record, or NULL
- * @appended: of qbd_replica.appended_bytes, when it got @credit for them
- * @credit: bytes of old records that it gets whatever the rate is
+ * @behind: it catches up by the log, or may have to
+ * @log: how fast, then
+ * @spread: what is sent to it is spread over time: bytes a second; U64_MAX: it is not
  * @reset_sent: RESET was sent on this connection
  * @reset_at_ns: when
  * @reachable: whom it said it is connected to, see reach.c
@@ -326,8 +327,9 @@ struct qbd_replica_peer {
 	bool loading;
 	u64 loading_index;
 	struct qbd_record *loaded;
-	u64 appended;
-	u64 credit;
+	bool behind;
+	struct qbd_rate_log log;
+	u64 spread;
 	bool reset_sent;
 	bool narrowed;
 	u64 reachable;
@@ -528,7 +530,8 @@ struct qbd_replica {
 	struct list_head pieces;	/* read for followers, to be sent */
 	unsigned int fill_turn;		/* whose pieces come first */
 	struct qbd_rate rate;		/* of what members that catch up are sent */
-	u64 appended_bytes;		/* of records, as leader */
+	struct qbd_pace written;	/* bytes of records, as leader */
+	u64 max_rate_version;		/* so often was settings.max_rate set, see throttle.c */
 	struct list_head sums;		/* being taken for who verifies */
 	u32 remote_count;
 	u64 ticket;
@@ -848,8 +851,18 @@ const char *qbd_transfer_text(u32 result);
 void qbd_leader_move_command(struct qbd_replica *replica, struct qbd_command *command);
 void qbd_leader_move_check(struct qbd_replica *replica, bool ended);
 
+/* throttle.c */
+u64 qbd_catch_up_next(struct qbd_replica *replica);
+bool qbd_catch_up_waits(struct qbd_replica *replica, struct qbd_replica_peer *peer, u64 index,
+			u64 commit);
+void qbd_catch_up_sent(struct qbd_replica *replica, struct qbd_replica_peer *peer, u64 index,
+		       u64 commit, u64 bytes);
+void qbd_catch_up_forget(struct qbd_replica *replica, struct qbd_replica_peer *peer);
+void qbd_catch_up_check(struct qbd_replica *replica);
+void qbd_max_rate_heard(struct qbd_replica *replica, const struct qbd_core_message *message);
+void qbd_max_rate_set(struct qbd_replica *replica, u64 before, u64 rate);
+
 /* append.c */
-u64 qbd_replica_catch_up_next(struct qbd_replica *replica);
 void qbd_append_send(struct qbd_replica *replica, struct qbd_replica_peer *peer);
 void qbd_append_received(struct qbd_replica *replica, u32 peer,
 			 const struct qbd_frame_append *frame,

@@ -1047,12 +1047,16 @@ void qbd_replica_settings(struct qbd_replica *replica, struct qbd_settings *sett
 
 static void set_settings(struct qbd_replica *replica, struct qbd_command *command)
 {
+	/* As they were, and as they are to be. */
+	const struct qbd_settings *settings = command->argument;
+	u64 max_rate = replica->settings.max_rate;
 	struct qbd_core_options options;
 
-	replica->settings = *(const struct qbd_settings *)command->argument;
+	replica->settings = settings[1];
+	replica->settings.max_rate = max_rate;
+	qbd_max_rate_set(replica, settings[0].max_rate, settings[1].max_rate);
 	core_options(&options, &replica->settings);
 	qbd_core_set_options(replica->core, replica->now, &options);
-	qbd_rate_set_max(&replica->rate, replica->settings.max_rate);
 	qbd_net_set_silence_limit(replica->network,
 				  max(4 * replica->settings.election_timeout_ms, 1000u));
 	qbd_replica_event(replica, QBD_EVENT_SETTINGS, 0, "changed");
@@ -1060,13 +1064,14 @@ static void set_settings(struct qbd_replica *replica, struct qbd_command *comman
 	qbd_command_done(command, 0, "%s", "");
 }
 
-int qbd_replica_set(struct qbd_replica *replica, const struct qbd_settings *settings,
-		    char *error_text, size_t error_text_size)
+int qbd_replica_set(struct qbd_replica *replica, const struct qbd_settings *before,
+		    const struct qbd_settings *settings, char *error_text,
+		    size_t error_text_size)
 {
-	struct qbd_settings copy = *settings;
+	struct qbd_settings copies[] = { *before, *settings };
 	struct qbd_command command = {
 		.run = set_settings,
-		.argument = &copy,
+		.argument = copies,
 		.text = error_text,
 		.text_size = error_text_size,
 	};

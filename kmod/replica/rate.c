@@ -15,14 +15,23 @@
 #define LATENCY_MAX_NS		SECOND
 /* A piece that came late to be sent may be followed by the next one so much sooner. */
 #define CREDIT_NS		1000000ull
+/* With blocks for less than a second left: of the bytes of a second that is a 4096th. */
+#define URGENT_SHIFT		12
+
+/* 0: there is none now. */
+static u64 limit(const struct qbd_rate *rate)
+{
+	return rate->lifted ? 0 : rate->max;
+}
 
 static u64 effective(const struct qbd_rate *rate)
 {
 	u64 now = rate->phase == QBD_RATE_BUSY ? rate->rate : 0;
+	u64 most = limit(rate);
 
-	if (!now || !rate->max)
-		return now ?: rate->max;
-	return min(now, rate->max);
+	if (!now || !most)
+		return now ?: most;
+	return min(now, most);
 }
 
 void qbd_rate_init(struct qbd_rate *rate)
@@ -35,13 +44,20 @@ void qbd_rate_init(struct qbd_rate *rate)
 void qbd_rate_set_max(struct qbd_rate *rate, u64 max)
 {
 	rate->max = max;
-	rate->ready_at = 0;
+	rate->allowed_at = 0;
+}
+
+/* What is late for its turn may be followed by the next one sooner, but not by a heap. */
+static u64 on_schedule(u64 due, u64 now)
+{
+	return clamp(due, now - min(now, CREDIT_NS), now);
 }
 
 static void begin_window(struct qbd_rate *rate, u64 now)
 {
 	rate->since = now;
 	rate->used = 0;
+	rate->pushed = false;
 	rate->longest = 0;
 	rate->samples = 0;
 	rate->late = 0;
@@ -187,7 +203,7 @@ static void judge(struct qbd_rate *rate, u64 now, u32 class, u64 latency)
 	if (!rate->shortest || quiet < rate->shortest)
 		rate->shortest = quiet;
 	/* As little as this is not what makes them late. */
-	if (rate->rate <= NEAR_FLOOR)
+	if (rate->rate <= NEAR_FLOOR && !rate->pushed)
 		learn_noise(rate, quiet, latency);
 	rate->in_a_row = is_late(quiet, latency) ? rate->in_a_row + 1 : 0;
 	rate->late += is_late(quiet, latency);
@@ -223,7 +239,10 @@ void qbd_rate_done(struct qbd_rate *rate, u64 now, bool read, u32 blocks, u64 la
 u64 qbd_rate_next(struct qbd_rate *rate, u64 now, bool waiting, bool needed)
 {
 	u64 silence = now - min(now, rate->done_at);
+	u64 allowed_at;
 
+	rate->lifted = needed && waiting;
+	allowed_at = limit(rate) ? rate->allowed_at : 0;
 	if (needed || !rate->done_at ||
 	    silence > (waiting ? QBD_RATE_STUCK_NS : QBD_RATE_PRESENT_NS))
 		rate->phase = QBD_RATE_FREE;
@@ -241,7 +260,9 @@ u64 qbd_rate_next(struct qbd_rate *rate, u64 now, bool waiting, bool needed)
 			       min(now + QBD_RATE_QUIET_MIN_NS, latest);
 		begin_busy(rate, now);
 	}
-	return effective(rate) ? rate->ready_at : now;
+	if (rate->phase == QBD_RATE_BUSY)
+		allowed_at = max(allowed_at, rate->ready_at);
+	return max(allowed_at, now);
 }
 
 u32 qbd_rate_piece(const struct qbd_rate *rate)
@@ -259,14 +280,86 @@ u32 qbd_rate_piece(const struct qbd_rate *rate)
 
 void qbd_rate_sent(struct qbd_rate *rate, u64 now, u64 bytes)
 {
-	u64 speed = effective(rate);
+	u64 most = limit(rate);
 
 	rate->sent_at = now;
 	rate->used += bytes;
-	if (!speed)
-		return;
-	rate->ready_at = max(rate->ready_at, now - min(now, CREDIT_NS)) +
-			 div64_u64(bytes * SECOND, speed);
+	rate->pushed |= rate->phase == QBD_RATE_BUSY && now < rate->ready_at;
+	/* What has to go out whatever the rate is does not keep others waiting afterwards. */
+	if (rate->phase == QBD_RATE_BUSY)
+		rate->ready_at = on_schedule(rate->ready_at, now) +
+				 div64_u64(bytes * SECOND, rate->rate);
+	if (most)
+		rate->allowed_at = max(rate->allowed_at, now - min(now, CREDIT_NS)) +
+				   div64_u64(bytes * SECOND, most);
+}
+
+/* ---- by the log ---------------------------------------------------------- */
+
+/* Who is behind by no more is not passed by. */
+static u64 safe(const struct qbd_rate_log *log)
+{
+	return log->kept - log->kept / 32;
+}
+
+static bool is_endangered(const struct qbd_rate_log *log)
+{
+	return log->behind > safe(log);
+}
+
+u64 qbd_rate_least(const struct qbd_rate_log *log)
+{
+	/* Its end comes nearer, also if a fifth of the time nothing is sent. */
+	u64 least = log->written / 2 * 3;
+	u64 lack;
+
+	if (!log->written || !is_endangered(log))
+		return least;
+	lack = log->behind - safe(log);
+	lack += lack / 4 + 1;
+	if (!log->left)
+		return U64_MAX;
+	return max(least, log->written + (div64_u64((log->written >> 10) * lack, log->left) << 10));
+}
+
+/* Nor is it made to wait while latencies are learned. */
+static bool is_urgent(const struct qbd_rate_log *log)
+{
+	return is_endangered(log) && log->left < log->written >> URGENT_SHIFT;
+}
+
+static u64 due_at(const struct qbd_rate_log *log)
+{
+	u64 least = qbd_rate_least(log);
+
+	return least ? log->at + div64_u64(log->bytes * SECOND, least) : U64_MAX;
+}
+
+u64 qbd_rate_by_log(const struct qbd_rate *rate, u64 now, u64 when,
+		    const struct qbd_rate_log *log)
+{
+	if (when <= now || (rate->phase == QBD_RATE_QUIET && !is_urgent(log)))
+		return when;
+	return max(min(when, due_at(log)), limit(rate) ? rate->allowed_at : 0);
+}
+
+u64 qbd_rate_spread(const struct qbd_rate *rate, const struct qbd_rate_log *log)
+{
+	u64 most = max(rate->rate, qbd_rate_least(log));
+	u64 bytes = QBD_RATE_FLOOR;
+
+	if (rate->phase != QBD_RATE_BUSY || most > QBD_RATE_LIMIT)
+		return U64_MAX;
+	/* Not a new one each time. */
+	while (bytes < most)
+		bytes *= 2;
+	return bytes;
+}
+
+void qbd_rate_log_sent(struct qbd_rate_log *log, u64 now, u64 bytes)
+{
+	log->at = on_schedule(due_at(log), now);
+	log->bytes = bytes;
 }
 
 /* ---- progress ------------------------------------------------------------ */

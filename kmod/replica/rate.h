@@ -30,9 +30,15 @@
  * filling ends, however slow the requests are for other reasons. The time in which it
  * stands still is bounded, too.
  *
- * The same goes for old records of the log, which have to be read from the disk for a
- * member that was away. But it gets at least five quarters of what is written meanwhile, so
- * that it comes nearer, and all it can take when the log is about to pass it by.
+ * @max is what people said. It stands above all of this, with one exception: no limit holds
+ * while requests wait for whoever is caught up.
+ *
+ * The same goes for the records of the log that others have and a member that was away has
+ * not, whether they have to be read from the disk or not. But it has to get to the end. So
+ * it gets half as much again as is written meanwhile, whatever that does to requests; and
+ * more if at that pace the log would have dropped what it lacks before it is there: as much
+ * more as it takes (qbd_rate_by_log()). To be passed by would not be cheaper. Who is filled
+ * is sent what is written meanwhile, too, and extents besides.
  *
  * What is learned at quiet times only cannot drift: with catching up as part of the
  * measure, each round would find the load of the one before normal.
@@ -77,6 +83,7 @@ enum qbd_rate_phase {
 /**
  * struct qbd_rate - of all that one leader sends to members that catch up
  * @max: at most so much, whatever is going on; 0: no such limit
+ * @lifted: requests wait for whoever is caught up, and @max does not hold
  * @rate: BUSY: bytes a second
  * @ceiling: requests were late above it; 0: not known
  * @ceiling_until: when it is tried again
@@ -84,11 +91,13 @@ enum qbd_rate_phase {
  * @phase: see above
  * @since: of the window, in QUIET of the phase
  * @busy_until: BUSY: then QUIET again
- * @ready_at: the next piece may begin
+ * @ready_at: the next piece may begin, by @rate
+ * @allowed_at: and by @max
  * @done_at: a request completed last
  * @sent_at: a piece began last
  * @settle: so long after it nothing of it is felt any more
  * @used: bytes begun in this window
+ * @pushed: some of them before it was their turn
  * @samples: requests of this window
  * @late: of these
  * @very_late: likewise
@@ -106,6 +115,7 @@ enum qbd_rate_phase {
  */
 struct qbd_rate {
 	u64 max;
+	bool lifted;
 	u64 rate;
 	u64 ceiling;
 	u64 ceiling_until;
@@ -114,10 +124,12 @@ struct qbd_rate {
 	u64 since;
 	u64 busy_until;
 	u64 ready_at;
+	u64 allowed_at;
 	u64 done_at;
 	u64 sent_at;
 	u64 settle;
 	u64 used;
+	bool pushed;
 	u32 samples;
 	u32 late;
 	u32 very_late;
@@ -155,6 +167,46 @@ u64 qbd_rate_next(struct qbd_rate *rate, u64 now, bool waiting, bool needed);
 u32 qbd_rate_piece(const struct qbd_rate *rate);
 /* It begins. */
 void qbd_rate_sent(struct qbd_rate *rate, u64 now, u64 bytes);
+
+/**
+ * struct qbd_rate_log - of one member that catches up by the log
+ * @written: bytes a second that are written
+ * @behind: blocks of the log that it has not been sent
+ * @kept: so many stay when the log drops its oldest records
+ * @left: blocks that can be written before it does that
+ * @at: it was due for its newest record
+ * @bytes: of that
+ */
+struct qbd_rate_log {
+	u64 written;
+	u64 behind;
+	u64 kept;
+	u64 left;
+	u64 at;
+	u64 bytes;
+};
+
+/* Bytes a second that it needs to get to the end; U64_MAX: as many as it can take. */
+u64 qbd_rate_least(const struct qbd_rate_log *log);
+/**
+ * qbd_rate_by_log() - when may it be sent its next record?
+ * @rate: rate
+ * @now: time
+ * @when: what qbd_rate_next() says
+ * @log: of this member
+ *
+ * Return: a time, as qbd_rate_next()
+ */
+u64 qbd_rate_by_log(const struct qbd_rate *rate, u64 now, u64 when,
+		    const struct qbd_rate_log *log);
+/*
+ * A record cannot be cut, and one of a megabyte would keep requests waiting for as long as a
+ * network takes for that. So it is to be spread over most of the time until the next one:
+ * this many bytes a second, up to twice the rate that there is. U64_MAX: as fast as it goes.
+ */
+u64 qbd_rate_spread(const struct qbd_rate *rate, const struct qbd_rate_log *log);
+/* It is sent. Not instead of qbd_rate_sent(). */
+void qbd_rate_log_sent(struct qbd_rate_log *log, u64 now, u64 bytes);
 
 /**
  * struct qbd_pace - how fast something goes on

@@ -126,7 +126,7 @@ enum qbd_repair_status qbd_repair_propose(struct qbd_replica *replica, u32 origi
 			qbd_store_chain(replica->store, last));
 	if (WARN_ON_ONCE(*index != last + 1 || qbd_store_append(replica->store, record)))
 		qbd_replica_stop_vouching(replica, "log and consensus disagree");
-	replica->appended_bytes += qbd_record_bytes(record);
+	qbd_pace_add(&replica->written, replica->now, qbd_record_bytes(record));
 	qbd_record_put(record);
 	replica->records_appended++;
 	return QBD_REPAIR_APPENDED;

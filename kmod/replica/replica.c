@@ -212,6 +212,7 @@ static void pull(struct qbd_replica *replica)
 	struct qbd_replica_peer *peer;
 	u32 slot;
 
+	qbd_catch_up_check(replica);
 	if (replica->told_role != QBD_ROLE_LEADER)
 		return;
 	for (slot = 0; slots; slot++, slots >>= 1) {

@@ -29,7 +29,8 @@
  * fill.c       extents from the leader
  * fill_check.c checksums before data
  * fill_source.c  and to others, as leader
- * rate.c       how fast: pure
+ * throttle.c   who catches up, and how fast
+ * rate.c       that: pure
  * progress.c   how far members are that are filled
  * compare.c    which copies of a block are good: pure
  * verify.c     the replicas are compared, and made equal
@@ -70,7 +71,8 @@ enum qbd_no_quorum {
  *	that asks; two election timeouts if these are more. The leader's counts
  * @leader_follows: 1: leadership goes to the holder of the claim. The leader's counts
  * @checksums: compare what this member has before data is sent to it
- * @max_rate: bytes a second that members which catch up are sent by this one; 0: no limit
+ * @max_rate: bytes a second that members which catch up are sent; 0: no limit. It is the
+ *	device's: members take it over from each other
  */
 struct qbd_settings {
 	u32 election_timeout_ms;
@@ -143,8 +145,10 @@ struct qbd_replica *qbd_replica_next(struct net *net, int after,
 void qbd_replica_put(struct qbd_replica *replica);
 
 void qbd_replica_settings(struct qbd_replica *replica, struct qbd_settings *settings);
-int qbd_replica_set(struct qbd_replica *replica, const struct qbd_settings *settings,
-		    char *error_text, size_t error_text_size);
+/* @before: what qbd_replica_settings() said, and @settings was made from */
+int qbd_replica_set(struct qbd_replica *replica, const struct qbd_settings *before,
+		    const struct qbd_settings *settings, char *error_text,
+		    size_t error_text_size);
 /*
  * Hand leadership to @member (0: the fittest). Waits until it has happened or failed, but
  * no longer than QBD_MOVE_WAIT_MS. -EHOSTUNREACH, -EREMOTEIO, -ETIMEDOUT ... with one

@@ -225,7 +225,7 @@ static bool propose_batch(struct qbd_replica *replica)
 	error = qbd_store_append(replica->store, record);
 	if (WARN_ON_ONCE(error || index != last + 1))
 		qbd_replica_stop_vouching(replica, "log and consensus disagree");
-	replica->appended_bytes += qbd_record_bytes(record);
+	qbd_pace_add(&replica->written, replica->now, qbd_record_bytes(record));
 	qbd_record_put(record);
 	replica->records_appended++;
 	batch_proposed(replica, &batch, index, status.term);

@@ -21,6 +21,9 @@
  * is three quarters full. Those of a witness are all that it has for them: they stay as
  * long as there is room, and then the oldest go, no more of them than is needed. (To know
  * what a data member lacks would change nothing: it is always the newest that it lacks.)
+ *
+ * While a leader sends its log to a member that was away it keeps three quarters, until it is
+ * seven eighths full: the slower that member can be sent it, and whoever writes feels less.
  */
 #include "internal.h"
 
@@ -50,7 +53,8 @@ static u64 blocks_mark(const struct qbd_store *store)
 {
 	u64 blocks = store->geometry.log_blocks;
 
-	return min(keeps_for_others(store) ? blocks / 16 * 15 : blocks / 4 * 3,
+	return min(keeps_for_others(store) ? blocks / 16 * 15 :
+		   blocks / 8 * (store->keeps_more ? 7 : 6),
 		   blocks - QBD_LOG_RESERVE_BLOCKS - QBD_RECORD_BLOCKS_MAX);
 }
 
@@ -59,7 +63,8 @@ static u64 records_mark(const struct qbd_store *store)
 {
 	u64 records = store->log.capacity;
 
-	return min(keeps_for_others(store) ? records / 16 * 15 : records / 4 * 3,
+	return min(keeps_for_others(store) ? records / 16 * 15 :
+		   records / 8 * (store->keeps_more ? 7 : 6),
 		   records - QBD_LOG_RESERVE_BLOCKS - 1);
 }
 
@@ -114,25 +119,64 @@ static bool checkpoint_due(struct qbd_store *store)
 }
 
 /* Where the log will begin: as far back as the high-water mark lets it. */
+/* What is dropped at once has to be worth a checkpoint. */
+static u64 blocks_kept(const struct qbd_store *store)
+{
+	u64 blocks = store->geometry.log_blocks;
+
+	return keeps_for_others(store) || store->keeps_more ? blocks_mark(store) - blocks / 8 :
+							      blocks / 2;
+}
+
+static u64 records_kept(const struct qbd_store *store)
+{
+	u64 records = store->log.capacity;
+
+	return keeps_for_others(store) || store->keeps_more ? records_mark(store) - records / 8 :
+							      records / 2;
+}
+
 static u64 first_to_keep(const struct qbd_store *store)
 {
 	const struct qbd_log *log = &store->log;
 	u64 first = log->first_index;
-	u64 keep_blocks = store->geometry.log_blocks / 2;
-	u64 keep_records = log->capacity / 2;
 
-	/* What is dropped at once has to be worth a checkpoint. */
-	if (keeps_for_others(store)) {
-		keep_blocks = blocks_mark(store) - store->geometry.log_blocks / 8;
-		keep_records = records_mark(store) - log->capacity / 8;
-	}
 	if (!log_filling_up(store))
 		return first;
 	while (first <= store->applied_index &&
-	       (log->next_position - qbd_log_position(store, first) > keep_blocks ||
-		log->last_index - first > keep_records))
+	       (log->next_position - qbd_log_position(store, first) > blocks_kept(store) ||
+		log->last_index - first > records_kept(store)))
 		first++;
 	return first;
+}
+
+void qbd_store_keep_log(struct qbd_store *store, bool more)
+{
+	if (store->keeps_more == more)
+		return;
+	store->keeps_more = more;
+	qbd_store_wake(store);
+}
+
+/* So many blocks are there for each record: what the ring counts by is more of the two. */
+static u64 in_blocks(const struct qbd_store *store, u64 records)
+{
+	return div64_u64(store->geometry.log_blocks, store->log.capacity) * records;
+}
+
+void qbd_store_log_reach(const struct qbd_store *store, u64 index, struct qbd_log_reach *reach)
+{
+	const struct qbd_log *log = &store->log;
+	u64 used = log->next_position - log->first_position;
+	u64 records = log->last_index + 1 - log->first_index;
+	u64 from = clamp(index + 1, log->first_index, log->last_index + 1);
+
+	reach->behind = max(log->next_position - qbd_log_position(store, from),
+			    in_blocks(store, log->last_index + 1 - from));
+	reach->kept = min(blocks_kept(store), in_blocks(store, records_kept(store)));
+	reach->left = min(blocks_mark(store) - min(used, blocks_mark(store)),
+			  in_blocks(store, records_mark(store) -
+				    min(records, records_mark(store))));
 }
 
 /* What will be true when the state block is written. */

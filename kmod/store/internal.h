@@ -495,6 +495,7 @@ struct qbd_notices {
  *	that nothing is; so @damaged_through is not written to it before
  * @term: for the state block
  * @vote: likewise
+ * @keeps_more: see qbd_store_keep_log()
  * @failed: nothing is vouched for any more
  * @released: and what was in memory is not any more
  * @failed_written: that it is so was attempted to be written
@@ -555,6 +556,7 @@ struct qbd_store {
 	bool damage_suspected;
 	u64 term;
 	u32 vote;
+	bool keeps_more;
 	bool failed;
 	bool released;
 	bool failed_written;

@@ -78,6 +78,18 @@ u32 qbd_store_log_share_after(const struct qbd_store *store, u64 index)
 			 store->geometry.log_blocks);
 }
 
+u64 qbd_store_log_bytes(const struct qbd_store *store, u64 first, u64 last)
+{
+	const struct qbd_log *log = &store->log;
+
+	first = max(first, log->first_index);
+	last = min(last, log->last_index);
+	if (first > last)
+		return 0;
+	return (qbd_log_position(store, last + 1) - qbd_log_position(store, first)) <<
+	       QBD_BLOCK_SHIFT;
+}
+
 /* Accident 44: nothing that recovery or apply may need is ever written over. */
 bool qbd_store_has_room(const struct qbd_store *store, unsigned int data_blocks)
 {

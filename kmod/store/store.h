@@ -285,6 +285,25 @@ bool qbd_store_written_since(const struct qbd_store *store, u64 index);
 u64 qbd_store_first_index(const struct qbd_store *store);
 /* Sixteenths of the ring that lie after the entry at @index, which need not be there. */
 u32 qbd_store_log_share_after(const struct qbd_store *store, u64 index);
+
+/**
+ * struct qbd_log_reach - how long the log will reach back to an entry, in blocks of the ring
+ * @behind: lie after it
+ * @kept: so many stay when the oldest records are dropped
+ * @left: can be written before that happens
+ */
+struct qbd_log_reach {
+	u64 behind;
+	u64 kept;
+	u64 left;
+};
+
+/* Of the entry at @index, which is in the ring or just before it. */
+void qbd_store_log_reach(const struct qbd_store *store, u64 index, struct qbd_log_reach *reach);
+/* Bytes of records that lie in the ring from @first to @last. */
+u64 qbd_store_log_bytes(const struct qbd_store *store, u64 first, u64 last);
+/* Members that catch up by the log need it: it keeps more of it, or as much as ever. */
+void qbd_store_keep_log(struct qbd_store *store, bool more);
 /* Chain of the entry at @index, which is in the ring or just before it. */
 u32 qbd_store_chain(const struct qbd_store *store, u64 index);
 

@@ -737,6 +737,44 @@ static void a_leader_that_does_not_count_needs_the_others(struct qbd_test *test)
 	QBD_EQUAL(test, core->commit, 1);
 }
 
+static u32 slot_of(struct qbd_core *core, u32 id)
+{
+	return QBD_BIT(qbd_peer_find(core, id) - core->peers);
+}
+
+/* Without whom would nothing be committed? */
+static void who_is_needed_is_known(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+
+	solo_lead(1);
+	solo_log_durable(1);
+	/* The others were not heard yet. */
+	QBD_TRUE(test, !qbd_core_majority_without(core, solo->now, 0));
+	solo_ack(2, 1);
+	QBD_TRUE(test, qbd_core_majority_without(core, solo->now, 0));
+	QBD_TRUE(test, qbd_core_majority_without(core, solo->now, slot_of(core, 3)));
+	QBD_TRUE(test, !qbd_core_majority_without(core, solo->now, slot_of(core, 2)));
+	solo_ack(3, 1);
+	QBD_TRUE(test, qbd_core_majority_without(core, solo->now, slot_of(core, 2)));
+	QBD_TRUE(test, !qbd_core_majority_without(core, solo->now, slot_of(core, 2) |
+						  slot_of(core, 3)));
+	/* One whose acknowledgments do not count is no help, */
+	qbd_peer_find(core, 3)->flags |= QBD_MESSAGE_FILLING;
+	QBD_TRUE(test, !qbd_core_majority_without(core, solo->now, slot_of(core, 2)));
+	qbd_peer_find(core, 3)->flags = QBD_MESSAGE_FAILED;
+	QBD_TRUE(test, !qbd_core_majority_without(core, solo->now, slot_of(core, 2)));
+	qbd_peer_find(core, 3)->flags = 0;
+	qbd_peer_find(core, 3)->state = QBD_PEER_NEEDS_EXTENTS;
+	QBD_TRUE(test, !qbd_core_majority_without(core, solo->now, slot_of(core, 2)));
+	qbd_peer_find(core, 3)->state = QBD_PEER_REPLICATE;
+	QBD_TRUE(test, qbd_core_majority_without(core, solo->now, slot_of(core, 2)));
+	/* nor is a leader whose own do not. */
+	core->fitness = QBD_MAY_VOTE;
+	QBD_TRUE(test, !qbd_core_majority_without(core, solo->now, slot_of(core, 2)));
+	QBD_TRUE(test, qbd_core_majority_without(core, solo->now, 0));
+}
+
 static void a_peer_that_never_answers_is_asked_less_and_less(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
@@ -981,6 +1019,7 @@ QBD_SUITE(core_refusals,
 	  QBD_CASE(a_leader_that_is_forgotten_is_found_again),
 	  QBD_CASE(the_oldest_stranger_goes_first),
 	  QBD_CASE(a_leader_that_does_not_count_needs_the_others),
+	  QBD_CASE(who_is_needed_is_known),
 	  QBD_CASE(a_peer_that_never_answers_is_asked_less_and_less),
 	  QBD_CASE(a_peer_that_lost_some_is_sent_it_again),
 	  QBD_CASE(leadership_is_moved_to_who_is_whole_only),

@@ -32,6 +32,11 @@
  * @requests: completed
  * @twice: of these, took more than twice as long as alone
  * @random: state of the random numbers
+ * @record: what is sent are records of so many bytes, as requests write them; 0: extents
+ * @log: of the member that lacks them
+ * @written: by requests
+ * @dropped: blocks that the log drops at a time
+ * @passed: some of them the member lacked
  */
 struct rate_world {
 	struct qbd_rate rate;
@@ -49,6 +54,11 @@ struct rate_world {
 	u64 requests;
 	u64 twice;
 	u32 random;
+	u32 record;
+	struct qbd_rate_log log;
+	struct qbd_pace written;
+	u64 dropped;
+	bool passed;
 };
 
 /* What it takes into its queues, like the window of a connection. */
@@ -82,18 +92,52 @@ static void rate_world_begin(struct rate_world *world, u64 link, u64 alone)
 
 static void rate_piece(struct rate_world *world)
 {
-	u32 bytes = qbd_rate_piece(&world->rate);
+	u32 bytes = world->record ?: qbd_rate_piece(&world->rate);
 
+	if (world->record) {
+		qbd_rate_log_sent(&world->log, world->now, bytes);
+		world->log.behind -= bytes >> 12;
+	}
 	world->busy_until = max(world->busy_until, world->now) +
 			    div64_u64(bytes * SECONDS, world->link);
 	world->sent += bytes;
 	qbd_rate_sent(&world->rate, world->now, bytes);
 }
 
+/* A request wrote one record more. */
+static void rate_log_written(struct rate_world *world)
+{
+	struct qbd_rate_log *log = &world->log;
+	u32 blocks = world->record >> 12;
+
+	qbd_pace_add(&world->written, world->now, world->record);
+	log->behind += blocks;
+	if (log->left > blocks) {
+		log->left -= blocks;
+		return;
+	}
+	log->left = world->dropped;
+	world->passed |= log->behind > log->kept;
+}
+
+/* When may the next piece be sent? */
+static u64 rate_turn(struct rate_world *world)
+{
+	u64 when = qbd_rate_next(&world->rate, world->now, world->alone, world->needed);
+
+	if (world->record) {
+		world->log.written = qbd_pace_speed(&world->written, world->now);
+		when = qbd_rate_by_log(&world->rate, world->now, when, &world->log);
+	}
+	return max(when, world->now);
+}
+
 static void rate_completed(struct rate_world *world)
 {
 	u64 took = world->now - world->begun_at;
 
+	if (world->record)
+		rate_log_written(world);
 	world->requests++;
 	world->twice += took > 2 * world->alone;
 	qbd_rate_done(&world->rate, world->now, false, 1, took);
@@ -110,10 +154,8 @@ static void rate_run(struct rate_world *world, u64 time, bool catching_up)
 		u64 completion = world->alone && !world->mute ? world->done_at : U64_MAX;
 		u64 piece = U64_MAX;
 
-		if (catching_up) {
-			piece = qbd_rate_next(&world->rate, world->now, world->alone,
-					      world->needed);
-			piece = max(piece, world->now);
+		if (catching_up && (!world->record || world->log.behind)) {
+			piece = rate_turn(world);
 			/* The window is full. */
 			if (world->busy_until > world->now + RATE_QUEUE_NS(world))
 				piece = max(piece, world->busy_until - RATE_QUEUE_NS(world));
@@ -125,8 +167,7 @@ static void rate_run(struct rate_world *world, u64 time, bool catching_up)
 			rate_completed(world);
 		} else {
 			world->now = piece;
-			if (qbd_rate_next(&world->rate, world->now, world->alone,
-					  world->needed) <= world->now)
+			if (rate_turn(world) <= world->now)
 				rate_piece(world);
 		}
 	}
@@ -278,6 +319,155 @@ static void no_more_than_said(struct kunit *test)
 	}
 }
 
+/* Who is to be waited for by requests is, whatever was said. */
+static void the_limit_is_lifted_for_requests(struct kunit *test)
+{
+	struct rate_world world;
+
+	rate_world_begin(&world, 125 * MB, 1100000);
+	qbd_rate_set_max(&world.rate, MB);
+	rate_run(&world, 3 * SECONDS, true);
+	world.mute = true;
+	world.needed = true;
+	KUNIT_EXPECT_GE(test, rate_measure(&world, 100 * MS), 120 * MB);
+	/* There are others again, or nobody waits. */
+	world.needed = false;
+	rate_measure(&world, 10 * SECONDS);
+	KUNIT_EXPECT_LE(test, world.sent, 10 * MB + QBD_RATE_PIECE_MAX);
+	world.needed = true;
+	world.alone = 0;
+	rate_measure(&world, 10 * SECONDS);
+	KUNIT_EXPECT_LE(test, world.sent, 10 * MB + QBD_RATE_PIECE_MAX);
+	KUNIT_EXPECT_GE(test, world.sent, 9 * MB);
+}
+
+/* ---- by the log ---------------------------------------------------------- */
+
+/* Records of 8 KiB, one for each request; 48 MiB are behind of a log that keeps @kept. */
+static void rate_log_begin(struct rate_world *world, u64 link, u64 alone, u64 kept, u64 left)
+{
+	rate_world_begin(world, link, alone);
+	world->record = 8 << 10;
+	world->dropped = 2432;
+	world->log.kept = kept;
+	world->log.left = left;
+	rate_run(world, 2 * SECONDS, false);
+	world->log.behind = 12288;
+	world->log.left = left;
+}
+
+/* Requests go on all the time: it gets to the end, and they hardly feel it. */
+static void by_the_log_it_gets_to_the_end(struct kunit *test)
+{
+	static const u64 links[] = { 25 * MB, 125 * MB, 1250 * MB };
+	struct rate_world world;
+
+	for (u32 i = 0; i < ARRAY_SIZE(links); i++) {
+		rate_log_begin(&world, links[i], 1100000, 14592, 2432);
+		rate_measure(&world, 30 * SECONDS);
+		KUNIT_EXPECT_EQ_MSG(test, world.log.behind, 0, "link %llu", links[i]);
+		KUNIT_EXPECT_FALSE(test, world.passed);
+		KUNIT_EXPECT_LE_MSG(test, world.twice * 100, world.requests,
+				    "link %llu: %llu of %llu took twice as long", links[i],
+				    world.twice, world.requests);
+	}
+}
+
+/* Requests are late for reasons of their own: by the rate alone it never got there. */
+static void slow_requests_do_not_hold_it(struct kunit *test)
+{
+	struct rate_world world;
+
+	rate_log_begin(&world, 125 * MB, 1 * MS, 14592, 2432);
+	world.noise = MS;
+	rate_measure(&world, 60 * SECONDS);
+	KUNIT_EXPECT_EQ(test, world.log.behind, 0);
+	KUNIT_EXPECT_FALSE(test, world.passed);
+}
+
+/* What it lacks would be dropped soon: it gets as much more as it takes, and no more. */
+static void the_log_does_not_pass_it_by(struct kunit *test)
+{
+	static const u64 lefts[] = { 400, 1000, 2432 };
+	struct rate_world world;
+	u64 rate;
+
+	for (u32 i = 0; i < ARRAY_SIZE(lefts); i++) {
+		rate_log_begin(&world, 125 * MB, 1100000, 9728, lefts[i]);
+		rate_run(&world, 10 * SECONDS, true);
+		KUNIT_EXPECT_FALSE_MSG(test, world.passed, "%llu blocks left", lefts[i]);
+		KUNIT_EXPECT_EQ(test, world.log.behind, 0);
+	}
+	/* 10 MiB within two and a half seconds, besides what is written meanwhile. */
+	rate_log_begin(&world, 125 * MB, 1100000, 9728, 4500);
+	world.noise = MS;
+	rate_run(&world, 500 * MS, true);
+	rate = rate_measure(&world, SECONDS);
+	KUNIT_EXPECT_LE_MSG(test, rate, 40 * MB, "%llu a second", rate);
+}
+
+static void by_the_log_no_more_than_said(struct kunit *test)
+{
+	struct rate_world world;
+
+	/* Also if it is passed by. */
+	rate_log_begin(&world, 125 * MB, 1100000, 9728, 400);
+	qbd_rate_set_max(&world.rate, 4 * MB);
+	rate_measure(&world, 5 * SECONDS);
+	KUNIT_EXPECT_LE(test, world.sent, 21 * MB);
+	KUNIT_EXPECT_GE(test, world.sent, 15 * MB);
+	/* Nobody is there. */
+	rate_log_begin(&world, 125 * MB, 1100000, 9728, 400);
+	world.alone = 0;
+	qbd_rate_set_max(&world.rate, 4 * MB);
+	rate_measure(&world, 5 * SECONDS);
+	KUNIT_EXPECT_LE(test, world.sent, 21 * MB);
+	KUNIT_EXPECT_GE(test, world.sent, 19 * MB);
+}
+
+static void what_it_needs(struct kunit *test)
+{
+	struct qbd_rate_log log = { .written = 8 * MB, .behind = 100, .kept = 1000 };
+	u64 least;
+
+	KUNIT_EXPECT_EQ(test, qbd_rate_least(&log), 12 * MB);
+	/* Everything, also if it is a little late. */
+	log.behind = 2000;
+	log.left = 1000;
+	least = qbd_rate_least(&log);
+	KUNIT_EXPECT_GE(test, least, 16 * MB);
+	KUNIT_EXPECT_LE(test, least, 19 * MB);
+	log.left = 0;
+	KUNIT_EXPECT_EQ(test, qbd_rate_least(&log), U64_MAX);
+	/* Nothing is written: it is dropped never. */
+	log.written = 0;
+	KUNIT_EXPECT_EQ(test, qbd_rate_least(&log), 0);
+	/* The largest numbers that there are. */
+	log.written = QBD_RATE_LIMIT;
+	log.behind = 1ull << 26;
+	log.kept = 0;
+	log.left = 1;
+	KUNIT_EXPECT_GE(test, qbd_rate_least(&log), QBD_RATE_LIMIT);
+}
+
+static void large_records_are_spread(struct kunit *test)
+{
+	struct qbd_rate_log log = { .written = 8 * MB };
+	struct rate_world world;
+
+	rate_world_begin(&world, 125 * MB, 1100000);
+	KUNIT_EXPECT_EQ(test, qbd_rate_spread(&world.rate, &log), U64_MAX);
+	rate_run(&world, SECONDS, false);
+	rate_run(&world, SECONDS, true);
+	KUNIT_ASSERT_EQ(test, (int)world.rate.phase, QBD_RATE_BUSY);
+	KUNIT_EXPECT_GE(test, qbd_rate_spread(&world.rate, &log), world.rate.rate);
+	KUNIT_EXPECT_LE(test, qbd_rate_spread(&world.rate, &log),
+			2 * max(world.rate.rate, 12 * MB));
+	/* There is no time for that. */
+	log.behind = 1;
+	KUNIT_EXPECT_EQ(test, qbd_rate_spread(&world.rate, &log), U64_MAX);
+}
+
 static void progress_is_told(struct kunit *test)
 {
 	struct qbd_pace pace = { 0 };
@@ -301,6 +491,13 @@ static struct kunit_case rate_cases[] = {
 	KUNIT_CASE(requests_that_hang),
 	KUNIT_CASE(the_link_changes),
 	KUNIT_CASE(no_more_than_said),
+	KUNIT_CASE(the_limit_is_lifted_for_requests),
+	KUNIT_CASE(by_the_log_it_gets_to_the_end),
+	KUNIT_CASE(slow_requests_do_not_hold_it),
+	KUNIT_CASE(the_log_does_not_pass_it_by),
+	KUNIT_CASE(by_the_log_no_more_than_said),
+	KUNIT_CASE(what_it_needs),
+	KUNIT_CASE(large_records_are_spread),
 	KUNIT_CASE(progress_is_told),
 	{}
 };

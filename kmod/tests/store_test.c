@@ -1090,6 +1090,48 @@ static void what_was_written_since(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, qbd_store_log_share_after(rig->store, rig->last_index), 0);
 	KUNIT_EXPECT_EQ(test, qbd_store_log_share_after(rig->store, rig->last_index - 4),
 			(3 * 101 + 1) * 16 / RIG_LOG_BLOCKS);
+	KUNIT_EXPECT_EQ(test, qbd_store_log_bytes(rig->store, rig->last_index - 3,
+						  rig->last_index), (3 * 101 + 1) * 4096);
+	KUNIT_EXPECT_EQ(test, qbd_store_log_bytes(rig->store, rig->last_index,
+						  rig->last_index + 7), 4096);
+	KUNIT_EXPECT_EQ(test, qbd_store_log_bytes(rig->store, rig->last_index + 1,
+						  rig->last_index), 0);
+	store_rig_destroy(rig);
+}
+
+/* Who asks for it has more of the log, and is told when that is dropped. */
+static void how_far_the_log_reaches(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	struct qbd_log_reach usual, more;
+	u64 first, last;
+
+	append_writes(rig, 4, 100);
+	store_rig_commit_all(rig);
+	qbd_store_log_reach(rig->store, rig->last_index, &usual);
+	KUNIT_EXPECT_EQ(test, usual.behind, 0);
+	KUNIT_EXPECT_EQ(test, usual.kept, RIG_LOG_BLOCKS / 2);
+	qbd_store_keep_log(rig->store, true);
+	qbd_store_log_reach(rig->store, rig->last_index - 2, &more);
+	KUNIT_EXPECT_EQ(test, more.behind, 2 * 101);
+	KUNIT_EXPECT_GT(test, more.kept, usual.kept);
+	KUNIT_EXPECT_GE(test, more.left, usual.left);
+	/* That many, one record more or less, and then so many are left. */
+	first = qbd_store_first_index(rig->store);
+	last = rig->last_index;
+	while (qbd_store_first_index(rig->store) == first && !rig->failed) {
+		if (!append_writes(rig, 1, 100))
+			store_rig_wait(rig, room_for_200);
+		store_rig_commit_all(rig);
+	}
+	KUNIT_EXPECT_GE(test, (rig->last_index - last + 2) * 101, more.left);
+	KUNIT_EXPECT_LE(test, qbd_store_log_bytes(rig->store, 0, rig->last_index) >> 12,
+			RIG_LOG_BLOCKS);
+	qbd_store_log_reach(rig->store, qbd_store_first_index(rig->store), &more);
+	KUNIT_EXPECT_GT(test, more.behind, usual.kept - 101);
+	qbd_store_keep_log(rig->store, false);
+	qbd_store_log_reach(rig->store, rig->last_index, &more);
+	KUNIT_EXPECT_EQ(test, more.kept, usual.kept);
 	store_rig_destroy(rig);
 }
 
@@ -1292,6 +1334,7 @@ static struct kunit_case store_cases[] = {
 	KUNIT_CASE(touched_blocks_forgotten),
 	KUNIT_CASE(touched_blocks_of_many),
 	KUNIT_CASE(what_was_written_since),
+	KUNIT_CASE(how_far_the_log_reaches),
 	KUNIT_CASE(data_is_ahead_after_a_cut),
 	KUNIT_CASE(truncation_under_way),
 	KUNIT_CASE(hung_disk),

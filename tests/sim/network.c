@@ -1450,6 +1450,10 @@ void qbd_net_push(struct qbd_net *net, u32 peer)
 {
 }
 
+void qbd_net_pace(struct qbd_net *net, u32 peer, unsigned long bytes)
+{
+}
+
 void qbd_net_disconnect(struct qbd_net *net, u32 peer, const char *reason)
 {
 	struct side *side = side_here(net, peer);

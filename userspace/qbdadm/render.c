@@ -270,6 +270,16 @@ static void print_load(FILE *out, const struct qbd_status *status)
 		qbd_size_text(status->memory_bytes, memory_size));
 }
 
+/* What is in force, wherever it was set. */
+static void print_rate(FILE *out, const struct qbd_status *status)
+{
+	char rate[QBD_SIZE_TEXT_SIZE];
+
+	if (status->settings.max_rate)
+		fprintf(out, "  rate     members catch up at %s a second at most\n",
+			qbd_size_text(status->settings.max_rate, rate));
+}
+
 const char *qbdadm_missed_text(uint32_t missed)
 {
 	static const char *const texts[] = {
@@ -324,6 +334,7 @@ void qbdadm_render_status(FILE *out, const struct qbd_status *status, bool colou
 	fprintf(out, "  claim    ");
 	qbdadm_render_claim(out, status);
 	print_load(out, status);
+	print_rate(out, status);
 	print_verify(out, &status->verify);
 	print_members(out, status, colour);
 }

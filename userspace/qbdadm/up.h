@@ -59,7 +59,8 @@ enum qbdadm_settings_option {
 "  --leader-follows yes|no   leadership goes to the host that has claimed the device\n" \
 "                            (default), or stays where it is\n" \
 "  --max-rate SIZE|none      sent in a second to members that catch up, at most;\n" \
-"                            none by default: as much as leaves others alone\n" \
+"                            none by default: as much as leaves others alone; all\n" \
+"                            members take it over from where it was set last\n" \
 "  --checksums on|off        when this member is filled, compare what it has before\n" \
 "                            data is sent; off by default\n"
 

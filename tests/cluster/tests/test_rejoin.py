@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """A member returns: by the log, by extents, while writes go on."""
 
+import time
+
 from lib import damage, kernel
 from lib.cluster import Cluster
 from lib.damage import dump
@@ -249,6 +251,94 @@ def fill_at_a_limited_rate():
         assert len(progress) > 5 and progress[0]["text"] == "begins", progress
         assert any(event["rate"] and event["seconds_left"] for event in progress), progress
         assert done["left"] == 0, done
+
+
+def behind_by_log(cluster, mib):
+    """The leader, one that is down and lacks so many MiB, all in the log, and a third one."""
+    leader = cluster.leader()
+    lost, other = cluster.others(leader)
+    lost.down()
+    last = leader.status().last_index
+    fill_log(cluster, leader, mib)
+    assert leader.status().first_index <= last + 1, "the log was passed by"
+    return leader, lost, other
+
+
+def has_all(leader, lost):
+    return lost.status().durable_index == leader.status().last_index
+
+
+def rate_in_force(cluster, rate):
+    """Those that are up know of it."""
+    for member in cluster.members:
+        if member.is_up:
+            member.wait("it knows of the rate", lambda s: s.settings["max_rate"] == rate, 10)
+
+
+# Little memory: records have to be read from the log. Much: none has.
+@test("rejoin", timeout=150)
+def log_at_a_limited_rate():
+    """--max-rate, set at a member that does not lead, holds for who catches up by the log."""
+    for memory in ("16M", "256M"):
+        with Cluster(3, disk_mib=300, log_size="128M", up=("--memory", memory)) as cluster:
+            leader, lost, other = behind_by_log(cluster, 40)
+            other.set("--max-rate", "4M")
+            rate_in_force(cluster, 4 << 20)
+            text = leader.qbdadm("status", cluster.name).output
+            assert "catch up at 4.0 MiB a second at most" in text, text
+            events, began = cluster.events(lost), time.monotonic()
+            lost.up()
+            wait_until("it has all of it", lambda: has_all(leader, lost), 60)
+            took = time.monotonic() - began
+            # It comes up within a second, and says itself what holds.
+            assert 9 <= took <= 14, "%.1f s for 40 MiB" % took
+            assert lost.status().settings["max_rate"] == 4 << 20
+            assert not events.told(*FILL), events.told(*FILL)
+
+
+@test("rejoin", timeout=90)
+def max_rate_outlives_the_leader():
+    """What was set where leadership was holds where it is, and is lifted from anywhere."""
+    with Cluster(3, disk_mib=300, log_size="128M") as cluster:
+        leader, lost, other = behind_by_log(cluster, 40)
+        leader.set("--max-rate", "1M")
+        rate_in_force(cluster, 1 << 20)
+        other.qbdadm("leader", "move", cluster.name, "--to", other.number)
+        cluster.wait_leader([leader, other], not_member=leader)
+        lost.up()
+        began = lost.wait("it catches up", lambda s: s.leader == other.number).durable_index
+        assert began < other.status().last_index / 2, "it had most of it at once"
+        begun = time.monotonic()
+        never("it was sent more", lambda: lost.status().durable_index - began >
+              # Records of up to 256 KiB.
+              (time.monotonic() - begun + 2) * 40, 5)
+        lost.set("--max-rate", "none")
+        rate_in_force(cluster, 0)
+        begun = time.monotonic()
+        wait_until("it has all of it", lambda: has_all(other, lost), 30)
+        took = time.monotonic() - begun
+        assert took < 5, "%.1f s without a limit" % took
+        # Who comes back learns what is in force.
+        leader.down()
+        other.set("--max-rate", "2M")
+        leader.up()
+        rate_in_force(cluster, 2 << 20)
+
+
+@test("rejoin", timeout=90)
+def requests_do_not_wait_for_the_limit():
+    """No majority without a member that catches up: it is sent all, whatever --max-rate says."""
+    with Cluster(3, disk_mib=300, log_size="128M") as cluster:
+        leader, lost, other = behind_by_log(cluster, 40)
+        leader.set("--max-rate", "1M")
+        lost.up()
+        leader.wait("it catches up", lambda s: s.member(lost.number).get("behind_bytes", 0) >
+                    30 << 20 and s.member(lost.number)["connected"])
+        other.down()
+        begun = time.monotonic()
+        direct_write(leader.device, 0, b"x" * 4096)
+        took = time.monotonic() - begun
+        assert took < 10, "a write waited for %.1f s" % took
 
 
 def half_filled(member):
