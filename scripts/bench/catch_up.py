@@ -15,6 +15,7 @@ LINK_MBIT = 1000
 LINK = LINK_MBIT * 125000       # bytes a second
 DISK_MBYTES = 80                # of the slow disk: bytes a second, in millions
 MIB = 1 << 20
+IN_STEP = 16                    # records that may be under way to who has all
 VERIFY_RATE = 32 * MIB          # bytes a second, unless --max-rate says otherwise
 
 
@@ -185,6 +186,37 @@ def foreground(program, result, mib):
                        compared.speed(mib) / VERIFY_RATE, 0.5, False)]
 
 
+def foreground_by_log(program, result, mib):
+    """Writes at the leader while a member gets so much by the log, which has few MiB more."""
+    with bench_cluster(3, "%dM" % (mib * 19 // 12), 64) as cluster:
+        leader = cluster.lead(1)
+        settle(cluster)
+        for member in cluster.members:
+            shape_link(cluster, member, LINK_MBIT)
+        lost = cluster.members[-1]
+        lost.down()
+        last = leader.status().last_index
+        write(leader, mib, 48, block="64k")
+        time.sleep(2)
+
+        def rejoin():
+            events = cluster.events(leader)
+            lost.up()
+            events.wait("peer-up", 60, peer=lost.number)
+            begun = time.monotonic_ns()
+            assert leader.status().first_index <= last + 1, "the log was passed by"
+            wait_until("it is in step", lambda: leader.status().member(lost.number).get(
+                "behind_entries", 1 << 62) <= IN_STEP, 120, interval=0.002)
+            return begun, time.monotonic_ns()
+
+        fills = cluster.events(lost)
+        caught_up = felt(program, result, leader, rejoin)
+        settle(cluster)
+        assert not fills.told("fill-progress"), "it was filled"
+        return [caught_up.p99("rejoin-by-log", "a member gets %d MiB by the log in %.2f s" % (
+            mib, caught_up.took_ns / 1e9))]
+
+
 def catch_up(program, result, what, size):
     if what == "by-log":
         return rejoin_by_log(program, result, size)
@@ -192,4 +224,6 @@ def catch_up(program, result, what, size):
         return rejoin_by_extents(program, result, size)
     if what == "foreground":
         return foreground(program, result, size)
+    if what == "foreground-by-log":
+        return foreground_by_log(program, result, size)
     return full_copy(what.removeprefix("copy-"), size)

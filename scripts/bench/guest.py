@@ -5,7 +5,8 @@
 usage: guest.py WRITER latency REPLICAS SAMPLES none|slow|forwarded
        guest.py WRITER failover ROUNDS SEED
        guest.py WRITER follower REPLICAS killed|cut|paused|disk-frozen WRITES
-       guest.py WRITER catch-up by-log|by-extents|copy-link|copy-disk|foreground SIZE
+       guest.py WRITER catch-up by-log|by-extents|copy-link|copy-disk|foreground|
+                                foreground-by-log SIZE
        guest.py WRITER changes MOVES
 
 Leaves in $QBD_RESULT what was measured, raw: for writes the log of writer.c, for
