@@ -51,10 +51,12 @@ static struct {
 	bool writable;		/* it was made writable since */
 	bool wrote;		/* and wrote, with a claim */
 	u64 view;		/* see qbd_disk_view() */
+	struct sim_view view_began;	/* as of when it did: all that counts in it is read later */
 	u64 closings;		/* see qbd_disk_closings() */
 	u64 closed_at;		/* the last of them; by the host's clock */
 	bool has_read;		/* in this view */
-	struct sim_view seen;	/* as of when it was read first */
+	struct sim_view seen;	/* as of when it was read first: may be what was read then */
+	struct sim_view surely_seen;	/* likewise: is in it for certain */
 	bool opened_anew;	/* in the end, once */
 } users[SIM_HOSTS_MAX + 1];
 
@@ -335,21 +337,41 @@ struct sim_view sim_claims_seen(const struct sim_host *host)
 	};
 }
 
-/* A read has been answered; @late: as of when it was made, for it has missed something since. */
-void sim_claims_read(const struct sim_host *host, u64 view, const struct sim_view *late)
+static struct sim_view older_of(struct sim_view a, struct sim_view b)
 {
-	struct sim_view seen = late ? *late : sim_claims_seen(host);
+	return (struct sim_view){
+		.given = min(a.given, b.given),
+		.written = min(a.written, b.written),
+		.by_former_run = min(a.by_former_run, b.by_former_run),
+	};
+}
+
+/*
+ * A read has been answered, which was made when all up to @made was there; @late: it has missed
+ * something since.
+ *
+ * If not, what was committed meanwhile may be in it, and may not. So it counts as of when it is
+ * answered where a write would be wrong, and as of when it was made where a fence would be.
+ */
+void sim_claims_read(const struct sim_host *host, u64 view, const struct sim_view *made, bool late)
+{
+	struct sim_view seen = late ? *made : sim_claims_seen(host);
+	struct sim_view surely = *made;
 	u32 number = host->number;
 
 	if (!users[number].mounted || view != users[number].view)
 		return;
-	if (!users[number].has_read)
-		users[number].seen = seen;
+	/* One that was made before the view began was made anew in it. */
+	surely.written = max(surely.written, users[number].view_began.written);
+	surely.by_former_run = max(surely.by_former_run, users[number].view_began.by_former_run);
+	surely = older_of(surely, seen);
+	if (users[number].has_read) {
+		seen = older_of(seen, users[number].seen);
+		surely = older_of(surely, users[number].surely_seen);
+	}
 	users[number].has_read = true;
-	users[number].seen.given = min(users[number].seen.given, seen.given);
-	users[number].seen.written = min(users[number].seen.written, seen.written);
-	users[number].seen.by_former_run = min(users[number].seen.by_former_run,
-					       seen.by_former_run);
+	users[number].seen = seen;
+	users[number].surely_seen = surely;
 }
 
 /* It is off, or going down: nobody has it open any more. */
@@ -386,12 +408,17 @@ void sim_claims_fork(u64 common, u64 last, bool lost, u32 mode)
 	sim_counts.claims_set_back += lost;
 }
 
-/* Who has only read has missed what was written when all might, too: no claim tells of that. */
-static bool has_missed_data(u32 number)
+/*
+ * Who has only read may have missed what was written when all might, too: no claim tells of that.
+ * Nor does anybody know whether it was in what he read, if it was committed at the same time.
+ */
+static bool may_have_missed_data(u32 number)
 {
+	const struct sim_view *seen = &users[number].surely_seen;
+
 	return users[number].mounted && users[number].has_read &&
-	       (written_by_others[number] > users[number].seen.written ||
-		written_by_former_run[number] > users[number].seen.by_former_run);
+	       (written_by_others[number] > seen->written ||
+		written_by_former_run[number] > seen->by_former_run);
 }
 
 /* Nobody is to stop who has no need to: his file system would be lost for nothing. */
@@ -400,7 +427,7 @@ void sim_claims_check(const struct sim_host *host)
 	u32 number = host->number;
 
 	if (world.exclusive && (users[number].open || users[number].mounted) && fenced(host) &&
-	    given_to_others[number] == users[number].given_before && !has_missed_data(number))
+	    given_to_others[number] == users[number].given_before && !may_have_missed_data(number))
 		sim_fail("host %u is fenced, and no other host was given a claim since it wanted to open the device",
 			 number);
 }
@@ -420,8 +447,10 @@ static void kick(struct sim_host *host)
 /* Opened anew: who has it for himself goes on with what he has read. */
 static void look_anew(struct sim_host *host)
 {
-	if (!users[host->number].mounted)
-		users[host->number].view++;
+	if (users[host->number].mounted)
+		return;
+	users[host->number].view++;
+	users[host->number].view_began = sim_claims_seen(host);
 }
 
 static void ask(struct sim_host *host)

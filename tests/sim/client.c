@@ -25,7 +25,7 @@ struct sim_request {
 	u32 number;		/* of the first block, among those that are used */
 	u64 begun;		/* see linear.c */
 	bool late;		/* a read: newer data was written when it was answered */
-	struct sim_view seen;	/* likewise: when it was made */
+	struct sim_view seen;	/* a read: as of when it was made */
 	u32 floors[QBD_REQUEST_SEGMENTS_MAX];	/* read: of each block */
 	u32 ats[QBD_REQUEST_SEGMENTS_MAX];	/* write: its place in each history */
 	u32 after[QBD_REQUEST_SEGMENTS_MAX];	/* no newer one is surely behind this one */
@@ -435,7 +435,7 @@ void qbd_request_complete(struct qbd_request *request, blk_status_t status)
 		sim_fail("host %u: a request of kind %u of block %llu failed", host->number,
 			 request->kind, request->block);
 	if (request->kind == QBD_REQUEST_READ && status == BLK_STS_OK)
-		sim_claims_read(host, request->view, ours->late ? &ours->seen : NULL);
+		sim_claims_read(host, request->view, &ours->seen, ours->late);
 	if (request->kind != QBD_REQUEST_READ)
 		end_write(ours, status == BLK_STS_OK);
 	else if (status == BLK_STS_OK && !ours->answered)

@@ -391,7 +391,7 @@ bool sim_claims_mounted(const struct sim_host *host);
 u64 sim_claims_view(const struct sim_host *host);
 u64 sim_claims_closings(const struct sim_host *host);
 struct sim_view sim_claims_seen(const struct sim_host *host);
-void sim_claims_read(const struct sim_host *host, u64 view, const struct sim_view *late);
+void sim_claims_read(const struct sim_host *host, u64 view, const struct sim_view *made, bool late);
 void sim_claims_off(struct sim_host *host);
 /* May it write now? @idle: it waits for no answer. */
 bool sim_claims_use(struct sim_host *host, bool idle);
