@@ -75,12 +75,16 @@ static void gather_facts(struct qbd_replica *replica, const struct qbd_claim_wis
 {
 	const struct qbd_claim *claim = qbd_claims_newest(replica);
 	const struct qbd_replica_peer *peer = qbd_replica_peer(replica, claim->holder);
+	u64 commit = commit_index(replica), last = qbd_store_last_index(replica->store);
 	struct qbd_peer_status heard;
 
 	*facts = (struct qbd_claim_facts){
-		.committed = claim->epoch <= commit_index(replica),
+		.committed = claim->epoch <= commit,
 		.surely = wish->confirmed || has_lease(replica),
-		.written = wish->goes_on && qbd_store_written_since(replica->store, wish->epoch),
+		.written = wish->goes_on &&
+			   qbd_store_written_since(replica->store, wish->epoch, commit),
+		.may_be_written = wish->goes_on &&
+				  qbd_store_written_since(replica->store, wish->epoch, last),
 		.member = qbd_replica_member(replica, claim->holder),
 		.lease_ms = qbd_claim_lease_ms(replica),
 		.unheard_ms = qbd_claim_unheard_ms(replica, claim->holder),

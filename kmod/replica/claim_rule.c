@@ -6,10 +6,10 @@ static enum qbd_claim_verdict decide_take(const struct qbd_claim *claim,
 					  const struct qbd_claim_facts *facts,
 					  const struct qbd_claim_wish *wish, __u64 *wait_ms)
 {
-	if (wish->goes_on && facts->written &&
+	if (wish->goes_on && facts->may_be_written &&
 	    ((wish->reader && claim->mode == QBD_CLAIM_EXCLUSIVE) ||
 	     qbd_claim_shuts_out(claim, wish->epoch, wish->asker)))
-		return QBD_VERDICT_SHUT_OUT;
+		return facts->written ? QBD_VERDICT_SHUT_OUT : QBD_VERDICT_LATER;
 	if (claim->mode == QBD_CLAIM_SHARED)
 		return facts->surely ? QBD_VERDICT_HAVE : QBD_VERDICT_CONFIRM;
 	if (!claim->holder)

@@ -13,6 +13,7 @@
  *              was written since, and
  *                another host had one since                          SHUT_OUT
  *                it was only read, and the mode is exclusive         SHUT_OUT
+ *   TAKE       likewise, and what was written is not committed yet   LATER
  *   TAKE       as below HAVE, and another may lead by now           CONFIRM
  *   TAKE       shared                                                HAVE
  *   TAKE       nobody's                                              GRANT
@@ -31,7 +32,8 @@
  *   MODE       of the other mode                                     GRANT: nobody's
  *
  * LATER: so in no log there are two claims that may both still be lost; and whoever is
- * told that his claim was superseded can rely on that.
+ * told that his claim was superseded, or that something was written, can rely on that: he
+ * stops his file system.
  *
  * CONFIRM: who opens the device is not let in on the word of a leader that another one has
  * taken the place of: he would be shut out as soon as he heard of what had been before. So,
@@ -118,7 +120,9 @@ struct qbd_claim_wish {
  * @restarted: it was heard, in this leadership, in another run than the claim's
  * @unheard_ms: for how long it was not, counted from this leader's election at most
  * @silent: that is longer than who is there is ever silent
- * @written: data was written since what goes on at the asker, or may have been
+ * @written: data was written since what goes on at the asker, or may have been, and is
+ *	committed
+ * @may_be_written: likewise, committed or not
  * @lease_ms: the claim lease
  */
 struct qbd_claim_facts {
@@ -129,6 +133,7 @@ struct qbd_claim_facts {
 	__u64 unheard_ms;
 	bool silent;
 	bool written;
+	bool may_be_written;
 	__u64 lease_ms;
 };
 

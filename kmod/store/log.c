@@ -24,10 +24,8 @@ u64 qbd_store_last_index(const struct qbd_store *store)
 	return store->log.last_index;
 }
 
-bool qbd_store_written_since(const struct qbd_store *store, u64 index)
+bool qbd_store_written_since(const struct qbd_store *store, u64 index, u64 last)
 {
-	u64 last = store->log.last_index;
-
 	if (index + 1 < store->log.first_index)
 		return true;
 	while (last > index && qbd_log_slot(store, last)->kind != QBD_RECORD_DATA)

@@ -280,8 +280,8 @@ void qbd_store_joined(struct qbd_store *store);
 bool qbd_store_is_new(const struct qbd_store *store);
 u64 qbd_store_generation(const struct qbd_store *store);
 u64 qbd_store_last_index(const struct qbd_store *store);
-/* Data is in an entry behind @index; or may be: the log does not reach back so far. */
-bool qbd_store_written_since(const struct qbd_store *store, u64 index);
+/* Data is in an entry behind @index, up to @last; or may be: the log does not reach back so far. */
+bool qbd_store_written_since(const struct qbd_store *store, u64 index, u64 last);
 u64 qbd_store_first_index(const struct qbd_store *store);
 /* Sixteenths of the ring that lie after the entry at @index, which need not be there. */
 u32 qbd_store_log_share_after(const struct qbd_store *store, u64 index);

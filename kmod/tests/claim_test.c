@@ -17,8 +17,8 @@ static const struct qbd_claim held = {
 static const struct qbd_claim nobodys = { .epoch = 10, .mode = QBD_CLAIM_EXCLUSIVE };
 static const struct qbd_claim shared = { .epoch = 10, .mode = QBD_CLAIM_SHARED };
 static const struct qbd_claim_facts alive = {
-	.committed = true, .surely = true, .member = true, .written = true, .unheard_ms = 3,
-	.lease_ms = LEASE,
+	.committed = true, .surely = true, .member = true, .written = true,
+	.may_be_written = true, .unheard_ms = 3, .lease_ms = LEASE,
 };
 
 static enum qbd_claim_verdict ask(const struct qbd_claim *claim,
@@ -236,6 +236,7 @@ static void claim_of_who_reads(struct kunit *test)
 	u64 wait_ms;
 
 	unwritten.written = false;
+	unwritten.may_be_written = false;
 	EXPECT(SHUT_OUT, &over, &alive, TAKE(3, 33, .goes_on = true, .epoch = 39));
 	EXPECT(GRANT, &over, &alive, TAKE(3, 33, .goes_on = true, .epoch = 40));
 	EXPECT(GRANT, &over, &alive, TAKE(2, 22, .goes_on = true, .epoch = 5));
@@ -247,6 +248,7 @@ static void claim_of_who_reads(struct kunit *test)
 	gone.unheard_ms = gone.lease_ms;
 	EXPECT(SHUT_OUT, &held, &gone, TAKE(3, 33, .goes_on = true, .epoch = 1000));
 	gone.written = false;
+	gone.may_be_written = false;
 	EXPECT(GRANT, &held, &gone, TAKE(3, 33, .goes_on = true, .epoch = 1000));
 	/* An earlier run of his own device has it: that writes no more. */
 	EXPECT(GRANT, &held, &alive, TAKE(2, 21, .goes_on = true, .epoch = 5));
@@ -258,6 +260,26 @@ static void claim_of_who_reads(struct kunit *test)
 	EXPECT(GRANT, &over, &unwritten,
 	       TAKE(3, 33, .goes_on = true, .reader = true, .epoch = 45));
 	EXPECT(HAVE, &shared, &alive, TAKE(3, 33, .goes_on = true, .reader = true, .epoch = 45));
+}
+
+/* Who is shut out stops his file system: not for what may be lost with the leader yet. */
+static void claim_waits_for_what_is_written(struct kunit *test)
+{
+	const struct qbd_claim over = { .epoch = 40, .former = 40, .former_holder = 2 };
+	struct qbd_claim_facts under_way = alive;
+	struct qbd_claim next;
+	u64 wait_ms;
+
+	under_way.written = false;
+	EXPECT(LATER, &over, &under_way, TAKE(3, 33, .goes_on = true, .epoch = 39));
+	EXPECT(LATER, &over, &under_way,
+	       TAKE(3, 33, .goes_on = true, .reader = true, .epoch = 45));
+	EXPECT(LATER, &held, &under_way, TAKE(2, 21, .goes_on = true, .reader = true, .epoch = 15));
+	/* Whom it does not concern is not kept waiting. */
+	EXPECT(GRANT, &over, &under_way, TAKE(3, 33, .goes_on = true, .epoch = 40));
+	EXPECT(GRANT, &over, &under_way, TAKE(3, 33));
+	EXPECT(HAVE, &shared, &under_way,
+	       TAKE(3, 33, .goes_on = true, .reader = true, .epoch = 45));
 }
 
 static void log_a_claim(struct qbd_replica *replica, struct qbd_record_header *header,
@@ -327,6 +349,7 @@ static struct kunit_case claim_cases[] = {
 	KUNIT_CASE(claim_is_over_for_good),
 	KUNIT_CASE(claims_of_others),
 	KUNIT_CASE(claim_of_who_reads),
+	KUNIT_CASE(claim_waits_for_what_is_written),
 	KUNIT_CASE(claim_outlives_its_entry),
 	{}
 };

@@ -1072,10 +1072,14 @@ static void what_was_written_since(struct kunit *test)
 	append_writes(rig, 2, 1);
 	for (i = 0; i < 2; i++)
 		KUNIT_ASSERT_TRUE(test, store_rig_append(rig, &none, 0));
-	KUNIT_EXPECT_TRUE(test, qbd_store_written_since(rig->store, 0));
-	KUNIT_EXPECT_TRUE(test, qbd_store_written_since(rig->store, 1));
-	KUNIT_EXPECT_FALSE(test, qbd_store_written_since(rig->store, 2));
-	KUNIT_EXPECT_FALSE(test, qbd_store_written_since(rig->store, 4));
+	KUNIT_EXPECT_TRUE(test, qbd_store_written_since(rig->store, 0, 4));
+	KUNIT_EXPECT_TRUE(test, qbd_store_written_since(rig->store, 1, 4));
+	KUNIT_EXPECT_FALSE(test, qbd_store_written_since(rig->store, 2, 4));
+	KUNIT_EXPECT_FALSE(test, qbd_store_written_since(rig->store, 4, 4));
+	/* Behind what is asked about: not that. */
+	KUNIT_EXPECT_FALSE(test, qbd_store_written_since(rig->store, 1, 1));
+	KUNIT_EXPECT_TRUE(test, qbd_store_written_since(rig->store, 1, 2));
+	KUNIT_EXPECT_FALSE(test, qbd_store_written_since(rig->store, 4, 2));
 	KUNIT_EXPECT_EQ(test, qbd_store_log_share_after(rig->store, 4), 0);
 	while (qbd_store_first_index(rig->store) <= 4 && !rig->failed) {
 		if (!append_writes(rig, 1, 100))
@@ -1083,8 +1087,9 @@ static void what_was_written_since(struct kunit *test)
 		store_rig_commit_all(rig);
 	}
 	KUNIT_ASSERT_TRUE(test, store_rig_append(rig, &none, 0));
-	KUNIT_EXPECT_TRUE(test, qbd_store_written_since(rig->store, 2));
-	KUNIT_EXPECT_FALSE(test, qbd_store_written_since(rig->store, rig->last_index - 1));
+	KUNIT_EXPECT_TRUE(test, qbd_store_written_since(rig->store, 2, rig->last_index));
+	KUNIT_EXPECT_FALSE(test, qbd_store_written_since(rig->store, rig->last_index - 1,
+							 rig->last_index));
 	/* Sixteenths of the ring, and all of them for who is not in it any more. */
 	KUNIT_EXPECT_EQ(test, qbd_store_log_share_after(rig->store, 2), 16);
 	KUNIT_EXPECT_EQ(test, qbd_store_log_share_after(rig->store, rig->last_index), 0);
