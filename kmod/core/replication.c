@@ -145,11 +145,18 @@ void qbd_leader_probe(struct qbd_core *core, struct qbd_peer *peer, u64 next)
 
 /*
  * Where to ask again, when what was sent may be lost. Who has not answered in this
- * leadership is believed to have what was not sent to it.
+ * leadership is believed to have what was not sent to it; so is one whose answers do not
+ * reach this log yet. It says what it has when it refuses that.
+ *
+ *	2 voted for 1, and answered a heartbeat: all that it knew to be committed was before
+ *	the begin of 1's log. The first entry was lost with the connection, and 1 went back
+ *	to that answer: 2 was to be filled by extents, with all of it there. If 1 is a
+ *	witness it cannot do that, and 2 was sent nothing more.
  */
-static u64 peer_resume(const struct qbd_peer *peer)
+static u64 peer_resume(const struct qbd_core *core, const struct qbd_peer *peer)
 {
-	return peer->heard_at ? peer->match + 1 : peer->next;
+	return peer->heard_at && peer->match >= core->trail.base_index ? peer->match + 1 :
+									 peer->next;
 }
 
 /**
@@ -198,7 +205,7 @@ void qbd_leader_check_peers(struct qbd_core *core)
 		if (peer->resend_shift < 5)
 			peer->resend_shift++;
 		peer->progress_at = core->now;
-		qbd_leader_probe(core, peer, peer_resume(peer));
+		qbd_leader_probe(core, peer, peer_resume(core, peer));
 	}
 }
 
@@ -556,5 +563,5 @@ void qbd_core_peer_disconnected(struct qbd_core *core, u64 now, u32 id,
 	    peer->state != QBD_PEER_REPLICATE)
 		return;
 	peer->received = peer->match;
-	qbd_leader_probe(core, peer, peer_resume(peer));
+	qbd_leader_probe(core, peer, peer_resume(core, peer));
 }

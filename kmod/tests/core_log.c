@@ -1043,6 +1043,30 @@ static void a_vote_of_another_log_is_no_answer(struct qbd_test *test)
 	}
 }
 
+/*
+ * An answer to a heartbeat says of a log only what is known to be committed there, and that
+ * may be before this log begins. Asked from there, it was taken for one that needs extents.
+ */
+static void who_voted_and_is_heard_needs_no_extents(struct qbd_test *test)
+{
+	struct qbd_core *core = elected_by(3, 5);
+	struct qbd_peer_status peer;
+
+	solo_log_durable(4);
+	solo_ack(3, 4);
+	QBD_EQUAL(test, core->commit, 4);
+	qbd_core_log_compacted(core, 4);
+	QBD_EQUAL(test, core->trail.base_index, 3);
+	QBD_EQUAL(test, pull(2, 4096), 1);
+	solo_round_ack(2, core->round, 0);
+	qbd_core_get_peer(core, solo->now, 2, &peer);
+	QBD_EQUAL(test, peer.state, QBD_PEER_REPLICATE);
+	qbd_core_peer_disconnected(core, solo->now, 2, QBD_LINK_BULK);
+	qbd_core_get_peer(core, solo->now, 2, &peer);
+	QBD_EQUAL(test, peer.state, QBD_PEER_PROBE);
+	QBD_EQUAL(test, peer.next, 5);
+}
+
 QBD_SUITE(core_log,
 	  QBD_CASE(entries_are_acknowledged_when_durable),
 	  QBD_CASE(commit_needs_a_majority_of_disks),
@@ -1080,4 +1104,5 @@ QBD_SUITE(core_log,
 	  QBD_CASE(accident_27_a_leader_that_lost_entries_steps_down),
 	  QBD_CASE(a_reset_that_cannot_be_is_refused),
 	  QBD_CASE(who_voted_is_not_asked_first),
-	  QBD_CASE(a_vote_of_another_log_is_no_answer));
+	  QBD_CASE(a_vote_of_another_log_is_no_answer),
+	  QBD_CASE(who_voted_and_is_heard_needs_no_extents));
