@@ -556,7 +556,14 @@ void qbd_core_peer_disconnected(struct qbd_core *core, u64 now, u32 id,
 	struct qbd_peer *peer = qbd_peer_find(core, id);
 
 	qbd_event_begin(core, now);
-	if (!peer || link != QBD_LINK_BULK)
+	if (!peer)
+		return;
+	/*
+	 * It may come back in another run, with less of its log and in an older term: it is
+	 * asked first then, so that its term is durable before it is sent records.
+	 */
+	peer->voted_term = 0;
+	if (link != QBD_LINK_BULK)
 		return;
 	peer->bulk_up = false;
 	if (!qbd_core_leads(core) || !peer->member ||

@@ -1067,6 +1067,33 @@ static void who_voted_and_is_heard_needs_no_extents(struct qbd_test *test)
 	QBD_EQUAL(test, peer.next, 5);
 }
 
+/* After it there may be another run of that member, with an older log, in an older term. */
+static void a_vote_says_nothing_of_the_next_connection(struct qbd_test *test)
+{
+	static const u64 fives[] = { 5, 5, 5 };
+	struct qbd_core *core = solo_start(5, 5, 0, fives, 3);
+	struct qbd_core_message reply;
+	struct qbd_range range;
+
+	for (u32 id = 2; id <= 3; id++)
+		qbd_core_peer_connected(core, solo->now, id, QBD_LINK_BULK);
+	qbd_campaign(core, true);
+	solo_hard_durable();
+	reply = solo_message(QBD_MESSAGE_VOTE_REPLY, 2, 6);
+	reply.flags = QBD_MESSAGE_GRANTED;
+	reply.index = 3;
+	reply.log_term = 5;
+	solo_send(&reply);
+	qbd_core_peer_disconnected(core, solo->now, 2, QBD_LINK_BULK);
+	qbd_core_peer_connected(core, solo->now, 2, QBD_LINK_BULK);
+	reply.from = 3;
+	solo_send(&reply);
+	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
+	QBD_EQUAL(test, next_for(3, &range), QBD_PULL_RANGE);
+	QBD_EQUAL(test, next_for(2, &range), QBD_PULL_NOTHING);
+	QBD_TRUE(test, solo_sent(QBD_MESSAGE_PROBE, 2));
+}
+
 QBD_SUITE(core_log,
 	  QBD_CASE(entries_are_acknowledged_when_durable),
 	  QBD_CASE(commit_needs_a_majority_of_disks),
@@ -1105,4 +1132,5 @@ QBD_SUITE(core_log,
 	  QBD_CASE(a_reset_that_cannot_be_is_refused),
 	  QBD_CASE(who_voted_is_not_asked_first),
 	  QBD_CASE(a_vote_of_another_log_is_no_answer),
-	  QBD_CASE(who_voted_and_is_heard_needs_no_extents));
+	  QBD_CASE(who_voted_and_is_heard_needs_no_extents),
+	  QBD_CASE(a_vote_says_nothing_of_the_next_connection));
