@@ -312,6 +312,8 @@ static void handle_identity(struct qbd_replica *replica,
 	if (old_leader != output->leader ||
 	    (old_term != output->term && output->leader))
 		leader_changed(replica);
+	else if (old_term != output->term)
+		qbd_forward_new_leader(replica);
 }
 
 static void handle_output(struct qbd_replica *replica,

@@ -729,6 +729,36 @@ static void check_removed(struct sim_host *host, const struct qbd_replica *repli
 		sim_fail("host %u was removed, knows it, and leads", host->number);
 }
 
+/*
+ * A request is meant for one leadership. Where that is over, or did not come about, nobody
+ * waits for it, and nobody holds it for another.
+ */
+static void check_held(struct sim_host *host, const struct qbd_replica *replica,
+		       const struct list_head *list)
+{
+	const struct qbd_io *io;
+
+	list_for_each_entry(io, list, list)
+		if (!io->local && (io->asked_term != replica->told_term ||
+				   (replica->told_role != QBD_ROLE_LEADER &&
+				    replica->told_role != QBD_ROLE_CANDIDATE)))
+			sim_fail("host %u holds a request that was meant for term %llu in term %llu, role %u",
+				 host->number, io->asked_term, replica->told_term,
+				 replica->told_role);
+}
+
+static void check_requests(struct sim_host *host, const struct qbd_replica *replica)
+{
+	const struct qbd_io *io;
+
+	list_for_each_entry(io, &replica->forwarded, list)
+		if (io->term != replica->told_term)
+			sim_fail("host %u waits in term %llu for an answer of a leader of term %llu",
+				 host->number, replica->told_term, io->term);
+	check_held(host, replica, &replica->writes);
+	check_held(host, replica, &replica->reads);
+}
+
 void sim_invariants_check(struct sim_host *host)
 {
 	struct qbd_replica *replica = sim_replica(host);
@@ -779,6 +809,7 @@ void sim_invariants_check(struct sim_host *host)
 		sim_sizes_check(host, replica->store);
 		sim_claims_check(host);
 	}
+	check_requests(host, replica);
 	sim_witnesses_check(host, replica);
 	sim_clients_check(host, replica);
 	host->role = replica->core->role;
