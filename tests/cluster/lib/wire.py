@@ -19,7 +19,7 @@ REASONS = {1: "version", 2: "device", 3: "member", 4: "secret", 5: "protocol",
 
 HEADER = struct.Struct("<IHHIIIIII")
 HELLO_LAYOUT = struct.Struct("<HHIIIQIIQ16s16s5Q16s32s")
-MESSAGE_LAYOUT = struct.Struct("<IIII14Q")
+MESSAGE_LAYOUT = struct.Struct("<IIII16Q")
 APPEND_LAYOUT = struct.Struct("<QQQQ")
 REQUEST_LAYOUT = struct.Struct("<IIQQQQQII")
 REPLY_LAYOUT = struct.Struct("<QQQIIIIQ")

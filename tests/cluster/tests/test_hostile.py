@@ -292,9 +292,9 @@ def traitor_frames(source):
                 wire.MESSAGE, NO_MESSAGE)),
             "a message in another's name": ("message: another member's",
                                             lambda s: s.frame(
-                wire.MESSAGE, wire.MESSAGE_LAYOUT.pack(wire.HEARTBEAT, 0, 9, *[0] * 15))),
+                wire.MESSAGE, wire.MESSAGE_LAYOUT.pack(wire.HEARTBEAT, 0, 9, *[0] * 17))),
             "a message with unknown flags": ("message: unknown flags", lambda s: s.frame(
-                wire.MESSAGE, wire.MESSAGE_LAYOUT.pack(wire.HEARTBEAT, 0x100, 3, *[0] * 15))),
+                wire.MESSAGE, wire.MESSAGE_LAYOUT.pack(wire.HEARTBEAT, 0x100, 3, *[0] * 17))),
             "a gap in the sequence": ("frame out of sequence", lambda s: s.frame(
                 wire.MESSAGE, NO_MESSAGE, sequence=1000)),
             "random bytes": ("not a qbd frame", lambda s: s.send(source.randbytes(5000))),
@@ -372,7 +372,7 @@ class FalseLeader:
         # Its election timeout is long: this one will do.
         self.pair[0].frame(wire.MESSAGE, wire.MESSAGE_LAYOUT.pack(
             wire.HEARTBEAT, 0, self.traitor.number, self.victim.number, self.term,
-            0, 0, 0, self.session, *[0] * 5, 10 ** 10, 0, 0, 0))
+            0, 0, 0, self.session, *[0] * 5, 10 ** 10, 0, 0, 0, 0, 0))
         self.victim.wait("it follows", lambda s: s.leader == self.traitor.number and
                          s.term == self.term)
 
