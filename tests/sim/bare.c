@@ -320,13 +320,14 @@ static u64 term_of_all(u64 *list)
 
 		if (!is_healed(number))
 			continue;
-		if (!replica || (leader && (replica->core->term != term ||
-					    replica->core->leader != leader)))
+		/* Who follows nobody yet may be in an earlier term, and comes into this one. */
+		if (!replica || !replica->core->leader ||
+		    (leader && (replica->core->term != term || replica->core->leader != leader)))
 			return 0;
 		leader = replica->core->leader;
 		term = replica->core->term;
 	}
-	if (!leader || !is_healed(leader) ||
+	if (!is_healed(leader) ||
 	    qbd_intent_pending(qbd_replica_layout(running(&world.hosts[leader]))))
 		return 0;
 	*list = qbd_core_config_index(running(&world.hosts[leader])->core);
