@@ -13,8 +13,9 @@
  *   progress   a write and then a read complete at each host of that majority, and whatever
  *              else was asked for there; in half of the worlds nobody writes before each of
  *              these hosts has read, which one whose disk hangs may not hold up
- *   peace      when one of them leads and the rest follow it, nobody is elected any more unless
- *              leadership is handed over; that is looked at for a while after that
+ *   peace      when one of them leads and the rest follow it, and have answered it, nobody is
+ *              elected any more unless leadership is handed over; that is looked at for a while
+ *              after that
  *
  * All that has to hold after each step does. Who is in that majority counts: it is neither new nor
  * damaged nor failed nor being filled, and nothing of its disk is rotten; where there are witnesses
@@ -38,7 +39,7 @@
 #define TICK		(50 * SIM_MS)
 #define STILL		(3 * TICK)
 #define PEACE		(3 * SIM_S)
-/* Since leadership was handed over. */
+/* Since they were healed, or leadership was handed over. */
 #define SETTLES		SIM_S
 /* Seconds: each host may have to wait for a claim lease of five, or for one that is filled. */
 #define BOUND		30
@@ -70,7 +71,7 @@ static struct {
 	enum ways ways[SIM_HOSTS_MAX + 1];
 	bool apart;		/* the others do not reach each other */
 	u64 term, list;		/* that all of them follow; 0: they do not yet */
-	u64 settles_at;		/* not before that: leadership was handed over */
+	u64 settles_at;		/* not before that */
 	u64 until;
 } bare;
 
@@ -288,6 +289,7 @@ static bool still_a_majority(void)
 				both_ways(number, other, false);
 		bare.healed |= 1u << number;
 		bare.term = 0;
+		bare.settles_at = world.now + SETTLES;
 	}
 	return all_can_decide(bare.healed);
 }
@@ -309,9 +311,24 @@ static void tick(void *object, u64 argument)
 	sim_event(NULL, world.now + TICK, tick, NULL, 0);
 }
 
+/* Has each of them answered this leader lately? What it was told before may never have arrived. */
+static bool hears_all(const struct qbd_core *leader)
+{
+	for (u32 number = 1; number <= world.count; number++) {
+		const struct qbd_peer *peer = qbd_peer_find((struct qbd_core *)leader, number);
+
+		if (is_healed(number) && number != leader->self &&
+		    (!peer || !peer->acked_at ||
+		     leader->now > peer->acked_at + leader->options.election_timeout))
+			return false;
+	}
+	return true;
+}
+
 /* Do all of them follow one of them, and does nothing go on that may change that? */
 static u64 term_of_all(u64 *list)
 {
+	const struct qbd_replica *leads;
 	u32 leader = 0;
 	u64 term = 0;
 
@@ -327,20 +344,35 @@ static u64 term_of_all(u64 *list)
 		leader = replica->core->leader;
 		term = replica->core->term;
 	}
-	if (!is_healed(leader) ||
-	    qbd_intent_pending(qbd_replica_layout(running(&world.hosts[leader]))))
+	if (!is_healed(leader))
 		return 0;
-	*list = qbd_core_config_index(running(&world.hosts[leader])->core);
+	leads = running(&world.hosts[leader]);
+	if (!hears_all(leads->core) || qbd_intent_pending(qbd_replica_layout(leads)))
+		return 0;
+	*list = qbd_core_config_index(leads->core);
 	return term;
 }
 
+/* A leader that cannot go on leads no more as soon as it has told another one to. */
+static bool is_handed_over(const struct qbd_core *core)
+{
+	return (core->term == bare.term && core->timeout_now_term == bare.term &&
+		!qbd_core_leads(core)) ||
+	       (core->term == bare.term + 1 && core->role == QBD_ROLE_CANDIDATE && core->forced);
+}
+
+/* Or there is another list than when all followed one of them. */
 static bool hands_over(void)
 {
 	for (u32 number = 1; number <= world.count; number++) {
 		const struct qbd_replica *replica = running(&world.hosts[number]);
 
-		if (replica && (replica->core->transfer_to ||
-				qbd_core_config_index(replica->core) > bare.list))
+		if (!replica)
+			continue;
+		if (replica->core->transfer_to)
+			return true;
+		if (bare.term && (is_handed_over(replica->core) ||
+				  qbd_core_config_index(replica->core) > bare.list))
 			return true;
 	}
 	return false;
@@ -423,6 +455,7 @@ static void begin(void)
 			cut_other(number, cuts);
 	sim_trace("hosts %#x are healed, and %u are not", bare.healed, others);
 	bare.under_way = true;
+	bare.settles_at = world.now + SETTLES;
 	tick(NULL, 0);
 	sim_counts.bare++;
 	sim_counts.bare_parts += bare.apart;

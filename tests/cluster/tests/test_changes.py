@@ -489,7 +489,9 @@ class Joint:
         four.wait("it knows that it was removed", lambda status: status.removed)
         # 2 and 3 of four voters, and 4, which is there: would elect somebody if it voted.
         self.learner.down()
-        record = Log(self.learner.disk).records[self.index]
+        log = Log(self.learner.disk)
+        assert self.index in log.records, (self.index, log.state, log.last_index)
+        record = log.records[self.index]
         assert (record["term"] == self.term) == kept, record
         self.nobody_is_elected()
         self.learner.up()
