@@ -482,7 +482,8 @@ class Joint:
         The joint list is in the log still if it was kept; else that has something else there."""
         cluster = self.cluster
         four, rest = cluster.member(4), [cluster.member(number) for number in (2, 3, 5)]
-        writer = Writer(rest[1].device)
+        # Slowly: the joint list has to be in the log still.
+        writer = Writer(rest[1].device, pause=0.02)
         wait_roles(rest, [1, 2, 3, 5])
         assert len({member.status().members_index for member in rest}) == 1
         writer.wait_for(20)
