@@ -97,7 +97,7 @@ void qbd_event_done(struct qbd_core *core)
 		core->lost_until = 0;
 	/* Became fit to campaign while nobody was heard. */
 	if (core->role == QBD_ROLE_FOLLOWER &&
-	    core->election_deadline == QBD_NEVER && qbd_election_fit(core))
+	    core->election_deadline == QBD_NEVER && qbd_election_able(core))
 		qbd_election_arm(core);
 	if (qbd_core_deadline(core) != core->out_deadline)
 		core->out_flags |= QBD_OUT_TIMER;
@@ -206,8 +206,15 @@ void qbd_core_start(struct qbd_core *core, u64 now)
 	qbd_event_done(core);
 }
 
-void qbd_core_reads_since(struct qbd_core *core, u64 since)
+void qbd_core_reads_since(struct qbd_core *core, u64 now, u64 since)
 {
+	const u64 calm = core->options.disk_stall << 6;
+
+	qbd_event_begin(core, now);
+	if (qbd_core_reads_hang(core, core->now))
+		core->reads_hung_at = core->now;
+	else if (core->now >= core->reads_hung_at + calm)
+		core->reads_patience = 0;
 	core->reads_since = since;
 }
 
@@ -228,13 +235,21 @@ static void leader_tick(struct qbd_core *core)
 	/*
 	 * Accident 28: the leader's disk hung, its heartbeats kept everyone
 	 * loyal, and nothing went on. It goes on only as long as its own log
-	 * and what it reads make progress, if there is anyone to take over.
+	 * makes progress, if there is anyone to take over.
 	 */
-	if (qbd_core_disk_stalled(core, now) ||
+	if (qbd_core_log_stalled(core, now) ||
 	    (core->fitness & (QBD_MAY_LEAD | QBD_COUNTS)) !=
 	    (QBD_MAY_LEAD | QBD_COUNTS)) {
 		if (qbd_hand_over(core))
 			return;
+	}
+	/* Likewise what it reads; but see qbd_core_reads_since(). */
+	if (core->reads_since &&
+	    now >= core->reads_since + (core->options.disk_stall << core->reads_patience) &&
+	    qbd_hand_over(core)) {
+		core->reads_patience = qbd_min(core->reads_patience + 2,
+					       QBD_READS_PATIENCE_MAX);
+		return;
 	}
 	qbd_transfer_poll(core);
 	if (now < core->heartbeat_at)
@@ -511,7 +526,7 @@ void qbd_core_set_fitness(struct qbd_core *core, u64 now, u32 fitness)
 		    fitness & QBD_FORGETFUL)
 			qbd_become_follower(core, core->term, 0);
 		qbd_leader_commit(core);
-	} else if (core->role != QBD_ROLE_FOLLOWER && !qbd_election_fit(core)) {
+	} else if (core->role != QBD_ROLE_FOLLOWER && !qbd_election_able(core)) {
 		qbd_become_follower(core, core->term, 0);
 	}
 	qbd_event_done(core);

@@ -633,6 +633,8 @@ struct qbd_core {
 	u64 generation;
 	u64 stall_since;	/* the log has undurable entries without progress */
 	u64 reads_since;	/* qbd_core_reads_since() */
+	u64 reads_hung_at;	/* when that was last too long ago */
+	u32 reads_patience;	/* leader: it hands over for reads 2^this times as late */
 	u64 lost_until;		/* acknowledged entries are missing up to here */
 	u64 told_committed;	/* qbd_core_told_committed(); the log may differ there */
 	bool uncounted;		/* no ack after the base counted: it is being filled */
@@ -1025,12 +1027,20 @@ void qbd_core_append_sent(struct qbd_core *core, u64 now, u32 peer,
 /**
  * qbd_core_reads_since() - does this member's disk answer reads?
  * @core: core
+ * @now: current time
  * @since: since when reads are under way of which none has ended; 0: none is
  *
  * Accident 28: a leader answers the reads of all members from its disk. One whose disk hangs
- * hands over even if nobody writes; what it still has to read is asked of the next one.
+ * hands over even if nobody writes; what it still has to read is asked of the next one. So
+ * each time it waits four times as long before it does that again, until its disk has
+ * answered in time for a while:
+ *
+ *	All disks took 400 ms for a read. 1 handed over to 2 after 300 ms, 2 to 1 after 300 ms,
+ *	and so on; what each of them had read was for nobody.
+ *
+ * Who waits for reads is not taken for fit, but leads rather than nobody.
  */
-void qbd_core_reads_since(struct qbd_core *core, u64 since);
+void qbd_core_reads_since(struct qbd_core *core, u64 now, u64 since);
 
 /**
  * qbd_core_set_window() - lower or raise a peer's window

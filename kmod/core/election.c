@@ -19,7 +19,10 @@ static u64 random_next(struct qbd_core *core)
 
 #define RANK_MAX 3
 
-/* Voters that are preferred to this member as leader; for a witness all others are. */
+/*
+ * Voters that are preferred to this member as leader; for a witness all others are, and for
+ * who waits for its disk all that are no witness.
+ */
 static u32 election_rank(const struct qbd_core *core)
 {
 	const struct qbd_config *config = qbd_core_config(core);
@@ -28,6 +31,8 @@ static u32 election_rank(const struct qbd_core *core)
 
 	if (qbd_core_self_is_witness(core))
 		return RANK_MAX + 1;
+	if (qbd_core_reads_hang(core, core->now))
+		return RANK_MAX;
 
 	for (u32 i = 0; self && i < config->count; i++) {
 		const struct qbd_member *member = &config->members[i];
@@ -86,23 +91,32 @@ void qbd_election_vote_durable(struct qbd_core *core)
 }
 
 /**
- * qbd_core_disk_stalled() - is the own log write hanging, or all that is read?
+ * qbd_core_log_stalled() - is the own log write hanging?
  * @core: core
  * @now: current time
  */
-bool qbd_core_disk_stalled(const struct qbd_core *core, u64 now)
+bool qbd_core_log_stalled(const struct qbd_core *core, u64 now)
 {
-	return (core->durable < core->trail.last &&
-		now >= core->stall_since + core->options.disk_stall) ||
-	       (core->reads_since &&
-		now >= core->reads_since + core->options.disk_stall);
+	return core->durable < core->trail.last &&
+	       now >= core->stall_since + core->options.disk_stall;
 }
 
 /**
- * qbd_election_fit() - may this member campaign, and lead?
+ * qbd_core_reads_hang() - is all that is read hanging?
+ * @core: core
+ * @now: current time
+ */
+bool qbd_core_reads_hang(const struct qbd_core *core, u64 now)
+{
+	return core->reads_since &&
+	       now >= core->reads_since + core->options.disk_stall;
+}
+
+/**
+ * qbd_election_able() - may this member campaign, and lead?
  * @core: core
  */
-bool qbd_election_fit(const struct qbd_core *core)
+bool qbd_election_able(const struct qbd_core *core)
 {
 	const u32 needed = QBD_MAY_VOTE | QBD_MAY_LEAD | QBD_COUNTS;
 
@@ -111,7 +125,19 @@ bool qbd_election_fit(const struct qbd_core *core)
 	       qbd_core_self_may_campaign(core) &&
 	       !core->lost_until &&
 	       qbd_trail_has_room(&core->trail, core->commit) &&
-	       !qbd_core_disk_stalled(core, core->now);
+	       !qbd_core_log_stalled(core, core->now);
+}
+
+/**
+ * qbd_election_fit() - may others have it lead in their place?
+ * @core: core
+ *
+ * Not while its disk answers no reads. If nobody leads it campaigns all the same, behind
+ * the others: what is written goes on, and its disk may only be slow, as theirs may be.
+ */
+bool qbd_election_fit(const struct qbd_core *core)
+{
+	return qbd_election_able(core) && !qbd_core_reads_hang(core, core->now);
 }
 
 /* ---- hard state --------------------------------------------------------- */
@@ -301,7 +327,7 @@ static void campaign_ask_all(struct qbd_core *core)
 
 /**
  * qbd_campaign() - a real one: next term, own vote, requests
- * @core: core, fit to lead
+ * @core: core, able to lead
  * @forced: the leader asked for it, so voters need not wait for its silence
  *
  * Requests leave, and the own vote counts, when term and vote are durable
@@ -309,7 +335,7 @@ static void campaign_ask_all(struct qbd_core *core)
  */
 void qbd_campaign(struct qbd_core *core, bool forced)
 {
-	if (!qbd_core_require(core, qbd_election_fit(core)))
+	if (!qbd_core_require(core, qbd_election_able(core)))
 		return;
 	if (!qbd_core_require(core, core->term + 1 < QBD_INDEX_MAX))
 		return;
@@ -359,7 +385,7 @@ void qbd_campaign_tally(struct qbd_core *core)
 					qbd_core_vote_durable(core) : true);
 	if (tally == QBD_TALLY_LOST)
 		qbd_become_follower(core, core->term, 0);
-	else if (tally == QBD_TALLY_WON && !qbd_election_fit(core))
+	else if (tally == QBD_TALLY_WON && !qbd_election_able(core))
 		qbd_become_follower(core, core->term, 0);
 	else if (tally == QBD_TALLY_WON && real && !qbd_core_vote_durable(core))
 		return;		/* nobody was asked yet, and they say yes: not so soon */
@@ -394,7 +420,7 @@ void qbd_election_start(struct qbd_core *core)
 	 */
 	if (core->term && !alone)
 		core->guard_until = core->now + core->options.election_timeout;
-	if (alone && qbd_election_fit(core))
+	if (alone && qbd_election_able(core))
 		precampaign(core);
 }
 
@@ -406,7 +432,7 @@ void qbd_election_timeout(struct qbd_core *core)
 {
 	if (!qbd_core_require(core, !qbd_core_leads(core)))
 		return;
-	if (!qbd_election_fit(core)) {
+	if (!qbd_election_able(core)) {
 		/* Who led is not heard any more; this member cannot help it. */
 		qbd_become_follower(core, core->term, 0);
 		core->election_deadline = QBD_NEVER;

@@ -150,11 +150,15 @@ bool qbd_membership_may_follow(const struct qbd_core *core,
 /* election.c */
 /* A candidate waits up to 8 times as long, see qbd_election_arm(). */
 #define QBD_CAMPAIGN_SHIFT_MAX 3
+/* A leader waits up to 64 times as long for reads, see qbd_core_reads_since(). */
+#define QBD_READS_PATIENCE_MAX 6u
 
 void qbd_election_arm(struct qbd_core *core);
 void qbd_election_vote_durable(struct qbd_core *core);
+bool qbd_election_able(const struct qbd_core *core);
 bool qbd_election_fit(const struct qbd_core *core);
-bool qbd_core_disk_stalled(const struct qbd_core *core, u64 now);
+bool qbd_core_log_stalled(const struct qbd_core *core, u64 now);
+bool qbd_core_reads_hang(const struct qbd_core *core, u64 now);
 void qbd_core_set_leader(struct qbd_core *core, u32 leader);
 void qbd_become_follower(struct qbd_core *core, u64 term, u32 leader);
 bool qbd_election_vote_lost(struct qbd_core *core, u64 term);

@@ -51,7 +51,8 @@ void qbd_core_get_status(const struct qbd_core *core, u64 now,
 		status->own_first = core->own_first;
 	}
 	status->failed = core->failed;
-	status->disk_stalled = qbd_core_disk_stalled(core, now);
+	status->disk_stalled = qbd_core_log_stalled(core, now) ||
+			       qbd_core_reads_hang(core, now);
 	status->lost = core->lost_until != 0;
 	status->transfer_to = core->transfer_to;
 	status->stopped_line = core->stopped_line;

@@ -246,7 +246,8 @@ static void pass_running(struct qbd_replica *replica)
 	qbd_net_poll(replica->network);
 	qbd_store_run(replica->store);
 	qbd_replica_take_requests(replica);
-	qbd_core_reads_since(replica->core, qbd_store_reads_since(replica->store));
+	qbd_core_reads_since(replica->core, replica->now,
+			     qbd_store_reads_since(replica->store));
 	if (replica->now >= qbd_core_deadline(replica->core)) {
 		qbd_core_tick(replica->core, replica->now);
 		qbd_replica_settle(replica);

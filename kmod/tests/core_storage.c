@@ -150,12 +150,12 @@ static void accident_28_a_leader_that_does_not_read_is_replaced(struct qbd_test 
 	core = &node->core;
 	/* A read ends now and then, and others are under way. */
 	for (u32 i = 0; i < 10; i++) {
-		qbd_core_reads_since(core, lab_node_now(lab, node));
+		qbd_core_reads_since(core, lab_node_now(lab, node), lab_node_now(lab, node));
 		lab_run(lab, 200 * LAB_MS);
 	}
 	QBD_EQUAL(test, lab_leader(lab), leader);
 	/* None ends any more. */
-	qbd_core_reads_since(core, lab_node_now(lab, node));
+	qbd_core_reads_since(core, lab_node_now(lab, node), lab_node_now(lab, node));
 	lab_run(lab, 200 * LAB_MS);
 	QBD_EQUAL(test, lab_leader(lab), leader);
 	lab_run(lab, 200 * LAB_MS);
@@ -164,8 +164,119 @@ static void accident_28_a_leader_that_does_not_read_is_replaced(struct qbd_test 
 	lab_run(lab, 5 * LAB_S);
 	QBD_TRUE(test, lab_leader(lab) && lab_leader(lab) != leader);
 	QBD_TRUE(test, !qbd_election_fit(core));
-	qbd_core_reads_since(core, 0);
+	qbd_core_reads_since(core, lab_node_now(lab, node), 0);
 	QBD_TRUE(test, qbd_election_fit(core));
+	QBD_TRUE(test, !lab->error);
+}
+
+/*
+ * A disk that takes its time for each read: what is asked of it now, and what was when its
+ * member led before; 0: nothing.
+ */
+struct slow_disk {
+	u64 moved;
+	u64 ends;
+	u64 former_ends;
+};
+
+static struct slow_disk slow_disks[LAB_NODES + 1];
+
+/* Return: true if what is asked of it now was read. */
+static bool slow_disk_run(struct lab_node *node)
+{
+	struct slow_disk *disk = &slow_disks[node->id];
+	u64 now = lab_node_now(lab, node);
+	bool ended = disk->ends && now >= disk->ends;
+
+	if (ended || (disk->former_ends && now >= disk->former_ends))
+		disk->moved = now;
+	if (ended)
+		disk->ends = 0;
+	if (now >= disk->former_ends)
+		disk->former_ends = 0;
+	if (node->up)
+		qbd_core_reads_since(&node->core, now, disk->ends || disk->former_ends ?
+				     disk->moved : 0);
+	return ended;
+}
+
+static void slow_disk_read(struct lab_node *node, u64 takes)
+{
+	struct slow_disk *disk = &slow_disks[node->id];
+	u64 now = lab_node_now(lab, node);
+
+	if (!disk->ends && !disk->former_ends)
+		disk->moved = now;
+	if (disk->ends)
+		disk->former_ends = disk->ends;
+	disk->ends = now + takes;
+}
+
+/*
+ * Whoever leads is asked for one block, anew when another one does: that is what becomes of
+ * what one who does not lead any more still reads. Return: how often leadership moved until
+ * it was answered.
+ */
+static u32 read_from_slow_disks(struct qbd_test *test, u64 takes)
+{
+	u32 asked = 0, moved = 0;
+	bool answered = false;
+
+	memset(slow_disks, 0, sizeof(slow_disks));
+	for (u32 i = 0; i < 12000 && !answered; i++) {
+		u32 leader = lab_leader(lab);
+
+		for (u32 id = 1; id <= lab->count; id++)
+			answered |= slow_disk_run(&lab->nodes[id]) && id == asked;
+		if (leader && leader != asked) {
+			moved += !!asked;
+			asked = leader;
+			slow_disk_read(&lab->nodes[leader], takes);
+		}
+		lab_run(lab, 5 * LAB_MS);
+	}
+	QBD_TRUE(test, answered);
+	QBD_TRUE(test, !lab->error);
+	return moved;
+}
+
+/*
+ * Each read takes longer than a leader may be silent, at every member that is there. To ask
+ * one after the other, and none for long enough, is no answer.
+ */
+static void accident_28_all_disks_are_slow(struct qbd_test *test)
+{
+	static const u64 times[] = { 400 * LAB_MS, LAB_S, 3 * LAB_S, 10 * LAB_S };
+
+	for (u32 i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		lab_setup(lab, 3, 3, 28 + i);
+		lab_boot_all(lab);
+		lab_run_to_leader(lab, 0);
+		if (i % 2)
+			lab_crash(lab, lab_leader(lab) % 3 + 1);
+		lab_run(lab, LAB_S);
+		for (u32 again = 0; again < 10; again++)
+			QBD_TRUE(test, read_from_slow_disks(test, times[i]) <=
+				       (again ? 2u : 16u));
+	}
+}
+
+/* Nobody leads, and nobody else can: who waits for reads leads rather than nobody. */
+static void accident_28_reads_hang_and_nobody_leads(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+
+	qbd_core_reads_since(core, solo->now, solo->now);
+	solo_tick_after(10 * LAB_S);
+	QBD_TRUE(test, qbd_core_deadline(core) != QBD_NEVER);
+	QBD_TRUE(test, !qbd_election_fit(core));
+	lab_setup(lab, 3, 3, 28);
+	lab_boot_all(lab);
+	lab_crash(lab, lab_run_to_leader(lab, 0));
+	for (u32 id = 1; id <= 3; id++)
+		qbd_core_reads_since(lab_core(lab, id), 1, 1);
+	lab_run(lab, 20 * LAB_S);
+	QBD_TRUE(test, lab_leader(lab));
 	QBD_TRUE(test, !lab->error);
 }
 
@@ -527,6 +638,8 @@ QBD_SUITE(core_storage,
 	  QBD_CASE(a_leader_whose_disk_fails_hands_over),
 	  QBD_CASE(accident_28_a_leader_with_a_hung_disk_is_replaced),
 	  QBD_CASE(accident_28_a_leader_that_does_not_read_is_replaced),
+	  QBD_CASE(accident_28_all_disks_are_slow),
+	  QBD_CASE(accident_28_reads_hang_and_nobody_leads),
 	  QBD_CASE(accident_28_a_slow_disk_that_moves_is_no_reason),
 	  QBD_CASE(accident_28_nobody_to_take_over),
 	  QBD_CASE(a_hung_hard_state_elects_nobody),
