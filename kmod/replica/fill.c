@@ -407,7 +407,7 @@ static bool goes_back(const struct qbd_fill_target *fill, u64 extent, u32 block)
 }
 
 /* Extents of the range that is filled now end here. */
-static u64 range_end(const struct qbd_replica *replica)
+u64 qbd_fill_range_end(const struct qbd_replica *replica)
 {
 	return min(replica->fill.extents_total, qbd_store_fill_plan(replica->store)->end);
 }
@@ -419,9 +419,9 @@ static u64 range_end(const struct qbd_replica *replica)
  */
 static void clamp_cursor(const struct qbd_replica *replica, u64 *extent, u32 *block)
 {
-	if (*extent < range_end(replica))
+	if (*extent < qbd_fill_range_end(replica))
 		return;
-	*extent = range_end(replica);
+	*extent = qbd_fill_range_end(replica);
 	*block = 0;
 }
 
@@ -459,7 +459,7 @@ static bool take_digest(struct qbd_replica *replica, const struct qbd_frame_exte
 	if (extent < fill->check_next || block & (blocks - 1) ||
 	    extent != extent_of(replica, block) || le32_to_cpu(piece->count) > blocks)
 		return false;
-	fill->check_next = min(extent + 1, range_end(replica));
+	fill->check_next = min(extent + 1, qbd_fill_range_end(replica));
 	return true;
 }
 

@@ -108,7 +108,8 @@ static void compare(struct fill_check *check)
 		qbd_fill_differs(replica);
 		return;
 	}
-	fill->next_cursor = le64_to_cpu(frame.extent) + 1;
+	/* An older leader does not know where the range ends. */
+	fill->next_cursor = min(le64_to_cpu(frame.extent) + 1, qbd_fill_range_end(replica));
 	fill->through_index = max(fill->through_index, le64_to_cpu(frame.index));
 	fill->progress.same++;
 	fill->writes++;

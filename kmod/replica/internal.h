@@ -948,6 +948,7 @@ void qbd_check_drop(struct qbd_replica *replica);
 
 /* fill.c */
 void qbd_fill_differs(struct qbd_replica *replica);
+u64 qbd_fill_range_end(const struct qbd_replica *replica);
 void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *peer);
 void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 		    const struct qbd_frame_reset *reset);
