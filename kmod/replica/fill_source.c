@@ -458,7 +458,9 @@ static void note_progress(struct qbd_replica *replica, struct qbd_replica_peer *
 	if (end_extent(request) < total)
 		progress->done += total - max(end_extent(request), progress->done);
 	progress->total = total;
-	if (!progress->counted_at || replica->now >= progress->counted_at + QBD_FILL_COUNT_NS) {
+	/* And when it goes back: the extents of another range, as of another index. */
+	if (!progress->counted_at || first < progress->told_at ||
+	    replica->now >= progress->counted_at + QBD_FILL_COUNT_NS) {
 		progress->counted_at = replica->now;
 		progress->left = qbd_store_changed_count(replica->store, first,
 							 end_extent(request),
