@@ -46,6 +46,7 @@ struct telling {
 	u64 tried_at;
 	u64 since;		/* it was refused; 0: it was not, or both have said it */
 	enum qbd_refusal reason;
+	bool let_in;		/* and then it was let in by the same one */
 	bool said, said_by_copy;
 };
 
@@ -173,6 +174,7 @@ void sim_clones_let_in(const struct sim_host *member)
 	sim_trace("host %u lets in the copy of the disk of host %u", member->number,
 		  copy()->copy_of);
 	clones.let_in = true;
+	clones.tellings[member->number].let_in = true;
 	clones.perhaps_at[member->number] = 0;
 	clones.confused |= 1u << copy()->copy_of;
 	sim_counts.copies_let_in++;
@@ -232,6 +234,7 @@ void sim_clones_judged(const struct sim_host *member, enum qbd_refusal reason)
 		return;
 	telling->since = world.now;
 	telling->reason = reason;
+	telling->let_in = false;
 	/* Who has the list that names another disk knows what is wrong. */
 	telling->said = reason == QBD_REFUSED_DISK;
 	telling->said_by_copy = false;
@@ -240,6 +243,18 @@ void sim_clones_judged(const struct sim_host *member, enum qbd_refusal reason)
 static bool says(const struct qbd_replica *replica, const char *words)
 {
 	return strstr(qbd_disks_problem(replica), words);
+}
+
+/*
+ * Nobody looks while a host has lost its processor (sim_preempt()): by then the copy may have
+ * been let in by who refused it, for that no longer hears the original. It was up twice.
+ */
+static bool copy_says(const struct qbd_replica *copy, const struct telling *telling)
+{
+	if (telling->reason == QBD_REFUSED_DISK)
+		return says(copy, "another disk is this member now");
+	return says(copy, "another host that is this member") ||
+	       (telling->let_in && says(copy, "another host was this member"));
 }
 
 static void check_told(u32 number, struct telling *telling)
@@ -255,9 +270,7 @@ static void check_told(u32 number, struct telling *telling)
 		return;
 	}
 	telling->said |= says(replica, "is up twice");
-	telling->said_by_copy |= says(second, telling->reason == QBD_REFUSED_DISK ?
-				      "another disk is this member now" :
-				      "another host that is this member");
+	telling->said_by_copy |= copy_says(second, telling);
 	if (telling->said && telling->said_by_copy) {
 		sim_counts.copies_told++;
 		telling->since = 0;
