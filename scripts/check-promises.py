@@ -201,7 +201,9 @@ MISTAKES = (
     ("a row without a promise", "   * - **21** ", "   * - **23** ", "there is no promise 23"),
     ("two rows for a promise", "   * - **21** ", "   * - **20** ", "promise 20 has two rows"),
     ("a row without a number", "   * - **21** ", "   * - ", "does not begin with the number"),
-    ("a row without a test", "     - :clusters: ``memory_is_bounded``\n",
+    ("a row without a test", "     - :clusters: ``memory_is_bounded``\n"
+     "       :hosts: ``the_leaders_host``, ``a_followers_host_that_loses_its_connections``,\n"
+     "           ``the_hosts_of_both_followers``, ``swap_on_the_device``\n",
      "     - :bugs: ``ring_overrun``\n", "row 11 names no test"),
     ("a label without a name", "     - :clusters: ``memory_is_bounded``\n",
      "     - :clusters: memory_is_bounded\n", "nothing is named behind 'clusters'"),

@@ -335,6 +335,8 @@ enum qbd_block_verdict qbd_state_check(const void *block, u64 position,
 	    state->applied_position >> 63 ||
 	    !qbd_membership_good(&state->applied_membership, &membership))
 		return QBD_BLOCK_DAMAGED;
+	/* The plan says so. */
+	state->flags &= ~QBD_STATE_FILL_AGAIN;
 	return QBD_BLOCK_GOOD;
 }
 

@@ -246,9 +246,9 @@ static u32 read_from_slow_disks(struct qbd_test *test, u64 takes)
  */
 static void accident_28_all_disks_are_slow(struct qbd_test *test)
 {
-	static const u64 times[] = { 400 * LAB_MS, LAB_S, 3 * LAB_S, 10 * LAB_S };
+	static const u64 times[4] = { 400 * LAB_MS, LAB_S, 3 * LAB_S, 10 * LAB_S };
 
-	for (u32 i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+	for (u32 i = 0; i < 4; i++) {
 		lab_setup(lab, 3, 3, 28 + i);
 		lab_boot_all(lab);
 		lab_run_to_leader(lab, 0);

@@ -517,6 +517,7 @@ void image_build_sized(struct image *image, struct input *input, uint64_t device
 	uint8_t events, end;
 
 	memset(image, 0, sizeof(*image));
+	qbd_fill_plan_begin(&image->state.fill_plan, 0);
 	image->device_blocks = device_blocks;
 	image->table_blocks = (extents + QBD_EXTENTS_PER_BLOCK - 1) / QBD_EXTENTS_PER_BLOCK;
 	image->disk_blocks = IMAGE_DATA_BLOCK + device_blocks + 1;
@@ -540,6 +541,12 @@ void image_build_sized(struct image *image, struct input *input, uint64_t device
 	}
 	if (end & 8)
 		image->state.flags |= QBD_STATE_FILLING;
+	/* What was filled before a reset is to be filled again, now or later. */
+	if (end & 8 && end & 0x40) {
+		qbd_fill_plan_reset(&image->state.fill_plan, 1 + (end >> 4), history.applied);
+		if (end & 0x80)
+			qbd_fill_plan_next(&image->state.fill_plan);
+	}
 	write_superblock(image, 0);
 	write_superblock(image, QBD_SUPERBLOCK_COPY_BLOCK);
 	write_extents(image, QBD_EXTENT_TABLE_BLOCK);
