@@ -391,14 +391,16 @@ struct survey {
 	u64 table_block;
 };
 
-static struct survey survey_of(const struct qbd_store *store)
+static struct survey survey_of(const struct sim_host *host, const struct qbd_store *store)
 {
 	const struct qbd_state *state = &store->state.disk;
+	u32 superblock = below(2) ? QBD_SUPERBLOCK_COPY_BLOCK : 0;
+	u32 slot = below(QBD_STATE_SLOTS);
 	struct survey survey = {
-		.superblock = below(2) ? QBD_SUPERBLOCK_COPY_BLOCK : 0,
-		.slot = QBD_STATE_SLOT_BLOCK(below(QBD_STATE_SLOTS)) +
-			below(QBD_STATE_SLOT_BLOCKS),
-		.state = below(4) == 0,
+		.superblock = superblock,
+		.slot = QBD_STATE_SLOT_BLOCK(slot) + below(QBD_STATE_SLOT_BLOCKS),
+		/* What rotted of the log before, the slot that is left must know of. */
+		.state = below(4) == 0 && sim_records_known_by(host, !slot),
 		.log_block = store->geometry.log_block,
 		.first = store->log.first_position,
 		.applied = store->log.first_position,
@@ -502,7 +504,7 @@ static void rot(struct sim_host *host, bool table)
 	struct survey survey;
 	u32 count = 1 + below(table ? 2 : 8);
 
-	/* Both slots of the state block say the same: losing either loses nothing. */
+	/* All that was to be said is in both slots of the state block. */
 	if (!sim_faults_others_whole(host) || host->unsound || !term_is_led(host) || !replica ||
 	    replica->phase != QBD_PHASE_RUNNING || !world.rots || (!table &&
 	    (!replica->store->state.mirrored || replica->store->state.writing)) ||
@@ -510,7 +512,7 @@ static void rot(struct sim_host *host, bool table)
 		return;
 	/* One good copy of everything survives, also for who is made anew later. */
 	world.worst_disk = host->number;
-	survey = survey_of(replica->store);
+	survey = survey_of(host, replica->store);
 	survey.table = table;
 	faults.rot_until = 0;
 	sim_member_power_cut(host);

@@ -18,6 +18,11 @@
  * Most of all what a member lacks that is away, at the leader that has let it go from
  * memory: it is read again as soon as that member is back.
  *
+ * The state block says how far the log was durable as of when it was written, and the slot
+ * that is not the newest may say less, even if all that was to be written is in both. So what
+ * is known is what the newest one says, and that slot may go bad later on only if the other
+ * one knows of all that rotted: else nothing tells it from what was never written.
+ *
  * A follower has to get none of it, and is made whole in another way; and the member that
  * finds it when it comes up knows what it lacks, and is sent it again.
  *
@@ -39,6 +44,7 @@ enum loss {
 struct spoiled {
 	u64 block;		/* of the disk */
 	u64 position;		/* of the ring */
+	u64 durable;		/* a state block that says as much tells that it is missing */
 	u8 data[QBD_BLOCK_SIZE];
 };
 
@@ -106,6 +112,27 @@ static void forget_what_is_over(void)
 	}
 	if (!records.count)
 		records.host->rot_left = false;
+}
+
+/*
+ * Does this slot of the state, as it is on the disk, say of all that rotted there that it was
+ * durable? If so the other one may be lost.
+ */
+bool sim_records_known_by(const struct sim_host *host, unsigned int slot)
+{
+	u64 block = QBD_STATE_SLOT_BLOCK(slot);
+	struct qbd_state state;
+	const char *reason;
+
+	if (!sim_records_left(host))
+		return true;
+	if (qbd_state_check(sim_disk_look(host, block), block, sim_uuid, &state, &reason) !=
+	    QBD_BLOCK_GOOD)
+		return false;
+	for (u32 i = 0; i < records.count; i++)
+		if (state.durable_index < records.spoiled[i].durable)
+			return false;
+	return true;
 }
 
 void sim_records_void(const struct sim_host *host)
@@ -176,6 +203,8 @@ static void rot_block(struct sim_host *host, const struct qbd_store *store, u64 
 		rot = below(SIM_ROT_STALE);
 	spoiled->block = qbd_log_disk_block(store, position, &until_end);
 	spoiled->position = position;
+	/* A stale one is good by itself, and found out by the one behind it. */
+	spoiled->durable = index + (rot == SIM_ROT_STALE);
 	for (u32 i = 0; i < records.count; i++)
 		if (records.spoiled[i].position == position)
 			return;

@@ -698,6 +698,7 @@ void sim_records_void(const struct sim_host *host);
 void sim_records_read(const struct sim_host *host, u64 block, u64 count);
 /* Is there any left on its disk? NULL: on any disk. */
 bool sim_records_left(const struct sim_host *host);
+bool sim_records_known_by(const struct sim_host *host, unsigned int slot);
 
 /* ---- clones.c ----------------------------------------------------------- */
 
