@@ -251,20 +251,37 @@ bool sim_claims_asked(const struct sim_host *host)
 	return users[host->number].asked;
 }
 
+/*
+ * What is committed in this step is looked at behind it, and the leader that commits it goes on
+ * from there at once: it is no news to who opens it now, or has a read answered.
+ */
+static struct sim_view with_this_step(const struct sim_host *host, struct sim_view view)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+
+	/* Who is of a former history has entries of that. */
+	if (replica && !host->former) {
+		u64 commit = qbd_store_commit_index(replica->store);
+
+		view.written = max(view.written, commit);
+		view.by_former_run = max(view.by_former_run, commit);
+	}
+	return view;
+}
+
 static void opened(const struct sim_host *host)
 {
-	users[host->number].open = true;
-	users[host->number].opened = (struct sim_view){
+	const struct sim_view now = {
 		.given = given_to_others[host->number],
 		.written = written_by_others[host->number],
 		.by_former_run = written_by_former_run[host->number],
 	};
+
+	users[host->number].open = true;
+	users[host->number].opened = with_this_step(host, now);
 }
 
-/*
- * What is committed in this step is looked at behind it. A leader may commit another host's claim,
- * and turn away who waits there for his own, in one.
- */
+/* Likewise: it may commit another host's claim, and turn away who waits for his own, in one. */
 static bool given_just_now(u32 number)
 {
 	const struct qbd_claim *claim = qbd_claims_committed(sim_replica(&world.hosts[number]));
@@ -355,7 +372,7 @@ static struct sim_view older_of(struct sim_view a, struct sim_view b)
  */
 void sim_claims_read(const struct sim_host *host, u64 view, const struct sim_view *made, bool late)
 {
-	struct sim_view seen = late ? *made : sim_claims_seen(host);
+	struct sim_view seen = late ? *made : with_this_step(host, sim_claims_seen(host));
 	struct sim_view surely = *made;
 	u32 number = host->number;
 

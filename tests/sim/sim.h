@@ -371,7 +371,7 @@ void sim_once_fork(u64 common);
 /* What a host has not missed: */
 struct sim_view {
 	u64 given;		/* the newest claim of another host, if that is over; else 0 */
-	u64 written;		/* the newest entry with data of another host */
+	u64 written;		/* entries with data of another host, up to this one */
 	u64 by_former_run;	/* likewise of an earlier run of its own */
 };
 
