@@ -5,12 +5,11 @@
 /* What lies behind the range that is filled now has been filled before. */
 static u64 done_here(const struct qbd_replica *replica)
 {
-	u64 end = qbd_store_fill_plan(replica->store)->end;
 	const struct qbd_fill_target *fill = &replica->fill;
 
-	if (!qbd_replica_filling(replica) || end >= fill->extents_total)
+	if (!qbd_replica_filling(replica))
 		return fill->cursor;
-	return fill->cursor + fill->extents_total - end;
+	return fill->cursor + fill->extents_total - qbd_fill_range_end(replica);
 }
 
 void qbd_fill_report(const struct qbd_replica *replica, const struct qbd_replica_peer *peer,

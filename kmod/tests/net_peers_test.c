@@ -1192,21 +1192,6 @@ static void what_a_member_proved_is_no_others_word(struct kunit *test)
 
 /* ---- data that does not get through ---------------------------------------- */
 
-static void all_three(struct kunit *test, struct rig_member *members[3])
-{
-	int i;
-
-	for (i = 0; i < 3; i++) {
-		members[i] = rig_member_create(test, i + 1);
-		rig_member_start(members[i]);
-	}
-	for (i = 0; i < 3; i++)
-		rig_set_members(members[i], members, 3);
-	KUNIT_ASSERT_TRUE(test, rig_until(members[0]->up[2] && members[0]->up[3] &&
-					  members[1]->up[1] && members[1]->up[3] &&
-					  members[2]->up[1] && members[2]->up[2]));
-}
-
 static void all_three_destroy(struct rig_member *members[3])
 {
 	int i;
@@ -1238,7 +1223,7 @@ static void who_is_stalled_is_left_alone(struct kunit *test)
 	struct qbd_net_peer *peer;
 	u32 id;
 
-	all_three(test, members);
+	rig_all(test, members, 3);
 	second = members[1];
 	for (id = 1; id <= 3; id += 2) {
 		stall(test, second, id);
@@ -1365,7 +1350,7 @@ static void who_was_cut_off_is_not_stalled(struct kunit *test)
 	static bool cut;
 	int i;
 
-	all_three(test, members);
+	rig_all(test, members, 3);
 	first = members[0];
 	for (i = 0; i < 3; i++) {
 		mutex_lock(&members[i]->context);

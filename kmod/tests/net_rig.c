@@ -453,17 +453,34 @@ void rig_set_members(struct rig_member *member, struct rig_member **members,
 	mutex_unlock(&member->context);
 }
 
-void rig_pair(struct kunit *test, struct rig_member *pair[2])
+/* Is each of them connected to each other one? */
+static bool all_are_up(struct rig_member **members, int count)
+{
+	int i, j;
+
+	for (i = 0; i < count; i++)
+		for (j = 0; j < count; j++)
+			if (i != j && !READ_ONCE(members[i]->up[j + 1]))
+				return false;
+	return true;
+}
+
+void rig_all(struct kunit *test, struct rig_member **members, int count)
 {
 	int i;
 
-	for (i = 0; i < 2; i++) {
-		pair[i] = rig_member_create(test, i + 1);
-		rig_member_start(pair[i]);
+	for (i = 0; i < count; i++) {
+		members[i] = rig_member_create(test, i + 1);
+		rig_member_start(members[i]);
 	}
-	for (i = 0; i < 2; i++)
-		rig_set_members(pair[i], pair, 2);
-	KUNIT_ASSERT_TRUE(test, rig_until(pair[0]->up[2] && pair[1]->up[1]));
+	for (i = 0; i < count; i++)
+		rig_set_members(members[i], members, count);
+	KUNIT_ASSERT_TRUE(test, rig_until(all_are_up(members, count)));
+}
+
+void rig_pair(struct kunit *test, struct rig_member *pair[2])
+{
+	rig_all(test, pair, 2);
 }
 
 void rig_pair_destroy(struct rig_member *pair[2])

@@ -103,7 +103,9 @@ void rig_member_destroy(struct rig_member *member);
 void rig_hold(struct rig_member *member, bool hold);
 void rig_set_members(struct rig_member *member, struct rig_member **members,
 		     unsigned int count);
-/* Two members, 1 and 2, that know each other and are up. */
+/* Members 1 to @count that know each other and are up. */
+void rig_all(struct kunit *test, struct rig_member **members, int count);
+/* Two of them. */
 void rig_pair(struct kunit *test, struct rig_member *pair[2]);
 void rig_pair_destroy(struct rig_member *pair[2]);
 void rig_release_kept(struct rig_member *member);

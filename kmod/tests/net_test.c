@@ -589,15 +589,7 @@ static void members_come_and_go(struct kunit *test)
 	struct qbd_net_peer_status status;
 	int i;
 
-	for (i = 0; i < 3; i++) {
-		members[i] = rig_member_create(test, i + 1);
-		rig_member_start(members[i]);
-	}
-	for (i = 0; i < 3; i++)
-		rig_set_members(members[i], members, 3);
-	KUNIT_ASSERT_TRUE(test, rig_until(members[0]->up[2] && members[0]->up[3] &&
-					  members[1]->up[1] && members[1]->up[3] &&
-					  members[2]->up[1] && members[2]->up[2]));
+	rig_all(test, members, 3);
 	/* 1 and 2 go on without 3. */
 	rig_set_members(members[0], members, 2);
 	rig_set_members(members[1], members, 2);
