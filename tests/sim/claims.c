@@ -234,12 +234,15 @@ void sim_claims_committed(const struct qbd_record *record)
 	}
 }
 
-/* If all have closed it since, that is over with the next pass. */
+/*
+ * If all have closed it since, that is over with the next pass. Of who was removed nothing
+ * changes any more: whoever opens it there hears that.
+ */
 static bool fenced(const struct sim_host *host)
 {
 	const struct qbd_replica *replica = sim_replica(host);
 
-	return replica && replica->hold.state == QBD_HOLD_FENCED &&
+	return replica && !replica->removed && replica->hold.state == QBD_HOLD_FENCED &&
 	       (replica->hold.closings == users[host->number].closings ||
 		(replica->now > users[host->number].closed_at && !host->preempted));
 }
