@@ -54,6 +54,8 @@ WRITERS = {"stream": ("write", 1536, 65536, 0),
            "mapped": ("map", 8192, 4096, 4096)}
 
 SPLAT = re.compile(r"page allocation failure|page allocation stalls")
+# A function of the trace; not one that is only said to be the work under way.
+CALLED = re.compile(r"\]  (?!\? )\S+\+0x[0-9a-f]+/0x[0-9a-f]+")
 KILLED = re.compile(r"Killed process \d+ \(([^)]*)\)")
 
 
@@ -217,21 +219,22 @@ def complaints(host):
 
     Memory that an interrupt does not get is not the module's, whatever it interrupts.
     """
-    found, splat, interrupted = [], None, False
+    found, splat, interrupted = [], [], False
     with open(host.console, errors="replace") as log:
         for line in log:
             killed = KILLED.search(line)
             if killed and killed.group(1) != "pressure":
                 found.append(line.strip())
             if SPLAT.search(line):
-                splat, interrupted = line.strip(), False
+                splat, interrupted = [line.strip()], False
             elif splat and ("<IRQ>" in line or "</IRQ>" in line):
                 interrupted = "<IRQ>" in line
-            elif splat and "[qbd]" in line and not interrupted:
-                found.append(splat + ": " + line.strip())
-                splat = None
-            elif "Mem-Info" in line:
-                splat = None
+            elif splat and "Mem-Info" in line:
+                if any("[qbd]" in called for called in splat[1:]):
+                    found.append("\n".join(splat))
+                splat = []
+            elif splat and CALLED.search(line) and not interrupted:
+                splat.append(line.strip())
     return ["%s: %s" % (host.name, line) for line in found]
 
 

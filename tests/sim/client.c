@@ -507,6 +507,7 @@ void sim_client_begin(void)
 	/* Whose a block is may leave. */
 	turns = sim_chance(512) || world.joins || world.exclusive;
 	sim_claims_begin();
+	sim_follow_begin();
 	spread_of_blocks = spreads[sim_below(ARRAY_SIZE(spreads))];
 	reads_of_1024 = sim_below(900);
 	zeroes_of_1024 = sim_chance(512) ? sim_below(200) : 0;

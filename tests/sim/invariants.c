@@ -18,6 +18,7 @@
  *   the extent table      of a member that is whole knows the last change of whatever was
  *                         ever written; what it says on the disk that was written is there
  *   the size              sizes.c
+ *   the holder leads      follow.c
  *   each write once       no log has the same one twice (once.c)
  *   the log               begins for the core where it does in the store, or later
  *   the list              of members that is in force is one for core and replica, and
@@ -549,6 +550,7 @@ static void commit_one(struct sim_host *host, const struct qbd_store *store, u64
 {
 	u32 chain = qbd_store_chain(store, index);
 	const struct qbd_record *record = record_somewhere(index, chain);
+	u32 writer = 0;			/* who led when it was written */
 
 	/* The first itself may have let go of it: its disk failed at this very moment. */
 	if (!record)
@@ -568,12 +570,13 @@ static void commit_one(struct sim_host *host, const struct qbd_store *store, u64
 		apply_to_model(record);
 		return;
 	}
+	if (record->term < TERMS_MAX)
+		writer = history->leaders[record->term];
 	if (le16_to_cpu(record->header->shared.kind) == QBD_RECORD_MEMBERSHIP)
-		sim_lists_committed(host, record);
+		sim_lists_committed(writer, record);
 	sim_claims_committed(record);
 	sim_sizes_committed(record);
-	if (record->term < TERMS_MAX)
-		sim_witnesses_committed(record, history->leaders[record->term]);
+	sim_witnesses_committed(record, writer);
 	apply_to_model(record);
 	sim_once_committed(record);
 }
@@ -808,6 +811,7 @@ void sim_invariants_check(struct sim_host *host)
 	if (!host->former) {
 		sim_sizes_check(host, replica->store);
 		sim_claims_check(host);
+		sim_follow_check(host, replica);
 	}
 	check_requests(host, replica);
 	sim_witnesses_check(host, replica);

@@ -6,6 +6,7 @@
  *               never goes back
  *   votes       change by a joint list whose outgoing set is the one before, and which
  *               is followed by its incoming set (thesis 4.3); who comes is a learner
+ *               who makes it stays a voter, unless none does: else he hands over first
  *   promotion   of who had nearly all of the log
  *   removal     of a learner that is leaving, and has been told so by the list before
  */
@@ -193,6 +194,25 @@ static void check_votes(const struct qbd_membership_layout *next)
 			 next->index, voters, old, incoming, was);
 }
 
+/* A leader that is to leave hands leadership over first, if one stays that may lead. */
+static void check_writer(const struct qbd_membership_layout *next, u32 writer)
+{
+	u32 voters = sim_lists_set(next, QBD_MEMBER_VOTER);
+	u32 stay = voters & sim_lists_set(&now, QBD_MEMBER_VOTER) &
+		   ~sim_lists_set(next, QBD_MEMBER_WITNESS);
+	u32 id;
+
+	if (!writer || !is_joint(next) || is_joint(&now))
+		return;
+	id = sim_member_id(&world.hosts[writer]);
+	/* It may have become another member since. */
+	if (!(flags_in(&now, id) & QBD_MEMBER_VOTER))
+		return;
+	if (stay && !(voters >> id & 1))
+		sim_fail("entry %llu: member %u led, leaves, and begins that itself; voters that stay: %#x",
+			 le64_to_cpu(next->index), id, stay);
+}
+
 /* It had nearly all of the log when the leader let it vote. */
 static void check_promoted(const struct qbd_membership_layout *next)
 {
@@ -243,7 +263,7 @@ static void note_list(u64 index, const struct qbd_membership_layout *list)
 	indices[lists++] = index;
 }
 
-void sim_lists_committed(const struct sim_host *host, const struct qbd_record *record)
+void sim_lists_committed(u32 writer, const struct qbd_record *record)
 {
 	const struct qbd_membership_layout *next = page_address(record->pages[0]);
 
@@ -263,6 +283,7 @@ void sim_lists_committed(const struct sim_host *host, const struct qbd_record *r
 	sim_counts.lists++;
 	check_ids(next);
 	check_votes(next);
+	check_writer(next, writer);
 	check_promoted(next);
 	check_removed(next);
 	sim_addresses_list(&now, next);

@@ -405,6 +405,12 @@ u32 sim_claims_holder(void);
 void sim_claims_set_mode(struct sim_host *host, u32 mode);
 void sim_claims_fork(u64 common, u64 last, bool lost, u32 mode);
 
+/* ---- follow.c ----------------------------------------------------------- */
+
+void sim_follow_begin(void);
+/* @host is up, in the history that goes on. */
+void sim_follow_check(struct sim_host *host, struct qbd_replica *replica);
+
 /* ---- sizes.c ------------------------------------------------------------ */
 
 void sim_sizes_begin(void);
@@ -525,7 +531,8 @@ static inline bool sim_keeps_data(const struct sim_host *host)
 void sim_lists_begin(void);
 /* The newest that is committed. */
 const struct qbd_membership_layout *sim_lists_now(void);
-void sim_lists_committed(const struct sim_host *host, const struct qbd_record *record);
+/* @writer: the host that led when it was written; 0: unknown. */
+void sim_lists_committed(u32 writer, const struct qbd_record *record);
 /* Index of the one that is in force for who has committed so much, 0: the first. */
 u64 sim_lists_index_at(u64 commit);
 /* Is that one in it? And is it there only to hear that it goes, or was it removed? */
