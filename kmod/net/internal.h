@@ -44,6 +44,7 @@ struct crypto_shash;
 #define QBD_SILENCE_MIN_MS	40
 /* Data sent on a bulk connection and not acknowledged by TCP for so long. */
 #define QBD_STALL_MS		8000
+#define QBD_STALL_MORE_MS	2000	/* see qbd_peer_stall() */
 #define QBD_WATCH_BULK_MS	1000
 /* How long data other than a record's may wait for pages. */
 #define QBD_PAGES_WAIT_MS	100

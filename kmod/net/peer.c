@@ -233,12 +233,15 @@ bool qbd_peer_is_heard(struct qbd_connection *connection)
  *	These send it their writes, notice after a while, connect anew, for which small frames
  *	will do, and hear that it leads. So nobody else is elected, and nothing gets done.
  *
- * It is as if it were not there, for so long that others miss it and elect one of themselves.
+ * It is as if it were not there, for so long that others miss it and elect one of themselves;
+ * or that a leader whose way to one of them it is hands over to one that reaches more. That is
+ * as patient as others are (reach.c), so it has to be longer.
  */
 void qbd_peer_stall(struct qbd_connection *connection)
 {
 	struct qbd_net *net = connection->net;
-	unsigned int hold = max(READ_ONCE(net->silence_ms), QBD_STALL_MS + 0u);
+	unsigned int hold = QBD_STALL_MORE_MS +
+			    max(READ_ONCE(net->silence_ms), QBD_STALL_MS + 0u);
 	struct qbd_net_peer *peer;
 
 	spin_lock(&net->lock);

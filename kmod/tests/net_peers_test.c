@@ -1265,8 +1265,8 @@ static void how_long_who_is_stalled_is_left_alone(struct kunit *test)
 	stall(test, first, 3);
 	KUNIT_EXPECT_TRUE(test, peer->stalled);
 	left = peer->stalled_until - jiffies;
-	KUNIT_EXPECT_GT(test, left, msecs_to_jiffies(QBD_STALL_MS));
-	KUNIT_EXPECT_LE(test, left, msecs_to_jiffies(2 * QBD_STALL_MS));
+	KUNIT_EXPECT_GT(test, left, msecs_to_jiffies(2 * QBD_STALL_MS));
+	KUNIT_EXPECT_LE(test, left, msecs_to_jiffies(2 * QBD_STALL_MS + QBD_STALL_MORE_MS));
 	KUNIT_EXPECT_TRUE(test, rig_until(!first->up[3]));
 	trio_disconnect(&trio);
 	KUNIT_EXPECT_EQ(test, rig_raw_handshake(&trio.control, first, 3, QBD_CONNECTION_CONTROL,

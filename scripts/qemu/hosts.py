@@ -55,7 +55,6 @@ import kernel_log  # noqa: E402
 
 CHANNELS = 8
 BOOT_SECONDS = 120
-MTU = 9000
 
 # Kernel arguments for hosts whose clocks have to be right although this machine is
 # busy: the frequency of the emulated time stamp counter is measured while booting, and
@@ -371,7 +370,7 @@ class Host:
                     "remote.type=unix,remote.path=%s" %
                     (nic, os.path.join(cluster.directory, "switch-%d" % self.number)),
                     "-device", "virtio-net-pci,netdev=net,host_mtu=%d,"
-                    "mac=52:54:00:77:00:%02x" % (MTU, self.number)]
+                    "mac=52:54:00:77:00:%02x" % (settings["mtu"], self.number)]
         return command
 
     def processors(self):
@@ -593,6 +592,8 @@ class Cluster:
     read_only_disks   files which every host sees as a read-only disk, named
                       /dev/disk/by-id/virtio-extraN
     append            more kernel arguments
+    mtu               bytes of the largest packets.  Their network cards gather nothing:
+                      each packet is one piece of memory to the kernel that sends it
     counted           the clock of a host is the count of its instructions, one each
                       nanosecond, and leaps to the next timer when the host idles:
                       what it measures there is the same on any machine.  What it
@@ -608,7 +609,7 @@ class Cluster:
     """
 
     def __init__(self, count=3, kernel="6.12", disks=("256M",), mem=512, smp=1,
-                 modules=None, files=None, read_only_disks=(), append="",
+                 modules=None, files=None, read_only_disks=(), append="", mtu=9000,
                  counted=False, shared=None, systemd=None, directory=None,
                  lasting=False):
         kernel_directory, release = image.stock_kernel(kernel)
@@ -628,7 +629,7 @@ class Cluster:
         self.settings = {
             "count": count, "kernel": kernel, "release": release,
             "kernel_directory": kernel_directory, "disks": list(disks), "mem": mem,
-            "smp": smp, "append": append, "counted": counted, "shared": shared,
+            "smp": smp, "append": append, "mtu": mtu, "counted": counted, "shared": shared,
             "modules": list(modules), "files": dict(files or {}),
             "read_only_disks": [os.path.abspath(disk) for disk in read_only_disks],
             "systemd": systemd,
@@ -692,7 +693,7 @@ class Cluster:
         archive.add("/qbd/settings", (
             "name_of_host=%s\naddress4=%s/24\naddress6=%s/64\nmtu=%d\n"
             "depends='%s'\nmodules='%s'\n" % (
-                host.name, host.address4, host.address6, MTU, " ".join(depends),
+                host.name, host.address4, host.address6, self.settings["mtu"], " ".join(depends),
                 " ".join(map(os.path.basename, self.settings["modules"])))).encode())
         for tool in ("build/userspace/qbdadm", "userspace/qbdadm/qbdadm"):
             if os.path.isfile(os.path.join(REPO, tool)):

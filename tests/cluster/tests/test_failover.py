@@ -216,6 +216,29 @@ def large_packets_of_the_leader_are_lost():
                 writer.verify(member.device)
 
 
+@test("failover", timeout=200)
+def large_packets_between_the_leader_and_one_are_lost():
+    """Large packets pass between all others: who reaches all of them leads.
+
+    Also where elections take long: the leader is as patient with who reaches more.
+    """
+    for milliseconds in (1000, 3000):
+        with Cluster(3, create=SHARED) as cluster:
+            leader = cluster.leader()
+            one, better = cluster.others(leader)
+            for member in cluster.members:
+                member.set("--election-timeout", str(milliseconds))
+            writer = Writer(one.device)
+            writer.wait_for(20)
+            cluster.network.narrow_to(leader.number, one.number)
+            cluster.network.narrow_to(one.number, leader.number)
+            cluster.wait_leader([better])
+            writer.wait_for(50)
+            cluster.network.heal()
+            writer.stop()
+            writer.verify()
+
+
 @test("failover")
 def partial_cut_between_two():
     """Two of three cannot talk, the third can with both: the device goes on."""
