@@ -350,6 +350,11 @@ static u64 term_of_all(u64 *list)
 	if (!hears_all(leads->core) || qbd_intent_pending(qbd_replica_layout(leads)))
 		return 0;
 	*list = qbd_core_config_index(leads->core);
+	/* Who hears of an address dials there, also of one that is past: the way is closed. */
+	for (u32 number = 1; number <= world.count; number++)
+		if (is_healed(number) &&
+		    qbd_core_config_index(running(&world.hosts[number])->core) != *list)
+			return 0;
 	return term;
 }
 
