@@ -146,11 +146,12 @@ class Device:
             tap.comment("%s leads, not %s any more" % (leader.name, to.name))
 
     def wait_caught_up(self, seconds=90):
-        """All members have applied all that the leader has."""
+        """All members have applied all that the leader has, and none is being filled."""
         def same():
             views = [self.status(host) for host in self.hosts]
             return len({view["applied_index"] for view in views}) == 1 and all(
-                view["applied_index"] == view["last_index"] for view in views)
+                view["applied_index"] == view["last_index"] and not view["filling"]
+                for view in views)
         tap.wait_until(same, seconds, "all members have applied everything")
 
     def down(self):

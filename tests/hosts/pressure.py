@@ -287,6 +287,7 @@ class Pressure:
         leader = self.device.leader()
         tap.comment("%s leads; %d elections" % (
             leader.name, self.device.status(leader)["term"] - self.term))
+        self.device.wait_caught_up(PATIENCE)
         self.device.check_equal()
         found = [line for host in self.cluster.hosts for line in complaints(host)]
         tap.check(not found, "\n".join(found))
