@@ -219,21 +219,21 @@ def complaints(host):
 
     Memory that an interrupt does not get is not the module's, whatever it interrupts.
     """
-    found, splat, interrupted = [], [], False
+    found, splat = [], []
     with open(host.console, errors="replace") as log:
         for line in log:
             killed = KILLED.search(line)
             if killed and killed.group(1) != "pressure":
                 found.append(line.strip())
             if SPLAT.search(line):
-                splat, interrupted = [line.strip()], False
-            elif splat and ("<IRQ>" in line or "</IRQ>" in line):
-                interrupted = "<IRQ>" in line
+                splat = [line.strip()]
+            elif "<IRQ>" in line:
+                splat = []
             elif splat and "Mem-Info" in line:
                 if any("[qbd]" in called for called in splat[1:]):
                     found.append("\n".join(splat))
                 splat = []
-            elif splat and CALLED.search(line) and not interrupted:
+            elif splat and CALLED.search(line):
                 splat.append(line.strip())
     return ["%s: %s" % (host.name, line) for line in found]
 
