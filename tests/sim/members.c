@@ -80,16 +80,25 @@ static void draw_intent(struct qbd_member_layout *member)
 				   QBD_MEMBER_DEMOTING : QBD_MEMBER_JOINING);
 }
 
-/* One goes, and one that does not vote takes its place, in one step. */
+/*
+ * One goes, and one that does not vote takes its place, in one step. A client takes nobody's, nor
+ * does who is to vote already: that is asked for, too, but not where it leaves fewer voters than
+ * there have to be. (Of three one was to go and a client to come, and the disk of another one had
+ * just failed: where two vote, both are needed.)
+ */
 static void draw_replacement(struct qbd_membership_layout *list)
 {
 	struct qbd_member_layout *old = some_member(list), *new = some_member(list);
+	u32 least = min(voters_meant(list), world.voters_min);
+	struct qbd_membership_layout before = *list;
 
 	if (!(le16_to_cpu(old->flags) & QBD_MEMBER_VOTER) ||
 	    le16_to_cpu(new->flags) & VOTES)
 		return;
 	set_intent(old, QBD_MEMBER_LEAVING);
 	set_intent(new, QBD_MEMBER_JOINING);
+	if (voters_meant(list) < least)
+		*list = before;
 }
 
 /* Who votes does no more, and all others do: whoever leads then has no vote of its own. */
