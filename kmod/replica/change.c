@@ -294,13 +294,19 @@ static void settle_move(struct qbd_replica *replica)
 		no_move(replica);
 }
 
-/* There is another connection to the leader: nothing from over the one before comes there. */
+/*
+ * There is another connection to who was asked: nothing from over the one before comes there.
+ *
+ *	3 asks 1, which leads, to let it move, and is cut off. It gives 1 up, and hears of no
+ *	leader when they are connected again; 1 has led on, and does so in the same term.
+ *
+ * So it does not matter who is heard to lead just now.
+ */
 void qbd_change_connected(struct qbd_replica *replica, u32 peer)
 {
 	struct qbd_move *move = &replica->move;
 
-	if (move->term && !move->heartbeats && peer == replica->told_leader &&
-	    move->term == replica->told_term)
+	if (move->term && !move->heartbeats && peer == move->leader)
 		move->heartbeats = replica->core->heartbeats + 1;
 }
 
@@ -456,7 +462,8 @@ static void stay(struct qbd_replica *replica, const struct qbd_command *command)
 }
 
 /* It is in a leader's log, or may be: what comes of it the log will say, see settle_move(). */
-static void may_move(struct qbd_replica *replica, const struct qbd_command *command, u64 term)
+static void may_move(struct qbd_replica *replica, const struct qbd_command *command, u32 leader,
+		     u64 term)
 {
 	const struct qbd_change_order *order = command->argument;
 	struct qbd_move *move = &replica->move;
@@ -465,6 +472,7 @@ static void may_move(struct qbd_replica *replica, const struct qbd_command *comm
 		return;
 	*move = (struct qbd_move){
 		.term = term,
+		.leader = leader,
 		.list = max(move->list, le64_to_cpu(order->members.index)),
 		.sequence = replica->changing_sequence,
 		.several = move->term,
@@ -480,7 +488,7 @@ void qbd_change_answer(struct qbd_replica *replica, struct qbd_command *command,
 	char text[QBD_ERROR_TEXT_SIZE];
 
 	if (result == QBD_CHANGE_DONE)
-		may_move(replica, command, replica->told_term);
+		may_move(replica, command, replica->told_leader, replica->told_term);
 	else
 		stay(replica, command);
 	if (order && result == QBD_CHANGE_QUORUM)
@@ -634,6 +642,6 @@ void qbd_change_unanswered(struct qbd_replica *replica, const char *why)
 	if (replica->changing_listens)
 		stay(replica, command);
 	else
-		may_move(replica, command, replica->changing_term);
+		may_move(replica, command, replica->changing_leader, replica->changing_term);
 	qbd_command_done(command, -EAGAIN, "%s", why);
 }

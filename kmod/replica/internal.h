@@ -351,6 +351,7 @@ struct qbd_replica_config {
 /**
  * struct qbd_move - to another address, of this member, that may come about
  * @term: leadership in which it was asked for; 0: there is none
+ * @leader: whose
  * @list: index of the newest list that one was made from
  * @sequence: of the newest request for one
  * @several: others were asked for before that
@@ -361,6 +362,7 @@ struct qbd_replica_config {
  */
 struct qbd_move {
 	u64 term;
+	u32 leader;
 	u64 list;
 	u64 sequence;
 	bool several;
