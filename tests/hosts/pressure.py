@@ -298,7 +298,7 @@ def machines(kernel):
     # Pieces of 12 KiB in a row for large packets are not to be had where memory is short: such
     # a packet is dropped on its way out, each time it is sent again. No card that gathers
     # wants that.
-    return Hosts(3, kernel=kernel, disks=["512M"], mem=MEMORY, shared="1M", mtu=1500,
+    return Hosts(3, kernel=kernel, disks=["512M"], mem=MEMORY, shared="1M", mtu=3000,
                  files=programs.build(["pressure"]))
 
 
