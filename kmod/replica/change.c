@@ -16,6 +16,7 @@
 static void peer_facts(struct qbd_replica *replica, u32 id, u32 bit, u64 last,
 		       struct qbd_intent_facts *facts)
 {
+	u64 list = le64_to_cpu(qbd_replica_layout(replica)->index);
 	u64 told_after = replica->config_committed_at +
 			 2ull * replica->settings.heartbeat_ms * NSEC_PER_MSEC;
 	struct qbd_peer_status peer;
@@ -27,9 +28,10 @@ static void peer_facts(struct qbd_replica *replica, u32 id, u32 bit, u64 last,
 		facts->connected |= bit;
 	if (!known || !peer.alive || peer.flags & QBD_MESSAGE_FAILED)
 		return;
+	if (peer.match >= list)
+		facts->has |= bit;
 	/* A heartbeat that was sent after the commit has been answered. */
-	if (peer.match >= le64_to_cpu(qbd_replica_layout(replica)->index) &&
-	    replica->config_committed_at && peer.heard_at > told_after)
+	if (peer.match >= list && replica->config_committed_at && peer.heard_at > told_after)
 		facts->knows |= bit;
 	if (peer.flags & QBD_MESSAGE_FILLING)
 		return;
@@ -72,10 +74,13 @@ static bool gather_facts(struct qbd_replica *replica, u32 asker,
 		all &= qbd_disks_facts(replica, id, facts->disks[i], &is_new);
 		if (is_new)
 			facts->renewed |= 1u << i;
-		if (id != replica->member_id)
+		if (id != replica->member_id) {
 			peer_facts(replica, id, 1u << i, core.last, facts);
-		else
-			facts->there |= 1u << i;
+			continue;
+		}
+		facts->there |= 1u << i;
+		if (core.durable >= le64_to_cpu(now->index))
+			facts->has |= 1u << i;
 	}
 	return all;
 }

@@ -211,7 +211,17 @@ static enum qbd_intent_step change_votes(const struct qbd_membership_layout *now
 		if (flags_of(&now->members[i]) & QBD_MEMBER_JOINING &&
 		    !(facts->ready & (1u << i)))
 			return QBD_INTENT_NOTHING;
-	if (missing(now, facts->there))
+	/*
+	 * From the joint list on nothing is committed without a majority of the incoming set, and
+	 * there is no way back. One that is heard may lack much of the log, or its disk hangs, or
+	 * has just failed: as long as such a one is needed the joint list waits, and the voters go
+	 * on without it. That takes no longer, for whoever is to have the joint list has to have
+	 * this one before.
+	 *
+	 *	1 2 3 vote, 2 is to go. 3's disk fails, and before 1 hears of that it enters the
+	 *	joint list, which needs 1 and 3. It is never committed, nor anything behind it.
+	 */
+	if (missing(now, facts->there & facts->has))
 		return QBD_INTENT_NOTHING;
 	if (!self || !will_vote(flags_of(self))) {
 		*member = successor(now, facts, &stays);

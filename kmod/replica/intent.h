@@ -11,8 +11,9 @@
  *   joint                        at once                       simple: the incoming set
  *   simple, with a voter         all that are JOINING have     joint: outgoing the voters,
  *   DEMOTING or LEAVING, or      caught up, a majority of the  incoming those that stay and
- *   a learner JOINING            incoming set is there, and    are JOINING; who goes is a
- *                                the leader is in it           learner from here on
+ *   a learner JOINING            incoming set is there and     are JOINING; who goes is a
+ *                                has this list, and the        learner from here on
+ *                                leader is in that set
  *        likewise, the leader    likewise, and one of the      (leadership is handed over
  *        is not in that set      incoming set is fit           to that one)
  *        likewise, and no        as if the leader were in it   as above: nobody could
@@ -47,6 +48,7 @@
  * @self: the leader's id
  * @asker: of qbd_intent_check(): the member on whose host somebody asks, or 0
  * @there: heard lately, its disk good, not being filled; the leader itself
+ * @has: its log has the list in force, durably
  * @fit: there, and could lead
  * @ready: there, and has nearly all of the log
  * @knows: has the list in force, and was told that it is committed
@@ -63,6 +65,7 @@ struct qbd_intent_facts {
 	u32 self;
 	u32 asker;
 	u32 there;
+	u32 has;
 	u32 fit;
 	u32 ready;
 	u32 knows;

@@ -128,6 +128,7 @@ static void steps(struct kunit *test)
 
 		intent_test_list(test, one->now, &now);
 		facts.there = intent_test_bits(&now, one->there);
+		facts.has = facts.there;
 		facts.fit = facts.there;
 		facts.connected = facts.there;
 		facts.ready = intent_test_bits(&now, one->ready);
@@ -146,6 +147,49 @@ static void steps(struct kunit *test)
 	}
 }
 
+/* All are heard. The joint list waits until those whom it needs have the one before it. */
+static void joint_when_a_majority_has_the_list(struct kunit *test)
+{
+	static const struct {
+		const char *now;
+		u32 self;
+		const char *has;
+		enum qbd_intent_step step;
+	} cases[] = {
+		{ "1v 2vx 3v", 1, "12", QBD_INTENT_NOTHING },
+		{ "1v 2vx 3v", 1, "13", QBD_INTENT_PROPOSE },
+		/* its own disk is one among the others */
+		{ "1v 2vx 3v", 1, "23", QBD_INTENT_NOTHING },
+		/* who has it and goes decides nothing, who lacks it and stays need not */
+		{ "1v 2v 3v 4vx 5vx", 1, "145", QBD_INTENT_NOTHING },
+		{ "1v 2v 3v 4vx 5vx", 1, "13", QBD_INTENT_PROPOSE },
+		/* nearly all of the log is not all */
+		{ "1vx 2lj", 1, "1", QBD_INTENT_NOTHING },
+		{ "1vx 2lj", 1, "2", QBD_INTENT_PROPOSE },
+		{ "1v 2lj 3lj", 1, "1", QBD_INTENT_NOTHING },
+		{ "1v 2lj 3lj", 1, "12", QBD_INTENT_PROPOSE },
+		/* leadership is not handed over for what has to wait then */
+		{ "1vx 2v 3v", 1, "12", QBD_INTENT_NOTHING },
+		{ "1vx 2v 3v", 1, "23", QBD_INTENT_HAND_OVER },
+		/* what changes no vote, and the way out of a joint list, wait for nobody */
+		{ "1v 2v 3lx", 1, "", QBD_INTENT_PROPOSE },
+		{ "1vo 2olx 3vo", 1, "", QBD_INTENT_PROPOSE },
+	};
+	static struct qbd_membership_layout now, next;
+
+	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct qbd_intent_facts facts = {
+			.self = cases[i].self, .there = ~0u, .fit = ~0u, .ready = ~0u, .knows = ~0u,
+		};
+		u32 member;
+
+		intent_test_list(test, cases[i].now, &now);
+		facts.has = intent_test_bits(&now, cases[i].has);
+		KUNIT_EXPECT_EQ_MSG(test, qbd_intent_next(&now, &facts, &next, &member),
+				    cases[i].step, "%s: %s", cases[i].now, cases[i].has);
+	}
+}
+
 /* Whatever is meant, it comes to an end if all are there, by lists that may follow. */
 static void every_change_ends(struct kunit *test)
 {
@@ -160,7 +204,7 @@ static void every_change_ends(struct kunit *test)
 			 kinds[rest / 6 % 6], kinds[rest / 36 % 6], kinds[rest / 216]);
 		intent_test_list(test, text, &now);
 		while (qbd_intent_pending(&now)) {
-			struct qbd_intent_facts facts = { leader, 0, ~0u, ~0u, ~0u, ~0u, ~0u };
+			struct qbd_intent_facts facts = { leader, 0, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u };
 			u32 joint = 0, joint_next = 0;
 
 			KUNIT_ASSERT_EQ_MSG(test, qbd_intent_next(&now, &facts, &next,
@@ -206,7 +250,7 @@ static void data_in_every_majority(struct kunit *test)
 	char text[32];
 
 	for (u32 number = 0; number < 10 * 10 * 10 * 10; number++) {
-		struct qbd_intent_facts facts = { 1, 0, ~0u, ~0u, ~0u, ~0u, ~0u };
+		struct qbd_intent_facts facts = { 1, 0, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u };
 		u32 member;
 
 		snprintf(text, sizeof(text), "1v 2%s 3%s 4%s 5%s", kinds[number % 10],
@@ -245,7 +289,7 @@ static void clients_never_vote(struct kunit *test)
 	char text[32];
 
 	for (u32 number = 0; number < 10 * 10 * 10; number++) {
-		struct qbd_intent_facts facts = { 1, 0, ~0u, ~0u, ~0u, ~0u, ~0u };
+		struct qbd_intent_facts facts = { 1, 0, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u };
 		u32 member, count = 0;
 
 		snprintf(text, sizeof(text), "1v 2lc 3%s 4%s 5%s", kinds[number % 10],
@@ -575,7 +619,9 @@ static void who_uses_it_does_not_leave(struct kunit *test)
 static void disks_are_listed(struct kunit *test)
 {
 	static struct qbd_membership_layout now, next;
-	struct qbd_intent_facts facts = { .self = 1, .there = ~0u, .fit = ~0u, .ready = ~0u };
+	struct qbd_intent_facts facts = {
+		.self = 1, .there = ~0u, .has = ~0u, .fit = ~0u, .ready = ~0u,
+	};
 	u32 member;
 
 	intent_test_list(test, "1v 2v 3lj", &now);
@@ -661,6 +707,7 @@ static void who_is_out(struct kunit *test)
 
 static struct kunit_case intent_cases[] = {
 	KUNIT_CASE(steps),
+	KUNIT_CASE(joint_when_a_majority_has_the_list),
 	KUNIT_CASE(every_change_ends),
 	KUNIT_CASE(data_in_every_majority),
 	KUNIT_CASE(clients_never_vote),

@@ -812,6 +812,7 @@ void sim_invariants_check(struct sim_host *host)
 		sim_sizes_check(host, replica->store);
 		sim_claims_check(host);
 		sim_follow_check(host, replica);
+		sim_lists_check(host, replica);
 	}
 	check_requests(host, replica);
 	sim_witnesses_check(host, replica);

@@ -7,6 +7,7 @@
  *   votes       change by a joint list whose outgoing set is the one before, and which
  *               is followed by its incoming set (thesis 4.3); who comes is a learner
  *               who makes it stays a voter, unless none does: else he hands over first
+ *               a majority of the incoming set has the list before it
  *   promotion   of who had nearly all of the log
  *   removal     of a learner that is leaving, and has been told so by the list before
  */
@@ -25,6 +26,7 @@ static struct qbd_membership_layout first, *bodies;	/* likewise */
 static u32 lists, room;
 static u32 ever;			/* bitmap of ids */
 static u32 guests[SIM_HOSTS_MAX + 1];	/* to which that id was given */
+static u64 held[SIM_HOSTS_MAX + 1];	/* entry up to which that member's log was durable once */
 
 const struct qbd_membership_layout *sim_lists_now(void)
 {
@@ -68,6 +70,7 @@ void sim_lists_begin(void)
 {
 	memset(&now, 0, sizeof(now));
 	memset(guests, 0, sizeof(guests));
+	memset(held, 0, sizeof(held));
 	lists = 0;
 	now.count = cpu_to_le32(world.founders);
 	now.next_member_id = cpu_to_le32(world.founders + 1);
@@ -211,6 +214,29 @@ static void check_writer(const struct qbd_membership_layout *next, u32 writer)
 	if (stay && !(voters >> id & 1))
 		sim_fail("entry %llu: member %u led, leaves, and begins that itself; voters that stay: %#x",
 			 le64_to_cpu(next->index), id, stay);
+}
+
+/*
+ * After each step of it: a joint list that this leader has begun itself. By what the others had
+ * on disk at any time: that somebody has lost it since the leader need not have heard.
+ */
+void sim_lists_check(const struct sim_host *host, const struct qbd_replica *replica)
+{
+	u32 id = sim_member_id(host), count = replica->config_count, voters, having = 0;
+	u64 before;
+
+	held[id] = max(held[id], replica->core->durable);
+	if (replica->core->role != QBD_ROLE_LEADER || count < 2 ||
+	    !is_joint(&replica->configs[count - 1].layout) ||
+	    replica->configs[count - 1].index < replica->core->own_first)
+		return;
+	before = replica->configs[count - 2].index;
+	voters = sim_lists_set(&replica->configs[count - 1].layout, QBD_MEMBER_VOTER);
+	for (u32 other = 1; other <= SIM_HOSTS_MAX; other++)
+		having += voters >> other & 1 && held[other] >= before;
+	if (having <= __builtin_popcount(voters) / 2)
+		sim_fail("host %u begins with the joint list of entry %llu; of its voters, %#x, %u have that of entry %llu",
+			 host->number, replica->configs[count - 1].index, voters, having, before);
 }
 
 /* It had nearly all of the log when the leader let it vote. */

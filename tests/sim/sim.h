@@ -533,6 +533,8 @@ void sim_lists_begin(void);
 const struct qbd_membership_layout *sim_lists_now(void);
 /* @writer: the host that led when it was written; 0: unknown. */
 void sim_lists_committed(u32 writer, const struct qbd_record *record);
+/* After each step of that host. */
+void sim_lists_check(const struct sim_host *host, const struct qbd_replica *replica);
 /* Index of the one that is in force for who has committed so much, 0: the first. */
 u64 sim_lists_index_at(u64 commit);
 /* Is that one in it? And is it there only to hear that it goes, or was it removed? */

@@ -555,6 +555,24 @@ def joint_list_at_a_majority():
         joint.is_finished()
 
 
+@test("membership")
+def a_change_waits_for_a_disk_that_hangs():
+    """Of three one is to go, and of the two that stay one has a disk that hangs, though it is
+    heard. Before the change comes about users do not wait for that one; then it does."""
+    with Cluster(3) as cluster:
+        leader, two, three = cluster.lead(1), cluster.member(2), cluster.member(3)
+        three.disk.hang()
+        cluster.change(leader, "remove", two, "--no-wait")
+        leader.wait("what is meant", lambda status: status.member(2).leaving and
+                    status.commit_index >= status.members_index)
+        never("the list is joint", lambda: is_joint(leader.status()), 1)
+        direct_write(leader.device, 0, pattern(1, 1))
+        three.disk.resume()
+        wait_roles([leader, three], [1, 3])
+        direct_write(leader.device, 0, pattern(2, 2))
+        cluster.retire(two)
+
+
 @test("membership", timeout=90)
 def list_after_a_joint_one_is_lost_with_its_leader():
     """The joint list is committed, the one that follows is in the leader's log alone."""
