@@ -69,8 +69,11 @@ static bool ordinary(void)
 	for (u32 i = 0; i < le32_to_cpu(list->count); i++)
 		if (le16_to_cpu(list->members[i].flags) != QBD_MEMBER_VOTER)
 			return false;
+	/* Who heard that a copy of its disk is in its place gives no vote: one is lost already. */
 	for (u32 number = 1; number <= world.count; number++)
-		if (!core_of(&world.hosts[number]))
+		if (!core_of(&world.hosts[number]) ||
+		    sim_replica(&world.hosts[number])->told_twice ||
+		    sim_replica(&world.hosts[number])->perhaps_twice)
 			return false;
 	return true;
 }
