@@ -204,6 +204,31 @@ bool sim_clones_confuse(const struct sim_host *host)
 	return clones.confused >> host->number & 1 || host->copy_of;
 }
 
+/*
+ * May a copy of @host have acknowledged what the disk itself lacks? Others know that, or come to
+ * know it: then this one gives no vote until it has been sent that again.
+ */
+bool sim_clones_may_lack(const struct sim_host *host)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+
+	if (world.copies && copy()->exists && copy()->copy_of == host->number)
+		return true;
+	if (!(clones.confused >> host->number & 1))
+		return false;
+	if (!replica || replica->phase != QBD_PHASE_RUNNING)
+		return true;
+	for (u32 number = 1; number <= world.count; number++) {
+		struct qbd_replica *other = sim_replica(&world.hosts[number]);
+		const struct qbd_replica_peer *peer = other && &world.hosts[number] != host ?
+			qbd_replica_peer(other, sim_member_id(host)) : NULL;
+
+		if (peer && peer->known_index > qbd_store_last_index(replica->store))
+			return true;
+	}
+	return false;
+}
+
 /* ---- what status says --------------------------------------------------- */
 
 static void come_again(const struct sim_host *member, struct telling *telling)

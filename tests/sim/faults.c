@@ -302,7 +302,7 @@ bool sim_faults_others_whole(const struct sim_host *host)
 		if (number == host->number || !other->exists || !sim_lists_counts(number))
 			continue;
 		if (other->unsound || other->rot_left || sim_disk_unreadable(other) ||
-		    sim_disk_fails_writes(other))
+		    sim_disk_fails_writes(other) || sim_clones_may_lack(other))
 			return false;
 	}
 	return true;
