@@ -1087,6 +1087,29 @@ bool qbd_core_lease_valid(const struct qbd_core *core, u64 now);
 enum qbd_transfer_result qbd_core_transfer(struct qbd_core *core, u64 now,
 					   u32 target);
 
+/**
+ * qbd_core_stuck() - does this leader lead on in vain, and could lead again?
+ * @core: core
+ * @now: current time
+ *
+ * Its disk hangs, or it may not lead for now; nobody whom it hears can take over, and those
+ * whose copies count are no majority. It leads on all the same, for there may be nobody else:
+ * then things go on when its disk does. But who hears it elects nobody, and whether one of
+ * those reaches somebody whom it does not hear is for the caller to know (replica/reach.c).
+ */
+bool qbd_core_stuck(struct qbd_core *core, u64 now);
+
+/**
+ * qbd_core_step_down() - there may be somebody else: who leads in vain leads no more
+ * @core: core
+ * @now: current time
+ *
+ * When its disk goes on it campaigns as all do.
+ *
+ * Return: false if it is not stuck.
+ */
+bool qbd_core_step_down(struct qbd_core *core, u64 now);
+
 /* ---- output ------------------------------------------------------------- */
 
 /**

@@ -119,6 +119,7 @@ u64 qbd_quorum_value(const struct qbd_core *core, const u64 *values,
 		     u64 self_value);
 enum qbd_tally qbd_quorum_tally(const struct qbd_core *core, u32 granted,
 				u32 refused, bool self_granted);
+bool qbd_quorum_counts(const struct qbd_core *core, u64 now, u32 slots, bool self);
 bool qbd_quorum_is_self(const struct qbd_core *core);
 
 /* trail.c */

@@ -135,9 +135,15 @@ enum qbd_tally qbd_quorum_tally(const struct qbd_core *core, u32 granted,
 	return QBD_TALLY_PENDING;
 }
 
-bool qbd_core_majority_without(const struct qbd_core *core, u64 now, u32 slots)
+/**
+ * qbd_quorum_counts() - are those that are heard, and whose copies count, a majority?
+ * @core: core, leader
+ * @now: current time
+ * @slots: bitmap of peers that are left out
+ * @self: does its own copy count?
+ */
+bool qbd_quorum_counts(const struct qbd_core *core, u64 now, u32 slots, bool self)
 {
-	bool self = core->fitness & QBD_COUNTS && qbd_core_vouches(core);
 	u32 granted = 0;
 
 	for (u32 slot = 0; slot < QBD_PEERS_MAX; slot++) {
@@ -150,6 +156,13 @@ bool qbd_core_majority_without(const struct qbd_core *core, u64 now, u32 slots)
 			granted |= QBD_BIT(slot);
 	}
 	return qbd_quorum_tally(core, granted, 0, self) == QBD_TALLY_WON;
+}
+
+bool qbd_core_majority_without(const struct qbd_core *core, u64 now, u32 slots)
+{
+	bool self = core->fitness & QBD_COUNTS && qbd_core_vouches(core);
+
+	return qbd_quorum_counts(core, now, slots, self);
 }
 
 /**

@@ -180,6 +180,42 @@ bool qbd_hand_over(struct qbd_core *core)
 	return true;
 }
 
+/*
+ * Each leadership takes a place in the trail, and gives it back when its entries are committed.
+ * Who is elected again and again is so because nobody else can be, and must be able to when
+ * the others are back.
+ */
+#define IN_VAIN_MAX 16
+
+static bool came_to_nothing(const struct qbd_core *core)
+{
+	const struct qbd_trail *trail = &core->trail;
+
+	return trail->count >= IN_VAIN_MAX &&
+	       trail->runs[trail->count - IN_VAIN_MAX].first > core->commit;
+}
+
+bool qbd_core_stuck(struct qbd_core *core, u64 now)
+{
+	bool stalled = qbd_core_log_stalled(core, now);
+
+	return qbd_core_leads(core) && core->fitness & QBD_MAY_VOTE &&
+	       (stalled || qbd_core_reads_hang(core, now) || !(core->fitness & QBD_MAY_LEAD)) &&
+	       !transfer_best(core) &&
+	       !qbd_quorum_counts(core, now, 0, core->fitness & QBD_COUNTS && !stalled) &&
+	       !came_to_nothing(core);
+}
+
+bool qbd_core_step_down(struct qbd_core *core, u64 now)
+{
+	qbd_event_begin(core, now);
+	if (!qbd_core_stuck(core, core->now))
+		return false;
+	qbd_become_follower(core, core->term, 0);
+	qbd_event_done(core);
+	return true;
+}
+
 /**
  * qbd_timeout_now() - the leader wants this member to take over
  * @core: core

@@ -10,6 +10,16 @@
  * connections to, and a leader hands over to a member that reaches all that it
  * reaches itself and more. In a ring where everybody misses somebody nobody reaches
  * more than another, and nothing moves to and fro.
+ *
+ * gamma may be unable to take over, and alpha to go on:
+ *
+ *	alpha's disk hangs, and gamma is being filled. alpha commits nothing, for gamma does
+ *	not count, and it sends gamma no extents; so it had nobody to hand over to, and led
+ *	on. beta had all that was committed, and with gamma's vote it would have led, and
+ *	filled gamma. But gamma heard alpha.
+ *
+ * So after as long alpha leads no more. It gives up nothing by that, and is elected again when
+ * its disk goes on, if beta was not.
  */
 #include "internal.h"
 
@@ -63,19 +73,61 @@ static u32 better_connected(struct qbd_replica *replica)
 	return 0;
 }
 
+/* Voters with data that we do not reach, as bits. */
+static u64 not_reached(const struct qbd_replica *replica)
+{
+	const struct qbd_membership_layout *layout = qbd_replica_layout(replica);
+	u64 others = 0;
+	u32 i;
+
+	for (i = 0; i < le32_to_cpu(layout->count); i++) {
+		u16 flags = le16_to_cpu(layout->members[i].flags);
+
+		if (flags & (QBD_MEMBER_VOTER | QBD_MEMBER_VOTER_OLD) &&
+		    qbd_flags_keep_data(flags))
+			others |= 1ull << i;
+	}
+	return others & ~qbd_reach_own(replica);
+}
+
+/* A voter that we reach, and one of those that we do not: its id, or 0. */
+static u32 between(struct qbd_replica *replica)
+{
+	u64 others = not_reached(replica);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(replica->peers); i++) {
+		struct qbd_replica_peer *peer = &replica->peers[i];
+		struct qbd_peer_status status;
+
+		if (peer->id && peer->up && peer->reachable & others &&
+		    qbd_core_get_peer(replica->core, replica->now, peer->id, &status) &&
+		    status.alive &&
+		    status.member_flags & (QBD_CORE_VOTER | QBD_CORE_VOTER_OLD))
+			return peer->id;
+	}
+	return 0;
+}
+
 /**
  * qbd_reach_check() - hand over to a member that is better connected
  * @replica: replica
+ *
+ * Or lead no more, so that one which is not connected may be elected.
  */
 void qbd_reach_check(struct qbd_replica *replica)
 {
 	u64 patience = NSEC_PER_MSEC * max_t(u64, REACH_PATIENCE_MS,
 					     4ull * replica->settings.election_timeout_ms);
-	u32 better = 0;
+	u32 better = 0, stuck = 0;
 
-	if (replica->told_role == QBD_ROLE_LEADER && !replica->moving)
-		better = better_connected(replica);
-	if (!better) {
+	if (replica->told_role == QBD_ROLE_LEADER && !replica->moving) {
+		if (qbd_core_stuck(replica->core, replica->now))
+			stuck = between(replica);
+		else
+			better = better_connected(replica);
+	}
+	if (!better && !stuck) {
 		replica->better_since = 0;
 		return;
 	}
@@ -87,9 +139,14 @@ void qbd_reach_check(struct qbd_replica *replica)
 	}
 	/* If it does not come off, not at once again. */
 	replica->better_since = replica->now;
-	if (qbd_core_transfer(replica->core, replica->now, better) ==
-	    QBD_TRANSFER_STARTED)
+	if (stuck) {
+		if (qbd_core_step_down(replica->core, replica->now))
+			qbd_notice(replica, "neither this leader nor anybody whom it reaches can go on; it leads no more, for member %u reaches others",
+				   stuck);
+	} else if (qbd_core_transfer(replica->core, replica->now, better) ==
+		   QBD_TRANSFER_STARTED) {
 		qbd_notice(replica, "member %u reaches members that this leader does not; it takes over",
 			   better);
+	}
 	qbd_replica_settle(replica);
 }

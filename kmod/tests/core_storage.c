@@ -311,6 +311,164 @@ static void accident_28_nobody_to_take_over(struct qbd_test *test)
 	QBD_EQUAL(test, core->commit, 1);
 }
 
+/*
+ * The leader's disk hangs. All that it hears is a member that is being filled, which cannot
+ * take over, does not count, and elects nobody while it hears a leader. The third one had
+ * all, reached that member and not the leader, and nothing went on.
+ */
+static void accident_28_a_leader_is_in_the_way(struct qbd_test *test)
+{
+	for (u32 run = 0; run < 20; run++) {
+		u32 leader, whole, filled;
+
+		lab_setup(lab, 3, 3, 2800 + run);
+		lab_boot_all(lab);
+		leader = lab_run_to_leader(lab, 0);
+		whole = leader % 3 + 1;
+		filled = 6 - leader - whole;
+		lab_run(lab, 200 * LAB_MS);
+		lab_crash(lab, filled);
+		for (u32 i = 0; i < 100; i++)
+			lab_propose(lab, leader);
+		lab_run(lab, LAB_S);
+		lab_compact(lab, leader, 90);
+		lab_boot(lab, filled);
+		while (!lab->nodes[filled].disk.filling)
+			QBD_TRUE(test, lab_step(lab));
+		QBD_TRUE(test, !qbd_core_step_down(lab_core(lab, leader),
+						   lab_node_now(lab, &lab->nodes[leader])));
+		/* No extents, and nothing of what it writes to the others. */
+		lab->nodes[leader].stalled_until = lab->now + 20 * LAB_S;
+		lab->cut_bulk[leader][filled] = true;
+		lab_cut(lab, leader, whole, true);
+		lab_propose(lab, leader);
+		/* There may be nobody else. */
+		lab_run(lab, 3 * LAB_S);
+		QBD_EQUAL(test, lab_leader(lab), leader);
+		/* Somebody is. */
+		QBD_TRUE(test, qbd_core_step_down(lab_core(lab, leader),
+						  lab_node_now(lab, &lab->nodes[leader])));
+		lab_drain(lab, &lab->nodes[leader]);
+		lab_run(lab, 2 * LAB_S);
+		QBD_EQUAL(test, lab_leader(lab), whole);
+		/* That one fills it. */
+		QBD_TRUE(test, lab_run_to_commit(lab, whole, lab_propose(lab, whole)));
+		QBD_TRUE(test, !lab->nodes[filled].disk.filling);
+		lab_run(lab, 5 * LAB_S);
+		QBD_EQUAL(test, lab_leader(lab), whole);
+		QBD_TRUE(test, !lab->error);
+	}
+}
+
+/* Member 2 has answered, as one that is being filled; 3 is silent. */
+static void answered_by_who_is_filled(u64 after)
+{
+	struct qbd_core_message reply;
+
+	solo->now += after;
+	reply = solo_message(QBD_MESSAGE_HEARTBEAT_REPLY, 2, solo->core.term);
+	reply.round = solo->core.round;
+	reply.timeout = solo->core.options.election_timeout;
+	reply.flags = QBD_MESSAGE_FILLING;
+	solo_send(&reply);
+}
+
+static bool leads_in_vain(void)
+{
+	return qbd_core_stuck(&solo->core, solo->now);
+}
+
+/* Only who gives up nothing by it stands aside, and leads again if nobody else does. */
+static void who_leads_in_vain(struct qbd_test *test)
+{
+	const u32 ordinary = QBD_MAY_VOTE | QBD_MAY_LEAD | QBD_COUNTS;
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+	u64 stall = core->options.disk_stall;
+	u64 index;
+
+	QBD_TRUE(test, !leads_in_vain());
+	solo_lead(1);
+	answered_by_who_is_filled(0);
+	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
+	QBD_TRUE(test, !leads_in_vain());
+	/* Its own log hangs, with the no-op. */
+	answered_by_who_is_filled(stall);
+	QBD_TRUE(test, leads_in_vain());
+	/* It does not any more. */
+	solo_log_durable(1);
+	QBD_TRUE(test, !leads_in_vain());
+	/* Reads do, or failed. */
+	qbd_core_reads_since(core, solo->now, solo->now);
+	QBD_TRUE(test, !leads_in_vain());
+	answered_by_who_is_filled(stall);
+	QBD_TRUE(test, leads_in_vain());
+	qbd_core_reads_since(core, solo->now, 0);
+	QBD_TRUE(test, !leads_in_vain());
+	set_fitness(QBD_MAY_VOTE | QBD_COUNTS);
+	QBD_TRUE(test, leads_in_vain());
+	set_fitness(QBD_MAY_VOTE);
+	QBD_TRUE(test, leads_in_vain());
+	/* Who has lost what it had acknowledged could not lead again. */
+	set_fitness(QBD_COUNTS);
+	QBD_TRUE(test, !leads_in_vain());
+	set_fitness(QBD_MAY_VOTE | QBD_COUNTS);
+	QBD_TRUE(test, leads_in_vain());
+	/* Somebody counts, but may not lead either: it goes on. */
+	solo_ack(2, 1);
+	qbd_peer_find(core, 2)->flags = 0;
+	QBD_EQUAL(test, core->commit, 1);
+	QBD_TRUE(test, !leads_in_vain());
+	/* Not when this disk is the one that is waited for. */
+	qbd_core_propose(core, solo->now, QBD_ENTRY_DATA, NULL, &index);
+	solo->now += stall;
+	solo_ack(2, 1);
+	qbd_peer_find(core, 2)->flags = 0;
+	QBD_TRUE(test, leads_in_vain());
+	/* Somebody may lead: that is qbd_hand_over(). */
+	qbd_peer_find(core, 2)->flags = QBD_MESSAGE_FIT;
+	QBD_TRUE(test, !leads_in_vain());
+	answered_by_who_is_filled(0);
+	QBD_TRUE(test, leads_in_vain());
+	QBD_TRUE(test, qbd_core_step_down(core, solo->now));
+	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
+	QBD_TRUE(test, !qbd_core_step_down(core, solo->now));
+	/* It cannot while its disk hangs. */
+	solo_tick_after(LAB_S);
+	QBD_EQUAL(test, core->role, QBD_ROLE_FOLLOWER);
+	solo_log_durable(index);
+	set_fitness(ordinary);
+	solo_lead(1);
+	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
+}
+
+/*
+ * Nobody else is elected, each time. Each leadership took a place in the trail, until there
+ * was none for another one, and nobody could lead when the others were back.
+ */
+static void who_stood_aside_for_nobody_leads_on(struct qbd_test *test)
+{
+	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
+	u32 times = 0;
+
+	for (u32 i = 0; i < 2 * QBD_TRAIL_MAX; i++) {
+		if (!qbd_core_leads(core))
+			solo_lead(1);
+		solo_log_durable(core->trail.last);
+		qbd_core_reads_since(core, solo->now, solo->now);
+		answered_by_who_is_filled(core->options.disk_stall);
+		times += qbd_core_step_down(core, solo->now);
+		qbd_core_reads_since(core, solo->now, 0);
+	}
+	QBD_EQUAL(test, times, 15);
+	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
+	/* They are back: what it then leads for is not in vain. */
+	solo_ack(2, core->trail.last);
+	QBD_EQUAL(test, core->commit, core->trail.last);
+	qbd_core_reads_since(core, solo->now, solo->now);
+	answered_by_who_is_filled(core->options.disk_stall);
+	QBD_TRUE(test, qbd_core_step_down(core, solo->now));
+}
+
 static void a_hung_hard_state_elects_nobody(struct qbd_test *test)
 {
 	struct qbd_core *core = solo_start(3, 5, 0, NULL, 0);
@@ -642,6 +800,9 @@ QBD_SUITE(core_storage,
 	  QBD_CASE(accident_28_reads_hang_and_nobody_leads),
 	  QBD_CASE(accident_28_a_slow_disk_that_moves_is_no_reason),
 	  QBD_CASE(accident_28_nobody_to_take_over),
+	  QBD_CASE(accident_28_a_leader_is_in_the_way),
+	  QBD_CASE(who_leads_in_vain),
+	  QBD_CASE(who_stood_aside_for_nobody_leads_on),
 	  QBD_CASE(a_hung_hard_state_elects_nobody),
 	  QBD_CASE(accident_41_a_damaged_log_does_not_vote),
 	  QBD_CASE(acks_of_a_filled_member_say_so),

@@ -366,7 +366,10 @@ static bool is_handed_over(const struct qbd_core *core)
 	       (core->term == bare.term + 1 && core->role == QBD_ROLE_CANDIDATE && core->forced);
 }
 
-/* Or there is another list than when all followed one of them. */
+/*
+ * Or there is another list than when all followed one of them. Or who leads, and cannot read
+ * since before it was healed, may stand aside (replica/reach.c).
+ */
 static bool hands_over(void)
 {
 	for (u32 number = 1; number <= world.count; number++) {
@@ -374,7 +377,8 @@ static bool hands_over(void)
 
 		if (!replica)
 			continue;
-		if (replica->core->transfer_to)
+		if (replica->core->transfer_to ||
+		    (is_healed(number) && qbd_core_stuck(replica->core, replica->core->now)))
 			return true;
 		if (bare.term && (is_handed_over(replica->core) ||
 				  qbd_core_config_index(replica->core) > bare.list))

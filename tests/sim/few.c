@@ -15,6 +15,9 @@
  *   BARE      the leader loses its power, at any moment of that; or when all extents are there,
  *             as of a commit index that the rest has not heard of. Where five are members, one
  *             more is lost. Somebody has to lead and to commit; and that member to be whole.
+ *             Or, of three, the leader stays, and its disk stands still or fails what is
+ *             read; it hears none but the one that is filled, and that one hears both. It
+ *             must not be in their way.
  *
  * Drawn apart from the rest.
  */
@@ -24,14 +27,25 @@
 /* Within so many steps it has to come to the moment that is waited for, or is given up. */
 #define PATIENCE	20000
 
+enum loss {
+	LOSS_POWER,
+	LOSS_DISK,
+	LOSSES
+};
+
 static struct {
 	u64 random;
+	enum loss loss;
+	bool hangs;		/* LOSS_DISK; else it fails reads */
 	struct sim_host *leader, *filled;
 	u32 kept_off;		/* bitmap of hosts */
 	u64 last, term, until;
 	bool moment;		/* what is waited for in FILLED: see untold() */
 	u32 steps;		/* else so many steps of it */
 } few;
+
+/* A disk that stands still does so for so long after it was looked at. */
+#define STILL		(150 * SIM_MS)
 
 static u32 below(u32 bound)
 {
@@ -156,6 +170,8 @@ static bool goes_on(void)
 {
 	bool led = false;
 
+	if (few.hangs)
+		sim_disk_stall(few.leader, world.now + STILL);
 	for (u32 number = 1; number <= world.count; number++)
 		led |= leads(&world.hosts[number]) &&
 		       core_of(&world.hosts[number])->term > few.term;
@@ -184,10 +200,21 @@ static bool come_to_be_few(void)
 	return leads(few.leader) && qbd_replica_filling(sim_replica(few.filled));
 }
 
-/* Who has it claimed may be among the lost: that is not what is looked at. */
-static void lose_the_leader(void)
+static void lose_the_leaders_disk(void)
 {
-	few.term = core_of(few.leader)->term;
+	u32 leader = few.leader->number, other = 6 - leader - few.filled->number;
+
+	sim_network_cut(leader, other, true);
+	sim_network_cut(other, leader, true);
+	few.hangs = below(2);
+	if (!few.hangs)
+		sim_disk_errors(few.leader, 1024, 0);
+	sim_counts.few_in_the_way++;
+}
+
+/* Who has it claimed may be among the lost: that is not what is looked at. */
+static void lose_the_leaders_power(void)
+{
 	few.kept_off = 1u << few.leader->number;
 	for (u32 left = world.count / 2 - 1; left;) {
 		u32 number = 1 + below(world.count);
@@ -200,6 +227,15 @@ static void lose_the_leader(void)
 	for (u32 number = 1; number <= world.count; number++)
 		if (few.kept_off >> number & 1)
 			sim_member_power_cut(&world.hosts[number]);
+}
+
+static void lose_the_leader(void)
+{
+	few.term = core_of(few.leader)->term;
+	if (few.loss == LOSS_DISK)
+		lose_the_leaders_disk();
+	else
+		lose_the_leaders_power();
 	sim_counts.few++;
 	sim_counts.few_untold += few.moment;
 }
@@ -213,7 +249,8 @@ bool sim_few(void)
 {
 	memset(&few, 0, sizeof(few));
 	few.random = world.seed ^ 0x6665772066657721ull;
-	if (below(4) || !ordinary())
+	few.loss = below(4);
+	if (few.loss >= LOSSES || !ordinary() || (few.loss == LOSS_DISK && world.count != 3))
 		return true;
 	few.moment = below(2);
 	few.steps = below(60);
@@ -221,6 +258,7 @@ bool sim_few(void)
 		lose_the_leader();
 		sim_heal_until(goes_on, "a bare majority goes on, one of which is filled");
 		few.kept_off = 0;
+		sim_heal_host(few.leader);
 	}
 	sim_network_heal();
 	return !world.error && sim_heal_end_well();

@@ -241,8 +241,8 @@ static void sum_up(u64 seeds, u64 failed)
 	       counts->copies_let_in);
 	printf("# bare majorities healed before the rest: %llu, %llu of them where others reached a part; given up, for another list was in force: %llu\n",
 	       counts->bare, counts->bare_parts, counts->bare_given_up);
-	printf("# bare majorities with a member that was filled: %llu, %llu of them when it waited for what nobody else knew\n",
-	       counts->few, counts->few_untold);
+	printf("# bare majorities with a member that was filled: %llu, %llu of them when it waited for what nobody else knew, %llu whose leader had a bad disk and heard it\n",
+	       counts->few, counts->few_untold, counts->few_in_the_way);
 	printf("# verifications begun: %llu; blocks spoiled in the end, found and repaired: %llu\n",
 	       counts->verified, counts->data_rots);
 	printf("# majorities lost for good: %llu, with %llu entries that were committed (%llu lists), and %llu times the newest claim; %llu entries came to be; the command was cut off %llu times; %llu joined, and %llu times a former member was refused\n",

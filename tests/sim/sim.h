@@ -213,7 +213,7 @@ extern struct sim_counts {
 	u64 joined_anew, former_refused;
 	u64 moved, moves_ended, knocks, anew;
 	u64 images, rolled_back, rollbacks_known, rollbacks_kept, rollbacks_lost;
-	u64 few, few_untold;
+	u64 few, few_untold, few_in_the_way;
 	u64 bare, bare_parts, bare_given_up;
 	u64 copied, copies_refused, copies_told, copies_let_in;
 } sim_counts;
