@@ -13,15 +13,19 @@
 #define QBD_READY_ENTRIES	64u
 
 /* What the leader knows of a peer, as bits of struct qbd_intent_facts. */
-static void peer_facts(struct qbd_replica *replica, u32 id, u32 bit, u64 last,
+static void peer_facts(struct qbd_replica *replica, u32 id, u32 position, u64 last,
 		       struct qbd_intent_facts *facts)
 {
+	const struct qbd_replica_peer *slot = qbd_replica_peer(replica, id);
 	u64 list = le64_to_cpu(qbd_replica_layout(replica)->index);
 	u64 told_after = replica->config_committed_at +
 			 2ull * replica->settings.heartbeat_ms * NSEC_PER_MSEC;
 	struct qbd_peer_status peer;
 	bool known = qbd_core_get_peer(replica->core, replica->now, id, &peer);
+	u32 bit = 1u << position;
 
+	/* By its own word; by an earlier list of its that is wrong for a moment at most. */
+	facts->misses[position] = ~(slot ? slot->reachable : 0);
 	/* One whose disk has failed takes no list any more. */
 	if (qbd_net_peer_up(replica->network, id) &&
 	    !(known && peer.flags & QBD_MESSAGE_FAILED))
@@ -75,7 +79,7 @@ static bool gather_facts(struct qbd_replica *replica, u32 asker,
 		if (is_new)
 			facts->renewed |= 1u << i;
 		if (id != replica->member_id) {
-			peer_facts(replica, id, 1u << i, core.last, facts);
+			peer_facts(replica, id, i, core.last, facts);
 			continue;
 		}
 		facts->there |= 1u << i;

@@ -175,8 +175,39 @@ static u32 missing(const struct qbd_membership_layout *list, u32 there)
 }
 
 /*
- * Of those that stay: the one that would rather lead. 0: none is fit, or none @stays that
+ * May a leader that is connected to @reached begin with the joint list?
+ *
+ * From it on nothing is committed without a majority of the incoming set, and there is no way
+ * back. One that is heard may lack much of the log, or its disk hangs, or has just failed: as
+ * long as such a one is needed the joint list waits, and the voters go on without it. That takes
+ * no longer, for whoever is to have the joint list has to have this one before.
+ *
+ *	1 2 3 vote, 2 is to go. 3's disk fails, and before 1 hears of that it enters the
+ *	joint list, which needs 1 and 3. It is never committed, nor anything behind it.
+ */
+static bool may_begin(const struct qbd_membership_layout *now,
+		      const struct qbd_intent_facts *facts, u32 reached)
+{
+	for (u32 i = 0; i < count_of(now); i++)
+		if (flags_of(&now->members[i]) & QBD_MEMBER_JOINING &&
+		    !(facts->ready & reached & (1u << i)))
+			return false;
+	return !missing(now, facts->there & facts->has & reached);
+}
+
+/*
+ * Of those that stay: the one that would rather lead. 0: none could go on, or none @stays that
  * could ever be.
+ *
+ * It is to begin with the joint list, so it has to reach those whom that waits for. If it cannot
+ * begin it gives leadership back to whoever reaches more (reach.c), and gets it again.
+ *
+ *	1 2 3 vote, 1 is to go and 4 is to vote, and all but 2 and 4 reach each other. 1 handed
+ *	over to 2, which waited for 4, and two seconds later gave leadership back to 1, which did
+ *	the same again at once, and so on for ever. No leader led for as long as the host that had
+ *	the device claimed, and was gone, has to be silent: nobody else got it. 3 reaches 4.
+ *
+ * If there is none this one leads on until there is one: what is asked for waits, and not I/O.
  */
 static u32 successor(const struct qbd_membership_layout *now,
 		     const struct qbd_intent_facts *facts, bool *stays)
@@ -192,7 +223,7 @@ static u32 successor(const struct qbd_membership_layout *now,
 		    flags & QBD_MEMBER_WITNESS)
 			continue;
 		*stays = true;
-		if (!(facts->fit & (1u << i)))
+		if (!(facts->fit & (1u << i)) || !may_begin(now, facts, ~facts->misses[i]))
 			continue;
 		if (!best || member->priority > best->priority)
 			best = member;
@@ -207,21 +238,7 @@ static enum qbd_intent_step change_votes(const struct qbd_membership_layout *now
 	const struct qbd_member_layout *self = qbd_membership_find(now, facts->self);
 	bool stays;
 
-	for (u32 i = 0; i < count_of(now); i++)
-		if (flags_of(&now->members[i]) & QBD_MEMBER_JOINING &&
-		    !(facts->ready & (1u << i)))
-			return QBD_INTENT_NOTHING;
-	/*
-	 * From the joint list on nothing is committed without a majority of the incoming set, and
-	 * there is no way back. One that is heard may lack much of the log, or its disk hangs, or
-	 * has just failed: as long as such a one is needed the joint list waits, and the voters go
-	 * on without it. That takes no longer, for whoever is to have the joint list has to have
-	 * this one before.
-	 *
-	 *	1 2 3 vote, 2 is to go. 3's disk fails, and before 1 hears of that it enters the
-	 *	joint list, which needs 1 and 3. It is never committed, nor anything behind it.
-	 */
-	if (missing(now, facts->there & facts->has))
+	if (!may_begin(now, facts, ~0u))
 		return QBD_INTENT_NOTHING;
 	if (!self || !will_vote(flags_of(self))) {
 		*member = successor(now, facts, &stays);

@@ -15,7 +15,8 @@
  *                                has this list, and the        learner from here on
  *                                leader is in that set
  *        likewise, the leader    likewise, and one of the      (leadership is handed over
- *        is not in that set      incoming set is fit           to that one)
+ *        is not in that set      incoming set is fit, and      to that one)
+ *                                reaches who is needed
  *        likewise, and no        as if the leader were in it   as above: nobody could
  *        voter stays                                           take over before
  *   simple, with a learner       it knows, or is not           without it
@@ -59,6 +60,7 @@
  * @unsaid: likewise: it is there, and did not say yet whether its host does
  * @force: likewise: that shall not count
  * @growing: the device becomes larger
+ * @misses: of members[n]: those that it says it is not connected to
  * @disks: incarnation of the disk that answers as members[n]; zeroes: none
  */
 struct qbd_intent_facts {
@@ -75,6 +77,7 @@ struct qbd_intent_facts {
 	u32 unsaid;
 	bool force;
 	bool growing;
+	u32 misses[QBD_MEMBERS_MAX];
 	u8 disks[QBD_MEMBERS_MAX][QBD_UUID_SIZE];
 };
 

@@ -190,6 +190,51 @@ static void joint_when_a_majority_has_the_list(struct kunit *test)
 	}
 }
 
+/*
+ * The leader is to leave, and hears all. Leadership goes to one that reaches those whom the joint
+ * list waits for: else that one gives it back.
+ */
+static void handed_to_who_can_begin(struct kunit *test)
+{
+	static const struct {
+		const char *now;
+		const char *misses[4];	/* whom 2 does not reach, whom 3 does not, ... */
+		u32 member;		/* 0: nothing is done */
+	} cases[] = {
+		/* 2 does not reach who joins, 3 does */
+		{ "1vx 2v 3v 4lj", { "4", "" }, 3 },
+		{ "1vx 2v 3v 4lj", { "", "4" }, 2 },
+		{ "1vx 2v 3v 4lj", { "4", "4" }, 0 },
+		/* neither reaches a majority of those that stay */
+		{ "1vx 2v 3v", { "3", "2" }, 0 },
+		{ "1vx 2v 3v 4v 5v", { "34", "2", "2", "" }, 3 },
+		/* a majority will do; who goes, a learner and a client are not needed */
+		{ "1vx 2v 3v 4v", { "4", "", "" }, 2 },
+		{ "1vx 2v 3v 4l 5lc", { "145", "", "", "" }, 2 },
+		{ "1vx 2v", { "1" }, 2 },
+	};
+	static struct qbd_membership_layout now, next;
+
+	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct qbd_intent_facts facts = {
+			.self = 1, .there = ~0u, .has = ~0u, .fit = ~0u, .ready = ~0u,
+		};
+		enum qbd_intent_step step;
+		u32 member;
+
+		intent_test_list(test, cases[i].now, &now);
+		for (u32 k = 0; k < ARRAY_SIZE(cases[i].misses) && cases[i].misses[k]; k++)
+			facts.misses[k + 1] = intent_test_bits(&now, cases[i].misses[k]);
+		step = qbd_intent_next(&now, &facts, &next, &member);
+		KUNIT_EXPECT_EQ_MSG(test, step == QBD_INTENT_HAND_OVER, cases[i].member > 0,
+				    "%s, number %u", cases[i].now, i);
+		KUNIT_EXPECT_NE_MSG(test, step, QBD_INTENT_PROPOSE, "%s, number %u", cases[i].now,
+				    i);
+		KUNIT_EXPECT_EQ_MSG(test, member, cases[i].member, "%s, number %u", cases[i].now,
+				    i);
+	}
+}
+
 /* Whatever is meant, it comes to an end if all are there, by lists that may follow. */
 static void every_change_ends(struct kunit *test)
 {
@@ -708,6 +753,7 @@ static void who_is_out(struct kunit *test)
 static struct kunit_case intent_cases[] = {
 	KUNIT_CASE(steps),
 	KUNIT_CASE(joint_when_a_majority_has_the_list),
+	KUNIT_CASE(handed_to_who_can_begin),
 	KUNIT_CASE(every_change_ends),
 	KUNIT_CASE(data_in_every_majority),
 	KUNIT_CASE(clients_never_vote),

@@ -8,6 +8,7 @@
  *               is followed by its incoming set (thesis 4.3); who comes is a learner
  *               who makes it stays a voter, unless none does: else he hands over first
  *               a majority of the incoming set has the list before it
+ *               whom he hands over to, for that, reaches those who come
  *   promotion   of who had nearly all of the log
  *   removal     of a learner that is leaving, and has been told so by the list before
  */
@@ -26,6 +27,8 @@ static struct qbd_membership_layout first, *bodies;	/* likewise */
 static u32 lists, room;
 static u32 ever;			/* bitmap of ids */
 static u32 guests[SIM_HOSTS_MAX + 1];	/* to which that id was given */
+static u64 handed[SIM_HOSTS_MAX + 1];	/* when it handed over last, for it is to leave */
+static u64 reached_at[SIM_HOSTS_MAX + 1][SIM_HOSTS_MAX + 1];	/* that host: that member */
 static u64 held[SIM_HOSTS_MAX + 1];	/* entry up to which that member's log was durable once */
 
 const struct qbd_membership_layout *sim_lists_now(void)
@@ -70,6 +73,8 @@ void sim_lists_begin(void)
 {
 	memset(&now, 0, sizeof(now));
 	memset(guests, 0, sizeof(guests));
+	memset(handed, 0, sizeof(handed));
+	memset(reached_at, 0, sizeof(reached_at));
 	memset(held, 0, sizeof(held));
 	lists = 0;
 	now.count = cpu_to_le32(world.founders);
@@ -216,6 +221,46 @@ static void check_writer(const struct qbd_membership_layout *next, u32 writer)
 			 le64_to_cpu(next->index), id, stay);
 }
 
+/* What it said of its connections may have been on the way for a while. */
+#define REACHED_WITHIN	(5 * SIM_S)
+
+static void note_reached(u32 id, const struct qbd_replica *replica)
+{
+	const struct qbd_membership_layout *list = qbd_replica_layout(replica);
+	u64 reached = replica->change_pending ? qbd_reach_own(replica) : 0;
+
+	for (u32 i = 0; reached && i < le32_to_cpu(list->count); i++)
+		if (reached >> i & 1)
+			reached_at[id][le32_to_cpu(list->members[i].id)] = world.now;
+}
+
+/*
+ * A leader that is to leave hands over to one that can begin with the joint list: it is, or was
+ * just now, connected to those that are to vote.
+ */
+static void check_handed(const struct sim_host *host, const struct qbd_replica *replica)
+{
+	const struct qbd_membership_layout *list = qbd_replica_layout(replica);
+	u32 id = sim_member_id(host), to = replica->core->transfer_to;
+	const struct qbd_replica *other = sim_replica(&world.hosts[to]);
+
+	if (replica->change_after == handed[id] || !to)
+		return;
+	handed[id] = replica->change_after;
+	/* What it says of another list the leader takes for what it is not. */
+	if (!other || other->phase != QBD_PHASE_RUNNING ||
+	    qbd_replica_layout(other)->index != list->index)
+		return;
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
+		u32 joins = le32_to_cpu(list->members[i].id);
+
+		if (le16_to_cpu(list->members[i].flags) & QBD_MEMBER_JOINING &&
+		    reached_at[to][joins] + REACHED_WITHIN < world.now)
+			sim_fail("host %u is to leave, and hands over to host %u, which does not reach host %u that is to vote",
+				 host->number, to, joins);
+	}
+}
+
 /*
  * After each step of it: a joint list that this leader has begun itself. By what the others had
  * on disk at any time: that somebody has lost it since the leader need not have heard.
@@ -226,6 +271,8 @@ void sim_lists_check(const struct sim_host *host, const struct qbd_replica *repl
 	u64 before;
 
 	held[id] = max(held[id], replica->core->durable);
+	note_reached(id, replica);
+	check_handed(host, replica);
 	if (replica->core->role != QBD_ROLE_LEADER || count < 2 ||
 	    !is_joint(&replica->configs[count - 1].layout) ||
 	    replica->configs[count - 1].index < replica->core->own_first)
