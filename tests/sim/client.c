@@ -8,7 +8,7 @@
  * gives what one of them wrote that is not older than the last one that had completed
  * when the read was made, nor than what any read had given by then, nor newer than the
  * last one that was begun. Writes whose host lost its power, or that failed, may have
- * come to pass or not, or do so later, but not after the next one completed.
+ * come to pass or not, or do so later, but not after one completed that was begun then.
  */
 #include "sim.h"
 
@@ -48,6 +48,8 @@ struct history {
 	u32 completed_by;	/* by whom */
 	u32 seen;		/* by a read that had completed */
 	u32 pending;		/* hosts that have one under way, as bits */
+	u32 lost;		/* the oldest that may come to pass yet, and one more; 0: none */
+	u32 lost_at;		/* so many were begun when the last of these was lost */
 	u32 writer;		/* host of the newest */
 };
 
@@ -141,6 +143,8 @@ static u32 oldest_under_way(u32 number, u32 at)
 {
 	u32 oldest = at;
 
+	if (histories[number].lost)
+		oldest = min(oldest, histories[number].lost - 1);
 	for (u32 host = 1; host <= SIM_HOSTS_MAX; host++) {
 		const struct sim_request *other;
 
@@ -174,6 +178,18 @@ static void may_be_older(u32 number, u32 at)
 	}
 }
 
+/*
+ * Whoever wrote has lost its power, and the leader may have the write. Where a host claims the
+ * device first, others may have written meanwhile, although they began later.
+ */
+static void lose(struct history *history, u32 at)
+{
+	if (!world.exclusive)
+		return;
+	history->lost = history->lost ? min(history->lost, at + 1) : at + 1;
+	history->lost_at = history->count;
+}
+
 static void end_write(struct sim_request *request, bool completed)
 {
 	if (completed)
@@ -186,8 +202,12 @@ static void end_write(struct sim_request *request, bool completed)
 		struct history *history = &histories[request->number + i];
 
 		history->pending &= ~(1u << request->host->number);
-		if (!completed)
+		if (!completed) {
+			lose(history, request->ats[i]);
 			continue;
+		}
+		if (history->lost && request->ats[i] >= history->lost_at)
+			history->lost = 0;
 		may_be_older(request->number + i, request->ats[i]);
 		history->completed = max(history->completed,
 					 oldest_under_way(request->number + i,
@@ -488,6 +508,7 @@ void sim_client_begin(void)
 		history->completed = 0;
 		history->completed_by = 0;
 		history->seen = 0;
+		history->lost = 0;
 		history->pending = 0;
 	}
 	for (u32 i = 0; i <= SIM_HOSTS_MAX; i++) {
@@ -565,6 +586,7 @@ void sim_client_forget(u32 number, u64 value)
 	history->completed = 0;
 	history->completed_by = 0;
 	history->seen = 0;
+	history->lost = 0;
 	if (history->pending)
 		sim_fail("block %llu is written by somebody, and nobody is up",
 			 sim_place(number));
