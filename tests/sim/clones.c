@@ -204,6 +204,13 @@ bool sim_clones_confuse(const struct sim_host *host)
 	return clones.confused >> host->number & 1 || host->copy_of;
 }
 
+/* Its copy is in its place where it is not heard: until somebody hears both, both count. */
+bool sim_clones_is_two(const struct sim_host *host)
+{
+	return clones.let_in && !clones.told && copy()->exists &&
+	       copy()->copy_of == host->number;
+}
+
 /*
  * May a copy of @host have acknowledged what the disk itself lacks? Others know that, or come to
  * know it: then this one gives no vote until it has been sent that again.

@@ -646,7 +646,8 @@ static bool would_win(const struct qbd_core *candidate, u32 votes)
 
 /*
  * Who has not got what was just committed must not be able to win an election, by what is
- * on the disks. (Who is off is left out: it neither votes nor is voted for.)
+ * on the disks. (Who is off is left out: it neither votes nor is voted for. So is a vote that
+ * there is twice, and nobody can know that yet: see Documentation/promises.rst.)
  */
 static void check_safe(void)
 {
@@ -665,6 +666,7 @@ static void check_safe(void)
 			const struct qbd_replica *voter = sim_replica(&world.hosts[other]);
 
 			if (other != number && vouches(voter) &&
+			    !sim_clones_is_two(&world.hosts[other]) &&
 			    world.hosts[other].former == is_former() &&
 			    !sim_rollbacks_unmet(&world.hosts[other]) &&
 			    would_vote(voter->core, qbd_core_term_at(replica->core, last),

@@ -247,6 +247,11 @@ static void check_handed(const struct sim_host *host, const struct qbd_replica *
 	if (replica->change_after == handed[id] || !to)
 		return;
 	handed[id] = replica->change_after;
+	/* Not in this pass, or not for this: it goes to one that reaches more. */
+	if (replica->change_after != replica->now +
+	    (u64)replica->settings.election_timeout_ms * NSEC_PER_MSEC ||
+	    replica->better_since == replica->now)
+		return;
 	/* What it says of another list the leader takes for what it is not. */
 	if (!other || other->phase != QBD_PHASE_RUNNING ||
 	    qbd_replica_layout(other)->index != list->index)

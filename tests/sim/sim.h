@@ -726,6 +726,7 @@ void sim_clones_judged(const struct sim_host *member, enum qbd_refusal reason);
 void sim_clones_let_in(const struct sim_host *member);
 /* What is known of one of the two is taken for the other's. */
 bool sim_clones_confuse(const struct sim_host *host);
+bool sim_clones_is_two(const struct sim_host *host);
 bool sim_clones_may_lack(const struct sim_host *host);
 
 /* ---- plans.c ------------------------------------------------------------ */
