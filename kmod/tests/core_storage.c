@@ -311,6 +311,27 @@ static void accident_28_nobody_to_take_over(struct qbd_test *test)
 	QBD_EQUAL(test, core->commit, 1);
 }
 
+/* Return: who leads; the next one has all, and the third one is being filled from here on. */
+static u32 one_of_three_is_filled(struct qbd_test *test, u32 seed)
+{
+	u32 leader, filled;
+
+	lab_setup(lab, 3, 3, seed);
+	lab_boot_all(lab);
+	leader = lab_run_to_leader(lab, 0);
+	filled = 6 - leader - (leader % 3 + 1);
+	lab_run(lab, 200 * LAB_MS);
+	lab_crash(lab, filled);
+	for (u32 i = 0; i < 100; i++)
+		lab_propose(lab, leader);
+	lab_run(lab, LAB_S);
+	lab_compact(lab, leader, 90);
+	lab_boot(lab, filled);
+	while (!lab->nodes[filled].disk.filling)
+		QBD_TRUE(test, lab_step(lab));
+	return leader;
+}
+
 /*
  * The leader's disk hangs. All that it hears is a member that is being filled, which cannot
  * take over, does not count, and elects nobody while it hears a leader. The third one had
@@ -321,20 +342,9 @@ static void accident_28_a_leader_is_in_the_way(struct qbd_test *test)
 	for (u32 run = 0; run < 20; run++) {
 		u32 leader, whole, filled;
 
-		lab_setup(lab, 3, 3, 2800 + run);
-		lab_boot_all(lab);
-		leader = lab_run_to_leader(lab, 0);
+		leader = one_of_three_is_filled(test, 2800 + run);
 		whole = leader % 3 + 1;
 		filled = 6 - leader - whole;
-		lab_run(lab, 200 * LAB_MS);
-		lab_crash(lab, filled);
-		for (u32 i = 0; i < 100; i++)
-			lab_propose(lab, leader);
-		lab_run(lab, LAB_S);
-		lab_compact(lab, leader, 90);
-		lab_boot(lab, filled);
-		while (!lab->nodes[filled].disk.filling)
-			QBD_TRUE(test, lab_step(lab));
 		QBD_TRUE(test, !qbd_core_step_down(lab_core(lab, leader),
 						   lab_node_now(lab, &lab->nodes[leader])));
 		/* No extents, and nothing of what it writes to the others. */
@@ -606,20 +616,9 @@ static void a_filled_member_helps_to_elect(struct qbd_test *test)
 	for (u32 run = 0; run < 20; run++) {
 		u32 leader, whole, filled;
 
-		lab_setup(lab, 3, 3, 4000 + run);
-		lab_boot_all(lab);
-		leader = lab_run_to_leader(lab, 0);
+		leader = one_of_three_is_filled(test, 4000 + run);
 		whole = leader % 3 + 1;
 		filled = 6 - leader - whole;
-		lab_run(lab, 200 * LAB_MS);
-		lab_crash(lab, filled);
-		for (u32 i = 0; i < 100; i++)
-			lab_propose(lab, leader);
-		lab_run(lab, LAB_S);
-		lab_compact(lab, leader, 90);
-		lab_boot(lab, filled);
-		while (!lab->nodes[filled].disk.filling)
-			QBD_TRUE(test, lab_step(lab));
 		lab_cut(lab, leader, whole, true);
 		lab_propose(lab, leader);
 		lab_propose(lab, leader);
