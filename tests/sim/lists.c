@@ -27,7 +27,6 @@ static struct qbd_membership_layout first, *bodies;	/* likewise */
 static u32 lists, room;
 static u32 ever;			/* bitmap of ids */
 static u32 guests[SIM_HOSTS_MAX + 1];	/* to which that id was given */
-static u64 handed[SIM_HOSTS_MAX + 1];	/* when it handed over last, for it is to leave */
 static u64 reached_at[SIM_HOSTS_MAX + 1][SIM_HOSTS_MAX + 1];	/* that host: that member */
 static u64 held[SIM_HOSTS_MAX + 1];	/* entry up to which that member's log was durable once */
 
@@ -73,7 +72,6 @@ void sim_lists_begin(void)
 {
 	memset(&now, 0, sizeof(now));
 	memset(guests, 0, sizeof(guests));
-	memset(handed, 0, sizeof(handed));
 	memset(reached_at, 0, sizeof(reached_at));
 	memset(held, 0, sizeof(held));
 	lists = 0;
@@ -241,14 +239,11 @@ static void note_reached(u32 id, const struct qbd_replica *replica)
 static void check_handed(const struct sim_host *host, const struct qbd_replica *replica)
 {
 	const struct qbd_membership_layout *list = qbd_replica_layout(replica);
-	u32 id = sim_member_id(host), to = replica->core->transfer_to;
+	u32 to = replica->core->transfer_to;
 	const struct qbd_replica *other = sim_replica(&world.hosts[to]);
 
-	if (replica->change_after == handed[id] || !to)
-		return;
-	handed[id] = replica->change_after;
 	/* Not in this pass, or not for this: it goes to one that reaches more. */
-	if (replica->change_after != replica->now +
+	if (!to || replica->change_after != replica->now +
 	    (u64)replica->settings.election_timeout_ms * NSEC_PER_MSEC ||
 	    replica->better_since == replica->now)
 		return;
