@@ -195,7 +195,7 @@ void sim_heal(void)
 	if (!sim_heal_until(sim_sizes_final, "the device as large as it can be") ||
 	    !sim_heal_end_well())
 		return;
-	if (!sim_few())
+	if (!sim_few() || !sim_records_end())
 		return;
 	if (world.moves && !sim_heal_until(sim_addresses_final, "no member at an old address"))
 		return;

@@ -230,9 +230,9 @@ static void sum_up(u64 seeds, u64 failed)
 	printf("# disks: %llu rotten, %llu with unreadable sectors; logs found damaged %llu, tables lost %llu; %.1f million blocks compared\n",
 	       counts->rotten, counts->unreadable, counts->damaged, counts->tables_lost,
 	       counts->views / 1e6);
-	printf("# blocks of records that rotted while their member was up: %llu, %llu of them not in memory; %llu times just before they were wanted; %llu read while it was up, %llu written over or given back\n",
+	printf("# blocks of records that rotted while their member was up: %llu, %llu of them not in memory; %llu times just before they were wanted, %llu of these in the end; %llu read while it was up, %llu written over or given back\n",
 	       counts->records_rotten, counts->records_old, counts->records_wanted,
-	       counts->records_read, counts->records_over);
+	       counts->records_at_end, counts->records_read, counts->records_over);
 	printf("# disks rolled back to an older image: %llu of %llu; known by others what they had had: %llu, by themselves then: %llu; replaced, for nobody knew any more: %llu\n",
 	       counts->rolled_back, counts->images, counts->rollbacks_known,
 	       counts->rollbacks_kept, counts->rollbacks_lost);

@@ -26,6 +26,10 @@
  * A follower has to get none of it, and is made whole in another way; and the member that
  * finds it when it comes up knows what it lacks, and is sent it again.
  *
+ * In the midst of other faults the log soon passes by who lacks it, or another member leads,
+ * and nobody sees what would have become of him. So it is done once more when all is well
+ * (sim_records_end()), and nothing else happens afterwards: he has to become whole.
+ *
  * Drawn apart from the rest: worlds without it stay what they are.
  */
 #include "../../kmod/core/internal.h"
@@ -348,7 +352,7 @@ static void send_away(void)
 	records.away = host;
 	records.first = qbd_store_last_index(sim_replica(host)->store) + 1;
 	records.until = world.steps + AWAY_STEPS;
-	records.cut = below(2);
+	records.cut = world.healing || below(2);
 	sim_trace("host %u is %s, for what it lacks is to rot", host->number,
 		  records.cut ? "cut off" : "off");
 	if (records.cut)
@@ -405,7 +409,7 @@ static void watch_away(void)
 		if (!may_rot(host) || !rot_what_it_lacks(host))
 			continue;
 		sim_counts.records_wanted++;
-		if (!below(3))
+		if (!world.healing && !below(3))
 			draw_loss();
 		bring_back();
 		return;
@@ -438,4 +442,42 @@ void sim_records_step(void)
 		send_away();
 	else
 		rot_somewhere();
+}
+
+/* ---- when all is well --------------------------------------------------- */
+
+static bool is_away(void)
+{
+	if (!records.away && world.steps % 8 == 0)
+		send_away();
+	return records.away || world.steps >= records.until;
+}
+
+static bool is_back(void)
+{
+	if (records.away && world.steps % 8 == 0)
+		watch_away();
+	return !records.away;
+}
+
+/**
+ * sim_records_end() - who is away lacks what rots at its leader; all is well
+ *
+ * It is cut off, so that nothing of its own is lost.
+ *
+ * Return: false if something did not come about that has to.
+ */
+bool sim_records_end(void)
+{
+	u64 before = sim_counts.records_wanted;
+
+	if (!records.enabled || below(2))
+		return true;
+	records.until = world.steps + AWAY_STEPS;
+	let_it_lead();
+	if (!sim_heal_until(is_away, "somebody is away, or nobody can be") ||
+	    !sim_heal_until(is_back, "who was cut off is back"))
+		return false;
+	sim_counts.records_at_end += sim_counts.records_wanted - before;
+	return sim_counts.records_wanted == before || sim_heal_end_well();
 }

@@ -205,7 +205,7 @@ void sim_after_event(struct sim_host *host);
 extern struct sim_counts {
 	u64 power_cuts, elections, resets, filled, fills_disturbed, rounds_cut, preempted;
 	u64 damaged, tables_lost, rotten, unreadable, views;
-	u64 records_rotten, records_old, records_wanted, records_read, records_over;
+	u64 records_rotten, records_old, records_wanted, records_at_end, records_read, records_over;
 	u64 clients, changes, lists, joined, left, claims, modes, forced, passed_on, resizes;
 	u64 newcomers, told;
 	u64 verified, data_rots;
@@ -708,6 +708,8 @@ void sim_records_read(const struct sim_host *host, u64 block, u64 count);
 /* Is there any left on its disk? NULL: on any disk. */
 bool sim_records_left(const struct sim_host *host);
 bool sim_records_known_by(const struct sim_host *host, unsigned int slot);
+/* When all is well: false if something did not come about that has to. */
+bool sim_records_end(void);
 
 /* ---- clones.c ----------------------------------------------------------- */
 
