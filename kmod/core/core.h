@@ -1092,10 +1092,11 @@ enum qbd_transfer_result qbd_core_transfer(struct qbd_core *core, u64 now,
  * @core: core
  * @now: current time
  *
- * Its disk hangs, or it may not lead for now; nobody whom it hears can take over, and those
- * whose copies count are no majority. It leads on all the same, for there may be nobody else:
- * then things go on when its disk does. But who hears it elects nobody, and whether one of
- * those reaches somebody whom it does not hear is for the caller to know (replica/reach.c).
+ * Its disk hangs, or it may not lead for now, and those whose copies count are no majority;
+ * or it is a witness. And nobody whom it hears can take over. It leads on all the same, for
+ * there may be nobody else: then things go on when its disk does, or one is back. But who hears
+ * it elects nobody, and whether one of those reaches somebody whom it does not hear is for the
+ * caller to know (replica/reach.c).
  */
 bool qbd_core_stuck(struct qbd_core *core, u64 now);
 

@@ -195,15 +195,27 @@ static bool came_to_nothing(const struct qbd_core *core)
 	       trail->runs[trail->count - IN_VAIN_MAX].first > core->commit;
 }
 
-bool qbd_core_stuck(struct qbd_core *core, u64 now)
+/*
+ * It serves nobody while it leads (pass_on()), whatever its disk does:
+ *
+ *	1 and 2 have data, 3 is a witness. 1 was away until no log reached it any more. 2 has
+ *	all of it, and was cut off from 3, which was elected and could give 1 nothing. 1 and 2
+ *	were a majority; but 1 heard 3.
+ */
+static bool serves_nobody(struct qbd_core *core, u64 now)
 {
 	bool stalled = qbd_core_log_stalled(core, now);
 
+	if (qbd_core_self_is_witness(core))
+		return true;
+	return (stalled || qbd_core_reads_hang(core, now) || !(core->fitness & QBD_MAY_LEAD)) &&
+	       !qbd_quorum_counts(core, now, 0, core->fitness & QBD_COUNTS && !stalled);
+}
+
+bool qbd_core_stuck(struct qbd_core *core, u64 now)
+{
 	return qbd_core_leads(core) && core->fitness & QBD_MAY_VOTE &&
-	       (stalled || qbd_core_reads_hang(core, now) || !(core->fitness & QBD_MAY_LEAD)) &&
-	       !transfer_best(core) &&
-	       !qbd_quorum_counts(core, now, 0, core->fitness & QBD_COUNTS && !stalled) &&
-	       !came_to_nothing(core);
+	       serves_nobody(core, now) && !transfer_best(core) && !came_to_nothing(core);
 }
 
 bool qbd_core_step_down(struct qbd_core *core, u64 now)

@@ -215,6 +215,66 @@ static void accident_a_witness_whose_log_is_too_short_waits(struct qbd_test *tes
 	QBD_TRUE(test, !lab->error);
 }
 
+/*
+ * The one with the data is back, but only the stale one reaches it, which hears the witness.
+ * These two are a majority, and one of them has all.
+ */
+static void accident_a_witness_is_in_the_way(struct qbd_test *test)
+{
+	for (u32 run = 0; run < 20; run++) {
+		struct lab_node *witness = &lab->nodes[3];
+
+		start(3, 1, 600 + run);
+		QBD_TRUE(test, !qbd_core_stuck(lab_core(lab, 1),
+					       lab_node_now(lab, &lab->nodes[1])));
+		lab_crash(lab, 2);
+		write(1, 40);
+		lab_compact(lab, 1, 30);
+		lab_compact(lab, 3, 30);
+		lab_cut(lab, 1, 2, true);
+		lab_cut(lab, 1, 3, true);
+		lab_boot(lab, 2);
+		lab_run(lab, 4 * LAB_S);
+		QBD_EQUAL(test, lab_leader(lab), 3);
+		lab_cut(lab, 1, 2, false);
+		QBD_TRUE(test, !anything_goes_on(3 * LAB_S));
+		/* There may be nobody else: it leads on. */
+		QBD_EQUAL(test, lab_leader(lab), 3);
+		/* Somebody is. */
+		QBD_TRUE(test, qbd_core_step_down(lab_core(lab, 3),
+						  lab_node_now(lab, witness)));
+		lab_drain(lab, witness);
+		QBD_EQUAL(test, lab_run_to_leader(lab, 1), 1);
+		QBD_TRUE(test, anything_goes_on(LAB_S));
+		lab_run(lab, 2 * LAB_S);
+		QBD_EQUAL(test, lab_core(lab, 2)->commit, lab->commit);
+		QBD_TRUE(test, !lab->error);
+	}
+}
+
+/* One that has data may take over: the witness passes on to it, and is not in its way. */
+static void a_witness_that_can_pass_on_leads_until_then(struct qbd_test *test)
+{
+	struct qbd_config config;
+	struct qbd_core *core;
+
+	lab_config(&config, 3, 3);
+	config.members[0].flags |= QBD_CORE_WITNESS;
+	core = solo_start_config(&config, 5, 0, NULL, 0);
+	solo_lead(1);
+	solo_log_durable(1);
+	/* Nobody has answered yet. */
+	QBD_TRUE(test, qbd_core_stuck(core, solo->now));
+	solo_round_ack(2, core->round, 0);
+	qbd_peer_find(core, 2)->state = QBD_PEER_NEEDS_EXTENTS;
+	QBD_TRUE(test, qbd_core_stuck(core, solo->now));
+	qbd_peer_find(core, 2)->state = QBD_PEER_REPLICATE;
+	qbd_peer_find(core, 2)->flags = QBD_MESSAGE_FIT;
+	QBD_TRUE(test, !qbd_core_stuck(core, solo->now));
+	QBD_TRUE(test, !qbd_core_step_down(core, solo->now));
+	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
+}
+
 /* Its log is begun anew; what was committed is not asked of it. */
 static void a_witness_too_far_behind_begins_anew(struct qbd_test *test)
 {
@@ -254,5 +314,7 @@ QBD_SUITE(core_witness,
 	  QBD_CASE(a_witness_passes_on_to_who_can_lead),
 	  QBD_CASE(accident_a_stale_member_gets_the_witness_log),
 	  QBD_CASE(accident_a_witness_whose_log_is_too_short_waits),
+	  QBD_CASE(accident_a_witness_is_in_the_way),
+	  QBD_CASE(a_witness_that_can_pass_on_leads_until_then),
 	  QBD_CASE(a_witness_too_far_behind_begins_anew),
 	  QBD_CASE(any_one_of_two_and_a_witness_may_go));

@@ -8,7 +8,7 @@
  * than its predecessor, and cannot find out before that.
  *
  * It is tried when all is well, at the end of some worlds in which nobody but ordinary members
- * is there, and nothing else goes wrong meanwhile:
+ * is there, or two of these and a witness, and nothing else goes wrong meanwhile:
  *
  *   AWAY      one is cut off, until the log has passed it by
  *   FILLED    it is back, and the others write on
@@ -18,6 +18,8 @@
  *             Or, of three, the leader stays, and its disk stands still or fails what is
  *             read; it hears none but the one that is filled, and that one hears both. It
  *             must not be in their way.
+ *             Or the witness leads, whose log has passed by the one that was away, too; it
+ *             hears that one alone, and that one hears who has all.
  *
  * Drawn apart from the rest.
  */
@@ -30,14 +32,15 @@
 enum loss {
 	LOSS_POWER,
 	LOSS_DISK,
-	LOSSES
+	LOSSES,
+	LOSS_OF_SIGHT		/* of the witness */
 };
 
 static struct {
 	u64 random;
 	enum loss loss;
 	bool hangs;		/* LOSS_DISK; else it fails reads */
-	struct sim_host *leader, *filled;
+	struct sim_host *leader, *filled, *witness;
 	u32 kept_off;		/* bitmap of hosts */
 	u64 last, term, until;
 	bool moment;		/* what is waited for in FILLED: see untold() */
@@ -76,12 +79,13 @@ static bool ordinary(void)
 {
 	const struct qbd_membership_layout *list = sim_lists_now();
 
-	if (world.joins || world.witnesses || world.clients || world.quiet ||
+	if (world.joins || world.clients || world.quiet ||
 	    world.founders % 2 == 0 || world.founders < 3 ||
 	    world.count != world.founders || le32_to_cpu(list->count) != world.count)
 		return false;
 	for (u32 i = 0; i < le32_to_cpu(list->count); i++)
-		if (le16_to_cpu(list->members[i].flags) != QBD_MEMBER_VOTER)
+		if ((le16_to_cpu(list->members[i].flags) & ~QBD_MEMBER_WITNESS) !=
+		    QBD_MEMBER_VOTER)
 			return false;
 	/* Who heard that a copy of its disk is in its place gives no vote: one is lost already. */
 	for (u32 number = 1; number <= world.count; number++)
@@ -92,13 +96,27 @@ static bool ordinary(void)
 	return true;
 }
 
+/* The one witness of three; NULL: there are more, or fewer members. */
+static struct sim_host *only_witness(void)
+{
+	struct sim_host *witness = NULL;
+	u32 witnesses = 0;
+
+	for (u32 number = 1; number <= world.count; number++)
+		if (world.hosts[number].witness) {
+			witness = &world.hosts[number];
+			witnesses++;
+		}
+	return witnesses == 1 && world.count == 3 ? witness : NULL;
+}
+
 /* Whoever may. */
 static void write_somewhere(void)
 {
 	u32 stripe = below(SIM_USED_BLOCKS / SIM_STRIPE);
 	struct sim_host *host = &world.hosts[1 + stripe % world.founders];
 
-	if (host != few.filled && sim_client_turn(few.leader, true))
+	if (host != few.filled && !host->witness && sim_client_turn(few.leader, true))
 		sim_client_write(world.exclusive ? few.leader : host, stripe * SIM_STRIPE,
 				 SIM_STRIPE);
 }
@@ -129,10 +147,15 @@ static bool leader_has_it(void)
 	return (all && sim_client_turn(few.leader, true)) || late();
 }
 
+static bool log_passed_by(const struct sim_host *host)
+{
+	return qbd_store_first_index(sim_replica(host)->store) > few.last + 1;
+}
+
 static bool passed_by(void)
 {
-	if (leads(few.leader) && qbd_store_first_index(sim_replica(few.leader)->store) >
-				 few.last + 1)
+	if (leads(few.leader) && log_passed_by(few.leader) &&
+	    (!few.witness || log_passed_by(few.witness)))
 		return true;
 	write_somewhere();
 	return late();
@@ -185,15 +208,19 @@ static bool come_to_be_few(void)
 	if (world.error)
 		return false;
 	few.until = world.steps + PATIENCE;
+	if (few.leader == few.witness)
+		return false;
 	do {
 		few.filled = &world.hosts[1 + below(world.count)];
-	} while (few.filled == few.leader);
+	} while (few.filled == few.leader || few.filled == few.witness);
 	few.last = qbd_store_last_index(sim_replica(few.filled)->store);
 	if (!sim_heal_until(leader_has_it, "the device claimed by the leader") || late())
 		return false;
 	sim_network_isolate(few.filled->number, true);
 	if (!sim_heal_until(passed_by, "a log that has passed a member by") || late())
 		return false;
+	if (few.witness)
+		return true;
 	sim_network_heal();
 	if (!sim_heal_until(moment_came, "a member that is filled") || late())
 		return false;
@@ -229,8 +256,34 @@ static void lose_the_leaders_power(void)
 			sim_member_power_cut(&world.hosts[number]);
 }
 
-static void lose_the_leader(void)
+static bool witness_leads(void)
 {
+	const struct qbd_core *core = core_of(few.witness);
+
+	return (core && core->role == QBD_ROLE_LEADER) || late();
+}
+
+/* Return: false if it does not come to it. */
+static bool lose_sight_of_the_leader(void)
+{
+	u32 leader = few.leader->number, filled = few.filled->number;
+
+	sim_network_isolate(filled, false);
+	sim_network_isolate(leader, true);
+	if (!sim_heal_until(witness_leads, "a witness that leads") || late())
+		return false;
+	few.term = core_of(few.witness)->term;
+	sim_network_cut(leader, filled, false);
+	sim_network_cut(filled, leader, false);
+	sim_counts.few++;
+	sim_counts.few_witness++;
+	return true;
+}
+
+static bool lose_the_leader(void)
+{
+	if (few.loss == LOSS_OF_SIGHT)
+		return lose_sight_of_the_leader();
 	few.term = core_of(few.leader)->term;
 	if (few.loss == LOSS_DISK)
 		lose_the_leaders_disk();
@@ -238,6 +291,7 @@ static void lose_the_leader(void)
 		lose_the_leaders_power();
 	sim_counts.few++;
 	sim_counts.few_untold += few.moment;
+	return true;
 }
 
 /**
@@ -252,10 +306,15 @@ bool sim_few(void)
 	few.loss = below(4);
 	if (few.loss >= LOSSES || !ordinary() || (few.loss == LOSS_DISK && world.count != 3))
 		return true;
+	if (world.witnesses) {
+		few.loss = LOSS_OF_SIGHT;
+		few.witness = only_witness();
+		if (!few.witness)
+			return true;
+	}
 	few.moment = below(2);
 	few.steps = below(60);
-	if (come_to_be_few()) {
-		lose_the_leader();
+	if (come_to_be_few() && lose_the_leader()) {
 		sim_heal_until(goes_on, "a bare majority goes on, one of which is filled");
 		few.kept_off = 0;
 		sim_heal_host(few.leader);

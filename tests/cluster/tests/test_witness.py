@@ -79,23 +79,48 @@ def stale_member_gets_the_log_of_the_witness():
         more.verify(alpha.device)
 
 
+def lead_in_vain(cluster):
+    """Beta was away for longer than any log reaches, and alpha is lost: the witness leads, and
+    beta hears it. Return: what alpha wrote last."""
+    alpha, beta, gamma = cluster.members
+    cluster.lead(1)
+    beta.down()
+    last = last_on_disk(beta)
+    fill_log(cluster, alpha, 24)
+    writer = Writer(alpha.device, first_block=14000, limit=50)
+    writer.child.wait()
+    gamma.wait("its log does not reach beta", lambda status: status.first_index > last + 1)
+    lose(cluster, alpha)
+    beta.up()
+    status = gamma.wait("it leads, and cannot help", lambda status: "bring back alpha"
+                        in status.problem)
+    assert status.role == "leader" and not status.has_quorum, status
+    return writer
+
+
+@test("witness", timeout=90)
+def witness_that_cannot_help_is_not_in_the_way():
+    """Alpha is back, but the witness does not reach it, and beta does: these two go on."""
+    with Cluster(3, witnesses=(3,), log_size="8M", create=SHARED) as cluster:
+        alpha, beta, gamma = cluster.members
+        writer = lead_in_vain(cluster)
+        cluster.network.cut(alpha.number, gamma.number)
+        alpha.up()
+        cluster.wait_leader(among=[alpha, beta])
+        late = Writer(beta.device, first_block=15000, limit=50)
+        late.child.wait()
+        beta.wait("it has all", lambda status: not status.filling)
+        assert alpha.status().role == "leader"
+        writer.verify(beta.device)
+        late.verify()
+
+
 @test("witness", timeout=90)
 def log_of_the_witness_is_too_short():
     """Nobody serves until the member that has everything is back; status says who."""
     with Cluster(3, witnesses=(3,), log_size="8M", create=SHARED) as cluster:
         alpha, beta, gamma = cluster.members
-        cluster.lead(1)
-        beta.down()
-        last = last_on_disk(beta)
-        fill_log(cluster, alpha, 24)
-        writer = Writer(alpha.device, first_block=14000, limit=50)
-        writer.child.wait()
-        gamma.wait("its log does not reach beta", lambda status: status.first_index > last + 1)
-        lose(cluster, alpha)
-        beta.up()
-        status = gamma.wait("it leads, and cannot help", lambda status: "bring back alpha"
-                            in status.problem)
-        assert status.role == "leader" and not status.has_quorum, status
+        writer = lead_in_vain(cluster)
         status = beta.wait("it is told", lambda status: "bring back alpha" in status.problem)
         assert not status.has_quorum and not status.filling, status
         assert "a witness leads" in beta.qbdadm("status").output
