@@ -3,6 +3,7 @@
  * Claims at the leader: who gets one, and whose writes are refused. What is decided is in
  * claim_rule.c.
  */
+#include "intent.h"
 #include "internal.h"
 
 /* The leader's claim lease: as set, and never so short that an election could end it. */
@@ -85,7 +86,7 @@ static void gather_facts(struct qbd_replica *replica, const struct qbd_claim_wis
 			   qbd_store_written_since(replica->store, wish->epoch, commit),
 		.may_be_written = wish->goes_on &&
 				  qbd_store_written_since(replica->store, wish->epoch, last),
-		.member = qbd_replica_member(replica, claim->holder),
+		.member = !qbd_intent_is_out(qbd_replica_layout(replica), claim->holder),
 		.lease_ms = qbd_claim_lease_ms(replica),
 		.unheard_ms = qbd_claim_unheard_ms(replica, claim->holder),
 	};

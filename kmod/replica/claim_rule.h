@@ -116,7 +116,7 @@ struct qbd_claim_wish {
  * struct qbd_claim_facts - what the leader knows of the claim at the end of its log
  * @committed: it is
  * @surely: nobody else led when it was asked for
- * @member: the holder is a member still
+ * @member: the holder is a member still, by the list in force, and is not on its way out
  * @restarted: it was heard, in this leadership, in another run than the claim's
  * @unheard_ms: for how long it was not, counted from this leader's election at most
  * @silent: that is longer than who is there is ever silent

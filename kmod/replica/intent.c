@@ -264,8 +264,12 @@ enum qbd_intent_step qbd_intent_next(const struct qbd_membership_layout *now,
 	}
 	if (take_disks(next, facts))
 		return QBD_INTENT_PROPOSE;
-	if (changes_votes(now))
-		return change_votes(now, facts, next, member);
+	if (changes_votes(now)) {
+		enum qbd_intent_step result = change_votes(now, facts, next, member);
+
+		if (result != QBD_INTENT_NOTHING)
+			return result;
+	}
 	for (u32 i = 0; i < count_of(now); i++) {
 		if (!is_leaving_learner(flags_of(&now->members[i])))
 			continue;

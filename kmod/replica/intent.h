@@ -20,7 +20,8 @@
  *        likewise, and no        as if the leader were in it   as above: nobody could
  *        voter stays                                           take over before
  *   simple, with a learner       it knows, or is not           without it
- *   LEAVING                      connected
+ *   LEAVING                      connected, and none of the
+ *                                above can be done now
  *   simple, of a member that     at once, before any of the    the same with that disk
  *   is connected it does not     others
  *   know the disk, or one that

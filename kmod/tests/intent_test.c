@@ -77,6 +77,12 @@ static const struct intent_step_case intent_step_cases[] = {
 	{ "1v 2v 3vx 4lj", 1, "1234", "1234", "", QBD_INTENT_PROPOSE, "1vo 2vo 3olx 4v" },
 	/* a dead one is replaced as well */
 	{ "1v 2v 3vx 4lj", 1, "124", "124", "", QBD_INTENT_PROPOSE, "1vo 2vo 3olx 4v" },
+	/* who goes is not there any longer than it takes to tell it, whoever else is waited for */
+	{ "1v 2v 3v 4lj 5lx", 1, "1235", "123", "5", QBD_INTENT_PROPOSE, "1v 2v 3v 4lj" },
+	{ "1v 2v 3v 4lj 5lx", 1, "1235", "123", "", QBD_INTENT_NOTHING, "" },
+	{ "1v 2v 3v 4lj 5lx", 1, "123", "123", "", QBD_INTENT_PROPOSE, "1v 2v 3v 4lj" },
+	{ "1v 2v 3v 4lj 5lx", 1, "12345", "12345", "5", QBD_INTENT_PROPOSE,
+	  "1vo 2vo 3vo 4v 5lx" },
 	/* demoted; two at once */
 	{ "1v 2vd 3v", 1, "123", "123", "", QBD_INTENT_PROPOSE, "1vo 2ol 3vo" },
 	{ "1v 2vd 3vd", 1, "123", "123", "", QBD_INTENT_PROPOSE, "1vo 2ol 3ol" },

@@ -175,8 +175,32 @@ static int want_set(const struct member_arguments *arguments,
 
 /* ---- asking and waiting ------------------------------------------------- */
 
+static const char *intent_text(uint32_t flags)
+{
+	if (flags & QBD_MEMBER_FLAGS_JOINING)
+		return "joining";
+	if (flags & QBD_MEMBER_FLAGS_DEMOTING)
+		return "demoting";
+	return flags & QBD_MEMBER_FLAGS_LEAVING ? "leaving" : "";
+}
+
+/* What is meant of others may take as long as it takes, or wait for somebody who is away. */
+static bool is_done(const struct qbd_status *status, const uint32_t *ids, unsigned int count)
+{
+	for (uint32_t i = 0; i < status->member_count; i++) {
+		const struct qbd_member_status *member = &status->members[i];
+
+		if (member->flags & QBD_MEMBER_FLAGS_VOTER_OLD)
+			return false;
+		for (unsigned int j = 0; j < count; j++)
+			if (member->id == ids[j] && intent_text(member->flags)[0])
+				return false;
+	}
+	return true;
+}
+
 static int wait_done(struct qbd_client *client, const struct member_arguments *arguments,
-		     struct qbd_status *status, struct qbd_error *error)
+		     const uint32_t *ids, struct qbd_status *status, struct qbd_error *error)
 {
 	int64_t end = qbd_now_ms() + (int64_t)arguments->wait * 1000;
 	char steps[256];
@@ -187,13 +211,14 @@ static int wait_done(struct qbd_client *client, const struct member_arguments *a
 		if (result)
 			return result;
 		/* Of a member that was removed nobody tells us more. */
-		if (status->removed || !qbdadm_open_steps(status, steps, sizeof(steps))[0])
+		if (status->removed || is_done(status, ids, arguments->count))
 			return 0;
 		if (qbd_now_ms() >= end)
 			return qbd_fail(error, ETIMEDOUT,
 					"%s: the change goes on by itself, but is not done after %"
 					PRIu64 " s: %s; 'qbdadm status' shows it",
-					arguments->device, arguments->wait, steps);
+					arguments->device, arguments->wait,
+					qbdadm_open_steps(status, steps, sizeof(steps)));
 		qbd_pause_ms(PAUSE_MS);
 	}
 }
@@ -288,22 +313,13 @@ static int change(struct qbd_client *client, const struct member_arguments *argu
 		qbd_pause_ms(PAUSE_MS);
 	}
 	if (!result && arguments->wait)
-		result = wait_done(client, arguments, status, error);
+		result = wait_done(client, arguments, ids, status, error);
 	else if (!result)
 		result = qbd_client_status(client, arguments->device, status, error);
 	return result;
 }
 
 /* ---- printing ----------------------------------------------------------- */
-
-static const char *intent_text(uint32_t flags)
-{
-	if (flags & QBD_MEMBER_FLAGS_JOINING)
-		return "joining";
-	if (flags & QBD_MEMBER_FLAGS_DEMOTING)
-		return "demoting";
-	return flags & QBD_MEMBER_FLAGS_LEAVING ? "leaving" : "";
-}
 
 static const char *vote_text(uint32_t flags)
 {

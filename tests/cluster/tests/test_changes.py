@@ -573,6 +573,26 @@ def a_change_waits_for_a_disk_that_hangs():
         cluster.retire(two)
 
 
+@test("membership")
+def who_goes_does_not_wait_for_who_comes():
+    """A learner is to vote and is away; another one is removed meanwhile, and is gone."""
+    with Cluster(5) as cluster:
+        leader = cluster.lead(1)
+        for number in (4, 5):
+            cluster.change(leader, "demote", number)
+        cluster.member(4).power_cut()
+        leader.wait("it is known to be away", lambda status: not status.member(4).connected)
+        cluster.change(leader, "promote", 4, "--no-wait")
+        leader.wait("what is meant", lambda status: status.member(4).joining and
+                    status.commit_index >= status.members_index)
+        cluster.change(leader, "remove", 5)
+        cluster.retire(cluster.member(5))
+        assert len(leader.status().members) == 4
+        cluster.network.heal()
+        cluster.member(4).up()
+        wait_roles([leader, cluster.member(4)], [1, 2, 3, 4])
+
+
 @test("membership", timeout=90)
 def list_after_a_joint_one_is_lost_with_its_leader():
     """The joint list is committed, the one that follows is in the leader's log alone."""

@@ -303,6 +303,24 @@ def a_dead_holder_is_removed():
 
 
 @test("claims", timeout=60)
+def who_cannot_be_told_that_it_is_removed_holds_nothing():
+    """Its disk hangs: it does not know, and it answers. Others have the device all the same."""
+    with Cluster(4) as cluster:
+        leader = cluster.lead(1)
+        user, other, _ = cluster.others(leader)
+        take(user)
+        user.disk.hang()
+        cluster.change(other, "remove", user, "--force", "--no-wait")
+        other.wait("it votes no more", lambda status: not status.member(user.number).voter and
+                   status.commit_index >= status.members_index)
+        wait_until("another host has it", lambda: open_once(other.device) == 0, LEASE / 2)
+        assert other.status().member(user.number).leaving
+        direct_write(other.device, 0, pattern(1, 1))
+        user.disk.resume()
+        cluster.retire(user)
+
+
+@test("claims", timeout=60)
 def claim_outlives_others():
     """A claim stays when all other members restart, and when the leader changes."""
     with Cluster(3) as cluster:
