@@ -3,7 +3,7 @@
  * A member that gets another address while it is in use: as qbdadm member address does, on
  * its own host, which has a few.
  *
- * One member of a world, where none come and go. Two find each other when one of them has an
+ * One of the first members of a world. Two find each other when one of them has an
  * older list in which the other one is elsewhere; but not when both have moved, by lists that
  * one of them has lost, with its disk or because it was away.
  *
@@ -35,7 +35,7 @@ static u32 below(u32 bound)
 void sim_addresses_begin(void)
 {
 	moves.random = world.seed ^ 0x61646472657373ull;
-	world.moves = !world.quiet && !world.joins && !below(8);
+	world.moves = !world.quiet && !below(world.joins ? 4 : 8);
 	moves.rate = 50 + below(2000);
 	moves.next = 200 + below(moves.rate);
 	moves.mover = 1 + below(world.founders);

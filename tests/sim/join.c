@@ -226,7 +226,9 @@ static void become_member(struct joiner *joiner, const struct qbd_join *join)
 	host->guest = joiner->guest;
 	host->unsound = true;
 	host->client = le16_to_cpu(join->self.flags) & QBD_MEMBER_CLIENT;
+	host->witness = le16_to_cpu(join->self.flags) & QBD_MEMBER_WITNESS;
 	sim_counts.clients += host->client;
+	sim_counts.witnesses += host->witness;
 	sim_member_format_joined(host, &join->description, join->self.incarnation);
 	sleep_for(below(joiner, 3) ? 0 : below(joiner, 2000) * SIM_MS);
 	sim_member_power_on(host);
@@ -251,6 +253,8 @@ static void join_thread(void *object)
 	join.self.flags = cpu_to_le16(QBD_MEMBER_LEARNER |
 				      (sim_clients_guest(joiner->guest) ? QBD_MEMBER_CLIENT :
 				       below(joiner, 4) ? QBD_MEMBER_JOINING : 0));
+	if (sim_witnesses_guest(joiner->guest))
+		join.self.flags |= cpu_to_le16(QBD_MEMBER_WITNESS);
 	result = qbd_join_look(&join, &error);
 	/*
 	 * As many may ask at once, and each may be given one; and who was asked may not have

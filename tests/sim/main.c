@@ -222,9 +222,9 @@ static void sum_up(u64 seeds, u64 failed)
 	       counts->power_cuts, counts->elections);
 	printf("# claims: %llu committed, %llu taken by force, the mode changed %llu times; witnesses led %llu times; the device grew %llu times\n",
 	       counts->claims, counts->forced, counts->modes, counts->passed_on, counts->resizes);
-	printf("# members changed %llu times, %llu joined (%llu as clients), %llu removed; %llu lists committed; connections by lists to come: %llu; told by others that they are out: %llu; disks made anew meanwhile: %llu\n",
-	       counts->changes, counts->joined, counts->clients, counts->left, counts->lists,
-	       counts->newcomers, counts->told, counts->anew);
+	printf("# members changed %llu times, %llu joined (%llu as clients, %llu as witnesses), %llu removed; %llu lists committed; connections by lists to come: %llu; told by others that they are out: %llu; disks made anew meanwhile: %llu\n",
+	       counts->changes, counts->joined, counts->clients, counts->witnesses, counts->left,
+	       counts->lists, counts->newcomers, counts->told, counts->anew);
 	printf("# other addresses: %llu committed, %llu times the old one was free, %llu times found by a knock\n",
 	       counts->moved, counts->moves_ended, counts->knocks);
 	printf("# disks: %llu rotten, %llu with unreadable sectors; logs found damaged %llu, tables lost %llu; %.1f million blocks compared\n",
@@ -241,8 +241,8 @@ static void sum_up(u64 seeds, u64 failed)
 	       counts->copies_let_in);
 	printf("# bare majorities healed before the rest: %llu, %llu of them where others reached a part; given up, for another list was in force: %llu\n",
 	       counts->bare, counts->bare_parts, counts->bare_given_up);
-	printf("# bare majorities with a member that was filled: %llu, %llu of them when it waited for what nobody else knew, %llu whose leader had a bad disk and heard it\n",
-	       counts->few, counts->few_untold, counts->few_in_the_way);
+	printf("# bare majorities with a member that was filled: %llu, %llu of them when it waited for what nobody else knew, %llu whose leader had a bad disk and heard it, %llu whose leader was a witness\n",
+	       counts->few, counts->few_untold, counts->few_in_the_way, counts->few_witness);
 	printf("# verifications begun: %llu; blocks spoiled in the end, found and repaired: %llu\n",
 	       counts->verified, counts->data_rots);
 	printf("# majorities lost for good: %llu, with %llu entries that were committed (%llu lists), and %llu times the newest claim; %llu entries came to be; the command was cut off %llu times; %llu joined, and %llu times a former member was refused\n",

@@ -178,7 +178,7 @@ static bool draw_nonsense(struct qbd_membership_layout *list)
 	struct qbd_member_layout *member = some_member(list);
 	u16 flags = le16_to_cpu(member->flags);
 
-	if (sim_clients_nonsense(list))
+	if (sim_clients_nonsense(list) || sim_witnesses_nonsense(list))
 		return true;
 	switch (sim_below(5)) {
 	case 0:
@@ -316,9 +316,12 @@ static bool mark_leaving(struct qbd_membership_layout *list)
 		set_intent(member, QBD_MEMBER_LEAVING);
 		marked = true;
 	}
+	if (marked)
+		sim_witnesses_go(list);
 	/* Those who were to take their place never will. */
 	for (u32 i = 0; marked && !voters_meant(list) && i < le32_to_cpu(list->count); i++)
 		if (le16_to_cpu(list->members[i].flags) & QBD_MEMBER_VOTER &&
+		    !(le16_to_cpu(list->members[i].flags) & QBD_MEMBER_WITNESS) &&
 		    !is_to_go(&list->members[i]))
 			set_intent(&list->members[i], 0);
 	return marked;
@@ -377,9 +380,12 @@ void sim_members_remove_one(void)
 	u32 count = le32_to_cpu(list->count), at = sim_below(count);
 	u32 voters = voters_meant(list);
 
+	struct qbd_membership_layout wanted = *list;
+
 	last_removed = 0;
-	if (world.joins && (voters > 1 ||
-			    !(le16_to_cpu(list->members[at].flags) & QBD_MEMBER_VOTER)))
+	set_intent(&wanted.members[at], QBD_MEMBER_LEAVING);
+	if (world.joins && !sim_witnesses_too_many(&wanted) &&
+	    (voters > 1 || !(le16_to_cpu(list->members[at].flags) & QBD_MEMBER_VOTER)))
 		last_removed = le32_to_cpu(list->members[at].id);
 }
 

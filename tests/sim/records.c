@@ -479,5 +479,6 @@ bool sim_records_end(void)
 	    !sim_heal_until(is_back, "who was cut off is back"))
 		return false;
 	sim_counts.records_at_end += sim_counts.records_wanted - before;
-	return sim_counts.records_wanted == before || sim_heal_end_well();
+	/* Who was cut off, too, if nothing could rot, is with the others again. */
+	return sim_heal_end_well();
 }

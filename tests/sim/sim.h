@@ -206,14 +206,15 @@ extern struct sim_counts {
 	u64 power_cuts, elections, resets, filled, fills_disturbed, rounds_cut, preempted;
 	u64 damaged, tables_lost, rotten, unreadable, views;
 	u64 records_rotten, records_old, records_wanted, records_at_end, records_read, records_over;
-	u64 clients, changes, lists, joined, left, claims, modes, forced, passed_on, resizes;
+	u64 clients, witnesses, changes, lists, joined, left, claims, modes, forced, passed_on;
+	u64 resizes;
 	u64 newcomers, told;
 	u64 verified, data_rots;
 	u64 recovered, entries_lost, entries_revived, lists_lost, claims_set_back, commands_cut;
 	u64 joined_anew, former_refused;
 	u64 moved, moves_ended, knocks, anew;
 	u64 images, rolled_back, rollbacks_known, rollbacks_kept, rollbacks_lost;
-	u64 few, few_untold, few_in_the_way;
+	u64 few, few_untold, few_in_the_way, few_witness;
 	u64 bare, bare_parts, bare_given_up;
 	u64 copied, copies_refused, copies_told, copies_let_in;
 } sim_counts;
@@ -509,6 +510,10 @@ void sim_join_answer(u64 connection, const struct qbd_frame_reply *reply, const 
 
 void sim_witnesses_begin(void);
 bool sim_witnesses_spare(const struct sim_host *host);
+bool sim_witnesses_guest(u32 guest);
+bool sim_witnesses_too_many(const struct qbd_membership_layout *list);
+void sim_witnesses_go(struct qbd_membership_layout *list);
+bool sim_witnesses_nonsense(struct qbd_membership_layout *list);
 void sim_witnesses_check(const struct sim_host *host, const struct qbd_replica *replica);
 void sim_witnesses_committed(const struct qbd_record *record, u32 leader);
 void sim_witnesses_list(const struct qbd_membership_layout *list);

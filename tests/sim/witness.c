@@ -7,10 +7,19 @@
  *   a member that leads     and has data has all of it
  *   the list                has a member with data in every majority, and who is a
  *                           witness stays one
+ *   who asks for another    is refused
+ *
+ * Where hosts join some of them are witnesses, too.
  *
  * Drawn apart from the rest, of which nothing else changes so.
  */
+#include "../../kmod/replica/intent.h"
 #include "sim.h"
+
+/* What the first list that had it said. */
+static u8 kinds[SIM_HOSTS_MAX + 1];
+
+enum { KIND_UNKNOWN, KIND_WITNESS, KIND_OTHER };
 
 /*
  * One of the data members may be lost as long as another one has all that is committed: what
@@ -24,7 +33,7 @@ bool sim_witnesses_spare(const struct sim_host *host)
 		const struct sim_host *other = &world.hosts[number];
 		const struct qbd_replica *replica = sim_replica(other);
 
-		if (other == host || other->witness || !sim_lists_counts(number))
+		if (other == host || !sim_keeps_data(other) || !sim_lists_counts(number))
 			continue;
 		if (!replica || replica->phase != QBD_PHASE_RUNNING ||
 		    !sim_invariants_has_all(replica))
@@ -38,10 +47,87 @@ void sim_witnesses_begin(void)
 	u64 random = world.seed ^ 0x7769746e657373ull;
 	u32 most = (world.founders + 1) / 2 - 1;
 
-	world.witnesses = !world.quiet && !world.joins && !world.plans && most &&
-			  !sim_below_of(&random, 8);
+	memset(kinds, 0, sizeof(kinds));
+	world.witnesses = !world.quiet && !world.plans && (most || world.joins) &&
+			  !sim_below_of(&random, world.joins ? 3 : 8);
 	for (u32 i = 0; world.witnesses && i < most; i++)
 		world.hosts[1 + sim_below_of(&random, world.founders)].witness = true;
+}
+
+/* Is that guest to be one? */
+bool sim_witnesses_guest(u32 guest)
+{
+	u64 random = world.seed ^ guest * 0x9e3779b97f4a7c15ull ^ 0x7769746eull;
+
+	return world.witnesses && !sim_clients_guest(guest) && !sim_below_of(&random, 3);
+}
+
+static bool is_witness(const struct qbd_member_layout *member)
+{
+	return le16_to_cpu(member->flags) & QBD_MEMBER_WITNESS;
+}
+
+/* Does @member vote when all is as the list means it to be? */
+static bool is_to_vote(const struct qbd_member_layout *member)
+{
+	u16 flags = le16_to_cpu(member->flags);
+
+	return flags & QBD_MEMBER_VOTER ? !(flags & QBD_MEMBER_INTENTS) :
+					  flags & QBD_MEMBER_JOINING;
+}
+
+/* Would a majority of those who are to vote be without data? */
+bool sim_witnesses_too_many(const struct qbd_membership_layout *list)
+{
+	u32 voters = 0, witnesses = 0;
+
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
+		voters += is_to_vote(&list->members[i]);
+		witnesses += is_to_vote(&list->members[i]) && is_witness(&list->members[i]);
+	}
+	return witnesses > voters / 2;
+}
+
+/* As many do not vote any more as there are too many. */
+void sim_witnesses_go(struct qbd_membership_layout *list)
+{
+	for (u32 i = 0; sim_witnesses_too_many(list) && i < le32_to_cpu(list->count); i++) {
+		struct qbd_member_layout *member = &list->members[i];
+		u16 flags = le16_to_cpu(member->flags);
+
+		if (is_witness(member) && is_to_vote(member))
+			member->flags = cpu_to_le16((flags & ~QBD_MEMBER_INTENTS) |
+						    (flags & QBD_MEMBER_VOTER ?
+						     QBD_MEMBER_DEMOTING : 0));
+	}
+}
+
+/*
+ * A witness is to keep data, or one that keeps data is to be a witness; or none votes but
+ * witnesses. That is refused. Return: false if there is none, or not now.
+ */
+bool sim_witnesses_nonsense(struct qbd_membership_layout *list)
+{
+	u32 count = le32_to_cpu(list->count);
+	struct qbd_member_layout *member;
+
+	if (!world.witnesses || !world.joins || sim_below(3))
+		return false;
+	member = &list->members[sim_below(count)];
+	if (sim_below(2)) {
+		member->flags ^= cpu_to_le16(QBD_MEMBER_WITNESS);
+		return true;
+	}
+	for (u32 i = 0; i < count; i++) {
+		u16 flags = le16_to_cpu(list->members[i].flags) & ~QBD_MEMBER_INTENTS;
+
+		if (flags & QBD_MEMBER_VOTER && !is_witness(&list->members[i]))
+			flags |= QBD_MEMBER_DEMOTING;
+		else if (!(flags & QBD_MEMBER_VOTER) && is_witness(&list->members[i]))
+			flags |= QBD_MEMBER_JOINING;
+		list->members[i].flags = cpu_to_le16(flags);
+	}
+	return sim_witnesses_too_many(list);
 }
 
 /* ---- what has to hold --------------------------------------------------- */
@@ -76,7 +162,7 @@ static void check_set(const struct qbd_membership_layout *list, u16 set)
 		if (!(le16_to_cpu(list->members[i].flags) & set))
 			continue;
 		voters++;
-		witnesses += world.hosts[le32_to_cpu(list->members[i].id)].witness;
+		witnesses += is_witness(&list->members[i]);
 	}
 	if (voters && witnesses > voters / 2)
 		sim_fail("the list of entry %llu: %u of %u voters are witnesses",
@@ -86,12 +172,16 @@ static void check_set(const struct qbd_membership_layout *list, u16 set)
 void sim_witnesses_list(const struct qbd_membership_layout *list)
 {
 	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
-		const struct qbd_member_layout *member = &list->members[i];
-		bool listed = le16_to_cpu(member->flags) & QBD_MEMBER_WITNESS;
+		u32 id = le32_to_cpu(list->members[i].id);
+		bool listed = is_witness(&list->members[i]);
+		u8 kind = listed ? KIND_WITNESS : KIND_OTHER;
 
-		if (listed != world.hosts[le32_to_cpu(member->id)].witness)
+		/* Who has just joined has no disk yet. */
+		if ((kinds[id] && kinds[id] != kind) ||
+		    (world.hosts[id].exists && world.hosts[id].witness != listed))
 			sim_fail("the list of entry %llu takes member %u for what it is not",
-				 le64_to_cpu(list->index), le32_to_cpu(member->id));
+				 le64_to_cpu(list->index), id);
+		kinds[id] = kind;
 	}
 	check_set(list, QBD_MEMBER_VOTER);
 	check_set(list, QBD_MEMBER_VOTER_OLD);
