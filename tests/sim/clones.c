@@ -189,11 +189,14 @@ void sim_clones_told(u32 member, enum qbd_refusal reason)
 		clones.perhaps_at[member] = world.now;
 }
 
-/* By what it heard it may be no vote and no copy. */
-bool sim_clones_withheld(void)
+/*
+ * By what it heard it may be no vote and no copy, also when @member has let it in? NULL: nobody
+ * has. Who asked it to come again, and lets it in, knows of nobody else.
+ */
+bool sim_clones_withheld(const struct sim_host *member)
 {
 	for (u32 number = 1; number <= world.count; number++)
-		if (clones.perhaps_at[number] &&
+		if (clones.perhaps_at[number] && &world.hosts[number] != member &&
 		    world.now < clones.perhaps_at[number] + PERHAPS_FOR)
 			return true;
 	return clones.told;
@@ -331,7 +334,7 @@ static bool check_perhaps(struct qbd_replica *replica)
 		if (!qbd_replica_peer(replica, number))
 			clones.perhaps_at[number] = 0;
 	clones.perhaps = replica->perhaps_twice;
-	if (sim_clones_withheld() && !clones.perhaps && !replica->told_twice)
+	if (sim_clones_withheld(NULL) && !clones.perhaps && !replica->told_twice)
 		sim_fail("the copy of the disk of host %u was told that there are perhaps two, and does not wait",
 			 copy()->copy_of);
 	return clones.perhaps || !before || replica->told_twice || !clones.let_in;

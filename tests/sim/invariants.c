@@ -131,7 +131,7 @@ static void check_vote(struct sim_host *host, const struct qbd_store_recovered *
 static bool is_twice(const struct sim_host *host, const struct qbd_replica *replica)
 {
 	return replica->told_twice || replica->perhaps_twice ||
-	       (host->copy_of && sim_clones_withheld());
+	       (host->copy_of && sim_clones_withheld(NULL));
 }
 
 void sim_invariants_message(struct sim_host *host, const struct qbd_core_message *message)
@@ -928,6 +928,7 @@ u64 sim_invariants_fork(struct sim_host *host, const struct qbd_store *store, u6
 	host->data_through = min(host->data_through, common);
 	for (u32 number = 1; number <= world.count; number++)
 		world.hosts[number].former = number != host->number;
+	world.hosts[SIM_COPY].former = true;
 	look_at(host);
 	for (u32 number = 0; number < SIM_USED_BLOCKS; number++)
 		sim_client_forget(number, model_at(number, common));

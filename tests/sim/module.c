@@ -235,6 +235,7 @@ void sim_member_copy(const struct sim_host *host)
 	copy->copy_of = host->number;
 	copy->witness = host->witness;
 	copy->client = host->client;
+	copy->former = host->former;
 	copy->exists = true;
 	copy->data_through = sim_invariants_committed();
 	copy->told_term = host->powered ? 0 : host->told_term;

@@ -699,7 +699,7 @@ static bool may_come(const struct sim_host *copy, const struct sim_host *host,
 
 	return reach(copy, host) && side && !side->removed &&
 	       (hears_original(copy, host, side) ||
-		(replica && sim_clones_withheld() && !replica->is_new && !world.healing));
+		(replica && sim_clones_withheld(host) && !replica->is_new && !world.healing));
 }
 
 static void let_in(struct sim_host *copy, struct sim_host *host, struct side *side)
@@ -839,7 +839,7 @@ static void side_join(struct qbd_net *net, struct side *side)
 					net->host, side->peer);
 	for (u32 stream = 0; stream < STREAMS; stream++)
 		path_first(side->host->number, net->host->number, stream);
-	sim_recover_connected(net->host, side->peer);
+	sim_recover_connected(net->host, side->host);
 	net->ops->peer_up(net->context, side->peer);
 	sim_rollbacks_met(net->host, side->peer, le64_to_cpu(side->hello.known_index));
 }

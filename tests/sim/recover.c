@@ -383,11 +383,12 @@ void sim_recover_refused(const struct sim_host *dialler, const struct sim_host *
 	sim_counts.former_refused++;
 }
 
-void sim_recover_connected(const struct sim_host *host, u32 peer)
+/* @peer may be up from a copy of a member's disk, which was made before. */
+void sim_recover_connected(const struct sim_host *host, const struct sim_host *peer)
 {
-	if (host->former != world.hosts[peer].former)
+	if (host->former != peer->former)
 		sim_fail("host %u is connected with host %u: one of them is of the former history",
-			 host->number, peer);
+			 host->number, peer->number);
 }
 
 static bool leads_alone(void)

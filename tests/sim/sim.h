@@ -672,7 +672,7 @@ void sim_recover_opened(struct sim_host *host, const struct qbd_store *store, u6
 /* A handshake failed for that reason; two hosts are connected. */
 void sim_recover_refused(const struct sim_host *dialler, const struct sim_host *listener,
 			 u32 reason);
-void sim_recover_connected(const struct sim_host *host, u32 peer);
+void sim_recover_connected(const struct sim_host *host, const struct sim_host *peer);
 
 /* ---- verify.c ----------------------------------------------------------- */
 
@@ -727,7 +727,7 @@ void sim_clones_step(void);
 void sim_clones_heal(void);
 /* A member that hears the original has refused the copy for that reason; 0: not yet. */
 void sim_clones_told(u32 member, enum qbd_refusal reason);
-bool sim_clones_withheld(void);
+bool sim_clones_withheld(const struct sim_host *member);
 void sim_clones_judged(const struct sim_host *member, enum qbd_refusal reason);
 /* One that does not hear the original lets it in. */
 void sim_clones_let_in(const struct sim_host *member);
