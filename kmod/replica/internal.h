@@ -608,6 +608,8 @@ struct qbd_replica {
 	struct qbd_address address;	/* own, by the list in force */
 	bool moved_from;		/* the one before is listened at, too */
 	u64 better_since;		/* somebody is better connected, see reach.c */
+	bool stuck;			/* or this leader is in the way */
+	u32 stood_aside;		/* so often, and nobody else was elected */
 	u32 moving_from;
 
 	/* events */

@@ -19,12 +19,18 @@
  *	filled gamma. But gamma heard alpha.
  *
  * So after as long alpha leads no more. It gives up nothing by that, and is elected again when
- * its disk goes on, if beta was not.
+ * its disk goes on, if beta was not. Likewise a witness, which is in the way of who has all if it
+ * hears nobody whom its log reaches (qbd_core_stuck()). If nobody else was elected the next time
+ * takes twice as long: what gamma reaches may not be able to lead either.
  */
+#include <linux/bitmap.h>
+
 #include "internal.h"
 
 /* Who comes back connects within the longest back-off: less says nothing. */
 #define REACH_PATIENCE_MS	2000
+/* It is doubled so often at most: some two hours. */
+#define REACH_DOUBLED_MAX	12u
 
 /* One bit for each member that this one is connected to, and for itself. */
 u64 qbd_reach_own(const struct qbd_replica *replica)
@@ -90,6 +96,21 @@ static u64 not_reached(const struct qbd_replica *replica)
 	return others & ~qbd_reach_own(replica);
 }
 
+/*
+ * Does it reach one of @others? It says so in the order of its own list, and who is to be filled
+ * may have had none for long: then it is enough that it reaches anybody but itself and us.
+ *
+ *	4 is a witness and leads. 3 was away until no log reached it, and 1 was removed meanwhile:
+ *	whom 3 calls the second is the first one here.
+ */
+static bool reaches(const struct qbd_replica *replica, const struct qbd_replica_peer *peer,
+		    const struct qbd_peer_status *status, u64 others)
+{
+	if (status->match >= le64_to_cpu(qbd_replica_layout(replica)->index))
+		return peer->reachable & others;
+	return hweight64(peer->reachable) > 2;
+}
+
 /* A voter that we reach, and one of those that we do not: its id, or 0. */
 static u32 between(struct qbd_replica *replica)
 {
@@ -100,10 +121,11 @@ static u32 between(struct qbd_replica *replica)
 		struct qbd_replica_peer *peer = &replica->peers[i];
 		struct qbd_peer_status status;
 
-		if (peer->id && peer->up && peer->reachable & others &&
+		if (others && peer->id && peer->up &&
 		    qbd_core_get_peer(replica->core, replica->now, peer->id, &status) &&
 		    status.alive &&
-		    status.member_flags & (QBD_CORE_VOTER | QBD_CORE_VOTER_OLD))
+		    status.member_flags & (QBD_CORE_VOTER | QBD_CORE_VOTER_OLD) &&
+		    reaches(replica, peer, &status, others))
 			return peer->id;
 	}
 	return 0;
@@ -121,6 +143,8 @@ void qbd_reach_check(struct qbd_replica *replica)
 					     4ull * replica->settings.election_timeout_ms);
 	u32 better = 0, stuck = 0;
 
+	if (replica->told_role != QBD_ROLE_LEADER && replica->told_leader)
+		replica->stood_aside = 0;
 	if (replica->told_role == QBD_ROLE_LEADER && !replica->moving) {
 		if (qbd_core_stuck(replica->core, replica->now))
 			stuck = between(replica);
@@ -131,8 +155,12 @@ void qbd_reach_check(struct qbd_replica *replica)
 		replica->better_since = 0;
 		return;
 	}
-	if (!replica->better_since)
+	if (stuck)
+		patience <<= min(replica->stood_aside, REACH_DOUBLED_MAX);
+	/* It was for another reason until now. */
+	if (!replica->better_since || replica->stuck != !!stuck)
 		replica->better_since = replica->now;
+	replica->stuck = stuck;
 	if (replica->now < replica->better_since + patience) {
 		qbd_replica_later(replica, replica->better_since + patience);
 		return;
@@ -140,9 +168,11 @@ void qbd_reach_check(struct qbd_replica *replica)
 	/* If it does not come off, not at once again. */
 	replica->better_since = replica->now;
 	if (stuck) {
-		if (qbd_core_step_down(replica->core, replica->now))
+		if (qbd_core_step_down(replica->core, replica->now)) {
+			replica->stood_aside++;
 			qbd_notice(replica, "neither this leader nor anybody whom it reaches can go on; it leads no more, for member %u reaches others",
 				   stuck);
+		}
 	} else if (qbd_core_transfer(replica->core, replica->now, better) ==
 		   QBD_TRANSFER_STARTED) {
 		qbd_notice(replica, "member %u reaches members that this leader does not; it takes over",

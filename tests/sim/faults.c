@@ -265,8 +265,6 @@ void sim_faults_begin(void)
 	faults.number = 0;
 	if (!world.joins)
 		faults.enabled &= ~(1u << FAULT_JOIN);
-	/* Fewer voters are not enough for what happens to disks. */
-	world.voters_min = faults.enabled & FAULTS_OF_DISKS || !world.joins ? 3 : 1;
 	world.founders = world.count;
 	sim_witnesses_begin();
 	sim_clients_begin();
@@ -274,6 +272,8 @@ void sim_faults_begin(void)
 	if (world.witnesses || world.clients)
 		faults.enabled &= ~FAULTS_OF_DISKS;
 	world.rots &= !world.witnesses && !world.clients;
+	/* Fewer voters are not enough for what happens to disks. */
+	world.voters_min = faults.enabled & FAULTS_OF_DISKS || !world.joins ? 3 : 1;
 	draw_anew();
 	sim_addresses_begin();
 	for (u32 number = 1; number <= world.count; number++) {

@@ -74,7 +74,7 @@ static bool leads(const struct sim_host *host)
 	return core && core->role == QBD_ROLE_LEADER && core->commit >= core->own_first;
 }
 
-/* Nobody but members with data and a vote, as they were from the beginning. */
+/* Nobody but members with a vote, as they were from the beginning. */
 static bool ordinary(void)
 {
 	const struct qbd_membership_layout *list = sim_lists_now();
@@ -304,13 +304,14 @@ bool sim_few(void)
 	memset(&few, 0, sizeof(few));
 	few.random = world.seed ^ 0x6665772066657721ull;
 	few.loss = below(4);
-	if (few.loss >= LOSSES || !ordinary() || (few.loss == LOSS_DISK && world.count != 3))
-		return true;
 	if (world.witnesses) {
 		few.loss = LOSS_OF_SIGHT;
 		few.witness = only_witness();
-		if (!few.witness)
+		if (!few.witness || !ordinary())
 			return true;
+	} else if (few.loss >= LOSSES || !ordinary() ||
+		   (few.loss == LOSS_DISK && world.count != 3)) {
+		return true;
 	}
 	few.moment = below(2);
 	few.steps = below(60);

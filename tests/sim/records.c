@@ -28,7 +28,7 @@
  *
  * In the midst of other faults the log soon passes by who lacks it, or another member leads,
  * and nobody sees what would have become of him. So it is done once more when all is well
- * (sim_records_end()), and nothing else happens afterwards: he has to become whole.
+ * (sim_records_end()), and nothing happens to him or his leader: he has to become whole.
  *
  * Drawn apart from the rest: worlds without it stay what they are.
  */
@@ -471,6 +471,9 @@ bool sim_records_end(void)
 {
 	u64 before = sim_counts.records_wanted;
 
+	/* Whom the faults have sent away is here by now. */
+	if (records.away)
+		bring_back();
 	if (!records.enabled || below(2))
 		return true;
 	records.until = world.steps + AWAY_STEPS;

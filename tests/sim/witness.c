@@ -108,6 +108,7 @@ void sim_witnesses_go(struct qbd_membership_layout *list)
  */
 bool sim_witnesses_nonsense(struct qbd_membership_layout *list)
 {
+	struct qbd_membership_layout wanted = *list;
 	u32 count = le32_to_cpu(list->count);
 	struct qbd_member_layout *member;
 
@@ -119,15 +120,18 @@ bool sim_witnesses_nonsense(struct qbd_membership_layout *list)
 		return true;
 	}
 	for (u32 i = 0; i < count; i++) {
-		u16 flags = le16_to_cpu(list->members[i].flags) & ~QBD_MEMBER_INTENTS;
+		u16 flags = le16_to_cpu(wanted.members[i].flags) & ~QBD_MEMBER_INTENTS;
 
-		if (flags & QBD_MEMBER_VOTER && !is_witness(&list->members[i]))
+		if (flags & QBD_MEMBER_VOTER && !is_witness(&wanted.members[i]))
 			flags |= QBD_MEMBER_DEMOTING;
-		else if (!(flags & QBD_MEMBER_VOTER) && is_witness(&list->members[i]))
+		else if (!(flags & QBD_MEMBER_VOTER) && is_witness(&wanted.members[i]))
 			flags |= QBD_MEMBER_JOINING;
-		list->members[i].flags = cpu_to_le16(flags);
+		wanted.members[i].flags = cpu_to_le16(flags);
 	}
-	return sim_witnesses_too_many(list);
+	if (!sim_witnesses_too_many(&wanted))
+		return false;
+	*list = wanted;
+	return true;
 }
 
 /* ---- what has to hold --------------------------------------------------- */

@@ -184,25 +184,52 @@ static const char *intent_text(uint32_t flags)
 	return flags & QBD_MEMBER_FLAGS_LEAVING ? "leaving" : "";
 }
 
-/* What is meant of others may take as long as it takes, or wait for somebody who is away. */
-static bool is_done(const struct qbd_status *status, const uint32_t *ids, unsigned int count)
-{
-	for (uint32_t i = 0; i < status->member_count; i++) {
-		const struct qbd_member_status *member = &status->members[i];
+enum progress {
+	PROGRESS_OPEN,
+	PROGRESS_DONE,
+	PROGRESS_TAKEN_BACK,
+};
 
-		if (member->flags & QBD_MEMBER_FLAGS_VOTER_OLD)
-			return false;
-		for (unsigned int j = 0; j < count; j++)
-			if (member->id == ids[j] && intent_text(member->flags)[0])
-				return false;
-	}
-	return true;
+/* What is to be of the member that was named in that place? NULL: it is gone. */
+static bool is_as_wanted(member_change want, unsigned int place,
+			 const struct qbd_member_status *member)
+{
+	bool stays = want != want_removed && (want != want_replaced || place);
+
+	if (!member || !stays)
+		return !member && !stays;
+	if (want == want_set)
+		return true;
+	return !(member->flags & QBD_MEMBER_FLAGS_VOTER) == (want == want_demoted);
 }
 
+/* What is meant of others may take as long as it takes, or wait for somebody who is away. */
+static enum progress progress_of(const struct qbd_status *status, member_change want,
+				 const uint32_t *ids, unsigned int count)
+{
+	enum progress progress = PROGRESS_DONE;
+
+	for (uint32_t i = 0; want != want_set && i < status->member_count; i++)
+		if (status->members[i].flags & QBD_MEMBER_FLAGS_VOTER_OLD)
+			return PROGRESS_OPEN;
+	for (unsigned int i = 0; i < count; i++) {
+		const struct qbd_member_status *member = qbd_status_member(status, ids[i]);
+
+		if (member && want != want_set && intent_text(member->flags)[0])
+			return PROGRESS_OPEN;
+		if (!is_as_wanted(want, i, member))
+			progress = PROGRESS_TAKEN_BACK;
+	}
+	return progress;
+}
+
+/* @after: index of the list that the change was made from; what is here may be that still. */
 static int wait_done(struct qbd_client *client, const struct member_arguments *arguments,
-		     const uint32_t *ids, struct qbd_status *status, struct qbd_error *error)
+		     member_change want, const uint32_t *ids, uint64_t after,
+		     struct qbd_status *status, struct qbd_error *error)
 {
 	int64_t end = qbd_now_ms() + (int64_t)arguments->wait * 1000;
+	enum progress progress;
 	char steps[256];
 
 	for (;;) {
@@ -211,14 +238,23 @@ static int wait_done(struct qbd_client *client, const struct member_arguments *a
 		if (result)
 			return result;
 		/* Of a member that was removed nobody tells us more. */
-		if (status->removed || is_done(status, ids, arguments->count))
+		if (status->removed)
 			return 0;
+		progress = status->members_index > after ?
+			   progress_of(status, want, ids, arguments->count) : PROGRESS_OPEN;
+		if (progress == PROGRESS_DONE)
+			return 0;
+		if (progress == PROGRESS_TAKEN_BACK)
+			return qbd_fail(error, ESTALE,
+					"%s: the change was taken, and taken back by somebody else, or lost with its leader; 'qbdadm member list' shows how the members are now",
+					arguments->device);
 		if (qbd_now_ms() >= end)
 			return qbd_fail(error, ETIMEDOUT,
 					"%s: the change goes on by itself, but is not done after %"
 					PRIu64 " s: %s; 'qbdadm status' shows it",
 					arguments->device, arguments->wait,
-					qbdadm_open_steps(status, steps, sizeof(steps)));
+					qbdadm_open_steps(status, steps, sizeof(steps))[0] ? steps :
+					"the new list has not come here");
 		qbd_pause_ms(PAUSE_MS);
 	}
 }
@@ -276,7 +312,7 @@ static int change(struct qbd_client *client, const struct member_arguments *argu
 {
 	struct qbd_membership_layout list, now;
 	uint32_t ids[QBD_MEMBERS_MAX];
-	bool asked = false, same;
+	bool asked = false, same = false;
 	int result;
 
 	for (unsigned int try = 1; ; try++) {
@@ -313,7 +349,8 @@ static int change(struct qbd_client *client, const struct member_arguments *argu
 		qbd_pause_ms(PAUSE_MS);
 	}
 	if (!result && arguments->wait)
-		result = wait_done(client, arguments, ids, status, error);
+		result = wait_done(client, arguments, want, ids,
+				   same ? 0 : le64_to_cpu(now.index), status, error);
 	else if (!result)
 		result = qbd_client_status(client, arguments->device, status, error);
 	return result;

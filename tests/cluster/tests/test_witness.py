@@ -79,40 +79,55 @@ def stale_member_gets_the_log_of_the_witness():
         more.verify(alpha.device)
 
 
-def lead_in_vain(cluster):
-    """Beta was away for longer than any log reaches, and alpha is lost: the witness leads, and
-    beta hears it. Return: what alpha wrote last."""
-    alpha, beta, gamma = cluster.members
-    cluster.lead(1)
-    beta.down()
-    last = last_on_disk(beta)
-    fill_log(cluster, alpha, 24)
-    writer = Writer(alpha.device, first_block=14000, limit=50)
+def lead_in_vain(cluster, whole, stale, witness, gone=None):
+    """The stale one was away for longer than any log reaches, and maybe while another one was
+    removed; who is whole is lost: the witness leads, and the stale one hears it. Return: what was
+    written last."""
+    cluster.lead(whole.number)
+    stale.down()
+    last = last_on_disk(stale)
+    if gone:
+        cluster.change(whole, "remove", gone)
+        cluster.retire(gone)
+    fill_log(cluster, whole, 24)
+    writer = Writer(whole.device, first_block=14000, limit=50)
     writer.child.wait()
-    gamma.wait("its log does not reach beta", lambda status: status.first_index > last + 1)
-    lose(cluster, alpha)
-    beta.up()
-    status = gamma.wait("it leads, and cannot help", lambda status: "bring back alpha"
-                        in status.problem)
+    witness.wait("its log does not reach the stale one",
+                 lambda status: status.first_index > last + 1)
+    lose(cluster, whole)
+    stale.up()
+    status = witness.wait("it leads, and cannot help", lambda status: "bring back %s" % whole.name
+                          in status.problem)
     assert status.role == "leader" and not status.has_quorum, status
     return writer
 
 
+def go_on_without_the_witness(cluster, whole, stale, witness, writer):
+    """Who is whole is back, and reaches the stale one, which alone reaches the witness."""
+    cluster.network.cut(whole.number, witness.number)
+    whole.up()
+    assert cluster.wait_leader(among=[whole, stale]) is whole
+    late = Writer(stale.device, first_block=15000, limit=50)
+    late.child.wait()
+    stale.wait("it has all", lambda status: not status.filling)
+    writer.verify(stale.device)
+    late.verify()
+
+
 @test("witness", timeout=90)
 def witness_that_cannot_help_is_not_in_the_way():
-    """Alpha is back, but the witness does not reach it, and beta does: these two go on."""
+    """A majority without it goes on."""
     with Cluster(3, witnesses=(3,), log_size="8M", create=SHARED) as cluster:
-        alpha, beta, gamma = cluster.members
-        writer = lead_in_vain(cluster)
-        cluster.network.cut(alpha.number, gamma.number)
-        alpha.up()
-        cluster.wait_leader(among=[alpha, beta])
-        late = Writer(beta.device, first_block=15000, limit=50)
-        late.child.wait()
-        beta.wait("it has all", lambda status: not status.filling)
-        assert alpha.status().role == "leader"
-        writer.verify(beta.device)
-        late.verify()
+        members = cluster.members
+        go_on_without_the_witness(cluster, *members, lead_in_vain(cluster, *members))
+
+
+@test("witness", timeout=90)
+def nor_is_it_in_the_way_of_who_has_an_earlier_list():
+    """Whom the stale one reaches it says by its own list, in which all have other places."""
+    with Cluster(4, witnesses=(4,), log_size="8M", create=SHARED) as cluster:
+        gone, *members = cluster.members
+        go_on_without_the_witness(cluster, *members, lead_in_vain(cluster, *members, gone))
 
 
 @test("witness", timeout=90)
@@ -120,7 +135,7 @@ def log_of_the_witness_is_too_short():
     """Nobody serves until the member that has everything is back; status says who."""
     with Cluster(3, witnesses=(3,), log_size="8M", create=SHARED) as cluster:
         alpha, beta, gamma = cluster.members
-        writer = lead_in_vain(cluster)
+        writer = lead_in_vain(cluster, alpha, beta, gamma)
         status = beta.wait("it is told", lambda status: "bring back alpha" in status.problem)
         assert not status.has_quorum and not status.filling, status
         assert "a witness leads" in beta.qbdadm("status").output
