@@ -444,6 +444,11 @@ enum qbd_refusal qbd_frame_hello_check(const struct qbd_frame_hello *hello,
 	return 0;
 }
 
+bool qbd_frame_list_is_past(const struct qbd_frame_hello *hello, u64 index)
+{
+	return le64_to_cpu(hello->listed) > index;
+}
+
 bool qbd_frame_disk_check(const struct qbd_frame_hello *hello, const u8 *incarnation,
 			  u64 index)
 {
@@ -452,7 +457,7 @@ bool qbd_frame_disk_check(const struct qbd_frame_hello *hello, const u8 *incarna
 	return !memcmp(incarnation, unknown, QBD_UUID_SIZE) ||
 	       !memcmp(incarnation, hello->incarnation, QBD_UUID_SIZE) ||
 	       le32_to_cpu(hello->flags) & QBD_HELLO_NEW ||
-	       le64_to_cpu(hello->listed) > index;
+	       qbd_frame_list_is_past(hello, index);
 }
 
 bool qbd_frame_newcomer_check(const struct qbd_frame_hello *hello, u32 self, u64 committed)

@@ -88,6 +88,16 @@ enum qbd_refusal qbd_frame_hello_check(const struct qbd_frame_hello *hello,
 				       const struct qbd_frame_hello *self, u32 peer);
 
 /**
+ * qbd_frame_list_is_past() - does a member say that a newer list than this one is committed?
+ * @hello: checked, of the member
+ * @index: of the list in force here
+ *
+ * Then what the list here says of that member, it knows better itself: which disk it is, and
+ * where. The newer list comes, for it is committed.
+ */
+bool qbd_frame_list_is_past(const struct qbd_frame_hello *hello, u64 index);
+
+/**
  * qbd_frame_disk_check() - is this the disk that the list in force says the member is?
  * @hello: checked, of the member
  * @incarnation: what the list says of it; zero: nothing

@@ -283,6 +283,7 @@ struct qbd_net_peer {
 	bool up;
 	u64 newcomer;			/* 0: the list in force names it; else the one that does */
 	struct qbd_address address;
+	bool elsewhere;			/* by lists that are past; see keep_member() */
 	u8 incarnation[QBD_UUID_SIZE];	/* of its disk, by that list; zero: any */
 	u64 known_run;			/* what we tell it that we know of it */
 	u64 known_term;

@@ -257,6 +257,7 @@ static struct qbd_net_peer *take_slot(struct qbd_net *net, u32 id, const u8 *inc
 	peer->twice.run = 0;
 	peer->perhaps_twice = false;
 	peer->told = 0;
+	peer->elsewhere = false;
 	peer->stalled = false;
 	peer->refusal = 0;
 	peer->epoch++;
@@ -354,20 +355,45 @@ static void set_disks(struct qbd_net *net, const struct qbd_membership_layout *m
 	spin_unlock(&net->lock);
 }
 
-/* It is a member already. A pair that stands is dialled anew at a new address. */
+/* Is it ours to dial, and connected, and says that it is a member by a newer list? */
+static bool list_is_past(const struct qbd_net_peer *peer)
+{
+	const struct qbd_net *net = peer->net;
+
+	return peer->id < net->identity.member_id && peer->up && peer->connections[0] &&
+	       qbd_frame_list_is_past(&peer->connections[0]->peer_hello, net->list_index);
+}
+
+/*
+ * It is a member already. A pair that stands is dialled anew at a new address: when the list
+ * is there that the member itself went by when it connected, and not for each one before that.
+ *
+ *	2 moved to and fro while 3 was away, and 1 is lost. 3 came by the place where 2 was at
+ *	last, so 2 listened nowhere else any more. With each list that 3 was sent it hung up,
+ *	looked for 2 where that list had it, and was without it for the five seconds until 2
+ *	knocked: there was nobody to lead for as long, as many times.
+ */
 static void keep_member(struct qbd_net_peer *peer, const struct qbd_member_layout *member)
 {
 	const struct qbd_address *address = &member->address;
 	struct qbd_net *net = peer->net;
-	bool moved = memcmp(&peer->address, address, sizeof(*address));
+	bool moved = peer->elsewhere || memcmp(&peer->address, address, sizeof(*address));
 	bool returned = peer->removed || peer->newcomer;
 
 	if (peer->up && peer->connections[0] && !qbd_peer_is_disk(peer->connections[0]))
 		close_pair(peer, qbd_refusal_text(QBD_REFUSED_DISK));
 	if (!moved && !returned)
 		return;
+	if (!returned && list_is_past(peer)) {
+		spin_lock(&net->lock);
+		peer->address = *address;
+		peer->elsewhere = true;
+		spin_unlock(&net->lock);
+		return;
+	}
 	spin_lock(&net->lock);
 	peer->address = *address;
+	peer->elsewhere = false;
 	peer->removed = false;
 	peer->newcomer = 0;
 	peer->stalled = false;

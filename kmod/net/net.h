@@ -168,7 +168,7 @@ void qbd_net_destroy(struct qbd_net *net);
 
 /* The members to talk to, this one excluded by itself. Those that are gone are
  * disconnected, and those of which another disk is the member now; changed addresses
- * are dialled anew. Replica context.
+ * are dialled anew, but for lists that are past for who is there. Replica context.
  */
 void qbd_net_set_members(struct qbd_net *net, const struct qbd_membership_layout *members);
 /* How long silence on a control connection may last before it is closed and

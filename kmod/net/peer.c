@@ -572,6 +572,7 @@ void qbd_peer_disconnect(struct qbd_net_peer *peer, const char *reason)
 		peer->connections[i] = NULL;
 	}
 	peer->up = false;
+	peer->elsewhere = false;
 	peer->session = 0;
 	spin_unlock(&net->lock);
 	for (i = 0; i < 2; i++) {

@@ -886,6 +886,20 @@ static void a_member_is_one_disk(struct qbd_test *test)
 	QBD_TRUE(test, qbd_frame_disk_check(&hello, other, 7));
 }
 
+/* A list is past when the member knows of a newer one that is committed, and not before. */
+static void a_list_is_past(struct qbd_test *test)
+{
+	struct qbd_frame_hello hello = { .listed = cpu_to_le64(8) };
+
+	QBD_TRUE(test, qbd_frame_list_is_past(&hello, 7));
+	QBD_TRUE(test, !qbd_frame_list_is_past(&hello, 8));
+	QBD_TRUE(test, !qbd_frame_list_is_past(&hello, 9));
+	/* None names its disk. */
+	hello.listed = 0;
+	QBD_TRUE(test, !qbd_frame_list_is_past(&hello, 0));
+	QBD_TRUE(test, !qbd_frame_list_is_past(&hello, 7));
+}
+
 /* One side of an ADMIN connection is a member, the other nobody. */
 static void a_program_is_nobody(struct qbd_test *test)
 {
@@ -995,6 +1009,7 @@ QBD_SUITE(frame,
 	  QBD_CASE(repairs_are_checked),
 	  QBD_CASE(messages_keep_every_field),
 	  QBD_CASE(hellos_are_told_apart),
+	  QBD_CASE(a_list_is_past),
 	  QBD_CASE(a_member_is_one_disk),
 	  QBD_CASE(a_program_is_nobody),
 	  QBD_CASE(rubbish_with_right_checksums_is_judged),

@@ -270,6 +270,70 @@ static void a_newcomer_becomes_a_member(struct kunit *test)
 	rig_pair_destroy(pair);
 }
 
+/* The list of @index comes to 2, by which 1 is at the port that is @away from where it is. */
+static void send_list(struct rig_member *pair[2], u64 index, u16 away)
+{
+	struct qbd_membership_layout list = {
+		.index = cpu_to_le64(index), .count = cpu_to_le32(2),
+	};
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		list.members[i].id = cpu_to_le32(1 + i);
+		list.members[i].address = pair[i]->identity.listen;
+	}
+	le16_add_cpu(&list.members[0].address.port, away);
+	mutex_lock(&pair[1]->context);
+	qbd_net_set_members(pair[1]->net, &list);
+	mutex_unlock(&pair[1]->context);
+}
+
+/* Has 2 hung up on 1, whether it has been told yet or not? */
+static bool hung_up(struct rig_member *pair[2])
+{
+	struct qbd_connection *control;
+	bool closed;
+
+	mutex_lock(&pair[1]->context);
+	control = qbd_net_peer_find(pair[1]->net, 1)->connections[0];
+	closed = !control || qbd_connection_state(control) == QBD_CLOSED;
+	mutex_unlock(&pair[1]->context);
+	return closed;
+}
+
+/* Who catches up does not look for a member where that was once, while it has it. */
+static void past_lists_move_nobody(struct kunit *test)
+{
+	struct rig_member *pair[2];
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		pair[i] = rig_member_create(test, 1 + i);
+		rig_member_start(pair[i]);
+	}
+	set_listed(pair[0], 12, 12);
+	rig_set_members(pair[0], pair, 2);
+	send_list(pair, 9, 0);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[0]->up[2] && pair[1]->up[1]));
+	send_list(pair, 10, 1);
+	KUNIT_EXPECT_FALSE(test, hung_up(pair));
+	send_list(pair, 11, 0);
+	KUNIT_EXPECT_FALSE(test, hung_up(pair));
+	/* It is to come by the list that it has now, even if it has just heard the same. */
+	send_list(pair, 12, 0);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[1]->ups == 2 && pair[0]->up[2]));
+	KUNIT_EXPECT_EQ(test, pair[1]->downs, 1);
+	KUNIT_EXPECT_STREQ(test, pair[1]->down_reason, "the member's address changed");
+	/* That was once for all; and a list that 1 has not spoken of is not past. */
+	send_list(pair, 13, 0);
+	KUNIT_EXPECT_FALSE(test, hung_up(pair));
+	send_list(pair, 14, 1);
+	KUNIT_EXPECT_TRUE(test, hung_up(pair));
+	send_list(pair, 15, 0);
+	KUNIT_EXPECT_TRUE(test, rig_until(pair[1]->ups == 3 && pair[0]->up[2]));
+	rig_pair_destroy(pair);
+}
+
 /* A member that was removed knows of no list after that; and a stranger of no secret. */
 static void others_are_no_newcomers(struct kunit *test)
 {
@@ -1393,6 +1457,7 @@ static struct kunit_case net_peers_cases[] = {
 	KUNIT_CASE(a_newer_list_names_it),
 	KUNIT_CASE(a_newcomer_becomes_a_member),
 	KUNIT_CASE(others_are_no_newcomers),
+	KUNIT_CASE(past_lists_move_nobody),
 	KUNIT_CASE(who_was_removed_is_told),
 	KUNIT_CASE(who_was_removed_is_quiet),
 	KUNIT_CASE(a_stranger_is_not_told_who_was_removed),

@@ -79,6 +79,7 @@ struct side {
 	bool refused_by_us;
 	u8 incarnation[QBD_UUID_SIZE];	/* by the list in force */
 	struct qbd_address address;	/* likewise; zeroes: a newcomer */
+	bool elsewhere;		/* by lists that are past; see kmod/net/net.c */
 	struct qbd_address at, fresh_at;	/* where it was dialled; zeroes: it dialled */
 	u64 known_run, known_term, known_index;
 	struct qbd_frame_hello hello, fresh_hello;
@@ -389,6 +390,7 @@ static void side_close(struct qbd_net *net, struct side *side)
 	path_abandon(self, side->host->number);
 	send_notice(self, side->host->number, side->connection);
 	side->connected = false;
+	side->elsewhere = false;
 	side->lost = NULL;
 	side->queued_bytes = 0;
 	side->refused = false;
@@ -1052,13 +1054,16 @@ void qbd_net_destroy(struct qbd_net *net)
 	kfree(net);
 }
 
-/* A pair that it dials itself it dials anew, where the member is now. */
+/* A pair that it dials itself it dials anew, where the member is now; not for what is past. */
 static void keep_side(struct qbd_net *net, struct side *side, const struct qbd_address *address)
 {
-	if (same(&side->address, address))
+	if (!side->elsewhere && same(&side->address, address))
 		return;
 	side->address = *address;
 	if (side->peer > net->identity.member_id)
+		return;
+	side->elsewhere = side->up && qbd_frame_list_is_past(&side->hello, net->list_index);
+	if (side->elsewhere)
 		return;
 	lose(net->host, side, "the member's address changed");
 	dial_later(net->identity.member_id, side->peer, sim_spread(SIM_MS, 20 * SIM_MS));
