@@ -610,6 +610,7 @@ struct qbd_replica {
 	u64 better_since;		/* somebody is better connected, see reach.c */
 	bool stuck;			/* or this leader is in the way */
 	u32 stood_aside;		/* so often, and nobody else was elected */
+	u64 aside_again_at;		/* not before that */
 	u32 moving_from;
 
 	/* events */

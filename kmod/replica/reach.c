@@ -142,9 +142,12 @@ void qbd_reach_check(struct qbd_replica *replica)
 	u64 patience = NSEC_PER_MSEC * max_t(u64, REACH_PATIENCE_MS,
 					     4ull * replica->settings.election_timeout_ms);
 	u32 better = 0, stuck = 0;
+	u64 until;
 
-	if (replica->told_role != QBD_ROLE_LEADER && replica->told_leader)
+	if (replica->told_role != QBD_ROLE_LEADER && replica->told_leader) {
 		replica->stood_aside = 0;
+		replica->aside_again_at = 0;
+	}
 	if (replica->told_role == QBD_ROLE_LEADER && !replica->moving) {
 		if (qbd_core_stuck(replica->core, replica->now))
 			stuck = between(replica);
@@ -155,21 +158,23 @@ void qbd_reach_check(struct qbd_replica *replica)
 		replica->better_since = 0;
 		return;
 	}
-	if (stuck)
-		patience <<= min(replica->stood_aside, REACH_DOUBLED_MAX);
 	/* It was for another reason until now. */
 	if (!replica->better_since || replica->stuck != !!stuck)
 		replica->better_since = replica->now;
 	replica->stuck = stuck;
-	if (replica->now < replica->better_since + patience) {
-		qbd_replica_later(replica, replica->better_since + patience);
+	until = replica->better_since + patience;
+	if (stuck)
+		until = max(until, replica->aside_again_at);
+	if (replica->now < until) {
+		qbd_replica_later(replica, until);
 		return;
 	}
 	/* If it does not come off, not at once again. */
 	replica->better_since = replica->now;
 	if (stuck) {
 		if (qbd_core_step_down(replica->core, replica->now)) {
-			replica->stood_aside++;
+			replica->aside_again_at = replica->now +
+				(patience << min(++replica->stood_aside, REACH_DOUBLED_MAX));
 			qbd_notice(replica, "neither this leader nor anybody whom it reaches can go on; it leads no more, for member %u reaches others",
 				   stuck);
 		}
