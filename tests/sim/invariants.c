@@ -521,11 +521,18 @@ static const struct qbd_record *record_somewhere(u64 index, u32 chain)
 	return NULL;
 }
 
+static const void *ring_block(const struct sim_host *host, const struct qbd_store *store,
+			      u64 position)
+{
+	return sim_disk_look(host, store->geometry.log_block +
+			     position % store->geometry.log_blocks);
+}
+
 /*
  * One without operations is applied at once: who is short of memory lets go of it in the
- * very event in which it commits. It is in the ring then.
+ * very event in which it commits. It is in the ring then; this is its header, without pages.
  */
-static const struct qbd_record *record_on_disk(struct sim_host *host,
+static const struct qbd_record *record_on_disk(const struct sim_host *host,
 					       const struct qbd_store *store, u64 index)
 {
 	static struct qbd_record_header header;
@@ -534,9 +541,7 @@ static const struct qbd_record *record_on_disk(struct sim_host *host,
 
 	if (slot->operation_count || store->log.durable_index < index)
 		return NULL;
-	memcpy(&header, sim_disk_look(host, store->geometry.log_block +
-				      slot->position % store->geometry.log_blocks),
-	       sizeof(header));
+	memcpy(&header, ring_block(host, store, slot->position), sizeof(header));
 	if (le64_to_cpu(header.shared.index) != index ||
 	    le64_to_cpu(header.shared.term) != slot->term)
 		return NULL;
@@ -544,6 +549,19 @@ static const struct qbd_record *record_on_disk(struct sim_host *host,
 	record.term = slot->term;
 	record.header = &header;
 	return &record;
+}
+
+/*
+ * Who is short of memory keeps its lists, but one whose disk fails lets go of them, too. If
+ * nobody else has this one in memory, it is behind its header in the ring (record_on_disk()).
+ */
+static const struct qbd_membership_layout *list_of(const struct sim_host *host,
+						   const struct qbd_store *store,
+						   const struct qbd_record *record)
+{
+	if (record->pages)
+		return page_address(record->pages[0]);
+	return ring_block(host, store, qbd_log_slot(store, record->index)->position + 1);
 }
 
 static void commit_one(struct sim_host *host, const struct qbd_store *store, u64 index)
@@ -566,14 +584,14 @@ static void commit_one(struct sim_host *host, const struct qbd_store *store, u64
 	/* Of the former history the data and the lists, and no more. */
 	if (is_former()) {
 		if (le16_to_cpu(record->header->shared.kind) == QBD_RECORD_MEMBERSHIP)
-			sim_lists_former(record);
+			sim_lists_former(list_of(host, store, record));
 		apply_to_model(record);
 		return;
 	}
 	if (record->term < TERMS_MAX)
 		writer = history->leaders[record->term];
 	if (le16_to_cpu(record->header->shared.kind) == QBD_RECORD_MEMBERSHIP)
-		sim_lists_committed(writer, record);
+		sim_lists_committed(writer, index, list_of(host, store, record));
 	sim_claims_committed(record);
 	sim_sizes_committed(record);
 	sim_witnesses_committed(record, writer);

@@ -336,20 +336,18 @@ static void note_list(u64 index, const struct qbd_membership_layout *list)
 	indices[lists++] = index;
 }
 
-void sim_lists_committed(u32 writer, const struct qbd_record *record)
+void sim_lists_committed(u32 writer, u64 index, const struct qbd_membership_layout *next)
 {
-	const struct qbd_membership_layout *next = page_address(record->pages[0]);
-
-	if (le64_to_cpu(next->index) != record->index) {
-		sim_fail("the list of entry %llu says that it is of %llu", record->index,
+	if (le64_to_cpu(next->index) != index) {
+		sim_fail("the list of entry %llu says that it is of %llu", index,
 			 le64_to_cpu(next->index));
 		return;
 	}
 	/* One host goes on alone: what its log says of members is history (sim_lists_fork()). */
-	if (record->index < le64_to_cpu(now.index))
+	if (index < le64_to_cpu(now.index))
 		return;
 	sim_trace("the list of entry %llu is committed: voters %#x, old %#x, learners %#x, next id %u",
-		  record->index, sim_lists_set(next, QBD_MEMBER_VOTER),
+		  index, sim_lists_set(next, QBD_MEMBER_VOTER),
 		  sim_lists_set(next, QBD_MEMBER_VOTER_OLD),
 		  sim_lists_set(next, QBD_MEMBER_LEARNER),
 		  le32_to_cpu(next->next_member_id));
@@ -360,7 +358,7 @@ void sim_lists_committed(u32 writer, const struct qbd_record *record)
 	check_promoted(next);
 	check_removed(next);
 	sim_addresses_list(&now, next);
-	note_list(record->index, next);
+	note_list(index, next);
 	sim_witnesses_list(next);
 	sim_clients_list(next);
 	now = *next;
@@ -368,9 +366,9 @@ void sim_lists_committed(u32 writer, const struct qbd_record *record)
 
 /* ---- a majority is lost for good ---------------------------------------- */
 
-void sim_lists_former(const struct qbd_record *record)
+void sim_lists_former(const struct qbd_membership_layout *list)
 {
-	former = *(const struct qbd_membership_layout *)page_address(record->pages[0]);
+	former = *list;
 }
 
 void sim_lists_fork(const struct sim_host *host, u64 common,

@@ -342,6 +342,7 @@ static void power_off(struct sim_host *host)
 	host->powered = false;
 	host->going_up = false;
 	host->going_down = false;
+	host->moving = false;
 	host->changing = false;
 	host->replica = NULL;
 	host->paused_until = 0;
@@ -416,10 +417,8 @@ static void move_thread(void *object)
 	char text[QBD_ERROR_TEXT_SIZE];
 	u32 target = host->move_to ? host->move_to : 1 + sim_below(world.count);
 
-	if (!host->replica || host->going_down)
-		return;
-	host->moving = true;
-	qbd_replica_leader_move(host->replica, target, text, sizeof(text));
+	if (host->replica && !host->going_down)
+		qbd_replica_leader_move(host->replica, target, text, sizeof(text));
 	host->moving = false;
 }
 
@@ -427,6 +426,11 @@ void sim_member_move_leader(struct sim_host *host, u32 target)
 {
 	if (!host->powered || !host->replica || host->going_down || host->moving)
 		return;
+	/*
+	 * Not only when the thread begins: on a host that stands still none does, and a plan asks
+	 * again after each step.
+	 */
+	host->moving = true;
 	host->move_to = target;
 	sim_thread_on(host, move_thread, host);
 }

@@ -536,8 +536,8 @@ static inline bool sim_keeps_data(const struct sim_host *host)
 void sim_lists_begin(void);
 /* The newest that is committed. */
 const struct qbd_membership_layout *sim_lists_now(void);
-/* @writer: the host that led when it was written; 0: unknown. */
-void sim_lists_committed(u32 writer, const struct qbd_record *record);
+/* That of entry @index is. @writer: the host that led when it was written; 0: unknown. */
+void sim_lists_committed(u32 writer, u64 index, const struct qbd_membership_layout *next);
 /* After each step of that host. */
 void sim_lists_check(const struct sim_host *host, const struct qbd_replica *replica);
 /* Index of the one that is in force for who has committed so much, 0: the first. */
@@ -552,7 +552,7 @@ bool sim_lists_gave(u32 number, u32 guest);
 /* A member, by that list or one that is in force somewhere. */
 bool sim_lists_counts(u32 number);
 /* A list is committed in the history of before a majority was lost. */
-void sim_lists_former(const struct qbd_record *record);
+void sim_lists_former(const struct qbd_membership_layout *list);
 /* One host goes on alone, with that list, from entry @common on. */
 void sim_lists_fork(const struct sim_host *host, u64 common,
 		    const struct qbd_membership_layout *list);
