@@ -60,6 +60,7 @@ static struct {
 	bool let_in;		/* by somebody who does not hear the original */
 	bool told;		/* that there are two */
 	bool perhaps;		/* its module says that it was asked to come again */
+	bool healed;		/* all is made good, and not only a bare majority */
 	/* Who asked it to come again, for the first time since that let it in; 0: nobody. */
 	u64 perhaps_at[SIM_HOSTS_MAX + 1];
 	u32 confused;		/* bitmap of members of whose disks a copy was let in */
@@ -374,22 +375,9 @@ static void go_on(void)
 	clones.next = world.steps + 1000 + below(8000);
 }
 
-void sim_clones_step(void)
+/* Whoever was told that there are two is taken down and up, as its status asks for. */
+static void take_down_and_up(void)
 {
-	if (!world.copies || world.error)
-		return;
-	watch();
-	if (copy()->exists)
-		go_on();
-	else if (!copy()->powered && !world.healing && world.steps >= clones.next)
-		copy_one();
-}
-
-/* A copy that was let in goes; who was told that there are two is taken down and up. */
-void sim_clones_heal(void)
-{
-	if (clones.let_in && copy()->exists)
-		sim_clones_end();
 	for (u32 number = 1; number <= world.count; number++) {
 		struct sim_host *host = &world.hosts[number];
 		const struct qbd_replica *replica = sim_replica(host);
@@ -399,4 +387,27 @@ void sim_clones_heal(void)
 		sim_member_power_cut(host);
 		sim_member_power_on(host);
 	}
+}
+
+void sim_clones_step(void)
+{
+	if (!world.copies || world.error)
+		return;
+	watch();
+	if (copy()->exists)
+		go_on();
+	else if (!copy()->powered && !world.healing && world.steps >= clones.next)
+		copy_one();
+	/* By who has not noticed yet that the copy is gone. */
+	else if (world.healing && clones.healed)
+		take_down_and_up();
+}
+
+/* A copy that was let in goes; who was told that there are two is taken down and up. */
+void sim_clones_heal(void)
+{
+	if (clones.let_in && copy()->exists)
+		sim_clones_end();
+	clones.healed = true;
+	take_down_and_up();
 }
