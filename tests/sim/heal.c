@@ -193,6 +193,7 @@ void sim_heal(void)
 		return;
 	end_strangers();
 	if (!sim_heal_until(sim_sizes_final, "the device as large as it can be") ||
+	    !sim_heal_until(sim_settings_final, "all with the same limit of the rate") ||
 	    !sim_heal_end_well())
 		return;
 	if (!sim_few() || !sim_records_end())

@@ -80,6 +80,7 @@ static bool run(u64 seed)
 	sim_rollbacks_begin();
 	sim_sizes_begin();
 	sim_faults_begin();
+	sim_settings_begin();
 	sim_members_begin();
 	sim_client_begin();
 	sim_verify_begin();
@@ -94,6 +95,7 @@ static bool run(u64 seed)
 			sim_pass_time();
 		sim_faults_step();
 		sim_sizes_step();
+		sim_settings_step();
 		sim_verify_step();
 		sim_rollbacks_step();
 		sim_clones_step();
@@ -220,8 +222,9 @@ static void sum_up(u64 seeds, u64 failed)
 	printf("# members taken up by extents: %llu (%llu times begun, %llu rounds given up, %llu disturbed); %llu power cuts, %llu elections\n",
 	       counts->filled, counts->resets, counts->rounds_cut, counts->fills_disturbed,
 	       counts->power_cuts, counts->elections);
-	printf("# claims: %llu committed, %llu taken by force, the mode changed %llu times; witnesses led %llu times; the device grew %llu times\n",
-	       counts->claims, counts->forced, counts->modes, counts->passed_on, counts->resizes);
+	printf("# claims: %llu committed, %llu taken by force, the mode changed %llu times; witnesses led %llu times; the device grew %llu times; a limit of the rate was set %llu times\n",
+	       counts->claims, counts->forced, counts->modes, counts->passed_on, counts->resizes,
+	       counts->rates_set);
 	printf("# members changed %llu times, %llu joined (%llu as clients, %llu as witnesses), %llu removed; %llu lists committed; connections by lists to come: %llu; told by others that they are out: %llu; disks made anew meanwhile: %llu\n",
 	       counts->changes, counts->joined, counts->clients, counts->witnesses, counts->left,
 	       counts->lists, counts->newcomers, counts->told, counts->anew);

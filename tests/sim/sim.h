@@ -10,6 +10,7 @@
  *   linear.c    likewise, where several write the same block at once
  *   claims.c    who may write
  *   sizes.c     the device grows
+ *   settings.c  how much those that catch up may be sent
  *   module.c    the life of a member: format, up, down, power cut
  *   members.c   who is to vote, to come and to go
  *   addresses.c members that get another address
@@ -207,7 +208,7 @@ extern struct sim_counts {
 	u64 damaged, tables_lost, rotten, unreadable, views;
 	u64 records_rotten, records_old, records_wanted, records_at_end, records_read, records_over;
 	u64 clients, witnesses, changes, lists, joined, left, claims, modes, forced, passed_on;
-	u64 resizes;
+	u64 resizes, rates_set;
 	u64 newcomers, told;
 	u64 verified, data_rots;
 	u64 recovered, entries_lost, entries_revived, lists_lost, claims_set_back, commands_cut;
@@ -633,6 +634,15 @@ void sim_apart_runs(u64 seed);
 int sim_apart_run(bool (*run)(u64 seed), u64 seed, u32 seconds, bool quiet,
 		  struct sim_ended *ended);
 const char *sim_apart_how(int number);
+
+/* ---- settings.c --------------------------------------------------------- */
+
+void sim_settings_begin(void);
+/* After each step, while there are faults. */
+void sim_settings_step(void);
+/* Have all that are up the same limit? */
+bool sim_settings_final(void);
+
 /* ---- heal.c ------------------------------------------------------------- */
 
 /* Everything is made good, and has to be as it should be within a bound. */
