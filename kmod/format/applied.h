@@ -67,10 +67,14 @@ struct qbd_session_layout {
  * @claim: not older than that; if it is newer then it was known to be committed, and what
  *	entries up to its own say of claims is history
  * @sessions: of all members that have written
+ * @without_data: so many entries up to that index, without a gap, are known to have no data.
+ *	So who has read all up to a certain entry has missed nothing if they begin right
+ *	behind it, or before; a log that begins later would not tell
  */
 struct qbd_applied_layout {
 	struct qbd_claim_layout claim;
 	struct qbd_session_layout sessions[QBD_MEMBERS_MAX];
+	__le64 without_data;
 } __attribute__((packed));
 
 /**
@@ -103,7 +107,7 @@ static inline bool qbd_claim_good(const struct qbd_claim_layout *claim)
 
 static_assert(sizeof(struct qbd_claim_layout) == 40, "claim");
 static_assert(sizeof(struct qbd_session_layout) == 24 + QBD_SESSION_WINDOW / 8, "session");
-static_assert(sizeof(struct qbd_applied_layout) == 2472, "applied");
+static_assert(sizeof(struct qbd_applied_layout) == 2480, "applied");
 static_assert(sizeof(struct qbd_applied_block) == QBD_BLOCK_SIZE, "applied block");
 
 #endif

@@ -97,6 +97,8 @@ void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *p
 		/* The newest that is committed; the core takes a later one than @index. */
 		reset->membership = replica->configs[0].layout;
 		qbd_replica_applied_state(replica, index, &reset->applied);
+		reset->applied.without_data =
+			cpu_to_le64(index - qbd_store_newest_data(replica->store, index));
 		frame.fixed = reset;
 		frame.fixed_bytes = sizeof(*reset);
 		sent = !qbd_net_send(replica->network, peer->id, &frame);
@@ -238,6 +240,10 @@ void qbd_fill_reset(struct qbd_replica *replica, u32 peer,
 	if (qbd_layout_check(&reset->membership, &reason) ||
 	    !qbd_applied_good(&reset->applied, &reason)) {
 		qbd_net_disconnect(replica->network, peer, reason);
+		return;
+	}
+	if (le64_to_cpu(reset->applied.without_data) > le64_to_cpu(reset->index)) {
+		qbd_net_disconnect(replica->network, peer, "entries without data that make no sense");
 		return;
 	}
 	if (!sender_has_data(reset, peer) && qbd_replica_keeps_data(replica)) {

@@ -141,7 +141,7 @@ void qbd_repeat_truncated(struct qbd_replica *replica, u64 first_removed)
  * qbd_replica_applied_state() - what is applied besides the data
  * @replica: replica
  * @index: as of this entry, which is applied
- * @applied: all of it is written
+ * @applied: all of it is written but what the store knows by itself, @without_data
  */
 void qbd_replica_applied_state(struct qbd_replica *replica, u64 index,
 			       struct qbd_applied_layout *applied)

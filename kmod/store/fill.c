@@ -76,6 +76,7 @@ static void reset_now(struct qbd_store *store)
 	store->notices.log_reclaimed = false;
 	store->notices.applied = false;
 	qbd_log_restart(store, index, fill->reset_term, fill->reset_chain);
+	qbd_log_base_data(store, index, &fill->reset_applied);
 	store->applied_index = index;
 	/*
 	 * A reset sends nothing that lies after its index: what was acknowledged

@@ -127,6 +127,8 @@ static_assert(sizeof(struct qbd_slot) == 32, "slots are many");
  * @capacity: number of @slots: half as many as the ring has blocks
  * @base_term: term of the entry at @first_index - 1
  * @base_chain: its chain
+ * @base_data_index: the newest entry with data that is known of the state block, or that was
+ *	in the ring and is not any more: what lies before @first_index has no newer one
  * @first_index: oldest entry
  * @first_position: its ring position
  * @last_index: newest entry, @first_index - 1 if there is none
@@ -151,6 +153,7 @@ struct qbd_log {
 	u32 capacity;
 	u64 base_term;
 	u32 base_chain;
+	u64 base_data_index;
 	u64 first_index;
 	u64 first_position;
 	u64 last_index;
@@ -632,6 +635,8 @@ void qbd_log_end_io(struct qbd_store *store, struct qbd_record *record, int erro
 void qbd_log_make_resident(struct qbd_store *store, struct qbd_record *record);
 void qbd_log_trim(struct qbd_store *store);
 void qbd_log_release(struct qbd_store *store);
+void qbd_log_base_data(struct qbd_store *store, u64 index,
+		       const struct qbd_applied_layout *applied);
 void qbd_log_reclaim(struct qbd_store *store, u64 first_index);
 /* Empty it; the next entry is @index + 1. */
 void qbd_log_restart(struct qbd_store *store, u64 index, u64 term, u32 chain);

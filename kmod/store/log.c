@@ -24,13 +24,29 @@ u64 qbd_store_last_index(const struct qbd_store *store)
 	return store->log.last_index;
 }
 
+u64 qbd_store_newest_data(const struct qbd_store *store, u64 index)
+{
+	const struct qbd_log *log = &store->log;
+
+	for (index = min(index, log->last_index); index >= log->first_index; index--)
+		if (qbd_log_slot(store, index)->kind == QBD_RECORD_DATA)
+			return index;
+	return log->base_data_index;
+}
+
 bool qbd_store_written_since(const struct qbd_store *store, u64 index, u64 last)
 {
-	if (index + 1 < store->log.first_index)
-		return true;
-	while (last > index && qbd_log_slot(store, last)->kind != QBD_RECORD_DATA)
-		last--;
-	return last > index;
+	return qbd_store_newest_data(store, last) > index;
+}
+
+/* What is known of entries that the log does not reach back to: @applied, as of @index. */
+void qbd_log_base_data(struct qbd_store *store, u64 index,
+		       const struct qbd_applied_layout *applied)
+{
+	u64 without_data = le64_to_cpu(applied->without_data);
+
+	/* Rather data that was not written than that some is passed over. */
+	store->log.base_data_index = without_data > index ? index : index - without_data;
 }
 
 u64 qbd_store_first_index(const struct qbd_store *store)
@@ -472,6 +488,8 @@ void qbd_log_reclaim(struct qbd_store *store, u64 first_index)
 		log->base_chain = slot->chain;
 		if (slot->kind == QBD_RECORD_MEMBERSHIP)
 			log->memberships--;
+		if (slot->kind == QBD_RECORD_DATA)
+			log->base_data_index = log->first_index;
 		if (slot->record)
 			drop_from_memory(store, slot->record);
 		log->first_index++;

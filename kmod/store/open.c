@@ -294,6 +294,7 @@ static void adopt_scan(struct qbd_store *store, const struct qbd_scan *scan)
 	log->first_position = scan->base_position;
 	log->base_term = scan->base_term;
 	log->base_chain = scan->base_chain;
+	qbd_log_base_data(store, disk->applied_index, &store->state.applied);
 	log->last_index = scan->last_index;
 	log->next_position = scan->next_position;
 	log->submitted_index = scan->last_index;

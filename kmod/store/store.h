@@ -117,8 +117,9 @@ struct qbd_store_recovered {
  *	does not look into; @membership is the one that the log begins with
  * @answered: during qbd_store_open(): the disk has answered once more. False: nobody
  *	waits for it to be open any more
- * @applied_state: that, as of @index, which is applied: fill @applied, all of it. The
- *	state block is about to say that so much is applied
+ * @applied_state: that, as of @index, which is applied: fill @applied, all of it but
+ *	@without_data, which the store knows. The state block is about to say that so much
+ *	is applied
  * @recovered_entry: during qbd_store_open(): each record from base_index + 1 to
  *	last_index in order; @membership is NULL unless kind is
  *	QBD_RECORD_MEMBERSHIP
@@ -280,7 +281,12 @@ void qbd_store_joined(struct qbd_store *store);
 bool qbd_store_is_new(const struct qbd_store *store);
 u64 qbd_store_generation(const struct qbd_store *store);
 u64 qbd_store_last_index(const struct qbd_store *store);
-/* Data is in an entry behind @index, up to @last; or may be: the log does not reach back so far. */
+/*
+ * The newest entry with data that is at @index, which is applied, or before it; 0: none is. It
+ * may be one of those that the log does not reach back to.
+ */
+u64 qbd_store_newest_data(const struct qbd_store *store, u64 index);
+/* Data is in an entry behind @index, up to @last, which is not before the one applied. */
 bool qbd_store_written_since(const struct qbd_store *store, u64 index, u64 last);
 u64 qbd_store_first_index(const struct qbd_store *store);
 /* Sixteenths of the ring that lie after the entry at @index, which need not be there. */

@@ -145,6 +145,7 @@ struct store_rig {
 	u32 memberships;
 	struct qbd_membership_layout membership;
 	struct qbd_applied_layout applied;
+	u64 without_data;	/* says the leader at the next reset */
 	u64 ahead_index;
 	const u32 *ahead_log;
 };

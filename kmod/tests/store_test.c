@@ -1104,6 +1104,56 @@ static void what_was_written_since(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+static void reset_without_data(struct store_rig *rig, u64 index, u64 without_data)
+{
+	rig->resets = 0;
+	rig->without_data = without_data;
+	store_rig_reset(rig, index, rig->term, 0x17, &rig->recovered.base_membership);
+	store_rig_wait(rig, is_reset);
+}
+
+/* Of entries that were dropped is known whether they had data, by what is applied. */
+static void what_was_written_before_the_log(struct kunit *test)
+{
+	const struct rig_operation none = { };
+	struct store_rig *rig = begin(test);
+	u64 last;
+
+	append_writes(rig, 2, 1);
+	while (qbd_store_first_index(rig->store) <= 4 && !rig->failed) {
+		if (store_rig_append(rig, &none, 0))
+			continue;
+		store_rig_commit_all(rig);
+		store_rig_wait(rig, room_for_200);
+	}
+	store_rig_commit_all(rig);
+	store_rig_wait(rig, rig_all_applied);
+	last = rig->last_index;
+	KUNIT_EXPECT_EQ(test, qbd_store_newest_data(rig->store, last), 2);
+	KUNIT_EXPECT_TRUE(test, qbd_store_written_since(rig->store, 1, last));
+	KUNIT_EXPECT_FALSE(test, qbd_store_written_since(rig->store, 2, last));
+	/* So says the disk, too. */
+	store_rig_stop(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, qbd_store_newest_data(rig->store, last), 2);
+	append_writes(rig, 1, 1);
+	store_rig_commit_all(rig);
+	store_rig_wait(rig, rig_all_applied);
+	KUNIT_EXPECT_EQ(test, qbd_store_newest_data(rig->store, last + 1), last + 1);
+	/* And the leader that fills it. */
+	reset_without_data(rig, 2 * last, last - 3);
+	KUNIT_EXPECT_EQ(test, qbd_store_newest_data(rig->store, 2 * last), last + 3);
+	KUNIT_EXPECT_TRUE(test, qbd_store_written_since(rig->store, last + 2, 2 * last));
+	KUNIT_EXPECT_FALSE(test, qbd_store_written_since(rig->store, last + 3, 2 * last));
+	store_rig_cut(rig);
+	KUNIT_ASSERT_EQ(test, store_rig_try_open(rig), 0);
+	KUNIT_EXPECT_EQ(test, qbd_store_newest_data(rig->store, 2 * last), last + 3);
+	/* It makes no sense: then the last entry may be one. */
+	reset_without_data(rig, 2 * last + 1, 3 * last);
+	KUNIT_EXPECT_EQ(test, qbd_store_newest_data(rig->store, 2 * last + 1), 2 * last + 1);
+	store_rig_destroy(rig);
+}
+
 /* Who asks for it has more of the log, and is told when that is dropped. */
 static void how_far_the_log_reaches(struct kunit *test)
 {
@@ -1339,6 +1389,7 @@ static struct kunit_case store_cases[] = {
 	KUNIT_CASE(touched_blocks_forgotten),
 	KUNIT_CASE(touched_blocks_of_many),
 	KUNIT_CASE(what_was_written_since),
+	KUNIT_CASE(what_was_written_before_the_log),
 	KUNIT_CASE(how_far_the_log_reaches),
 	KUNIT_CASE(data_is_ahead_after_a_cut),
 	KUNIT_CASE(truncation_under_way),

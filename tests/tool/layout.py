@@ -101,7 +101,7 @@ class Disk:
                           previous_chain=0, fill_base=0, fill_index=0, fill_term=0,
                           fill_cursor=0, fill_through=0, generation=0, truncated=0,
                           applied_term=0, applied_position=0, applied_chain=0,
-                          claim=(0, 0, 0, 0), sessions={})
+                          claim=(0, 0, 0, 0), sessions={}, without_data=0)
         self.members = THREE
         self.changed = {}
         self.blocks = {}
@@ -136,13 +136,16 @@ class Disk:
     def applied_block(self, slot, version=VERSION, **changes):
         """The second block of a slot.
 
-        claim: (epoch, session, holder, mode); sessions: {origin: (session, below, logged)}
+        claim: (epoch, session, holder, mode); sessions: {origin: (session, below, logged)};
+        without_data: entries
         """
         state = dict(self.state, **changes)
         body = struct.pack("<QQQII", state["sequence"], *state["claim"]) + bytes(16)
         for origin, (session, below, logged) in sorted(state["sessions"].items()):
             body += struct.pack("<IIQQ", origin, 0, session, below)
             body += logged.to_bytes(128, "little")
+        body += bytes((16 - len(state["sessions"])) * 152)
+        body += struct.pack("<Q", state["without_data"])
         return seal(body, APPLIED, STATE_BLOCKS[slot] + 1, self.uuid, version)
 
     def slot(self, slot, **changes):

@@ -1345,8 +1345,11 @@ def _():
 def _():
     disk = busy_disk()
     disk.state["sessions"] = {1: (77, 5, 0), 3: (1 << 63, 1000, 1 << 1000 % 1024 | 1 << 3)}
+    disk.state["without_data"] = 3
     disk.write(path("image"))
-    found = dump(path("image"))["states"][0]["sessions"]
+    state = dump(path("image"))["states"][0]
+    tap.equal(state["without_data"], 3, "without_data")
+    found = state["sessions"]
     tap.equal(found, [{"origin": 1, "session": 77, "below": 5, "logged": 0},
                       {"origin": 3, "session": 1 << 63, "below": 1000, "logged": 2}],
               "sessions")

@@ -212,6 +212,7 @@ static void applied_fields(struct json_object *object, const struct qbd_applied_
 		json_object_array_add(sessions, one);
 	}
 	json_object_object_add(object, "sessions", sessions);
+	qbdadm_json_number(object, "without_data", le64_to_cpu(applied->without_data));
 }
 
 static struct json_object *states_json(const struct qbd_inspection *inspection)

@@ -85,11 +85,12 @@ def damaged_record_is_sent_again():
         cluster.network.heal()
         assert cluster.wait_leader() is alpha
         writer.stop()
-        gamma.wait("what it lost was sent again", lambda s: not s.damaged)
+        gamma.wait("what it lost was sent again, or is being filled in",
+                   lambda s: not s.damaged)
+        cluster.wait_caught_up()
         # By the log, or by extents if the writer has left it behind meanwhile.
         assert (cluster.log.find("what was lost has been sent again") or
                 cluster.log.find("filled: the data is complete"))
-        cluster.wait_caught_up()
         for member in cluster.members:
             writer.verify(member.device)
         # It votes again: with beta gone, alpha needs it.
