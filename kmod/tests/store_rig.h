@@ -98,6 +98,7 @@ struct rig_entry {
  * @memberships: MEMBERSHIP records that the last open reported
  * @membership: the last one of them
  * @applied: what was last said to be applied besides the data: each index has its own
+ * @without_data: so a leader says at the next reset
  * @ahead_index: right after a crash the data area may be ahead of what is known to
  *	be committed: it may hold committed entries up to this index; 0: no
  * @ahead_log: the log as it was then
@@ -145,7 +146,7 @@ struct store_rig {
 	u32 memberships;
 	struct qbd_membership_layout membership;
 	struct qbd_applied_layout applied;
-	u64 without_data;	/* says the leader at the next reset */
+	u64 without_data;
 	u64 ahead_index;
 	const u32 *ahead_log;
 };

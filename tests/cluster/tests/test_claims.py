@@ -595,6 +595,34 @@ def written_to_after_nobody_else_wrote():
         filesystem.check("ext4", other.device)
 
 
+@test("claims", timeout=90)
+def written_to_after_a_host_was_replaced():
+    """It leads with a log that begins after the first read of who has it mounted read-only."""
+    with Cluster(3, log_size="8M") as cluster:
+        leader = cluster.lead(1)
+        reader, replaced = cluster.others(leader)
+        fill_log(cluster, leader, 48)
+        wait_claim(reader, holder=0)
+        filesystem.make("ext4", reader.device)
+        wait_claim(leader, holder=0)
+        with Mount(reader.device, "ro") as point:
+            assert "lost+found" in os.listdir(point)
+            seen = reader.status().commit_index
+            # Entries without data: each new leader makes one.
+            cluster.lead(reader.number)
+            cluster.lead(leader.number)
+            replaced.down()
+            replaced.disk.wipe()
+            cluster.create(replaced)
+            replaced.up()
+            cluster.wait_caught_up()
+            cluster.lead(replaced.number)
+            assert replaced.status().first_index > seen + 1
+            assert make_writable(point)
+            assert put(point + "/file", "new")
+        filesystem.check("ext4", replaced.device)
+
+
 @test("claims")
 def claim_commands():
     """take and release without opening; what cannot be is refused with its reason."""
