@@ -111,7 +111,7 @@ bool sim_heal_within(u32 seconds, bool (*done)(void), const char *what)
 
 bool sim_heal_until(bool (*done)(void), const char *what)
 {
-	return sim_heal_within(120, done, what);
+	return sim_heal_within(120 + sim_settings_patience(), done, what);
 }
 
 /* Was it away when it was removed, and knows nobody who is a member still and could tell it? */

@@ -76,6 +76,21 @@ void sim_settings_step(void)
 	sim_thread_on(host, set_thread, host);
 }
 
+/* Seconds in which each member can be sent a whole log and all data, as fast as is allowed. */
+u32 sim_settings_patience(void)
+{
+	u64 bytes = (QBD_LOG_BLOCKS_MIN + SIM_USED_BLOCKS) * QBD_BLOCK_SIZE * world.count;
+	u32 seconds = 0;
+
+	for (u32 number = 1; settings.next && number <= world.count; number++) {
+		const struct qbd_replica *replica = running(&world.hosts[number]);
+
+		if (replica && replica->settings.max_rate)
+			seconds = max(seconds, (u32)(bytes / replica->settings.max_rate));
+	}
+	return seconds;
+}
+
 bool sim_settings_final(void)
 {
 	const struct qbd_replica *first = NULL;

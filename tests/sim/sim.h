@@ -642,6 +642,7 @@ void sim_settings_begin(void);
 void sim_settings_step(void);
 /* Have all that are up the same limit? */
 bool sim_settings_final(void);
+u32 sim_settings_patience(void);
 
 /* ---- heal.c ------------------------------------------------------------- */
 
