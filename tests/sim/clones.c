@@ -215,6 +215,14 @@ bool sim_clones_is_two(const struct sim_host *host)
 	       copy()->copy_of == host->number;
 }
 
+/* What @leader, if it is one, takes to be in the log of @host. */
+static u64 acknowledged(const struct qbd_replica *leader, const struct sim_host *host)
+{
+	const struct qbd_peer *peer = qbd_peer_find(leader->core, sim_member_id(host));
+
+	return peer && qbd_core_leads(leader->core) ? peer->match : 0;
+}
+
 /*
  * May a copy of @host have acknowledged what the disk itself lacks? Others know that, or come to
  * know it: then this one gives no vote until it has been sent that again.
@@ -230,14 +238,15 @@ bool sim_clones_may_lack(const struct sim_host *host)
 		return true;
 	if (!(clones.confused >> host->number & 1))
 		return false;
-	if (!replica || replica->phase != QBD_PHASE_RUNNING)
+	if (!replica || replica->phase != QBD_PHASE_RUNNING || replica->core->lost_until)
 		return true;
 	for (u32 number = 1; number <= world.count; number++) {
 		struct qbd_replica *other = sim_replica(&world.hosts[number]);
 		const struct qbd_replica_peer *peer = other && &world.hosts[number] != host ?
 			qbd_replica_peer(other, sim_member_id(host)) : NULL;
 
-		if (peer && peer->known_index > qbd_store_last_index(replica->store))
+		if (peer && max(peer->known_index, acknowledged(other, host)) >
+			    qbd_store_last_index(replica->store))
 			return true;
 	}
 	return false;
