@@ -2,12 +2,13 @@
 """Members of a device in use are removed, demoted, promoted, replaced."""
 
 import errno
+import subprocess
 import time
 
 from lib.cluster import Cluster, refused
 from lib.damage import Log
 from lib.registry import test
-from lib.shell import SLOWNESS, never, run, wait_until
+from lib.shell import SLOWNESS, finish, never, run, spawn, wait_until
 from lib.workload import Writer, direct_read, direct_write, pattern
 
 
@@ -591,6 +592,21 @@ def who_goes_does_not_wait_for_who_comes():
         cluster.network.heal()
         cluster.member(4).up()
         wait_roles([leader, cluster.member(4)], [1, 2, 3, 4])
+
+
+@test("membership")
+def who_waits_for_a_change_is_told_that_it_is_taken_back():
+    """A learner that is away is to vote, and then it is not: nobody waits for it for ever."""
+    with Cluster(4) as cluster:
+        leader = cluster.lead(1)
+        cluster.change(leader, "demote", 4)
+        cluster.member(4).power_cut()
+        promote = ["qbdadm", "member", "promote", cluster.name, "4"]
+        waiting = spawn(promote, netns=leader.netns, stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE, text=True)
+        leader.wait("what is meant", lambda status: status.member(4).joining)
+        cluster.change(leader, "demote", 4)
+        refused(finish(waiting, promote, timeout=30), "taken back")
 
 
 @test("membership", timeout=90)
