@@ -798,9 +798,13 @@ void sim_invariants_check(struct sim_host *host)
 		sim_fail("host %u: the core's assertion at %s:%u does not hold",
 			 host->number, replica->core->stopped_file,
 			 replica->core->stopped_line);
-	/* A log that is emptied is the core's when that is durable. */
+	/*
+	 * A log that is emptied is the core's when that is durable. A core that vouches for
+	 * nothing takes no more of its log in, and a disk that has only no room to grow goes on.
+	 */
 	if (replica->core->trail.base_index + 1 < qbd_store_first_index(replica->store) &&
-	    replica->fill.step != QBD_FILL_RESETTING && !replica->store->notices.log_reclaimed)
+	    replica->fill.step != QBD_FILL_RESETTING && !replica->store_failed &&
+	    !replica->store->notices.log_reclaimed)
 		sim_fail("host %u: the core's log begins at %llu, the store's at %llu",
 			 host->number, replica->core->trail.base_index + 1,
 			 qbd_store_first_index(replica->store));
