@@ -42,7 +42,8 @@ static bool as_good(struct qbd_replica *replica, u32 id, u64 last)
 	return peer && peer->up && (peer->reachable & own) == own &&
 	       priority_of(replica, id) >= priority_of(replica, replica->member_id) &&
 	       qbd_core_get_peer(replica->core, replica->now, id, &status) &&
-	       status.alive && status.member_flags & QBD_CORE_VOTER &&
+	       status.alive && qbd_reach_same_list(replica, &status) &&
+	       status.member_flags & QBD_CORE_VOTER &&
 	       !(status.member_flags & QBD_CORE_WITNESS) &&
 	       status.state == QBD_PEER_REPLICATE && status.flags & QBD_MESSAGE_FIT &&
 	       status.match + FOLLOW_ENTRIES >= last;

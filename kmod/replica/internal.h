@@ -611,6 +611,7 @@ struct qbd_replica {
 	bool stuck;			/* or this leader is in the way */
 	u32 stood_aside;		/* so often, and nobody else was elected */
 	u64 aside_again_at;		/* not before that */
+	u64 in_the_way_at;		/* it was, the last time */
 	u32 moving_from;
 
 	/* events */
@@ -930,6 +931,7 @@ void qbd_admin_request(void *context, u64 connection,
 /* reach.c */
 u64 qbd_reach_own(const struct qbd_replica *replica);
 void qbd_reach_heard(struct qbd_replica *replica, u32 id, u64 reachable);
+bool qbd_reach_same_list(const struct qbd_replica *replica, const struct qbd_peer_status *status);
 void qbd_reach_check(struct qbd_replica *replica);
 
 /* fill_source.c */

@@ -57,6 +57,12 @@ void qbd_reach_heard(struct qbd_replica *replica, u32 id, u64 reachable)
 		peer->reachable = reachable;
 }
 
+/* What a member says of its connections is in the order of its own list: is that like ours? */
+bool qbd_reach_same_list(const struct qbd_replica *replica, const struct qbd_peer_status *status)
+{
+	return status->match >= le64_to_cpu(qbd_replica_layout(replica)->index);
+}
+
 /* A fit member that reaches all that we reach, and more: its id, or 0. */
 static u32 better_connected(struct qbd_replica *replica)
 {
@@ -72,7 +78,8 @@ static u32 better_connected(struct qbd_replica *replica)
 		    !qbd_member_keeps_data(replica, peer->id) ||
 		    (peer->reachable & own) != own ||
 		    !qbd_core_get_peer(replica->core, replica->now, peer->id, &status) ||
-		    !status.alive || !(status.flags & QBD_MESSAGE_FIT))
+		    !status.alive || !(status.flags & QBD_MESSAGE_FIT) ||
+		    !qbd_reach_same_list(replica, &status))
 			continue;
 		return peer->id;
 	}
@@ -97,18 +104,20 @@ static u64 not_reached(const struct qbd_replica *replica)
 }
 
 /*
- * Does it reach one of @others? It says so in the order of its own list, and who is to be filled
- * may have had none for long: then it is enough that it reaches anybody but itself and us.
+ * Does it reach one of @others? Who is to be filled may have had no list for long: then it is
+ * enough that it reaches anybody but itself. That may be us, of whom it need not know either; the
+ * next time takes twice as long.
  *
  *	4 is a witness and leads. 3 was away until no log reached it, and 1 was removed meanwhile:
- *	whom 3 calls the second is the first one here.
+ *	whom 3 calls the second is the first one here. And 4 may have come in the place of 1: then
+ *	it is in no list that 3 has.
  */
 static bool reaches(const struct qbd_replica *replica, const struct qbd_replica_peer *peer,
 		    const struct qbd_peer_status *status, u64 others)
 {
-	if (status->match >= le64_to_cpu(qbd_replica_layout(replica)->index))
+	if (qbd_reach_same_list(replica, status))
 		return peer->reachable & others;
-	return hweight64(peer->reachable) > 2;
+	return hweight64(peer->reachable) > 1;
 }
 
 /* A voter that we reach, and one of those that we do not: its id, or 0. */
@@ -131,6 +140,28 @@ static u32 between(struct qbd_replica *replica)
 	return 0;
 }
 
+static u64 aside_for(const struct qbd_replica *replica, u64 patience)
+{
+	return patience << min(replica->stood_aside, REACH_DOUBLED_MAX);
+}
+
+/*
+ * Somebody else was elected; or this leader was not in the way for as long as it would have
+ * waited the next time. A disk that fails reads for some seconds now and then is for longer.
+ */
+static void forget_aside(struct qbd_replica *replica, bool stuck, u64 patience)
+{
+	bool leads = replica->told_role == QBD_ROLE_LEADER;
+
+	if (leads && stuck)
+		replica->in_the_way_at = replica->now;
+	if (leads ? replica->now < replica->in_the_way_at + aside_for(replica, patience) :
+		    !replica->told_leader)
+		return;
+	replica->stood_aside = 0;
+	replica->aside_again_at = 0;
+}
+
 /**
  * qbd_reach_check() - hand over to a member that is better connected
  * @replica: replica
@@ -144,16 +175,13 @@ void qbd_reach_check(struct qbd_replica *replica)
 	u32 better = 0, stuck = 0;
 	u64 until;
 
-	if (replica->told_role != QBD_ROLE_LEADER && replica->told_leader) {
-		replica->stood_aside = 0;
-		replica->aside_again_at = 0;
-	}
 	if (replica->told_role == QBD_ROLE_LEADER && !replica->moving) {
 		if (qbd_core_stuck(replica->core, replica->now))
 			stuck = between(replica);
 		else
 			better = better_connected(replica);
 	}
+	forget_aside(replica, stuck, patience);
 	if (!better && !stuck) {
 		replica->better_since = 0;
 		return;
@@ -173,8 +201,8 @@ void qbd_reach_check(struct qbd_replica *replica)
 	replica->better_since = replica->now;
 	if (stuck) {
 		if (qbd_core_step_down(replica->core, replica->now)) {
-			replica->aside_again_at = replica->now +
-				(patience << min(++replica->stood_aside, REACH_DOUBLED_MAX));
+			replica->stood_aside++;
+			replica->aside_again_at = replica->now + aside_for(replica, patience);
 			qbd_notice(replica, "neither this leader nor anybody whom it reaches can go on; it leads no more, for member %u reaches others",
 				   stuck);
 		}

@@ -190,34 +190,44 @@ enum progress {
 	PROGRESS_TAKEN_BACK,
 };
 
+static bool is_set(const struct member_arguments *arguments,
+		   const struct qbd_member_status *member)
+{
+	return (!arguments->listen.port ||
+		!memcmp(&member->address, &arguments->listen, sizeof(member->address))) &&
+	       (arguments->priority == UINT64_MAX || member->priority == arguments->priority) &&
+	       (!arguments->name || !strcmp(member->name, arguments->name));
+}
+
 /* What is to be of the member that was named in that place? NULL: it is gone. */
-static bool is_as_wanted(member_change want, unsigned int place,
-			 const struct qbd_member_status *member)
+static bool is_as_wanted(const struct member_arguments *arguments, member_change want,
+			 unsigned int place, const struct qbd_member_status *member)
 {
 	bool stays = want != want_removed && (want != want_replaced || place);
 
 	if (!member || !stays)
 		return !member && !stays;
 	if (want == want_set)
-		return true;
+		return is_set(arguments, member);
 	return !(member->flags & QBD_MEMBER_FLAGS_VOTER) == (want == want_demoted);
 }
 
 /* What is meant of others may take as long as it takes, or wait for somebody who is away. */
-static enum progress progress_of(const struct qbd_status *status, member_change want,
-				 const uint32_t *ids, unsigned int count)
+static enum progress progress_of(const struct qbd_status *status,
+				 const struct member_arguments *arguments,
+				 member_change want, const uint32_t *ids)
 {
 	enum progress progress = PROGRESS_DONE;
 
 	for (uint32_t i = 0; want != want_set && i < status->member_count; i++)
 		if (status->members[i].flags & QBD_MEMBER_FLAGS_VOTER_OLD)
 			return PROGRESS_OPEN;
-	for (unsigned int i = 0; i < count; i++) {
+	for (unsigned int i = 0; i < arguments->count; i++) {
 		const struct qbd_member_status *member = qbd_status_member(status, ids[i]);
 
 		if (member && want != want_set && intent_text(member->flags)[0])
 			return PROGRESS_OPEN;
-		if (!is_as_wanted(want, i, member))
+		if (!is_as_wanted(arguments, want, i, member))
 			progress = PROGRESS_TAKEN_BACK;
 	}
 	return progress;
@@ -241,20 +251,24 @@ static int wait_done(struct qbd_client *client, const struct member_arguments *a
 		if (status->removed)
 			return 0;
 		progress = status->members_index > after ?
-			   progress_of(status, want, ids, arguments->count) : PROGRESS_OPEN;
+			   progress_of(status, arguments, want, ids) : PROGRESS_OPEN;
 		if (progress == PROGRESS_DONE)
 			return 0;
 		if (progress == PROGRESS_TAKEN_BACK)
 			return qbd_fail(error, ESTALE,
 					"%s: the change was taken, and taken back by somebody else, or lost with its leader; 'qbdadm member list' shows how the members are now",
 					arguments->device);
+		if (qbd_now_ms() >= end && status->members_index <= after)
+			return qbd_fail(error, ETIMEDOUT,
+					"%s: the change was taken, but the new list has not come here after %"
+					PRIu64 " s, and may be lost with its leader; 'qbdadm member list' shows how the members are",
+					arguments->device, arguments->wait);
 		if (qbd_now_ms() >= end)
 			return qbd_fail(error, ETIMEDOUT,
 					"%s: the change goes on by itself, but is not done after %"
 					PRIu64 " s: %s; 'qbdadm status' shows it",
 					arguments->device, arguments->wait,
-					qbdadm_open_steps(status, steps, sizeof(steps))[0] ? steps :
-					"the new list has not come here");
+					qbdadm_open_steps(status, steps, sizeof(steps)));
 		qbd_pause_ms(PAUSE_MS);
 	}
 }

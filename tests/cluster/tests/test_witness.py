@@ -79,16 +79,14 @@ def stale_member_gets_the_log_of_the_witness():
         more.verify(alpha.device)
 
 
-def lead_in_vain(cluster, whole, stale, witness, gone=None):
-    """The stale one was away for longer than any log reaches, and maybe while another one was
-    removed; who is whole is lost: the witness leads, and the stale one hears it. Return: what was
+def lead_in_vain(cluster, whole, stale, witness, meanwhile=lambda: None):
+    """The stale one was away for longer than any log reaches, and does not know of what happened
+    meanwhile; who is whole is lost: the witness leads, and the stale one hears it. Return: what was
     written last."""
     cluster.lead(whole.number)
     stale.down()
     last = last_on_disk(stale)
-    if gone:
-        cluster.change(whole, "remove", gone)
-        cluster.retire(gone)
+    meanwhile()
     fill_log(cluster, whole, 24)
     writer = Writer(whole.device, first_block=14000, limit=50)
     writer.child.wait()
@@ -127,7 +125,31 @@ def nor_is_it_in_the_way_of_who_has_an_earlier_list():
     """Whom the stale one reaches it says by its own list, in which all have other places."""
     with Cluster(4, witnesses=(4,), log_size="8M", create=SHARED) as cluster:
         gone, *members = cluster.members
-        go_on_without_the_witness(cluster, *members, lead_in_vain(cluster, *members, gone))
+
+        def one_is_removed():
+            cluster.change(members[0], "remove", gone)
+            cluster.retire(gone)
+
+        go_on_without_the_witness(cluster, *members,
+                                  lead_in_vain(cluster, *members, one_is_removed))
+
+
+@test("witness", timeout=90)
+def nor_is_it_in_the_way_of_who_does_not_know_it():
+    """It has come in the place of another one while the stale one was away."""
+    with Cluster(4, alone=True, witnesses=(4,), log_size="8M", create=SHARED) as cluster:
+        gone, *members = cluster.members
+        for number in (2, 3):
+            cluster.join(number)
+        wait_roles(cluster.members[:3], [1, 2, 3])
+
+        def one_is_replaced():
+            cluster.join(4, "--witness", "--learner", contact=2)
+            cluster.change(members[0], "replace", 1, 4)
+            cluster.retire(gone)
+
+        go_on_without_the_witness(cluster, *members,
+                                  lead_in_vain(cluster, *members, one_is_replaced))
 
 
 @test("witness", timeout=90)
