@@ -306,8 +306,11 @@ static void adopt_scan(struct qbd_store *store, const struct qbd_scan *scan)
 	 * Where the truncations cut that the state block does not know of is not known
 	 * either. It is as if the log was cut at its end once more: all of it stays, and
 	 * what the next one cuts off is older than that.
+	 *
+	 * So it is where the log ends because the state block is CLEAN, which the next one
+	 * is not: what lies behind would be looked at again then, and may fit.
 	 */
-	if (scan->generation > disk->log_generation) {
+	if (scan->generation > disk->log_generation || scan->verdict == QBD_LOG_WHOLE) {
 		log->generation = scan->generation + 1;
 		log->truncated_index = scan->last_index + 1;
 	}

@@ -89,7 +89,11 @@
  * after a power cut its log ends before it, rightly.
  *
  * The disk was taken down in order (CLEAN): the log ends at D exactly. Less is
- * damage by the rule above; a record behind D is one that was cut off.
+ * damage by the rule above; a record behind D is one that was cut off, or one that was on its
+ * way when power was cut, behind a torn one that was sent again since. That is of this
+ * generation, and fits. So the start cuts the log off behind D once more: the next one, for
+ * which the disk is not CLEAN any more, finds the same end. (A generation more, for which b - 1
+ * may be taken for stale the sooner: that costs sending again.)
  */
 #include "recovery.h"
 

@@ -552,6 +552,47 @@ static void damaged_last_record(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+/*
+ * 4 is torn by a power cut, 5 and 6, on their way with it, are whole. 4 is sent again, and the
+ * member taken down in order: 5 fits behind it, but the log ends there, and it does so after
+ * the next power cut.
+ */
+static void a_clean_log_keeps_its_end(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u64 place;
+
+	append_writes(rig, 3, 2);
+	store_rig_wait(rig, rig_all_durable);
+	append_writes(rig, 3, 2);
+	store_rig_wait(rig, rig_all_durable);
+	place = store_rig_log_block(rig) + qbd_log_slot(rig->store, 4)->position;
+	store_rig_cut(rig);
+	((u8 *)test_disk_block(rig->disk, place + 1))[9] ^= 1;
+	test_disk_settle(rig->disk, place + 1);
+	rig->durable_index = 3;
+	store_rig_open(rig);
+	KUNIT_EXPECT_FALSE(test, rig->recovered.damaged);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 3);
+	append_writes(rig, 1, 2);
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_stop(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 4);
+	store_rig_cut(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_FALSE(test, rig->recovered.damaged);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 4);
+	/* What follows is another one. */
+	append_writes(rig, 1, 1);
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_cut(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_FALSE(test, rig->recovered.damaged);
+	KUNIT_EXPECT_EQ(test, rig->recovered.last_index, 5);
+	store_rig_destroy(rig);
+}
+
 /* Opening fails with one line, and it has these words. */
 static void expect_refused(struct store_rig *rig, int error, const char *what,
 			   const char *why, const char *remedy)
@@ -1371,6 +1412,7 @@ static struct kunit_case store_cases[] = {
 	KUNIT_CASE(damaged_records_replaced),
 	KUNIT_CASE(damaged_records_after_a_reset),
 	KUNIT_CASE(damaged_last_record),
+	KUNIT_CASE(a_clean_log_keeps_its_end),
 	KUNIT_CASE(damaged_superblocks),
 	KUNIT_CASE(good_superblock_fails_meanwhile),
 	KUNIT_CASE(good_superblock_is_damaged_meanwhile),
