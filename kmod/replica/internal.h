@@ -859,6 +859,7 @@ void qbd_leader_move_check(struct qbd_replica *replica, bool ended);
 
 /* throttle.c */
 u64 qbd_catch_up_next(struct qbd_replica *replica);
+bool qbd_catch_up_under_way(struct qbd_replica *replica);
 bool qbd_catch_up_waits(struct qbd_replica *replica, struct qbd_replica_peer *peer, u64 index,
 			u64 commit);
 void qbd_catch_up_sent(struct qbd_replica *replica, struct qbd_replica_peer *peer, u64 index,

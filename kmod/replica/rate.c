@@ -34,6 +34,11 @@ static u64 effective(const struct qbd_rate *rate)
 	return min(now, most);
 }
 
+bool qbd_rate_is_limited(const struct qbd_rate *rate)
+{
+	return effective(rate);
+}
+
 void qbd_rate_init(struct qbd_rate *rate)
 {
 	memset(rate, 0, sizeof(*rate));

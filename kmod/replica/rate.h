@@ -163,6 +163,8 @@ void qbd_rate_done(struct qbd_rate *rate, u64 now, bool read, u32 blocks, u64 la
  * Return: a time; not after @now: at once. Later it may be earlier: ask again then.
  */
 u64 qbd_rate_next(struct qbd_rate *rate, u64 now, bool waiting, bool needed);
+/* Is it not as fast as it can? While latencies are learned, by @max alone. */
+bool qbd_rate_is_limited(const struct qbd_rate *rate);
 /* And how large may it be? QBD_RATE_PIECE_MIN..QBD_RATE_PIECE_MAX. */
 u32 qbd_rate_piece(const struct qbd_rate *rate);
 /* It begins. */

@@ -304,21 +304,32 @@ static bool sums_get_memory(struct qbd_sums *sums)
 static bool has_turn(struct qbd_sums *sums)
 {
 	struct qbd_replica *replica = sums->replica;
-	u64 when;
+	u64 when, bytes;
 
 	/* What is to be repaired is little, and waits for it with all that was compared. */
 	if (replica->told_role != QBD_ROLE_LEADER || sums->flags & QBD_VERIFY_DATA)
 		return true;
 	if (!sums->turn_by)
 		sums->turn_by = replica->now + QBD_SUMS_TURN_NS;
-	when = min(qbd_rate_next(&replica->rate, replica->now, qbd_io_under_way(replica), false),
-		   sums->turn_by);
+	when = qbd_rate_next(&replica->rate, replica->now, qbd_io_under_way(replica), false);
+	/*
+	 * Whoever catches up goes first where there is a limit, and does not wait for what
+	 * was read without a turn:
+	 *
+	 *	Five hosts verified at 512 KiB a second. Each was answered once a second, for
+	 *	which that much was not left, and of who had just joined nobody was sent a
+	 *	record until they had come to their end.
+	 */
+	if (qbd_rate_is_limited(&replica->rate) && qbd_catch_up_under_way(replica))
+		when = sums->turn_by;
+	when = min(when, sums->turn_by);
 	if (when > replica->now) {
 		qbd_replica_later(replica, when);
 		return false;
 	}
-	qbd_rate_sent(&replica->rate, replica->now,
-		      qbd_sums_bytes(replica, sums->block, sums->count));
+	bytes = replica->now < sums->turn_by ?
+		qbd_sums_bytes(replica, sums->block, sums->count) : 0;
+	qbd_rate_sent(&replica->rate, replica->now, bytes);
 	return true;
 }
 

@@ -166,6 +166,20 @@ void qbd_catch_up_sent(struct qbd_replica *replica, struct qbd_replica_peer *pee
 	qbd_rate_log_sent(&peer->log, replica->now, bytes);
 }
 
+/* Is somebody kept back by the rate, or would be? */
+bool qbd_catch_up_under_way(struct qbd_replica *replica)
+{
+	struct qbd_core_status status;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(replica->peers); i++)
+		if (replica->peers[i].id && replica->peers[i].up &&
+		    is_filled(replica, &replica->peers[i]))
+			return true;
+	qbd_core_get_status(replica->core, replica->now, &status);
+	return those_behind(replica, status.commit);
+}
+
 /* Another one leads, or this one anew: what its followers have is to be found out. */
 void qbd_catch_up_forget(struct qbd_replica *replica, struct qbd_replica_peer *peer)
 {
