@@ -592,6 +592,8 @@ static void judge_alone(struct qbd_replica *replica)
 	if (!verify->alone_since)
 		verify->alone_since = replica->now;
 	let_go(verify);
+	/* It is not over for a silence that is longer: they may answer by now. */
+	memset(verify->silent_until, 0, sizeof(verify->silent_until));
 	if (verify->spot) {
 		verify->alone_since = 0;
 		piece_done(replica);
