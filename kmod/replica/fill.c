@@ -97,8 +97,7 @@ void qbd_fill_send_reset(struct qbd_replica *replica, struct qbd_replica_peer *p
 		/* The newest that is committed; the core takes a later one than @index. */
 		reset->membership = replica->configs[0].layout;
 		qbd_replica_applied_state(replica, index, &reset->applied);
-		reset->applied.without_data =
-			cpu_to_le64(index - qbd_store_newest_data(replica->store, index));
+		qbd_store_say_data(replica->store, index, &reset->applied);
 		frame.fixed = reset;
 		frame.fixed_bytes = sizeof(*reset);
 		sent = !qbd_net_send(replica->network, peer->id, &frame);

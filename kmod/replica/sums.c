@@ -23,10 +23,10 @@
  * and it gets that from the leader anyway.
  *
  * The leader knows what requests there are and how long they take: its turn is when members
- * that catch up would have theirs (rate.h), with whom it is shared. All members read at the
- * same time, and the next question comes when all have answered: so the pace of the leader's
- * answers is that of all disks. It also says how much to ask for next. But it does not wait
- * for long: a member that catches up takes all that there is.
+ * that catch up would have theirs (rate.h), who go first where there is a limit. All members
+ * read at the same time, and the next question comes when all have answered: so the pace of
+ * the leader's answers is that of all disks. It also says how much to ask for next. But it
+ * does not wait for long: a member that catches up takes all that there is.
  */
 #include <linux/slab.h>
 

@@ -246,9 +246,7 @@ static void publish(struct qbd_store *store)
 	if (disk->applied_index != checkpoint->next.applied_index)
 		store->ops->applied_state(store->context, checkpoint->next.applied_index,
 					  &store->state.applied);
-	store->state.applied.without_data =
-		cpu_to_le64(checkpoint->next.applied_index -
-			    qbd_store_newest_data(store, checkpoint->next.applied_index));
+	qbd_store_say_data(store, checkpoint->next.applied_index, &store->state.applied);
 	*disk = checkpoint->next;
 	disk->sequence = sequence;	/* others may have written meanwhile */
 	checkpoint->version = qbd_state_request(store, true);

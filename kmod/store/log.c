@@ -39,6 +39,12 @@ bool qbd_store_written_since(const struct qbd_store *store, u64 index, u64 last)
 	return qbd_store_newest_data(store, last) > index;
 }
 
+void qbd_store_say_data(const struct qbd_store *store, u64 index,
+			struct qbd_applied_layout *applied)
+{
+	applied->without_data = cpu_to_le64(index - qbd_store_newest_data(store, index));
+}
+
 /* What is known of entries that the log does not reach back to: @applied, as of @index. */
 void qbd_log_base_data(struct qbd_store *store, u64 index,
 		       const struct qbd_applied_layout *applied)

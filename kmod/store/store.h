@@ -286,6 +286,9 @@ u64 qbd_store_last_index(const struct qbd_store *store);
  * may be one of those that the log does not reach back to.
  */
 u64 qbd_store_newest_data(const struct qbd_store *store, u64 index);
+/* Into @applied, as of @index, which is applied, and not before any that was said before. */
+void qbd_store_say_data(const struct qbd_store *store, u64 index,
+			struct qbd_applied_layout *applied);
 /* Data is in an entry behind @index, up to @last, which is not before the one applied. */
 bool qbd_store_written_since(const struct qbd_store *store, u64 index, u64 last);
 u64 qbd_store_first_index(const struct qbd_store *store);

@@ -48,11 +48,6 @@ static bool pause_for(struct patience *patience)
 	return true;
 }
 
-static bool same_address(const struct qbd_address *a, const struct qbd_address *b)
-{
-	return !memcmp(a, b, sizeof(*a));
-}
-
 /* ---- looking ------------------------------------------------------------ */
 
 static int check_name(const struct qbd_join *join, const struct qbd_description *description,
@@ -130,8 +125,8 @@ static int find_leader_once(struct qbd_join *join, struct qbd_admin *admin,
 		return result;
 	final = result;
 	for (uint32_t i = 0; i < le32_to_cpu(known.count) && qbd_now_ms() < patience->end; i++) {
-		if (same_address(&known.members[i].address, &join->contact) ||
-		    same_address(&known.members[i].address, &join->self.address))
+		if (qbd_address_same(&known.members[i].address, &join->contact) ||
+		    qbd_address_same(&known.members[i].address, &join->self.address))
 			continue;
 		result = find_leader_by(join, admin, &known.members[i].address, &first);
 		if (!result)
@@ -251,7 +246,7 @@ static int check_place(const struct qbd_join *join, struct qbd_error *error)
 			return qbd_fail(error, EEXIST, "%s: member %u is called %s already; choose another --name, or, if it shall be replaced, remove that one first ('qbdadm member remove %s %u')",
 					join->name, le32_to_cpu(member->id), member->name,
 					join->name, le32_to_cpu(member->id));
-		if (same_address(&member->address, &join->self.address))
+		if (qbd_address_same(&member->address, &join->self.address))
 			return qbd_fail(error, EEXIST, "%s: member %u (%s) listens at %s already; choose another --listen, or, if it shall be replaced, remove that one first ('qbdadm member remove %s %u')",
 					join->name, le32_to_cpu(member->id), member->name,
 					qbd_address_text(&member->address, text), join->name,

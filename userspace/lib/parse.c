@@ -220,6 +220,11 @@ int qbd_parse_address(const char *text, struct qbd_address *address,
 	return check_address(text, address, error);
 }
 
+bool qbd_address_same(const struct qbd_address *a, const struct qbd_address *b)
+{
+	return !memcmp(a, b, sizeof(*a));
+}
+
 const char *qbd_address_text(const struct qbd_address *address, char *text)
 {
 	unsigned int port = le16_to_cpu(address->port);
@@ -270,7 +275,7 @@ static int check_unique(const char *text, const struct qbd_membership_layout *me
 			return qbd_fail(error, EINVAL,
 					"member '%s': id %u is given twice; every member needs its own",
 					text, id);
-		if (!memcmp(&other->address, &new_member->address, sizeof(other->address)))
+		if (qbd_address_same(&other->address, &new_member->address))
 			return qbd_fail(error, EINVAL,
 					"member '%s': member %u has the same address and port; every member needs its own",
 					text, id);

@@ -27,6 +27,8 @@ int qbd_check_member_name(const char *text, const char *name, uint32_t id,
 int qbd_parse_address(const char *text, struct qbd_address *address,
 		      struct qbd_error *error);
 
+bool qbd_address_same(const struct qbd_address *a, const struct qbd_address *b);
+
 #define QBD_ADDRESS_TEXT_SIZE	80
 const char *qbd_address_text(const struct qbd_address *address, char *text);
 

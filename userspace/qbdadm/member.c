@@ -194,7 +194,7 @@ static bool is_set(const struct member_arguments *arguments,
 		   const struct qbd_member_status *member)
 {
 	return (!arguments->listen.port ||
-		!memcmp(&member->address, &arguments->listen, sizeof(member->address))) &&
+		qbd_address_same(&member->address, &arguments->listen)) &&
 	       (arguments->priority == UINT64_MAX || member->priority == arguments->priority) &&
 	       (!arguments->name || !strcmp(member->name, arguments->name));
 }
