@@ -601,6 +601,7 @@ def who_waits_for_a_change_is_told_that_it_is_taken_back():
         leader = cluster.lead(1)
         cluster.change(leader, "demote", 4)
         cluster.member(4).power_cut()
+        leader.wait("it is known to be away", lambda status: not status.member(4).connected)
         promote = ["qbdadm", "member", "promote", cluster.name, "4"]
         waiting = spawn(promote, netns=leader.netns, stdout=subprocess.PIPE,
                         stderr=subprocess.PIPE, text=True)
