@@ -313,14 +313,15 @@ static struct json_object *difference_json(const struct qbd_verify_difference *d
 	return object;
 }
 
-static struct json_object *verify_member_json(const struct qbd_verify_member *member)
+static struct json_object *verify_member_json(const struct qbd_verification *verify,
+					      const struct qbd_verify_member *member)
 {
 	struct json_object *object = json_object_new_object();
 
 	NUMBER(object, member, id);
 	NUMBER(object, member, compared);
 	NUMBER(object, member, different);
-	qbdadm_json_string(object, "reason", qbdadm_missed_text(member->missed));
+	qbdadm_json_string(object, "reason", qbdadm_missed_text(verify, member));
 	return object;
 }
 
@@ -352,7 +353,7 @@ struct json_object *qbdadm_verify_json(const struct qbd_verification *verify)
 	NUMBER(object, verify, missed);
 	NUMBER(object, verify, unlisted);
 	for (uint32_t i = 0; i < verify->member_count; i++)
-		json_object_array_add(members, verify_member_json(&verify->members[i]));
+		json_object_array_add(members, verify_member_json(verify, &verify->members[i]));
 	for (uint32_t i = 0; i < verify->difference_count; i++)
 		json_object_array_add(differences, difference_json(&verify->differences[i]));
 	json_object_object_add(object, "members", members);

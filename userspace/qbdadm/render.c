@@ -280,7 +280,8 @@ static void print_rate(FILE *out, const struct qbd_status *status)
 			qbd_size_text(status->settings.max_rate, rate));
 }
 
-const char *qbdadm_missed_text(uint32_t missed)
+const char *qbdadm_missed_text(const struct qbd_verification *verify,
+			       const struct qbd_verify_member *member)
 {
 	static const char *const texts[] = {
 		[QBD_VERIFY_MISSED_NOTHING]	= "",
@@ -290,7 +291,12 @@ const char *qbdadm_missed_text(uint32_t missed)
 		[QBD_VERIFY_MISSED_SILENT]	= "no answer in time",
 	};
 
-	return missed <= QBD_VERIFY_MISSED_SILENT ? texts[missed] : "reason unknown";
+	/* Who did not answer and was asked again until it did has missed nothing. */
+	if (verify->state != QBD_VERIFY_STATE_RUNNING && !verify->missed &&
+	    member->compared >= verify->compared)
+		return "";
+	return member->missed <= QBD_VERIFY_MISSED_SILENT ? texts[member->missed] :
+							    "reason unknown";
 }
 
 /* While it is under way; what it found is a problem, or 'qbdadm verify' tells. */

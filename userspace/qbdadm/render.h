@@ -44,8 +44,9 @@ void qbdadm_render_claim(FILE *out, const struct qbd_status *status);
 struct json_object *qbdadm_claim_json(const struct qbd_status *status);
 struct json_object *qbdadm_members_json(const struct qbd_status *status);
 struct json_object *qbdadm_verify_json(const struct qbd_verification *verify);
-/* Why a member was not compared, "" if it was. */
-const char *qbdadm_missed_text(uint32_t missed);
+/* Why a member was not compared in all that was; while it runs: lately. "": it was. */
+const char *qbdadm_missed_text(const struct qbd_verification *verify,
+			       const struct qbd_verify_member *member);
 struct json_object *qbdadm_event_json(const struct qbd_event *event);
 
 #define QBDADM_FILL_TEXT_SIZE	80

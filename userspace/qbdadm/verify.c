@@ -65,20 +65,24 @@ static void show_progress(const struct qbd_verification *verify, bool end)
 
 /* ---- the end ------------------------------------------------------------ */
 
-/* Members that took no part in all of it; their number. */
-static unsigned int incomplete(const struct qbd_verification *verify)
+/* It took no part in all of it. */
+static bool is_incomplete(const struct qbd_verification *verify,
+			  const struct qbd_verify_member *member)
 {
-	unsigned int count = 0;
+	return member->compared < verify->compared || qbdadm_missed_text(verify, member)[0];
+}
 
+static bool all_took_part(const struct qbd_verification *verify)
+{
 	for (uint32_t i = 0; i < verify->member_count; i++)
-		count += verify->members[i].compared < verify->compared ||
-			 verify->members[i].missed;
-	return count;
+		if (is_incomplete(verify, &verify->members[i]))
+			return false;
+	return true;
 }
 
 static bool is_good(const struct qbd_verification *verify)
 {
-	return verify->state == QBD_VERIFY_STATE_DONE && !incomplete(verify) &&
+	return verify->state == QBD_VERIFY_STATE_DONE && all_took_part(verify) &&
 	       verify->repaired >= verify->different;
 }
 
@@ -109,17 +113,18 @@ static void print_difference(const struct qbd_status *status,
 static void print_incomplete(const struct qbd_status *status)
 {
 	const struct qbd_verification *verify = &status->verify;
+	const char *why;
 	char who[64];
 
 	for (uint32_t i = 0; i < verify->member_count; i++) {
 		const struct qbd_verify_member *member = &verify->members[i];
 
-		if (member->compared == verify->compared && !member->missed)
+		if (!is_incomplete(verify, member))
 			continue;
+		why = qbdadm_missed_text(verify, member);
 		printf("  %s was compared in %" PRIu64 " of them%s%s\n",
 		       qbdadm_member_text(status, member->id, who, sizeof(who)),
-		       member->compared, member->missed ? ": " : "",
-		       qbdadm_missed_text(member->missed));
+		       member->compared, why[0] ? ": " : "", why);
 	}
 }
 

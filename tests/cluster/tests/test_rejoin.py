@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """A member returns: by the log, by extents, while writes go on."""
 
+import subprocess
 import time
 
 from lib import damage, kernel
 from lib.cluster import Cluster
 from lib.damage import dump
 from lib.registry import test
-from lib.shell import never, run, wait_until
+from lib.shell import finish, never, run, spawn, wait_until
 from lib.workload import Child, Writer, direct_write
 
 FILL = ("fill-progress", "fill-done")
@@ -323,6 +324,35 @@ def max_rate_outlives_the_leader():
         other.set("--max-rate", "2M")
         leader.up()
         rate_in_force(cluster, 2 << 20)
+
+
+@test("rejoin", timeout=120)
+def the_limit_is_for_who_catches_up_first():
+    """Four hosts verify, and what they read would take all that --max-rate leaves; who catches
+    up gets it before."""
+    with Cluster(5, log_size="32M") as cluster:
+        leader = cluster.leader()
+        fill_log(cluster, leader, 16, where="16M", order="write")
+        lost = cluster.others(leader)[0]
+        lost.down()
+        fill_log(cluster, leader, 1)
+        leader.set("--max-rate", "128K")
+        rate_in_force(cluster, 128 << 10)
+        here = cluster.others(lost)
+        argv = ["qbdadm", "verify", cluster.name, "--max-rate", "1G"]
+        processes = [spawn(argv, member.netns, text=True, stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE) for member in here]
+
+        def verifying():
+            return [member for member in here
+                    if member.status()["verify"]["state"] == "running"]
+        wait_until("all verify", lambda: len(verifying()) == len(here))
+        lost.up()
+        wait_until("it has all of it", lambda: has_all(leader, lost), 30)
+        assert len(verifying()) == len(here), "it had to wait"
+        for member, process in zip(here, processes):
+            member.qbdadm("verify", cluster.name, "--stop")
+            finish(process, argv, 20)
 
 
 @test("rejoin", timeout=90)

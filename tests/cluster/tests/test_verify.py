@@ -228,6 +228,29 @@ def members_that_are_away_are_named():
 
 
 @test("verify", timeout=90)
+def who_was_silent_is_asked_again():
+    """The only other copy hangs until it is given up on, and answers again before the rest does
+    without: all is compared, and it does not end for a silence that is over."""
+    with Cluster(3, witnesses=(3,)) as cluster:
+        alpha, beta = cluster.lead(1), cluster.member(2)
+        fill(cluster)
+        beta.disk.hang()
+        argv = ["qbdadm", "verify", cluster.name, "--max-rate", "1G", "--json"]
+        process = spawn(argv, alpha.netns, text=True, stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE)
+
+        def given_up(status):
+            return any(one["id"] == 2 and one["reason"] == "no answer in time"
+                       for one in status["verify"]["members"])
+        alpha.wait("it does not wait for it any longer", given_up, 20)
+        assert alpha.status()["verify"]["state"] == "running"
+        beta.disk.resume()
+        result = finish(process, argv, 60)
+        assert result.status == 0, result.text
+        all_compared(printed(result), cluster, (1, 2))
+
+
+@test("verify", timeout=90)
 def who_is_not_whole_does_not_differ():
     """A learner that joins and has half of it: it is none of the copies, and no difference."""
     with Cluster(4, size="64M", log_size="8M", alone=True) as cluster:
