@@ -233,12 +233,19 @@ static enum progress progress_of(const struct qbd_status *status,
 	return progress;
 }
 
+/* It does not get lost any more. */
+static bool is_committed(const struct qbd_status *status)
+{
+	return status->commit_index >= status->members_index;
+}
+
 /* @after: index of the list that the change was made from; what is here may be that still. */
 static int wait_done(struct qbd_client *client, const struct member_arguments *arguments,
 		     member_change want, const uint32_t *ids, uint64_t after,
 		     struct qbd_status *status, struct qbd_error *error)
 {
 	int64_t end = qbd_now_ms() + (int64_t)arguments->wait * 1000;
+	bool known, taken = false;
 	enum progress progress;
 	char steps[256];
 
@@ -250,17 +257,18 @@ static int wait_done(struct qbd_client *client, const struct member_arguments *a
 		/* Of a member that was removed nobody tells us more. */
 		if (status->removed)
 			return 0;
-		progress = status->members_index > after ?
-			   progress_of(status, arguments, want, ids) : PROGRESS_OPEN;
+		known = status->members_index > after && is_committed(status);
+		taken |= known;
+		progress = known ? progress_of(status, arguments, want, ids) : PROGRESS_OPEN;
 		if (progress == PROGRESS_DONE)
 			return 0;
 		if (progress == PROGRESS_TAKEN_BACK)
 			return qbd_fail(error, ESTALE,
 					"%s: the change was taken, and taken back by somebody else, or lost with its leader; 'qbdadm member list' shows how the members are now",
 					arguments->device);
-		if (qbd_now_ms() >= end && status->members_index <= after)
+		if (qbd_now_ms() >= end && !taken)
 			return qbd_fail(error, ETIMEDOUT,
-					"%s: the change was taken, but the new list has not come here after %"
+					"%s: the change was taken, but as far as is known here it is not committed after %"
 					PRIu64 " s, and may be lost with its leader; 'qbdadm member list' shows how the members are",
 					arguments->device, arguments->wait);
 		if (qbd_now_ms() >= end)
@@ -355,7 +363,7 @@ static int change(struct qbd_client *client, const struct member_arguments *argu
 		result = qbd_client_change_members(client, arguments->device, &list,
 						   arguments->force, error);
 		/* By what is known here; there is no leader who knows more. */
-		if (same && result == -EHOSTUNREACH)
+		if (same && is_committed(status) && result == -EHOSTUNREACH)
 			result = qbd_fail(error, EINVAL, "%s: %s", arguments->device,
 					  qbd_change_text(QBD_CHANGE_NOTHING));
 		if (try >= tries_of(result))

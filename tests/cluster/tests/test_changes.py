@@ -610,6 +610,39 @@ def who_waits_for_a_change_is_told_that_it_is_taken_back():
         refused(finish(waiting, promote, timeout=30), "taken back")
 
 
+@test("membership")
+def a_setting_is_done_when_it_is_committed():
+    """A leader that reaches nobody has a list that others never see: that is not done, and not so
+    already; and whoever waits for it is told when there is another one."""
+    with Cluster(3) as cluster:
+        leader, two = cluster.lead(1), cluster.member(2)
+        cluster.wait_caught_up()
+        cluster.network.isolate(1)
+        setting = ["qbdadm", "member", "set", cluster.name, "3", "--priority", "200"]
+        refused(run([*setting, "--wait", "3"], netns=leader.netns, check=False),
+                "may be lost", "member list")
+        leader.wait("it does not lead any more", lambda status: status.role != "leader")
+        assert leader.status().member(3).priority == 200
+        refused(run(setting, netns=leader.netns, check=False), "no leader now")
+        cluster.wait_leader([two, cluster.member(3)])
+        assert two.status().member(3).priority == 100
+        cluster.network.heal()
+        cluster.wait_leader()
+        wait_until("its list is gone", lambda: leader.status().member(3).priority == 100)
+
+        leader = cluster.lead(1)
+        cluster.wait_caught_up()
+        cluster.network.isolate(1)
+        waiting = spawn(setting, netns=leader.netns, stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE, text=True)
+        leader.wait("its list", lambda status: status.member(3).priority == 200)
+        cluster.wait_leader([two, cluster.member(3)])
+        cluster.change(two, "set", 3, "--priority", "210")
+        cluster.network.heal()
+        refused(finish(waiting, setting, timeout=30), "taken back", "lost with its leader")
+        assert leader.status().member(3).priority == 210
+
+
 @test("membership", timeout=90)
 def list_after_a_joint_one_is_lost_with_its_leader():
     """The joint list is committed, the one that follows is in the leader's log alone."""
