@@ -199,17 +199,47 @@ static bool is_set(const struct member_arguments *arguments,
 	       (!arguments->name || !strcmp(member->name, arguments->name));
 }
 
+/* The member that was named in that place. */
+static bool stays_in(member_change want, unsigned int place)
+{
+	return want != want_removed && (want != want_replaced || place);
+}
+
 /* What is to be of the member that was named in that place? NULL: it is gone. */
 static bool is_as_wanted(const struct member_arguments *arguments, member_change want,
 			 unsigned int place, const struct qbd_member_status *member)
 {
-	bool stays = want != want_removed && (want != want_replaced || place);
-
-	if (!member || !stays)
-		return !member && !stays;
+	if (!member || !stays_in(want, place))
+		return !member && !stays_in(want, place);
 	if (want == want_set)
 		return is_set(arguments, member);
 	return !(member->flags & QBD_MEMBER_FLAGS_VOTER) == (want == want_demoted);
+}
+
+static bool will_vote(const struct qbd_member_status *member)
+{
+	if (member->flags & QBD_MEMBER_FLAGS_VOTER)
+		return !intent_text(member->flags)[0];
+	return member->flags & QBD_MEMBER_FLAGS_JOINING;
+}
+
+/* It is so, or is meant to become so. */
+static bool is_meant(const struct qbd_status *status, const struct member_arguments *arguments,
+		     member_change want, const uint32_t *ids)
+{
+	for (unsigned int i = 0; i < arguments->count; i++) {
+		const struct qbd_member_status *member = qbd_status_member(status, ids[i]);
+		bool stays = stays_in(want, i);
+
+		if (!member || !stays) {
+			if (stays || (member && !(member->flags & QBD_MEMBER_FLAGS_LEAVING)))
+				return false;
+		} else if (want == want_set ? !is_set(arguments, member) :
+					      will_vote(member) == (want == want_demoted)) {
+			return false;
+		}
+	}
+	return true;
 }
 
 /* What is meant of others may take as long as it takes, or wait for somebody who is away. */
@@ -315,10 +345,10 @@ static int check_own_use(const struct member_arguments *arguments,
 	return 0;
 }
 
-/* How often in all it is asked for if that comes of it. */
-static unsigned int tries_of(int result)
+/* How often in all it is asked for if that comes of it. @lost: an answer was. */
+static unsigned int tries_of(int result, bool lost)
 {
-	if (result == -EAGAIN || result == -ESTALE)
+	if (result == -EAGAIN || result == -ESTALE || (result == -EHOSTUNREACH && lost))
 		return TRIES;
 	if (result == -EBUSY)
 		return USED_TRIES;
@@ -334,19 +364,17 @@ static int change(struct qbd_client *client, const struct member_arguments *argu
 {
 	struct qbd_membership_layout list, now;
 	uint32_t ids[QBD_MEMBERS_MAX];
-	bool asked = false, same = false;
+	bool asked = false, lost = false, same = false;
 	int result;
 
 	for (unsigned int try = 1; ; try++) {
 		result = qbd_client_status(client, arguments->device, status, error);
 		if (result)
 			return result;
-		result = resolve_all(arguments, status, ids, error);
-		/* All of them were there: they are gone because of us, or as if. */
-		if (result == -ENOENT && asked && want == want_removed) {
-			result = 0;
+		/* Because of us, or as if. */
+		if (asked && is_meant(status, arguments, want, ids))
 			break;
-		}
+		result = resolve_all(arguments, status, ids, error);
 		if (result)
 			return result;
 		qbd_status_list(status, &now);
@@ -357,8 +385,6 @@ static int change(struct qbd_client *client, const struct member_arguments *argu
 		if (result)
 			return result;
 		same = !memcmp(&list, &now, sizeof(now));
-		if (asked && same)
-			break;
 		asked |= !same;
 		result = qbd_client_change_members(client, arguments->device, &list,
 						   arguments->force, error);
@@ -366,7 +392,8 @@ static int change(struct qbd_client *client, const struct member_arguments *argu
 		if (same && is_committed(status) && result == -EHOSTUNREACH)
 			result = qbd_fail(error, EINVAL, "%s: %s", arguments->device,
 					  qbd_change_text(QBD_CHANGE_NOTHING));
-		if (try >= tries_of(result))
+		lost |= result == -EAGAIN;
+		if (try >= tries_of(result, lost))
 			break;
 		qbd_pause_ms(PAUSE_MS);
 	}

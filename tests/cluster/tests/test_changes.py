@@ -611,6 +611,28 @@ def who_waits_for_a_change_is_told_that_it_is_taken_back():
 
 
 @test("membership")
+def an_answer_is_lost_and_the_change_is_complete():
+    """Who asks hears no more of the leader, and finds later that it was done: that is no error."""
+    with Cluster(4) as cluster:
+        leader, three = cluster.lead(1), cluster.member(3)
+        cluster.change(leader, "demote", 4)
+        cluster.wait_caught_up()
+        replace = ["qbdadm", "member", "replace", cluster.name, "2", "4"]
+        cluster.network.cut_one_way(1, 3)
+        asking = spawn(replace, netns=three.netns, stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE, text=True)
+        leader.wait("member 4 votes for member 2", lambda status:
+                    [one["id"] for one in status.members if one["voter"]] == [1, 3, 4] and
+                    status.commit_index >= status.members_index)
+        three.wait("nobody will answer", lambda status: not status.member(1).connected)
+        cluster.network.heal()
+        result = finish(asking, replace, timeout=30)
+        assert result.status == 0, result.text
+        cluster.retire(cluster.member(2))
+        wait_roles([leader, three, cluster.member(4)], [1, 3, 4])
+
+
+@test("membership")
 def a_setting_is_done_when_it_is_committed():
     """A leader that reaches nobody has a list that others never see: that is not done, and not so
     already; and whoever waits for it is told when there is another one."""
