@@ -372,6 +372,9 @@ static void off(void *object, u64 argument)
 {
 	struct sim_host *host = object;
 
+	/* It lost its power before it was off, and may be up again. */
+	if (host->life != argument)
+		return;
 	if (host->allocated)
 		sim_fail("host %u went down in order, and %llu pieces of memory are left",
 			 host->number, host->allocated);
@@ -399,7 +402,7 @@ static void down_thread(void *object)
 	/* A disk that stands still is released when it goes on. */
 	while (!released(host))
 		sim_sleep(0);
-	sim_event(NULL, world.now + 1, off, host, 0);
+	sim_event(NULL, world.now + 1, off, host, host->life);
 }
 
 void sim_member_down(struct sim_host *host)
