@@ -11,6 +11,7 @@
 #   docs                    Documentation/ and README.md, see scripts/check-docs.sh
 #   netlink                 the generated files are those of the specification
 #   man                     the manual page, by mandoc
+#   bugs                    the places of the deliberate bugs, scripts/check-bugs.py
 #   make                    which packages make asks for
 
 set -u -o pipefail
@@ -173,7 +174,7 @@ check_make()
 		problem "the stock modules do not ask for the kernel's headers"
 }
 
-[ $# -gt 0 ] || set -- build-6.1 build-6.12 checkpatch kernel-doc versions scripts docs netlink man make
+[ $# -gt 0 ] || set -- build-6.1 build-6.12 checkpatch kernel-doc versions scripts docs netlink man bugs make
 for check in "$@"; do
 	case $check in
 	build-*)	check_build "${check#build-}" ;;
@@ -184,6 +185,7 @@ for check in "$@"; do
 	docs)	check_docs ;;
 	netlink)	check_netlink ;;
 	man)	check_man ;;
+	bugs)	scripts/check-bugs.py || problem "deliberate bugs" ;;
 	make)	check_make ;;
 	*)	die "unknown check '$check': see the head of $0" ;;
 	esac
