@@ -50,6 +50,7 @@ static bool is_known(struct qbd_replica *leader, u32 id)
 
 	return peer && peer->up && (peer->reachable & reached) == reached &&
 	       qbd_core_get_peer(leader->core, leader->now, id, &status) && status.alive &&
+	       qbd_reach_same_list(leader, &status) &&
 	       status.member_flags & QBD_CORE_VOTER &&
 	       !(status.member_flags & QBD_CORE_WITNESS) &&
 	       status.state == QBD_PEER_REPLICATE && status.flags & QBD_MESSAGE_FIT &&
