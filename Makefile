@@ -225,12 +225,13 @@ coverage:
 	$(Q)tests/coverage/run $(SEEDS)
 
 # Seconds for each target; one target, or all. Netlink requests are for the module in a
-# kernel (UML=debug: with KASAN), all else is a program here.
+# kernel with KASAN (without: UML=plain), all else is a program here.
 TIME ?= 60
 TARGET ?=
 fuzz_all = $(if $(strip $(TARGET)),,all)
 fuzz_programs = $(filter-out netlink,$(TARGET))
 fuzz_netlink = $(filter netlink,$(TARGET))
+fuzz_uml = $(if $(filter file,$(origin UML)),debug,$(UML))
 
 fuzz:
 	$(Q)status=0; \
@@ -243,9 +244,10 @@ fuzz-programs:
 	$(Q)scripts/packages.sh build kernel fuzz
 	$(Q)tests/fuzz/run --time "$(TIME)" $(fuzz_programs)
 
-fuzz-netlink: tool uml-module
+fuzz-netlink: tool
+	$(Q)$(MAKE) --no-print-directory uml-module UML=$(fuzz_uml)
 	$(Q)scripts/packages.sh build kernel uml
-	$(Q)QBD_TEST_SEED="$(SEED)" tests/tool/run-uml --fuzz "$(TIME)" $(UML)
+	$(Q)QBD_TEST_SEED="$(SEED)" tests/tool/run-uml --fuzz "$(TIME)" $(fuzz_uml)
 
 fuzz-self-test:
 	$(Q)scripts/packages.sh build kernel fuzz
