@@ -72,6 +72,7 @@ static struct {
 	bool apart;		/* the others do not reach each other */
 	u64 term, list;		/* that all of them follow; 0: they do not yet */
 	u64 settles_at;		/* not before that */
+	bool handed;		/* leadership was handed over since they were healed */
 	u64 until;
 } bare;
 
@@ -325,6 +326,21 @@ static bool hears_all(const struct qbd_core *leader)
 	return true;
 }
 
+/*
+ * Who was told to lead, and reaches others only, has brought these into a term that the majority
+ * comes to know of when one of them is connected.
+ */
+static bool has_later_term(u64 term)
+{
+	for (u32 number = 1; number <= world.count; number++) {
+		const struct qbd_replica *replica = running(&world.hosts[number]);
+
+		if (replica && replica->core->term > term)
+			return true;
+	}
+	return false;
+}
+
 /* Do all of them follow one of them, and does nothing go on that may change that? */
 static u64 term_of_all(u64 *list)
 {
@@ -355,7 +371,7 @@ static u64 term_of_all(u64 *list)
 		if (is_healed(number) &&
 		    qbd_core_config_index(running(&world.hosts[number])->core) != *list)
 			return 0;
-	return term;
+	return bare.handed && has_later_term(term) ? 0 : term;
 }
 
 /* A leader that cannot go on leads no more as soon as it has told another one to. */
@@ -390,6 +406,7 @@ static bool hands_over(void)
 static void watch_peace(void)
 {
 	if (hands_over()) {
+		bare.handed = true;
 		bare.term = 0;
 		bare.settles_at = world.now + SETTLES;
 	}
