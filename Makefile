@@ -136,11 +136,12 @@ hosts: hosts-packages
 	$(Q)tests/hosts/every $(cuts_options) $(random_options) $(if $(SEED),--seed $(SEED))
 
 hosts-cuts: hosts-packages
-	$(Q)tests/hosts/run cuts $(cuts_options) $(if $(SEED),--seed $(SEED))
+	$(Q)tests/hosts/run cuts $(cuts_options) $(if $(SEED),--seed $(SEED)) \
+		$(if $(KERNEL),--kernel $(KERNEL))
 
 hosts-random: hosts-packages
 	$(Q)tests/hosts/run random $(random_options) $(if $(KINDS),--kinds $(KINDS)) \
-		$(if $(SEED),--seed $(SEED))
+		$(if $(SEED),--seed $(SEED)) $(if $(KERNEL),--kernel $(KERNEL))
 
 .PHONY: hosts-packages
 hosts-packages:
@@ -275,9 +276,10 @@ help:
 	@echo '  make demo                hosts, a file system, power cuts, a take-over'
 	@echo '  make hosts               all on virtual hosts, one after the other: the two below, and the'
 	@echo '                           suites hosts, hosts-faults, memory, smp, membership, boot'
-	@echo '  make hosts-cuts          power cuts of virtual hosts under load (CYCLES=20, SEED=S)'
+	@echo '  make hosts-cuts          power cuts of virtual hosts under load (CYCLES=20, SEED=S,'
+	@echo '                           KERNEL=6.1)'
 	@echo '  make hosts-random        their other faults: singly, in pairs, at random'
-	@echo '                           (MINUTES=10, SEED=S, KINDS=some)'
+	@echo '                           (MINUTES=10, SEED=S, KINDS=some, KERNEL=6.1)'
 	@echo '  make check               every test; SUITE=NAME runs a part of them'
 	@echo '  make check-debug         KUnit, tool and cluster with KASAN, lockdep, kmemleak,'
 	@echo '                           fault injection; and with KCSAN on two processors'

@@ -185,12 +185,12 @@ def machines(seed, out, kernel="6.12"):
                  files=programs.build(["history", "transactions"]))
 
 
-def power_cuts(cycles, seed, minutes=NO_LIMIT, spoil=False):
+def power_cuts(cycles, seed, minutes=NO_LIMIT, spoil=False, kernel="6.12"):
     """So many cycles; fewer if the time is up before.
 
     With spoil, what was found good in the end is made bad, and has to be found so.
     """
-    with machines(seed, OUT) as cluster:
+    with machines(seed, OUT, kernel) as cluster:
         cuts = Cuts(cluster, seed)
         try:
             cuts.set_up()

@@ -6,7 +6,8 @@ step.  While it lasts, I/O has to go on where a majority is left to a host; afte
 every host.
 
 Machines that stand still have clocks that stand still, so reads ask a quorum here
-(--read quorum), as Documentation/promises.rst says.
+(--read quorum), as Documentation/promises.rst says; but where a clock drifts and no machine
+stands still they go by the lease.
 """
 
 import collections
@@ -30,6 +31,10 @@ GO_ON = 3               # operations of each client's host
 LASTS = (0.3, 3.0)      # seconds, where there is no majority that could go on
 # Bytes of a frame that still pass a black hole: those of Ethernet, of a tunnel, a block.
 HOLES = (1514, 1294, 4500)
+# Microseconds of a tick: 8 % between the fastest clock and the slowest, and the lease allows
+# for 10.
+TICK = 10000
+TICKS = (9600, 10400)
 INTERFACE = "$(basename /sys/class/net/e*)"
 
 
@@ -39,6 +44,8 @@ class Fault:
     lasts = 0.0         # seconds at least, alone or with another one
     restarts = False    # it is the host's end for a while: nothing else goes with it
     commands = False    # it needs commands on the host
+    everywhere = False  # on all hosts
+    together = ()       # all faults of a step; of a storm nobody knows
 
     def __init__(self, run, host):
         self.run = run
@@ -113,6 +120,13 @@ class PowerCut(HostFault):
 
     def end(self):
         self.run.come_back(self.host)
+
+
+class LeaderPowerCut(PowerCut):
+    """That of whoever leads, or of the host that was drawn if nobody does."""
+
+    def __init__(self, run, host):
+        super().__init__(run, run.leader() or host)
 
 
 class DiskFails(HostFault):
@@ -197,6 +211,38 @@ class ClockJump(Fault):
     def begin(self):
         hours = self.run.source.choice((-48, -1, 1, 48))
         self.host.run("date -s @$(($(date +%%s) + %d))" % (3600 * hours))
+
+
+class Drift(Fault):
+    """Of all hosts but this one the clocks are too slow, and its own is too fast; or the other
+    way round.  All of what they measure time with: leases, election timeouts."""
+    rank = -1
+    commands = everywhere = True
+
+    def __init__(self, run, host):
+        super().__init__(run, host)
+        self.own, self.rest = run.source.choice((TICKS, TICKS[::-1]))
+        # So many leases, and elections if something else goes with it.
+        self.lasts = 3.0
+
+    def __str__(self):
+        return "%s (%d us, the others %d us)" % (super().__str__(), self.own, self.rest)
+
+    def begin(self):
+        lease = self.together and not any(isinstance(other, (Pause, *RESTARTS))
+                                          for other in self.together)
+        for host in self.run.hosts:
+            self.run.set_tick(host, self.own if host is self.host else self.rest)
+            if lease:
+                host.run("qbdadm set vol0 --read lease")
+
+    def end(self):
+        for host in self.run.hosts:
+            self.run.set_tick(host, TICK)
+            host.run("qbdadm set vol0 --read quorum")
+
+    def may_end(self, active):
+        return active == [self]
 
 
 class Isolated(Fault):
@@ -311,6 +357,55 @@ class BadNetwork(Fault):
         self.host.run("tc qdisc del dev %s root" % INTERFACE, timeout=120)
 
 
+class Reset(Fault):
+    """The host's connections are reset, one after the other, again and again."""
+    commands = True
+
+    def __init__(self, run, host):
+        super().__init__(run, host)
+        self.lasts = run.source.uniform(0.5, 4)
+
+    def weak(self):
+        return {self.host}
+
+    def begin(self):
+        self.command = self.host.spawn(
+            "while [ ! -e /tmp/reset-no-more ]; do ss -K state established '( dport = :7900 or "
+            "sport = :7900 )' >/dev/null; sleep 0.1; done; rm /tmp/reset-no-more")
+
+    def end(self):
+        self.host.run("touch /tmp/reset-no-more")
+        tap.equal(self.command.wait(60), 0, "resetting: " + self.command.text())
+
+
+class Demoted(Fault):
+    """This member is to vote no more, and then to vote again."""
+    rank = -1
+    commands = True
+    lasts = 1.0
+
+    def weak(self):
+        return {self.host}
+
+    def mute(self):
+        return set()
+
+    def begin(self):
+        self.command = self.host.spawn("qbdadm member demote vol0 %s --wait 120" %
+                                       cuts.NAMES[self.host.number])
+
+    def end(self):
+        # Refused, or not done in time, if too few were there: then nothing is to be undone.
+        self.command.wait(180)
+        promote = self.host.spawn("qbdadm member promote vol0 %s --wait 120" %
+                                  cuts.NAMES[self.host.number])
+        if promote.wait(180):
+            tap.check("is so already" in promote.text(), promote.text())
+
+    def may_end(self, active):
+        return active == [self]
+
+
 class Move(Fault):
     """Leadership is moved to this host by hand.  It may be refused."""
     commands = True
@@ -326,8 +421,10 @@ class Move(Fault):
         return active == [self] or self.command.ended()
 
 
-KINDS = (Pause, LatePause, PowerCut, DiskFails, DiskHangs, SlowDisk, FullLog, ClockJump,
-         Isolated, Deaf, Dumb, PairCut, BlackHole, Flapping, BadNetwork, Move)
+RESTARTS = (PowerCut, LeaderPowerCut, DiskFails)
+KINDS = (Pause, LatePause, PowerCut, LeaderPowerCut, DiskFails, DiskHangs, SlowDisk, FullLog,
+         ClockJump, Drift, Isolated, Deaf, Dumb, PairCut, BlackHole, Flapping, BadNetwork, Reset,
+         Move, Demoted)
 # What make check does of them.
 SHORT = ((Pause,), (Isolated,), (ClockJump, Deaf))
 
@@ -340,6 +437,7 @@ class Faults:
         self.device = Device(cluster, "vol0", cuts.NAMES)
         self.blocked = {}
         self.kinds = KINDS          # that are drawn
+        self.active = []            # in a storm
         self.counts = collections.Counter()
         self.longest = 0.0
         # Links may flap at all of them, and all of them be asked.
@@ -360,6 +458,23 @@ class Faults:
         host.boot()
         self.device.up(host)
         self.start(host)
+
+    def answering(self):
+        """Hosts that take commands, by what goes on in a storm."""
+        off = {fault.host for fault in self.active if isinstance(fault, (Pause, *RESTARTS))}
+        return [host for host in self.hosts if host not in off]
+
+    def leader(self):
+        """Who leads by what most of them say, or None."""
+        named = collections.Counter()
+        for host in self.answering():
+            named[self.device.status(host)["leader"]] += 1
+        number, count = named.most_common(1)[0] if named else (0, 0)
+        return next((host for host in self.hosts if host.number == number and count > 1), None)
+
+    @staticmethod
+    def set_tick(host, tick):
+        host.run("adjtimex -q -t %d" % tick)
 
     def block(self):
         """The ways that any fault blocks."""
@@ -396,6 +511,7 @@ class Faults:
         name = " and ".join(map(str, faults))
         begin = time.monotonic()
         for fault in faults:
+            fault.together = faults
             fault.begin()
         weak = set().union(*(fault.weak() for fault in faults))
         mute = set().union(*(fault.mute() for fault in faults))
@@ -426,6 +542,8 @@ class Faults:
     @staticmethod
     def may_begin(fault, active):
         """Nothing else is there that it cannot go with."""
+        if fault.everywhere and any(isinstance(other, (Pause, *RESTARTS)) for other in active):
+            return False
         there = [other for other in active if other.host is fault.host]
         if any(fault.places() & other.places() for other in active):
             return False
@@ -437,7 +555,7 @@ class Faults:
 
     def storm(self, steps=8):
         """Some begin, some end, several at a time; then all end, and all is well."""
-        active = []
+        active = self.active = []
         story = []
         begin = time.monotonic()
 
@@ -504,8 +622,8 @@ def in_order(run, minutes, kinds):
                     run.longest))
 
 
-def random_faults(minutes, seed, kinds=KINDS):
-    with_faults(seed, lambda run: in_order(run, minutes, kinds))
+def random_faults(minutes, seed, kinds=KINDS, kernel="6.12"):
+    with_faults(seed, lambda run: in_order(run, minutes, kinds), kernel)
 
 
 def short(seed):
@@ -515,8 +633,8 @@ def short(seed):
     with_faults(seed, some)
 
 
-def with_faults(seed, body):
-    with cuts.machines(seed, OUT) as cluster:
+def with_faults(seed, body, kernel="6.12"):
+    with cuts.machines(seed, OUT, kernel) as cluster:
         run = Faults(cluster, seed)
         try:
             run.set_up()

@@ -231,6 +231,60 @@ def witness_and_two(kernel):
         cluster.check_logs()
 
 
+def mounted_on(host, what):
+    tap.wait_until(lambda: host.try_run("mount %s %s" % (DEVICE, MOUNT), timeout=60)[0] == 0,
+                   120, what)
+
+
+def a_stale_host_and_the_witness(kernel):
+    """Who was off while others wrote meets the witness alone: with what its log still has that
+    host gets all and serves; when that reaches it no more nobody does, until the other is back."""
+    with Hosts(3, kernel=kernel, disks=["192M"]) as cluster:
+        one, two, three = cluster.hosts
+        device = Device(cluster, "vol0", NAMES, claim="exclusive")
+        device.begin(one, "--log-size", "16M")
+        device.join(two)
+        device.join(three, "--witness")
+        device.wait_voters(3)
+        one.run("mkfs.ext4 -q %s && mount %s %s" % (DEVICE, DEVICE, MOUNT), timeout=120)
+        two.power_cut()
+        one.run("echo newer >%s/newer && sync" % MOUNT, timeout=60)
+        one.power_cut()
+        two.boot()
+        device.up(two)
+        mounted_on(two, "the one that was off has got what it lacked, and serves")
+        tap.equal(two.run("cat %s/newer" % MOUNT), "newer\n", "what was written meanwhile")
+        two.run("umount " + MOUNT)
+        come_back(device, one)
+        mounted_on(one, "the first one has it again")
+        lacks = device.status(two)["last_index"]
+        two.power_cut()
+        one.run("dd if=/dev/urandom of=%s/much bs=1M count=40 conv=fsync status=none && "
+                "echo last >%s/newer && sync" % (MOUNT, MOUNT), timeout=240)
+        tap.wait_until(lambda: device.status(three)["first_index"] > lacks + 1, 60,
+                       "no log reaches the one that is off")
+        one.power_cut()
+        two.boot()
+        device.up(two)
+        tap.wait_until(lambda: "bring back" in device.status(three)["problem"], 120,
+                       "the witness leads, and cannot help")
+        status, text = two.try_run("timeout -s KILL 20 dd if=%s of=/dev/null bs=4k count=1 "
+                                   "iflag=direct" % DEVICE, timeout=120)
+        tap.check(status, "who lacks something was read from: " + text)
+        tap.check(not device.status(two)["has_quorum"], "it has a quorum")
+        come_back(device, one)
+        wait_whole(device, two)
+        mounted_on(two, "all are there again")
+        tap.equal(two.run("cat %s/newer" % MOUNT), "last\n", "what was written last")
+        two.run("umount %s && e2fsck -f -n %s" % (MOUNT, DEVICE), timeout=240)
+        device.wait_caught_up()
+        for host in cluster.hosts:
+            host.run("qbdadm down vol0")
+        device.hosts = [one, two]
+        device.check_same_sums()
+        cluster.check_logs()
+
+
 def device_grows(kernel):
     """The device grows under a mounted ext4, which is grown then, too."""
     with Hosts(3, kernel=kernel, disks=["192M"]) as cluster:
@@ -373,5 +427,6 @@ def a_client_has_no_disk(kernel):
         cluster.check_logs()
 
 
-ALL = [members_change_under_load, a_new_member_loses_power, witness_and_two, device_grows,
-       rot_is_repaired, a_majority_is_lost, addresses_change, a_client_has_no_disk]
+ALL = [members_change_under_load, a_new_member_loses_power, witness_and_two,
+       a_stale_host_and_the_witness, device_grows, rot_is_repaired, a_majority_is_lost,
+       addresses_change, a_client_has_no_disk]
