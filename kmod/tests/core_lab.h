@@ -135,6 +135,7 @@ struct lab_weather {
 	u64 delay_spread;
 	u32 drop;		/* of 1024 */
 	u32 duplicate;		/* of 1024 */
+	u32 late;		/* of 1024: by up to two seconds, behind what was sent since */
 	u64 disk;
 	u64 disk_spread;
 	u64 hard;		/* more for the hard state than for the log */

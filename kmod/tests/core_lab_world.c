@@ -115,13 +115,16 @@ static u64 spread(struct lab *lab, u64 base, u64 more)
 static u64 arrival(struct lab *lab, u32 to)
 {
 	const struct lab_weather *weather = &lab->weather;
+	u64 late = 0;
 
 	/* Leave room for what must not be lost. */
 	if (lab->free_count < LAB_EVENTS / 2)
 		return QBD_NEVER;
 	if (!lab->nodes[to].up || lab_chance(lab, weather->drop))
 		return QBD_NEVER;
-	return lab->now + spread(lab, weather->delay, weather->delay_spread);
+	if (lab_chance(lab, weather->late))
+		late = lab_below(lab, 2000) * LAB_MS;
+	return lab->now + late + spread(lab, weather->delay, weather->delay_spread);
 }
 
 void lab_world_send(struct lab *lab, struct lab_node *node,

@@ -70,6 +70,8 @@ static void draw(struct simulation *simulation, u64 seed)
 	if (lab_chance(lab, 512))
 		lab->weather.duplicate = lab_below(lab, 200);
 	if (lab_chance(lab, 512))
+		lab->weather.late = lab_below(lab, 300);
+	if (lab_chance(lab, 512))
 		lab->options.window = 4096 + lab_below(lab, 1 << 17);
 	lab->options.resend = 300 * LAB_MS;
 	if (lab_chance(lab, 512))
@@ -282,6 +284,7 @@ static void end_of_faults(struct lab *lab)
 	heal(lab);
 	lab->weather.drop = 0;
 	lab->weather.duplicate = 0;
+	lab->weather.late = 0;
 	lab->weather.delay = LAB_MS;
 	lab->weather.delay_spread = LAB_MS;
 	lab->weather.disk = LAB_MS;
@@ -299,16 +302,31 @@ static void end_of_faults(struct lab *lab)
 			lab_link(lab, a, b, QBD_LINK_BULK, true);
 }
 
+/* As the replica has it: who can lead to nothing lets others try. */
+static void step_down(struct lab *lab, u32 id)
+{
+	struct lab_node *node = &lab->nodes[id];
+
+	if (qbd_core_step_down(&node->core, lab_node_now(lab, node)))
+		lab_drain(lab, node);
+}
+
 /* Healed, it must elect, commit something new, and bring everyone up to it. */
 static void must_go_on(struct lab *lab)
 {
 	u64 end = lab->now + 20 * LAB_S;
+	u64 look_at = lab->now + LAB_S;
 	u64 index = 0;
 
 	while (!lab->error && lab->now < end) {
 		u32 leader = lab_leader(lab);
 		u32 there = 0;
 
+		if (leader && lab->now >= look_at) {
+			step_down(lab, leader);
+			look_at = lab->now + LAB_S;
+			continue;
+		}
 		if (leader && (!index || lab_entry_id(&lab->nodes[leader],
 						      index) == 0))
 			index = lab_propose(lab, leader);
@@ -320,6 +338,49 @@ static void must_go_on(struct lab *lab)
 			break;
 	}
 	lab_fail(lab, lab_leader(lab), index, "progress: healed but stuck");
+}
+
+/* Are the others a majority, without @id, and of a list that is no joint one? */
+static bool is_spare(struct lab *lab, u32 leader, u32 id)
+{
+	const struct qbd_config *config = qbd_core_config(lab_core(lab, leader));
+	u32 voters = 0, left = 0;
+
+	for (u32 i = 0; i < config->count; i++) {
+		bool votes = config->members[i].flags & QBD_CORE_VOTER;
+
+		voters += votes;
+		left += votes && config->members[i].id != id;
+	}
+	return id != leader && !qbd_config_is_joint(config) && left > voters / 2;
+}
+
+/*
+ * Who was cut off, and tried to be elected meanwhile, deposes nobody when it is back
+ * (accident 5).
+ */
+static void must_stay(struct lab *lab)
+{
+	u32 id = random_node(lab);
+	u32 leader;
+	u64 term;
+
+	/* What is under way from before comes to an end: transfers, and what is late. */
+	lab_run(lab, 4 * LAB_S);
+	leader = lab_leader(lab);
+	if (lab->error || !leader || !is_spare(lab, leader, id) ||
+	    qbd_core_self_is_witness(lab_core(lab, leader)))
+		return;
+	term = lab_core(lab, leader)->term;
+	lab_isolate(lab, id, true);
+	/* Or its log is as good as the others', which alone keeps nobody from voting for it. */
+	if (lab_chance(lab, 512))
+		lab_propose(lab, leader);
+	lab_run(lab, 2 * LAB_S);
+	lab_isolate(lab, id, false);
+	lab_run(lab, 2 * LAB_S);
+	if (lab_leader(lab) != leader || lab_core(lab, leader)->term != term)
+		lab_fail(lab, id, term, "calm: who came back deposed a leader");
 }
 
 bool simulation_run(u64 seed, u64 steps)
@@ -339,6 +400,7 @@ bool simulation_run(u64 seed, u64 steps)
 	if (!lab->error) {
 		end_of_faults(lab);
 		must_go_on(lab);
+		must_stay(lab);
 	}
 	if (lab->error)
 		qbd_test_print("seed %llu: %s\n", (unsigned long long)seed,

@@ -4,29 +4,20 @@
  * and prints KTAP.
  *
  * usage: core [CASE]		all cases, or those whose name contains CASE
- *        core --seed S		the simulation of one seed, with a trace
- *        core --seeds N [S]	N seeds, from S on (default: 1)
+ *        core --suite		all cases, and fresh seeds of the simulation for a while
+ *        core --seed S		the simulation of one seed
+ *        core --seeds N [S]	of so many, from S on (default: fresh ones)
+ *        core --hunt N [S]	succeeds if one of so many finds something
  */
 #include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
 
-#include "../../kmod/tests/core_simulation.h"
-#include "../../kmod/tests/core_test.h"
 #include "suites.h"
+#include "tests/core_simulation.h"
 
-static const struct qbd_test_suite *const suites[] = {
-	&core_parts_suite,
-	&core_election_suite,
-	&core_log_suite,
-	&core_membership_suite,
-	&core_read_suite,
-	&core_transfer_suite,
-	&core_witness_suite,
-	&core_storage_suite,
-	&core_refusals_suite,
-	&core_cluster_suite,
-	&core_simulation_suite,
-	NULL
-};
+#define STEPS		20000
+#define SUITE_SECONDS	10		/* of a processor */
 
 static bool run_case(const struct qbd_test_case *one)
 {
@@ -76,35 +67,100 @@ static bool run_suite(const struct qbd_test_suite *suite, const char *filter)
 	return passed;
 }
 
-static int run_seeds(u64 first, u64 count)
+static u64 fresh_seed(void)
 {
-	for (u64 seed = first; seed < first + count; seed++)
-		if (!simulation_run(seed, 20000))
-			return 1;
-	printf("# %llu seeds from %llu: nothing found\n",
-	       (unsigned long long)count, (unsigned long long)first);
-	return 0;
+	u32 seed;
+
+	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+		abort();
+	return seed;
 }
+
+/* So many seeds; 0: for so long. */
+static bool run_seeds(u64 first, u64 count, clock_t end)
+{
+	u64 seed = first;
+
+	for (; count ? seed - first < count : clock() < end; seed++) {
+		if (simulation_run(seed, STEPS))
+			continue;
+		printf("# once more: tests/core/run --seed %llu\n", (unsigned long long)seed);
+		return false;
+	}
+	printf("# %llu seeds from %llu: nothing found\n",
+	       (unsigned long long)(seed - first), (unsigned long long)first);
+	return true;
+}
+
+static void fresh_seeds_break_no_promise(struct qbd_test *test)
+{
+	clock_t end = clock() + SUITE_SECONDS * CLOCKS_PER_SEC;
+
+	QBD_TRUE(test, run_seeds(fresh_seed(), 0, end));
+}
+
+QBD_SUITE(core_fresh,
+	  QBD_CASE(fresh_seeds_break_no_promise));
+
+/* How many seeds does it take to find something wrong? */
+static bool hunt(u64 first, u64 count)
+{
+	for (u64 done = 0; done < count; done++) {
+		/* It may be the last one: some bugs end the program. */
+		printf("# seed number %llu\n", (unsigned long long)done + 1);
+		fflush(stdout);
+		if (simulation_run(first + done, STEPS))
+			continue;
+		printf("# found with seed number %llu: %s\n", (unsigned long long)done + 1,
+		       the_lab.error);
+		return true;
+	}
+	printf("# not found with %llu seeds\n", (unsigned long long)count);
+	return false;
+}
+
+static const struct qbd_test_suite *const suites[] = {
+	&core_parts_suite,
+	&core_election_suite,
+	&core_log_suite,
+	&core_membership_suite,
+	&core_read_suite,
+	&core_transfer_suite,
+	&core_witness_suite,
+	&core_storage_suite,
+	&core_refusals_suite,
+	&core_cluster_suite,
+	&core_simulation_suite,
+	&core_fresh_suite,		/* only if it is asked for */
+};
+
+#define COUNT (sizeof(suites) / sizeof(suites[0]))
 
 int main(int argc, char **argv)
 {
 	const char *filter = argc > 1 ? argv[1] : NULL;
+	u64 value = argc > 2 ? strtoull(argv[2], NULL, 0) : 0;
+	u64 first = argc > 3 ? strtoull(argv[3], NULL, 0) : 0;
 	unsigned int number = 0, chosen = 0;
+	bool fresh = filter && !strcmp(filter, "--suite");
 	bool passed = true;
 
-	if (argc == 3 && !strcmp(argv[1], "--seed"))
-		return run_seeds(strtoull(argv[2], NULL, 0), 1);
-	if (argc >= 3 && !strcmp(argv[1], "--seeds"))
-		return run_seeds(argc > 3 ? strtoull(argv[3], NULL, 0) : 1,
-				 strtoull(argv[2], NULL, 0));
-	for (size_t i = 0; suites[i]; i++)
+	if (argc == 3 && !strcmp(filter, "--seed"))
+		return !run_seeds(value, 1, 0);
+	if (argc >= 3 && !strcmp(filter, "--seeds") && value)
+		return !run_seeds(argc > 3 ? first : fresh_seed(), value, 0);
+	if (argc >= 3 && !strcmp(filter, "--hunt"))
+		return !hunt(argc > 3 ? first : fresh_seed(), value);
+	if (fresh)
+		filter = NULL;
+	for (size_t i = 0; i < COUNT - !fresh; i++)
 		chosen += count_cases(suites[i], filter) > 0;
 	if (!chosen) {
 		fprintf(stderr, "core: no case has '%s' in its name\n", filter);
 		return 2;
 	}
 	printf("KTAP version 1\n1..%u\n", chosen);
-	for (size_t i = 0; suites[i]; i++) {
+	for (size_t i = 0; i < COUNT - !fresh; i++) {
 		bool good;
 
 		if (!count_cases(suites[i], filter))

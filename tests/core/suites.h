@@ -3,7 +3,7 @@
 #ifndef QBD_TESTS_CORE_SUITES_H
 #define QBD_TESTS_CORE_SUITES_H
 
-#include "../../kmod/tests/core_test.h"
+#include "tests/core_test.h"
 
 extern const struct qbd_test_suite core_parts_suite;
 extern const struct qbd_test_suite core_election_suite;
