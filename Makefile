@@ -162,7 +162,8 @@ model:
 	$(Q)scripts/packages.sh model
 	$(Q)tests/model/run --bound "$(BOUND)"
 
-# Fresh seeds for a minute, or as many or as long as was asked for; or one again.
+# Fresh seeds for a minute, or as many or as long as was asked for; or one again. As many of
+# the core's simulation, too.
 SEED ?=
 SEEDS ?=
 MINUTES ?= 1
@@ -171,6 +172,7 @@ TRACE ?=
 
 sim:
 	$(Q)scripts/packages.sh build kernel
+	$(if $(SEED),,$(if $(SEEDS),$(Q)tests/core/run --seeds $(SEEDS)))
 	$(Q)tests/sim/run $(if $(STEPS),--steps $(STEPS)) $(if $(TRACE),--trace) \
 		$(if $(SEED),--seed $(SEED),$(if $(SEEDS),--seeds $(SEEDS),--minutes $(MINUTES)))
 
@@ -286,8 +288,9 @@ help:
 	@echo '  make bench [OUT=DIR]     latency and failover figures (default build/bench)'
 	@echo '  make model [BOUND=large] search models of the protocol with spin'
 	@echo '  make sim                 the module in simulated worlds: MINUTES=M or SEEDS=N of'
-	@echo '                           fresh seeds, or SEED=S once more (TRACE=1: with a trace)'
-	@echo '  make sim-bugs            does the simulator find each of many deliberate bugs?'
+	@echo '                           fresh seeds (SEEDS=N: and of the core alone, where messages'
+	@echo '                           get lost), or SEED=S once more (TRACE=1: with a trace)'
+	@echo '  make sim-bugs            do the simulators find each of many deliberate bugs?'
 	@echo '  make random              the whole module in virtual time: MINUTES=M, SEEDS=N, SEED=S,'
 	@echo '                           and MEMBERS=3..9; at nice 10'
 	@echo '  make churn               members join, leave, are replaced and move under a mounted'
