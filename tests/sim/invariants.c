@@ -3,6 +3,7 @@
  * What has to hold after every step (thesis, figure 3.2, and what qbd promises on top).
  *
  *   election safety       one leader for each term
+ *   log matching          matching.c
  *   one history           an index, once committed anywhere, is the same record for
  *                         everybody: the chains of the records are compared
  *   leases                nobody begins to lead while one of an earlier leader lasts, nor
@@ -102,6 +103,7 @@ void sim_invariants_begin(void)
 	tail_end = 0;
 	look_at(NULL);
 	sim_once_begin();
+	sim_matching_begin();
 }
 
 struct qbd_replica *sim_replica(const struct sim_host *host)
@@ -180,6 +182,7 @@ void sim_invariants_host_up(struct sim_host *host,
 	host->role = QBD_ROLE_FOLLOWER;
 	host->commit = 0;
 	host->checked = 0;
+	host->matched = 0;
 	host->whole = false;
 	host->fill_step = QBD_FILL_NONE;
 	sim_trace("recovered: log %llu to %llu, committed %llu, durable before %llu%s%s%s",
@@ -813,6 +816,7 @@ void sim_invariants_check(struct sim_host *host)
 		sim_fail("host %u: the core's list of members is of entry %llu, the replica's of %llu",
 			 host->number, qbd_core_config_index(replica->core),
 			 replica->configs[replica->config_count - 1].index);
+	sim_matching_check(host, replica->store);
 	/* Between a message and its consequences nothing is said yet. */
 	if (replica->core->commit != host->commit)
 		check_commit(host, replica);
@@ -945,6 +949,7 @@ u64 sim_invariants_fork(struct sim_host *host, const struct qbd_store *store, u6
 	sim_counts.entries_lost += present.committed - common;
 	sim_counts.entries_revived += last - common;
 	copy_history(&former, &present);
+	sim_matching_fork();
 	cut_off(&present, common, term);
 	tail_end = last;
 	host->data_through = min(host->data_through, common);

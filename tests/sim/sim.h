@@ -19,6 +19,7 @@
  *   clients.c   members that keep no data and use the device
  *   lists.c     the lists of members that were committed, and what has to hold of them
  *   invariants.c what has to hold after every step
+ *   matching.c  likewise: logs with an entry of the same index and term are the same so far
  *   once.c      likewise: no write is in the log twice
  *   faults.c    what happens to a world, drawn from the seed
  *   plans.c     several faults, each at its moment
@@ -99,6 +100,7 @@ struct sim_host {
 	u64 term;
 	u64 commit;
 	u64 checked;			/* entries up to it were compared */
+	u64 matched, matched_generation;	/* likewise, see matching.c */
 	u64 durable;			/* when its power went */
 	u64 told_commit;		/* likewise, what it knew to be committed */
 	u64 data_through;		/* its data may hold entries up to it, since then */
@@ -361,6 +363,13 @@ void sim_linear_host_wrote(u32 host, u64 begun);
 void sim_linear_read(u32 number, u64 value, u64 begun, u32 host);
 bool sim_linear_may_hold(u32 number, u64 value);
 void sim_linear_forget(u32 number, u64 value);
+
+/* ---- matching.c --------------------------------------------------------- */
+
+void sim_matching_begin(void);
+/* After each step of that host. */
+void sim_matching_check(struct sim_host *host, const struct qbd_store *store);
+void sim_matching_fork(void);
 
 /* ---- once.c ------------------------------------------------------------- */
 
