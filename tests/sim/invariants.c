@@ -54,6 +54,12 @@ struct history {
 	} model[SIM_USED_BLOCKS];
 	/* The first entry that wrote data to each block that is used; 0: none did. */
 	u64 written_by[SIM_USED_BLOCKS];
+	/* What each entry changed, in order; those of entry i begin with number changes_of[i]. */
+	struct change {
+		u16 number, count;	/* blocks, by number */
+	} *changes;
+	u32 *changes_of;
+	u32 change_count, change_room;
 	u64 committed;
 	u64 committed_in;	/* term of who committed the last one first */
 	u64 terms;
@@ -83,7 +89,8 @@ static void history_begin(struct history *one)
 	if (!one->chains) {
 		one->chains = calloc(ENTRIES_MAX, sizeof(*one->chains));
 		one->leaders = calloc(TERMS_MAX, sizeof(*one->leaders));
-		if (!one->chains || !one->leaders)
+		one->changes_of = calloc(ENTRIES_MAX + 1, sizeof(*one->changes_of));
+		if (!one->chains || !one->leaders || !one->changes_of)
 			abort();
 	}
 	memset(one->chains, 0, (one->committed + 1) * sizeof(*one->chains));
@@ -91,6 +98,8 @@ static void history_begin(struct history *one)
 	for (u32 i = 0; i < SIM_USED_BLOCKS; i++)
 		one->model[i].count = 0;
 	memset(one->written_by, 0, sizeof(one->written_by));
+	one->change_count = 0;
+	one->changes_of[1] = 0;
 	one->committed = 0;
 	one->committed_in = 0;
 	one->terms = 0;
@@ -447,11 +456,24 @@ static void check_block(struct sim_host *host, struct qbd_store *store, u32 numb
 	check_extent(host, store, number);
 }
 
+/* Some block of each operation; of what a later one covers that one tells. */
+static void check_applied(struct sim_host *host, struct qbd_store *store)
+{
+	u64 last = min(store->applied_index, history->committed);
+	u32 from = history->changes_of[host->applied + 1], to = history->changes_of[last + 1];
+
+	for (u32 i = from; i < to && !world.error; i++) {
+		const struct change *change = &history->changes[i];
+
+		check_block(host, store, change->number + (world.steps + i) % change->count);
+	}
+}
+
 /*
  * The data of a member that is whole, log and all, is what the history says at its commit
  * index - once that is where it was when the power went, for of what was applied since
  * the last checkpoint any part may be there already. All of it is looked at when it becomes
- * whole, else a block now and then.
+ * whole, else what was applied just now, and a block now and then.
  */
 static void check_data(struct sim_host *host, const struct qbd_replica *replica)
 {
@@ -469,7 +491,21 @@ static void check_data(struct sim_host *host, const struct qbd_replica *replica)
 			check_block(host, store, number);
 	else if (whole && world.steps % 8 == 0)
 		check_block(host, store, (world.steps * 0x9e3779b97f4a7c15ull) >> 54);
+	if (whole && host->whole && store->applied_index > host->applied)
+		check_applied(host, store);
+	host->applied = store->applied_index;
 	host->whole = whole;
+}
+
+static void note_change(struct history *one, u32 number, u32 count)
+{
+	if (one->change_count == one->change_room) {
+		one->change_room = one->change_room ? 2 * one->change_room : 1024;
+		one->changes = realloc(one->changes, one->change_room * sizeof(*one->changes));
+		if (!one->changes)
+			abort();
+	}
+	one->changes[one->change_count++] = (struct change){ number, count };
 }
 
 /* The first who commits an entry has it in memory: the history goes on. */
@@ -484,6 +520,7 @@ static void apply_to_model(const struct qbd_record *record)
 
 		u32 number = sim_number(block);
 
+		note_change(history, number, count);
 		for (u32 k = 0; k < count; k++) {
 			u64 value = 0;
 
@@ -504,6 +541,7 @@ static void apply_to_model(const struct qbd_record *record)
 				sim_client_forget(number + k, value);
 		}
 	}
+	history->changes_of[record->index + 1] = history->change_count;
 }
 
 /* That entry, in the memory of a host that has it. */
@@ -896,6 +934,7 @@ static void cut_off(struct history *one, u64 index, u64 term)
 		if (one->written_by[number] > index)
 			one->written_by[number] = 0;
 	}
+	one->change_count = one->changes_of[index + 1];
 	one->committed = index;
 	one->committed_in = min(one->committed_in, term);
 	one->terms = min(one->terms, term);
@@ -906,6 +945,10 @@ static void copy_history(struct history *to, const struct history *from)
 	memcpy(to->chains, from->chains, (from->committed + 1) * sizeof(*to->chains));
 	memcpy(to->leaders, from->leaders, (from->terms + 1) * sizeof(*to->leaders));
 	memcpy(to->written_by, from->written_by, sizeof(to->written_by));
+	memcpy(to->changes_of, from->changes_of,
+	       (from->committed + 2) * sizeof(*to->changes_of));
+	for (u32 i = 0; i < from->change_count; i++)
+		note_change(to, from->changes[i].number, from->changes[i].count);
 	for (u32 number = 0; number < SIM_USED_BLOCKS; number++)
 		for (u32 i = 0; i < from->model[number].count; i++)
 			model_change(&to->model[number], from->model[number].changes[i].index,
