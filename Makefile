@@ -169,11 +169,13 @@ SEEDS ?=
 MINUTES ?= 1
 STEPS ?=
 TRACE ?=
+WITHOUT ?=
 
 sim:
 	$(Q)scripts/packages.sh build kernel
 	$(if $(SEED),,$(if $(SEEDS),$(Q)tests/core/run --seeds $(SEEDS)))
 	$(Q)tests/sim/run $(if $(STEPS),--steps $(STEPS)) $(if $(TRACE),--trace) \
+		$(if $(WITHOUT),--without $(WITHOUT)) \
 		$(if $(SEED),--seed $(SEED),$(if $(SEEDS),--seeds $(SEEDS),--minutes $(MINUTES)))
 
 sim-bugs:
@@ -289,7 +291,8 @@ help:
 	@echo '  make model [BOUND=large] search models of the protocol with spin'
 	@echo '  make sim                 the module in simulated worlds: MINUTES=M or SEEDS=N of'
 	@echo '                           fresh seeds (SEEDS=N: and of the core alone, where messages'
-	@echo '                           get lost), or SEED=S once more (TRACE=1: with a trace)'
+	@echo '                           get lost), or SEED=S once more (TRACE=1: with a trace);'
+	@echo '                           WITHOUT=KIND,... what is not to happen'
 	@echo '  make sim-bugs            do the simulators find each of many deliberate bugs?'
 	@echo '  make random              the whole module in virtual time: MINUTES=M, SEEDS=N, SEED=S,'
 	@echo '                           and MEMBERS=3..9; at nice 10'

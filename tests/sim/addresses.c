@@ -35,7 +35,7 @@ static u32 below(u32 bound)
 void sim_addresses_begin(void)
 {
 	moves.random = world.seed ^ 0x61646472657373ull;
-	world.moves = !world.quiet && !below(world.joins ? 4 : 8);
+	world.moves = sim_has(SIM_MOVES, !world.quiet && !below(world.joins ? 4 : 8));
 	moves.rate = 50 + below(2000);
 	moves.next = 200 + below(moves.rate);
 	moves.mover = 1 + below(world.founders);

@@ -70,14 +70,16 @@ static void begin_anew(int number)
 
 	tell("# seed %llu, step %llu, %.3f s, %u hosts: %s\n", apart.seed, world.steps,
 	     world.now / 1e9, world.count, sim_apart_how(number));
-	tell("# once more: make sim SEED=%llu STEPS=%llu\n", apart.seed, apart.steps_wanted);
+	tell("# once more: make sim SEED=%llu STEPS=%llu%s\n", apart.seed, apart.steps_wanted,
+	     sim_kinds_order());
 	snprintf(words[0], sizeof(words[0]), "%llu", apart.steps_wanted);
 	snprintf(words[1], sizeof(words[1]), "%u", apart.seconds);
 	snprintf(words[2], sizeof(words[2]), "%llu", sim_trap_at);
 	snprintf(words[3], sizeof(words[3]), "%llu", sim_loop_at);
 	snprintf(words[4], sizeof(words[4]), "%llu", apart.seed);
 	execl("/proc/self/exe", "qbd-sim", "--steps", words[0], "--limit", words[1],
-	      "--trap-at", words[2], "--loop-at", words[3], "--apart", words[4], NULL);
+	      "--trap-at", words[2], "--loop-at", words[3], "--without",
+	      sim_kinds_text(world.without), "--apart", words[4], NULL);
 	_exit(1);
 }
 
@@ -101,9 +103,14 @@ void sim_apart_runs(u64 seed)
 		limit(seed ? apart.seconds : 0);
 }
 
+struct sim_ended sim_apart_here(void)
+{
+	return (struct sim_ended){ world.steps, world.now, sim_faults_made(), world.kinds };
+}
+
 static void note(int number)
 {
-	*apart.ended = (struct sim_ended){ world.steps, world.now, sim_faults_made() };
+	*apart.ended = sim_apart_here();
 	raise(number);
 }
 

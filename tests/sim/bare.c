@@ -508,7 +508,7 @@ bool sim_bare(void)
 
 	memset(&bare, 0, sizeof(bare));
 	bare.random = world.seed ^ 0x62617265ull;
-	if (below(2))
+	if (!sim_has(SIM_BARE, !below(2)))
 		return true;
 	/* Whoever was away for that comes back. */
 	sim_rollbacks_step();

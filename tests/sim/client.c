@@ -476,7 +476,7 @@ static void draw_overlap(void)
 {
 	u64 random = world.seed ^ 0x6f7665726c617073ull;
 
-	world.overlap = sim_below_of(&random, 4) == 0 && !world.exclusive;
+	world.overlap = sim_below_of(&random, 4) == 0 && !sim_drawn(SIM_CLAIMS);
 	/* All may write, and late, where another one has done since. */
 	world.overlap |= world.modes;
 	if (!world.overlap)

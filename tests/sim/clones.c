@@ -81,8 +81,8 @@ void sim_clones_begin(void)
 {
 	memset(&clones, 0, sizeof(clones));
 	clones.random = world.seed ^ 0x636c6f6e6573ull;
-	world.copies = !below(4) && !world.quiet && !world.moves && world.founders >= 3 &&
-		       world.voters_min >= 3;
+	world.copies = sim_has(SIM_COPIES, !below(4) && !world.quiet && !sim_drawn(SIM_MOVES) &&
+					   world.founders >= 3 && world.voters_min >= 3);
 	clones.next = 500 + below(4000);
 }
 

@@ -6,7 +6,7 @@
  * of fault may befall them (swarm testing: not all kinds in every run, so that each is
  * often alone). Fault number k has its own random numbers, made of seed and k, and comes
  * at a step that depends on those before it: so leaving some out leaves the others what
- * they are, and a run that failed can be made small.
+ * they are, and a run that failed can be made small. (What is drawn apart: kinds.c.)
  *
  * Disks are spoiled, replaced or made to fail only as long as everything that was
  * acknowledged is safe elsewhere, by what promises.rst assumes: one member at a time,
@@ -175,8 +175,8 @@ static void draw_anew(void)
 {
 	faults.anew_random = world.seed ^ 0x616e6577ull;
 	faults.anew_next = 0;
-	if (world.joins && world.founders >= 3 && world.voters_min >= 3 &&
-	    !sim_below_of(&faults.anew_random, 4))
+	if (sim_has(SIM_ANEW, world.joins && world.founders >= 3 && world.voters_min >= 3 &&
+			      !sim_below_of(&faults.anew_random, 4)))
 		faults.anew_next = 500 + sim_below_of(&faults.anew_random, 4000);
 }
 
@@ -251,10 +251,10 @@ void sim_faults_begin(void)
 		faults.rate = 150 + sim_below(600);
 		faults.work_of_1024 = 150 + sim_below(350);
 	}
-	world.exclusive = sim_chance(350);
+	world.exclusive = sim_has(SIM_CLAIMS, sim_chance(350));
 	sim_claims_draw();
 	world.rots = faults.enabled & 1u << FAULT_ROT;
-	world.preempts = !world.quiet && sim_chance(300);
+	world.preempts = sim_has(SIM_PREEMPTION, !world.quiet && sim_chance(300));
 	faults.clocks_apart = !world.quiet && sim_below_of(&clocks, 6) == 0;
 	faults.ambush.laid = false;
 	faults.away = 0;

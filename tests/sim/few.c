@@ -313,6 +313,8 @@ bool sim_few(void)
 		   (few.loss == LOSS_DISK && world.count != 3)) {
 		return true;
 	}
+	if (!sim_has(SIM_FEW, true))
+		return true;
 	few.moment = below(2);
 	few.steps = below(60);
 	if (come_to_be_few() && lose_the_leader()) {

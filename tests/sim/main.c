@@ -3,9 +3,10 @@
  * Runs worlds. Prints KTAP.
  *
  *   --seeds N [FIRST]    so many seeds, from FIRST on (default: fresh ones); of the first
- *                        that fails, as few faults as will do are looked for
+ *                        that fails, as few kinds of what may happen (kinds.c), and as few
+ *                        faults, as will do are looked for
  *   --minutes M [FIRST]  as many as there is processor time for
- *   --seed S             one again; if it fails, as few faults as will do are looked for
+ *   --seed S             one again; if it fails, likewise
  *   --again S            one twice: is it the same?
  *   --hunt N [FIRST]     succeeds if one of so many finds something
  *   --crash-states S     a quiet run of seed S, cut off at every step in turn: all
@@ -14,6 +15,9 @@
  *   --apart S            as --seed, each run in a process of its own (apart.c)
  *   --steps N            before these: steps of a run before it is healed
  *   --trace [STEP]       likewise: what happens, from that step on
+ *   --without KIND[,KIND] likewise: what may not happen in any world, of rollbacks, copies,
+ *                        records, anew, sizes, settings, verify, moves, claims, preemption,
+ *                        bare, few, recover
  *   --limit SECONDS      likewise: of a processor, that a seed may take
  *   --trap-at STEP       likewise: the program stops itself there, or goes round for ever
  *   --loop-at STEP       (to see what becomes of that)
@@ -124,24 +128,73 @@ struct failure {
 	struct sim_ended ended;
 };
 
+/* As it did before? Then @failure says where it ended. */
 static bool fails(u64 seed, struct failure *failure)
 {
-	if (failure->signal)
-		return sim_apart_run(run, seed, limit, !sim_list_faults && !world.trace,
-				     &failure->ended) == failure->signal;
-	run(seed);
-	failure->ended = (struct sim_ended){ world.steps, world.now, sim_faults_made() };
-	return world.error && world.error_kind == failure->kind;
+	struct sim_ended ended;
+	bool same;
+
+	if (failure->signal) {
+		same = sim_apart_run(run, seed, limit, !sim_list_faults && !world.trace,
+				     &ended) == failure->signal;
+	} else {
+		run(seed);
+		ended = sim_apart_here();
+		same = world.error && world.error_kind == failure->kind;
+	}
+	if (same)
+		failure->ended = ended;
+	return same;
 }
 
-static void fails_without(u64 seed, u32 first, u32 count, struct failure *failure)
+/* Return: so it does, and some of these happened so far. */
+static bool fails_without(u64 seed, u32 first, u32 count, struct failure *failure)
 {
 	u8 before[SIM_FAULTS_MAX];
 
+	if (!memchr(sim_left_out + first, 0, count))
+		return false;
 	memcpy(before, sim_left_out, sizeof(before));
 	memset(sim_left_out + first, 1, count);
-	if (!fails(seed, failure))
-		memcpy(sim_left_out, before, sizeof(before));
+	if (fails(seed, failure))
+		return true;
+	memcpy(sim_left_out, before, sizeof(before));
+	return false;
+}
+
+/* Return: some can be left out. */
+static bool leave_out_kinds(u64 seed, struct failure *failure)
+{
+	bool any = false;
+
+	for (u32 kind = 0; kind < SIM_KINDS; kind++) {
+		u32 before = world.without;
+
+		if (!(failure->ended.kinds & ~before & 1u << kind))
+			continue;
+		world.without |= 1u << kind;
+		if (fails(seed, failure))
+			any = true;
+		else
+			world.without = before;
+	}
+	return any;
+}
+
+static u32 faults_of(const struct failure *failure)
+{
+	return min_t(u32, failure->ended.faults, SIM_FAULTS_MAX);
+}
+
+static bool leave_out_faults(u64 seed, struct failure *failure)
+{
+	u32 faults = faults_of(failure), size, at;
+	bool any = false;
+
+	for (size = faults; size; size /= 2)
+		for (at = 0; at < faults; at += size)
+			any |= fails_without(seed, at, min(size, faults - at), failure);
+	return any;
 }
 
 static const char *how(const struct failure *failure)
@@ -151,20 +204,26 @@ static const char *how(const struct failure *failure)
 	return world.error ? world.error : "nothing";
 }
 
-/* Of a seed that failed: without what faults does it fail, too, and how does it end then? */
+/* What is needed for what may be left out when something else was. */
+#define ROUNDS	4
+
+/* Of a seed that failed: without what does it fail, too, and how does it end then? */
 static void shrink(u64 seed, struct failure *failure)
 {
-	u32 faults = min_t(u32, failure->ended.faults, SIM_FAULTS_MAX), size, at;
 	u64 from = world.trace_from;
 	bool trace = world.trace;
+	u32 without = world.without;
 
 	world.trace = false;
 	/* Each time that it does not end takes all the time that it has. */
-	if (failure->signal != SIGVTALRM)
-		for (size = faults; size; size /= 2)
-			for (at = 0; at < faults; at += size)
-				fails_without(seed, at, min(size, faults - at), failure);
-	printf("# with these faults it fails as well:\n");
+	for (u32 round = 0; round < ROUNDS && failure->signal != SIGVTALRM; round++)
+		if (!(leave_out_kinds(seed, failure) | leave_out_faults(seed, failure)))
+			break;
+	printf("# without these kinds it fails as well: %s\n", sim_kinds_text(world.without));
+	printf("# but not without: %s\n",
+	       sim_kinds_text(failure->ended.kinds & ~world.without));
+	printf("# with these faults it fails as well:%s\n",
+	       memchr(sim_left_out, 0, faults_of(failure)) ? "" : " none");
 	sim_list_faults = true;
 	fails(seed, failure);
 	sim_list_faults = false;
@@ -178,6 +237,7 @@ static void shrink(u64 seed, struct failure *failure)
 		fails(seed, failure);
 	}
 	memset(sim_left_out, 0, sizeof(sim_left_out));
+	world.without = without;
 	world.trace = trace;
 	world.trace_from = from;
 }
@@ -187,7 +247,7 @@ static void shrink_error(u64 seed)
 {
 	struct failure failure = {
 		.kind = world.error_kind,
-		.ended = { world.steps, world.now, sim_faults_made() },
+		.ended = sim_apart_here(),
 	};
 
 	shrink(seed, &failure);
@@ -199,7 +259,8 @@ static void complain(u64 seed)
 {
 	printf("# seed %llu, step %llu, %.3f s, %u hosts: %s\n", seed, world.steps,
 	       world.now / 1e9, world.count, world.error);
-	printf("# once more: make sim SEED=%llu STEPS=%llu\n", seed, steps_wanted);
+	printf("# once more: make sim SEED=%llu STEPS=%llu%s\n", seed, steps_wanted,
+	       sim_kinds_order());
 	fflush(stdout);
 }
 
@@ -424,7 +485,7 @@ struct order {
 
 static void usage(const char *word)
 {
-	fprintf(stderr, "qbd-sim: %s%s; --seeds N [FIRST], --minutes M [FIRST], --hunt N [FIRST], --seed S, --apart S, --again S, --crash-states S, --regressions FILE, before them --steps N, --trace [STEP], --limit SECONDS, --trap-at STEP, --loop-at STEP\n",
+	fprintf(stderr, "qbd-sim: %s%s; --seeds N [FIRST], --minutes M [FIRST], --hunt N [FIRST], --seed S, --apart S, --again S, --crash-states S, --regressions FILE, before them --steps N, --trace [STEP], --without KIND[,KIND], --limit SECONDS, --trap-at STEP, --loop-at STEP\n",
 		word ? word : "what is to be done?", word ? " is not understood" : "");
 	exit(2);
 }
@@ -506,6 +567,11 @@ int main(int count, char **words)
 			world.trace = true;
 			if (words[i + 1] && words[i + 1][0] != '-')
 				world.trace_from = number(words, ++i);
+			continue;
+		}
+		if (!strcmp(words[i], "--without")) {
+			if (!words[++i] || !sim_kinds_parse(words[i], &world.without))
+				usage(words[i] ?: words[i - 1]);
 			continue;
 		}
 		while (kind < ORDERS && strcmp(words[i], order_table[kind].word))

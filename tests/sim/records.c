@@ -78,7 +78,7 @@ void sim_records_begin(void)
 {
 	memset(&records, 0, sizeof(records));
 	records.random = world.seed ^ 0x7265636f726473ull;
-	records.enabled = world.rots && !world.quiet && below(2);
+	records.enabled = sim_has(SIM_RECORDS, world.rots && !world.quiet && below(2));
 	records.next = 500 + below(2000);
 }
 

@@ -499,7 +499,7 @@ void sim_recover(void)
 	struct sim_host *meant;
 
 	if (world.quiet || below(WORLDS) || voters(sim_lists_now()) < 2 ||
-	    sim_records_left(NULL))
+	    sim_records_left(NULL) || !sim_has(SIM_RECOVER, true))
 		return;
 	world.recovers = true;
 	meant = some_member();

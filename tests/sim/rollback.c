@@ -74,7 +74,7 @@ void sim_rollbacks_begin(void)
 {
 	memset(&rollback, 0, sizeof(rollback));
 	rollback.random = world.seed ^ 0x726f6c6c6261636bull;
-	rollback.enabled = !world.quiet && !below(8);
+	rollback.enabled = sim_has(SIM_ROLLBACKS, !world.quiet && !below(8));
 	rollback.next = 500 + below(2000);
 }
 

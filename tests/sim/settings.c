@@ -25,7 +25,7 @@ void sim_settings_begin(void)
 	memset(&settings, 0, sizeof(settings));
 	settings.random = world.seed ^ 0x73657474696e6773ull;
 	settings.rate = 100 + below(4000);
-	if (!world.quiet && !below(6))
+	if (sim_has(SIM_SETTINGS, !world.quiet && !below(6)))
 		settings.next = 1 + below(settings.rate);
 }
 

@@ -22,6 +22,7 @@
  *   matching.c  likewise: logs with an entry of the same index and term are the same so far
  *   once.c      likewise: no write is in the log twice
  *   faults.c    what happens to a world, drawn from the seed
+ *   kinds.c     what happens beside these: each kind can be left out of a world
  *   plans.c     several faults, each at its moment
  *   rollback.c  disks that are an older image of themselves
  *   clones.c    disks that are copied, and up twice
@@ -33,9 +34,10 @@
  *   recover.c   of some: a majority is lost for good, and one host goes on alone
  *   main.c      seeds, traces, shrinking
  *
- * One event is one step. All that is random comes from sim_random(), so a seed is a
- * run; world.schedule says which of the faults happen, so that a run can be shrunk
- * without changing what else is drawn.
+ * One event is one step. All that is random comes from sim_random(), or from numbers that
+ * are made of the seed, too (sim_below_of()), so a seed is a run. sim_left_out says which of the
+ * faults of faults.c do not happen, and world.without which kinds of what is drawn apart, so
+ * that a run can be shrunk: nothing else is drawn otherwise because of that.
  */
 #ifndef QBD_SIM_H
 #define QBD_SIM_H
@@ -176,6 +178,8 @@ struct sim_world {
 	bool quiet;		/* no faults but the one that main.c makes */
 	bool healing;
 	bool recovers;		/* a majority is lost for good in the end */
+	u32 kinds;		/* those that the seed draws, by number, see kinds.c */
+	u32 without;		/* those that are left out, drawn or not */
 	bool trace;
 	u64 trace_from;
 	const char *error;
@@ -630,15 +634,43 @@ extern u8 sim_left_out[SIM_FAULTS_MAX];
 /* Print them as they come; main.c's. */
 extern bool sim_list_faults;
 
+/* ---- kinds.c ------------------------------------------------------------ */
+
+enum sim_kind {
+	SIM_ROLLBACKS,		/* rollback.c */
+	SIM_COPIES,		/* clones.c */
+	SIM_RECORDS,		/* records.c */
+	SIM_ANEW,		/* disks made anew where members come and go: faults.c */
+	SIM_SIZES,		/* sizes.c */
+	SIM_SETTINGS,		/* settings.c */
+	SIM_VERIFY,		/* verify.c */
+	SIM_MOVES,		/* addresses.c */
+	SIM_CLAIMS,		/* claims.c */
+	SIM_PREEMPTION,		/* works lose their processor: world.c */
+	SIM_BARE,		/* bare.c */
+	SIM_FEW,		/* few.c */
+	SIM_RECOVER,		/* recover.c */
+	SIM_KINDS
+};
+
+bool sim_has(enum sim_kind kind, bool drawn);
+bool sim_drawn(enum sim_kind kind);
+const char *sim_kinds_text(u32 kinds);
+const char *sim_kinds_order(void);
+bool sim_kinds_parse(const char *text, u32 *kinds);
+
 /* apart.c: runs that do not come to their end */
 struct sim_ended {
 	u64 step;
 	u64 now;
 	u32 faults;		/* that were made by then */
+	u32 kinds;		/* as in struct sim_world */
 };
 
 extern u64 sim_trap_at, sim_loop_at;
 
+/* Where the run is now. */
+struct sim_ended sim_apart_here(void);
 void sim_apart_watch(u64 steps_wanted, u32 seconds);
 void sim_apart_runs(u64 seed);
 int sim_apart_run(bool (*run)(u64 seed), u64 seed, u32 seconds, bool quiet,

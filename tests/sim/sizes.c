@@ -59,7 +59,7 @@ void sim_sizes_begin(void)
 	memset(asking, 0, sizeof(asking));
 	memset(&faults, 0, sizeof(faults));
 	faults.random = world.seed ^ 0x67726f777468ull;
-	world.grows = !below(4) && !world.quiet;
+	world.grows = sim_has(SIM_SIZES, !below(4) && !world.quiet);
 	sizes[0].index = 0;
 	sizes[0].blocks = sim_device_blocks;
 	count = 1;

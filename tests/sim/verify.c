@@ -45,7 +45,7 @@ void sim_verify_begin(void)
 {
 	memset(&verify, 0, sizeof(verify));
 	verify.random = world.seed * 0x9e6c63d0876a9a47ull + 1;
-	verify.enabled = below(3) == 0 && !world.quiet;
+	verify.enabled = sim_has(SIM_VERIFY, below(3) == 0 && !world.quiet);
 }
 
 static u32 member_count(void)

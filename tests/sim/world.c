@@ -446,12 +446,14 @@ void sim_world_begin(u64 seed)
 {
 	bool trace = world.trace;
 	u64 trace_from = world.trace_from;
+	u32 without = world.without;
 
 	memset(&world, 0, sizeof(world));
 	world.seed = seed;
 	world.random = seed * 0xd1342543de82ef95ull + 0x2545f4914f6cdd1dull;
 	world.trace = trace;
 	world.trace_from = trace_from;
+	world.without = without;
 	world.now = SIM_S;
 	order = 0;
 	for (u32 i = 1; i < ARRAY_SIZE(world.hosts); i++) {
