@@ -248,15 +248,15 @@ int qbd_nl_leader_move_doit(struct sk_buff *skb, struct genl_info *info)
 	return error;
 }
 
-/* One member of the wanted list; all of it has to be given. */
+/* One member of the wanted list; all of it has to be given, but for the group. */
 static int take_member(const struct nlattr *nest, struct qbd_member_layout *member,
 		       struct netlink_ext_ack *extack)
 {
-	struct nlattr *attrs[QBD_A_WANTED_MEMBER_PRIORITY + 1];
+	struct nlattr *attrs[QBD_A_WANTED_MEMBER_GROUP + 1];
 	unsigned int type, bytes;
 	int error;
 
-	error = nla_parse_nested(attrs, QBD_A_WANTED_MEMBER_PRIORITY, nest,
+	error = nla_parse_nested(attrs, QBD_A_WANTED_MEMBER_GROUP, nest,
 				 qbd_wanted_member_nl_policy, extack);
 	if (error)
 		return error;
@@ -275,6 +275,8 @@ static int take_member(const struct nlattr *nest, struct qbd_member_layout *memb
 	member->id = cpu_to_le32(nla_get_u32(attrs[QBD_A_WANTED_MEMBER_ID]));
 	member->flags = cpu_to_le16(nla_get_u32(attrs[QBD_A_WANTED_MEMBER_FLAGS]));
 	member->priority = nla_get_u8(attrs[QBD_A_WANTED_MEMBER_PRIORITY]);
+	if (attrs[QBD_A_WANTED_MEMBER_GROUP])
+		member->group = nla_get_u8(attrs[QBD_A_WANTED_MEMBER_GROUP]);
 	member->address.family = cpu_to_le16(bytes == 4 ? 4 : 6);
 	member->address.port = cpu_to_le16(nla_get_u16(attrs[QBD_A_WANTED_MEMBER_PORT]));
 	memcpy(member->address.bytes, nla_data(attrs[QBD_A_WANTED_MEMBER_ADDRESS]), bytes);

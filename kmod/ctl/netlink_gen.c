@@ -31,13 +31,14 @@ const struct nla_policy qbd_verify_wish_nl_policy[QBD_A_VERIFY_WISH_REPAIR + 1] 
 	[QBD_A_VERIFY_WISH_REPAIR] = { .type = NLA_FLAG, },
 };
 
-const struct nla_policy qbd_wanted_member_nl_policy[QBD_A_WANTED_MEMBER_PRIORITY + 1] = {
+const struct nla_policy qbd_wanted_member_nl_policy[QBD_A_WANTED_MEMBER_GROUP + 1] = {
 	[QBD_A_WANTED_MEMBER_ID] = NLA_POLICY_MIN(NLA_U32, 1),
 	[QBD_A_WANTED_MEMBER_NAME] = { .type = NLA_NUL_STRING, .len = QBD_MEMBER_NAME_MAX, },
 	[QBD_A_WANTED_MEMBER_ADDRESS] = { .type = NLA_BINARY, },
 	[QBD_A_WANTED_MEMBER_PORT] = NLA_POLICY_MIN(NLA_U16, 1),
 	[QBD_A_WANTED_MEMBER_FLAGS] = NLA_POLICY_MASK(NLA_U32, 0xff),
 	[QBD_A_WANTED_MEMBER_PRIORITY] = { .type = NLA_U8, },
+	[QBD_A_WANTED_MEMBER_GROUP] = { .type = NLA_U8, },
 };
 
 /* QBD_CMD_UP - do */

@@ -14,7 +14,7 @@
 /* Common nested types */
 extern const struct nla_policy qbd_settings_nl_policy[QBD_A_SETTINGS_PAD + 1];
 extern const struct nla_policy qbd_verify_wish_nl_policy[QBD_A_VERIFY_WISH_REPAIR + 1];
-extern const struct nla_policy qbd_wanted_member_nl_policy[QBD_A_WANTED_MEMBER_PRIORITY + 1];
+extern const struct nla_policy qbd_wanted_member_nl_policy[QBD_A_WANTED_MEMBER_GROUP + 1];
 
 extern const struct nla_policy qbd_up_nl_policy[QBD_A_DEVICE_SETTINGS + 1];
 

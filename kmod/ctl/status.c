@@ -200,6 +200,7 @@ static int put_identity(struct sk_buff *skb, const struct qbd_member_layout *mem
 	    nla_put_u32(skb, QBD_A_MEMBER_SCOPE, le32_to_cpu(member->address.scope)) ||
 	    nla_put_u32(skb, QBD_A_MEMBER_FLAGS, le16_to_cpu(member->flags)) ||
 	    nla_put_u8(skb, QBD_A_MEMBER_PRIORITY, member->priority) ||
+	    nla_put_u8(skb, QBD_A_MEMBER_GROUP, member->group) ||
 	    (memchr_inv(member->incarnation, 0, QBD_UUID_SIZE) &&
 	     nla_put(skb, QBD_A_MEMBER_INCARNATION, QBD_UUID_SIZE, member->incarnation)))
 		return -EMSGSIZE;

@@ -119,7 +119,8 @@ static inline bool qbd_flags_good(__u16 flags)
  * @flags: QBD_MEMBER_*
  * @priority: 0..255; the higher, the rather leader; QBD_PRIORITY_DEFAULT by default
  * @name: what people call the host, NUL padded
- * @reserved: zero
+ * @group: of what is meant to become of it: a voter that is DEMOTING or LEAVING waits for those
+ *	that are JOINING with the same number, see qbd_group_unused(). Else of no meaning
  * @address: where it listens
  * @incarnation: of the disk that is this member (&qbd_superblock.incarnation); zero: not
  *	known so far, the leader fills it in when the member is connected. So a disk that
@@ -129,7 +130,7 @@ struct qbd_member_layout {
 	__le32 id;
 	__le16 flags;
 	__u8 priority;
-	__u8 reserved;
+	__u8 group;
 	struct qbd_address address;
 	char name[QBD_MEMBER_NAME_SIZE];
 	__u8 incarnation[QBD_UUID_SIZE];
@@ -164,6 +165,23 @@ qbd_membership_find(const struct qbd_membership_layout *list, __u32 id)
 		if (le32_to_cpu(list->members[i].id) == id)
 			return &list->members[i];
 	return NULL;
+}
+
+/*
+ * A number that groups no members of this list so far: for one that goes and is replaced by
+ * nobody, or for one and those that are to vote in its place. 0 is that of whoever comes by
+ * itself, and of all in lists of before there were groups.
+ */
+static inline __u8 qbd_group_unused(const struct qbd_membership_layout *list)
+{
+	__u32 i, used = 1, count = le32_to_cpu(list->count);
+
+	for (i = 0; i < count && i < QBD_MEMBERS_MAX; i++)
+		if (list->members[i].group <= QBD_MEMBERS_MAX)
+			used |= 1u << list->members[i].group;
+	for (i = 0; used & 1; i++)
+		used >>= 1;
+	return (__u8)i;
 }
 
 /*

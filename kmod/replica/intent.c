@@ -119,20 +119,28 @@ static void leave_joint(struct qbd_membership_layout *next)
 		next->members[i].flags &= ~cpu_to_le16(QBD_MEMBER_VOTER_OLD);
 }
 
-static u16 joint_flags(u16 flags)
+static u16 joint_flags(u16 flags, bool votes)
 {
 	u16 result = flags & (QBD_MEMBER_WITNESS | QBD_MEMBER_CLIENT | QBD_MEMBER_LEAVING);
 
 	if (flags & QBD_MEMBER_VOTER)
 		result |= QBD_MEMBER_VOTER_OLD;
-	return result | (will_vote(flags) ? QBD_MEMBER_VOTER : QBD_MEMBER_LEARNER);
+	/* What does not come true yet is meant still. */
+	if (votes != will_vote(flags))
+		result |= flags & QBD_MEMBER_INTENTS;
+	return result | (votes ? QBD_MEMBER_VOTER : QBD_MEMBER_LEARNER);
 }
 
-static void enter_joint(struct qbd_membership_layout *next)
+static void enter_joint(struct qbd_membership_layout *next, u32 incoming)
 {
-	for (u32 i = 0; i < count_of(next); i++)
-		next->members[i].flags =
-			cpu_to_le16(joint_flags(flags_of(&next->members[i])));
+	for (u32 i = 0; i < count_of(next); i++) {
+		struct qbd_member_layout *member = &next->members[i];
+		bool votes = incoming & (1u << i);
+
+		if (votes == will_vote(flags_of(member)))
+			member->group = 0;
+		member->flags = cpu_to_le16(joint_flags(flags_of(member), votes));
+	}
 }
 
 static void drop(struct qbd_membership_layout *next, u32 position)
@@ -145,37 +153,87 @@ static void drop(struct qbd_membership_layout *next, u32 position)
 	next->count = cpu_to_le32(count);
 }
 
-/* Who of the incoming set is not there, and how many of these a majority of it lacks. */
-static u32 absent(const struct qbd_membership_layout *list, u32 there, u32 *needed)
+static u32 number_of(u32 set)
 {
-	u32 voters = 0, present = 0, result = 0;
+	u32 number = 0;
 
-	for (u32 i = 0; i < count_of(list); i++) {
-		if (!will_vote(flags_of(&list->members[i])))
-			continue;
-		voters++;
-		if (there & (1u << i))
-			present++;
-		else
+	for (; set; set &= set - 1)
+		number++;
+	return number;
+}
+
+/* Who votes now. */
+static u32 voters_of(const struct qbd_membership_layout *list)
+{
+	u32 result = 0;
+
+	for (u32 i = 0; i < count_of(list); i++)
+		if (flags_of(&list->members[i]) & QBD_MEMBER_VOTER)
 			result |= 1u << i;
-	}
-	*needed = present > voters / 2 ? 0 : voters / 2 + 1 - present;
 	return result;
 }
 
-/* Who of the incoming set is missing for a majority of it? 0: nobody. */
-static u32 missing(const struct qbd_membership_layout *list, u32 there)
+static u32 witnesses_of(const struct qbd_membership_layout *list)
 {
-	u32 needed, away = absent(list, there, &needed);
+	u32 result = 0;
 
-	for (u32 i = 0; needed && i < count_of(list); i++)
-		if (away & (1u << i))
-			return id_of(&list->members[i]);
-	return 0;
+	for (u32 i = 0; i < count_of(list); i++)
+		if (flags_of(&list->members[i]) & QBD_MEMBER_WITNESS)
+			result |= 1u << i;
+	return result;
+}
+
+/* Who votes if all intents come true. */
+static u32 voters_meant(const struct qbd_membership_layout *list)
+{
+	u32 result = 0;
+
+	for (u32 i = 0; i < count_of(list); i++)
+		if (will_vote(flags_of(&list->members[i])))
+			result |= 1u << i;
+	return result;
+}
+
+static bool is_majority(u32 set, u32 there)
+{
+	return number_of(set & there) > number_of(set) / 2;
+}
+
+/* Witnesses alone are no majority of this set of voters. */
+static bool may_vote(const struct qbd_membership_layout *list, u32 set)
+{
+	u32 voters = number_of(set);
+
+	return voters && voters <= QBD_VOTERS_MAX &&
+	       number_of(set & witnesses_of(list)) <= voters / 2;
 }
 
 /*
- * May a leader that is connected to @reached begin with the joint list?
+ * Who votes when of those that are JOINING just @come do.
+ *
+ * All others wait, and hold up nobody but who is to go when they vote: that one votes until then.
+ *
+ *	1 votes, and 2 and 3 join. 3's disk breaks before it has caught up, and nobody comes for
+ *	days. 2 has all, was waited for 3 as well, and there was one voter; so it was with a voter
+ *	that was dead already, and was to be removed.
+ */
+static u32 incoming_set(const struct qbd_membership_layout *now, u32 come)
+{
+	u32 voters = voters_of(now), meant = voters_meant(now);
+	u32 late = meant & ~voters & ~come;
+	u32 result = (voters & meant) | come;
+
+	for (u32 i = 0; i < count_of(now); i++)
+		for (u32 j = 0; voters & ~meant & (1u << i) && j < count_of(now); j++)
+			if (late & (1u << j) &&
+			    now->members[j].group == now->members[i].group)
+				result |= 1u << i;
+	return result;
+}
+
+/*
+ * The set with which a leader that is connected to @reached may begin a joint list; 0: none, or
+ * it would change nobody's vote.
  *
  * From it on nothing is committed without a majority of the incoming set, and there is no way
  * back. One that is heard may lack much of the log, or its disk hangs, or has just failed: as
@@ -185,22 +243,28 @@ static u32 missing(const struct qbd_membership_layout *list, u32 there)
  *	1 2 3 vote, 2 is to go. 3's disk fails, and before 1 hears of that it enters the
  *	joint list, which needs 1 and 3. It is never committed, nor anything behind it.
  */
-static bool may_begin(const struct qbd_membership_layout *now,
-		      const struct qbd_intent_facts *facts, u32 reached)
+static u32 next_voters(const struct qbd_membership_layout *now,
+		       const struct qbd_intent_facts *facts, u32 reached)
 {
-	for (u32 i = 0; i < count_of(now); i++)
-		if (flags_of(&now->members[i]) & QBD_MEMBER_JOINING &&
-		    !(facts->ready & reached & (1u << i)))
-			return false;
-	return !missing(now, facts->there & facts->has & reached);
+	u32 voters = voters_of(now);
+	u32 come = voters_meant(now) & ~voters & facts->ready & reached;
+	u32 set = incoming_set(now, come);
+
+	/* It may be that they were too many as long as others with data are not here. */
+	if (!may_vote(now, set))
+		set = incoming_set(now, come & ~witnesses_of(now));
+	if (set == voters || !may_vote(now, set))
+		return 0;
+	return is_majority(set, facts->there & facts->has & reached) ? set : 0;
 }
 
 /*
- * Of those that stay: the one that would rather lead. 0: none could go on, or none @stays that
- * could ever be.
+ * Of those that stay, bits of @set: the one with which most come, of these the one that would
+ * rather lead. 0: none could go on, or none @stays that could ever be.
  *
- * It is to begin with the joint list, so it has to reach those whom that waits for. If it cannot
- * begin it gives leadership back to whoever reaches more (reach.c), and gets it again.
+ * It is to begin with the joint list that this leader, members[@self], goes with, so it has to
+ * reach those whom that waits for. If it cannot begin it gives leadership back to whoever reaches
+ * more (reach.c), and gets it again.
  *
  *	1 2 3 vote, 1 is to go and 4 is to vote, and all but 2 and 4 reach each other. 1 handed
  *	over to 2, which waited for 4, and two seconds later gave leadership back to 1, which did
@@ -210,23 +274,26 @@ static bool may_begin(const struct qbd_membership_layout *now,
  * If there is none this one leads on until there is one: what is asked for waits, and not I/O.
  */
 static u32 successor(const struct qbd_membership_layout *now,
-		     const struct qbd_intent_facts *facts, bool *stays)
+		     const struct qbd_intent_facts *facts, u32 set, u32 self)
 {
 	const struct qbd_member_layout *best = NULL;
+	u32 most = 0;
 
-	*stays = false;
 	for (u32 i = 0; i < count_of(now); i++) {
 		const struct qbd_member_layout *member = &now->members[i];
-		u16 flags = flags_of(member);
+		u32 theirs, come;
 
-		if (!(flags & QBD_MEMBER_VOTER) || !will_vote(flags) ||
-		    flags & QBD_MEMBER_WITNESS)
+		if (!(set & facts->fit & (1u << i)))
 			continue;
-		*stays = true;
-		if (!(facts->fit & (1u << i)) || !may_begin(now, facts, ~facts->misses[i]))
+		theirs = next_voters(now, facts, ~facts->misses[i]);
+		if (!(theirs & (1u << i)) || theirs & self)
 			continue;
-		if (!best || member->priority > best->priority)
-			best = member;
+		come = number_of(theirs & ~voters_of(now));
+		if (best && (come < most ||
+			     (come == most && member->priority <= best->priority)))
+			continue;
+		best = member;
+		most = come;
 	}
 	return best ? id_of(best) : 0;
 }
@@ -235,20 +302,22 @@ static enum qbd_intent_step change_votes(const struct qbd_membership_layout *now
 					 const struct qbd_intent_facts *facts,
 					 struct qbd_membership_layout *next, u32 *member)
 {
-	const struct qbd_member_layout *self = qbd_membership_find(now, facts->self);
-	bool stays;
+	const struct qbd_member_layout *member_self = qbd_membership_find(now, facts->self);
+	u32 self = member_self ? 1u << (member_self - now->members) : 0;
+	u32 set = next_voters(now, facts, ~0u);
+	u32 stay = set & voters_of(now) & ~witnesses_of(now);
 
-	if (!may_begin(now, facts, ~0u))
+	if (!set)
 		return QBD_INTENT_NOTHING;
-	if (!self || !will_vote(flags_of(self))) {
-		*member = successor(now, facts, &stays);
+	if (!(set & self)) {
+		*member = successor(now, facts, stay, self);
 		if (*member)
 			return QBD_INTENT_HAND_OVER;
-		if (stays)
+		/* Those may be able to later. Who comes cannot lead before it votes. */
+		if (stay)
 			return QBD_INTENT_NOTHING;
-		/* All voters go: who comes cannot lead before it votes. */
 	}
-	enter_joint(next);
+	enter_joint(next, set);
 	return QBD_INTENT_PROPOSE;
 }
 
@@ -401,18 +470,15 @@ static enum qbd_change_result check_use(const struct qbd_membership_layout *now,
 	return leave & facts->unsaid ? QBD_CHANGE_NOT_LEADER : QBD_CHANGE_DONE;
 }
 
-static u32 voters_in_the_end(const struct qbd_membership_layout *list, u32 *witnesses)
+/* Who is missing for a majority of those that are meant to vote? 0: nobody. */
+static u32 missing(const struct qbd_membership_layout *wanted, u32 there)
 {
-	u32 voters = 0;
+	u32 meant = voters_meant(wanted);
 
-	*witnesses = 0;
-	for (u32 i = 0; i < count_of(list); i++) {
-		if (!will_vote(flags_of(&list->members[i])))
-			continue;
-		voters++;
-		*witnesses += !!(flags_of(&list->members[i]) & QBD_MEMBER_WITNESS);
-	}
-	return voters;
+	for (u32 i = 0; !is_majority(meant, there) && i < count_of(wanted); i++)
+		if (meant & ~there & (1u << i))
+			return id_of(&wanted->members[i]);
+	return 0;
 }
 
 enum qbd_change_result qbd_intent_check(const struct qbd_membership_layout *now,
@@ -420,7 +486,7 @@ enum qbd_change_result qbd_intent_check(const struct qbd_membership_layout *now,
 					const struct qbd_intent_facts *facts, u32 *member)
 {
 	enum qbd_change_result result;
-	u32 voters, witnesses;
+	u32 voters = number_of(voters_meant(wanted));
 
 	*member = 0;
 	if (wanted->index != now->index)
@@ -437,11 +503,10 @@ enum qbd_change_result qbd_intent_check(const struct qbd_membership_layout *now,
 	/* The disk of a new one was looked at with the size before in mind. */
 	if (facts->growing && count_of(wanted) > count_of(now))
 		return QBD_CHANGE_GROWING;
-	voters = voters_in_the_end(wanted, &witnesses);
 	if (!voters || voters > QBD_VOTERS_MAX)
 		return QBD_CHANGE_VOTERS;
 	/* Both sets of the joint list: those that vote now are such a set already. */
-	if (witnesses > voters / 2)
+	if (!may_vote(wanted, voters_meant(wanted)))
 		return QBD_CHANGE_WITNESSES;
 	result = check_use(now, wanted, facts, member);
 	if (result != QBD_CHANGE_DONE)
@@ -456,7 +521,10 @@ u64 qbd_intent_absent(const struct qbd_membership_layout *now,
 		      const struct qbd_membership_layout *wanted,
 		      const struct qbd_intent_facts *facts)
 {
-	u32 needed, away = absent(wanted, counted_there(now, wanted, facts->there), &needed);
+	u32 there = counted_there(now, wanted, facts->there), meant = voters_meant(wanted);
+	u32 needed = number_of(meant) / 2 + 1;
 
-	return needed ? (u64)needed << 32 | away : 0;
+	if (is_majority(meant, there))
+		return 0;
+	return (u64)(needed - number_of(meant & there)) << 32 | (meant & ~there);
 }

@@ -9,11 +9,11 @@
  *   list in force, committed     when                          next list
  *
  *   joint                        at once                       simple: the incoming set
- *   simple, with a voter         all that are JOINING have     joint: outgoing the voters,
- *   DEMOTING or LEAVING, or      caught up, a majority of the  incoming those that stay and
- *   a learner JOINING            incoming set is there and     are JOINING; who goes is a
- *                                has this list, and the        learner from here on
- *                                leader is in that set
+ *   simple, with a voter         a majority of the incoming    joint: outgoing the voters,
+ *   DEMOTING or LEAVING whose    set is there and has this     incoming those that stay and
+ *   group is ready, or a         list, and the leader is in    are ready; who goes is a
+ *   learner JOINING that is      that set                      learner from here on
+ *   ready
  *        likewise, the leader    likewise, and one of the      (leadership is handed over
  *        is not in that set      incoming set is fit, and      to that one)
  *                                reaches who is needed
@@ -28,10 +28,15 @@
  *   was made anew took its place
  *   anything else                -                             (nothing)
  *
+ * Ready is a member that is JOINING and has caught up, and the group of one that goes when all are
+ * that are JOINING with the same number (&qbd_member_layout.group). Whoever is not ready is what it
+ * is, and its intent stays, through the joint list and after it.
+ *
  * So a change survives the loss of whoever began it, can be taken back until it is joint,
  * and a member that goes hears of it: it is a learner that is LEAVING first, which gets the
- * log like any other. All voters that come or go do so in one joint step (thesis 4.3), so
- * a member is replaced without a moment of fewer copies.
+ * log like any other. All voters that can come or go now do so in one joint step (thesis 4.3), and
+ * one that is away, or has not caught up, holds up nobody but who is to go in its place: that one
+ * votes until then, so a member is replaced without a moment of fewer copies.
  *
  * A leader enters a joint list only with a set that it is in itself, unless all voters are
  * replaced. That one, and one that is elected while the list is joint, may have to leave:
@@ -132,7 +137,7 @@ void qbd_intent_keep_disks(const struct qbd_membership_layout *now,
  * Votes are as they were, and who is a witness or a client; members come as learners with ids never
  * given before, and none is left out. If all intents came true, witnesses alone are no
  * majority, and a majority of the voters has to be there; those that are JOINING count as
- * there, for the step waits for them. Nobody is to leave under whose users the device would be
+ * there, for they may be when it matters. Nobody is to leave under whose users the device would be
  * gone, unless by force; what is used where it is asked for was looked at there.
  *
  * Return: QBD_CHANGE_DONE if it may.

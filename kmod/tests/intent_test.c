@@ -4,7 +4,7 @@
  *
  * Lists are written as words, one a member: its id, then v (voter), o (old voter), l
  * (learner), w (witness), c (client), and what is meant: j (joining), d (demoting), x
- * (leaving).
+ * (leaving); A or B for the groups 1 and 2.
  */
 #include <kunit/test.h>
 
@@ -22,16 +22,18 @@ static void intent_test_list(struct kunit *test, const char *text,
 		struct qbd_member_layout *member = &list->members[count++];
 		u16 flags = 0;
 
-		/* A digit, or what follows the last one, for ten. */
-		KUNIT_ASSERT_TRUE(test, *text >= '1' && *text <= ':');
+		/* A digit, or what follows the last one, for ten and eleven. */
+		KUNIT_ASSERT_TRUE(test, *text >= '1' && *text <= ';');
 		highest = *text++ - '0';
 		member->id = cpu_to_le32(highest);
 		member->priority = 100;
 		snprintf(member->name, sizeof(member->name), "host%u", highest);
 		member->address.port = cpu_to_le16(highest);
-		for (; *text && *text != ' '; text++)
+		for (; *text && *text != ' ' && !(*text >= 'A' && *text <= 'B'); text++)
 			flags |= 1 << (strchr(letters, *text) - letters);
 		member->flags = cpu_to_le16(flags);
+		if (*text && *text != ' ')
+			member->group = *text++ - 'A' + 1;
 		while (*text == ' ')
 			text++;
 	}
@@ -66,9 +68,44 @@ static const struct intent_step_case intent_step_cases[] = {
 	{ "1v 2v 3v 4lj", 1, "1234", "123", "", QBD_INTENT_NOTHING, "" },
 	{ "1v 2v 3v 4lj", 1, "1234", "1234", "", QBD_INTENT_PROPOSE, "1vo 2vo 3vo 4v" },
 	{ "1v 2lj", 1, "12", "12", "", QBD_INTENT_PROPOSE, "1vo 2v" },
-	/* all that join have to be ready, for they come together */
-	{ "1v 2lj 3lj", 1, "123", "12", "", QBD_INTENT_NOTHING, "" },
+	/* all that are ready come together, and wait for nobody else */
 	{ "1v 2lj 3lj", 1, "123", "123", "", QBD_INTENT_PROPOSE, "1vo 2v 3v" },
+	{ "1v 2lj 3lj", 1, "123", "12", "", QBD_INTENT_PROPOSE, "1vo 2v 3lj" },
+	{ "1v 2lj 3lj", 1, "12", "12", "", QBD_INTENT_PROPOSE, "1vo 2v 3lj" },
+	{ "1vo 2v 3lj", 1, "12", "12", "", QBD_INTENT_PROPOSE, "1v 2v 3lj" },
+	{ "1v 2v 3lj", 1, "12", "12", "", QBD_INTENT_NOTHING, "" },
+	{ "1v 2v 3lj", 1, "123", "123", "", QBD_INTENT_PROPOSE, "1vo 2vo 3v" },
+	/* who goes by itself does not wait for who comes by itself */
+	{ "1v 2v 3vxA 4lj", 1, "12", "12", "", QBD_INTENT_PROPOSE, "1vo 2vo 3olx 4lj" },
+	{ "1v 2v 3vdA 4lj", 1, "123", "123", "", QBD_INTENT_PROPOSE, "1vo 2vo 3ol 4lj" },
+	{ "1v 2v 3vxA 4ljB", 1, "12", "12", "", QBD_INTENT_PROPOSE, "1vo 2vo 3olx 4ljB" },
+	{ "1v 2v 3vxA 4lj", 1, "124", "124", "", QBD_INTENT_PROPOSE, "1vo 2vo 3olx 4v" },
+	/* who is replaced waits for just that one, and votes until then */
+	{ "1v 2v 3vxA 4ljA", 1, "123", "123", "", QBD_INTENT_NOTHING, "" },
+	{ "1v 2v 3vxA 4ljA", 1, "1234", "1234", "", QBD_INTENT_PROPOSE, "1vo 2vo 3olx 4v" },
+	{ "1v 2v 3vxA 4ljA 5lj", 1, "1235", "1235", "", QBD_INTENT_PROPOSE,
+	  "1vo 2vo 3vxoA 4ljA 5v" },
+	{ "1vo 2vo 3vxoA 4ljA 5v", 1, "1235", "1235", "", QBD_INTENT_PROPOSE,
+	  "1v 2v 3vxA 4ljA 5v" },
+	{ "1v 2v 3vxA 4ljA 5vdB 6ljB", 1, "1256", "1256", "", QBD_INTENT_PROPOSE,
+	  "1vo 2vo 3vxoA 4ljA 5ol 6v" },
+	{ "1v 2v 3vxA 4ljA 5vdB 6ljB", 1, "12", "12", "", QBD_INTENT_NOTHING, "" },
+	/* a leader that is replaced waits, too, and has others go and come */
+	{ "1vxA 2v 3vxB 4ljA", 1, "123", "123", "", QBD_INTENT_PROPOSE, "1vxoA 2vo 3olx 4ljA" },
+	{ "1vxA 2v 3v 4ljA", 1, "1234", "1234", "", QBD_INTENT_HAND_OVER, "2" },
+	{ "1vxB 2v 3v 4ljA", 1, "123", "123", "", QBD_INTENT_HAND_OVER, "2" },
+	{ "1vxB 2vxA 4ljA", 1, "12", "12", "", QBD_INTENT_HAND_OVER, "2" },
+	/* whoever else is left, somebody with data has to be */
+	{ "1vxA 2lj", 1, "1", "1", "", QBD_INTENT_NOTHING, "" },
+	{ "1v 2vxA 3vw 4lj 5lwj", 1, "1235", "1235", "", QBD_INTENT_PROPOSE,
+	  "1vo 2olx 3vow 4lj 5lwj" },
+	{ "1v 2vxA 3vw 4lj 5lwj", 1, "12345", "12345", "", QBD_INTENT_PROPOSE,
+	  "1vo 2olx 3vow 4v 5vw" },
+	{ "1v 2lj 3lwj 4lwj", 1, "134", "134", "", QBD_INTENT_NOTHING, "" },
+	{ "1v 2lj 3lwj", 1, "13", "13", "", QBD_INTENT_PROPOSE, "1vo 2lj 3vw" },
+	/* nine vote at most: as many as are there */
+	{ "1v 2v 3v 4v 5v 6v 7v 8vx 9vx :lj ;lj", 1, "123456789:", "123456789:", "",
+	  QBD_INTENT_NOTHING, "" },
 	/* the way out of a joint list, whoever is there */
 	{ "1vo 2vo 3vo 4v", 2, "2", "2", "", QBD_INTENT_PROPOSE, "1v 2v 3v 4v" },
 	{ "1vo 2vo 3olx", 1, "1", "1", "", QBD_INTENT_PROPOSE, "1v 2v 3lx" },
@@ -211,6 +248,10 @@ static void handed_to_who_can_begin(struct kunit *test)
 		{ "1vx 2v 3v 4lj", { "4", "" }, 3 },
 		{ "1vx 2v 3v 4lj", { "", "4" }, 2 },
 		{ "1vx 2v 3v 4lj", { "4", "4" }, 0 },
+		{ "1vxA 2v 3v 4ljA", { "4", "4" }, 0 },
+		/* this one can begin without: rather one with whom more come */
+		{ "1vxA 2v 3v 4lj", { "4", "4" }, 2 },
+		{ "1vxA 2v 3v 4lj", { "4", "" }, 3 },
 		/* neither reaches a majority of those that stay */
 		{ "1vx 2v 3v", { "3", "2" }, 0 },
 		{ "1vx 2v 3v 4v 5v", { "34", "2", "2", "" }, 3 },
@@ -288,6 +329,61 @@ static bool intent_test_has_data(const struct qbd_membership_layout *list, u16 s
 		witnesses += flags & set && flags & QBD_MEMBER_WITNESS;
 	}
 	return !voters || witnesses < voters / 2 + 1;
+}
+
+/*
+ * Whoever is ready, and whoever else is not: who is replaced votes until the other one does, nobody
+ * else waits for those that are away, and both sets of each joint list are good.
+ */
+static void changes_wait_for_their_own(struct kunit *test)
+{
+	static const char * const kinds[] = { "vxA", "vd", "vxB", "lj", "ljA", "lwjA", "vw", "l" };
+	static struct qbd_membership_layout now, next;
+	char text[40];
+
+	for (u32 number = 0; number < 8 * 8 * 8 * 8 * 16; number++) {
+		struct qbd_intent_facts facts = { 1, 0, ~0u, ~0u, ~0u, 0, ~0u, ~0u };
+		u32 rest = number / 16, ready = number % 16, member, late[3] = { };
+		enum qbd_intent_step step;
+
+		snprintf(text, sizeof(text), "1v 2%s 3%s 4%s 5%s", kinds[rest % 8],
+			 kinds[rest / 8 % 8], kinds[rest / 64 % 8], kinds[rest / 512]);
+		intent_test_list(test, text, &now);
+		if (!intent_test_has_data(&now, QBD_MEMBER_VOTER))
+			continue;
+		facts.ready = ready << 1 | 1;
+		for (u32 i = 0; i < 5; i++)
+			if (le16_to_cpu(now.members[i].flags) & QBD_MEMBER_JOINING &&
+			    !(facts.ready >> i & 1))
+				late[now.members[i].group]++;
+		step = qbd_intent_next(&now, &facts, &next, &member);
+		KUNIT_ASSERT_NE_MSG(test, step, QBD_INTENT_HAND_OVER, "%s %x", text, ready);
+		for (u32 i = 0; i < 5 && step == QBD_INTENT_PROPOSE; i++) {
+			u16 was = le16_to_cpu(now.members[i].flags);
+			u16 is = le16_to_cpu(next.members[i].flags);
+			bool goes = was & (QBD_MEMBER_DEMOTING | QBD_MEMBER_LEAVING);
+
+			KUNIT_ASSERT_EQ_MSG(test, !!(was & QBD_MEMBER_VOTER),
+					    !!(is & QBD_MEMBER_VOTER_OLD), "%s %x", text, ready);
+			if (goes)
+				KUNIT_ASSERT_GE_MSG(test, !!(is & QBD_MEMBER_VOTER),
+						    !!late[now.members[i].group], "%s %x", text,
+						    ready);
+			if (is & QBD_MEMBER_VOTER && !(was & QBD_MEMBER_VOTER))
+				KUNIT_ASSERT_TRUE_MSG(test, facts.ready >> i & 1, "%s %x", text,
+						      ready);
+			/* What has not come true is meant, and with whom. */
+			if (goes && is & QBD_MEMBER_VOTER)
+				KUNIT_ASSERT_EQ_MSG(test, is & QBD_MEMBER_INTENTS,
+						    was & QBD_MEMBER_INTENTS, "%s %x", text, ready);
+			if (was & QBD_MEMBER_JOINING && !(is & QBD_MEMBER_VOTER))
+				KUNIT_ASSERT_TRUE_MSG(test, is == was && next.members[i].group ==
+						      now.members[i].group, "%s %x", text, ready);
+		}
+		if (step == QBD_INTENT_PROPOSE)
+			KUNIT_ASSERT_TRUE_MSG(test, intent_test_has_data(&next, QBD_MEMBER_VOTER),
+					      "%s %x", text, ready);
+	}
 }
 
 /* On the way to whatever is allowed: in each majority there is a member with data. */
@@ -761,6 +857,7 @@ static struct kunit_case intent_cases[] = {
 	KUNIT_CASE(joint_when_a_majority_has_the_list),
 	KUNIT_CASE(handed_to_who_can_begin),
 	KUNIT_CASE(every_change_ends),
+	KUNIT_CASE(changes_wait_for_their_own),
 	KUNIT_CASE(data_in_every_majority),
 	KUNIT_CASE(clients_never_vote),
 	KUNIT_CASE(what_flags_say),

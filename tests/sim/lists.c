@@ -8,7 +8,8 @@
  *               is followed by its incoming set (thesis 4.3); who comes is a learner
  *               who makes it stays a voter, unless none does: else he hands over first
  *               a majority of the incoming set has the list before it
- *               whom he hands over to, for that, reaches those who come
+ *               whom he hands over to, for that, reaches those who come in his place
+ *               who goes does so when all of his group vote that are to, or nobody of it is
  *   promotion   of who had nearly all of the log
  *   removal     of a learner that is leaving, and has been told so by the list before
  */
@@ -200,6 +201,28 @@ static void check_votes(const struct qbd_membership_layout *next)
 			 next->index, voters, old, incoming, was);
 }
 
+/* Who is replaced votes until who takes its place does. */
+static void check_groups(const struct qbd_membership_layout *next)
+{
+	for (u32 i = 0; i < le32_to_cpu(now.count); i++) {
+		const struct qbd_member_layout *goes = &now.members[i];
+
+		if (!(le16_to_cpu(goes->flags) & QBD_MEMBER_VOTER) || !is_joint(next) ||
+		    is_joint(&now) || flags_in(next, le32_to_cpu(goes->id)) & QBD_MEMBER_VOTER)
+			continue;
+		for (u32 j = 0; j < le32_to_cpu(now.count); j++) {
+			u16 flags = le16_to_cpu(now.members[j].flags);
+			u32 id = le32_to_cpu(now.members[j].id);
+
+			if (flags & QBD_MEMBER_JOINING && !(flags & QBD_MEMBER_CLIENT) &&
+			    now.members[j].group == goes->group &&
+			    !(flags_in(next, id) & QBD_MEMBER_VOTER))
+				sim_fail("entry %llu: member %u votes no more, and member %u does not vote that was to take its place",
+					 le64_to_cpu(next->index), le32_to_cpu(goes->id), id);
+		}
+	}
+}
+
 /* A leader that is to leave hands leadership over first, if one stays that may lead. */
 static void check_writer(const struct qbd_membership_layout *next, u32 writer)
 {
@@ -234,11 +257,12 @@ static void note_reached(u32 id, const struct qbd_replica *replica)
 
 /*
  * A leader that is to leave hands over to one that can begin with the joint list: it is, or was
- * just now, connected to those that are to vote.
+ * just now, connected to those that are to vote when that leader does not.
  */
 static void check_handed(const struct sim_host *host, const struct qbd_replica *replica)
 {
 	const struct qbd_membership_layout *list = qbd_replica_layout(replica);
+	const struct qbd_member_layout *self = find(list, sim_member_id(host));
 	u32 to = replica->core->transfer_to;
 	const struct qbd_replica *other = sim_replica(&world.hosts[to]);
 
@@ -255,6 +279,7 @@ static void check_handed(const struct sim_host *host, const struct qbd_replica *
 		u32 joins = le32_to_cpu(list->members[i].id);
 
 		if (le16_to_cpu(list->members[i].flags) & QBD_MEMBER_JOINING &&
+		    self && list->members[i].group == self->group &&
 		    reached_at[to][joins] + REACHED_WITHIN < world.now)
 			sim_fail("host %u is to leave, and hands over to host %u, which does not reach host %u that is to vote",
 				 host->number, to, joins);
@@ -355,6 +380,7 @@ void sim_lists_committed(u32 writer, u64 index, const struct qbd_membership_layo
 	check_ids(next);
 	check_votes(next);
 	check_writer(next, writer);
+	check_groups(next);
 	check_promoted(next);
 	check_removed(next);
 	sim_addresses_list(&now, next);

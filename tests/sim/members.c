@@ -52,13 +52,44 @@ static u32 voters_meant(const struct qbd_membership_layout *list)
 	return voters;
 }
 
+/*
+ * Voters there are at least until all is as it is meant: who joins may not be ready when others,
+ * of another group, go.
+ */
+static u32 voters_least(const struct qbd_membership_layout *list)
+{
+	u32 least = 0, go[256] = { 0 }, come[256] = { 0 };
+
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
+		const struct qbd_member_layout *member = &list->members[i];
+		u16 flags = le16_to_cpu(member->flags);
+
+		if (flags & QBD_MEMBER_VOTER && !(flags & QBD_MEMBER_INTENTS))
+			least++;
+		else if (flags & QBD_MEMBER_VOTER)
+			go[member->group]++;
+		else if (flags & QBD_MEMBER_JOINING)
+			come[member->group]++;
+	}
+	for (u32 group = 0; group < 256; group++)
+		least += min(go[group], come[group]);
+	return least;
+}
+
 /* That a client is to vote is nonsense, which is asked for elsewhere. */
-static void set_intent(struct qbd_member_layout *member, u16 intent)
+static void set_intent(struct qbd_member_layout *member, u16 intent, u8 group)
 {
 	if (le16_to_cpu(member->flags) & QBD_MEMBER_CLIENT && intent != QBD_MEMBER_LEAVING)
 		intent = 0;
 	member->flags &= ~cpu_to_le16(QBD_MEMBER_INTENTS);
 	member->flags |= cpu_to_le16(intent);
+	member->group = intent ? group : 0;
+}
+
+/* In some worlds nobody knows of groups, as before there were any. */
+static u8 another_group(const struct qbd_membership_layout *list)
+{
+	return world.seed % 8 ? qbd_group_unused(list) : 0;
 }
 
 static struct qbd_member_layout *some_member(struct qbd_membership_layout *list)
@@ -67,17 +98,19 @@ static struct qbd_member_layout *some_member(struct qbd_membership_layout *list)
 }
 
 /* To vote, not to, to go, or as it was before. */
-static void draw_intent(struct qbd_member_layout *member)
+static void draw_intent(const struct qbd_membership_layout *list, struct qbd_member_layout *member)
 {
+	bool votes = le16_to_cpu(member->flags) & QBD_MEMBER_VOTER;
 	u32 kind = sim_below(world.joins ? 8 : 5);
 
 	if (!kind)
-		set_intent(member, 0);
+		set_intent(member, 0, 0);
 	else if (kind > 4)
-		set_intent(member, QBD_MEMBER_LEAVING);
+		set_intent(member, QBD_MEMBER_LEAVING, votes ? another_group(list) : 0);
+	else if (votes)
+		set_intent(member, QBD_MEMBER_DEMOTING, another_group(list));
 	else
-		set_intent(member, le16_to_cpu(member->flags) & QBD_MEMBER_VOTER ?
-				   QBD_MEMBER_DEMOTING : QBD_MEMBER_JOINING);
+		set_intent(member, QBD_MEMBER_JOINING, 0);
 }
 
 /*
@@ -89,15 +122,16 @@ static void draw_intent(struct qbd_member_layout *member)
 static void draw_replacement(struct qbd_membership_layout *list)
 {
 	struct qbd_member_layout *old = some_member(list), *new = some_member(list);
-	u32 least = min(voters_meant(list), world.voters_min);
+	u32 least = min(voters_least(list), world.voters_min);
 	struct qbd_membership_layout before = *list;
+	u8 group = another_group(list);
 
 	if (!(le16_to_cpu(old->flags) & QBD_MEMBER_VOTER) ||
 	    le16_to_cpu(new->flags) & VOTES)
 		return;
-	set_intent(old, QBD_MEMBER_LEAVING);
-	set_intent(new, QBD_MEMBER_JOINING);
-	if (voters_meant(list) < least)
+	set_intent(old, QBD_MEMBER_LEAVING, group);
+	set_intent(new, QBD_MEMBER_JOINING, group);
+	if (voters_least(list) < least)
 		*list = before;
 }
 
@@ -111,11 +145,12 @@ static bool draw_exchange(struct qbd_membership_layout *list)
 		u16 flags = le16_to_cpu(member->flags);
 
 		if (flags & QBD_MEMBER_VOTER)
-			set_intent(member, QBD_MEMBER_DEMOTING);
+			set_intent(member, QBD_MEMBER_DEMOTING, 0);
 		else if (!(flags & QBD_MEMBER_LEAVING))
-			set_intent(member, QBD_MEMBER_JOINING);
+			set_intent(member, QBD_MEMBER_JOINING, 0);
 	}
-	if (voters_meant(list) >= max(world.voters_min, 2u))
+	if (voters_meant(list) >= max(world.voters_min, 2u) &&
+	    voters_least(list) >= min(voters_least(&before), world.voters_min))
 		return true;
 	*list = before;
 	return false;
@@ -128,12 +163,12 @@ static void draw_intents(struct qbd_membership_layout *list)
 	if (world.joins && !sim_below(4))
 		draw_replacement(list);
 	for (u32 count = 1 + sim_below(3); count; count--) {
-		struct qbd_member_layout *member = some_member(list);
-		__le16 before = member->flags;
+		struct qbd_membership_layout before = *list;
+		u32 least = min(voters_least(list), world.voters_min);
 
-		draw_intent(member);
-		if (voters_meant(list) < world.voters_min)
-			member->flags = before;
+		draw_intent(list, some_member(list));
+		if (voters_meant(list) < world.voters_min || voters_least(list) < least)
+			*list = before;
 	}
 }
 
@@ -313,7 +348,7 @@ static bool mark_leaving(struct qbd_membership_layout *list)
 
 		if (!is_to_go(member) || le16_to_cpu(member->flags) & QBD_MEMBER_LEAVING)
 			continue;
-		set_intent(member, QBD_MEMBER_LEAVING);
+		set_intent(member, QBD_MEMBER_LEAVING, another_group(list));
 		marked = true;
 	}
 	if (marked)
@@ -323,7 +358,7 @@ static bool mark_leaving(struct qbd_membership_layout *list)
 		if (le16_to_cpu(list->members[i].flags) & QBD_MEMBER_VOTER &&
 		    !(le16_to_cpu(list->members[i].flags) & QBD_MEMBER_WITNESS) &&
 		    !is_to_go(&list->members[i]))
-			set_intent(&list->members[i], 0);
+			set_intent(&list->members[i], 0, 0);
 	return marked;
 }
 
@@ -383,7 +418,7 @@ void sim_members_remove_one(void)
 	struct qbd_membership_layout wanted = *list;
 
 	last_removed = 0;
-	set_intent(&wanted.members[at], QBD_MEMBER_LEAVING);
+	set_intent(&wanted.members[at], QBD_MEMBER_LEAVING, 0);
 	if (world.joins && !sim_witnesses_too_many(&wanted) &&
 	    (voters > 1 || !(le16_to_cpu(list->members[at].flags) & QBD_MEMBER_VOTER)))
 		last_removed = le32_to_cpu(list->members[at].id);
