@@ -546,6 +546,10 @@ static void put_member(struct exchange *exchange, struct nlmsghdr *message,
 					le16_to_cpu(member->address.port)) ||
 		!mnl_attr_put_u8_check(message, QBD_CLIENT_BUFFER_SIZE,
 				       QBD_A_WANTED_MEMBER_PRIORITY, member->priority);
+	/* An earlier module knows of none. */
+	exchange->too_long |= member->group &&
+		!mnl_attr_put_u8_check(message, QBD_CLIENT_BUFFER_SIZE,
+				       QBD_A_WANTED_MEMBER_GROUP, member->group);
 	mnl_attr_nest_end(message, nest);
 }
 

@@ -58,6 +58,7 @@ static const struct field member_fields[] = {
 	F(SCOPE, FIELD_U32, address.scope),
 	F(FLAGS, FIELD_U32, flags),
 	F(PRIORITY, FIELD_U8, priority),
+	F(GROUP, FIELD_U8, group),
 	F(SELF, FIELD_FLAG, self),
 	F(LEADER, FIELD_FLAG, leader),
 	F(CONNECTED, FIELD_FLAG, connected),
@@ -443,6 +444,19 @@ const struct qbd_member_status *qbd_status_member(const struct qbd_status *statu
 	return NULL;
 }
 
+const struct qbd_member_status *qbd_status_waits_for(const struct qbd_status *status,
+						     const struct qbd_member_status *member)
+{
+	if (!(member->flags & QBD_MEMBER_FLAGS_VOTER) ||
+	    !(member->flags & (QBD_MEMBER_FLAGS_DEMOTING | QBD_MEMBER_FLAGS_LEAVING)))
+		return NULL;
+	for (uint32_t i = 0; i < status->member_count; i++)
+		if (status->members[i].flags & QBD_MEMBER_FLAGS_JOINING &&
+		    status->members[i].group == member->group)
+			return &status->members[i];
+	return NULL;
+}
+
 bool qbd_status_is_client(const struct qbd_status *status)
 {
 	const struct qbd_member_status *own = qbd_status_member(status, status->member_id);
@@ -463,6 +477,7 @@ void qbd_status_list(const struct qbd_status *status, struct qbd_membership_layo
 		to->id = cpu_to_le32(from->id);
 		to->flags = cpu_to_le16((uint16_t)from->flags);
 		to->priority = from->priority;
+		to->group = from->group;
 		to->address = from->address;
 		strncpy(to->name, from->name, sizeof(to->name) - 1);
 	}

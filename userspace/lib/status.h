@@ -53,6 +53,7 @@ struct qbd_member_status {
 	struct qbd_address address;
 	uint32_t flags;			/* enum qbd_member_flags */
 	uint8_t priority;
+	uint8_t group;
 	uint8_t incarnation[QBD_UUID_SIZE];	/* zeroes: not known yet */
 	bool self;
 	bool leader;
@@ -201,6 +202,10 @@ struct qbd_event {
 /* Attributes of a status or event message. Unknown ones are passed over. */
 int qbd_status_parse(const struct nlmsghdr *message, struct qbd_status *status);
 int qbd_event_parse(const struct nlmsghdr *message, struct qbd_event *event);
+
+/* The member that is to vote before that one goes; NULL: it waits for nobody. */
+const struct qbd_member_status *qbd_status_waits_for(const struct qbd_status *status,
+						     const struct qbd_member_status *member);
 
 const char *qbd_role_text(uint32_t role);
 const char *qbd_event_text(uint32_t type);

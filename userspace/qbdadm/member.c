@@ -73,16 +73,59 @@ static struct qbd_member_layout *member_of(struct qbd_membership_layout *list, u
 	return NULL;
 }
 
-static void set_intent(struct qbd_member_layout *member, uint16_t intent)
+static void set_intent(struct qbd_member_layout *member, uint16_t intent, uint8_t group)
 {
 	uint16_t flags = le16_to_cpu(member->flags) & ~QBD_MEMBER_INTENTS;
 
 	member->flags = cpu_to_le16(flags | intent);
+	member->group = group;
+}
+
+static bool is_to(const struct qbd_member_layout *member, uint16_t intent)
+{
+	return le16_to_cpu(member->flags) & intent;
 }
 
 static bool votes(const struct qbd_member_layout *member)
 {
-	return le16_to_cpu(member->flags) & QBD_MEMBER_VOTER;
+	return is_to(member, QBD_MEMBER_VOTER);
+}
+
+/* Does this voter go when that one votes, and not before? */
+static bool waits_for(const struct qbd_member_layout *member,
+		      const struct qbd_member_layout *other)
+{
+	return votes(member) && is_to(member, QBD_MEMBER_DEMOTING | QBD_MEMBER_LEAVING) &&
+	       is_to(other, QBD_MEMBER_JOINING) && member->group == other->group;
+}
+
+/* It is to vote, or is not to go, and that by itself. */
+static void have_vote(struct qbd_member_layout *member)
+{
+	if (votes(member))
+		set_intent(member, 0, 0);
+	else if (!is_to(member, QBD_MEMBER_JOINING))
+		set_intent(member, QBD_MEMBER_JOINING, 0);
+}
+
+/*
+ * It is not to vote, and waits for nobody. Who was to go when it votes stays: that was asked for
+ * together, and is taken back together.
+ */
+static void have_no_vote(struct qbd_membership_layout *list, struct qbd_member_layout *member,
+			 uint16_t intent)
+{
+	bool alone = votes(member) && is_to(member, intent) && member->group;
+
+	for (uint32_t i = 0; i < le32_to_cpu(list->count); i++) {
+		struct qbd_member_layout *other = &list->members[i];
+
+		alone &= !waits_for(member, other);
+		if (waits_for(other, member) && other->group)
+			set_intent(other, 0, 0);
+	}
+	if (!alone)
+		set_intent(member, intent, votes(member) ? qbd_group_unused(list) : 0);
 }
 
 /*
@@ -98,8 +141,13 @@ static int want_removed(const struct member_arguments *arguments,
 			struct qbd_error *error)
 {
 	(void)error;
+	/* First who votes, for it may be that what takes its place goes as well. */
 	for (unsigned int i = 0; i < arguments->count; i++)
-		set_intent(member_of(list, ids[i]), QBD_MEMBER_LEAVING);
+		if (votes(member_of(list, ids[i])))
+			have_no_vote(list, member_of(list, ids[i]), QBD_MEMBER_LEAVING);
+	for (unsigned int i = 0; i < arguments->count; i++)
+		if (!votes(member_of(list, ids[i])))
+			have_no_vote(list, member_of(list, ids[i]), QBD_MEMBER_LEAVING);
 	return 0;
 }
 
@@ -108,12 +156,8 @@ static int want_promoted(const struct member_arguments *arguments,
 			 struct qbd_error *error)
 {
 	(void)error;
-	for (unsigned int i = 0; i < arguments->count; i++) {
-		struct qbd_member_layout *member = member_of(list, ids[i]);
-
-		/* A voter that was to go stays. */
-		set_intent(member, votes(member) ? 0 : QBD_MEMBER_JOINING);
-	}
+	for (unsigned int i = 0; i < arguments->count; i++)
+		have_vote(member_of(list, ids[i]));
 	return 0;
 }
 
@@ -122,25 +166,32 @@ static int want_demoted(const struct member_arguments *arguments,
 			struct qbd_error *error)
 {
 	(void)error;
-	for (unsigned int i = 0; i < arguments->count; i++) {
-		struct qbd_member_layout *member = member_of(list, ids[i]);
-
-		set_intent(member, votes(member) ? QBD_MEMBER_DEMOTING : 0);
-	}
+	for (unsigned int i = 0; i < arguments->count; i++)
+		if (votes(member_of(list, ids[i])))
+			have_no_vote(list, member_of(list, ids[i]), QBD_MEMBER_DEMOTING);
+	for (unsigned int i = 0; i < arguments->count; i++)
+		if (!votes(member_of(list, ids[i])))
+			have_no_vote(list, member_of(list, ids[i]), 0);
 	return 0;
 }
 
-/* The first goes, the second comes, in one step. */
+/* The first goes when the second comes, in one step. */
 static int want_replaced(const struct member_arguments *arguments,
 			 struct qbd_membership_layout *list, const uint32_t *ids,
 			 struct qbd_error *error)
 {
-	if (votes(member_of(list, ids[1])))
+	struct qbd_member_layout *old = member_of(list, ids[0]), *new = member_of(list, ids[1]);
+	uint8_t group;
+
+	if (votes(new))
 		return qbd_fail(error, EINVAL,
 				"%s: '%s' votes already; replace by a learner ('qbdadm join --learner'), or use 'member remove'",
 				arguments->device, arguments->members[1]);
-	set_intent(member_of(list, ids[0]), QBD_MEMBER_LEAVING);
-	set_intent(member_of(list, ids[1]), QBD_MEMBER_JOINING);
+	if (waits_for(old, new) && is_to(old, QBD_MEMBER_LEAVING))
+		return 0;
+	group = qbd_group_unused(list);
+	set_intent(old, QBD_MEMBER_LEAVING, votes(old) ? group : 0);
+	set_intent(new, QBD_MEMBER_JOINING, group);
 	return 0;
 }
 
@@ -231,6 +282,10 @@ static bool is_meant(const struct qbd_status *status, const struct member_argume
 		const struct qbd_member_status *member = qbd_status_member(status, ids[i]);
 		bool stays = stays_in(want, i);
 
+		/* As it was before, when somebody else was to vote in its place. */
+		if (want != want_replaced && want != want_set && member &&
+		    qbd_status_waits_for(status, member))
+			return false;
 		if (!member || !stays) {
 			if (stays || (member && !(member->flags & QBD_MEMBER_FLAGS_LEAVING)))
 				return false;
@@ -677,7 +732,7 @@ const struct qbdadm_command qbdadm_member_remove = {
 const struct qbdadm_command qbdadm_member_promote = {
 	.name = "member promote",
 	.synopsis = "NAME MEMBER... [--wait SECONDS | --no-wait] [--json]",
-	.summary = "Make learners voters, as soon as they have caught up",
+	.summary = "Make learners voters, each as soon as it has caught up",
 	.details =
 "Of a voter that was to be demoted or removed it takes that back, if it has not\n"
 "happened yet.\n"
@@ -699,7 +754,7 @@ const struct qbdadm_command qbdadm_member_replace = {
 	.summary = "A learner takes the place of a voter, in one step",
 	.details =
 "NEW is a learner that joined before. OLD votes until NEW has caught\n"
-"up; then both change at once, and OLD is removed.\n"
+"up; then both change at once, and OLD is removed. If NEW is removed before, OLD stays.\n"
 "\n"
 "  --force          even though OLD has the device in use (open, mounted, claimed):\n"
 "                   what goes on there fails\n" WAIT_DETAILS,

@@ -10,6 +10,8 @@
 /* A log write that has waited so long is worth a word. */
 #define SLOW_WRITE_NS	1000000000ULL
 #define LOG_FULL_PERCENT	90
+/* Names, and a command with two of them. */
+#define STEP_SIZE	224
 
 static void add(struct qbdadm_problems *problems, bool bad, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -140,33 +142,55 @@ static void add_progress(const struct qbd_status *status, struct qbdadm_problems
 		    percent);
 }
 
+/* What is still to happen with that member; empty: nothing. */
+static void describe_step(const struct qbd_status *status,
+			  const struct qbd_member_status *member, char *text, size_t size)
+{
+	const struct qbd_member_status *other = qbd_status_waits_for(status, member);
+	const char *what = "";
+
+	if (other) {
+		snprintf(text, size, "%s (%u) votes until %s (%u) does", member->name, member->id,
+			 other->name, other->id);
+		return;
+	}
+	text[0] = '\0';
+	if (member->flags & QBD_MEMBER_FLAGS_JOINING && !member->connected && !member->self) {
+		snprintf(text, size,
+			 "%s (%u) is not connected ('qbdadm member remove %s %s' if it does not come back)",
+			 member->name, member->id, status->name, member->name);
+		return;
+	}
+	if (member->flags & QBD_MEMBER_FLAGS_JOINING)
+		what = "has not caught up";
+	else if (member->flags & QBD_MEMBER_FLAGS_DEMOTING)
+		what = "still votes";
+	else if (member->flags & QBD_MEMBER_FLAGS_LEAVING)
+		what = "is leaving";
+	else if (member->flags & QBD_MEMBER_FLAGS_VOTER_OLD)
+		what = "changes its vote";
+	if (what[0])
+		snprintf(text, size, "%s (%u) %s", member->name, member->id, what);
+}
+
 const char *qbdadm_open_steps(const struct qbd_status *status, char *text, size_t size)
 {
 	size_t used = 0;
 
 	text[0] = '\0';
 	for (uint32_t i = 0; i < status->member_count && used < size; i++) {
-		const struct qbd_member_status *member = &status->members[i];
-		const char *what = NULL;
+		char step[STEP_SIZE];
 
-		if (member->flags & QBD_MEMBER_FLAGS_JOINING)
-			what = member->connected ? "has not caught up" : "is not connected";
-		else if (member->flags & QBD_MEMBER_FLAGS_DEMOTING)
-			what = "still votes";
-		else if (member->flags & QBD_MEMBER_FLAGS_LEAVING)
-			what = "is leaving";
-		else if (member->flags & QBD_MEMBER_FLAGS_VOTER_OLD)
-			what = "changes its vote";
-		if (what)
-			used += snprintf(text + used, size - used, "%s%s (%u) %s",
-					 used ? ", " : "", member->name, member->id, what);
+		describe_step(status, &status->members[i], step, sizeof(step));
+		if (step[0])
+			used += snprintf(text + used, size - used, "%s%s", used ? ", " : "", step);
 	}
 	return text;
 }
 
 static void add_changes(const struct qbd_status *status, struct qbdadm_problems *problems)
 {
-	char steps[128];
+	char steps[224];
 
 	if (qbdadm_open_steps(status, steps, sizeof(steps))[0])
 		add(problems, false, "members are changing: %s", steps);

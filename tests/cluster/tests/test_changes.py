@@ -594,6 +594,111 @@ def who_goes_does_not_wait_for_who_comes():
         wait_roles([leader, cluster.member(4)], [1, 2, 3, 4])
 
 
+def joins_and_dies(cluster, leader, number):
+    """It was a learner, and is to vote: away for good."""
+    cluster.member(number).power_cut()
+    leader.wait("it is known to be away", lambda status: not status.member(number).connected)
+    cluster.change(leader, "promote", number, "--no-wait")
+    leader.wait("what is meant", lambda status: status.member(number).joining and
+                status.commit_index >= status.members_index)
+
+
+def votes(status):
+    return [member["id"] for member in status.members if member["voter"]]
+
+
+@test("join")
+def who_joins_does_not_wait_for_who_died():
+    """Two join a device with one voter, and one of them is gone before it has all: the other one
+    votes. When that one is taken back, all is done."""
+    with Cluster(3, alone=True) as cluster:
+        leader, gone, comes = cluster.members
+        # Its disk is made, and it is in the list; it never comes up.
+        cluster.join(2, "--no-up")
+        cluster.join(3)
+        leader.wait("member 3 votes", lambda status: len(votes(status)) == 2 and not any(
+            member["voter_old"] for member in status.members))
+        for member in leader, comes:
+            wait_until("it knows who votes", lambda: votes(member.status()) == [1, 3])
+            assert member.status().member(2).joining
+        steps = [one["text"] for one in leader.status().problems]
+        assert any("qbdadm member remove vol beta" in text for text in steps), steps
+        direct_write(comes.device, 0, pattern(1, 1))
+        cluster.change(leader, "remove", gone.name)
+        wait_roles([leader, comes], [1, 3])
+        gone.removed = True
+
+
+@test("membership")
+def a_dead_voter_goes_beside_a_dead_learner():
+    """A learner that is to vote is gone for good. So is a voter later, and that one is removed."""
+    with Cluster(5) as cluster:
+        leader = cluster.lead(1)
+        cluster.change(leader, "demote", 5)
+        joins_and_dies(cluster, leader, 5)
+        cluster.member(4).power_cut()
+        cluster.change(leader, "remove", 4)
+        assert votes(leader.status()) == [1, 2, 3] and leader.status().member(5).joining
+        # The same of one that is there, and of one that shall only not vote.
+        cluster.change(leader, "demote", 3)
+        assert votes(leader.status()) == [1, 2] and leader.status().member(5).joining
+        direct_write(leader.device, 0, pattern(1, 1))
+        cluster.change(leader, "remove", 5)
+        wait_roles(cluster.members[:3], [1, 2], [3])
+        for number in (4, 5):
+            cluster.member(number).removed = True
+
+
+@test("membership")
+def who_is_replaced_votes_until_the_other_one_does():
+    """It waits, by name, for who is away, and nobody else does; it can be taken back as it was
+    asked for, or done at once; and is done when that one is there."""
+    with Cluster(5) as cluster:
+        leader, two = cluster.lead(1), cluster.member(2)
+        for number in (4, 5):
+            cluster.change(leader, "demote", number)
+        cluster.member(4).power_cut()
+        leader.wait("it is known to be away", lambda status: not status.member(4).connected)
+        refused(cluster.change(leader, "replace", 3, 4, "--wait", 1, check=False),
+                "gamma (3) votes until delta (4) does", "delta (4) is not connected",
+                "qbdadm member remove vol delta")
+        cluster.change(two, "promote", 5)
+        assert votes(leader.status()) == [1, 2, 3, 5]
+        cluster.change(leader, "demote", 2)
+        assert votes(leader.status()) == [1, 3, 5]
+        never("it goes", lambda: votes(leader.status()) != [1, 3, 5], 1)
+        # Both were asked for together, and are taken back together.
+        cluster.change(leader, "demote", 4)
+        status = leader.status()
+        assert votes(status) == [1, 3, 5] and not status.member(3).leaving
+        roles(status)
+        cluster.change(leader, "replace", 3, 4, "--no-wait")
+        refused(cluster.change(leader, "replace", 3, 4, check=False), "so already")
+        never("it goes", lambda: votes(leader.status()) != [1, 3, 5], 1)
+        cluster.network.heal()
+        cluster.member(4).up()
+        wait_roles([leader, cluster.member(4), cluster.member(5)], [1, 4, 5], [2])
+        cluster.retire(cluster.member(3))
+
+
+@test("membership")
+def who_is_replaced_is_removed_at_once():
+    """It was to wait for who is away. Then it is to go, whoever comes."""
+    with Cluster(4) as cluster:
+        leader = cluster.lead(1)
+        cluster.change(leader, "demote", 4)
+        cluster.member(4).power_cut()
+        leader.wait("it is known to be away", lambda status: not status.member(4).connected)
+        cluster.change(leader, "replace", 3, 4, "--no-wait")
+        never("it goes", lambda: votes(leader.status()) != [1, 2, 3], 1)
+        cluster.change(leader, "remove", 3)
+        assert votes(leader.status()) == [1, 2] and leader.status().member(4).joining
+        cluster.retire(cluster.member(3))
+        cluster.network.heal()
+        cluster.member(4).up()
+        wait_roles([leader, cluster.member(2), cluster.member(4)], [1, 2, 4])
+
+
 @test("membership")
 def who_waits_for_a_change_is_told_that_it_is_taken_back():
     """A learner that is away is to vote, and then it is not: nobody waits for it for ever."""
