@@ -30,10 +30,11 @@ static void fill_progress(struct qbd_replica *replica, const struct qbd_core_sta
 	status->next_index = peer.next;
 	status->inflight_bytes = peer.inflight;
 	status->behind_entries = core->last - min(peer.match, core->last);
-	/* Of log: by the average record that is in the ring now. */
+	/* What the log has dropped: by the average record that is in the ring now. */
 	records = core->last - min(core->first - 1, core->last);
 	average = records ? div64_u64(replica->status_log_used, records) : 0;
-	status->behind_bytes = status->behind_entries * average;
+	status->behind_bytes = qbd_store_log_bytes(replica->store, peer.match + 1, core->last) +
+			       (core->first - min(peer.match + 1, core->first)) * average;
 }
 
 static void fill_member(struct qbd_replica *replica, const struct qbd_core_status *core,
