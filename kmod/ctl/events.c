@@ -32,6 +32,8 @@ static_assert((int)QBD_EVENT_TYPE_VERIFY_PROGRESS == (int)QBD_EVENT_VERIFY_PROGR
 static_assert((int)QBD_EVENT_TYPE_VERIFY_DIFFERENCE == (int)QBD_EVENT_VERIFY_DIFFERENCE);
 static_assert((int)QBD_EVENT_TYPE_VERIFY_DONE == (int)QBD_EVENT_VERIFY_DONE);
 static_assert((int)QBD_EVENT_TYPE_BLOCKS_MENDED == (int)QBD_EVENT_BLOCKS_MENDED);
+static_assert((int)QBD_EVENT_TYPE_CATCH_UP_PROGRESS == (int)QBD_EVENT_CATCH_UP_PROGRESS);
+static_assert((int)QBD_EVENT_TYPE_CATCH_UP_DONE == (int)QBD_EVENT_CATCH_UP_DONE);
 
 static size_t event_size(void)
 {
@@ -40,7 +42,7 @@ static size_t event_size(void)
 	       nla_total_size(sizeof_field(struct qbd_event, text));
 }
 
-static int put_fill(struct sk_buff *skb, const struct qbd_event *event)
+static int put_done(struct sk_buff *skb, const struct qbd_event *event)
 {
 	if (nla_put_u64_64bit(skb, QBD_A_EVENT_DONE, event->done, QBD_A_EVENT_PAD) ||
 	    nla_put_u64_64bit(skb, QBD_A_EVENT_TOTAL, event->total, QBD_A_EVENT_PAD))
@@ -68,7 +70,7 @@ static int put_event(struct sk_buff *skb, const struct qbd_event *event)
 	    nla_put_u64_64bit(skb, QBD_A_EVENT_TERM, event->term, QBD_A_EVENT_PAD) ||
 	    (event->leader && nla_put_u32(skb, QBD_A_EVENT_LEADER, event->leader)) ||
 	    (event->peer && nla_put_u32(skb, QBD_A_EVENT_PEER, event->peer)) ||
-	    put_fill(skb, event) ||
+	    put_done(skb, event) ||
 	    (event->text[0] && nla_put_string(skb, QBD_A_EVENT_TEXT, event->text)))
 		return -EMSGSIZE;
 	return 0;

@@ -32,6 +32,10 @@ static_assert((int)QBD_CLAIM_STATE_HELD == (int)QBD_HOLD_HELD);
 static_assert((int)QBD_CLAIM_STATE_RELEASING == (int)QBD_HOLD_RELEASING);
 static_assert((int)QBD_CLAIM_STATE_FENCED == (int)QBD_HOLD_FENCED);
 static_assert(sizeof_field(struct qbd_event, name) == QBD_NAME_MAX + 1);
+/* See put_report(). */
+static_assert((int)QBD_A_MEMBER_FILL_SECONDS_LEFT == (int)QBD_A_MEMBER_FILL_EXTENTS_DONE + 4);
+static_assert((int)QBD_A_MEMBER_CATCH_UP_SECONDS_LEFT ==
+	      (int)QBD_A_MEMBER_CATCH_UP_BYTES_DONE + 4);
 
 /* An attribute of each kind at its largest, for the size of a message. */
 #define SIZE_FLAG	nla_total_size(0)
@@ -48,7 +52,7 @@ static size_t network_size(void)
 
 static size_t member_size(void)
 {
-	return SIZE_NEST + 6 * SIZE_U32 + 5 * SIZE_FLAG + 11 * SIZE_U64 +
+	return SIZE_NEST + 6 * SIZE_U32 + 5 * SIZE_FLAG + 16 * SIZE_U64 +
 	       SIZE_TEXT(QBD_MEMBER_NAME_SIZE) +
 	       SIZE_TEXT(sizeof_field(struct qbd_address, bytes)) +
 	       SIZE_TEXT(QBD_UUID_SIZE) + network_size();
@@ -170,18 +174,19 @@ static int put_progress(struct sk_buff *skb, const struct qbd_member_status *mem
 	return 0;
 }
 
-static int put_fill(struct sk_buff *skb, const struct qbd_fill_report *fill)
+/* Attribute @first and those after it. */
+static int put_report(struct sk_buff *skb, int first, const struct qbd_progress_report *report)
 {
-	if (!fill->total)
+	const u64 values[] = { report->done, report->total, report->left, report->rate,
+			       report->seconds_left };
+	unsigned int i;
+
+	if (!report->total)
 		return 0;
-	if (put_u64(skb, QBD_A_MEMBER_FILL_EXTENTS_DONE, fill->done, QBD_A_MEMBER_PAD) ||
-	    put_u64(skb, QBD_A_MEMBER_FILL_EXTENTS_TOTAL, fill->total, QBD_A_MEMBER_PAD) ||
-	    put_u64(skb, QBD_A_MEMBER_FILL_EXTENTS_LEFT, fill->left, QBD_A_MEMBER_PAD) ||
-	    put_u64(skb, QBD_A_MEMBER_FILL_RATE, fill->rate, QBD_A_MEMBER_PAD) ||
-	    (fill->seconds_left != U64_MAX &&
-	     put_u64(skb, QBD_A_MEMBER_FILL_SECONDS_LEFT, fill->seconds_left,
-		     QBD_A_MEMBER_PAD)))
-		return -EMSGSIZE;
+	for (i = 0; i < ARRAY_SIZE(values); i++)
+		if (values[i] != U64_MAX &&
+		    put_u64(skb, first + i, values[i], QBD_A_MEMBER_PAD))
+			return -EMSGSIZE;
 	return 0;
 }
 
@@ -216,7 +221,9 @@ static int put_member(struct sk_buff *skb, const struct qbd_member_status *membe
 	    put_flag(skb, QBD_A_MEMBER_LEADER, member->leader) ||
 	    put_flag(skb, QBD_A_MEMBER_CONNECTED, member->connected) ||
 	    put_flag(skb, QBD_A_MEMBER_NEEDS_EXTENTS, member->needs_extents) ||
-	    put_progress(skb, member) || put_fill(skb, &member->fill) ||
+	    put_progress(skb, member) ||
+	    put_report(skb, QBD_A_MEMBER_FILL_EXTENTS_DONE, &member->fill) ||
+	    put_report(skb, QBD_A_MEMBER_CATCH_UP_BYTES_DONE, &member->catch_up) ||
 	    (member->last_heard_ms != U64_MAX &&
 	     put_u64(skb, QBD_A_MEMBER_LAST_HEARD_MS, member->last_heard_ms,
 		     QBD_A_MEMBER_PAD)) ||

@@ -44,7 +44,7 @@ static void set_progress(const struct qbd_replica *replica, struct qbd_event *ev
  */
 static __printf(5, 0)
 void queue_event(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
-		 const struct qbd_fill_report *report, const char *format, va_list arguments)
+		 const struct qbd_progress_report *report, const char *format, va_list arguments)
 {
 	struct queued_event *queued = NULL;
 
@@ -93,9 +93,9 @@ void qbd_replica_event(struct qbd_replica *replica, enum qbd_event_kind kind, u3
 	va_end(arguments);
 }
 
-/* The same, with how far a member is that is filled. */
+/* The same, with how far a member is. */
 void qbd_replica_event_with(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
-			    const struct qbd_fill_report *report, const char *format, ...)
+			    const struct qbd_progress_report *report, const char *format, ...)
 {
 	va_list arguments;
 
@@ -536,6 +536,7 @@ static void net_peer_down(void *context, u32 id, const char *reason)
 	peer->room = 0;
 	peer->pull = false;
 	qbd_append_forget(peer);
+	qbd_catch_up_end(peer);
 	qbd_fill_peer_gone(replica, peer);
 	qbd_sums_forget(replica, id);
 	qbd_verify_peer_gone(replica, id);

@@ -205,6 +205,22 @@ struct qbd_fill_progress {
 	struct qbd_pace pace;
 };
 
+/**
+ * struct qbd_catch_up - a member that catches up by the log, for people
+ * @begun: it does, as was told
+ * @sent: bytes of records since
+ * @until: it was in step when this was committed, and is there when it has it; 0: not yet
+ * @told_at: when it was last told how far it is
+ * @pace: of @sent
+ */
+struct qbd_catch_up {
+	bool begun;
+	u64 sent;
+	u64 until;
+	u64 told_at;
+	struct qbd_pace pace;
+};
+
 /* The steps of being filled; see the table in fill.c. */
 enum qbd_fill_step {
 	QBD_FILL_NONE,
@@ -300,6 +316,7 @@ struct qbd_fill_target {
  * @loaded: that record, or NULL
  * @behind: it catches up by the log, or may have to
  * @log: how fast, then
+ * @catch_up: how far it is, then
  * @spread: what is sent to it is spread over time: bytes a second; U64_MAX: it is not
  * @reset_sent: RESET was sent on this connection
  * @reset_at_ns: when
@@ -329,6 +346,7 @@ struct qbd_replica_peer {
 	struct qbd_record *loaded;
 	bool behind;
 	struct qbd_rate_log log;
+	struct qbd_catch_up catch_up;
 	u64 spread;
 	bool reset_sent;
 	bool narrowed;
@@ -709,7 +727,7 @@ void qbd_replica_stop_vouching(struct qbd_replica *replica, const char *why);
 void qbd_replica_event(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
 		       const char *format, ...) __printf(4, 5);
 void qbd_replica_event_with(struct qbd_replica *replica, enum qbd_event_kind kind, u32 peer,
-			    const struct qbd_fill_report *report, const char *format, ...)
+			    const struct qbd_progress_report *report, const char *format, ...)
 	__printf(5, 6);
 void qbd_replica_event_work(struct work_struct *work);	/* process context */
 void qbd_replica_check_quorum(struct qbd_replica *replica);
@@ -944,9 +962,17 @@ void qbd_fill_peer_gone(struct qbd_replica *replica, struct qbd_replica_peer *pe
 
 /* progress.c: of a peer that is filled from here, or (NULL) of this member itself */
 void qbd_fill_report(const struct qbd_replica *replica, const struct qbd_replica_peer *peer,
-		     struct qbd_fill_report *report);
+		     struct qbd_progress_report *report);
 void qbd_fill_event(struct qbd_replica *replica, enum qbd_event_kind kind,
 		    const struct qbd_replica_peer *peer, const char *text);
+
+/* and of a follower that catches up by the log */
+void qbd_catch_up_report(const struct qbd_replica *replica, const struct qbd_replica_peer *peer,
+			 struct qbd_progress_report *report);
+void qbd_catch_up_begin(struct qbd_replica *replica, struct qbd_replica_peer *peer);
+void qbd_catch_up_proceed(struct qbd_replica *replica, struct qbd_replica_peer *peer,
+			  u64 commit);
+void qbd_catch_up_end(struct qbd_replica_peer *peer);
 
 /* fill_check.c */
 void qbd_digest_add(struct blake2s_state *digest, const struct qbd_buffer *data);

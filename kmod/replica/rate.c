@@ -400,3 +400,8 @@ u64 qbd_pace_speed(const struct qbd_pace *pace, u64 now)
 		return (3 * pace->speed + speed) / 4;
 	return elapsed > 3 * SECOND || !pace->speed ? speed : (pace->speed + speed) / 2;
 }
+
+u64 qbd_pace_seconds(u64 left, u64 speed, u64 added)
+{
+	return speed > added ? div64_u64(left, speed - added) : U64_MAX;
+}

@@ -225,5 +225,7 @@ struct qbd_pace {
 void qbd_pace_add(struct qbd_pace *pace, u64 now, u64 amount);
 /* A second. Also tells when nothing goes on any more. */
 u64 qbd_pace_speed(const struct qbd_pace *pace, u64 now);
+/* How long it takes if so much is added a second meanwhile; U64_MAX: not known, or for ever. */
+u64 qbd_pace_seconds(u64 left, u64 speed, u64 added);
 
 #endif

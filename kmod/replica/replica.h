@@ -206,14 +206,15 @@ int qbd_replica_claim(struct qbd_replica *replica, const struct qbd_claim_order 
 		      char *error_text, size_t error_text_size);
 
 /**
- * struct qbd_fill_report - how far a member is that is filled by extents
- * @done: extents that are filled, or need not be
- * @total: of the device
- * @left: about so many are still to be sent
- * @rate: bytes of extents a second
+ * struct qbd_progress_report - how far a member is that is filled by extents, or catches up by
+ * the log
+ * @done: extents that are filled, or need not be; bytes of log that it has got
+ * @total: extents of the device; the bytes that it has got, and those that it lacks; 0: neither
+ * @left: extents, about so many, that are still to be sent; bytes of log that it lacks
+ * @rate: bytes of them a second
  * @seconds_left: at this rate; U64_MAX: not known
  */
-struct qbd_fill_report {
+struct qbd_progress_report {
 	u64 done;
 	u64 total;
 	u64 left;
@@ -371,6 +372,7 @@ struct qbd_verify_result {
  * @inflight_bytes: sent and not acknowledged
  * @last_heard_ms: ago; U64_MAX: never, or not known here
  * @fill: of who is filled from here; @fill.total 0: nobody is
+ * @catch_up: .total 0: it does not catch up by the log, or not from here
  * @network: of the connections
  *
  * match_index, next_index and inflight_bytes are known at the leader only, for
@@ -390,7 +392,8 @@ struct qbd_member_status {
 	u64 behind_bytes;
 	u64 inflight_bytes;
 	u64 last_heard_ms;
-	struct qbd_fill_report fill;
+	struct qbd_progress_report fill;
+	struct qbd_progress_report catch_up;
 	struct qbd_net_peer_status network;
 };
 
@@ -481,7 +484,7 @@ struct qbd_replica_status {
 	bool failed;
 	bool damaged;
 	bool filling;
-	struct qbd_fill_report fill;
+	struct qbd_progress_report fill;
 	bool lease_valid;
 	bool suspended;
 	u64 requests_waiting;
@@ -538,6 +541,8 @@ enum qbd_event_kind {
 	QBD_EVENT_VERIFY_DIFFERENCE,	/* replicas differ */
 	QBD_EVENT_VERIFY_DONE,		/* or stopped */
 	QBD_EVENT_BLOCKS_MENDED,	/* what this disk failed to read was written anew */
+	QBD_EVENT_CATCH_UP_PROGRESS,	/* of a follower, by the log */
+	QBD_EVENT_CATCH_UP_DONE,
 };
 
 /**
@@ -553,8 +558,7 @@ enum qbd_event_kind {
  * @role: enum qbd_core_role
  * @term: current term
  * @leader: member id or 0
- * @done: FILL_PROGRESS, FILL_DONE: see struct qbd_fill_report
- * @done: FILL_PROGRESS: extents; VERIFY_*: blocks
+ * @done: FILL_*, CATCH_UP_*: see struct qbd_progress_report; VERIFY_*: blocks
  * @total: likewise
  * @left: likewise
  * @rate: likewise

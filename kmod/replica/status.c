@@ -26,6 +26,8 @@ static void fill_progress(struct qbd_replica *replica, const struct qbd_core_sta
 				peer.flags & QBD_MESSAGE_FILLING;
 	if (source && source->narrowed)
 		qbd_fill_report(replica, source, &status->fill);
+	if (source)
+		qbd_catch_up_report(replica, source, &status->catch_up);
 	status->match_index = peer.match;
 	status->next_index = peer.next;
 	status->inflight_bytes = peer.inflight;

@@ -139,7 +139,11 @@ bool qbd_catch_up_waits(struct qbd_replica *replica, struct qbd_replica_peer *pe
 	u64 when;
 
 	look_at(replica, peer, index, commit);
-	if (!peer->behind || index > commit || peer->loaded || peer->loading)
+	if (!peer->behind || index > commit)
+		return false;
+	if (!peer->catch_up.begun)
+		qbd_catch_up_begin(replica, peer);
+	if (peer->loaded || peer->loading)
 		return false;
 	qbd_store_log_reach(replica->store, index - 1, &reach);
 	peer->log.written = qbd_pace_speed(&replica->written, replica->now);
@@ -164,6 +168,8 @@ void qbd_catch_up_sent(struct qbd_replica *replica, struct qbd_replica_peer *pee
 		return;
 	qbd_rate_sent(&replica->rate, replica->now, bytes);
 	qbd_rate_log_sent(&peer->log, replica->now, bytes);
+	qbd_pace_add(&peer->catch_up.pace, replica->now, bytes);
+	peer->catch_up.sent += bytes;
 }
 
 /* Is somebody kept back by the rate, or would be? */
@@ -184,24 +190,30 @@ bool qbd_catch_up_under_way(struct qbd_replica *replica)
 void qbd_catch_up_forget(struct qbd_replica *replica, struct qbd_replica_peer *peer)
 {
 	peer->behind = true;
+	qbd_catch_up_end(peer);
 	if (peer->up)
 		spread(replica, peer, U64_MAX);
 }
 
-/* The log keeps more as long as that may help somebody. */
+/* The log keeps more as long as that may help somebody, and people hear of it. */
 void qbd_catch_up_check(struct qbd_replica *replica)
 {
 	struct qbd_core_status status;
-	bool behind = false;
+	bool behind = false, begun = false;
 	unsigned int i;
 
 	if (replica->told_role == QBD_ROLE_LEADER)
-		for (i = 0; i < ARRAY_SIZE(replica->peers) && !behind; i++)
-			behind = replica->peers[i].up && replica->peers[i].behind;
-	if (behind) {
+		for (i = 0; i < ARRAY_SIZE(replica->peers); i++) {
+			behind |= replica->peers[i].up && replica->peers[i].behind;
+			begun |= replica->peers[i].catch_up.begun;
+		}
+	if (behind || begun) {
 		qbd_core_get_status(replica->core, replica->now, &status);
 		behind = those_behind(replica, status.commit);
 	}
+	for (i = 0; begun && i < ARRAY_SIZE(replica->peers); i++)
+		if (replica->peers[i].catch_up.begun)
+			qbd_catch_up_proceed(replica, &replica->peers[i], status.commit);
 	qbd_store_keep_log(replica->store, behind);
 }
 

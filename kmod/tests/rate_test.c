@@ -482,6 +482,17 @@ static void progress_is_told(struct kunit *test)
 	KUNIT_EXPECT_LE(test, qbd_pace_speed(&pace, now + 20 * SECONDS), MB);
 }
 
+static void time_left_is_told(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, qbd_pace_seconds(40 * MB, 4 * MB, 0), 10);
+	/* It has further to go each second. */
+	KUNIT_EXPECT_EQ(test, qbd_pace_seconds(40 * MB, 6 * MB, 4 * MB), 20);
+	KUNIT_EXPECT_EQ(test, qbd_pace_seconds(0, 1, 0), 0);
+	/* As fast as it goes the end goes away; or nothing is known yet. */
+	KUNIT_EXPECT_EQ(test, qbd_pace_seconds(1, 4 * MB, 4 * MB), U64_MAX);
+	KUNIT_EXPECT_EQ(test, qbd_pace_seconds(0, 0, 0), U64_MAX);
+}
+
 static struct kunit_case rate_cases[] = {
 	KUNIT_CASE(nobody_is_there),
 	KUNIT_CASE(requests_go_first),
@@ -499,6 +510,7 @@ static struct kunit_case rate_cases[] = {
 	KUNIT_CASE(what_it_needs),
 	KUNIT_CASE(large_records_are_spread),
 	KUNIT_CASE(progress_is_told),
+	KUNIT_CASE(time_left_is_told),
 	{}
 };
 

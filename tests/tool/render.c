@@ -111,8 +111,28 @@ static struct qbd_status catching_up(void)
 	status.claim_holder = 2;
 	status.claim_state = QBD_CLAIM_STATE_NONE;
 	status.claim_lease_left_ms = 4988;
-	status.members[2].fill = (struct qbd_fill_status){
+	status.members[2].fill = (struct qbd_progress){
 		.done = 512, .total = 2048, .left = 700, .rate = 5 * MIB, .seconds_left = 140,
+	};
+	return status;
+}
+
+/* By the log, at a rate that is known, and at one that is not known yet. */
+static struct qbd_status catching_up_by_log(void)
+{
+	struct qbd_status status = three(1);
+	struct qbd_member_status *beta = &status.members[1], *gamma = &status.members[2];
+
+	beta->behind_entries = 48;
+	beta->behind_bytes = 12 * MIB;
+	beta->catch_up = (struct qbd_progress){
+		.done = 28 * MIB, .total = 40 * MIB, .left = 12 * MIB, .rate = 4 * MIB,
+		.seconds_left = 3,
+	};
+	gamma->behind_entries = 160;
+	gamma->behind_bytes = 40 * MIB;
+	gamma->catch_up = (struct qbd_progress){
+		.total = 40 * MIB, .left = 40 * MIB, .seconds_left = UINT64_MAX,
 	};
 	return status;
 }
@@ -176,7 +196,7 @@ static struct qbd_status filling(void)
 	struct qbd_status status = three(3);
 
 	status.filling = true;
-	status.fill = (struct qbd_fill_status){
+	status.fill = (struct qbd_progress){
 		.done = 370, .total = 1000, .left = 630, .rate = 96 * MIB, .seconds_left = 6,
 	};
 	status.store.log_used_bytes = 240 * MIB;
@@ -343,6 +363,7 @@ static const struct {
 	{ "follower", follower },
 	{ "one-down", one_down },
 	{ "catching-up", catching_up },
+	{ "catching-up-by-log", catching_up_by_log },
 	{ "no-quorum", no_quorum },
 	{ "no-quorum-error", no_quorum_error },
 	{ "electing", electing },
@@ -364,7 +385,7 @@ static const struct {
 /* Every type of event, and one that is newer than this program. */
 static void print_events(bool json)
 {
-	for (uint32_t type = QBD_EVENT_TYPE_UP; type <= QBD_EVENT_TYPE_BLOCKS_MENDED + 1; type++) {
+	for (uint32_t type = QBD_EVENT_TYPE_UP; type <= QBD_EVENT_TYPE_CATCH_UP_DONE + 1; type++) {
 		struct qbd_event event = {
 			.type = type, .sequence = type + 40, .name = "vol0", .number = 3,
 			.member_id = 2, .role = QBD_MEMBER_ROLE_FOLLOWER, .term = 7,
@@ -372,10 +393,14 @@ static void print_events(bool json)
 			.peer = type == QBD_EVENT_TYPE_PEER_UP ||
 				type == QBD_EVENT_TYPE_PEER_DOWN ||
 				type == QBD_EVENT_TYPE_FILL_PROGRESS ||
+				type == QBD_EVENT_TYPE_CATCH_UP_PROGRESS ||
+				type == QBD_EVENT_TYPE_CATCH_UP_DONE ||
 				type == QBD_EVENT_TYPE_REFUSED ? 3 : 0,
-			.fill = type == QBD_EVENT_TYPE_FILL_PROGRESS ?
-				(struct qbd_fill_status){ 37, 100, 20, 4 * MIB, 5 } :
-				(struct qbd_fill_status){ .seconds_left = UINT64_MAX },
+			.progress = type == QBD_EVENT_TYPE_FILL_PROGRESS ?
+				(struct qbd_progress){ 37, 100, 20, 4 * MIB, 5 } :
+				type == QBD_EVENT_TYPE_CATCH_UP_PROGRESS ?
+				(struct qbd_progress){ 10 * MIB, 40 * MIB, 30 * MIB, 4 * MIB, 7 } :
+				(struct qbd_progress){ .seconds_left = UINT64_MAX },
 			.text = "words",
 		};
 
@@ -415,7 +440,7 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[1], "--list")) {
 		for (size_t i = 0; i < CASE_COUNT; i++)
 			puts(cases[i].name);
-		puts("well-colour\nno-quorum-colour\nnine-json\nverifying-json\nevents\nevents-json");
+		puts("well-colour\nno-quorum-colour\nnine-json\ncatching-up-by-log-json\nverifying-json\nevents\nevents-json");
 		return 0;
 	}
 	if (!strcmp(argv[1], "events") || !strcmp(argv[1], "events-json")) {

@@ -77,6 +77,11 @@ static const struct field member_fields[] = {
 	F(INFLIGHT_BYTES, FIELD_U64, inflight_bytes),
 	F(LAST_HEARD_MS, FIELD_U64, last_heard_ms),
 	F(INCARNATION, FIELD_BYTES, incarnation),
+	F(CATCH_UP_BYTES_DONE, FIELD_U64, catch_up.done),
+	F(CATCH_UP_BYTES_TOTAL, FIELD_U64, catch_up.total),
+	F(CATCH_UP_BYTES_LEFT, FIELD_U64, catch_up.left),
+	F(CATCH_UP_RATE, FIELD_U64, catch_up.rate),
+	F(CATCH_UP_SECONDS_LEFT, FIELD_U64, catch_up.seconds_left),
 #undef F
 };
 
@@ -206,11 +211,11 @@ static const struct field event_fields[] = {
 	F(TERM, FIELD_U64, term),
 	F(LEADER, FIELD_U32, leader),
 	F(PEER, FIELD_U32, peer),
-	F(DONE, FIELD_U64, fill.done),
-	F(TOTAL, FIELD_U64, fill.total),
-	F(LEFT, FIELD_U64, fill.left),
-	F(RATE, FIELD_U64, fill.rate),
-	F(SECONDS_LEFT, FIELD_U64, fill.seconds_left),
+	F(DONE, FIELD_U64, progress.done),
+	F(TOTAL, FIELD_U64, progress.total),
+	F(LEFT, FIELD_U64, progress.left),
+	F(RATE, FIELD_U64, progress.rate),
+	F(SECONDS_LEFT, FIELD_U64, progress.seconds_left),
 	F(TEXT, FIELD_TEXT, text),
 #undef F
 };
@@ -274,6 +279,7 @@ static void take_member(const struct nlattr *nest, struct qbd_member_status *mem
 	memset(member, 0, sizeof(*member));
 	member->last_heard_ms = UINT64_MAX;
 	member->fill.seconds_left = UINT64_MAX;
+	member->catch_up.seconds_left = UINT64_MAX;
 	mnl_attr_for_each_nested(attribute, nest) {
 		uint16_t type = mnl_attr_get_type(attribute);
 
@@ -353,7 +359,7 @@ int qbd_event_parse(const struct nlmsghdr *message, struct qbd_event *event)
 
 	memset(event, 0, sizeof(*event));
 	event->number = QBD_NO_NUMBER;
-	event->fill.seconds_left = UINT64_MAX;
+	event->progress.seconds_left = UINT64_MAX;
 	mnl_attr_for_each(attribute, message, sizeof(struct genlmsghdr))
 		take_known(event_fields, COUNT(event_fields), attribute, event);
 	return event->type ? 0 : -1;
@@ -402,6 +408,8 @@ const char *qbd_event_text(uint32_t type)
 		[QBD_EVENT_TYPE_VERIFY_DIFFERENCE] = "verify-difference",
 		[QBD_EVENT_TYPE_VERIFY_DONE]	 = "verify-done",
 		[QBD_EVENT_TYPE_BLOCKS_MENDED]	 = "blocks-mended",
+		[QBD_EVENT_TYPE_CATCH_UP_PROGRESS] = "catch-up-progress",
+		[QBD_EVENT_TYPE_CATCH_UP_DONE]	 = "catch-up-done",
 	};
 
 	return lookup(texts, COUNT(texts), type);

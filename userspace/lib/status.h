@@ -26,8 +26,8 @@ struct qbd_settings {
 	uint64_t max_rate;		/* 0: no limit */
 };
 
-/* How far a member is that is filled by extents. */
-struct qbd_fill_status {
+/* How far a member is that is filled by extents, or catches up by the log (bytes). */
+struct qbd_progress {
 	uint64_t done;
 	uint64_t total;
 	uint64_t left;
@@ -67,7 +67,8 @@ struct qbd_member_status {
 	uint64_t behind_bytes;
 	uint64_t inflight_bytes;
 	uint64_t last_heard_ms;		/* UINT64_MAX: never */
-	struct qbd_fill_status fill;	/* .total 0: it is not filled from here */
+	struct qbd_progress fill;	/* .total 0: it is not filled from here */
+	struct qbd_progress catch_up;	/* likewise: it does not */
 	struct qbd_network_status network;
 };
 
@@ -149,7 +150,7 @@ struct qbd_status {
 	bool failed;
 	bool damaged;
 	bool filling;
-	struct qbd_fill_status fill;
+	struct qbd_progress fill;
 	bool lease_valid;
 	bool suspended;
 	uint64_t requests_waiting;
@@ -195,7 +196,7 @@ struct qbd_event {
 	uint64_t term;
 	uint32_t leader;
 	uint32_t peer;
-	struct qbd_fill_status fill;
+	struct qbd_progress progress;
 	char text[160];
 };
 

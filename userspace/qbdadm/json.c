@@ -48,13 +48,22 @@ static void seconds_json(struct json_object *object, const char *key, uint64_t s
 		qbdadm_json_number(object, key, seconds);
 }
 
-static void fill_json(struct json_object *object, const struct qbd_fill_status *fill)
+static void fill_json(struct json_object *object, const struct qbd_progress *fill)
 {
 	qbdadm_json_number(object, "fill_extents_done", fill->done);
 	qbdadm_json_number(object, "fill_extents_total", fill->total);
 	qbdadm_json_number(object, "fill_extents_left", fill->left);
 	qbdadm_json_number(object, "fill_rate", fill->rate);
 	seconds_json(object, "fill_seconds_left", fill->seconds_left);
+}
+
+static void catch_up_json(struct json_object *object, const struct qbd_progress *catch_up)
+{
+	qbdadm_json_number(object, "catch_up_bytes_done", catch_up->done);
+	qbdadm_json_number(object, "catch_up_bytes_total", catch_up->total);
+	qbdadm_json_number(object, "catch_up_bytes_left", catch_up->left);
+	qbdadm_json_number(object, "catch_up_rate", catch_up->rate);
+	seconds_json(object, "catch_up_seconds_left", catch_up->seconds_left);
 }
 
 static struct json_object *settings_json(const struct qbd_settings *settings)
@@ -169,6 +178,8 @@ static struct json_object *member_json(const struct qbd_member_status *member)
 	progress_json(object, member);
 	if (member->fill.total)
 		fill_json(object, &member->fill);
+	if (member->catch_up.total)
+		catch_up_json(object, &member->catch_up);
 	if (member->last_heard_ms == UINT64_MAX)
 		json_object_object_add(object, "last_heard_ms", NULL);
 	else
@@ -395,11 +406,11 @@ struct json_object *qbdadm_event_json(const struct qbd_event *event)
 	NUMBER(object, event, term);
 	NUMBER(object, event, leader);
 	NUMBER(object, event, peer);
-	qbdadm_json_number(object, "done", event->fill.done);
-	qbdadm_json_number(object, "total", event->fill.total);
-	qbdadm_json_number(object, "left", event->fill.left);
-	qbdadm_json_number(object, "rate", event->fill.rate);
-	seconds_json(object, "seconds_left", event->fill.seconds_left);
+	qbdadm_json_number(object, "done", event->progress.done);
+	qbdadm_json_number(object, "total", event->progress.total);
+	qbdadm_json_number(object, "left", event->progress.left);
+	qbdadm_json_number(object, "rate", event->progress.rate);
+	seconds_json(object, "seconds_left", event->progress.seconds_left);
 	STRING(object, event, text);
 	return object;
 }

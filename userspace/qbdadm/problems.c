@@ -125,7 +125,7 @@ static void add_reserve(const struct qbd_status *status, struct qbdadm_problems 
 
 static void add_progress(const struct qbd_status *status, struct qbdadm_problems *problems)
 {
-	char fill[QBDADM_FILL_TEXT_SIZE];
+	char fill[QBDADM_PROGRESS_TEXT_SIZE];
 	uint64_t percent;
 
 	if (status->filling && status->fill.total) {

@@ -66,17 +66,19 @@ static void render_heard(const struct qbd_member_status *member, char *text)
 }
 
 /* "37 %, 630 extents left, 96 MiB/s, 7 s"; what is not known is left out. */
-const char *qbdadm_fill_text(const struct qbd_fill_status *fill, char *text, size_t size)
+static const char *progress_text(const struct qbd_progress *progress, const char *left,
+				 char *text, size_t size)
 {
 	char rate[QBD_SIZE_TEXT_SIZE];
-	uint64_t seconds = fill->seconds_left;
+	uint64_t seconds = progress->seconds_left;
 	int used;
 
-	used = snprintf(text, size, "%" PRIu64 " %%, %" PRIu64 " extents left",
-			fill->total ? fill->done * 100 / fill->total : 0, fill->left);
-	if (!fill->rate || used < 0 || (size_t)used >= size)
+	used = snprintf(text, size, "%" PRIu64 " %%, %s left",
+			progress->total ? progress->done * 100 / progress->total : 0, left);
+	if (!progress->rate || used < 0 || (size_t)used >= size)
 		return text;
-	used += snprintf(text + used, size - used, ", %s/s", qbd_size_text(fill->rate, rate));
+	used += snprintf(text + used, size - used, ", %s/s",
+			 qbd_size_text(progress->rate, rate));
 	if (seconds == UINT64_MAX || (size_t)used >= size)
 		return text;
 	if (seconds < 120)
@@ -86,6 +88,21 @@ const char *qbdadm_fill_text(const struct qbd_fill_status *fill, char *text, siz
 	else
 		snprintf(text + used, size - used, ", %" PRIu64 " h", seconds / 3600);
 	return text;
+}
+
+const char *qbdadm_fill_text(const struct qbd_progress *fill, char *text, size_t size)
+{
+	char left[32];
+
+	snprintf(left, sizeof(left), "%" PRIu64 " extents", fill->left);
+	return progress_text(fill, left, text, size);
+}
+
+const char *qbdadm_catch_up_text(const struct qbd_progress *catch_up, char *text, size_t size)
+{
+	char left[QBD_SIZE_TEXT_SIZE];
+
+	return progress_text(catch_up, qbd_size_text(catch_up->left, left), text, size);
 }
 
 static void render_behind(const struct qbd_member_status *member, char *text)
@@ -123,7 +140,7 @@ static void own_state(const struct qbd_status *status, struct row *row)
 static void peer_state(const struct qbd_status *status,
 		       const struct qbd_member_status *member, struct row *row)
 {
-	char fill[QBDADM_FILL_TEXT_SIZE];
+	char progress[QBDADM_PROGRESS_TEXT_SIZE];
 	const char *text;
 
 	row->colour = YELLOW;
@@ -136,13 +153,17 @@ static void peer_state(const struct qbd_status *status,
 	} else if (member->needs_extents) {
 		text = "being filled";
 		if (member->fill.total) {
-			qbdadm_fill_text(&member->fill, fill, sizeof(fill));
-			snprintf(row->cells[COLUMN_STATE], CELL_SIZE, "filled: %s", fill);
+			qbdadm_fill_text(&member->fill, progress, sizeof(progress));
+			snprintf(row->cells[COLUMN_STATE], CELL_SIZE, "filled: %s", progress);
 			return;
 		}
 	} else if (!member->progress_known) {
 		text = "connected";
 		row->colour = GREEN;
+	} else if (member->catch_up.total) {
+		qbdadm_catch_up_text(&member->catch_up, progress, sizeof(progress));
+		snprintf(row->cells[COLUMN_STATE], CELL_SIZE, "catching up: %s", progress);
+		return;
 	} else if (member->progress_state == QBD_PROGRESS_STATE_PROBE) {
 		text = "joining";
 	} else if (member->behind_entries) {
@@ -370,7 +391,7 @@ static const char *more_words(const struct qbd_event *event)
 void qbdadm_render_event(FILE *out, const struct qbd_event *event)
 {
 	const char *words = more_words(event);
-	char fill[QBDADM_FILL_TEXT_SIZE];
+	char progress[QBDADM_PROGRESS_TEXT_SIZE];
 
 	fprintf(out, "%s  %" PRIu64 "  %s", event->name, event->sequence,
 		qbd_event_text(event->type));
@@ -388,12 +409,16 @@ void qbdadm_render_event(FILE *out, const struct qbd_event *event)
 	case QBD_EVENT_TYPE_FILL_PROGRESS:
 		if (event->peer)
 			fprintf(out, ": member %u", event->peer);
-		qbdadm_fill_text(&event->fill, fill, sizeof(fill));
-		fprintf(out, ": %s", fill);
+		qbdadm_fill_text(&event->progress, progress, sizeof(progress));
+		fprintf(out, ": %s", progress);
+		break;
+	case QBD_EVENT_TYPE_CATCH_UP_PROGRESS:
+		qbdadm_catch_up_text(&event->progress, progress, sizeof(progress));
+		fprintf(out, ": member %u: %s", event->peer, progress);
 		break;
 	case QBD_EVENT_TYPE_VERIFY_PROGRESS:
-		fprintf(out, ": %" PRIu64 " of %" PRIu64 " blocks", event->fill.done,
-			event->fill.total);
+		fprintf(out, ": %" PRIu64 " of %" PRIu64 " blocks", event->progress.done,
+			event->progress.total);
 		break;
 	default:
 		if (event->peer)

@@ -49,8 +49,9 @@ const char *qbdadm_missed_text(const struct qbd_verification *verify,
 			       const struct qbd_verify_member *member);
 struct json_object *qbdadm_event_json(const struct qbd_event *event);
 
-#define QBDADM_FILL_TEXT_SIZE	80
-const char *qbdadm_fill_text(const struct qbd_fill_status *fill, char *text, size_t size);
+#define QBDADM_PROGRESS_TEXT_SIZE	80
+const char *qbdadm_fill_text(const struct qbd_progress *fill, char *text, size_t size);
+const char *qbdadm_catch_up_text(const struct qbd_progress *catch_up, char *text, size_t size);
 
 /* "alpha (1)", "member 7" if it is not in the list, "nobody" for 0. */
 const char *qbdadm_member_text(const struct qbd_status *status, uint32_t id, char *text,
