@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """A member returns: by the log, by extents, while writes go on."""
 
+import re
 import subprocess
 import time
 
@@ -12,6 +13,7 @@ from lib.shell import finish, never, run, spawn, wait_until
 from lib.workload import Child, Writer, direct_write
 
 FILL = ("fill-progress", "fill-done")
+BY_LOG = ("catch-up-progress", "catch-up-done")
 
 
 def fill_log(cluster, leader, mib, where="48M", order="randwrite"):
@@ -288,13 +290,56 @@ def log_at_a_limited_rate():
             text = leader.qbdadm("status", cluster.name).output
             assert "catch up at 4.0 MiB a second at most" in text, text
             events, began = cluster.events(lost), time.monotonic()
+            told = cluster.events(leader)
             lost.up()
+            its_rate_is_told(cluster, leader, lost)
             wait_until("it has all of it", lambda: has_all(leader, lost), 60)
             took = time.monotonic() - began
             # It comes up within a second, and says itself what holds.
             assert 9 <= took <= 14, "%.1f s for 40 MiB" % took
             assert lost.status().settings["max_rate"] == 4 << 20
-            assert not events.told(*FILL), events.told(*FILL)
+            assert not events.told(*FILL, *BY_LOG), events.seen
+            its_progress_was_told(told, lost)
+            assert "catch_up_rate" not in leader.status().member(lost.number)
+            # Who is in step does not catch up, however much is written.
+            told.forget()
+            fill_log(cluster, leader, 32)
+            cluster.wait_caught_up()
+            assert not told.told(*BY_LOG), told.seen
+
+
+def its_rate_is_told(cluster, leader, lost):
+    """The leader knows how fast a member catches up that gets 4 MiB a second of 40."""
+    def known(status):
+        return status.member(lost.number).get("catch_up_bytes_done", 0) >= 12 << 20
+    member = leader.wait("its speed is known", known).member(lost.number)
+    assert 3 << 20 < member["catch_up_rate"] < 5 << 20, member
+    left = member["catch_up_bytes_left"]
+    assert 20 << 20 < left < 30 << 20 and left == member["behind_bytes"], member
+    assert member["catch_up_bytes_total"] == member["catch_up_bytes_done"] + left, member
+    # At a third to three times of what it should take.
+    assert 2 <= member["catch_up_seconds_left"] <= 20, member
+    text = leader.qbdadm("status", cluster.name).output
+    assert re.search(r"catching up: \d+ %, [\d.]+ MiB left, \d\.\d MiB/s, \d+ s ", text), text
+
+
+def its_progress_was_told(told, lost):
+    """Of who got 40 MiB within ten seconds: when it began, about once a second, and the end."""
+    told.wait("catch-up-done", 10, peer=lost.number)
+    *progress, done = told.told(*BY_LOG)
+    assert [event["event"] for event in (*progress, done)] == \
+        [BY_LOG[0]] * len(progress) + [BY_LOG[1]], (progress, done)
+    assert {event["peer"] for event in (*progress, done)} == {lost.number}, progress
+    assert [event["text"] for event in progress] == \
+        ["begins"] + ["goes on"] * (len(progress) - 1), progress
+    assert 7 <= len(progress) <= 14, progress
+    left = [event["left"] for event in progress]
+    assert left[0] > 38 << 20 and left == sorted(left, reverse=True), left
+    assert progress[0]["seconds_left"] is None and not progress[0]["rate"], progress[0]
+    for event in progress[3:]:
+        assert 3 << 20 < event["rate"] < 5 << 20, event
+        assert abs(event["left"] / event["rate"] - event["seconds_left"]) <= 1, event
+    assert not done["left"] and done["done"] == done["total"] > 38 << 20, done
 
 
 @test("rejoin", timeout=90)
