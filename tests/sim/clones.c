@@ -79,10 +79,13 @@ static u32 below(u32 bound)
 
 void sim_clones_begin(void)
 {
+	bool drawn;
+
 	memset(&clones, 0, sizeof(clones));
 	clones.random = world.seed ^ 0x636c6f6e6573ull;
-	world.copies = sim_has(SIM_COPIES, !below(4) && !world.quiet && !sim_drawn(SIM_MOVES) &&
-					   world.founders >= 3 && world.voters_min >= 3);
+	drawn = !below(4) && !world.quiet && !sim_drawn(SIM_MOVES) && world.founders >= 3 &&
+		world.voters_min >= 3;
+	world.copies = sim_has(SIM_COPIES, drawn);
 	clones.next = 500 + below(4000);
 }
 

@@ -173,10 +173,13 @@ static void draw_joins(void)
  */
 static void draw_anew(void)
 {
+	bool drawn;
+
 	faults.anew_random = world.seed ^ 0x616e6577ull;
 	faults.anew_next = 0;
-	if (sim_has(SIM_ANEW, world.joins && world.founders >= 3 && world.voters_min >= 3 &&
-			      !sim_below_of(&faults.anew_random, 4)))
+	drawn = world.joins && world.founders >= 3 && world.voters_min >= 3 &&
+		!sim_below_of(&faults.anew_random, 4);
+	if (sim_has(SIM_ANEW, drawn))
 		faults.anew_next = 500 + sim_below_of(&faults.anew_random, 4000);
 }
 

@@ -108,7 +108,7 @@ struct sim_host {
 	u64 data_through;		/* its data may hold entries up to it, since then */
 	bool was_filling;		/* likewise */
 	u32 fill_step;			/* likewise, enum qbd_fill_step */
-	u64 applied;			/* entries up to it it has applied */
+	u64 applied;			/* index of the last entry applied there */
 	bool whole;			/* its data is what the history says */
 	bool disk_erred;		/* it failed a read or a write, ever */
 	bool write_erred;		/* a write */
