@@ -364,6 +364,30 @@ void qbd_change_noticed(struct qbd_replica *replica)
 	replica->change_pending = qbd_intent_pending(qbd_replica_layout(replica));
 }
 
+/*
+ * It comes up, and the newest list of its log, in which it is elsewhere than before, may be lost:
+ * it listens where it was, too, until that is settled.
+ *
+ *	3 led, was cut off, and moved; nobody else had that list when it lost its power. 4
+ *	joined meanwhile, and led. Only 4 could dial 3, which did not know of 4, and did so
+ *	where 3 was before: it was never found again.
+ */
+void qbd_change_up(struct qbd_replica *replica)
+{
+	const struct qbd_member_layout *self, *before;
+
+	if (replica->config_count < 2 || config_committed(replica))
+		return;
+	self = qbd_replica_member(replica, replica->member_id);
+	before = qbd_membership_find(&replica->configs[replica->config_count - 2].layout,
+				     replica->member_id);
+	if (!self || !before ||
+	    !memcmp(&self->address, &before->address, sizeof(self->address)))
+		return;
+	replica->moved_from = true;
+	qbd_net_listen(replica->network, &before->address);
+}
+
 /* ---- from here to the leader -------------------------------------------- */
 
 /* Ask the leader; the order, if there is one, is the request's data. */

@@ -919,6 +919,7 @@ enum qbd_change_result qbd_change_propose(struct qbd_replica *replica,
 					  u32 asker, u32 *member, u64 *value);
 void qbd_change_check(struct qbd_replica *replica);
 void qbd_change_noticed(struct qbd_replica *replica);
+void qbd_change_up(struct qbd_replica *replica);
 void qbd_change_command(struct qbd_replica *replica, struct qbd_command *command);
 void qbd_change_listening(void *context, int error, const char *text);
 void qbd_change_replied(struct qbd_replica *replica, u32 peer,

@@ -655,6 +655,7 @@ static void start(struct qbd_replica *replica)
 	replica->members_told = le64_to_cpu(qbd_replica_layout(replica)->index);
 	qbd_disks_check(replica);
 	qbd_replica_apply_config(replica);
+	qbd_change_up(replica);
 	qbd_replica_update_fitness(replica);
 	qbd_core_start(replica->core, replica->now);
 	if (replica->failed_before)

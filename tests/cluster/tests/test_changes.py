@@ -737,6 +737,38 @@ def an_answer_is_lost_and_the_change_is_complete():
         wait_roles([leader, three, cluster.member(4)], [1, 3, 4])
 
 
+@test("membership", timeout=60)
+def a_move_is_lost_and_the_leader_is_new():
+    """Nobody else has the list by which gamma is elsewhere when it loses its power; and who leads
+    when it is back is one that it does not know, which looks for it where it was."""
+    with Cluster(4, alone=True) as cluster:
+        gamma = cluster.member(3)
+        for number in (2, 3):
+            cluster.join(number)
+            wait_roles(cluster.members[:number], range(1, number + 1))
+        cluster.lead(3)
+        cluster.wait_caught_up()
+        cluster.network.isolate(3)
+        refused(gamma.qbdadm("member", "set", cluster.name, "3", "--listen", "10.0.0.3:7901",
+                             "--wait", "2", check=False), "may be lost")
+        gamma.power_cut()
+        rest = cluster.members[:2]
+        cluster.wait_leader(rest)
+        cluster.join(4)
+        rest.append(cluster.member(4))
+        wait_roles(rest, [1, 2, 3, 4])
+        # Nobody whom gamma would find by itself can lead instead.
+        cluster.change(rest[0], "demote", 1, 2, 3)
+        wait_roles(rest, [4], [1, 2, 3])
+        assert cluster.wait_leader(rest).number == 4
+        cluster.network.heal()
+        gamma.up()
+        assert gamma.status().member(3).address == "10.0.0.3:7901"
+        cluster.wait_caught_up()
+        for member in cluster.members:
+            assert member.status().member(3).address == "10.0.0.3:7900"
+
+
 @test("membership")
 def a_setting_is_done_when_it_is_committed():
     """A leader that reaches nobody has a list that others never see: that is not done, and not so
