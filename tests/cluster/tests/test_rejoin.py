@@ -309,13 +309,14 @@ def log_at_a_limited_rate():
 
 
 def its_rate_is_told(cluster, leader, lost):
-    """The leader knows how fast a member catches up that gets 4 MiB a second of 40."""
+    """The leader knows how fast a member catches up that gets 4 MiB a second of 40, in some more of
+    log."""
     def known(status):
         return status.member(lost.number).get("catch_up_bytes_done", 0) >= 12 << 20
     member = leader.wait("its speed is known", known).member(lost.number)
     assert 3 << 20 < member["catch_up_rate"] < 5 << 20, member
     left = member["catch_up_bytes_left"]
-    assert 20 << 20 < left < 30 << 20 and left == member["behind_bytes"], member
+    assert 20 << 20 < left < 32 << 20 and left == member["behind_bytes"], member
     assert member["catch_up_bytes_total"] == member["catch_up_bytes_done"] + left, member
     # At a third to three times of what it should take.
     assert 2 <= member["catch_up_seconds_left"] <= 20, member
