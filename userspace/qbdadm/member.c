@@ -175,6 +175,26 @@ static int want_demoted(const struct member_arguments *arguments,
 	return 0;
 }
 
+/*
+ * Who waits for a new one is not who was to go, if nobody comes for it any more: 'remove' is to say
+ * so. Who waits for one that is itself replaced, before it came, waits for what comes instead.
+ *
+ *	1 was to be replaced by 4, and 4 by 5, for 4 died. 1 was removed at once, with nobody in
+ *	its place; and likewise when it was 2 that should have been replaced by 4, and not 1.
+ */
+static void pass_on(struct qbd_membership_layout *list, const struct qbd_member_layout *old,
+		    const struct qbd_member_layout *new, uint8_t group)
+{
+	for (uint32_t i = 0; i < le32_to_cpu(list->count); i++) {
+		struct qbd_member_layout *other = &list->members[i];
+
+		if (waits_for(other, old))
+			other->group = group;
+		else if (other != old && waits_for(other, new))
+			set_intent(other, 0, 0);
+	}
+}
+
 /* The first goes when the second comes, in one step. */
 static int want_replaced(const struct member_arguments *arguments,
 			 struct qbd_membership_layout *list, const uint32_t *ids,
@@ -183,6 +203,10 @@ static int want_replaced(const struct member_arguments *arguments,
 	struct qbd_member_layout *old = member_of(list, ids[0]), *new = member_of(list, ids[1]);
 	uint8_t group;
 
+	if (!votes(old) && !is_to(old, QBD_MEMBER_JOINING))
+		return qbd_fail(error, EINVAL,
+				"%s: '%s' does not vote, and is not to: there is nothing to be replaced; use 'member promote' for '%s'",
+				arguments->device, arguments->members[0], arguments->members[1]);
 	if (votes(new))
 		return qbd_fail(error, EINVAL,
 				"%s: '%s' votes already; replace by a learner ('qbdadm join --learner'), or use 'member remove'",
@@ -190,6 +214,7 @@ static int want_replaced(const struct member_arguments *arguments,
 	if (waits_for(old, new) && is_to(old, QBD_MEMBER_LEAVING))
 		return 0;
 	group = qbd_group_unused(list);
+	pass_on(list, old, new, group);
 	set_intent(old, QBD_MEMBER_LEAVING, votes(old) ? group : 0);
 	set_intent(new, QBD_MEMBER_JOINING, group);
 	return 0;
@@ -755,6 +780,7 @@ const struct qbdadm_command qbdadm_member_replace = {
 	.details =
 "NEW is a learner that joined before. OLD votes until NEW has caught\n"
 "up; then both change at once, and OLD is removed. If NEW is removed before, OLD stays.\n"
+"OLD may be one that is to vote and does not yet: whoever it was to replace waits for NEW.\n"
 "\n"
 "  --force          even though OLD has the device in use (open, mounted, claimed):\n"
 "                   what goes on there fails\n" WAIT_DETAILS,

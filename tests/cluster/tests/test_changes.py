@@ -699,6 +699,54 @@ def who_is_replaced_is_removed_at_once():
         wait_roles([leader, cluster.member(2), cluster.member(4)], [1, 2, 4])
 
 
+def goes(status):
+    return [member["id"] for member in status.members if member["leaving"]]
+
+
+@test("membership")
+def who_takes_a_place_dies_before():
+    """A voter is to be replaced by a learner, which dies, and that one by another one: the voter
+    votes until that one does."""
+    with Cluster(5) as cluster:
+        leader, one = cluster.lead(2), cluster.member(1)
+        for number in (4, 5):
+            cluster.change(leader, "demote", number)
+        refused(cluster.change(leader, "replace", 4, 5, check=False), "'4' does not vote")
+        for number in (4, 5):
+            cluster.member(number).power_cut()
+            leader.wait("it is known to be away",
+                        lambda status: not status.member(number).connected)
+        cluster.change(leader, "replace", 1, 4, "--no-wait")
+        cluster.change(leader, "replace", 4, 5, "--no-wait")
+        leader.wait("only two are left to be waited for", lambda status: goes(status) == [1])
+        never("it goes", lambda: votes(leader.status()) != [1, 2, 3], 1)
+        assert any("alpha (1) votes until epsilon (5) does" in problem["text"]
+                   for problem in leader.status().problems)
+        cluster.network.heal()
+        cluster.member(5).up()
+        wait_roles([leader, cluster.member(3), cluster.member(5)], [2, 3, 5])
+        cluster.retire(one)
+        cluster.member(4).removed = True
+
+
+@test("membership")
+def another_one_is_replaced_than_was_said_first():
+    """Nobody comes for the first one then, and it is not to go."""
+    with Cluster(4) as cluster:
+        leader = cluster.lead(3)
+        cluster.change(leader, "demote", 4)
+        cluster.member(4).power_cut()
+        leader.wait("it is known to be away", lambda status: not status.member(4).connected)
+        cluster.change(leader, "replace", 1, 4, "--no-wait")
+        cluster.change(leader, "replace", 2, 4, "--no-wait")
+        never("one goes", lambda: votes(leader.status()) != [1, 2, 3], 1)
+        assert goes(leader.status()) == [2]
+        cluster.network.heal()
+        cluster.member(4).up()
+        wait_roles([leader, cluster.member(1), cluster.member(4)], [1, 3, 4])
+        cluster.retire(cluster.member(2))
+
+
 @test("membership")
 def who_waits_for_a_change_is_told_that_it_is_taken_back():
     """A learner that is away is to vote, and then it is not: nobody waits for it for ever."""
