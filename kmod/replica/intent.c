@@ -232,8 +232,40 @@ static u32 incoming_set(const struct qbd_membership_layout *now, u32 come)
 }
 
 /*
- * The set with which a leader that is connected to @reached may begin a joint list; 0: none, or
- * it would change nobody's vote.
+ * @come without the witnesses that are not to vote yet, the last one first.
+ *
+ * They may be too many as long as others with data are not here. And one that makes the number of
+ * voters even lets no more of them be missed than before, but needs one more: as long as somebody
+ * with data is late it waits.
+ *
+ *	1 votes, 2 and the witness 3 join. 3 is ready at once, and 2 is filled for an hour. With 3
+ *	voting nothing went on without either 1 or 3, and one copy was all there was.
+ */
+static u32 without_witnesses(const struct qbd_membership_layout *now, u32 come)
+{
+	u32 witnesses = witnesses_of(now);
+	u32 late = voters_meant(now) & ~voters_of(now) & ~come & ~witnesses;
+
+	for (u32 i = count_of(now); i--; ) {
+		u32 with = incoming_set(now, come), without;
+
+		if (!(come & witnesses & (1u << i)))
+			continue;
+		without = incoming_set(now, come & ~(1u << i));
+		/* It takes another one's place. */
+		if (number_of(with) == number_of(without) &&
+		    number_of(with & witnesses) == number_of(without & witnesses))
+			continue;
+		if (!may_vote(now, with) ||
+		    (late && number_of(with) % 2 == 0 && number_of(without) % 2))
+			come &= ~(1u << i);
+	}
+	return come;
+}
+
+/*
+ * The set with which a leader that is connected to @reached may begin a joint list, with nobody
+ * who comes but of @whom; 0: none, or it would change nobody's vote.
  *
  * From it on nothing is committed without a majority of the incoming set, and there is no way
  * back. One that is heard may lack much of the log, or its disk hangs, or has just failed: as
@@ -244,23 +276,21 @@ static u32 incoming_set(const struct qbd_membership_layout *now, u32 come)
  *	joint list, which needs 1 and 3. It is never committed, nor anything behind it.
  */
 static u32 next_voters(const struct qbd_membership_layout *now,
-		       const struct qbd_intent_facts *facts, u32 reached)
+		       const struct qbd_intent_facts *facts, u32 reached, u32 whom)
 {
 	u32 voters = voters_of(now);
-	u32 come = voters_meant(now) & ~voters & facts->ready & reached;
-	u32 set = incoming_set(now, come);
+	u32 come = voters_meant(now) & ~voters & facts->ready & reached & whom;
+	u32 set = incoming_set(now, without_witnesses(now, come));
 
-	/* It may be that they were too many as long as others with data are not here. */
-	if (!may_vote(now, set))
-		set = incoming_set(now, come & ~witnesses_of(now));
 	if (set == voters || !may_vote(now, set))
 		return 0;
 	return is_majority(set, facts->there & facts->has & reached) ? set : 0;
 }
 
 /*
- * Of those that stay, bits of @set: the one with which most come, of these the one that would
- * rather lead. 0: none could go on, or none @stays that could ever be.
+ * Of those that stay, bits of @set: the one with which most come, of these one that is not to go
+ * itself, and then the one that would rather lead. 0: none could go on, or none @stays that could
+ * ever be.
  *
  * It is to begin with the joint list that this leader, members[@self], goes with, so it has to
  * reach those whom that waits for. If it cannot begin it gives leadership back to whoever reaches
@@ -281,21 +311,34 @@ static u32 successor(const struct qbd_membership_layout *now,
 
 	for (u32 i = 0; i < count_of(now); i++) {
 		const struct qbd_member_layout *member = &now->members[i];
-		u32 theirs, come;
+		u32 theirs, gain;
 
 		if (!(set & facts->fit & (1u << i)))
 			continue;
-		theirs = next_voters(now, facts, ~facts->misses[i]);
+		theirs = next_voters(now, facts, ~facts->misses[i], ~0u);
 		if (!(theirs & (1u << i)) || theirs & self)
 			continue;
-		come = number_of(theirs & ~voters_of(now));
-		if (best && (come < most ||
-			     (come == most && member->priority <= best->priority)))
+		gain = 2 * number_of(theirs & ~voters_of(now)) + will_vote(flags_of(member));
+		if (best && (gain < most ||
+			     (gain == most && member->priority <= best->priority)))
 			continue;
 		best = member;
-		most = come;
+		most = gain;
 	}
 	return best ? id_of(best) : 0;
+}
+
+/* Who is JOINING in this one's place. */
+static u32 who_comes_for(const struct qbd_membership_layout *now,
+			 const struct qbd_member_layout *member)
+{
+	u32 result = 0;
+
+	for (u32 i = 0; i < count_of(now); i++)
+		if (flags_of(&now->members[i]) & QBD_MEMBER_JOINING &&
+		    now->members[i].group == member->group)
+			result |= 1u << i;
+	return result;
 }
 
 static enum qbd_intent_step change_votes(const struct qbd_membership_layout *now,
@@ -304,7 +347,7 @@ static enum qbd_intent_step change_votes(const struct qbd_membership_layout *now
 {
 	const struct qbd_member_layout *member_self = qbd_membership_find(now, facts->self);
 	u32 self = member_self ? 1u << (member_self - now->members) : 0;
-	u32 set = next_voters(now, facts, ~0u);
+	u32 set = next_voters(now, facts, ~0u, ~0u);
 	u32 stay = set & voters_of(now) & ~witnesses_of(now);
 
 	if (!set)
@@ -313,8 +356,11 @@ static enum qbd_intent_step change_votes(const struct qbd_membership_layout *now
 		*member = successor(now, facts, stay, self);
 		if (*member)
 			return QBD_INTENT_HAND_OVER;
+		/* Who can come and go without it does not wait for a successor to be there. */
+		if (stay && member_self)
+			set = next_voters(now, facts, ~0u, ~who_comes_for(now, member_self));
 		/* Those may be able to later. Who comes cannot lead before it votes. */
-		if (stay)
+		if (stay && !(set & self))
 			return QBD_INTENT_NOTHING;
 	}
 	enter_joint(next, set);

@@ -17,6 +17,8 @@
  *        likewise, the leader    likewise, and one of the      (leadership is handed over
  *        is not in that set      incoming set is fit, and      to that one)
  *                                reaches who is needed
+ *        likewise, and nobody    likewise without who joins    as above: the leader
+ *        can take over now       in the leader's group         stays
  *        likewise, and no        as if the leader were in it   as above: nobody could
  *        voter stays                                           take over before
  *   simple, with a learner       it knows, or is not           without it
@@ -30,7 +32,8 @@
  *
  * Ready is a member that is JOINING and has caught up, and the group of one that goes when all are
  * that are JOINING with the same number (&qbd_member_layout.group). Whoever is not ready is what it
- * is, and its intent stays, through the joint list and after it.
+ * is, and its intent stays, through the joint list and after it. So it is with a witness that would
+ * make the number of voters even while one with data is not ready.
  *
  * So a change survives the loss of whoever began it, can be taken back until it is joint,
  * and a member that goes hears of it: it is a learner that is LEAVING first, which gets the

@@ -95,6 +95,8 @@ static const struct intent_step_case intent_step_cases[] = {
 	{ "1vxA 2v 3v 4ljA", 1, "1234", "1234", "", QBD_INTENT_HAND_OVER, "2" },
 	{ "1vxB 2v 3v 4ljA", 1, "123", "123", "", QBD_INTENT_HAND_OVER, "2" },
 	{ "1vxB 2vxA 4ljA", 1, "12", "12", "", QBD_INTENT_HAND_OVER, "2" },
+	/* rather to one that is not to go itself */
+	{ "1vxB 2vxA 3v 4ljA", 1, "123", "123", "", QBD_INTENT_HAND_OVER, "3" },
 	/* whoever else is left, somebody with data has to be */
 	{ "1vxA 2lj", 1, "1", "1", "", QBD_INTENT_NOTHING, "" },
 	{ "1v 2vxA 3vw 4lj 5lwj", 1, "1235", "1235", "", QBD_INTENT_PROPOSE,
@@ -102,7 +104,25 @@ static const struct intent_step_case intent_step_cases[] = {
 	{ "1v 2vxA 3vw 4lj 5lwj", 1, "12345", "12345", "", QBD_INTENT_PROPOSE,
 	  "1vo 2olx 3vow 4v 5vw" },
 	{ "1v 2lj 3lwj 4lwj", 1, "134", "134", "", QBD_INTENT_NOTHING, "" },
-	{ "1v 2lj 3lwj", 1, "13", "13", "", QBD_INTENT_PROPOSE, "1vo 2lj 3vw" },
+	/* a witness does not make an even number as long as somebody with data is late */
+	{ "1v 2lj 3lwj", 1, "13", "13", "", QBD_INTENT_NOTHING, "" },
+	{ "1v 2lj 3lwj", 1, "123", "123", "", QBD_INTENT_PROPOSE, "1vo 2v 3vw" },
+	{ "1v 2l 3lwj", 1, "13", "13", "", QBD_INTENT_PROPOSE, "1vo 2l 3vw" },
+	{ "1v 2v 3lj 4lwj", 1, "124", "124", "", QBD_INTENT_PROPOSE, "1vo 2vo 3lj 4vw" },
+	{ "1v 2v 3v 4lj 5lwj", 1, "1235", "1235", "", QBD_INTENT_NOTHING, "" },
+	{ "1v 2v 3v 4lj 5lj 6lwj", 1, "12346", "12346", "", QBD_INTENT_PROPOSE,
+	  "1vo 2vo 3vo 4v 5lj 6vw" },
+	/* not all of them wait if it is enough that one does */
+	{ "1v 2v 3lj 4lwj 5lwj", 1, "1245", "1245", "", QBD_INTENT_PROPOSE,
+	  "1vo 2vo 3lj 4vw 5lwj" },
+	{ "1v 2v 3lj 4lj 5lwj 6lwj 7lwj", 1, "12567", "12567", "", QBD_INTENT_PROPOSE,
+	  "1vo 2vo 3lj 4lj 5vw 6lwj 7lwj" },
+	{ "1v 2v 3v 4vxA 5ljA 6lwj 7lwj 8lwj 9lj", 1, "1235678", "1235678", "",
+	  QBD_INTENT_PROPOSE, "1vo 2vo 3vo 4olx 5v 6vw 7vw 8vw 9lj" },
+	/* one that takes another one's place changes no number */
+	{ "1v 2vwxA 3lwjA 4lj", 1, "13", "13", "", QBD_INTENT_PROPOSE, "1vo 2owlx 3vw 4lj" },
+	{ "1v 2lj 3vwxA 4lwj 5lwjA", 1, "1345", "1345", "", QBD_INTENT_PROPOSE,
+	  "1vo 2lj 3owlx 4lwj 5vw" },
 	/* nine vote at most: as many as are there */
 	{ "1v 2v 3v 4v 5v 6v 7v 8vx 9vx :lj ;lj", 1, "123456789:", "123456789:", "",
 	  QBD_INTENT_NOTHING, "" },
@@ -243,6 +263,7 @@ static void handed_to_who_can_begin(struct kunit *test)
 		const char *now;
 		const char *misses[4];	/* whom 2 does not reach, whom 3 does not, ... */
 		u32 member;		/* 0: nothing is done */
+		const char *next;	/* or the leader begins with that */
 	} cases[] = {
 		/* 2 does not reach who joins, 3 does */
 		{ "1vx 2v 3v 4lj", { "4", "" }, 3 },
@@ -259,8 +280,13 @@ static void handed_to_who_can_begin(struct kunit *test)
 		{ "1vx 2v 3v 4v", { "4", "", "" }, 2 },
 		{ "1vx 2v 3v 4l 5lc", { "145", "", "", "" }, 2 },
 		{ "1vx 2v", { "1" }, 2 },
+		/* all who could take over miss who is to come for it: others do not wait for that */
+		{ "1vxA 2v 3vxB 4ljA", { "4", "" }, 0, "1vxoA 2vo 3olx 4ljA" },
+		{ "1vxA 2v 3vxB 4ljA 5lj", { "45", "" }, 0, "1vxoA 2vo 3olx 4ljA 5v" },
+		{ "1vxA 2vxA 3v 4vxB 5ljA", { "5", "5" }, 0, "1vxoA 2vxoA 3vo 4olx 5ljA" },
+		{ "1vx 2v 3vxB 4ljA", { "4", "" }, 2 },
 	};
-	static struct qbd_membership_layout now, next;
+	static struct qbd_membership_layout now, next, wanted;
 
 	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct qbd_intent_facts facts = {
@@ -275,10 +301,15 @@ static void handed_to_who_can_begin(struct kunit *test)
 		step = qbd_intent_next(&now, &facts, &next, &member);
 		KUNIT_EXPECT_EQ_MSG(test, step == QBD_INTENT_HAND_OVER, cases[i].member > 0,
 				    "%s, number %u", cases[i].now, i);
-		KUNIT_EXPECT_NE_MSG(test, step, QBD_INTENT_PROPOSE, "%s, number %u", cases[i].now,
-				    i);
+		KUNIT_EXPECT_EQ_MSG(test, step == QBD_INTENT_PROPOSE, !!cases[i].next,
+				    "%s, number %u", cases[i].now, i);
 		KUNIT_EXPECT_EQ_MSG(test, member, cases[i].member, "%s, number %u", cases[i].now,
 				    i);
+		if (!cases[i].next)
+			continue;
+		intent_test_list(test, cases[i].next, &wanted);
+		KUNIT_EXPECT_MEMEQ_MSG(test, &next, &wanted, sizeof(next), "%s, number %u",
+				       cases[i].now, i);
 	}
 }
 
