@@ -273,6 +273,25 @@ static struct qbd_status changing(void)
 	return status;
 }
 
+/* Many come, are away and have long names: what there is no room for is not told by half. */
+static struct qbd_status changing_many(void)
+{
+	struct qbd_status status = three(1);
+
+	for (uint32_t id = 4; id <= 6; id++) {
+		char name[QBD_MEMBER_NAME_SIZE];
+
+		snprintf(name, sizeof(name), "host-%u.storage.example.net", id);
+		add_member(&status, id, name);
+		status.members[id - 1].flags = QBD_MEMBER_FLAGS_LEARNER |
+					       QBD_MEMBER_FLAGS_JOINING;
+		status.members[id - 1].connected = false;
+	}
+	status.members_index = 4700;
+	status.next_member_id = 7;
+	return status;
+}
+
 /* This member was taken out. */
 static struct qbd_status removed(void)
 {
@@ -373,6 +392,7 @@ static const struct {
 	{ "single", single },
 	{ "nine", nine },
 	{ "changing", changing },
+	{ "changing-many", changing_many },
 	{ "removed", removed },
 	{ "removed-while-away", removed_while_away },
 	{ "verifying", verifying },

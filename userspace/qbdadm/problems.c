@@ -12,6 +12,7 @@
 #define LOG_FULL_PERCENT	90
 /* Names, and a command with two of them. */
 #define STEP_SIZE	224
+#define MORE_STEPS	", ..."
 
 static void add(struct qbdadm_problems *problems, bool bad, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -173,17 +174,23 @@ static void describe_step(const struct qbd_status *status,
 		snprintf(text, size, "%s (%u) %s", member->name, member->id, what);
 }
 
+/* Each of them is there as a whole, or not at all: half a command is none. */
 const char *qbdadm_open_steps(const struct qbd_status *status, char *text, size_t size)
 {
 	size_t used = 0;
 
 	text[0] = '\0';
-	for (uint32_t i = 0; i < status->member_count && used < size; i++) {
+	for (uint32_t i = 0; i < status->member_count; i++) {
 		char step[STEP_SIZE];
 
 		describe_step(status, &status->members[i], step, sizeof(step));
-		if (step[0])
-			used += snprintf(text + used, size - used, "%s%s", used ? ", " : "", step);
+		if (!step[0])
+			continue;
+		if (used + strlen(", ") + strlen(step) + sizeof(MORE_STEPS) > size) {
+			snprintf(text + used, size - used, "%s", used ? MORE_STEPS : "...");
+			break;
+		}
+		used += snprintf(text + used, size - used, "%s%s", used ? ", " : "", step);
 	}
 	return text;
 }
