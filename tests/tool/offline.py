@@ -611,6 +611,11 @@ def _():
     tap.equal(part("requests"), (0, "", ""), "requests")
 
 
+@tests.test("a module that knows of no groups is asked for none")
+def _():
+    tap.equal(part("groups"), (0, "2, or 0\n", ""), "groups")
+
+
 @tests.test("no link is made for a name that is none")
 def _():
     for name in "../../nowhere/x", "a/b", "", "a\n":

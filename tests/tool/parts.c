@@ -5,6 +5,7 @@
  * usage: parts requests              requests about names longer than a message
  *        parts link NAME             the link of a device of this name
  *        parts plan DISK SIZE LOG EXTENT   where things lie, all in bytes; or why not
+ *        parts groups                what is asked for of a module that knows of groups, and not
  *        parts plans                 the same for many disks, judged as the module does
  *        parts join CONTACT NAME TOKEN-FILE LISTEN HOST WAIT
  *                                    be added to the members of a device, but for the
@@ -16,6 +17,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/genetlink.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +27,7 @@
 #include "lib/join.h"
 #include "lib/plan.h"
 #include "lib/scan.h"
+#include "lib/status.h"
 #include "qbdadm/links.h"
 #include "qbdadm/up.h"
 #include "store/layout.h"
@@ -65,6 +68,36 @@ static int requests(void)
 		free(name);
 	}
 	free(client.buffer);
+	return 0;
+}
+
+/* A status with one member, as a module tells it; the group that is asked for, of two. */
+static unsigned int group_asked_for(bool told)
+{
+	char buffer[1024] = { 0 };
+	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+	struct qbd_membership_layout list;
+	struct qbd_status status;
+	struct nlattr *nest;
+
+	mnl_nlmsg_put_extra_header(message, sizeof(struct genlmsghdr));
+	mnl_attr_put_strz(message, QBD_A_DEVICE_NAME, "vol");
+	nest = mnl_attr_nest_start(message, QBD_A_DEVICE_MEMBERS);
+	mnl_attr_put_u32(message, QBD_A_MEMBER_ID, 1);
+	if (told)
+		mnl_attr_put_u8(message, QBD_A_MEMBER_GROUP, 0);
+	mnl_attr_nest_end(message, nest);
+	if (qbd_status_parse(message, &status) || status.member_count != 1)
+		return ~0u;
+	qbd_status_list(&status, &list);
+	list.members[0].group = 2;
+	qbd_status_fit_list(&status, &list);
+	return list.members[0].group;
+}
+
+static int groups(void)
+{
+	printf("%u, or %u\n", group_asked_for(true), group_asked_for(false));
 	return 0;
 }
 
@@ -244,6 +277,8 @@ int main(int argc, char **argv)
 		return join_one(argv + 2, QBD_MEMBER_CLIENT);
 	if (argc == 2 && !strcmp(argv[1], "requests"))
 		return requests();
+	if (argc == 2 && !strcmp(argv[1], "groups"))
+		return groups();
 	if (argc == 3 && !strcmp(argv[1], "link")) {
 		qbdadm_make_link(argv[2], 77);
 		qbdadm_remove_link(argv[2], 77);

@@ -286,6 +286,8 @@ static void take_member(const struct nlattr *nest, struct qbd_member_status *mem
 		if (type == QBD_A_MEMBER_ADDRESS)
 			member->address.family =
 				cpu_to_le16(mnl_attr_get_payload_len(attribute) == 4 ? 4 : 6);
+		if (type == QBD_A_MEMBER_GROUP)
+			member->has_group = true;
 		if (type == QBD_A_MEMBER_NETWORK)
 			take_nest(network_fields, COUNT(network_fields), attribute,
 				  &member->network);
@@ -489,6 +491,15 @@ void qbd_status_list(const struct qbd_status *status, struct qbd_membership_layo
 		to->address = from->address;
 		strncpy(to->name, from->name, sizeof(to->name) - 1);
 	}
+}
+
+void qbd_status_fit_list(const struct qbd_status *status, struct qbd_membership_layout *list)
+{
+	for (uint32_t i = 0; i < status->member_count; i++)
+		if (status->members[i].has_group)
+			return;
+	for (uint32_t i = 0; i < le32_to_cpu(list->count); i++)
+		list->members[i].group = 0;
 }
 
 int qbd_status_resolve(const struct qbd_status *status, const char *text, uint32_t *id,

@@ -54,6 +54,7 @@ struct qbd_member_status {
 	uint32_t flags;			/* enum qbd_member_flags */
 	uint8_t priority;
 	uint8_t group;
+	bool has_group;			/* the module says which, be it 0 */
 	uint8_t incarnation[QBD_UUID_SIZE];	/* zeroes: not known yet */
 	bool self;
 	bool leader;
@@ -220,6 +221,8 @@ const struct qbd_member_status *qbd_status_member(const struct qbd_status *statu
 bool qbd_status_is_client(const struct qbd_status *status);
 /* The list in force, as a change of it begins with; which disk is whose is for others to say. */
 void qbd_status_list(const struct qbd_status *status, struct qbd_membership_layout *list);
+/* A list that is to be asked for: a module from before there were groups takes none. */
+void qbd_status_fit_list(const struct qbd_status *status, struct qbd_membership_layout *list);
 /* Who is meant: a number is an id, names are never numbers. 0, or -ENOENT with the line. */
 int qbd_status_resolve(const struct qbd_status *status, const char *text, uint32_t *id,
 		       struct qbd_error *error);

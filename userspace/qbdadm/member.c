@@ -460,6 +460,7 @@ static int change(struct qbd_client *client, const struct member_arguments *argu
 		qbd_status_list(status, &now);
 		list = now;
 		result = want(arguments, &list, ids, error);
+		qbd_status_fit_list(status, &list);
 		if (!result)
 			result = check_own_use(arguments, status, &list, error);
 		if (result)
