@@ -209,11 +209,14 @@ static void step(struct qbd_replica *replica)
 {
 	struct qbd_membership_layout next;
 	struct qbd_intent_facts facts;
+	enum qbd_intent_step result;
 	u32 member;
 	bool all;
 
 	all = gather_facts(replica, 0, &facts);
-	switch (qbd_intent_next(qbd_replica_layout(replica), &facts, &next, &member)) {
+	result = qbd_intent_next(qbd_replica_layout(replica), &facts, &next, &member);
+	replica->change_waits = result == QBD_INTENT_NOTHING;
+	switch (result) {
 	case QBD_INTENT_PROPOSE:
 		propose(replica, &next);
 		break;
@@ -362,6 +365,7 @@ void qbd_change_noticed(struct qbd_replica *replica)
 	replica->config_committed_at = 0;
 	replica->disks_noticed = true;
 	replica->change_pending = qbd_intent_pending(qbd_replica_layout(replica));
+	replica->change_waits = false;
 }
 
 /*

@@ -10,7 +10,9 @@
  *	this member was elected; or the claim is of its own leadership. For who was handed
  *	leadership (by an administrator, or because another one could not go on or was less
  *	well connected) did not get it in order to give it back
- *	leadership is not being moved, no member is to leave or to become a voter
+ *	leadership is not being moved, and no step of a change of members can be taken now; as
+ *	long as one waits for somebody who is away, the holder is to stay: else it would give
+ *	leadership back
  *
  * So of all reasons to hand leadership over it is the last; Documentation/state-machines.rst
  * has them in order.
@@ -49,6 +51,16 @@ static bool as_good(struct qbd_replica *replica, u32 id, u64 last)
 	       status.match + FOLLOW_ENTRIES >= last;
 }
 
+/* Is it better to wait until members have changed? */
+static bool changes_first(const struct qbd_replica *replica, u32 id)
+{
+	const struct qbd_member_layout *member = qbd_replica_member(replica, id);
+
+	return replica->change_pending &&
+	       (!replica->change_waits || !member ||
+		le16_to_cpu(member->flags) & QBD_MEMBER_INTENTS);
+}
+
 /* The member that should lead, or 0. */
 static u32 holder_to_follow(struct qbd_replica *replica)
 {
@@ -58,7 +70,7 @@ static u32 holder_to_follow(struct qbd_replica *replica)
 	if (replica->told_role != QBD_ROLE_LEADER || !replica->settings.leader_follows ||
 	    !claim->holder || claim->holder == replica->member_id ||
 	    claim != qbd_claims_newest(replica) || replica->moving ||
-	    replica->change_pending || replica->better_since)
+	    changes_first(replica, claim->holder) || replica->better_since)
 		return 0;
 	qbd_core_get_status(replica->core, replica->now, &core);
 	/* By its index: the log may have passed the claim's record by. */

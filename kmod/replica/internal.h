@@ -524,6 +524,7 @@ struct qbd_replica {
 	u64 config_committed_at;	/* the newest was seen to be; 0: it is not yet */
 	u64 members_told;		/* index of the list that was last told */
 	bool change_pending;		/* it is not the last of a change */
+	bool change_waits;		/* its next step cannot be taken now */
 	bool disks_noticed;		/* it may have to name another disk, see disks.c */
 	u64 listed_by;			/* index of the list last looked at for that */
 	u64 change_after;		/* no handing over of leadership before */

@@ -863,6 +863,31 @@ def leader_follows_the_holder():
         other.verify()
 
 
+@test("claims")
+def leader_follows_while_who_joins_is_away():
+    """A learner is to vote and is away, and a member that goes waits for it: the leader follows
+    who stays, and not who goes."""
+    with Cluster(4, follows=True) as cluster:
+        leader = cluster.lead(1)
+        cluster.change(leader, "demote", 4)
+        cluster.member(4).power_cut()
+        leader.wait("it is known to be away", lambda status: not status.member(4).connected)
+        cluster.change(leader, "replace", 3, 4, "--no-wait")
+        leader.wait("what is meant", lambda status: status.member(3).leaving and
+                    status.commit_index >= status.members_index)
+        two, three = cluster.member(2), cluster.member(3)
+        writer = Writer(two.device)
+        two.wait("it leads", lambda status: status.role == "leader")
+        writer.stop()
+        writer = Writer(three.device)
+        writer.wait_for(20)
+        never("it leads", lambda: three.status().role == "leader", 3)
+        writer.stop()
+        writer.verify()
+        cluster.change(two, "remove", 4)
+        cluster.member(4).removed = True
+
+
 @test("claims", timeout=60)
 def leader_follows_no_slow_disk():
     """The holder's disk takes longer than an election: it writes, and leads only after that."""
