@@ -52,7 +52,7 @@ static size_t network_size(void)
 
 static size_t member_size(void)
 {
-	return SIZE_NEST + 6 * SIZE_U32 + 5 * SIZE_FLAG + 16 * SIZE_U64 +
+	return SIZE_NEST + 7 * SIZE_U32 + 5 * SIZE_FLAG + 16 * SIZE_U64 +
 	       SIZE_TEXT(QBD_MEMBER_NAME_SIZE) +
 	       SIZE_TEXT(sizeof_field(struct qbd_address, bytes)) +
 	       SIZE_TEXT(QBD_UUID_SIZE) + network_size();

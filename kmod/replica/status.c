@@ -10,7 +10,7 @@ static void fill_progress(struct qbd_replica *replica, const struct qbd_core_sta
 {
 	const struct qbd_replica_peer *source = qbd_replica_peer(replica, id);
 	struct qbd_peer_status peer;
-	u64 records, average;
+	u64 records, average, first;
 
 	if (!qbd_core_get_peer(replica->core, replica->now, id, &peer))
 		return;
@@ -35,8 +35,9 @@ static void fill_progress(struct qbd_replica *replica, const struct qbd_core_sta
 	/* What the log has dropped: by the average record that is in the ring now. */
 	records = core->last - min(core->first - 1, core->last);
 	average = records ? div64_u64(replica->status_log_used, records) : 0;
+	first = qbd_store_first_index(replica->store);
 	status->behind_bytes = qbd_store_log_bytes(replica->store, peer.match + 1, core->last) +
-			       (core->first - min(peer.match + 1, core->first)) * average;
+			       (first - min(peer.match + 1, first)) * average;
 }
 
 static void fill_member(struct qbd_replica *replica, const struct qbd_core_status *core,
