@@ -207,17 +207,21 @@ struct qbd_fill_progress {
 
 /**
  * struct qbd_catch_up - a member that catches up by the log, for people
- * @begun: it does, as was told
+ * @begun: it does
+ * @told: somebody may have heard of that
  * @sent: bytes of records since
  * @until: it was in step when this was committed, and is there when it has it; 0: not yet
  * @told_at: when it was last told how far it is
+ * @began_at: when it was last told that it begins; stays when that one has ended
  * @pace: of @sent
  */
 struct qbd_catch_up {
 	bool begun;
+	bool told;
 	u64 sent;
 	u64 until;
 	u64 told_at;
+	u64 began_at;
 	struct qbd_pace pace;
 };
 

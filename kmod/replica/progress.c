@@ -82,14 +82,37 @@ static void tell(struct qbd_replica *replica, struct qbd_replica_peer *peer,
 		report.seconds_left = 0;
 	}
 	peer->catch_up.told_at = replica->now;
+	peer->catch_up.told = true;
 	qbd_replica_event_with(replica, kind, peer->id, &report, "%s", text);
 }
 
-/* It is to be sent what others have had for long. */
+/*
+ * The log has passed it by, or did: who is filled has another progress. A leader that is new
+ * may know that before it has been asked to fill it.
+ */
+static bool has_no_progress(struct qbd_replica *replica, const struct qbd_replica_peer *peer,
+			    struct qbd_peer_status *status)
+{
+	return !qbd_core_get_peer(replica->core, replica->now, peer->id, status) ||
+	       status->state == QBD_PEER_NEEDS_EXTENTS || status->flags & QBD_MESSAGE_FILLING;
+}
+
+/*
+ * It is to be sent what others have had for long. Who is in step and behind by turns is not told of
+ * at every turn.
+ */
 void qbd_catch_up_begin(struct qbd_replica *replica, struct qbd_replica_peer *peer)
 {
-	qbd_catch_up_end(peer);
-	peer->catch_up.begun = true;
+	struct qbd_catch_up *catch_up = &peer->catch_up;
+	struct qbd_peer_status status;
+
+	if (catch_up->begun || has_no_progress(replica, peer, &status))
+		return;
+	catch_up->begun = true;
+	catch_up->told_at = catch_up->began_at;
+	if (catch_up->began_at && replica->now < catch_up->began_at + TELL_EVERY_NS)
+		return;
+	catch_up->began_at = replica->now;
 	tell(replica, peer, QBD_EVENT_CATCH_UP_PROGRESS, "begins");
 }
 
@@ -100,9 +123,7 @@ void qbd_catch_up_proceed(struct qbd_replica *replica, struct qbd_replica_peer *
 	struct qbd_catch_up *catch_up = &peer->catch_up;
 	struct qbd_peer_status status;
 
-	/* The log has passed it by: who is filled has another progress. */
-	if (!qbd_core_get_peer(replica->core, replica->now, peer->id, &status) ||
-	    status.state == QBD_PEER_NEEDS_EXTENTS || status.flags & QBD_MESSAGE_FILLING) {
+	if (has_no_progress(replica, peer, &status)) {
 		qbd_catch_up_end(peer);
 		return;
 	}
@@ -111,7 +132,9 @@ void qbd_catch_up_proceed(struct qbd_replica *replica, struct qbd_replica_peer *
 	else if (!catch_up->until)
 		catch_up->until = commit;
 	if (catch_up->until && status.match >= catch_up->until) {
-		tell(replica, peer, QBD_EVENT_CATCH_UP_DONE, "complete");
+		/* An end of what nobody has heard of is none. */
+		if (catch_up->told)
+			tell(replica, peer, QBD_EVENT_CATCH_UP_DONE, "complete");
 		qbd_catch_up_end(peer);
 	} else if (replica->now >= catch_up->told_at + TELL_EVERY_NS) {
 		tell(replica, peer, QBD_EVENT_CATCH_UP_PROGRESS, "goes on");
@@ -120,5 +143,5 @@ void qbd_catch_up_proceed(struct qbd_replica *replica, struct qbd_replica_peer *
 
 void qbd_catch_up_end(struct qbd_replica_peer *peer)
 {
-	memset(&peer->catch_up, 0, sizeof(peer->catch_up));
+	peer->catch_up = (struct qbd_catch_up){ .began_at = peer->catch_up.began_at };
 }

@@ -141,8 +141,7 @@ bool qbd_catch_up_waits(struct qbd_replica *replica, struct qbd_replica_peer *pe
 	look_at(replica, peer, index, commit);
 	if (!peer->behind || index > commit)
 		return false;
-	if (!peer->catch_up.begun)
-		qbd_catch_up_begin(replica, peer);
+	qbd_catch_up_begin(replica, peer);
 	if (peer->loaded || peer->loading)
 		return false;
 	qbd_store_log_reach(replica->store, index - 1, &reach);

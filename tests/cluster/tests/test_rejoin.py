@@ -446,6 +446,39 @@ def fill_interrupted_by_leader_change():
         cluster.wait_caught_up(60)
 
 
+@test("rejoin", timeout=90)
+def filled_and_behind_under_another_leader():
+    """Who is being filled lacks some of the log as well, and there is another leader: that one
+    tells of it once, and not whenever it looks at it."""
+    with Cluster(3, log_size="8M") as cluster:
+        leader, lost = slow_to_fill(cluster, "1M")
+        other = next(member for member in cluster.others(leader) if member is not lost)
+        lost.up()
+        half_filled(lost)
+        # What it got of extents is written for longer than it takes to have the log, and before
+        # that it asks for no more.
+        layout = dump(lost.disk)["superblocks"][0]
+        data = layout["data_block"]
+        lost.disk.slow_between(data, data + layout["device_blocks"], 8000)
+        time.sleep(1)
+        cluster.network.isolate(lost.number)
+        fill_log(cluster, leader, 4, where="2M")
+        leader.qbdadm("leader", "move", cluster.name, "--to", other.number)
+        cluster.wait_leader([leader, other], not_member=leader)
+        told = cluster.events(other)
+        cluster.network.heal()
+        lost.wait("it is still being filled, under the other one",
+                  lambda s: s.leader == other.number and s.filling)
+        told.wait("peer-up", 10, peer=lost.number)
+
+        def begun():
+            return [event for event in told.told(BY_LOG[0]) if event["text"] == "begins"]
+        # It may be that it does not say yet that it is filled.
+        never("it is told whenever it is looked at", lambda: len(begun()) > 1, 2)
+        lost.disk.heal()
+        other.set("--max-rate", "none")
+
+
 @test("rejoin", timeout=120)
 def passed_by_while_it_is_filled():
     """Who is being filled is passed by by the log, twice: it goes on at once where it was."""
