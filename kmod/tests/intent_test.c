@@ -280,7 +280,7 @@ static void handed_to_who_can_begin(struct kunit *test)
 		{ "1vx 2v 3v 4v", { "4", "", "" }, 2 },
 		{ "1vx 2v 3v 4l 5lc", { "145", "", "", "" }, 2 },
 		{ "1vx 2v", { "1" }, 2 },
-		/* all who could take over miss who is to come for it: others do not wait for that */
+		/* all who could take over miss who is to come for it: others do not wait */
 		{ "1vxA 2v 3vxB 4ljA", { "4", "" }, 0, "1vxoA 2vo 3olx 4ljA" },
 		{ "1vxA 2v 3vxB 4ljA 5lj", { "45", "" }, 0, "1vxoA 2vo 3olx 4ljA 5v" },
 		{ "1vxA 2vxA 3v 4vxB 5ljA", { "5", "5" }, 0, "1vxoA 2vxoA 3vo 4olx 5ljA" },
