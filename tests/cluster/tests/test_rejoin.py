@@ -465,6 +465,7 @@ def filled_and_behind_under_another_leader():
         fill_log(cluster, leader, 4, where="2M")
         leader.qbdadm("leader", "move", cluster.name, "--to", other.number)
         cluster.wait_leader([leader, other], not_member=leader)
+        other.wait("it is gone", lambda s: not s.member(lost.number).connected)
         told = cluster.events(other)
         cluster.network.heal()
         lost.wait("it is still being filled, under the other one",
