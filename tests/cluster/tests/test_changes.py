@@ -574,6 +574,25 @@ def a_change_waits_for_a_disk_that_hangs():
         cluster.retire(two)
 
 
+def dies(cluster, leader, number):
+    """A learner loses its power, and the leader knows."""
+    cluster.member(number).power_cut()
+    leader.wait("it is known to be away", lambda status: not status.member(number).connected)
+
+
+def comes_back(cluster, number):
+    cluster.network.heal()
+    cluster.member(number).up()
+
+
+def joins_and_dies(cluster, leader, number):
+    """It was a learner, and is to vote: away for good."""
+    dies(cluster, leader, number)
+    cluster.change(leader, "promote", number, "--no-wait")
+    leader.wait("what is meant", lambda status: status.member(number).joining and
+                status.commit_index >= status.members_index)
+
+
 @test("membership")
 def who_goes_does_not_wait_for_who_comes():
     """A learner is to vote and is away; another one is removed meanwhile, and is gone."""
@@ -581,26 +600,12 @@ def who_goes_does_not_wait_for_who_comes():
         leader = cluster.lead(1)
         for number in (4, 5):
             cluster.change(leader, "demote", number)
-        cluster.member(4).power_cut()
-        leader.wait("it is known to be away", lambda status: not status.member(4).connected)
-        cluster.change(leader, "promote", 4, "--no-wait")
-        leader.wait("what is meant", lambda status: status.member(4).joining and
-                    status.commit_index >= status.members_index)
+        joins_and_dies(cluster, leader, 4)
         cluster.change(leader, "remove", 5)
         cluster.retire(cluster.member(5))
         assert len(leader.status().members) == 4
-        cluster.network.heal()
-        cluster.member(4).up()
+        comes_back(cluster, 4)
         wait_roles([leader, cluster.member(4)], [1, 2, 3, 4])
-
-
-def joins_and_dies(cluster, leader, number):
-    """It was a learner, and is to vote: away for good."""
-    cluster.member(number).power_cut()
-    leader.wait("it is known to be away", lambda status: not status.member(number).connected)
-    cluster.change(leader, "promote", number, "--no-wait")
-    leader.wait("what is meant", lambda status: status.member(number).joining and
-                status.commit_index >= status.members_index)
 
 
 def votes(status):
@@ -657,8 +662,7 @@ def who_is_replaced_votes_until_the_other_one_does():
         leader, two = cluster.lead(1), cluster.member(2)
         for number in (4, 5):
             cluster.change(leader, "demote", number)
-        cluster.member(4).power_cut()
-        leader.wait("it is known to be away", lambda status: not status.member(4).connected)
+        dies(cluster, leader, 4)
         refused(cluster.change(leader, "replace", 3, 4, "--wait", 1, check=False),
                 "gamma (3) votes until delta (4) does", "delta (4) is not connected",
                 "qbdadm member remove vol delta")
@@ -675,8 +679,7 @@ def who_is_replaced_votes_until_the_other_one_does():
         cluster.change(leader, "replace", 3, 4, "--no-wait")
         refused(cluster.change(leader, "replace", 3, 4, check=False), "so already")
         never("it goes", lambda: votes(leader.status()) != [1, 3, 5], 1)
-        cluster.network.heal()
-        cluster.member(4).up()
+        comes_back(cluster, 4)
         wait_roles([leader, cluster.member(4), cluster.member(5)], [1, 4, 5], [2])
         cluster.retire(cluster.member(3))
 
@@ -687,15 +690,13 @@ def who_is_replaced_is_removed_at_once():
     with Cluster(4) as cluster:
         leader = cluster.lead(1)
         cluster.change(leader, "demote", 4)
-        cluster.member(4).power_cut()
-        leader.wait("it is known to be away", lambda status: not status.member(4).connected)
+        dies(cluster, leader, 4)
         cluster.change(leader, "replace", 3, 4, "--no-wait")
         never("it goes", lambda: votes(leader.status()) != [1, 2, 3], 1)
         cluster.change(leader, "remove", 3)
         assert votes(leader.status()) == [1, 2] and leader.status().member(4).joining
         cluster.retire(cluster.member(3))
-        cluster.network.heal()
-        cluster.member(4).up()
+        comes_back(cluster, 4)
         wait_roles([leader, cluster.member(2), cluster.member(4)], [1, 2, 4])
 
 
@@ -713,17 +714,14 @@ def who_takes_a_place_dies_before():
             cluster.change(leader, "demote", number)
         refused(cluster.change(leader, "replace", 4, 5, check=False), "'4' does not vote")
         for number in (4, 5):
-            cluster.member(number).power_cut()
-            leader.wait("it is known to be away",
-                        lambda status: not status.member(number).connected)
+            dies(cluster, leader, number)
         cluster.change(leader, "replace", 1, 4, "--no-wait")
         cluster.change(leader, "replace", 4, 5, "--no-wait")
         leader.wait("only two are left to be waited for", lambda status: goes(status) == [1])
         never("it goes", lambda: votes(leader.status()) != [1, 2, 3], 1)
         assert any("alpha (1) votes until epsilon (5) does" in problem["text"]
                    for problem in leader.status().problems)
-        cluster.network.heal()
-        cluster.member(5).up()
+        comes_back(cluster, 5)
         wait_roles([leader, cluster.member(3), cluster.member(5)], [2, 3, 5])
         cluster.retire(one)
         cluster.member(4).removed = True
@@ -735,14 +733,12 @@ def another_one_is_replaced_than_was_said_first():
     with Cluster(4) as cluster:
         leader = cluster.lead(3)
         cluster.change(leader, "demote", 4)
-        cluster.member(4).power_cut()
-        leader.wait("it is known to be away", lambda status: not status.member(4).connected)
+        dies(cluster, leader, 4)
         cluster.change(leader, "replace", 1, 4, "--no-wait")
         cluster.change(leader, "replace", 2, 4, "--no-wait")
         never("one goes", lambda: votes(leader.status()) != [1, 2, 3], 1)
         assert goes(leader.status()) == [2]
-        cluster.network.heal()
-        cluster.member(4).up()
+        comes_back(cluster, 4)
         wait_roles([leader, cluster.member(1), cluster.member(4)], [1, 3, 4])
         cluster.retire(cluster.member(2))
 
@@ -753,8 +749,7 @@ def who_waits_for_a_change_is_told_that_it_is_taken_back():
     with Cluster(4) as cluster:
         leader = cluster.lead(1)
         cluster.change(leader, "demote", 4)
-        cluster.member(4).power_cut()
-        leader.wait("it is known to be away", lambda status: not status.member(4).connected)
+        dies(cluster, leader, 4)
         promote = ["qbdadm", "member", "promote", cluster.name, "4"]
         waiting = spawn(promote, netns=leader.netns, stdout=subprocess.PIPE,
                         stderr=subprocess.PIPE, text=True)
@@ -774,8 +769,7 @@ def an_answer_is_lost_and_the_change_is_complete():
         cluster.network.cut_one_way(1, 3)
         asking = spawn(replace, netns=three.netns, stdout=subprocess.PIPE,
                        stderr=subprocess.PIPE, text=True)
-        leader.wait("member 4 votes for member 2", lambda status:
-                    [one["id"] for one in status.members if one["voter"]] == [1, 3, 4] and
+        leader.wait("member 4 votes for member 2", lambda status: votes(status) == [1, 3, 4] and
                     status.commit_index >= status.members_index)
         three.wait("nobody will answer", lambda status: not status.member(1).connected)
         cluster.network.heal()
