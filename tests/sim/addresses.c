@@ -25,6 +25,11 @@ static struct {
 	u64 next;		/* step */
 	u32 rate;
 	u32 mover;
+	/*
+	 * The life, from 1, in which a host is to move and did not begin to: on one that stands
+	 * still nothing does, and it is asked again.
+	 */
+	u32 asked[SIM_HOSTS_MAX + 1];
 } moves;
 
 static u32 below(u32 bound)
@@ -39,6 +44,7 @@ void sim_addresses_begin(void)
 	moves.rate = 50 + below(2000);
 	moves.next = 200 + below(moves.rate);
 	moves.mover = 1 + below(world.founders);
+	memset(moves.asked, 0, sizeof(moves.asked));
 }
 
 bool sim_addresses_has(u32 number, const struct qbd_address *address)
@@ -104,6 +110,7 @@ static void move_thread(void *object)
 	struct sim_host *host = object;
 	struct qbd_membership_layout wanted;
 
+	moves.asked[host->number] = 0;
 	if (!host->replica || host->going_down)
 		return;
 	if (host->number == moves.mover && below(6)) {
@@ -122,16 +129,20 @@ static void again_thread(void *object)
 {
 	struct sim_host *host = object;
 
+	moves.asked[host->number] = 0;
 	if (host->replica && !host->going_down)
 		move(host, sim_network_other_place(host));
 }
 
-static bool may_ask(const struct sim_host *host)
+static void have_it_ask(struct sim_host *host, void (*thread)(void *object))
 {
 	const struct qbd_replica *replica = sim_replica(host);
 
-	return host->replica && replica && replica->phase == QBD_PHASE_RUNNING &&
-	       !host->going_down && !host->changing;
+	if (!host->replica || !replica || replica->phase != QBD_PHASE_RUNNING ||
+	    host->going_down || host->changing || moves.asked[host->number] == host->life + 1)
+		return;
+	moves.asked[host->number] = host->life + 1;
+	sim_thread_on(host, thread, host);
 }
 
 void sim_addresses_step(void)
@@ -142,8 +153,7 @@ void sim_addresses_step(void)
 		return;
 	moves.next = world.steps + 1 + below(2 * moves.rate);
 	host = &world.hosts[below(6) ? moves.mover : 1 + below(world.count)];
-	if (may_ask(host))
-		sim_thread_on(host, move_thread, host);
+	have_it_ask(host, move_thread);
 }
 
 /*
@@ -161,8 +171,8 @@ bool sim_addresses_final(void)
 		if (!sim_lists_has(number) || sim_network_at_one_place(host))
 			continue;
 		final = false;
-		if (world.steps % 256 == 0 && may_ask(host) && host->replica->moved_from)
-			sim_thread_on(host, again_thread, host);
+		if (world.steps % 256 == 0 && host->replica && host->replica->moved_from)
+			have_it_ask(host, again_thread);
 	}
 	return final;
 }

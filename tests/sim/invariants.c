@@ -781,10 +781,8 @@ static void count_filling(struct sim_host *host, const struct qbd_replica *repli
 
 static void check_removed(struct sim_host *host, const struct qbd_replica *replica)
 {
-	if (!host->removed_in) {
+	if (!host->removed_in)
 		host->removed_in = replica->core->term;
-		host->leads_removed_since = world.now;
-	}
 	if (!sim_lists_out(sim_member_id(host)))
 		sim_fail("host %u believes that it was removed, and was not", host->number);
 	if (!world.healing || replica->core->role != QBD_ROLE_LEADER)
@@ -865,8 +863,13 @@ void sim_invariants_check(struct sim_host *host)
 			 sim_lists_index_at(replica->core->commit));
 	if (replica->core->role == QBD_ROLE_LEADER)
 		check_leader(host, replica);
-	if (replica->removed)
+	if (replica->removed) {
 		check_removed(host, replica);
+	} else {
+		/* What it knew is forgotten with its power, until it applies that again. */
+		host->removed_in = 0;
+		host->leads_removed_since = world.now;
+	}
 	/* What others know of it they have of it, and it was durable there. */
 	if (replica->damaged && !host->found_damaged && !host->rolled_back &&
 	    !sim_clones_confuse(host) &&
