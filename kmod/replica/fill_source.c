@@ -116,6 +116,40 @@ static bool digest(struct fill_piece *piece, struct qbd_fill_source *fill)
 	return true;
 }
 
+/*
+ * It asks again, whoever leads then. If that is us, for nobody else can, it would wait for the
+ * rest of the pieces until it gave them up; so it is told, after a while, that there are no more
+ * for now. What could not be read is read again that way, and may have been mended; or it shows
+ * for how long others are not served, and this leader stands aside (reach.c):
+ *
+ *	alpha leads, one block of its disk cannot be read, and it hears gamma only, which is
+ *	filled; beta has all, and reaches gamma. gamma waited for a minute, alpha took its disk
+ *	for a good one soon after, and led on.
+ */
+static void end_early(struct qbd_replica *replica, struct qbd_replica_peer *peer)
+{
+	u64 pause = 2ull * replica->settings.election_timeout_ms * NSEC_PER_MSEC;
+	struct qbd_fill_source *fill = &peer->fill;
+	struct fill_piece *piece;
+
+	list_for_each_entry(piece, &replica->pieces, list) {
+		if (piece_peer(piece) != peer)
+			continue;
+		/* The first of those that were not sent: the one that failed, or one before it. */
+		fill->extent = le64_to_cpu(piece->frame.extent);
+		fill->block = is_check(fill) ? 0 :
+			      le64_to_cpu(piece->frame.block) & (extent_blocks(replica) - 1);
+		break;
+	}
+	fill->generation++;
+	fill->bytes = 0;
+	fill->done = false;
+	fill->over = true;
+	fill->end_after = replica->now + pause;
+	/* Some of those that were taken for sent were not. */
+	peer->progress.counted_at = 0;
+}
+
 static void piece_read(struct qbd_store_read *read)
 {
 	struct fill_piece *piece = container_of(read, struct fill_piece, read);
@@ -128,8 +162,7 @@ static void piece_read(struct qbd_store_read *read)
 		return;
 	}
 	if (read->error) {
-		/* It asks again, whoever leads then. */
-		qbd_fill_peer_gone(replica, peer);
+		end_early(replica, peer);
 		qbd_verify_mend(replica, read->block, read->count);
 		qbd_replica_cannot_read(replica, "the disk failed a read of extent %llu (error %d)",
 					le64_to_cpu(piece->frame.extent), read->error);
@@ -407,7 +440,11 @@ static void qbd_fill_serve(struct qbd_replica *replica, struct qbd_replica_peer 
 		    !begin_next(replica, peer))
 			return;
 	}
-	if (!fill->bytes)
+	if (fill->bytes)
+		return;
+	if (replica->now < fill->end_after)
+		qbd_replica_later(replica, fill->end_after);
+	else
 		send_end(replica, peer);
 }
 

@@ -162,6 +162,7 @@ struct qbd_io {
  * @pieces: likewise
  * @bytes: of pieces under way
  * @end_by: time at which it is over
+ * @end_after: a read failed: time before which it is not said that it is over
  * @index: highest commit index at which a piece was read
  * @digest: of the extent, as far as it was read
  * @generation: counts connections and FILLs; a piece of an older one is dropped
@@ -178,6 +179,7 @@ struct qbd_fill_source {
 	u32 pieces;
 	u32 bytes;
 	u64 end_by;
+	u64 end_after;
 	u64 index;
 	struct blake2s_state digest;
 	u64 generation;
