@@ -21,6 +21,12 @@ def dump(disk, *options):
     return json.loads(run(["qbdadm", "dump", "--json", *options, disk.path]).output)
 
 
+def data_block(disk):
+    """Where the data begins on a member's disk."""
+    copies = dump(disk)["superblocks"]
+    return next(copy["data_block"] for copy in copies if copy["verdict"] == "good")
+
+
 def current_state(disk):
     return next(slot for slot in dump(disk)["states"] if slot["current"])
 

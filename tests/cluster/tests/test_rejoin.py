@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """A member returns: by the log, by extents, while writes go on."""
 
+import mmap
+import os
 import re
 import subprocess
 import time
@@ -10,7 +12,7 @@ from lib.cluster import Cluster
 from lib.damage import dump
 from lib.registry import test
 from lib.shell import finish, never, run, spawn, wait_until
-from lib.workload import Child, Writer, direct_write
+from lib.workload import Child, Writer, direct_write, pattern
 
 FILL = ("fill-progress", "fill-done")
 BY_LOG = ("catch-up-progress", "catch-up-done")
@@ -423,6 +425,46 @@ def half_filled(member):
                 0 < s.fill_extents_done < s.fill_extents_total / 2)
 
 
+def cannot_be_filled(cluster):
+    """alpha leads and hears gamma only, which lacks an extent that alpha's disk cannot read."""
+    alpha, gamma = cluster.lead(1), cluster.member(3)
+    gamma.down()
+    fill_log(cluster, alpha, 40, where="4M")
+    cluster.wait_caught_up()
+    alpha.disk.fail_reads([damage.data_block(alpha.disk) + 100])
+    cluster.network.isolate(2)
+    gamma.up()
+    alpha.wait("it cannot read", lambda s: s.leader == 1 and "failed a read" in s.problem)
+    return alpha, gamma
+
+
+@test("rejoin", timeout=60)
+def filled_when_it_can_be_read():
+    """Nobody else could lead meanwhile: it is soon tried again."""
+    with Cluster(3, log_size="8M") as cluster:
+        alpha, gamma = cannot_be_filled(cluster)
+        never("it is filled", lambda: not gamma.status().filling, 2)
+        alpha.disk.heal()
+        gamma.wait("it is filled", lambda s: not s.filling, timeout=5)
+        direct_write(gamma.device, 0, pattern(1, 1))
+
+
+@test("rejoin", timeout=60)
+def filled_by_one_that_can_read():
+    """The leader stands aside for who is cut off from it, and gamma reaches."""
+    with Cluster(3, log_size="8M") as cluster:
+        alpha, gamma = cannot_be_filled(cluster)
+        beta = cluster.member(2)
+        never("its disk is taken for a good one", lambda: not alpha.status().problem, 4)
+        cluster.network.mend(2, 3)
+        beta.wait("it leads", lambda s: s.role == "leader", timeout=20)
+        gamma.wait("it is filled", lambda s: not s.filling)
+        direct_write(gamma.device, 0, pattern(1, 1))
+        cluster.network.heal()
+        cluster.wait_caught_up()
+        alpha.disk.heal()
+
+
 @test("rejoin", timeout=90)
 def fill_interrupted_by_leader_change():
     """The leader goes while a member is being filled: the next one goes on."""
@@ -825,3 +867,44 @@ def memory_is_bounded():
         for member in cluster.members:
             member.wait("pages are free again", lambda s: s.memory_free_bytes >
                         s.memory_bytes // 4)
+
+
+def writes_in(seconds, *members):
+    """How many blocks are written on each of these hosts, one at a time there."""
+    def work(report, path, block):
+        fd = os.open(path, os.O_WRONLY | os.O_DIRECT)
+        buffer = mmap.mmap(-1, 4096)
+        end = time.monotonic() + seconds
+        count = 0
+        while time.monotonic() < end:
+            os.pwritev(fd, [buffer], block * 4096)
+            count += 1
+        report("%d" % count)
+    children = [Child(lambda report, path=member.device, block=block: work(report, path, block))
+                for block, member in enumerate(members)]
+    for child in children:
+        child.wait()
+    return [int(child.lines[-1]) for child in children]
+
+
+@test("rejoin", timeout=150)
+def answered_while_it_catches_up():
+    """A host that comes back uses the device at once, and is sent what it had missed besides, in
+    large records: that does not slow it down much more than a host that lacks nothing."""
+    with Cluster(3, disk_mib=300, log_size="128M", create=("--claim", "shared"),
+                 up=("--memory", "64M")) as cluster:
+        leader = cluster.leader()
+        lost, other = cluster.others(leader)
+        lost.down()
+        last = leader.status().last_index
+        run(["fio", "--name=fill", "--filename=" + leader.device, "--thread", "--direct=1",
+             "--clocksource=clock_gettime", "--ioengine=io_uring", "--iodepth=2",
+             "--rw=write", "--bs=1M", "--offset=1M", "--size=80M", "--io_size=80M",
+             "--output-format=terse"], timeout=60)
+        assert leader.status().first_index <= last + 1, "the log was passed by"
+        writer = Writer(other.device, first_block=100, pause=0.002)
+        writer.wait_for(20)
+        lost.up()
+        mine, others = writes_in(1, lost, other)
+        writer.stop()
+        assert mine > others / 4, (mine, others)

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from lib.cluster import Cluster, refused
-from lib.damage import Damage, dump
+from lib.damage import Damage, data_block
 from lib.output import printed
 from lib.registry import test
 from lib.shell import finish, run, spawn
@@ -17,12 +17,6 @@ from tests.test_rejoin import fill_log, half_filled
 MIB = 1 << 20
 # Behind what the writers use.
 PLACE = 32 * MIB // BLOCK
-
-
-def data_block(member):
-    """Where its data begins on its disk."""
-    copies = dump(member.disk)["superblocks"]
-    return next(copy["data_block"] for copy in copies if copy["verdict"] == "good")
 
 
 def fill(cluster, first=PLACE, count=512):
@@ -36,7 +30,7 @@ def fill(cluster, first=PLACE, count=512):
 def rot(member, block, offset=1000):
     """One bit of a block of the device, on the disk of one member that is up."""
     wrong = Damage(member.disk)
-    wrong.flip(data_block(member) + block, offset)
+    wrong.flip(data_block(member.disk) + block, offset)
     return wrong
 
 
@@ -323,7 +317,7 @@ def unreadable_blocks_are_written_anew():
         cluster.lead(1)
         fill(cluster)
         good = direct_read(alpha.device, PLACE * BLOCK, MIB)
-        place = data_block(alpha) + PLACE
+        place = data_block(alpha.disk) + PLACE
         events = cluster.events(alpha)
         alpha.disk.fail_reads([place + 5, place + 9])
         assert direct_read(alpha.device, PLACE * BLOCK, MIB) == good
@@ -335,7 +329,7 @@ def unreadable_blocks_are_written_anew():
             assert direct_read(alpha.disk.path, (place + block) * BLOCK, BLOCK) == \
                 good[block * BLOCK:(block + 1) * BLOCK]
         # Found by comparing, on a member that reads for nobody.
-        place = data_block(gamma) + PLACE
+        place = data_block(gamma.disk) + PLACE
         gamma.disk.fail_reads([place + 300])
         status, found = verify(alpha)
         assert status == 1, found
