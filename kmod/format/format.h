@@ -80,11 +80,17 @@ struct qbd_address {
 #define QBD_MEMBER_JOINING	0x10	/* learner: a voter as soon as it has caught up */
 #define QBD_MEMBER_DEMOTING	0x20	/* voter: a learner, with the next change of voters */
 #define QBD_MEMBER_LEAVING	0x40	/* no member at all any more, likewise */
+/*
+ * Of a voter that is LEAVING: whoever uses the device on its host. Others go when nobody there
+ * does any more.
+ */
+#define QBD_MEMBER_FORCED	0x100
 #define QBD_MEMBER_INTENTS \
 	(QBD_MEMBER_JOINING | QBD_MEMBER_DEMOTING | QBD_MEMBER_LEAVING)
 #define QBD_MEMBER_FLAGS \
 	(QBD_MEMBER_VOTER | QBD_MEMBER_VOTER_OLD | QBD_MEMBER_LEARNER | \
-	 QBD_MEMBER_WITNESS | QBD_MEMBER_CLIENT | QBD_MEMBER_INTENTS)
+	 QBD_MEMBER_WITNESS | QBD_MEMBER_CLIENT | QBD_MEMBER_INTENTS | \
+	 QBD_MEMBER_FORCED)
 
 /* Is there a copy of the device's data at a member with these flags? */
 static inline bool qbd_flags_keep_data(__u16 flags)
@@ -108,6 +114,9 @@ static inline bool qbd_flags_vote(__u16 flags)
 static inline bool qbd_flags_good(__u16 flags)
 {
 	if (flags & ~QBD_MEMBER_FLAGS)
+		return false;
+	if (flags & QBD_MEMBER_FORCED &&
+	    !(flags & QBD_MEMBER_VOTER && flags & QBD_MEMBER_LEAVING))
 		return false;
 	return !(flags & QBD_MEMBER_CLIENT) ||
 	       (flags & ~QBD_MEMBER_INTENTS) == (QBD_MEMBER_CLIENT | QBD_MEMBER_LEARNER);

@@ -182,7 +182,7 @@ enum qbd_change_result qbd_change_propose(struct qbd_replica *replica,
 		return QBD_CHANGE_PENDING;
 	gather_facts(replica, asker, &facts);
 	facts.force = le32_to_cpu(order->flags) & QBD_ORDER_FORCE;
-	qbd_intent_keep_disks(qbd_replica_layout(replica), &next);
+	qbd_intent_keep(qbd_replica_layout(replica), &next, facts.force);
 	result = qbd_intent_check(qbd_replica_layout(replica), &next, &facts, member);
 	if (result == QBD_CHANGE_QUORUM)
 		*value = qbd_intent_absent(qbd_replica_layout(replica), &next, &facts);

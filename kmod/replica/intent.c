@@ -97,16 +97,34 @@ static bool take_disks(struct qbd_membership_layout *next,
 	return changed;
 }
 
-void qbd_intent_keep_disks(const struct qbd_membership_layout *now,
-			   struct qbd_membership_layout *wanted)
+/* ---- what is not for those to say that ask ------------------------------- */
+
+static bool goes_by_force(const struct qbd_member_layout *was,
+			  const struct qbd_member_layout *member, bool force)
+{
+	u16 flags = flags_of(member);
+
+	if (!(flags & QBD_MEMBER_VOTER && flags & QBD_MEMBER_LEAVING))
+		return false;
+	if (was && flags_of(was) & QBD_MEMBER_FORCED)
+		return true;
+	/* Of others that go, and about whom this request says nothing, it does not say so. */
+	return force && !(was && flags_of(was) & QBD_MEMBER_LEAVING &&
+			  was->group == member->group);
+}
+
+void qbd_intent_keep(const struct qbd_membership_layout *now,
+		     struct qbd_membership_layout *wanted, bool force)
 {
 	for (u32 i = 0; i < count_of(wanted); i++) {
-		const struct qbd_member_layout *was =
-			qbd_membership_find(now, id_of(&wanted->members[i]));
+		struct qbd_member_layout *member = &wanted->members[i];
+		const struct qbd_member_layout *was = qbd_membership_find(now, id_of(member));
 
+		member->flags &= cpu_to_le16(~QBD_MEMBER_FORCED);
+		if (goes_by_force(was, member, force))
+			member->flags |= cpu_to_le16(QBD_MEMBER_FORCED);
 		if (was)
-			memcpy(wanted->members[i].incarnation, was->incarnation,
-			       QBD_UUID_SIZE);
+			memcpy(member->incarnation, was->incarnation, QBD_UUID_SIZE);
 	}
 }
 
@@ -127,7 +145,7 @@ static u16 joint_flags(u16 flags, bool votes)
 		result |= QBD_MEMBER_VOTER_OLD;
 	/* What does not come true yet is meant still. */
 	if (votes != will_vote(flags))
-		result |= flags & QBD_MEMBER_INTENTS;
+		result |= flags & (QBD_MEMBER_INTENTS | QBD_MEMBER_FORCED);
 	return result | (votes ? QBD_MEMBER_VOTER : QBD_MEMBER_LEARNER);
 }
 
@@ -216,12 +234,14 @@ static bool may_vote(const struct qbd_membership_layout *list, u32 set)
  *	1 votes, and 2 and 3 join. 3's disk breaks before it has caught up, and nobody comes for
  *	days. 2 has all, was waited for 3 as well, and there was one voter; so it was with a voter
  *	that was dead already, and was to be removed.
+ *
+ * And those @kept vote on, see kept_in_use().
  */
-static u32 incoming_set(const struct qbd_membership_layout *now, u32 come)
+static u32 incoming_set(const struct qbd_membership_layout *now, u32 come, u32 kept)
 {
 	u32 voters = voters_of(now), meant = voters_meant(now);
 	u32 late = meant & ~voters & ~come;
-	u32 result = (voters & meant) | come;
+	u32 result = (voters & meant) | come | kept;
 
 	for (u32 i = 0; i < count_of(now); i++)
 		for (u32 j = 0; voters & ~meant & (1u << i) && j < count_of(now); j++)
@@ -241,17 +261,17 @@ static u32 incoming_set(const struct qbd_membership_layout *now, u32 come)
  *	1 votes, 2 and the witness 3 join. 3 is ready at once, and 2 is filled for an hour. With 3
  *	voting nothing went on without either 1 or 3, and one copy was all there was.
  */
-static u32 without_witnesses(const struct qbd_membership_layout *now, u32 come)
+static u32 without_witnesses(const struct qbd_membership_layout *now, u32 come, u32 kept)
 {
 	u32 witnesses = witnesses_of(now);
 	u32 late = voters_meant(now) & ~voters_of(now) & ~come & ~witnesses;
 
 	for (u32 i = count_of(now); i--; ) {
-		u32 with = incoming_set(now, come), without;
+		u32 with = incoming_set(now, come, kept), without;
 
 		if (!(come & witnesses & (1u << i)))
 			continue;
-		without = incoming_set(now, come & ~(1u << i));
+		without = incoming_set(now, come & ~(1u << i), kept);
 		/* It takes another one's place. */
 		if (number_of(with) == number_of(without) &&
 		    number_of(with & witnesses) == number_of(without & witnesses))
@@ -261,6 +281,28 @@ static u32 without_witnesses(const struct qbd_membership_layout *now, u32 come)
 			come &= ~(1u << i);
 	}
 	return come;
+}
+
+/*
+ * Voters that are to go, and whose users would lose the device by that: not before these have
+ * closed it, unless by force. Nobody used it there, perhaps, when that was asked for.
+ *
+ *	3 was to be replaced by 4, which was away. Days later somebody opened the device on 3,
+ *	then 4 came back, and his file system was gone.
+ */
+static u32 kept_in_use(const struct qbd_membership_layout *now,
+		       const struct qbd_intent_facts *facts)
+{
+	u32 result = 0;
+
+	for (u32 i = 0; i < count_of(now); i++) {
+		u16 flags = flags_of(&now->members[i]);
+
+		if (flags & QBD_MEMBER_VOTER && flags & QBD_MEMBER_LEAVING &&
+		    !(flags & QBD_MEMBER_FORCED) && (facts->uses | facts->unsaid) & (1u << i))
+			result |= 1u << i;
+	}
+	return result;
 }
 
 /*
@@ -280,7 +322,8 @@ static u32 next_voters(const struct qbd_membership_layout *now,
 {
 	u32 voters = voters_of(now);
 	u32 come = voters_meant(now) & ~voters & facts->ready & reached & whom;
-	u32 set = incoming_set(now, without_witnesses(now, come));
+	u32 kept = kept_in_use(now, facts);
+	u32 set = incoming_set(now, without_witnesses(now, come, kept), kept);
 
 	if (set == voters || !may_vote(now, set))
 		return 0;
@@ -401,7 +444,7 @@ enum qbd_intent_step qbd_intent_next(const struct qbd_membership_layout *now,
 /* One of those that are there: what may be said of it? */
 static bool member_may(u16 now, u16 wanted)
 {
-	const u16 kept = (u16)~QBD_MEMBER_INTENTS;
+	const u16 kept = (u16)~(QBD_MEMBER_INTENTS | QBD_MEMBER_FORCED);
 	u16 intents = wanted & QBD_MEMBER_INTENTS;
 
 	if ((now & kept) != (wanted & kept))
@@ -484,18 +527,21 @@ static u32 counted_there(const struct qbd_membership_layout *now,
 	return result;
 }
 
-/* Bits of @now's members that are to leave, and were not to before. */
+/* Bits of @now's members that are to leave, and were not to before, or when another one votes. */
 static u32 who_leaves(const struct qbd_membership_layout *now,
 		      const struct qbd_membership_layout *wanted, u32 asker)
 {
 	u32 result = 0;
 
 	for (u32 i = 0; i < count_of(now); i++) {
-		const struct qbd_member_layout *one =
-			qbd_membership_find(wanted, id_of(&now->members[i]));
+		const struct qbd_member_layout *was = &now->members[i];
+		const struct qbd_member_layout *one = qbd_membership_find(wanted, id_of(was));
 
-		if (one && id_of(one) != asker && flags_of(one) & QBD_MEMBER_LEAVING &&
-		    !(flags_of(&now->members[i]) & QBD_MEMBER_LEAVING))
+		if (!one || id_of(one) == asker || !(flags_of(one) & QBD_MEMBER_LEAVING))
+			continue;
+		if (!(flags_of(was) & QBD_MEMBER_LEAVING) ||
+		    (who_comes_for(now, was) && !who_comes_for(wanted, one) &&
+		     !(flags_of(one) & QBD_MEMBER_FORCED)))
 			result |= 1u << i;
 	}
 	return result;

@@ -11,9 +11,9 @@
  *   joint                        at once                       simple: the incoming set
  *   simple, with a voter         a majority of the incoming    joint: outgoing the voters,
  *   DEMOTING or LEAVING whose    set is there and has this     incoming those that stay and
- *   group is ready, or a         list, and the leader is in    are ready; who goes is a
- *   learner JOINING that is      that set                      learner from here on
- *   ready
+ *   group is ready and that      list, and the leader is in    are ready; who goes is a
+ *   nobody uses, or a learner    that set                      learner from here on
+ *   JOINING that is ready
  *        likewise, the leader    likewise, and one of the      (leadership is handed over
  *        is not in that set      incoming set is fit, and      to that one)
  *                                reaches who is needed
@@ -34,6 +34,9 @@
  * that are JOINING with the same number (&qbd_member_layout.group). Whoever is not ready is what it
  * is, and its intent stays, through the joint list and after it. So it is with a witness that would
  * make the number of voters even while one with data is not ready.
+ *
+ * Nobody uses a voter that is LEAVING if the device is not in use on its host, or it goes by force
+ * (FORCED). It may have come to be used since it was asked for: until it is not it votes.
  *
  * So a change survives the loss of whoever began it, can be taken back until it is joint,
  * and a member that goes hears of it: it is a learner that is LEAVING first, which gets the
@@ -65,9 +68,9 @@
  * @connected: its connections stand, and its disk has not failed: it may be slow, but it
  *	will be told
  * @renewed: its disk was made anew
- * @uses: of qbd_intent_check(): its host uses the device, or may
- * @unsaid: likewise: it is there, and did not say yet whether its host does
- * @force: likewise: that shall not count
+ * @uses: its host uses the device, or may
+ * @unsaid: it is there, and did not say yet whether its host does
+ * @force: of qbd_intent_check(): that shall not count
  * @growing: the device becomes larger
  * @misses: of members[n]: those that it says it is not connected to
  * @disks: incarnation of the disk that answers as members[n]; zeroes: none
@@ -123,12 +126,14 @@ enum qbd_intent_step qbd_intent_next(const struct qbd_membership_layout *now,
 				     struct qbd_membership_layout *next, u32 *member);
 
 /**
- * qbd_intent_keep_disks() - which disk is which member is not for those to say that ask
+ * qbd_intent_keep() - what is not for those to say that ask: which disk is which member, FORCED
  * @now: list in force
- * @wanted: the disks of members that are in @now become those of @now
+ * @wanted: the disks of members that are in @now become those of @now, and FORCED who was, and is
+ *	LEAVING still
+ * @force: so is whom @wanted says that of now: who was not LEAVING, or by another group
  */
-void qbd_intent_keep_disks(const struct qbd_membership_layout *now,
-			   struct qbd_membership_layout *wanted);
+void qbd_intent_keep(const struct qbd_membership_layout *now,
+		     struct qbd_membership_layout *wanted, bool force);
 
 /**
  * qbd_intent_check() - may somebody ask for this list?

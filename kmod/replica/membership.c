@@ -31,7 +31,8 @@ void qbd_config_from_layout(struct qbd_config *config,
 		config->members[i].id = le32_to_cpu(member->id);
 		/* For the core a client is a learner like others. */
 		config->members[i].flags = le16_to_cpu(member->flags) &
-					   ~(QBD_MEMBER_INTENTS | QBD_MEMBER_CLIENT);
+					   ~(QBD_MEMBER_INTENTS | QBD_MEMBER_FORCED |
+					     QBD_MEMBER_CLIENT);
 		config->members[i].priority = member->priority;
 	}
 }

@@ -4,7 +4,7 @@
  *
  * Lists are written as words, one a member: its id, then v (voter), o (old voter), l
  * (learner), w (witness), c (client), and what is meant: j (joining), d (demoting), x
- * (leaving); A or B for the groups 1 and 2.
+ * (leaving), f (by force); A or B for the groups 1 and 2.
  */
 #include <kunit/test.h>
 
@@ -14,7 +14,7 @@
 static void intent_test_list(struct kunit *test, const char *text,
 			     struct qbd_membership_layout *list)
 {
-	static const char letters[] = "volwjdxc";
+	static const char letters[] = "volwjdxcf";
 	u32 count = 0, highest = 0;
 
 	memset(list, 0, sizeof(*list));
@@ -767,6 +767,12 @@ static void who_uses_it_does_not_leave(struct kunit *test)
 		/* that it goes was said before */
 		{ "1v 2v 3vx", "1v 2v 3vx 4lj", "3", "3", 1, QBD_CHANGE_DONE, 0 },
 		{ "1v 2v 3vx", "1v 2v 3v", "3", "3", 1, QBD_CHANGE_DONE, 0 },
+		/* when another one votes: now it is another one, and now at once */
+		{ "1v 2v 3vxA 4ljA", "1v 2v 3vxB 4ljA 5ljB", "3", "", 1, QBD_CHANGE_DONE, 0 },
+		{ "1v 2v 3vxA 4ljA", "1v 2v 3vxB 4ljA", "3", "", 1, QBD_CHANGE_USED, 3 },
+		{ "1v 2v 3vxA 4ljA", "1v 2v 3vxA 4l", "3", "", 1, QBD_CHANGE_USED, 3 },
+		{ "1v 2v 3vxA 4ljA", "1v 2v 3vxB 4ljA", "3", "", 3, QBD_CHANGE_DONE, 0 },
+		{ "1v 2v 3vxfA 4ljA", "1v 2v 3vxfB 4ljA", "3", "", 1, QBD_CHANGE_DONE, 0 },
 		/* nobody knows yet */
 		{ "1v 2v 3v", "1v 2v 3vx", "", "3", 1, QBD_CHANGE_NOT_LEADER, 0 },
 		{ "1v 2v 3v", "1v 2vx 3v", "", "3", 1, QBD_CHANGE_DONE, 0 },
@@ -790,6 +796,88 @@ static void who_uses_it_does_not_leave(struct kunit *test)
 		facts.force = true;
 		KUNIT_EXPECT_EQ_MSG(test, qbd_intent_check(&now, &wanted, &facts, &member),
 				    QBD_CHANGE_DONE, "%s -> %s", cases[i].now, cases[i].wanted);
+	}
+}
+
+/* It came to be used since it was to leave: it votes until nobody does. */
+static void who_is_used_votes_on(struct kunit *test)
+{
+	static const struct {
+		const char *now, *uses, *unsaid;
+		u32 self;
+		enum qbd_intent_step step;
+		const char *next;
+	} cases[] = {
+		{ "1v 2v 3vx", "3", "", 1, QBD_INTENT_NOTHING, "" },
+		{ "1v 2v 3vx", "", "3", 1, QBD_INTENT_NOTHING, "" },
+		{ "1v 2v 3vx", "12", "12", 1, QBD_INTENT_PROPOSE, "1vo 2vo 3olx" },
+		{ "1v 2v 3vxf", "3", "3", 1, QBD_INTENT_PROPOSE, "1vo 2vo 3olx" },
+		/* who comes in its place comes, and then it waits for its users alone */
+		{ "1v 2v 3vxA 4ljA", "3", "", 1, QBD_INTENT_PROPOSE, "1vo 2vo 3voxA 4v" },
+		{ "1v 2v 3vxA 4v", "3", "", 1, QBD_INTENT_NOTHING, "" },
+		{ "1v 2v 3vxA 4v", "", "", 1, QBD_INTENT_PROPOSE, "1vo 2vo 3olx 4vo" },
+		/* that it is by force is not forgotten */
+		{ "1v 2v 3vxfB 4vxA", "4", "", 1, QBD_INTENT_PROPOSE, "1vo 2vo 3olx 4voxA" },
+		/* others do not wait; who stays loses nothing by it */
+		{ "1v 2v 3vxA 4vxB", "3", "", 1, QBD_INTENT_PROPOSE, "1vo 2vo 3voxA 4olx" },
+		{ "1v 2v 3vd", "3", "", 1, QBD_INTENT_PROPOSE, "1vo 2vo 3ol" },
+		/* a leader that is used leads on */
+		{ "1vx 2v 3v", "1", "", 1, QBD_INTENT_NOTHING, "" },
+		{ "1vx 2v 3v", "", "", 1, QBD_INTENT_HAND_OVER, "2" },
+		/* nine vote already */
+		{ "1v 2v 3v 4v 5v 6v 7v 8v 9vxA :ljA", "9", "", 1, QBD_INTENT_NOTHING, "" },
+		{ "1v 2v 3v 4v 5v 6v 7v 8v 9vxA :ljA", "", "", 1, QBD_INTENT_PROPOSE,
+		  "1vo 2vo 3vo 4vo 5vo 6vo 7vo 8vo 9olx :v" },
+	};
+	static struct qbd_membership_layout now, next, wanted;
+
+	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct qbd_intent_facts facts = {
+			.self = cases[i].self, .there = ~0u, .has = ~0u, .fit = ~0u, .ready = ~0u,
+		};
+		u32 member;
+
+		intent_test_list(test, cases[i].now, &now);
+		facts.uses = intent_test_bits(&now, cases[i].uses);
+		facts.unsaid = intent_test_bits(&now, cases[i].unsaid);
+		KUNIT_EXPECT_EQ_MSG(test, qbd_intent_next(&now, &facts, &next, &member),
+				    cases[i].step, "%s", cases[i].now);
+		if (cases[i].step != QBD_INTENT_PROPOSE)
+			continue;
+		intent_test_list(test, cases[i].next, &wanted);
+		KUNIT_EXPECT_MEMEQ_MSG(test, &next, &wanted, sizeof(next), "%s", cases[i].now);
+	}
+}
+
+/* Who goes by force is kept by the leader: whom somebody says it of who may, and who was before. */
+static void force_is_of_those_it_was_said_of(struct kunit *test)
+{
+	static const struct {
+		const char *now, *wanted;
+		bool force;
+		const char *kept;
+	} cases[] = {
+		{ "1v 2v 3v", "1v 2v 3vxA", false, "1v 2v 3vxA" },
+		{ "1v 2v 3v", "1v 2v 3vxfA", false, "1v 2v 3vxA" },
+		{ "1v 2v 3v", "1v 2v 3vxA", true, "1v 2v 3vxfA" },
+		{ "1v 2v 3v 4vxA", "1v 2v 3vxB 4vxA", true, "1v 2v 3vxfB 4vxA" },
+		/* said once more, of one that waits */
+		{ "1v 2v 3vxA", "1v 2v 3vxB", true, "1v 2v 3vxfB" },
+		{ "1v 2v 3vxfA", "1v 2v 3vxB", false, "1v 2v 3vxfB" },
+		/* it stays now; a learner has nothing to wait for */
+		{ "1v 2v 3vxfA", "1v 2v 3v", true, "1v 2v 3v" },
+		{ "1v 2v 3vxfA", "1v 2v 3vdA", true, "1v 2v 3vdA" },
+		{ "1v 2v 3l 4lc", "1v 2v 3lx 4lcx", true, "1v 2v 3lx 4lcx" },
+	};
+	static struct qbd_membership_layout now, wanted, kept;
+
+	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+		intent_test_list(test, cases[i].now, &now);
+		intent_test_list(test, cases[i].wanted, &wanted);
+		intent_test_list(test, cases[i].kept, &kept);
+		qbd_intent_keep(&now, &wanted, cases[i].force);
+		KUNIT_EXPECT_MEMEQ_MSG(test, &wanted, &kept, sizeof(kept), "%s -> %s",
+				       cases[i].now, cases[i].wanted);
 	}
 }
 
@@ -856,7 +944,7 @@ static void disks_are_not_asked_for(struct kunit *test)
 	memset(now.members[1].incarnation, 'b', QBD_UUID_SIZE);
 	memset(wanted.members[0].incarnation, 'x', QBD_UUID_SIZE);
 	memset(wanted.members[2].incarnation, 'c', QBD_UUID_SIZE);
-	qbd_intent_keep_disks(&now, &wanted);
+	qbd_intent_keep(&now, &wanted, false);
 	KUNIT_EXPECT_EQ(test, wanted.members[0].incarnation[0], 0);
 	KUNIT_EXPECT_EQ(test, wanted.members[1].incarnation[0], 'b');
 	KUNIT_EXPECT_EQ(test, wanted.members[2].incarnation[0], 'c');
@@ -897,6 +985,8 @@ static struct kunit_case intent_cases[] = {
 	KUNIT_CASE(checks_of_places),
 	KUNIT_CASE(nobody_comes_while_it_grows),
 	KUNIT_CASE(who_uses_it_does_not_leave),
+	KUNIT_CASE(who_is_used_votes_on),
+	KUNIT_CASE(force_is_of_those_it_was_said_of),
 	KUNIT_CASE(disks_are_listed),
 	KUNIT_CASE(disks_are_not_asked_for),
 	KUNIT_CASE(who_is_out),

@@ -167,6 +167,7 @@ static struct json_object *member_json(const struct qbd_member_status *member)
 	qbdadm_json_bool(object, "joining", member->flags & QBD_MEMBER_FLAGS_JOINING);
 	qbdadm_json_bool(object, "demoting", member->flags & QBD_MEMBER_FLAGS_DEMOTING);
 	qbdadm_json_bool(object, "leaving", member->flags & QBD_MEMBER_FLAGS_LEAVING);
+	qbdadm_json_bool(object, "forced", member->flags & QBD_MEMBER_FLAGS_FORCED);
 	NUMBER(object, member, group);
 	NUMBER(object, member, priority);
 	qbdadm_json_uuid(object, "incarnation", member->incarnation);

@@ -75,7 +75,7 @@ static struct qbd_member_layout *member_of(struct qbd_membership_layout *list, u
 
 static void set_intent(struct qbd_member_layout *member, uint16_t intent, uint8_t group)
 {
-	uint16_t flags = le16_to_cpu(member->flags) & ~QBD_MEMBER_INTENTS;
+	uint16_t flags = le16_to_cpu(member->flags) & ~(QBD_MEMBER_INTENTS | QBD_MEMBER_FORCED);
 
 	member->flags = cpu_to_le16(flags | intent);
 	member->group = group;
@@ -89,6 +89,13 @@ static bool is_to(const struct qbd_member_layout *member, uint16_t intent)
 static bool votes(const struct qbd_member_layout *member)
 {
 	return is_to(member, QBD_MEMBER_VOTER);
+}
+
+/* It is to go by force, and that was not said of it so far. */
+static bool needs_force(const struct member_arguments *arguments,
+			const struct qbd_member_layout *member)
+{
+	return arguments->force && !is_to(member, QBD_MEMBER_FORCED);
 }
 
 /* Does this voter go when that one votes, and not before? */
@@ -110,12 +117,13 @@ static void have_vote(struct qbd_member_layout *member)
 
 /*
  * It is not to vote, and waits for nobody. Who was to go when it votes stays: that was asked for
- * together, and is taken back together.
+ * together, and is taken back together. By @force: who was to go by itself goes by another
+ * number, by which the leader sees that this is meant.
  */
 static void have_no_vote(struct qbd_membership_layout *list, struct qbd_member_layout *member,
-			 uint16_t intent)
+			 uint16_t intent, bool force)
 {
-	bool alone = votes(member) && is_to(member, intent) && member->group;
+	bool alone = votes(member) && is_to(member, intent) && member->group && !force;
 
 	for (uint32_t i = 0; i < le32_to_cpu(list->count); i++) {
 		struct qbd_member_layout *other = &list->members[i];
@@ -144,10 +152,12 @@ static int want_removed(const struct member_arguments *arguments,
 	/* First who votes, for it may be that what takes its place goes as well. */
 	for (unsigned int i = 0; i < arguments->count; i++)
 		if (votes(member_of(list, ids[i])))
-			have_no_vote(list, member_of(list, ids[i]), QBD_MEMBER_LEAVING);
+			have_no_vote(list, member_of(list, ids[i]), QBD_MEMBER_LEAVING,
+				     needs_force(arguments, member_of(list, ids[i])));
 	for (unsigned int i = 0; i < arguments->count; i++)
 		if (!votes(member_of(list, ids[i])))
-			have_no_vote(list, member_of(list, ids[i]), QBD_MEMBER_LEAVING);
+			have_no_vote(list, member_of(list, ids[i]), QBD_MEMBER_LEAVING,
+				     needs_force(arguments, member_of(list, ids[i])));
 	return 0;
 }
 
@@ -168,10 +178,10 @@ static int want_demoted(const struct member_arguments *arguments,
 	(void)error;
 	for (unsigned int i = 0; i < arguments->count; i++)
 		if (votes(member_of(list, ids[i])))
-			have_no_vote(list, member_of(list, ids[i]), QBD_MEMBER_DEMOTING);
+			have_no_vote(list, member_of(list, ids[i]), QBD_MEMBER_DEMOTING, false);
 	for (unsigned int i = 0; i < arguments->count; i++)
 		if (!votes(member_of(list, ids[i])))
-			have_no_vote(list, member_of(list, ids[i]), 0);
+			have_no_vote(list, member_of(list, ids[i]), 0, false);
 	return 0;
 }
 
@@ -211,7 +221,7 @@ static int want_replaced(const struct member_arguments *arguments,
 		return qbd_fail(error, EINVAL,
 				"%s: '%s' votes already; replace by a learner ('qbdadm join --learner'), or use 'member remove'",
 				arguments->device, arguments->members[1]);
-	if (waits_for(old, new) && is_to(old, QBD_MEMBER_LEAVING))
+	if (waits_for(old, new) && is_to(old, QBD_MEMBER_LEAVING) && !needs_force(arguments, old))
 		return 0;
 	group = qbd_group_unused(list);
 	pass_on(list, old, new, group);
@@ -308,8 +318,13 @@ static bool is_meant(const struct qbd_status *status, const struct member_argume
 		bool stays = stays_in(want, i);
 
 		/* As it was before, when somebody else was to vote in its place. */
-		if (want != want_replaced && want != want_set && member &&
+		if (want != want_replaced && want != want_set && member && member->has_group &&
 		    qbd_status_waits_for(status, member))
+			return false;
+		/* Or as long as somebody uses the device there. */
+		if (arguments->force && !stays && member &&
+		    member->flags & QBD_MEMBER_FLAGS_VOTER &&
+		    !(member->flags & QBD_MEMBER_FLAGS_FORCED))
 			return false;
 		if (!member || !stays) {
 			if (stays || (member && !(member->flags & QBD_MEMBER_FLAGS_LEAVING)))

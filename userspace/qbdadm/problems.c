@@ -143,6 +143,21 @@ static void add_progress(const struct qbd_status *status, struct qbdadm_problems
 		    percent);
 }
 
+/* As far as it is known here: the leader knows, in each mode. */
+static bool leaves_when_closed(const struct qbd_status *status,
+			       const struct qbd_member_status *member)
+{
+	return member->flags & QBD_MEMBER_FLAGS_VOTER &&
+	       member->flags & QBD_MEMBER_FLAGS_LEAVING &&
+	       !(member->flags & QBD_MEMBER_FLAGS_FORCED) && status->claim_holder == member->id;
+}
+
+/* It is whole, and lacks nothing of what was written until a moment ago. */
+static bool has_caught_up(const struct qbd_member_status *member)
+{
+	return member->progress_known && !member->needs_extents && !member->behind_entries;
+}
+
 /* What is still to happen with that member; empty: nothing. */
 static void describe_step(const struct qbd_status *status,
 			  const struct qbd_member_status *member, char *text, size_t size)
@@ -162,8 +177,15 @@ static void describe_step(const struct qbd_status *status,
 			 member->name, member->id, status->name, member->name);
 		return;
 	}
+	if (leaves_when_closed(status, member)) {
+		snprintf(text, size,
+			 "%s (%u) votes until its host does not use the device any more",
+			 member->name, member->id);
+		return;
+	}
 	if (member->flags & QBD_MEMBER_FLAGS_JOINING)
-		what = "has not caught up";
+		what = has_caught_up(member) ? "has caught up, and does not vote yet" :
+					       "has not caught up";
 	else if (member->flags & QBD_MEMBER_FLAGS_DEMOTING)
 		what = "still votes";
 	else if (member->flags & QBD_MEMBER_FLAGS_LEAVING)

@@ -75,6 +75,9 @@ enum qbd_progress_state {
  * @QBD_MEMBER_FLAGS_LEAVING: It will be no member any more, likewise.
  * @QBD_MEMBER_FLAGS_CLIENT: Keeps no data and never votes; its host has the
  *   block device.
+ * @QBD_MEMBER_FLAGS_FORCED: Of a voter that is leaving: whoever uses the
+ *   device on its host. The module knows when it is; what a program says of it
+ *   does not matter.
  */
 enum qbd_member_flags {
 	QBD_MEMBER_FLAGS_VOTER = 1,
@@ -85,6 +88,7 @@ enum qbd_member_flags {
 	QBD_MEMBER_FLAGS_DEMOTING = 32,
 	QBD_MEMBER_FLAGS_LEAVING = 64,
 	QBD_MEMBER_FLAGS_CLIENT = 128,
+	QBD_MEMBER_FLAGS_FORCED = 256,
 };
 
 /**

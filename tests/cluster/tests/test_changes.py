@@ -700,6 +700,51 @@ def who_is_replaced_is_removed_at_once():
         wait_roles([leader, cluster.member(2), cluster.member(4)], [1, 2, 4])
 
 
+def is_used_before_it_goes(cluster):
+    """gamma is to be replaced by delta, which is away; nobody uses it then. Now somebody does."""
+    leader = cluster.lead(1)
+    cluster.change(leader, "demote", 4)
+    dies(cluster, leader, 4)
+    cluster.change(leader, "replace", 3, 4, "--no-wait")
+    writer = Writer(cluster.member(3).device)
+    writer.wait_for(20)
+    return leader, writer
+
+
+@test("membership")
+def who_is_used_by_then_goes_later():
+    """It is not taken away under its user when who takes its place is there at last."""
+    with Cluster(4) as cluster:
+        leader, writer = is_used_before_it_goes(cluster)
+        comes_back(cluster, 4)
+        status = leader.wait("delta votes", lambda status: 4 in votes(status) and not any(
+            member["voter_old"] for member in status.members))
+        assert votes(status) == [1, 2, 3, 4] and goes(status) == [3]
+        never("its user loses the device", writer.child.ended, 5)
+        assert any("gamma (3) votes until its host does not use the device any more" in
+                   problem["text"] for problem in leader.status().problems)
+        # What is asked for by force is said once more, of one that waits.
+        refused(cluster.change(leader, "remove", 3, check=False), "so already")
+        writer.stop()
+        wait_roles([leader, cluster.member(4)], [1, 2, 4])
+        cluster.retire(cluster.member(3))
+
+
+@test("membership")
+def who_is_used_by_then_is_removed():
+    """At once, which is refused; and by force."""
+    with Cluster(4) as cluster:
+        leader, writer = is_used_before_it_goes(cluster)
+        refused(cluster.change(leader, "remove", 3, check=False), "uses the device")
+        never("its user loses the device", writer.child.ended, 1)
+        cluster.change(leader, "remove", 3, "--force")
+        wait_until("its user has lost the device", writer.child.ended)
+        assert votes(leader.status()) == [1, 2]
+        cluster.retire(cluster.member(3))
+        comes_back(cluster, 4)
+        wait_roles([leader, cluster.member(4)], [1, 2, 4])
+
+
 def goes(status):
     return [member["id"] for member in status.members if member["leaving"]]
 
