@@ -58,6 +58,7 @@ static struct {
 	struct sim_view seen;	/* as of when it was read first: may be what was read then */
 	struct sim_view surely_seen;	/* likewise: is in it for certain */
 	bool opened_anew;	/* in the end, once */
+	u64 used_at;		/* it was open or mounted; time */
 } users[SIM_HOSTS_MAX + 1];
 
 static u32 first_mode;
@@ -245,6 +246,17 @@ static bool fenced(const struct sim_host *host)
 	return replica && !replica->removed && replica->hold.state == QBD_HOLD_FENCED &&
 	       (replica->hold.closings == users[host->number].closings ||
 		(replica->now > users[host->number].closed_at && !host->preempted));
+}
+
+bool sim_claims_uses(const struct sim_host *host)
+{
+	return (sim_claims_open(host) || users[host->number].mounted) && host->blk &&
+	       !fenced(host);
+}
+
+u64 sim_claims_used_at(const struct sim_host *host)
+{
+	return users[host->number].used_at;
 }
 
 /* ---- what the replica asks ---------------------------------------------- */
@@ -446,6 +458,8 @@ void sim_claims_check(const struct sim_host *host)
 {
 	u32 number = host->number;
 
+	if (sim_claims_open(host) || users[number].mounted)
+		users[number].used_at = world.now;
 	if (world.exclusive && (users[number].open || users[number].mounted) && fenced(host) &&
 	    given_to_others[number] == users[number].given_before && !may_have_missed_data(number))
 		sim_fail("host %u is fenced, and no other host was given a claim since it wanted to open the device",

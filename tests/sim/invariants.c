@@ -882,6 +882,7 @@ void sim_invariants_check(struct sim_host *host)
 		sim_claims_check(host);
 		sim_follow_check(host, replica);
 		sim_lists_check(host, replica);
+		sim_asked_check(host, replica);
 	}
 	check_requests(host, replica);
 	sim_witnesses_check(host, replica);

@@ -13,7 +13,7 @@ static const char *const names[SIM_KINDS] = {
 	[SIM_ANEW] = "anew", [SIM_SIZES] = "sizes", [SIM_SETTINGS] = "settings",
 	[SIM_VERIFY] = "verify", [SIM_MOVES] = "moves", [SIM_CLAIMS] = "claims",
 	[SIM_PREEMPTION] = "preemption", [SIM_BARE] = "bare", [SIM_FEW] = "few",
-	[SIM_RECOVER] = "recover",
+	[SIM_RECOVER] = "recover", [SIM_UNFORCED] = "unforced",
 };
 
 /**

@@ -17,7 +17,7 @@
  *   --trace [STEP]       likewise: what happens, from that step on
  *   --without KIND[,KIND] likewise: what may not happen in any world, of rollbacks, copies,
  *                        records, anew, sizes, settings, verify, moves, claims, preemption,
- *                        bare, few, recover
+ *                        bare, few, recover, unforced
  *   --limit SECONDS      likewise: of a processor, that a seed may take
  *   --trap-at STEP       likewise: the program stops itself there, or goes round for ever
  *   --loop-at STEP       (to see what becomes of that)
@@ -86,6 +86,8 @@ static bool run(u64 seed)
 	sim_faults_begin();
 	sim_settings_begin();
 	sim_members_begin();
+	sim_asked_draw();
+	sim_heard_begin();
 	sim_client_begin();
 	sim_verify_begin();
 	sim_invariants_begin();
@@ -289,6 +291,8 @@ static void sum_up(u64 seeds, u64 failed)
 	printf("# members changed %llu times, %llu joined (%llu as clients, %llu as witnesses), %llu removed; %llu lists committed; connections by lists to come: %llu; told by others that they are out: %llu; disks made anew meanwhile: %llu\n",
 	       counts->changes, counts->joined, counts->clients, counts->witnesses, counts->left,
 	       counts->lists, counts->newcomers, counts->told, counts->anew);
+	printf("# members not changed: %llu times for want of a majority, %llu times because a host used the device; asked for without force: %llu times\n",
+	       counts->no_majority, counts->in_use, counts->unforced);
 	printf("# other addresses: %llu committed, %llu times the old one was free, %llu times found by a knock\n",
 	       counts->moved, counts->moves_ended, counts->knocks);
 	printf("# disks: %llu rotten, %llu with unreadable sectors; logs found damaged %llu, tables lost %llu; %.1f million blocks compared\n",

@@ -3,7 +3,7 @@
  * People who change the members of a device: as qbdadm member does, from any host.
  *
  * Some ask for what is refused; that is asked for where the leader is, so that its own
- * list is what the request was made from.
+ * list is what the request was made from. What comes of the others is judged in asked.c.
  */
 #include "../../kmod/replica/intent.h"
 #include "sim.h"
@@ -242,17 +242,28 @@ static bool draw_nonsense(struct qbd_membership_layout *list)
 /* ---- asking ------------------------------------------------------------- */
 
 static void ask(struct sim_host *host, const struct qbd_membership_layout *wanted,
-		bool nonsense)
+		bool nonsense, bool force)
 {
 	char text[QBD_ERROR_TEXT_SIZE];
+	struct sim_asked asked;
 	int error;
 
-	error = qbd_replica_change_members(host->replica, wanted, true, text, sizeof(text));
-	sim_trace("change of members at host %u: %s", host->number, error ? text : "taken");
+	sim_asked_begin(&asked, host, wanted, force);
+	error = qbd_replica_change_members(host->replica, wanted, force, text, sizeof(text));
+	sim_trace("change of members at host %u%s: %s", host->number, force ? "" : ", without force",
+		  error ? text : "taken");
+	sim_asked_end(&asked, host, error, text);
+	sim_counts.unforced += !force;
 	sim_counts.changes += !error;
 	if (nonsense && !error)
 		sim_fail("host %u takes a list of members that breaks the rules",
 			 host->number);
+}
+
+/* Most are in a hurry. In the end, too: what stands still then is to come to its end. */
+static bool asks_by_force(void)
+{
+	return !world.asks_first || world.healing || sim_below_of(&world.asks_random, 2);
 }
 
 static void change_thread(void *object)
@@ -274,7 +285,7 @@ static void change_thread(void *object)
 			an_earlier_list = wanted;
 		draw_intents(&wanted);
 	}
-	ask(host, &wanted, nonsense);
+	ask(host, &wanted, nonsense, nonsense || asks_by_force());
 	host->changing = false;
 }
 
@@ -296,7 +307,7 @@ static void nonsense_thread(void *object)
 	host->changing = true;
 	wanted = *qbd_replica_layout(host->replica);
 	if (draw_nonsense(&wanted))
-		ask(host, &wanted, true);
+		ask(host, &wanted, true, true);
 	host->changing = false;
 }
 
@@ -372,7 +383,7 @@ static void mend_thread(void *object)
 	host->changing = true;
 	wanted = *qbd_replica_layout(host->replica);
 	if (mark_leaving(&wanted))
-		ask(host, &wanted, false);
+		ask(host, &wanted, false, true);
 	host->changing = false;
 }
 

@@ -1144,6 +1144,7 @@ static void hand_over(struct qbd_net *net, struct side *side, enum stream stream
 	side->ring_count[stream]--;
 	switch (arrived->type) {
 	case QBD_FRAME_MESSAGE:
+		sim_heard_answer(net->host, peer, &arrived->message);
 		ops->message(context, peer, &arrived->message);
 		break;
 	case QBD_FRAME_APPEND:

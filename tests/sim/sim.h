@@ -13,6 +13,8 @@
  *   settings.c  how much those that catch up may be sent
  *   module.c    the life of a member: format, up, down, power cut
  *   members.c   who is to vote, to come and to go
+ *   asked.c     what comes of it when that is asked for
+ *   heard.c     what a leader was told by the others
  *   addresses.c members that get another address
  *   join.c      hosts that become members
  *   witness.c   members that have a log and no data
@@ -166,6 +168,8 @@ struct sim_world {
 	bool exclusive;		/* a host claims the device before it writes */
 	bool readers;		/* some mount it read-only, and write later */
 	bool modes;		/* and all may write at times */
+	bool asks_first;	/* some want members changed, and not by force */
+	u64 asks_random;	/* of these */
 	bool plans;		/* plans are made, and little else happens */
 	bool claim_plans;	/* one about claims is made now and then, see plans.c */
 	bool moves;		/* members get other addresses */
@@ -215,6 +219,7 @@ extern struct sim_counts {
 	u64 damaged, tables_lost, rotten, unreadable, views;
 	u64 records_rotten, records_old, records_wanted, records_at_end, records_read, records_over;
 	u64 clients, witnesses, changes, lists, joined, left, claims, modes, forced, passed_on;
+	u64 no_majority, in_use, unforced;
 	u64 resizes, rates_set;
 	u64 newcomers, told;
 	u64 verified, data_rots;
@@ -421,6 +426,11 @@ u32 sim_claims_holder(void);
 void sim_claims_set_mode(struct sim_host *host, u32 mode);
 void sim_claims_fork(u64 common, u64 last, bool lost, u32 mode);
 
+/* Somebody there has it open, and that has not failed for him already. */
+bool sim_claims_uses(const struct sim_host *host);
+/* When that was so last. */
+u64 sim_claims_used_at(const struct sim_host *host);
+
 /* ---- follow.c ----------------------------------------------------------- */
 
 void sim_follow_begin(void);
@@ -498,6 +508,61 @@ bool sim_members_final(void);
 /* One more is to go, if that may be. Everybody is there: it is told. */
 void sim_members_remove_one(void);
 bool sim_members_removed_one(void);
+
+/* ---- asked.c ------------------------------------------------------------ */
+
+struct sim_asked_member {
+	u64 claim;		/* its epoch, at the end of the leader's log; 0: it has none */
+	bool holds;		/* and this run of its host has it */
+	bool uses;		/* its host has the device open */
+	u64 closings;
+	u64 session;
+};
+
+/* How it was when somebody began to ask for other members. */
+struct sim_asked {
+	const struct qbd_membership_layout *wanted;
+	bool force;
+	struct sim_host *leader;	/* NULL: who asks knows nobody that leads */
+	u64 term;
+	u64 since;			/* by the leader's clock */
+	struct qbd_membership_layout list;
+	struct sim_asked_member members[SIM_HOSTS_MAX + 1];
+};
+
+void sim_asked_draw(void);
+void sim_asked_begin(struct sim_asked *asked, const struct sim_host *host,
+		     const struct qbd_membership_layout *wanted, bool force);
+void sim_asked_end(const struct sim_asked *asked, const struct sim_host *host, int error,
+		   const char *text);
+/* After each step of that host. */
+void sim_asked_check(const struct sim_host *host, const struct qbd_replica *replica);
+
+/* ---- heard.c ------------------------------------------------------------ */
+
+/* Of one member by a leader; times are the leader's, those of "since" 0: not so. */
+struct sim_heard {
+	u64 term;
+	u64 at;				/* the last answer */
+	u64 gap_at;			/* the last one that was the first or came late */
+	u64 match;			/* it has said that it has so many entries */
+	u64 well_since, unwell_since;	/* it says that it is not being filled, nor has failed */
+	u64 unfit_since;		/* it says that it could not lead */
+	u64 uses_since, idle_since;	/* that its host uses the device */
+};
+
+void sim_heard_begin(void);
+void sim_heard_answer(const struct sim_host *host, u32 peer,
+		      const struct qbd_core_message *message);
+u64 sim_heard_often(const struct qbd_replica *leader);
+/* NULL: nothing, in this leadership. */
+const struct sim_heard *sim_heard_of(const struct sim_host *leader, u32 id);
+/* It has answered all the time since then. */
+bool sim_heard_lately(const struct sim_host *leader, u32 id, u64 since);
+/* Likewise, and is not being filled, nor has failed. */
+bool sim_heard_there(const struct sim_host *leader, u32 id, u64 since);
+/* It does not answer, or not so. */
+bool sim_heard_away(const struct sim_host *leader, u32 id);
 
 /* ---- addresses.c -------------------------------------------------------- */
 
@@ -650,6 +715,7 @@ enum sim_kind {
 	SIM_BARE,		/* bare.c */
 	SIM_FEW,		/* few.c */
 	SIM_RECOVER,		/* recover.c */
+	SIM_UNFORCED,		/* members are changed without force: asked.c */
 	SIM_KINDS
 };
 
