@@ -2,6 +2,9 @@
 /*
  * Who has the device claimed for himself leads before long, if he could, and if nobody wanted
  * another leader. In time as the leader's host counts it: while it stands still it cannot know.
+ *
+ * And nobody wants him to lead who could not. Such a one would decline, or the leader's core would,
+ * but each time that it does not come off it is left alone for longer: who can by then waits.
  */
 #include "../../kmod/core/internal.h"
 #include "sim.h"
@@ -9,6 +12,10 @@
 /* More than it takes to begin. */
 #define SLACK_MS	1000u
 #define SLACK_STEPS	200u
+/* That it could not lead it has said by then. */
+#define UNFIT_MARGIN	SIM_S
+/* What the module takes for caught up. */
+#define LAG_MAX		64u
 
 /* Since when, and for how many steps, the leader of this term does not follow. */
 static struct {
@@ -16,8 +23,24 @@ static struct {
 	u64 since, steps;
 } waiting;
 
+/* Of each host: until when it lets the holder alone; since when it could not lead itself. */
+static u64 tried_until[SIM_HOSTS_MAX + 1], unfit_since[SIM_HOSTS_MAX + 1];
+
+/* In some worlds the disk of who was just given the claim stands still for a while. */
+static struct {
+	bool drawn;
+	u64 random;
+	u64 epoch;		/* the newest claim that was looked at */
+} slow;
+
 void sim_follow_begin(void)
 {
+	slow.random = world.seed ^ 0x736c6f77ull;
+	slow.epoch = 0;
+	slow.drawn = sim_has(SIM_SLOW, world.exclusive && !world.quiet &&
+			     sim_below_of(&slow.random, 3) == 0);
+	memset(tried_until, 0, sizeof(tried_until));
+	memset(unfit_since, 0, sizeof(unfit_since));
 	memset(&waiting, 0, sizeof(waiting));
 }
 
@@ -68,14 +91,81 @@ static bool is_free(const struct qbd_replica *leader, const struct qbd_claim *cl
 	       (!core.handed_over || claim->epoch >= core.own_first);
 }
 
+/* It wants to write then, and would be to lead in a moment. */
+static void slow_down(const struct sim_host *leader, const struct qbd_claim *claim)
+{
+	struct sim_host *holder = host_of(claim->holder);
+
+	if (!slow.drawn || world.healing || claim->epoch <= slow.epoch)
+		return;
+	slow.epoch = claim->epoch;
+	if (!holder || holder == leader || !sim_replica(holder) || sim_below_of(&slow.random, 3))
+		return;
+	sim_trace("disk of host %u, which has the device claimed, stands still", holder->number);
+	sim_disk_stall(holder, world.now + (1500 + sim_below_of(&slow.random, 3000)) * SIM_MS);
+}
+
+/* By what it is: its disk hangs, it is being filled, or it may not vote. */
+static void note_fitness(const struct sim_host *host, const struct qbd_replica *replica)
+{
+	if (!host->unsound && qbd_election_able(replica->core) &&
+	    !qbd_core_log_stalled(replica->core, replica->now) &&
+	    !qbd_core_reads_hang(replica->core, replica->now))
+		unfit_since[host->number] = 0;
+	else if (!unfit_since[host->number])
+		unfit_since[host->number] = world.now;
+}
+
+static const char *unfit(const struct sim_host *host, const struct qbd_replica *replica, u32 id)
+{
+	const struct qbd_member_layout *member = qbd_replica_member(replica, id);
+	const struct sim_heard *heard = sim_heard_of(host, id);
+	const struct sim_host *holder = host_of(id);
+	/* It went by the time as of when its pass began. */
+	u64 late = sim_host_time(host) - replica->now;
+	u16 flags = member ? le16_to_cpu(member->flags) : 0;
+
+	if (!(flags & QBD_MEMBER_VOTER) || flags & QBD_MEMBER_WITNESS)
+		return "does not vote, or has no data";
+	if (!heard)
+		return "has not answered in this term";
+	if (heard->unfit_since && heard->unfit_since < replica->now)
+		return "says that it could not lead";
+	if (heard->match + LAG_MAX < replica->core->trail.last)
+		return "lacks too much of the log";
+	if (holder && sim_replica(holder) && unfit_since[holder->number] &&
+	    unfit_since[holder->number] + UNFIT_MARGIN + late < world.now &&
+	    sim_replica(holder)->told_leader == sim_member_id(host) &&
+	    sim_heard_lately(host, id, replica->now))
+		return "could not lead";
+	return NULL;
+}
+
+/* In this step it may have wanted the holder to lead, whether that comes about or not. */
+static void check_try(const struct sim_host *host, const struct qbd_replica *replica, u32 id)
+{
+	const char *why;
+
+	if (replica->follow_after == tried_until[host->number])
+		return;
+	tried_until[host->number] = replica->follow_after;
+	why = replica->follow_after ? unfit(host, replica, id) : NULL;
+	if (why)
+		sim_fail("host %u leads, and wants member %u to, which has the device claimed and %s",
+			 host->number, id, why);
+}
+
 /* All have the same priority here. */
 void sim_follow_check(struct sim_host *host, struct qbd_replica *replica)
 {
 	const struct qbd_claim *claim = qbd_claims_committed(replica);
 	u64 patience = max(1000ull, 4ull * replica->settings.election_timeout_ms);
 
+	note_fitness(host, replica);
 	if (replica->told_role != QBD_ROLE_LEADER || replica->core->role != QBD_ROLE_LEADER)
 		return;
+	slow_down(host, claim);
+	check_try(host, replica, claim->holder);
 	if (waiting.term != replica->core->term || waiting.epoch != claim->epoch)
 		waiting.since = 0;
 	if (claim != qbd_claims_newest(replica) || !claim->holder ||

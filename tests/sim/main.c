@@ -17,7 +17,7 @@
  *   --trace [STEP]       likewise: what happens, from that step on
  *   --without KIND[,KIND] likewise: what may not happen in any world, of rollbacks, copies,
  *                        records, anew, sizes, settings, verify, moves, claims, preemption,
- *                        bare, few, recover, unforced
+ *                        bare, few, recover, unforced, slow
  *   --limit SECONDS      likewise: of a processor, that a seed may take
  *   --trap-at STEP       likewise: the program stops itself there, or goes round for ever
  *   --loop-at STEP       (to see what becomes of that)

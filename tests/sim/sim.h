@@ -716,6 +716,7 @@ enum sim_kind {
 	SIM_FEW,		/* few.c */
 	SIM_RECOVER,		/* recover.c */
 	SIM_UNFORCED,		/* members are changed without force: asked.c */
+	SIM_SLOW,		/* the disk of who has the claim stands still: follow.c */
 	SIM_KINDS
 };
 
