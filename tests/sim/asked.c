@@ -6,6 +6,8 @@
  *             leave whose host uses the device
  *   refused   for want of a majority, or because a host uses the device, if that is so
  *
+ * And who came to be used since votes until he is not, unless by force.
+ *
  * There is who answers the leader, is not being filled, and has not failed; and who is about to
  * join is, for it may be when it matters. By what the leader was told (heard.c), and with a margin:
  * who has answered a moment ago may count or not.
@@ -74,6 +76,28 @@ static bool was_asked_for(const struct qbd_membership_layout *before,
 	return asked;
 }
 
+/* A step of a change: who goes by it has told the leader that his host uses the device. */
+static void check_goes(const struct sim_host *host, const struct qbd_replica *replica,
+		       const struct qbd_membership_layout *before,
+		       const struct qbd_membership_layout *list)
+{
+	for (u32 i = 0; i < le32_to_cpu(before->count); i++) {
+		const struct qbd_member_layout *member = &before->members[i];
+		u32 id = le32_to_cpu(member->id);
+		const struct qbd_member_layout *next = qbd_membership_find(list, id);
+		const struct sim_heard *heard = sim_heard_of(host, id);
+
+		if (!(flags_of(member) & QBD_MEMBER_VOTER) ||
+		    (flags_of(member) & (QBD_MEMBER_LEAVING | QBD_MEMBER_FORCED)) !=
+		    QBD_MEMBER_LEAVING || (next && flags_of(next) & QBD_MEMBER_VOTER))
+			continue;
+		if (heard && heard->uses_since && heard->uses_since < replica->now &&
+		    sim_heard_lately(host, id, replica->now))
+			sim_fail("host %u begins with the list of entry %llu, by which member %u goes, whose host uses the device, and not by force",
+				 host->number, le64_to_cpu(list->index), id);
+	}
+}
+
 /* After each step of that host: a list that it has just taken, if it leads. */
 void sim_asked_check(const struct sim_host *host, const struct qbd_replica *replica)
 {
@@ -85,8 +109,10 @@ void sim_asked_check(const struct sim_host *host, const struct qbd_replica *repl
 		return;
 	looked_at[host->number] = newest->index;
 	if (replica->core->role != QBD_ROLE_LEADER || replica->config_count < 2 ||
-	    newest->index < replica->core->own_first ||
-	    !was_asked_for(&newest[-1].layout, list) || !votes_change(list))
+	    newest->index < replica->core->own_first)
+		return;
+	check_goes(host, replica, &newest[-1].layout, list);
+	if (!was_asked_for(&newest[-1].layout, list) || !votes_change(list))
 		return;
 	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
 		const struct qbd_member_layout *member = &list->members[i];
