@@ -30,10 +30,16 @@ static struct qbd_membership_layout an_earlier_list;
 static u32 last_removed;	/* who is removed when all is well; 0: nobody */
 static u32 nonsense_left;
 
+/* When all is well, since when a voter that is to go is in use; who uses it does not end then. */
+#define USED_FOR_LONG	(20 * SIM_S)
+
+static u64 used_since;
+
 void sim_members_begin(void)
 {
 	memset(&an_earlier_list, 0, sizeof(an_earlier_list));
 	last_removed = 0;
+	used_since = 0;
 	nonsense_left = world.joins ? NONSENSE_IN_THE_END : 0;
 }
 
@@ -349,7 +355,17 @@ static bool is_to_go(const struct qbd_member_layout *member)
 	return le32_to_cpu(member->id) == last_removed || is_hopeless(member);
 }
 
-/* As the list of the leader says: whoever is to go is not marked so yet. */
+/* It votes until nobody uses the device on its host any more, and somebody does for good. */
+static bool has_to_be_forced(const struct qbd_member_layout *member)
+{
+	u16 flags = le16_to_cpu(member->flags);
+
+	return used_since && world.now > used_since + USED_FOR_LONG &&
+	       flags & QBD_MEMBER_VOTER && flags & QBD_MEMBER_LEAVING &&
+	       !(flags & QBD_MEMBER_FORCED);
+}
+
+/* As the list of the leader says: whoever is to go is not marked so yet, or not by force. */
 static bool mark_leaving(struct qbd_membership_layout *list)
 {
 	bool marked = false;
@@ -357,9 +373,12 @@ static bool mark_leaving(struct qbd_membership_layout *list)
 	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
 		struct qbd_member_layout *member = &list->members[i];
 
-		if (!is_to_go(member) || le16_to_cpu(member->flags) & QBD_MEMBER_LEAVING)
+		if (has_to_be_forced(member))
+			set_intent(member, QBD_MEMBER_LEAVING, qbd_group_unused(list));
+		else if (is_to_go(member) && !(le16_to_cpu(member->flags) & QBD_MEMBER_LEAVING))
+			set_intent(member, QBD_MEMBER_LEAVING, another_group(list));
+		else
 			continue;
-		set_intent(member, QBD_MEMBER_LEAVING, another_group(list));
 		marked = true;
 	}
 	if (marked)
@@ -400,13 +419,31 @@ static bool all_up(const struct qbd_membership_layout *list)
 	return true;
 }
 
+static bool is_used_and_to_go(const struct qbd_membership_layout *list)
+{
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
+		const struct sim_host *host = &world.hosts[le32_to_cpu(list->members[i].id)];
+		u16 flags = le16_to_cpu(list->members[i].flags);
+
+		if (flags & QBD_MEMBER_VOTER && flags & QBD_MEMBER_LEAVING &&
+		    sim_claims_uses(host))
+			return true;
+	}
+	return false;
+}
+
 bool sim_members_final(void)
 {
 	const struct qbd_membership_layout *list = sim_lists_now();
 	struct qbd_membership_layout wanted = *list;
 	struct sim_host *leader = leader_to_ask();
-	bool leaving = mark_leaving(&wanted);
+	bool leaving;
 
+	if (!is_used_and_to_go(list))
+		used_since = 0;
+	else if (!used_since)
+		used_since = world.now;
+	leaving = mark_leaving(&wanted);
 	if (leaving && leader && world.steps % 64 == 0)
 		sim_thread_on(leader, mend_thread, leader);
 	if (leaving || qbd_intent_pending(list) || !sim_join_idle() || !all_up(list) ||
