@@ -172,13 +172,14 @@ class Cluster:
     alone: the first one only, made by the short form of create; others join()
     witnesses: numbers of those that get a disk with room for the log only
     clients: numbers of those that have a file and no disk; they connect()
+    joiners: numbers of those that have a disk, and join()
     follows: leadership goes to who writes; most tests want it where they put it
     """
 
     def __init__(self, count=3, size="64M", disk_mib=160, log_size=None, name="vol",
                  up=("--memory", "16M"), family=4, start=True, block=512,
                  disk_ns=0, disk_solid=False, disk_cache=CACHE, disks=None, create=(),
-                 alone=False, follows=False, witnesses=(), clients=()):
+                 alone=False, follows=False, witnesses=(), clients=(), joiners=()):
         self.name = name
         self.family = family
         self.network = Network(count)
@@ -190,6 +191,7 @@ class Cluster:
         self.create_options = create
         self.witnesses = witnesses
         self.clients = clients
+        self.joiners = joiners
         self.log = kernel.Log()
         self.token = tempfile.mkdtemp() + "/token"
         try:
@@ -208,7 +210,7 @@ class Cluster:
                     member.options += ["--leader-follows", "no"]
                 if "--election-timeout" not in up:
                     member.options += UP_OPTIONS
-                member.removed = number in clients
+                member.removed = number in clients or number in joiners
                 self.members.append(member)
             if alone:
                 self.create_alone()
@@ -226,7 +228,7 @@ class Cluster:
     def member_options(self):
         options = []
         for member in self.members:
-            if member.number in self.clients:
+            if member.number in self.clients or member.number in self.joiners:
                 continue
             options += ["--member", "%d=%s@%s" % (member.number, member.name,
                                                   self.listen(member))]
