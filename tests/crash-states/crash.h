@@ -6,6 +6,7 @@
  *                trace that says when
  *   history.c    records and state blocks in it: what was committed, what the data has
  *                to be, what was promised when
+ *   spoiled.c    what somebody else wrote there, and until when it is missed
  *   disk.c       the disk under recovery: a state, and what recovery writes to it
  *   recover.c    one recovery, and what it has to find
  *   states.c     which states a crash may leave
@@ -70,8 +71,20 @@ struct scene {
 	u32 room;
 };
 
+/**
+ * struct member - a member and its disk
+ * @number: its id
+ * @begun: line: from then on its disk is made one of the device's
+ * @made: line: it is one
+ * @joined: that was while others had written already
+ * @emptied_from, @emptied_to: lines between which its disk was made anew; 0: it never was
+ * @witness: it is said to have no data
+ */
 struct member {
 	u32 number;
+	u64 begun, made;
+	u64 emptied_from, emptied_to;
+	bool joined, witness;
 	struct scene scene;
 	u64 entries;			/* of the log of dm-log-writes */
 	struct qbd_geometry geometry;	/* with the last size of the device */
@@ -86,10 +99,35 @@ struct recording {
 	u64 blocks;			/* of each disk */
 	u64 device_blocks;		/* in the end */
 	u64 first_blocks;		/* as it was made */
-	u64 made;			/* line: all disks are members */
+	u64 made;			/* line: all disks that it was made with are members */
 	u64 lines;
 	u64 *times;			/* of each line, in microseconds */
 	struct member member[MEMBERS_MAX + 1];	/* from 1 on */
+	struct rot *rots;
+	u32 rot_count;
+	struct loss *losses;
+	u32 loss_count;
+};
+
+/* A record that a member had for good and that somebody spoiled. */
+struct loss {
+	u32 member;
+	u64 index;
+	u64 block;			/* of the disk */
+	u64 from, to;			/* lines between which it was */
+	const struct write *write;
+	u64 through;			/* the member had entries up to it for good */
+	u64 over;			/* line: it had all of them again for good */
+};
+
+/* A block of a member's data that somebody else wrote, wrongly. */
+struct rot {
+	u32 member;
+	u64 block;			/* of the device */
+	u64 from, to;			/* lines between which it was */
+	const struct write *write;
+	u64 hash;
+	u64 repaired;			/* the first entry that puts it right; NEVER */
 };
 
 extern struct recording recording;
@@ -97,6 +135,8 @@ extern struct recording recording;
 void recording_read(const char *directory);
 /* The first line that is later than a time in nanoseconds. */
 u64 recording_line(u64 nanoseconds);
+/* Is its disk that of a member, if a crash comes just before that line? */
+bool member_is_there(const struct member *member, u64 line);
 struct write *scene_add(struct scene *scene);
 /* Set @durable of all writes: nothing more comes. */
 void scene_settle(struct scene *scene);
@@ -124,6 +164,10 @@ u64 history_length(void);
 /* Is that the committed entry? */
 bool history_has(u64 index, u32 chain);
 const struct entry *history_entry(u64 index, u32 chain);
+/* When the first one was given it. */
+u64 history_line(u64 index);
+/* From when on @member's log begins behind @index for good, as a state block since says. */
+u64 history_begun_anew(u32 member, u64 since, u64 index);
 /* What device block @block has to hold when everything up to @index is applied. */
 u64 history_hash(u64 block, u64 index);
 /* The last entry up to @index that changed the extent, or its block; 0: none. */
@@ -153,9 +197,24 @@ u64 history_acknowledged(void);
 u64 history_terms(void);
 u64 history_divergent(void);
 
+/* The entry by which that member was one for the first time. */
+u64 history_added(u32 member);
+/* Had anybody been given a list by then by which it votes? */
+bool history_votes(u32 member, u64 line);
+bool list_names(const struct qbd_membership_layout *list, u32 member);
+/* Of an entry that calls itself a repair and is none; NULL. */
+const char *history_bad_repair(void);
+/* Blocks that were repaired. */
+u64 history_repairs(void);
+
 /* What member @number had promised about its own disk. */
 struct promise {
-	u64 durable;			/* entries up to it */
+	u64 line;			/* by then */
+	bool made;			/* its disk is one of the device's */
+	bool filled;			/* it has told its disk that it was */
+	u64 missing;			/* it was emptied, and new until it has all up to that */
+	u64 durable;			/* entries up to it, but these: */
+	u64 lost, lost_through;		/* may be lost, which it knows then; 0: none */
 	u32 chain;			/* of that one; 0: before its log */
 	u64 cut;			/* the newest truncation cut here */
 	u32 cut_chain;			/* and this was written there then; 0: nothing */
@@ -167,6 +226,16 @@ struct promise {
 };
 
 void history_promise(const struct member *member, u64 line, struct promise *promise);
+
+/* ---- spoiled.c ---------------------------------------------------------- */
+
+void spoiled_settle(void);
+/* Is there a block at that line that may not be put right yet, or a record? */
+bool spoiled_at(u64 line);
+/* May a block of that member's data hold that, all up to @index applied? */
+bool spoiled_may_hold(u32 member, u64 line, u64 block, u64 hash, u64 index);
+/* What it may have lost by then. */
+void spoiled_promise(const struct member *member, u64 line, struct promise *promise);
 
 /* ---- disk.c ------------------------------------------------------------- */
 
@@ -213,6 +282,7 @@ struct outcome {
 	u64 term;
 	u32 vote;
 	bool filling, is_new;
+	bool nothing;			/* no member's disk yet */
 	const u32 *chains;		/* of its entries, until the next recovery */
 };
 

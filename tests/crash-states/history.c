@@ -77,6 +77,9 @@ static bool first_claim_known;
 static struct shown *shown;
 static u32 shown_count;
 
+static char bad_repair[128];
+static u64 repairs;
+
 u64 zero_hash;
 
 /* ---- hashes ------------------------------------------------------------- */
@@ -338,6 +341,19 @@ static void add_change(struct changes *changes, u64 index, u64 hash)
 	changes->list[changes->count++] = (struct change){ index, hash };
 }
 
+/* A repair says what is so already. */
+static void check_repair(const struct qbd_operation *operation, u64 index, u64 block, u64 hash)
+{
+	if (!qbd_operation_is_repair(operation))
+		return;
+	repairs++;
+	if (hash == history_hash(block, index - 1) || bad_repair[0])
+		return;
+	snprintf(bad_repair, sizeof(bad_repair),
+		 "entry %llu is a repair, and changes block %llu, which is of entry %llu",
+		 index, block, history_block_changed(block, index - 1));
+}
+
 static void replay_entry(const struct entry *entry)
 {
 	const struct qbd_geometry *geometry = &recording.member[1].geometry;
@@ -351,8 +367,10 @@ static void replay_entry(const struct entry *entry)
 		for (u32 k = 0; k < le32_to_cpu(operation->count); k++) {
 			struct changes *extent = &extents[(block + k) >> shift];
 
-			add_change(&blocks[block + k], entry->index, zero ? zero_hash :
-				   block_hash(entry->data[data++]));
+			u64 hash = zero ? zero_hash : block_hash(entry->data[data++]);
+
+			check_repair(operation, entry->index, block + k, hash);
+			add_change(&blocks[block + k], entry->index, hash);
 			/* Zeroes change nothing where nothing was written. */
 			if (!zero || extent->count)
 				add_change(extent, entry->index, 0);
@@ -454,6 +472,31 @@ static void find_turns(void)
 		     history_blocks(length), recording.member[1].geometry.device_blocks);
 }
 
+static const struct qbd_member_layout *
+find_in_list(const struct qbd_membership_layout *list, u32 member)
+{
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++)
+		if (le32_to_cpu(list->members[i].id) == member)
+			return &list->members[i];
+	return NULL;
+}
+
+bool list_names(const struct qbd_membership_layout *list, u32 member)
+{
+	return find_in_list(list, member);
+}
+
+bool history_votes(u32 member, u64 line)
+{
+	for (u32 i = 0; i < lists.count && lists.list[i].line < line; i++) {
+		const struct qbd_member_layout *one = find_in_list(lists.list[i].list, member);
+
+		if (one && le16_to_cpu(one->flags) & (QBD_MEMBER_VOTER | QBD_MEMBER_VOTER_OLD))
+			return true;
+	}
+	return false;
+}
+
 u64 history_blocks(u64 index)
 {
 	return turn_at(&sizes, index)->blocks;
@@ -467,6 +510,14 @@ const struct qbd_membership_layout *history_list(u64 index)
 const struct qbd_claim_layout *history_claim(u64 index)
 {
 	return &turn_at(&holders, index)->claim;
+}
+
+u64 history_added(u32 member)
+{
+	for (u32 i = 0; i < lists.count; i++)
+		if (list_names(lists.list[i].list, member))
+			return lists.list[i].index;
+	stop("member %u is in no list of the history", member);
 }
 
 static bool majority_of(const struct qbd_membership_layout *list, u32 members)
@@ -544,6 +595,23 @@ const struct entry *history_entry(u64 index, u32 chain)
 	return find_entry(index, chain);
 }
 
+u64 history_line(u64 index)
+{
+	return history[index]->line;
+}
+
+u64 history_begun_anew(u32 member, u64 since, u64 index)
+{
+	for (u32 i = 0; i < state_write_count[member]; i++) {
+		const struct state_write *state = &state_writes[member][i];
+
+		if (state->write->issued > since && state->state.flags & QBD_STATE_FILLING &&
+		    state->state.log_first_index > index)
+			return state->write->durable;
+	}
+	return NEVER;
+}
+
 u64 history_hash(u64 block, u64 index)
 {
 	const struct change *change = last_change(&blocks[block], index);
@@ -613,6 +681,9 @@ static void find_parts(void)
 			part->block = le64_to_cpu(operation->block);
 			part->count = le32_to_cpu(operation->count);
 			part->index = index;
+			/* It is nobody's: no number can be told that none has. */
+			if (qbd_operation_is_repair(operation))
+				part->number = NEVER;
 			if (le16_to_cpu(operation->kind) != QBD_OPERATION_WRITE)
 				continue;
 			memcpy(&part->number, entry->data[data], sizeof(part->number));
@@ -788,6 +859,18 @@ u64 history_before_term(u64 term)
 	return 0;
 }
 
+/* ---- repairs ------------------------------------------------------------- */
+
+const char *history_bad_repair(void)
+{
+	return bad_repair[0] ? bad_repair : NULL;
+}
+
+u64 history_repairs(void)
+{
+	return repairs;
+}
+
 /* ---- what a member had promised ----------------------------------------- */
 
 /* Walks through what it wrote; lines come in order, for one member after another. */
@@ -798,6 +881,7 @@ static struct {
 	u32 *chains;
 	u64 durable, generation;
 	u64 cut, cut_durable;
+	bool emptied;
 } walk;
 
 static void walk_state(const struct state_write *state)
@@ -826,6 +910,19 @@ static void walk_record(const struct qbd_record_header *header)
 	walk.durable = max(walk.durable, le64_to_cpu(header->local.durable_index));
 }
 
+/* What the former one had promised is gone. */
+static void walk_another_disk(void)
+{
+	if (walk.emptied)
+		return;
+	memset(walk.chains, 0, ENTRIES_MAX * sizeof(u32));
+	walk.durable = 0;
+	walk.generation = 0;
+	walk.cut = 0;
+	walk.cut_durable = 0;
+	walk.emptied = true;
+}
+
 static void walk_to(const struct member *member, u64 line)
 {
 	const struct scene *scene = &member->scene;
@@ -842,6 +939,8 @@ static void walk_to(const struct member *member, u64 line)
 	     walk.next++) {
 		const struct write *write = &scene->writes[walk.next];
 
+		if (member->emptied_from && write->issued >= member->emptied_from)
+			walk_another_disk();
 		if (!write->count)
 			continue;
 		if (area_of(&member->geometry, write->block) == AREA_LOG)
@@ -858,9 +957,14 @@ void history_promise(const struct member *member, u64 line, struct promise *prom
 	const struct state_write *list = state_writes[member->number];
 	const struct state_write *durable = NULL;
 	u32 count = state_write_count[member->number];
+	bool anew = member->emptied_from && line > member->emptied_from;
+	u64 from = anew ? member->emptied_from : 0;
+	char why[80];
 
 	walk_to(member, line);
 	*promise = (struct promise){
+		.line = line,
+		.made = member->made <= line,
 		.durable = walk.durable,
 		.chain = walk.chains[walk.durable],
 		.flags_all = ~0u,
@@ -869,12 +973,17 @@ void history_promise(const struct member *member, u64 line, struct promise *prom
 		promise->cut = walk.cut;
 		promise->cut_chain = walk.chains[walk.cut];
 	}
+	if (anew)
+		promise->missing = history_committed(member->emptied_to, why, sizeof(why));
 	for (u32 i = 0; i < count && list[i].write->issued < line; i++)
-		if (list[i].write->durable < line)
+		if (list[i].write->durable < line && list[i].write->issued >= from)
 			durable = &list[i];
 	for (u32 i = 0; i < count && list[i].write->issued < line; i++) {
 		const struct state_write *state = &list[i];
 
+		if (state->write->issued < from)
+			continue;
+		promise->filled |= promise->flags_ever & ~state->state.flags & QBD_STATE_FILLING;
 		promise->flags_ever |= state->state.flags;
 		/* What an older one said does not count any more. */
 		if (durable && state != durable &&
@@ -883,8 +992,10 @@ void history_promise(const struct member *member, u64 line, struct promise *prom
 		promise->flags_all &= state->state.flags;
 		promise->flags_any |= state->state.flags;
 	}
+	spoiled_promise(member, line, promise);
 	for (u32 i = 0; i < shown_count; i++)
-		if (shown[i].member == member->number && shown[i].line < line)
+		if (shown[i].member == member->number && shown[i].line < line &&
+		    shown[i].line >= from)
 			promise->blocks = max(promise->blocks, shown[i].blocks);
 	if (durable) {
 		promise->term = durable->state.term;
@@ -927,4 +1038,5 @@ void history_read(void)
 	find_parts();
 	read_acknowledgments();
 	settle_claims();
+	spoiled_settle();
 }

@@ -48,7 +48,8 @@ struct known {
 	u64 key;
 	u64 agreed, term;
 	u32 vote;
-	bool filling;
+	bool is_copy;		/* what it has counts */
+	bool votes;
 };
 
 static struct known *known;
@@ -128,7 +129,7 @@ struct choice first_choice(const struct member *member, u32 point)
 		.scene = &member->scene,
 		.geometry = &member->geometry,
 		.at = member->points[point],
-		.since = point ? member->points[point - 1] : recording.made,
+		.since = point ? member->points[point - 1] : member->begun,
 		.salt = salt_of(member->number, point),
 	};
 }
@@ -245,20 +246,21 @@ static void note(const struct member *member, u32 point, u32 variant,
 		 const struct known *found)
 {
 	struct worst *at = &worst[member->number][point];
-	u64 agreed = found->filling ? 0 : found->agreed;
+	u64 agreed = found->is_copy ? found->agreed : 0;
+	u64 term = found->votes ? found->term : 0;
 	u32 leader;
 
 	if (agreed < at->agreed) {
 		at->agreed = agreed;
 		at->agreed_variant = variant;
 	}
-	if (found->term < at->term) {
-		at->term = found->term;
+	if (term < at->term) {
+		at->term = term;
 		at->vote_bad = false;
 	}
-	leader = history_leader(found->term);
+	leader = history_leader(term);
 	/* Its own: it knows by a record of that term that it has nothing left to give. */
-	if (found->term == at->term && !at->vote_bad) {
+	if (term == at->term && !at->vote_bad) {
 		at->term_variant = variant;
 		at->vote_bad = leader && found->vote != leader &&
 			       found->vote != member->number;
@@ -287,13 +289,18 @@ static void try_state(const struct member *member, u32 point, u32 variant,
 			    mix(promise->term, promise->vote))) ^
 	      mix(promise->flags_all, promise->flags_any) ^
 	      mix(promise->cut, promise->cut_chain) ^
-	      mix(promise->blocks, promise->flags_ever) ^ choice.spoiled;
+	      mix(promise->blocks, promise->flags_ever) ^
+	      mix(promise->made, promise->filled) ^
+	      mix(promise->lost, mix(promise->lost_through, promise->missing)) ^
+	      (member->joined ? history_votes(member->number, promise->line) << 1 : 0) ^
+	      choice.spoiled;
 	before = find_known(key | 1);
 	if (!before->key) {
 		recover(member, promise, &outcome);
 		*before = (struct known){ .key = key | 1, .agreed = outcome.agreed,
 					  .term = outcome.term, .vote = outcome.vote,
-					  .filling = outcome.filling };
+					  .is_copy = !outcome.filling && !outcome.is_new,
+					  .votes = !outcome.is_new && !outcome.nothing };
 		known_count++;
 		snprintf(state, sizeof(state), "%u:%u:%u", member->number, point, variant);
 		if (outcome.error[0])
@@ -341,9 +348,17 @@ static void try_point(const struct member *member, u32 point)
 	}
 }
 
+/* What is there then may be the former disk in part: what is to be made of that is open. */
+static bool being_emptied(const struct member *member, u64 line)
+{
+	return line >= member->made && !member_is_there(member, line);
+}
+
 static void try_member(const struct member *member)
 {
 	for (u32 point = 0; point < member->point_count && tally.failures < FAILURES_MAX; point++) {
+		if (being_emptied(member, member->points[point]))
+			continue;
 		if (drawn(mix(recording.seed, member->points[point] / STRETCH_LINES),
 			  wanted.stretches))
 			try_point(member, point);
@@ -401,6 +416,9 @@ static void try_members(void)
 		tally.spoiled += of->spoiled;
 		tally.recoveries += of->recoveries;
 		tally.failures += of->failures;
+		printf("# member %u: %llu states%s\n", number, of->tried + of->deep_tried,
+		       recording.member[number].joined ? ", it joined" :
+		       recording.member[number].witness ? ", a witness" : "");
 	}
 }
 
@@ -427,6 +445,10 @@ static void say_each(u64 line)
 		u32 point = point_at(&recording.member[number], line);
 		const struct worst *at = &worst[number][point];
 
+		if (!member_is_there(&recording.member[number], line)) {
+			printf("#   member %u has no disk\n", number);
+			continue;
+		}
 		printf("#   member %u: %llu of the log (state %u:%u:%u); term %llu%s (state %u:%u:%u)\n",
 		       number, at->agreed, number, point, at->agreed_variant, at->term,
 		       at->vote_bad ? ", another vote" : "", number, point,
@@ -445,13 +467,16 @@ static bool check_moment(u64 line)
 	u64 term = history_elected(line, &leader);
 
 	for (u32 number = 1; number <= recording.members; number++)
-		if (!worst[number][point_at(&recording.member[number], line)].known)
+		if (member_is_there(&recording.member[number], line) &&
+		    !worst[number][point_at(&recording.member[number], line)].known)
 			return true;
 	moments++;
 	for (u32 number = 1; number <= recording.members; number++) {
 		const struct member *member = &recording.member[number];
 		const struct worst *at = &worst[number][point_at(member, line)];
 
+		if (!member_is_there(member, line))
+			continue;
 		have |= (u32)(at->agreed >= committed) << number;
 		voted |= (u32)(at->term > term || (at->term == term && !at->vote_bad)) <<
 			 number;
@@ -480,6 +505,11 @@ static bool check_moment(u64 line)
 
 static void check_together(void)
 {
+	if (history_bad_repair()) {
+		printf("# FAILED: %s\n", history_bad_repair());
+		tally.failures++;
+		return;
+	}
 	for (u32 number = 1; number <= recording.members; number++)
 		for (u32 i = 0; i < recording.member[number].point_count; i++)
 			if (!check_moment(recording.member[number].points[i]))
@@ -535,7 +565,7 @@ static void check_visited(bool complete)
 					continue;
 				line = write->done;
 			}
-			if (line == NEVER || line < recording.made)
+			if (line == NEVER || line < member->begun || being_emptied(member, line))
 				continue;
 			moments_there++;
 			point = point_at(member, line);
@@ -594,6 +624,32 @@ static void want(bool complete, double states, double deep)
 	sets_begin(count);
 }
 
+/* What there is of those that are not in each recording. */
+static void say_kinds(void)
+{
+	for (u32 number = 1; number <= recording.members; number++) {
+		const struct member *member = &recording.member[number];
+
+		if (member->joined)
+			printf("# member %u joined at %.6f s, by entry %llu: %u points\n", number,
+			       recording.times[min(member->made, recording.lines - 1)] / 1e6,
+			       history_added(number), member->point_count);
+		if (member->emptied_from)
+			printf("# member %u was emptied at %.6f s\n", number,
+			       recording.times[min(member->emptied_to, recording.lines - 1)] / 1e6);
+		if (member->witness)
+			printf("# member %u is a witness: %u points\n", number,
+			       member->point_count);
+	}
+	for (u32 i = 0; i < recording.loss_count; i++)
+		printf("# entry %llu of member %u was spoiled, which had all up to %llu\n",
+		       recording.losses[i].index, recording.losses[i].member,
+		       recording.losses[i].through);
+	if (recording.rot_count)
+		printf("# %u blocks rotted, %llu were repaired\n", recording.rot_count,
+		       history_repairs());
+}
+
 static int try_all(bool complete, u64 states, u64 deep)
 {
 	double began = seconds(), taken;
@@ -608,6 +664,7 @@ static int try_all(bool complete, u64 states, u64 deep)
 	printf("# history: %llu entries in %llu terms, %llu more that were overwritten, %llu requests acknowledged\n",
 	       history_length(), history_terms(), history_divergent(),
 	       history_acknowledged());
+	say_kinds();
 	try_members();
 	if (tally.failures < FAILURES_MAX)
 		check_together();
@@ -675,7 +732,7 @@ static int try_one(const char *text)
 	printf("# found: log up to %llu, of which %llu are history; committed %llu, applied %llu; term %llu, vote %u%s%s\n",
 	       outcome.last, outcome.agreed, outcome.commit, outcome.applied, outcome.term,
 	       outcome.vote, outcome.filling ? ", filling" : "",
-	       outcome.is_new ? ", new" : "");
+	       outcome.nothing ? ", no member's disk" : outcome.is_new ? ", new" : "");
 	printf("# %s\n", outcome.error[0] ? outcome.error : "good");
 	if (count == 5 && !outcome.error[0])
 		go_deep(member, &promise, text, choice.salt, &outcome, 1, numbers + 2);

@@ -100,21 +100,23 @@ void scene_settle(struct scene *scene)
 
 enum area area_of(const struct qbd_geometry *geometry, u64 block)
 {
+	bool data = !geometry->no_data;
+
 	if (!block || block == QBD_SUPERBLOCK_COPY_BLOCK)
 		return AREA_SUPERBLOCK;
 	for (u32 i = 0; i < QBD_STATE_SLOTS; i++)
 		if (block == QBD_STATE_SLOT_BLOCK(i) || block == QBD_APPLIED_BLOCK(i))
 			return AREA_STATE;
-	if (block >= geometry->data_block &&
+	if (data && block >= geometry->data_block &&
 	    block < geometry->data_block + geometry->device_blocks)
 		return AREA_DATA;
 	if (block >= geometry->log_block &&
 	    block < geometry->log_block + geometry->log_blocks)
 		return AREA_LOG;
-	if (block >= QBD_EXTENT_TABLE_BLOCK &&
+	if (data && block >= QBD_EXTENT_TABLE_BLOCK &&
 	    block < QBD_EXTENT_TABLE_BLOCK + geometry->extent_table_blocks)
 		return AREA_TABLE;
-	if (block >= QBD_EXTENT_JOURNAL_BLOCK &&
+	if (data && block >= QBD_EXTENT_JOURNAL_BLOCK &&
 	    block < QBD_EXTENT_JOURNAL_BLOCK + QBD_EXTENT_JOURNAL_BLOCKS)
 		return AREA_JOURNAL;
 	return AREA_OTHER;
@@ -156,6 +158,60 @@ static FILE *open_file(const char *name)
 	return file;
 }
 
+static bool take_rot(const char *line)
+{
+	struct rot rot = { .repaired = NEVER };
+
+	if (sscanf(line, "rot %u %llu %llu %llu", &rot.member, &rot.block, &rot.from,
+		   &rot.to) != 4)
+		return false;
+	recording.rots = realloc(recording.rots,
+				 (recording.rot_count + 1) * sizeof(*recording.rots));
+	if (!recording.rots)
+		abort();
+	recording.rots[recording.rot_count++] = rot;
+	return true;
+}
+
+static bool take_loss(const char *line)
+{
+	struct loss loss = { .over = NEVER };
+
+	if (sscanf(line, "lose %u %llu %llu %llu %llu", &loss.member, &loss.index, &loss.block,
+		   &loss.from, &loss.to) != 5)
+		return false;
+	recording.losses = realloc(recording.losses,
+				   (recording.loss_count + 1) * sizeof(*recording.losses));
+	if (!recording.losses)
+		abort();
+	recording.losses[recording.loss_count++] = loss;
+	return true;
+}
+
+static bool take_member(const char *line)
+{
+	u64 begun, made;
+	u32 number;
+
+	if (sscanf(line, "witness %u", &number) == 1 && number && number <= MEMBERS_MAX) {
+		recording.member[number].witness = true;
+		return true;
+	}
+	if (sscanf(line, "emptied %u %llu %llu", &number, &begun, &made) == 3 && number &&
+	    number <= MEMBERS_MAX) {
+		recording.member[number].emptied_from = begun;
+		recording.member[number].emptied_to = made;
+		return true;
+	}
+	if (sscanf(line, "joins %u %llu %llu", &number, &begun, &made) != 3 || number < 2 ||
+	    number > MEMBERS_MAX)
+		return false;
+	recording.member[number].joined = true;
+	recording.member[number].begun = begun;
+	recording.member[number].made = made;
+	return true;
+}
+
 static void read_facts(void)
 {
 	FILE *file = open_file("facts");
@@ -165,6 +221,8 @@ static void read_facts(void)
 	while (fgets(line, sizeof(line), file)) {
 		u32 number, major, minor;
 
+		if (take_member(line) || take_rot(line) || take_loss(line))
+			continue;
 		if (sscanf(line, "seed %llu", &recording.seed) == 1 ||
 		    sscanf(line, "members %u", &recording.members) == 1 ||
 		    sscanf(line, "blocks %llu", &recording.blocks) == 1 ||
@@ -419,7 +477,7 @@ static void find_points(struct member *member)
 		abort();
 	for (u32 i = 0; i < scene->count; i++)
 		if ((scene->writes[i].fua || scene->writes[i].flush) &&
-		    scene->writes[i].done != NEVER && scene->writes[i].done >= recording.made)
+		    scene->writes[i].done != NEVER && scene->writes[i].done >= member->begun)
 			member->points[member->point_count++] = scene->writes[i].done;
 	member->points[member->point_count++] = recording.lines;
 	qsort(member->points, member->point_count, sizeof(u64), compare_lines);
@@ -447,10 +505,74 @@ static void find_geometry(struct member *member)
 	}
 	if (!found)
 		stop("member %u has no superblock: %s", member->number, reason);
-	recording.first_blocks = member->geometry.device_blocks;
+	if (member->number == 1)
+		recording.first_blocks = member->geometry.device_blocks;
+	if (member->geometry.member_id != member->number ||
+	    member->geometry.no_data != member->witness)
+		stop("member %u has the disk of member %u, %s data", member->number,
+		     member->geometry.member_id, member->geometry.no_data ? "without" : "with");
 	if (!qbd_geometry_grow(&member->geometry,
 			       max(recording.device_blocks, recording.first_blocks)))
 		stop("member %u has no room for the size that the device got", member->number);
+}
+
+static void find_lines(struct member *member)
+{
+	member->begun = member->joined ? recording_line(member->begun) : recording.made;
+	member->made = member->joined ? recording_line(member->made) : recording.made;
+	if (member->emptied_from) {
+		member->emptied_from = recording_line(member->emptied_from);
+		member->emptied_to = recording_line(member->emptied_to);
+	}
+}
+
+bool member_is_there(const struct member *member, u64 line)
+{
+	return line >= member->made && (line <= member->emptied_from ||
+					line > member->emptied_to || !member->emptied_from);
+}
+
+/* Which write it was that spoiled a block: the only one of that time. */
+static const struct write *find_spoiling(u32 number, u64 block, u64 from, u64 to)
+{
+	const struct member *member = &recording.member[number];
+	const struct write *found = NULL;
+
+	for (u32 i = 0; i < member->scene.count; i++) {
+		const struct write *write = &member->scene.writes[i];
+
+		if (write->issued < from || write->issued >= to || block < write->block ||
+		    block >= write->block + write->count)
+			continue;
+		if (found || write->count != 1)
+			stop("member %u wrote itself what was spoiled, block %llu of its disk",
+			     number, block);
+		found = write;
+	}
+	if (!found)
+		stop("nothing was spoiled at block %llu of the disk of member %u", block, number);
+	return found;
+}
+
+static void find_rot(struct rot *rot)
+{
+	const struct member *member = &recording.member[rot->member];
+
+	if (!rot->member || rot->member > recording.members || member->witness ||
+	    rot->block >= member->geometry.device_blocks)
+		stop("nothing can rot at block %llu of member %u", rot->block, rot->member);
+	rot->write = find_spoiling(rot->member, member->geometry.data_block + rot->block,
+				   recording_line(rot->from), recording_line(rot->to));
+}
+
+static void find_loss(struct loss *loss)
+{
+	if (!loss->member || loss->member > recording.members ||
+	    area_of(&recording.member[loss->member].geometry, loss->block) != AREA_LOG)
+		stop("no record can be lost at block %llu of member %u", loss->block,
+		     loss->member);
+	loss->write = find_spoiling(loss->member, loss->block, recording_line(loss->from),
+				    recording_line(loss->to));
 }
 
 void recording_read(const char *directory)
@@ -465,6 +587,11 @@ void recording_read(const char *directory)
 		read_log(member);
 		scene_settle(&member->scene);
 		find_geometry(member);
+		find_lines(member);
 		find_points(member);
 	}
+	for (u32 i = 0; i < recording.rot_count; i++)
+		find_rot(&recording.rots[i]);
+	for (u32 i = 0; i < recording.loss_count; i++)
+		find_loss(&recording.losses[i]);
 }

@@ -165,20 +165,39 @@ static u64 agreed(void)
 	return index;
 }
 
+/* A record of it was spoiled: what was before that is there, and it knows what is not. */
+static void check_lost(const struct order *order)
+{
+	const struct promise *promise = order->promise;
+	struct outcome *outcome = order->outcome;
+
+	if (recovered.last_index < promise->lost - 1)
+		wrong(outcome, "entry %llu was spoiled, and its log is there up to %llu",
+		      promise->lost, recovered.last_index);
+	if (recovered.last_index < promise->lost_through &&
+	    (!recovered.damaged || recovered.damaged_through < promise->lost_through))
+		wrong(outcome, "it had entries up to %llu for good, of which it lost some; its log ends with %llu, and it takes %s",
+		      promise->lost_through, recovered.last_index,
+		      recovered.damaged ? "fewer for lost" : "none for lost");
+}
+
 static void check_log(const struct order *order)
 {
 	const struct promise *promise = order->promise;
 	struct outcome *outcome = order->outcome;
 
-	if (recovered.damaged)
+	if (recovered.damaged && !promise->lost)
 		wrong(outcome, "it finds itself damaged, and nobody touched it: %s",
 		      recovered.reason);
 	if (recovered.failed)
 		wrong(outcome, "it finds its disk failed, and it did not");
-	if (recovered.last_index < promise->durable)
+	if (promise->lost)
+		check_lost(order);
+	else if (recovered.last_index < promise->durable)
 		wrong(outcome, "it had entries up to %llu for good, and finds its log up to %llu",
 		      promise->durable, recovered.last_index);
 	if (promise->durable > recovered.base_index &&
+	    promise->durable <= recovered.last_index &&
 	    chain_at(promise->durable) != promise->chain)
 		wrong(outcome, "entry %llu, which it had for good, is %08x and was %08x",
 		      promise->durable, chain_at(promise->durable), promise->chain);
@@ -211,9 +230,37 @@ static void check_state(const struct order *order)
 		wrong(outcome, "it was being filled, and does not know");
 	if (recovered.is_new && !(flags & QBD_STATE_NEW))
 		wrong(outcome, "it says that it is new, and had been part of the device");
+	if (!recovered.is_new && promise->flags_all & QBD_STATE_NEW)
+		wrong(outcome, "it was new, and does not know");
+	/* What its leader had when the two first heard of each other is no less. */
+	if (!recovered.is_new && outcome->agreed < promise->missing)
+		wrong(outcome, "its disk was made anew when all up to entry %llu was committed; it has all up to %llu, and says that it is not new",
+		      promise->missing, outcome->agreed);
 }
 
-/* Is it the list in force at @index? What a reset brought may be a newer one. */
+/*
+ * Who joined begins with nothing, under an id that nobody had before. It counts from when a
+ * list says that it votes; by then it has to have been filled, durably, if it was at all.
+ */
+static void check_joined(const struct order *order)
+{
+	const struct promise *promise = order->promise;
+	struct outcome *outcome = order->outcome;
+	u32 number = order->member->number;
+
+	if (!promise->made && (recovered.last_index || recovered.term))
+		wrong(outcome, "its disk was just being made, and it has a log up to %llu, in term %llu",
+		      recovered.last_index, recovered.term);
+	if (!list_names(&recovered.base_membership, number))
+		wrong(outcome, "its log begins with a list of members that does not have it");
+	if (recovered.filling && !promise->filled && history_votes(number, promise->line))
+		wrong(outcome, "it is being filled for the first time, and a list says that it votes");
+}
+
+/*
+ * Is it the list in force at @index? What a reset brought may be a newer one, and so may
+ * what who joined began with.
+ */
 static bool is_list_at(const struct order *order, u64 index,
 		       const struct qbd_membership_layout *list)
 {
@@ -221,8 +268,8 @@ static bool is_list_at(const struct order *order, u64 index,
 
 	if (same_list(list, history_list(index)))
 		return true;
-	return order->promise->flags_ever & QBD_STATE_FILLING && newest > index &&
-	       same_list(list, history_list(newest));
+	return (order->promise->flags_ever & QBD_STATE_FILLING || order->member->joined) &&
+	       newest > index && same_list(list, history_list(newest));
 }
 
 /* Members, claim and size, when it has come up. */
@@ -267,9 +314,10 @@ static void check_size(const struct order *order)
 	u64 blocks = open_store->geometry.device_blocks;
 	u64 wanted = history_blocks(order->outcome->agreed);
 
-	/* A reset that never came to be has made it larger already. */
+	/* A reset that never came to be has made it larger already; or it was made so. */
 	if (blocks < wanted || blocks > history_blocks(history_length()) ||
-	    (blocks > wanted && !(order->promise->flags_ever & QBD_STATE_FILLING)))
+	    (blocks > wanted && !(order->promise->flags_ever & QBD_STATE_FILLING) &&
+	     !order->member->joined))
 		wrong(order->outcome, "everything up to entry %llu is applied, and its device has %llu blocks instead of %llu",
 		      order->outcome->agreed, blocks, wanted);
 }
@@ -299,6 +347,18 @@ static bool may_hold(u64 block, u64 hash)
 	return hash == history_hash(block, recovered.fill_index);
 }
 
+/*
+ * A record that was lost may have been applied, wholly or in part: it is applied once more when
+ * it is there again. Whoever lost it serves nobody before that.
+ */
+static bool applied_since(u64 line, u64 block, u64 index)
+{
+	char why[80];
+	u64 committed = min(history_committed(line, why, sizeof(why)), history_length());
+
+	return history_block_changed(block, committed) > index;
+}
+
 static void check_block(const struct order *order, u64 block)
 {
 	struct outcome *outcome = order->outcome;
@@ -310,6 +370,11 @@ static void check_block(const struct order *order, u64 block)
 	if (hash == wanted)
 		return;
 	if (recovered.filling && may_hold(block, hash))
+		return;
+	if (spoiled_may_hold(order->member->number, order->promise->line, block, hash,
+			     outcome->agreed))
+		return;
+	if (order->promise->lost && applied_since(order->promise->line, block, outcome->agreed))
 		return;
 	wrong(outcome, "block %llu of the device does not hold what it has to (of entry %llu, everything up to %llu is applied)%s%s",
 	      block, history_block_changed(block, outcome->agreed), outcome->agreed,
@@ -334,6 +399,23 @@ static void check_data(const struct order *order)
 	}
 }
 
+/* A witness has none: neither had it before, nor does it write any when it comes up. */
+static void check_no_data(const struct order *order)
+{
+	const struct scene *scenes[] = { &order->member->scene, &disk_scene };
+
+	for (u32 k = 0; k < ARRAY_SIZE(scenes); k++)
+		for (u32 i = 0; i < scenes[k]->count; i++) {
+			const struct write *write = &scenes[k]->writes[i];
+
+			if (!write->count || (!k && write->issued < order->member->made))
+				continue;
+			if (area_of(&order->member->geometry, write->block) == AREA_OTHER)
+				wrong(order->outcome, "it keeps no data, and writes block %llu",
+				      write->block);
+		}
+}
+
 /* ---- one recovery -------------------------------------------------------- */
 
 static void recover_thread(void *object)
@@ -345,6 +427,11 @@ static void recover_thread(void *object)
 
 	memset(&recovered, 0, sizeof(recovered));
 	store = qbd_store_open(0, "disk", pool, &ops, NULL, &recovered, text, sizeof(text));
+	if (IS_ERR(store) && !order->promise->made) {
+		outcome->nothing = true;
+		order->done = true;
+		return;
+	}
 	if (IS_ERR(store)) {
 		wrong(outcome, "it does not come up: %s", text);
 		order->done = true;
@@ -365,6 +452,8 @@ static void recover_thread(void *object)
 	check_log(order);
 	check_state(order);
 	check_applied(order, store);
+	if (order->member->joined)
+		check_joined(order);
 	if (!outcome->error[0]) {
 		qbd_store_commit(store, outcome->agreed);
 		while (!store->failed && store->applied_index < outcome->agreed)
@@ -374,7 +463,10 @@ static void recover_thread(void *object)
 		       store->geometry.device_blocks)
 			sim_sleep(0);
 		check_size(order);
-		check_data(order);
+		if (order->member->witness)
+			check_no_data(order);
+		else
+			check_data(order);
 	}
 	open_store = NULL;
 	qbd_store_close(store);

@@ -70,8 +70,8 @@ static void write_member(const struct member *member, u64 line, u64 lot, u64 com
 		stop("state %u:%u:%u: %s", member->number, point, choice.variant,
 		     outcome.error);
 	snprintf(path, sizeof(path), "%s/expected-%u", to, member->number);
-	/* Filled, or without what was committed, it is not elected. */
-	if (!outcome.filling && outcome.agreed >= committed)
+	/* Filled, new, or without what was committed, it is not elected. */
+	if (!outcome.filling && !outcome.is_new && outcome.agreed >= committed)
 		write_expectation(path, member, &outcome);
 	fprintf(states, "%u:%u:%u last %llu agreed %llu term %llu%s\n", member->number,
 		point, choice.variant, outcome.last, outcome.agreed, outcome.term,
@@ -79,11 +79,31 @@ static void write_member(const struct member *member, u64 line, u64 lot, u64 com
 	disk_reset();
 }
 
+static bool somebody_is_emptied(u64 line)
+{
+	for (u32 number = 1; number <= recording.members; number++)
+		if (line >= recording.member[number].made &&
+		    !member_is_there(&recording.member[number], line))
+			return true;
+	return false;
+}
+
+/* Not while what one of them holds is rotten: replicas are not equal then. */
+static u64 sample_line(u64 *lot)
+{
+	u64 line;
+
+	do {
+		*lot = mix(*lot, 2);
+		line = recording.made + *lot % (recording.lines - recording.made);
+	} while (spoiled_at(line) || somebody_is_emptied(line));
+	return line;
+}
+
 int write_samples(u32 count, const char *to)
 {
 	for (u32 i = 0; i < count; i++) {
-		u64 lot = mix(recording.seed, 0x5a5a + i);
-		u64 line = recording.made + lot % (recording.lines - recording.made);
+		u64 lot = mix(recording.seed, 0x5a5a + i), line = sample_line(&lot);
 		char path[600], why[80];
 		u64 committed = history_committed(line, why, sizeof(why));
 		FILE *states;
@@ -98,8 +118,9 @@ int write_samples(u32 count, const char *to)
 		fprintf(states, "line %llu committed %llu\n", line, committed);
 		snprintf(path, sizeof(path), "%s/%u", to, i + 1);
 		for (u32 number = 1; number <= recording.members; number++)
-			write_member(&recording.member[number], line, mix(lot, number),
-				     committed, path, states);
+			if (line >= recording.member[number].made)
+				write_member(&recording.member[number], line, mix(lot, number),
+					     committed, path, states);
 		fclose(states);
 	}
 	return 0;
@@ -116,14 +137,16 @@ int write_dumps(u32 count, const char *to)
 	if (!found)
 		stop("cannot create %s: %s", path, strerror(errno));
 	for (u32 i = 0; i < count; i++) {
-		u64 lot = mix(recording.seed, 0xa5a5 + i);
+		u64 lot = mix(recording.seed, 0xa5a5 + i), line = sample_line(&lot);
 		const struct member *member =
 			&recording.member[1 + lot % recording.members];
-		u32 point = (lot >> 16) % member->point_count;
+		u32 point = point_at(member, max(line, member->made));
 		struct choice choice = first_choice(member, point);
 		struct promise promise;
 		struct outcome outcome;
 
+		/* As in write_member(). */
+		choice.at = max(line, member->made);
 		choice.variant = mix(lot, 1) % states_count(&choice);
 		states_advance(member, choice.at);
 		states_build(&choice);
