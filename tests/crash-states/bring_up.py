@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """Bring crash states up with the module: members that lost their power together.
 
-usage: bring_up.py MEMBERS NAME...    (in User-mode Linux; started by run)
+usage: bring_up.py SHAPE NAME...    (in User-mode Linux; started by run)
 
-Each directory NAME in $QBD_RESULT holds an image of each member's disk. They have to come up, elect a leader,
-agree, and hold the same; what the device then reads as is left in the file content.
+Each directory NAME in $QBD_RESULT holds an image of each member's disk. They have to come up,
+elect a leader, agree, and hold the same; what the device then reads as is left in the file
+content.
 """
 
 import os
@@ -16,9 +17,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "cluster"))
 sys.path.insert(0, HERE)
 
-from guest import BLOCK, DEVICE_BLOCKS, DISK_MIB, EXTENT, LOG_MIB  # noqa: E402
+from guest import BLOCK, DISK_MIB, Shape  # noqa: E402
 from lib import kernel  # noqa: E402
-from lib.cluster import Cluster  # noqa: E402
+from lib.disks import Disk  # noqa: E402
 from lib.shell import run, wait_until  # noqa: E402
 
 
@@ -35,10 +36,14 @@ def bring_up(cluster, name):
     kernel.say("bring up " + name)
     directory = os.path.join(os.environ["QBD_RESULT"], name)
     for member in cluster.members:
-        member.disk.copy_from("%s/member-%d.img" % (directory, member.number))
+        path = "%s/member-%d.img" % (directory, member.number)
+        # Who had not joined by then has none.
+        member.removed = not os.path.exists(path)
+        if not member.removed:
+            member.disk.copy_from(path)
     cluster.up()
     cluster.wait_caught_up()
-    for member in cluster.members:
+    for member in cluster.running():
         status = member.status()
         assert not status.get("damaged"), status
     # It shows a size when that is durable, which may be after it is applied.
@@ -52,9 +57,8 @@ def bring_up(cluster, name):
 
 
 def main():
-    with Cluster(int(sys.argv[1]), size="%dK" % (DEVICE_BLOCKS * BLOCK // 1024),
-                 disk_mib=DISK_MIB, log_size="%dM" % LOG_MIB,
-                 create=("--extent-size", EXTENT, "--claim", "shared"), start=False) as cluster:
+    shape = Shape(sys.argv[1])
+    with shape.cluster([Disk(DISK_MIB) for _ in range(shape.disks)]) as cluster:
         cluster.check_equal = False
         for name in sys.argv[2:]:
             bring_up(cluster, name)

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """A workload drawn from a seed, with a log of all that is written to each member's disk.
 
-usage: guest.py SEED MEMBERS STEPS    (in User-mode Linux; started by run)
+usage: guest.py SEED SHAPE STEPS    (in User-mode Linux; started by run)
 
-STEPS is how many, or names of them, separated by commas.
+SHAPE is how many members the device is made with; a w behind it: the last one is a witness;
++1 behind that: one more joins. STEPS is how many, or names of them, separated by commas.
 
 Leaves in $QBD_RESULT:
   member-N.log  what dm-log-writes kept of member N's disk, all data in it
@@ -16,6 +17,7 @@ Leaves in $QBD_RESULT:
 import fcntl
 import os
 import random
+import re
 import signal
 import struct
 import sys
@@ -27,6 +29,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "cluster"))
 
 from lib import kernel  # noqa: E402
 from lib.cluster import Cluster  # noqa: E402
+from lib.damage import Damage, Log  # noqa: E402
 from lib.disks import LoggedDisk  # noqa: E402
 from lib.shell import read_file, wait_until, write_file  # noqa: E402
 from lib.workload import BLOCK, Child, direct_buffer, end_children  # noqa: E402
@@ -46,6 +49,26 @@ COMPLETION_NS = 150000  # so that several requests are under way at a time
 BLKDISCARD = 0x1277
 BLKZEROOUT = 0x127f
 WRITERS = 4
+FILL_RATE = "100mbit"
+ROTTEN = 6              # blocks at a time
+
+
+class Shape:
+    """Of a device, from a text as in the usage."""
+
+    def __init__(self, text):
+        made, witness, joins = re.fullmatch(r"([1-5])(w?)(\+1)?", text).groups()
+        self.made = int(made)
+        self.witnesses = (self.made,) if witness else ()
+        self.joiners = (self.made + 1,) if joins else ()
+        self.disks = self.made + len(self.joiners)
+
+    def cluster(self, disks):
+        return Cluster(self.disks, size="%dK" % (DEVICE_BLOCKS * BLOCK // 1024),
+                       log_size="%dM" % LOG_MIB, create=("--extent-size", EXTENT,
+                                                         "--claim", "shared"),
+                       up=("--memory", "16M"), start=False, disks=disks,
+                       witnesses=self.witnesses, joiners=self.joiners)
 
 
 class Trace:
@@ -177,15 +200,36 @@ class Run:
         self.writers = {}
         self.retired = []
         self.told = []      # of size and claims: lines of acks
+        self.facts = []     # of who joined, and of what rotted
+        self.rotten = set()     # blocks
+        self.emptied = False
 
     def say(self, text):
         kernel.say(text)
         for member in self.cluster.members:
             member.disk.mark(text.replace(" ", "_"))
 
+    def members(self):
+        """All that there are by now."""
+        return [member for member in self.cluster.members if not member.removed]
+
+    def holders(self):
+        """Those with data."""
+        return [member for member in self.members()
+                if member.number not in self.cluster.witnesses]
+
+    def witness(self):
+        """Or None."""
+        return next((self.cluster.member(number) for number in self.cluster.witnesses), None)
+
+    def writing(self):
+        """Those with data that are up."""
+        return [member for member in self.holders() if member.is_up]
+
     def start_writers(self):
+        holders = self.holders()
         for turn in range(WRITERS):
-            member = self.cluster.members[turn % len(self.cluster.members)]
+            member = holders[turn % len(holders)]
             if member.is_up and turn not in self.writers:
                 self.writers[turn] = Writer(member, self.source.random(),
                                             self.source.choice((4, 8, 32, 32)))
@@ -216,7 +260,7 @@ class Run:
 
     def much(self, blocks):
         """So much at once that the log has to be reclaimed."""
-        member = self.source.choice(self.cluster.running())
+        member = self.source.choice(self.writing())
         writer = Writer(member, self.source.random(), 256, 0, max(4, blocks // 80))
         writer.child.wait(90)
         self.retired.append(writer)
@@ -237,7 +281,7 @@ class Run:
 
     def restart(self):
         """Down in order, and up again."""
-        member = self.source.choice(self.cluster.members)
+        member = self.source.choice(self.members())
         member.down("--force")
         self.retire(member)
         member.up()
@@ -254,14 +298,14 @@ class Run:
         self.cluster.network.heal()
 
     def reset(self):
-        member = self.source.choice(self.cluster.members)
+        member = self.source.choice(self.members())
         self.cut_off(member)
         member.up()
         self.cluster.wait_leader()
         self.start_writers()
 
     def reset_all(self):
-        for member in self.cluster.members:
+        for member in self.members():
             self.cut_off(member)
         self.cluster.up()
         self.cluster.wait_leader()
@@ -280,8 +324,9 @@ class Run:
         wait_until("all of them write",
                    lambda: all(writer.acknowledged() > 3 for writer in writers))
         self.cluster.network.isolate(leader.number)
-        others = self.cluster.others(leader)
-        new = self.cluster.wait_leader(others)
+        others = [member for member in self.members() if member is not leader]
+        # A witness may lead until one with data has its log.
+        new = self.cluster.wait_leader(others, not_member=self.witness())
         more = Writer(new, self.source.random(), 8)
         wait_until("the new one writes", lambda: more.acknowledged() > 10)
         more.end()
@@ -295,8 +340,17 @@ class Run:
         self.retired += writers + [more]
 
     def away(self):
-        """Away for so long that it has to be filled by extents; which goes on meanwhile."""
-        member = self.source.choice(self.cluster.members)
+        """Away for so long that it has to be filled by extents; which goes on meanwhile.
+
+        The log of a witness begins anew instead.
+        """
+        self.pass_by(self.source.choice(self.members()))
+
+    def witness_away(self):
+        """That of a witness does, whatever is drawn."""
+        self.pass_by(self.witness())
+
+    def pass_by(self, member):
         member.down("--force")
         self.retire(member)
         self.cluster.wait_leader(self.cluster.running())
@@ -314,7 +368,7 @@ class Run:
     def have(self, member, *words):
         """A command of qbdadm, until it is not refused: a member may still be filled."""
         words = list(words)
-        words.insert(1 if words[0] == "resize" else 2, self.cluster.name)
+        words.insert(1 if words[0] in ("resize", "verify") else 2, self.cluster.name)
         wait_until(" ".join(map(str, words)),
                    lambda: member.qbdadm(*words, check=False).status == 0, 60)
 
@@ -330,21 +384,21 @@ class Run:
             blocks = Writer.blocks + (more if more > 0 else self.source.choice((1, 5, 20)))
             if blocks > MOST_BLOCKS:
                 return
-            self.write_some(self.source.choice(self.cluster.members), at_end=True)
-            sizes = Sizes(self.cluster.members, blocks)
+            self.write_some(self.source.choice(self.holders()), at_end=True)
+            sizes = Sizes(self.holders(), blocks)
             if quiet:
                 self.signal_writers(signal.SIGSTOP)
-            self.have(self.source.choice(self.cluster.members), "resize", "--size",
+            self.have(self.source.choice(self.holders()), "resize", "--size",
                       "%dK" % (blocks * BLOCK // 1024))
             self.told += sizes.child.wait(60)
             self.signal_writers(signal.SIGCONT)
             Writer.blocks = blocks
-            self.write_some(self.source.choice(self.cluster.members), at_end=True)
+            self.write_some(self.source.choice(self.holders()), at_end=True)
 
     def demote(self):
         """A voter becomes a learner, and then a voter again."""
         leader = self.cluster.wait_leader()
-        member = self.source.choice(self.cluster.others(leader))
+        member = self.source.choice([one for one in self.holders() if one is not leader])
         self.have(leader, "member", "demote", member.number)
         self.wait_for(20)
         if self.source.random() < 0.5:
@@ -357,11 +411,11 @@ class Run:
             writer.end()
         self.retired += self.writers.values()
         self.writers = {}
-        self.source.choice(self.cluster.members).qbdadm("claim", "mode", self.cluster.name,
-                                                        "exclusive")
+        self.source.choice(self.holders()).qbdadm("claim", "mode", self.cluster.name,
+                                                  "exclusive")
         for _ in range(2):
-            self.write_some(self.source.choice(self.cluster.members))
-        member = self.source.choice(self.cluster.members)
+            self.write_some(self.source.choice(self.holders()))
+        member = self.source.choice(self.holders())
         self.have(member, "claim", "take")
         # Who asked may be told by the leader before its own log says so.
         epoch = member.wait("it has the claim", lambda status: status.claim["holder"] ==
@@ -373,18 +427,159 @@ class Run:
         member.qbdadm("claim", "mode", self.cluster.name, "shared")
         self.start_writers()
 
+    def join(self):
+        """One more member joins and is filled, while others write; in between it stops once."""
+        for number in self.cluster.joiners:
+            if self.cluster.member(number).removed:
+                self.join_as(self.cluster.member(number))
+
+    def join_as(self, member):
+        contact = self.source.choice(self.writing())
+        # What it is to have is not in any log any more.
+        while self.cluster.leader().status().first_index <= 1:
+            self.much(2400)
+        before = time.monotonic_ns()
+        self.cluster.join(member.number, "--no-up", contact=contact.number)
+        self.facts.append("joins %d %d %d" % (member.number, before, time.monotonic_ns()))
+        # So slowly that others write meanwhile.
+        self.cluster.network.shape(member.number, "rate", FILL_RATE)
+        member.up()
+        member.wait("it is being filled", lambda status: status.filling and
+                    status.fill_extents_done > 0)
+        if self.source.random() < 0.7:
+            self.cut_off(member)
+            member.up()
+        self.wait_for(10)
+        self.cluster.network.shape(member.number)
+        for one in self.members():
+            one.wait("%d votes" % member.number, lambda status: any(
+                other["id"] == member.number and other["voter"]
+                for other in status.members) and not any(
+                    other["voter_old"] for other in status.members), 90)
+        self.write_some(member)
+
+    def help(self):
+        """A member that was behind gets from the witness what nobody else has that is up."""
+        leader = self.cluster.wait_leader(self.holders())
+        stale = next(member for member in self.holders() if member is not leader)
+        stale.down("--force")
+        self.retire(stale)
+        self.wait_for(20)
+        self.cut_off(leader)
+        stale.up()
+        self.cluster.wait_leader([one for one in self.members() if one is not leader],
+                                 not_member=self.witness())
+        self.write_some(stale)
+        leader.up()
+        self.cluster.wait_leader()
+        self.start_writers()
+
+    def empty(self):
+        """A member has lost its disk: it is made anew under the same id. Once in a run."""
+        if self.emptied:
+            return
+        self.emptied = True
+        member = self.source.choice(self.members())
+        member.down("--force")
+        self.retire(member)
+        self.cluster.size = "%dK" % (Writer.blocks * BLOCK // 1024)
+        before = time.monotonic_ns()
+        self.cluster.create(member, "--force")
+        self.facts.append("emptied %d %d %d" % (member.number, before, time.monotonic_ns()))
+        member.up()
+        if self.source.random() < 0.5:
+            self.cut_off(member)
+            member.up()
+        member.wait("it is part of the device", lambda status: status.leader and
+                    not status.problem and not status.filling, 60)
+        self.cluster.wait_leader()
+        self.start_writers()
+
+    def rot(self):
+        """Bits rot on one member's disk; replicas are compared, and made equal.
+
+        While they rot nobody writes: no write of the member's own is on its way there. They
+        are found while all write again.
+        """
+        member = self.source.choice(self.holders())
+        self.signal_writers(signal.SIGSTOP)
+        self.cluster.wait_caught_up(60)
+        # Where much was written: of what nobody ever wrote nothing is read.
+        blocks = set()
+        while len(blocks) < ROTTEN:
+            blocks.add(self.source.randrange(600))
+        for block in sorted(blocks - self.rotten):
+            self.flip(member, DATA_BLOCK + block, "rot %d %d" % (member.number, block))
+        # Each once: it is known from then on which entry puts it right.
+        self.rotten |= blocks
+        self.signal_writers(signal.SIGCONT)
+        self.have(self.source.choice(self.holders()), "verify", "--max-rate", "1G",
+                  "--repair")
+        self.wait_for(10)
+
+    def flip(self, member, block, fact, span=BLOCK):
+        """One bit of a block of its disk, among its first bytes; the fact, and when that was."""
+        before = time.monotonic_ns()
+        Damage(member.disk).flip(block, self.source.randrange(span))
+        self.facts.append("%s %d %d" % (fact, before, time.monotonic_ns()))
+
+    def rot_log(self):
+        """A record rots that a member had acknowledged and not applied; it is sent again, or,
+        where the others have dropped it by then, the member is filled."""
+        member = self.source.choice(self.holders())
+        applied = last = 0
+        while applied >= last:
+            if not member.is_up:
+                # It had just come to rest.
+                member.up()
+                self.cluster.wait_leader()
+                self.start_writers()
+            self.wait_for(40)
+            # Before it is alone: then it would apply all.
+            member.disk.fail()
+            self.cut_off(member)
+            log = Log(member.disk)
+            applied = log.state["applied_index"]
+            # By what the log says of itself, not by what the state block does.
+            last = max(record["durable_index"] for record in log.records.values())
+        self.signal_writers(signal.SIGSTOP)
+        index = max(applied + 1, last - self.source.randrange(12))
+        number = self.source.randrange(log.records[index]["data_blocks"] + 1)
+        # Of a header not all is used.
+        self.flip(member, log.block(index, number), "lose %d %d %d" % (
+            member.number, index, log.block(index, number)), BLOCK if number else 64)
+        broken = Log(member.disk)
+        assert (broken.verdict, broken.last_index) == ("damaged", index - 1), \
+            "record %d, block %d: %s up to %d" % (index, number, broken.verdict,
+                                                  broken.last_index)
+        member.up()
+        member.wait("it has what it lost", lambda status: not status.damaged and
+                    status.durable_index >= last, 60)
+        self.signal_writers(signal.SIGCONT)
+        self.cluster.wait_leader()
+        self.start_writers()
+
     def act(self, steps):
         """In an order drawn by lot, but each of them before any comes again.
 
         Of few steps those that come first here, for they matter most, and then some of the
         others by lot; or those named.
         """
-        alone = len(self.cluster.members) == 1
-        kinds = [self.burst, self.reset, self.grow, self.exclusive, self.rest] if alone else \
-            [self.overthrow, self.away, self.grow, self.demote, self.exclusive, self.reset,
-             self.rest]
-        others = [self.restart, self.small] if alone else \
-            [self.restart, self.burst, self.reset_all, self.move, self.small]
+        alone = len(self.members()) == 1
+        if alone:
+            kinds = [self.burst, self.reset, self.grow, self.exclusive, self.rest]
+            others = [self.restart, self.small]
+        elif self.cluster.witnesses:
+            kinds = [self.help, self.witness_away, self.grow, self.reset, self.overthrow,
+                     self.exclusive]
+            others = [self.away, self.empty, self.demote, self.rest, self.restart,
+                      self.burst, self.reset_all, self.move, self.small]
+        else:
+            kinds = [self.overthrow, self.away, self.grow, self.demote, self.rot,
+                     self.rot_log, self.empty, self.exclusive, self.reset, self.rest]
+            others = [self.restart, self.burst, self.reset_all, self.move, self.small]
+        if self.cluster.joiners:
+            kinds.insert(0, self.join)
         self.source.shuffle(others)
         kinds += others
         if not steps.isdigit():
@@ -431,22 +626,18 @@ def spoil(disk):
 
 
 def main():
-    seed, count = (int(word) for word in sys.argv[1:3])
+    seed = int(sys.argv[1])
+    shape = Shape(sys.argv[2])
     steps = sys.argv[3]
     result = os.environ["QBD_RESULT"]
     source = random.Random(seed)
-    disks = [LoggedDisk(DISK_MIB, completion_ns=COMPLETION_NS) for _ in range(count)]
+    disks = [LoggedDisk(DISK_MIB, completion_ns=COMPLETION_NS) for _ in range(shape.disks)]
     trace = Trace(disks)
     for disk in disks:
         spoil(disk)
-    facts = ["seed %d" % seed, "members %d" % count,
-             "blocks %d" % (DISK_MIB * 1048576 // BLOCK)]
-    facts += ["device %d %d %d" % (number, os.major(disk.number_logged),
-                                   os.minor(disk.number_logged))
-              for number, disk in enumerate(disks, 1)]
-    with Cluster(count, size="%dK" % (DEVICE_BLOCKS * BLOCK // 1024), log_size="%dM" % LOG_MIB,
-                 create=("--extent-size", EXTENT, "--claim", "shared"),
-                 up=("--memory", "16M"), start=False, disks=disks) as cluster:
+    facts = ["seed %d" % seed, "blocks %d" % (DISK_MIB * 1048576 // BLOCK)]
+    facts += ["witness %d" % number for number in shape.witnesses]
+    with shape.cluster(disks) as cluster:
         facts.append("made %d" % time.monotonic_ns())
         cluster.up()
         cluster.wait_leader()
@@ -456,8 +647,14 @@ def main():
         work.end(result)
         cluster.check_equal = False
         trace.end(result + "/trace")
-        for disk in disks:
-            disk.end_log("%s/member-%d.log" % (result, disks.index(disk) + 1))
+        members = work.members()
+        facts.append("members %d" % len(members))
+        facts += ["device %d %d %d" % (member.number, os.major(member.disk.number_logged),
+                                       os.minor(member.disk.number_logged))
+                  for member in members]
+        for member in members:
+            member.disk.end_log("%s/member-%d.log" % (result, member.number))
+        facts += work.facts
         facts.append("size %d" % Writer.blocks)
         with open(result + "/facts", "w") as file:
             file.write("\n".join(facts) + "\n")
