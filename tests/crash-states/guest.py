@@ -499,7 +499,7 @@ class Run:
         """Bits rot on one member's disk; replicas are compared, and made equal.
 
         While they rot nobody writes: no write of the member's own is on its way there. They
-        are found while all write again.
+        are found while one writes again: what all write is compared often, and that takes long.
         """
         member = self.source.choice(self.holders())
         self.signal_writers(signal.SIGSTOP)
@@ -512,9 +512,10 @@ class Run:
             self.flip(member, DATA_BLOCK + block, "rot %d %d" % (member.number, block))
         # Each once: it is known from then on which entry puts it right.
         self.rotten |= blocks
-        self.signal_writers(signal.SIGCONT)
+        os.kill(self.source.choice(list(self.writers.values())).child.pid, signal.SIGCONT)
         self.have(self.source.choice(self.holders()), "verify", "--max-rate", "1G",
                   "--repair")
+        self.signal_writers(signal.SIGCONT)
         self.wait_for(10)
 
     def flip(self, member, block, fact, span=BLOCK):
@@ -531,18 +532,20 @@ class Run:
         while applied >= last:
             if not member.is_up:
                 # It had just come to rest.
+                self.signal_writers(signal.SIGCONT)
                 member.up()
                 self.cluster.wait_leader()
                 self.start_writers()
             self.wait_for(40)
             # Before it is alone: then it would apply all.
             member.disk.fail()
+            # They would go on meanwhile until others have dropped what is to be sent again.
+            self.signal_writers(signal.SIGSTOP)
             self.cut_off(member)
             log = Log(member.disk)
             applied = log.state["applied_index"]
             # By what the log says of itself, not by what the state block does.
             last = max(record["durable_index"] for record in log.records.values())
-        self.signal_writers(signal.SIGSTOP)
         index = max(applied + 1, last - self.source.randrange(12))
         number = self.source.randrange(log.records[index]["data_blocks"] + 1)
         # Of a header not all is used.
