@@ -25,7 +25,7 @@ return      when it had ended: integers of one clock for all clients.  Nanosecon
 outcome     "ok"
             "failed": for certain.  It has had no effect and will have none
             "unknown": it may take effect at any time after invoke, or never, and needs
-            no return
+            no return. With "until", a time, at the latest then
 
 A history is linearizable if each operation can be given a moment between its invoke and
 its return so that every read gives what the last write before it wrote.
@@ -40,8 +40,9 @@ taken for a moment, at which the block ceases to be zero, and the rest is one wa
 time: a block that is zero stays so until a zone must not wait any longer, and one that
 is not until a read of zero, or a zeroing, must not.  A read of zero then takes the open
 zeroing that has to be done first.  (It is best to wait: what is zero serves reads of
-zero at no cost, what is not serves zones; turning is what zeroings are needed for.)  It
-takes n log n steps.
+zero at no cost, what is not serves zones; turning is what zeroings are needed for.  So a
+zeroing that need not be at all is done as well, at its last moment, unless it lies within a
+forward zone.)  It takes n log n steps.
 
 Exit status: 0 linearizable, 1 not (with what contradicts, for each block), 2 the files
 are not such a history.
@@ -96,9 +97,13 @@ def operation_of(fields):
     if not isinstance(fields.get("block"), (int, str)):
         raise Malformed("'block' is %r" % fields.get("block"))
     invoke = integer(fields, "invoke")
-    end = integer(fields, "return") if outcome == "ok" else NEVER
+    end = NEVER
+    if outcome == "ok":
+        end = integer(fields, "return")
+    elif outcome == "unknown" and fields.get("until") is not None:
+        end = integer(fields, "until")
     if end < invoke:
-        raise Malformed("returns at %d, before it began at %d" % (end, invoke))
+        raise Malformed("ends at %d, before it began at %d" % (end, invoke))
     value = 0
     if kind == "write" or (kind == "read" and outcome == "ok"):
         value = integer(fields, "value")
@@ -234,6 +239,8 @@ def walk(forward, backward, zeroes, zeroings):
     items += [("zeroing", one.invoke, one.end, one) for one in zeroings]
     for number, (what, low, high, item) in enumerate(items):
         low, high, inside = outside.interval(low, high)
+        if inside and what == "zeroing" and item.outcome == "unknown":
+            continue                # it was never done
         if inside:
             return ("all the time the block had to hold %s" % inside.value,
                     extremes(inside) + (extremes(item) if what == "zone" else [item]))
@@ -296,23 +303,29 @@ def search(operations):
             return False
         seen.add((done, value))
         left = [number for number in range(len(operations)) if not done >> number & 1]
-        limit = min(operations[number].end for number in left)
+        limit = min(operations[number].end for number in left if must >> number & 1)
         for number in left:
             one = operations[number]
             if one.invoke > limit or (one.kind == "read" and one.value != value):
                 continue
-            if go_on(done | 1 << number, value if one.kind == "read" else one.value):
+            # What need not be, and would have been before this one, is not any more.
+            gone = sum(1 << other for other in left if operations[other].end < one.invoke)
+            if go_on(done | gone | 1 << number, value if one.kind == "read" else one.value):
                 return True
         return False
     return go_on(0, 0)
 
 
 def operation(kind, value, invoke, end, outcome="ok", client="a", block=0):
-    return Operation(client, block, kind, value, invoke,
-                     end if outcome == "ok" else NEVER, outcome)
+    if outcome == "until":
+        outcome = "unknown"
+    elif outcome != "ok":
+        end = NEVER
+    return Operation(client, block, kind, value, invoke, end, outcome)
 
 
-# name, is it linearizable, operations: kind, value, invoke, return, outcome
+# name, is it linearizable, operations: kind, value, invoke, return, outcome ("until":
+# unknown, at the latest by then)
 BY_HAND = (
     ("nothing", True, ()),
     ("a write and its read", True, (("write", 1, 1, 2), ("read", 1, 3, 4))),
@@ -335,6 +348,12 @@ BY_HAND = (
     ("unknown, between two others", True,
      (("write", 1, 1, 2, "unknown"), ("write", 2, 3, 4), ("read", 2, 5, 6),
       ("read", 1, 7, 8))),
+    ("unknown until, and read later", True,
+     (("write", 1, 1, 5, "until"), ("read", 0, 2, 3), ("read", 1, 6, 7))),
+    ("unknown until, and never seen", True,
+     (("write", 1, 1, 5, "until"), ("read", 0, 6, 7))),
+    ("unknown until, and it landed later", False,
+     (("write", 1, 1, 5, "until"), ("read", 0, 6, 7), ("read", 1, 8, 9))),
     ("a write that happened twice", False,
      (("write", 1, 1, 9), ("read", 1, 2, 3), ("write", 2, 4, 5), ("read", 1, 6, 7))),
     ("two zones that overlap", False,
@@ -358,6 +377,13 @@ BY_HAND = (
     ("an unknown zeroing serves once", False,
      (("write", 1, 1, 2), ("zero", 0, 3, 3, "unknown"), ("read", 0, 4, 5),
       ("write", 2, 6, 7), ("read", 0, 8, 9))),
+    ("a zeroing until, and then zero", True,
+     (("write", 1, 1, 2), ("zero", 0, 3, 5, "until"), ("read", 0, 6, 7))),
+    ("a zeroing until, and zero later", False,
+     (("write", 1, 1, 2), ("zero", 0, 3, 5, "until"), ("read", 1, 6, 7),
+      ("read", 0, 8, 9))),
+    ("a zeroing until, within a zone", True,
+     (("write", 1, 1, 2), ("zero", 0, 4, 5, "until"), ("read", 1, 8, 9))),
     ("a zeroing that failed", False,
      (("write", 1, 1, 2), ("zero", 0, 3, 3, "failed"), ("read", 0, 4, 5))),
     ("a zeroing within a zone", False,
@@ -375,7 +401,7 @@ def random_history(source):
     history, effects, next_value = [], [], 1
     for begin, length in moments:
         kind = source.choice(("read", "read", "write", "zero"))
-        outcome = source.choice(("ok",) * 6 + ("unknown", "failed"))
+        outcome = source.choice(("ok",) * 6 + ("unknown", "until", "failed"))
         value = 0
         if kind == "write":
             value, next_value = next_value, next_value + 1
@@ -425,7 +451,8 @@ def large_history(source, count, blocks, clients):
 def lines_of(history):
     """The lines of a file with these operations."""
     return [json.dumps({"client": one.client, "block": one.block, "operation": one.kind,
-                        "value": one.value, "invoke": one.invoke, "return":
+                        "value": one.value, "invoke": one.invoke,
+                        "return" if one.outcome == "ok" else "until":
                         None if one.end == NEVER else one.end, "outcome": one.outcome})
             for one in history]
 
