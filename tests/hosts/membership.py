@@ -9,7 +9,8 @@ take the kernel along.
 import json
 import os
 
-from device import REPO, Device, Hosts, tap
+from device import Device, Hosts, tap
+from disk import current, layout, on_disk
 from load import Writer, go_on
 from writes import Writes
 
@@ -60,13 +61,6 @@ def member(device, host, number):
     return found[0] if found else None
 
 
-def state_on_disk(host):
-    """The hard state that counts, of a host that is off."""
-    dump = json.loads(tap.command(os.path.join(REPO, "build/userspace/qbdadm"), "dump",
-                                  host.disks[0], "--json"))
-    return next(state for state in dump["states"] if state["current"])
-
-
 def place_of(content, host, first):
     """The block of the device from which on this is, on the host's disk; data begins at first."""
     with open(host.disks[0], "rb") as disk:
@@ -91,6 +85,19 @@ def come_back(device, host):
     host.boot()
     device.up(host)
     wait_whole(device, host)
+
+
+def mounted_on(host, what, seconds=120):
+    tap.wait_until(lambda: host.try_run("mount %s %s" % (DEVICE, MOUNT), timeout=60)[0] == 0,
+                   seconds, what)
+
+
+def two_are_equal(device):
+    """In the end, of two members with data and a witness."""
+    device.down()
+    device.hosts = device.hosts[:2]
+    device.check_same_sums()
+    device.cluster.check_logs()
 
 
 def without_election(writes, what, change):
@@ -184,7 +191,7 @@ def a_new_member_loses_power(kernel):
         joining.reader.join(30)
         # That it is no copy is on its disk, and how far it is.
         tap.equal(device.leader([one, two]) and device.status(one)["voters"], 2, "voters")
-        state = state_on_disk(three)
+        state = current(on_disk(three))
         tap.check(state["filling"] and state["fill_cursor"], "on the disk is %s" % state)
         tap.comment("it lost its power with extents up to %d" % state["fill_cursor"])
         for host in (one, two):
@@ -218,22 +225,11 @@ def witness_and_two(kernel):
         mounted.end()
         one.run("mount %s %s && echo kept >%s/kept && sync" % (DEVICE, MOUNT, MOUNT))
         one.power_cut()
-        tap.wait_until(lambda: two.try_run("mount %s %s" % (DEVICE, MOUNT), timeout=60)[0]
-                       == 0, 60, "it is mounted on the other host")
+        mounted_on(two, "it is mounted on the other host", 60)
         tap.equal(two.run("cat %s/kept" % MOUNT), "kept\n", "what was acknowledged")
         two.run("umount " + MOUNT)
         come_back(device, one)
-        device.wait_caught_up()
-        for host in cluster.hosts:
-            host.run("qbdadm down vol0")
-        device.hosts = [one, two]
-        device.check_same_sums()
-        cluster.check_logs()
-
-
-def mounted_on(host, what):
-    tap.wait_until(lambda: host.try_run("mount %s %s" % (DEVICE, MOUNT), timeout=60)[0] == 0,
-                   120, what)
+        two_are_equal(device)
 
 
 def a_stale_host_and_the_witness(kernel):
@@ -277,12 +273,7 @@ def a_stale_host_and_the_witness(kernel):
         mounted_on(two, "all are there again")
         tap.equal(two.run("cat %s/newer" % MOUNT), "last\n", "what was written last")
         two.run("umount %s && e2fsck -f -n %s" % (MOUNT, DEVICE), timeout=240)
-        device.wait_caught_up()
-        for host in cluster.hosts:
-            host.run("qbdadm down vol0")
-        device.hosts = [one, two]
-        device.check_same_sums()
-        cluster.check_logs()
+        two_are_equal(device)
 
 
 def device_grows(kernel):
@@ -319,8 +310,7 @@ def rot_is_repaired(kernel):
         before = one.run("sha256sum %s/rots" % MOUNT)
         wait_whole(device, three)
         three.run("qbdadm down vol0")
-        copies = json.loads(three.run("qbdadm dump /dev/vda --json"))["superblocks"]
-        data = next(copy["data_block"] for copy in copies if copy["verdict"] == "good")
+        data = layout(json.loads(three.run("qbdadm dump /dev/vda --json")))["data_block"]
         device_block = place_of(content, three, data)
         three.run("dd if=/dev/urandom of=/dev/vda bs=4k seek=%d count=3 conv=fsync,notrunc"
                   " status=none" % (data + device_block))

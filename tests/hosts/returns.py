@@ -5,17 +5,15 @@ that were under way when their leader was lost.
 As in membership.py, on hosts of a stock kernel of Debian.
 """
 
-import json
 import os
-import subprocess
 
-from device import REPO, Device, Hosts, hosts, tap
+from device import Device, Hosts, hosts, tap
+from disk import BLOCK, current, layout, on_disk, read_block, write_block
 from history import History
 from membership import DEVICE, MIB, NAMES, come_back, member, refused, wait_whole
 import programs
 from writes import Writes
 
-BLOCK = 4096
 OBSERVED = 8            # looks at members of whom none may lead
 # So that nobody is taken for gone because an emulated processor stood still.
 SLOW_ELECTION_MS = 10000
@@ -341,18 +339,6 @@ def is_sent(device, host, least, most, what, *options):
               (what, got, least, most))
 
 
-def on_disk(host, *options):
-    """What its disk holds, without what was not flushed; it moves while its host is up."""
-    answer = subprocess.run(
-        [os.path.join(REPO, "build/userspace/qbdadm"), "dump", host.disks[0], "--json",
-         *options], stdout=subprocess.PIPE, text=True, timeout=60, check=True)
-    return json.loads(answer.stdout)
-
-
-def current(dump):
-    return next(state for state in dump["states"] if state["current"])
-
-
 def lacking(dump, missed):
     """The first record that was acknowledged and not applied, and which another one has missed.
 
@@ -372,14 +358,12 @@ def rot(host, missed):
     """A bit of such a record changes while the host is off."""
     found = on_disk(host, "--records")
     record = lacking(found, missed)
-    layout = next(copy for copy in found["superblocks"] if copy["verdict"] == "good")
-    block = layout["log_block"] + (record["position"] + record["data_blocks"]) % \
-        layout["log_blocks"]
-    with open(host.disks[0], "r+b") as disk:
-        disk.seek(block * BLOCK + 1000)
-        byte = disk.read(1)[0]
-        disk.seek(block * BLOCK + 1000)
-        disk.write(bytes([byte ^ 1]))
+    places = layout(found)
+    block = places["log_block"] + (record["position"] + record["data_blocks"]) % \
+        places["log_blocks"]
+    content = bytearray(read_block(host, block))
+    content[1000] ^= 1
+    write_block(host, block, content)
     log = on_disk(host)["log"]
     tap.equal((log["verdict"], log["last_index"]), ("damaged", record["index"] - 1), "its log")
     tap.comment("record %d of %d rotted on %s" % (record["index"], found["log"]["last_index"],
