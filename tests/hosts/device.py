@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """A device on the hosts of a cluster, as its administrator sees it."""
 
+import collections
 import json
 import os
 import subprocess
@@ -110,18 +111,21 @@ class Device:
         answer = json.loads(host.run("qbdadm status %s --json" % self.name))
         return answer[0] if isinstance(answer, list) else answer.get("devices", [answer])[0]
 
+    def named_leader(self, among):
+        """The host that most of these call the leader, or None; how many do, and hear it."""
+        named = collections.Counter((view["leader"], view["term"])
+                                    for view in map(self.status, among) if view["has_quorum"])
+        (number, _), count = named.most_common(1)[0] if named else ((0, 0), 0)
+        return self.cluster.host(number) if number else None, count
+
     def leader(self, among=None, seconds=60):
         """The host that all of these call the leader, which has a quorum."""
-        found = []
+        among = among or self.hosts
 
         def agreed():
-            views = [self.status(host) for host in among or self.hosts]
-            leaders = {(view["leader"], view["term"]) for view in views}
-            found[:] = [leader for leader, _ in leaders]
-            return len(leaders) == 1 and found[0] and all(view["has_quorum"]
-                                                          for view in views)
-        tap.wait_until(agreed, seconds, "a leader that all agree on")
-        return self.cluster.host(found[0])
+            leader, count = self.named_leader(among)
+            return count == len(among) and leader
+        return tap.wait_until(agreed, seconds, "a leader that all agree on")
 
     @staticmethod
     def in_step(views):

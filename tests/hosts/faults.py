@@ -466,11 +466,8 @@ class Faults:
 
     def leader(self):
         """Who leads by what most of them say, or None."""
-        named = collections.Counter()
-        for host in self.answering():
-            named[self.device.status(host)["leader"]] += 1
-        number, count = named.most_common(1)[0] if named else (0, 0)
-        return next((host for host in self.hosts if host.number == number and count > 1), None)
+        leader, count = self.device.named_leader(self.answering())
+        return leader if count > 1 else None
 
     @staticmethod
     def set_tick(host, tick):
