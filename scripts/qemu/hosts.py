@@ -454,16 +454,20 @@ class Host:
         if clock == "stops":
             self.qmp("stop")
             return
-        self.qemu.signal(signal.SIGSTOP)
-        self.waker = threading.Timer(LATE_SECONDS, self.qemu.signal, (signal.SIGCONT,))
+        self.stall(True)
+        self.waker = threading.Timer(LATE_SECONDS, self.stall, (False,))
         self.waker.daemon = True
         self.waker.start()
 
     def resume(self):
         if self.waker:
             self.waker.cancel()
-        self.qemu.signal(signal.SIGCONT)
+        self.stall(False)
         self.qmp("cont")
+
+    def stall(self, still):
+        """Take the processor from the machine, or give it back; its clock goes on."""
+        self.qemu.signal(signal.SIGSTOP if still else signal.SIGCONT)
 
     def link(self, up):
         """Pull the cable of its interface, or put it in again; the kernel notices."""

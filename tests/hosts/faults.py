@@ -45,6 +45,7 @@ class Fault:
     restarts = False    # it is the host's end for a while: nothing else goes with it
     commands = False    # it needs commands on the host
     everywhere = False  # on all hosts
+    apart_here = ()     # kinds that it does not go with at the same host
     together = ()       # all faults of a step; of a storm nobody knows
 
     def __init__(self, run, host):
@@ -78,6 +79,15 @@ class Fault:
         return not self.commands or not any(
             isinstance(other, Pause) and other.host is self.host for other in active)
 
+    def collides(self, other):
+        """They cannot be at a time, says this one."""
+        return self.host is other.host and (
+            self.restarts or isinstance(other, self.apart_here))
+
+    def silences(self):
+        """Its host takes no commands."""
+        return self.restarts
+
 
 class HostFault(Fault):
     """Of a machine or its disk."""
@@ -93,6 +103,9 @@ class Pause(HostFault):
 
     def weak(self):
         return {self.host}
+
+    def silences(self):
+        return True
 
     def begin(self):
         self.host.pause(self.clock)
@@ -229,8 +242,7 @@ class Drift(Fault):
         return "%s (%d us, the others %d us)" % (super().__str__(), self.own, self.rest)
 
     def begin(self):
-        lease = self.together and not any(isinstance(other, (Pause, *RESTARTS))
-                                          for other in self.together)
+        lease = self.together and not any(other.silences() for other in self.together)
         for host in self.run.hosts:
             self.run.set_tick(host, self.own if host is self.host else self.rest)
             if lease:
@@ -312,49 +324,82 @@ class BlackHole(Isolated):
                 if ("from" if source == self.host.number else "to") in self.directions]
 
 
-class Flapping(Fault):
-    """The host's link goes down and comes up again, all the time."""
+class ByTurns(Fault):
+    """Something of the host is off for a moment, and on for a moment, all the time."""
+    periods = ()        # seconds off, seconds on
 
     def __init__(self, run, host):
         super().__init__(run, host)
-        self.periods = run.source.choice(((0.2, 0.2), (0.5, 1.0), (1.0, 0.5), (1.5, 1.5)))
+        self.period = run.source.choice(self.periods)
         self.lasts = run.source.uniform(3, 8)
 
     def __str__(self):
-        return "%s (%g s, %g s)" % (super().__str__(), *self.periods)
+        return "%s (%g s, %g s)" % (super().__str__(), *self.period)
+
+    def switch(self, on):
+        raise NotImplementedError
+
+    def begin(self):
+        self.over = threading.Event()
+        self.turns = self.run.pool.submit(self.take_turns)
+
+    def take_turns(self):
+        off, on = self.period
+        while not self.over.is_set():
+            self.switch(False)
+            self.over.wait(off)
+            self.switch(True)
+            self.over.wait(on)
+
+    def end(self):
+        self.over.set()
+        self.turns.result()
+
+
+class Flapping(ByTurns):
+    """The host's link goes down and comes up again, all the time."""
+    periods = ((0.2, 0.2), (0.5, 1.0), (1.0, 0.5), (1.5, 1.5))
 
     def weak(self):
         return {self.host}
 
-    def begin(self):
-        self.over = threading.Event()
-        self.flaps = self.run.pool.submit(self.flap)
+    def switch(self, on):
+        self.host.link(on)
 
-    def flap(self):
-        down, up = self.periods
-        while not self.over.is_set():
-            self.host.link(False)
-            self.over.wait(down)
-            self.host.link(True)
-            self.over.wait(up)
 
-    def end(self):
-        self.over.set()
-        self.flaps.result()
+class Starved(ByTurns, HostFault):
+    """The machine has a part of a processor's time: it stands still, its clock does not, and
+    goes on, many times a second.  The member is slow, and counts."""
+    periods = ((0.08, 0.02), (0.04, 0.02), (0.25, 0.1))
+    apart_here = (Pause,)           # each would end the other one
+
+    def switch(self, on):
+        self.host.stall(not on)
 
 
 class BadNetwork(Fault):
     """What the host sends is delayed, lost, repeated, reordered, damaged."""
     commands = True
+    ways = ("delay 20ms 10ms", "delay 5ms 5ms loss 3%", "delay 10ms reorder 20%",
+            "duplicate 20% loss 1%", "rate 2mbit", "delay 2ms corrupt 2%")
 
     def begin(self):
-        how = self.run.source.choice((
-            "delay 20ms 10ms", "delay 5ms 5ms loss 3%", "delay 10ms reorder 20%",
-            "duplicate 20% loss 1%", "rate 2mbit", "delay 2ms corrupt 2%"))
-        self.host.run("tc qdisc replace dev %s root netem %s" % (INTERFACE, how))
+        self.host.run("tc qdisc replace dev %s root netem %s" % (
+            INTERFACE, self.run.source.choice(self.ways)))
 
     def end(self):
         self.host.run("tc qdisc del dev %s root" % INTERFACE, timeout=120)
+
+
+class Far(BadNetwork):
+    """The host is far away: its round trips are long.  (Those between two such hosts as well, and
+    still less than half a second.)"""
+    ways = ("delay 100ms", "delay 150ms 30ms", "delay 200ms")
+    apart_here = (BadNetwork,)      # there is one such setting
+
+    def __init__(self, run, host):
+        super().__init__(run, host)
+        self.lasts = run.source.uniform(2, 6)
 
 
 class Reset(Fault):
@@ -421,10 +466,9 @@ class Move(Fault):
         return active == [self] or self.command.ended()
 
 
-RESTARTS = (PowerCut, LeaderPowerCut, DiskFails)
-KINDS = (Pause, LatePause, PowerCut, LeaderPowerCut, DiskFails, DiskHangs, SlowDisk, FullLog,
-         ClockJump, Drift, Isolated, Deaf, Dumb, PairCut, BlackHole, Flapping, BadNetwork, Reset,
-         Move, Demoted)
+KINDS = (Pause, LatePause, Starved, PowerCut, LeaderPowerCut, DiskFails, DiskHangs, SlowDisk,
+         FullLog, ClockJump, Drift, Isolated, Deaf, Dumb, PairCut, BlackHole, Flapping, BadNetwork,
+         Far, Reset, Move, Demoted)
 # What make check does of them.
 SHORT = ((Pause,), (Isolated,), (ClockJump, Deaf))
 
@@ -440,8 +484,8 @@ class Faults:
         self.active = []            # in a storm
         self.counts = collections.Counter()
         self.longest = 0.0
-        # Links may flap at all of them, and all of them be asked.
-        self.pool = concurrent.futures.ThreadPoolExecutor(max_workers=2 * len(self.hosts))
+        # All of them may flap, and starve, and be asked.
+        self.pool = concurrent.futures.ThreadPoolExecutor(max_workers=3 * len(self.hosts))
 
     def set_up(self):
         self.device.make()
@@ -461,7 +505,7 @@ class Faults:
 
     def answering(self):
         """Hosts that take commands, by what goes on in a storm."""
-        off = {fault.host for fault in self.active if isinstance(fault, (Pause, *RESTARTS))}
+        off = {fault.host for fault in self.active if fault.silences()}
         return [host for host in self.hosts if host not in off]
 
     def leader(self):
@@ -499,8 +543,7 @@ class Faults:
         """A fault of each kind, at hosts where they go together."""
         while True:
             faults = [kind(self, self.source.choice(self.hosts)) for kind in kinds]
-            places = [fault.host for fault in faults]
-            if len(set(places)) == len(places) or not any(kind.restarts for kind in kinds):
+            if not any(one.collides(other) for one, other in itertools.permutations(faults, 2)):
                 return sorted(faults, key=lambda fault: fault.rank)
 
     def step(self, *kinds):
@@ -539,14 +582,13 @@ class Faults:
     @staticmethod
     def may_begin(fault, active):
         """Nothing else is there that it cannot go with."""
-        if fault.everywhere and any(isinstance(other, (Pause, *RESTARTS)) for other in active):
+        if fault.everywhere and any(other.silences() for other in active):
+            return False
+        if any(fault.places() & other.places() or fault.collides(other) or
+               other.collides(fault) for other in active):
             return False
         there = [other for other in active if other.host is fault.host]
-        if any(fault.places() & other.places() for other in active):
-            return False
-        if fault.restarts and there:
-            return False
-        if any(other.restarts or type(other) is type(fault) for other in there):
+        if any(type(other) is type(fault) for other in there):
             return False
         return not fault.commands or not any(isinstance(other, Pause) for other in there)
 
