@@ -6,6 +6,7 @@ found there is checked by tests/lib/linearizability.py.
 """
 
 import collections
+import errno
 import mmap
 import struct
 import time
@@ -19,11 +20,16 @@ EVENT = struct.Struct("<IIQIIQ")
 (NONE, CLIENT, READ, WRITE, ZERO, FOUND, FOREIGN, DONE, ERROR, STOPPED) = range(10)
 KINDS = {READ: "read", WRITE: "write", ZERO: "zero"}
 
+NEVER = linearizability.NEVER
 THREADS = 2
 BLOCKS = 4              # that each of them writes
 COUNTED = 50000
 
 Pending = collections.namedtuple("Pending", "kind slot block count value")
+
+# A claim that was taken from a host, between two moments: from the first on its clients may
+# fail, nothing of theirs lands after the second.
+Taken = collections.namedtuple("Taken", "host begin end")
 
 
 class History:
@@ -36,6 +42,8 @@ class History:
         self.pause_us = pause_us
         self.blocks = len(self.hosts) * THREADS * BLOCKS
         self.commands = {}
+        self.doomed = {}            # clients that are to fail
+        self.taken = []
         with open(device.cluster.shared, "r+b") as file:
             self.memory = mmap.mmap(file.fileno(), 0)
         self.seen = 0
@@ -46,6 +54,9 @@ class History:
 
     def header(self):
         return HEADER.unpack_from(self.memory)
+
+    def now(self):
+        return self.header()[0]
 
     def set_stop(self, host, value):
         struct.pack_into("<Q", self.memory, HEADER.size + 8 * (host.number - 1), value)
@@ -66,12 +77,31 @@ class History:
 
     def start(self, host):
         self.set_stop(host, 0)
-        self.commands[host] = host.spawn("exec nice -n 10 /qbd/history run /dev/qbd0 %d %d %d %d %d %d" % (
-            self.first_block, host.number, len(self.hosts), THREADS, BLOCKS,
-            self.pause_us))
+        self.commands[host] = host.spawn(
+            "exec nice -n 10 /qbd/history run /dev/qbd0 %d %d %d %d %d %d" % (
+                self.first_block, host.number, len(self.hosts), THREADS, BLOCKS,
+                self.pause_us))
 
     def lost_power(self, host):
         self.commands.pop(host, None)
+        self.doomed.pop(host, None)
+
+    def take_over(self, host, take):
+        """Another host takes the claim from this one, and has it when take() returns."""
+        command = self.commands.pop(host, None)
+        if command:
+            self.doomed[host] = command
+        begin = self.now()
+        take()
+        self.taken.append(Taken(host.number, begin, self.now()))
+
+    def wait_fenced(self, host):
+        """Its clients end, with an error, unless it lost its power."""
+        command = self.doomed.pop(host, None)
+        if command:
+            tap.equal(command.wait(120), 1, "the clients on %s, which was fenced: %s; their "
+                      "status" % (host.name, command.text()))
+            tap.check("Input/output error" in command.text(), command.text())
 
     def check_alive(self):
         for host, command in list(self.commands.items()):
@@ -118,11 +148,16 @@ class History:
 
     # What came of it.
 
+    def taken_from(self, host, slot):
+        """When a claim was first taken from the clients of a host that began at this moment."""
+        return min((one for one in self.taken if one.host == host and slot < one.end),
+                   default=Taken(host, NEVER, NEVER), key=lambda one: one.end)
+
     def operations(self):
         """The history, as linearizability.py has it; the lines of failures."""
         slots, _, _, lost = self.header()
         tap.equal(lost, 0, "events for which there was no room in the shared memory")
-        pending, names, history, failures = {}, {}, [], []
+        pending, names, taken, history, failures = {}, {}, {}, [], []
 
         def add(client, one, block, value, end, outcome):
             history.append(linearizability.Operation(
@@ -132,28 +167,39 @@ class History:
             one = pending.pop(client)
             if one.kind == READ:
                 return
+            # Of the one who was fenced nothing lands after that, whenever he is told so.
+            end = min(end, taken[client].end)
+            if one.slot > end:
+                if outcome == "ok":
+                    fail(client, one.block, "event %d" % one.slot, "fenced, and it wrote")
+                end, outcome = NEVER, "failed"
             for number in range(one.count):
                 add(client, one, one.block + number,
                     one.value + number if one.kind == WRITE else 0, end, outcome)
+
+        def fail(client, block, when, text):
+            failures.append("%s, block %d, %s: %s" % (names[client], block, when, text))
         for slot in range(slots):
-            kind, client, value, block, count, when = self.event(slot)
+            kind, client, value, block, count, boottime = self.event(slot)
+            when = "%.6f s after its boot" % (boottime / 1e9)
             if kind == CLIENT:
                 names[client] = "h%d.%d.%d" % (value, count, client)
+                taken[client] = self.taken_from(value, slot)
             elif kind in KINDS:
                 pending[client] = Pending(kind, slot, block, count, value)
             elif kind == FOUND:
                 add(client, pending[client], block, value, slot, "ok")
             elif kind == DONE:
                 close(client, slot, "ok")
-            elif kind in (ERROR, FOREIGN):
-                failures.append("%s, block %d, %.6f s after its boot: %s" % (
-                    names[client], block, when / 1e9, "errno %d" % value if kind == ERROR
-                    else "torn or foreign, begins with %#x" % value))
-                if kind == ERROR:
-                    close(client, linearizability.NEVER, "unknown")
+            elif kind == FOREIGN:
+                fail(client, block, when, "torn or foreign, begins with %#x" % value)
+            elif kind == ERROR:
+                if value != errno.EIO or slot < taken[client].begin:
+                    fail(client, block, when, "errno %d" % value)
+                close(client, NEVER, "unknown")
         # Of hosts without power.
         for client in list(pending):
-            close(client, linearizability.NEVER, "unknown")
+            close(client, NEVER, "unknown")
         return history, failures
 
     def check(self, keep=None):
