@@ -28,6 +28,29 @@ def current(dump):
     return next(state for state in dump["states"] if state["current"])
 
 
+def good_records(dump):
+    """{index: record} of the log."""
+    return {record["index"]: record for record in dump["log"]["record_list"]
+            if record["verdict"] == "good"}
+
+
+def known_durable(dump):
+    """The last record of which the disk knows that it was acknowledged: damaged it is no torn
+    tail, as any later one would be."""
+    return max([current(dump)["durable_index"]] +
+               [record["durable_index"] for record in good_records(dump).values()])
+
+
+def durable_records(dump):
+    """Records that were acknowledged, by the disk itself: those that are applied, and others."""
+    applied, last = current(dump)["applied_index"], known_durable(dump)
+    found = [], []
+    for index, record in good_records(dump).items():
+        if index <= last:
+            found[index > applied].append(record)
+    return found
+
+
 # While a host is up the file is not what it reads: a cache is in between.
 
 def read_block(host, block):

@@ -8,7 +8,8 @@ As in membership.py, on hosts of a stock kernel of Debian.
 import os
 
 from device import Device, Hosts, hosts, tap
-from disk import BLOCK, current, layout, on_disk, read_block, write_block
+from disk import BLOCK, current, good_records, known_durable, layout, on_disk, read_block, \
+    write_block
 from history import History
 from membership import DEVICE, MIB, NAMES, come_back, member, refused, wait_whole
 import programs
@@ -345,13 +346,8 @@ def lacking(dump, missed):
     Were it applied, its effect would be in the data area and nothing lost; were it the end of
     what the disk knows to be durable, it would be a torn tail.
     """
-    records = {record["index"]: record for record in dump["log"]["record_list"]
-               if record["verdict"] == "good"}
-    state = current(dump)
-    durable = max([state["durable_index"]] +
-                  [record["durable_index"] for record in records.values()])
-    index = max(missed, state["applied_index"]) + 1
-    return records[index] if index <= durable else None
+    index = max(missed, current(dump)["applied_index"]) + 1
+    return good_records(dump)[index] if index <= known_durable(dump) else None
 
 
 def rot(host, missed):
