@@ -20,13 +20,16 @@ import threading
 import time
 
 from device import REPO, Device, tap
+from disk import BLOCK, durable_records, layout, on_disk, read_block, write_block
 from history import History
 import cuts
+import spoilt
 
 OUT = os.path.join(REPO, "build", "hosts-random")
 HISTORY_FIRST = 0
 BURST_AT = 64           # MiB, behind the history
 BURST = 24              # MiB, more than the log
+SPARE = 256             # blocks at the end, which are written once, and nobody reads
 GO_ON = 3               # operations of each client's host
 LASTS = (0.3, 3.0)      # seconds, where there is no majority that could go on
 # Bytes of a frame that still pass a black hole: those of Ethernet, of a tunnel, a block.
@@ -43,9 +46,12 @@ class Fault:
     rank = 0            # what needs the host's help begins first and ends last
     lasts = 0.0         # seconds at least, alone or with another one
     restarts = False    # it is the host's end for a while: nothing else goes with it
+    first = False       # all is well when it begins
+    last = False        # nothing else is there when it ends
     commands = False    # it needs commands on the host
     everywhere = False  # on all hosts
-    apart_here = ()     # kinds that it does not go with at the same host
+    apart = ()          # kinds that it does not go with,
+    apart_here = ()     # nor if they are at the same host
     together = ()       # all faults of a step; of a storm nobody knows
 
     def __init__(self, run, host):
@@ -71,17 +77,25 @@ class Fault:
     def begin(self):
         raise NotImplementedError
 
+    def act(self):
+        """All that goes with it has begun."""
+
     def end(self):
         pass
 
+    def check(self):
+        """It is over, and all is well again."""
+
     def may_end(self, active):
         """What it needs for its end is there."""
+        if self.last:
+            return active == [self]
         return not self.commands or not any(
             isinstance(other, Pause) and other.host is self.host for other in active)
 
     def collides(self, other):
         """They cannot be at a time, says this one."""
-        return self.host is other.host and (
+        return isinstance(other, self.apart) or self.host is other.host and (
             self.restarts or isinstance(other, self.apart_here))
 
     def silences(self):
@@ -128,8 +142,7 @@ class PowerCut(HostFault):
         return {self.host}
 
     def begin(self):
-        self.host.power_cut()
-        self.run.history.lost_power(self.host)
+        self.run.power_cut(self.host)
 
     def end(self):
         self.run.come_back(self.host)
@@ -158,10 +171,69 @@ class DiskFails(HostFault):
         self.host.fail_disk(True)
 
     def end(self):
-        self.host.power_cut()
-        self.run.history.lost_power(self.host)
+        self.run.power_cut(self.host)
         self.host.fail_disk(False)
         self.run.come_back(self.host)
+
+
+class Rot(HostFault):
+    """Blocks of the disk are something else than they were, while the member runs or while its
+    host is off: some of the log, which has checksums, and some of the data, where nobody reads.
+    At the others all of it is good.  A member that ran starts anew, and reads its log.
+    """
+    rank = 2
+    restarts = first = True
+
+    def __init__(self, run, host):
+        super().__init__(run, host)
+        self.source = random.Random(run.source.random())
+        self.running = self.source.random() < 0.5
+        self.rotten = {}            # block of the device: what is there now
+
+    def __str__(self):
+        return "%s (%s)" % (super().__str__(), "running" if self.running else "off")
+
+    def weak(self):
+        return {self.host}
+
+    def mute(self):
+        return set() if self.running else self.weak()
+
+    def begin(self):
+        if not self.running:
+            self.run.power_cut(self.host)
+        dump = on_disk(self.host, "--records")
+        places = layout(dump)
+        self.data = places["data_block"]
+        for number in self.source.sample(range(SPARE), 3):
+            block = self.run.spare + number
+            self.rotten[block] = self.source.randbytes(BLOCK)
+            write_block(self.host, self.data + block, self.rotten[block])
+        applied, others = durable_records(dump)
+        self.records = [self.source.choice(some) for some in (applied, others) if some]
+        for record in self.records:
+            place = record["position"] + self.source.randrange(1 + record["data_blocks"])
+            write_block(self.host, places["log_block"] + place % places["log_blocks"],
+                        self.source.randbytes(BLOCK))
+        if others and not self.running:
+            tap.equal(on_disk(self.host)["log"]["verdict"], "damaged", "the log of %s" % self)
+
+    def end(self):
+        if self.running:
+            self.run.power_cut(self.host)
+        self.run.come_back(self.host)
+
+    def check(self):
+        """What is rotten is named, nothing else is, and it is mended on request.  (Its host may
+        have been filled meanwhile.)"""
+        still = {(self.host.number, block) for block, content in self.rotten.items()
+                 if read_block(self.host, self.data + block) == content}
+        tap.equal(self.run.different(), still, "what verify found")
+        self.run.different("--repair")
+        tap.equal(self.run.different(), set(), "what verify found after a repair")
+        tap.comment("records %s and %d blocks of the data rotted; of these %d still had to be "
+                    "repaired" % ([record["index"] for record in self.records],
+                                  len(self.rotten), len(still)))
 
 
 class DiskHangs(HostFault):
@@ -195,7 +267,7 @@ class SlowDisk(HostFault):
 class FullLog(HostFault):
     """More is written than the log takes, and the disks of two members are slow."""
     rank = -1
-    commands = True
+    commands = last = True
 
     def places(self):
         return {self.host, self.others[0]}
@@ -213,8 +285,69 @@ class FullLog(HostFault):
         tap.equal(self.writer.wait(180), 0, "status of a long write: %s" %
                   self.writer.text())
 
-    def may_end(self, active):
-        return active == [self]
+
+class TakeOver(Fault):
+    """The device is one host's, and another one takes it by force, from one that is there, or
+    whose machine stands still.  What the old one has under way fails, and lands before that or
+    never.
+    """
+    rank = -1
+    commands = everywhere = first = last = True
+    apart = (FullLog,)              # which writes wherever it is
+
+    def __init__(self, run, host):
+        super().__init__(run, host)
+        self.source = random.Random(run.source.random())
+        self.new = self.source.choice(self.others)
+        self.clock = self.source.choice((None, "stops", "runs"))
+
+    def __str__(self):
+        return "%s (%s)" % (super().__str__(), {
+            None: "there", "stops": "paused", "runs": "paused late"}[self.clock])
+
+    def mute(self):
+        return set(self.run.hosts) - {self.new}
+
+    def begin(self):
+        self.run.set_claim(self.host, "mode vol0 exclusive", [self.host])
+        self.run.wait_for_io([self.host], "the device is its own")
+
+    def act(self):
+        rest = [fault for fault in self.together if fault is not self]
+        troubled = set().union(*(fault.weak() | fault.mute() for fault in rest))
+        if self.new in troubled:
+            self.new = next((host for host in self.others if host not in troubled), self.new)
+        # What else is wrong may stop the machine, or need it.
+        self.paused = self.clock and not rest
+        if self.paused:
+            self.host.pause(self.clock)
+        self.taking = self.run.pool.submit(self.take)
+        if not rest:
+            self.settle()
+
+    def take(self):
+        """Where no majority is there it comes to its end when one is."""
+        self.run.history.take_over(self.host, lambda: self.run.claim(
+            self.new, "take vol0 --force"))
+        self.run.writers = [self.new]
+        self.run.history.start(self.new)
+
+    def settle(self):
+        """It has come to its end, and the old one's clients to theirs."""
+        self.taking.result()
+        if self.paused:
+            self.host.resume()
+            self.paused = None
+        self.run.history.wait_fenced(self.host)
+
+    def end(self):
+        self.settle()
+        # What is there now, whoever wrote it; the old one writes anew behind that.
+        self.run.history.read_all(self.new)
+        self.run.history.stop()
+        # Else it is claimed again as soon as hosts can.  (Not if that one has restarted.)
+        self.run.claim(self.new, "release vol0", "does not have it claimed")
+        self.run.set_claim(self.new, "mode vol0 shared", self.run.hosts)
 
 
 class ClockJump(Fault):
@@ -230,7 +363,7 @@ class Drift(Fault):
     """Of all hosts but this one the clocks are too slow, and its own is too fast; or the other
     way round.  All of what they measure time with: leases, election timeouts."""
     rank = -1
-    commands = everywhere = True
+    commands = everywhere = last = True
 
     def __init__(self, run, host):
         super().__init__(run, host)
@@ -252,9 +385,6 @@ class Drift(Fault):
         for host in self.run.hosts:
             self.run.set_tick(host, TICK)
             host.run("qbdadm set vol0 --read quorum")
-
-    def may_end(self, active):
-        return active == [self]
 
 
 class Isolated(Fault):
@@ -426,7 +556,7 @@ class Reset(Fault):
 class Demoted(Fault):
     """This member is to vote no more, and then to vote again."""
     rank = -1
-    commands = True
+    commands = last = True
     lasts = 1.0
 
     def weak(self):
@@ -447,9 +577,6 @@ class Demoted(Fault):
         if promote.wait(180):
             tap.check("is so already" in promote.text(), promote.text())
 
-    def may_end(self, active):
-        return active == [self]
-
 
 class Move(Fault):
     """Leadership is moved to this host by hand.  It may be refused."""
@@ -466,17 +593,18 @@ class Move(Fault):
         return active == [self] or self.command.ended()
 
 
-KINDS = (Pause, LatePause, Starved, PowerCut, LeaderPowerCut, DiskFails, DiskHangs, SlowDisk,
+KINDS = (Pause, LatePause, Starved, PowerCut, LeaderPowerCut, DiskFails, DiskHangs, SlowDisk, Rot,
          FullLog, ClockJump, Drift, Isolated, Deaf, Dumb, PairCut, BlackHole, Flapping, BadNetwork,
-         Far, Reset, Move, Demoted)
+         Far, Reset, Move, Demoted, TakeOver)
 # What make check does of them.
-SHORT = ((Pause,), (Isolated,), (ClockJump, Deaf))
+SHORT = ((Pause,), (Isolated,), (ClockJump, Deaf), (TakeOver,))
 
 
 class Faults:
     def __init__(self, cluster, seed):
         self.cluster = cluster
         self.hosts = cluster.hosts
+        self.writers = cluster.hosts        # where clients are
         self.source = random.Random(seed)
         self.device = Device(cluster, "vol0", cuts.NAMES)
         self.blocked = {}
@@ -484,19 +612,28 @@ class Faults:
         self.active = []            # in a storm
         self.counts = collections.Counter()
         self.longest = 0.0
-        # All of them may flap, and starve, and be asked.
-        self.pool = concurrent.futures.ThreadPoolExecutor(max_workers=3 * len(self.hosts))
+        # All of them may flap, and starve, and be asked; and one takes the claim over.
+        self.pool = concurrent.futures.ThreadPoolExecutor(max_workers=4 * len(self.hosts))
 
     def set_up(self):
         self.device.make()
         self.history = History(self.device, HISTORY_FIRST)
         self.history.check_clock()
+        first = self.hosts[0]
+        self.spare = int(first.run("blockdev --getsize64 /dev/qbd0")) // BLOCK - SPARE
+        first.run("dd if=/dev/urandom of=/dev/qbd0 bs=%d count=%d seek=%d oflag=direct "
+                  "status=none" % (BLOCK, SPARE, self.spare), timeout=120)
         for host in self.hosts:
             self.start(host)
 
     def start(self, host):
         host.run("qbdadm set vol0 --read quorum")
-        self.history.start(host)
+        if host in self.writers:
+            self.history.start(host)
+
+    def power_cut(self, host):
+        host.power_cut()
+        self.history.lost_power(host)
 
     def come_back(self, host):
         host.boot()
@@ -512,6 +649,36 @@ class Faults:
         """Who leads by what most of them say, or None."""
         leader, count = self.device.named_leader(self.answering())
         return leader if count > 1 else None
+
+    @staticmethod
+    def claim(host, order, needless=None):
+        """It is done, by whoever leads then; or needless, if it says so."""
+        def done():
+            status, text = host.try_run("qbdadm claim " + order)
+            return not status or needless and needless in text
+        tap.wait_until(done, 180, "%s: qbdadm claim %s" % (host.name, order))
+
+    def set_claim(self, host, order, writers):
+        """The mode of claims is changed where nobody has the device open; then these write."""
+        self.history.stop()
+        self.claim(host, order)
+        self.writers = writers
+        for writer in writers:
+            self.history.start(writer)
+
+    def different(self, *options):
+        """What verify names of the spare blocks when it has compared them at all members: members
+        and blocks."""
+        def compared():
+            _, text = self.hosts[0].try_run("qbdadm verify vol0 --json --from %d %s" % (
+                self.spare * BLOCK, " ".join(options)), timeout=240)
+            found = text.startswith("{") and json.loads(text)
+            # Leadership that moves may end it.
+            return found and found["state"] == "done" and not any(
+                member["reason"] for member in found["members"]) and found
+        found = tap.wait_until(compared, 180, "all members are compared")
+        return {(one["member"], one["first"] + number) for one in found["differences"]
+                for number in range(one["count"])}
 
     @staticmethod
     def set_tick(host, tick):
@@ -553,6 +720,8 @@ class Faults:
         for fault in faults:
             fault.together = faults
             fault.begin()
+        for fault in faults:
+            fault.act()
         weak = set().union(*(fault.weak() for fault in faults))
         mute = set().union(*(fault.mute() for fault in faults))
         goes_on = [host for host in self.hosts if host not in mute]
@@ -568,6 +737,8 @@ class Faults:
         for fault in reversed(faults):
             fault.end()
         self.all_well("after " + name)
+        for fault in faults:
+            fault.check()
         self.counts[len(kinds)] += 1
         tap.comment("%s%s: %.1f s, of which I/O waited %.1f s" % (
             name, "" if len(weak) < 2 else " (no majority)", time.monotonic() - begin, waited))
@@ -595,6 +766,7 @@ class Faults:
     def storm(self, steps=8):
         """Some begin, some end, several at a time; then all end, and all is well."""
         active = self.active = []
+        seen = []
         story = []
         begin = time.monotonic()
 
@@ -608,16 +780,20 @@ class Faults:
                 end(self.source.choice(ends))
                 continue
             fault = self.source.choice(self.kinds)(self, self.source.choice(self.hosts))
-            if not self.may_begin(fault, active):
+            if fault.first and seen or not self.may_begin(fault, active):
                 continue
             story.append("+%s" % fault)
             fault.begin()
+            fault.act()
             active.append(fault)
+            seen.append(fault)
             time.sleep(self.source.uniform(0.05, 1.0))
         while active:
             end(max(active, key=lambda fault: fault.rank))
         tap.comment("storm: " + ", ".join(story))
         self.all_well("after a storm")
+        for fault in seen:
+            fault.check()
         self.counts["storm"] += 1
         tap.comment("it took %.1f s" % (time.monotonic() - begin))
 
@@ -636,7 +812,8 @@ def in_order(run, minutes, kinds):
     end = time.monotonic() + 60 * minutes
     run.kinds = kinds
     singles = [(kind,) for kind in kinds]
-    pairs = list(itertools.combinations(kinds, 2))
+    pairs = [(one, other) for one, other in itertools.combinations(kinds, 2)
+             if not issubclass(one, other.apart) and not issubclass(other, one.apart)]
     while True:
         run.source.shuffle(singles)
         run.source.shuffle(pairs)
@@ -669,16 +846,19 @@ def short(seed):
     def some(run):
         for kinds in SHORT:
             run.step(*kinds)
-    with_faults(seed, some)
+    with_faults(seed, some, spoil=True)
 
 
-def with_faults(seed, body, kernel="6.12"):
+def with_faults(seed, body, kernel="6.12", spoil=False):
+    """With spoil there was a take-over; what was found good is made bad, and found so."""
     with cuts.machines(seed, OUT, kernel) as cluster:
         run = Faults(cluster, seed)
         try:
             run.set_up()
             body(run)
             run.finish()
+            if spoil:
+                spoilt.take_over(run.history)
         except BaseException:
             cuts.keep_logs(cluster, OUT)
             raise

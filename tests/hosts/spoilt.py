@@ -37,6 +37,17 @@ def history(recorded):
     tap.comment("a stale read in the history: found")
 
 
+def take_over(recorded):
+    """The claim had been taken before its holder's last write that was acknowledged."""
+    operations, _ = recorded.operations()
+    taken = recorded.taken[-1]
+    last = max(one.invoke for one in operations if one.kind == "write" and
+               one.outcome == "ok" and one.invoke < taken.begin and
+               one.client.startswith("h%d." % taken.host))
+    recorded.taken[-1] = taken._replace(begin=last - 0.5, end=last - 0.5)
+    found(recorded.check, "a write of a host that was fenced", "fenced, and it wrote")
+
+
 def databases(files):
     """A transaction that was acknowledged is taken out of each, properly."""
     for database in files.databases:
