@@ -228,6 +228,20 @@ static void read_done(struct qbd_store_read *read)
 		disk_failed_read(io);
 		return;
 	}
+	/*
+	 * The replica is told at the end of this pass that its disk has failed, and leads no more
+	 * then. What was not flushed may be lost already, and that is what was read:
+	 *
+	 *	5 led, its disk failed to flush, and gave a reader half of a block that had been
+	 *	written and was committed.
+	 */
+	if (qbd_store_failed(replica->store)) {
+		if (io->request)
+			qbd_io_hold(io);
+		else
+			qbd_io_complete(io, QBD_REPLY_NOT_LEADER);
+		return;
+	}
 	/* The clock, not the time of this pass: that may be before the data. */
 	now = ktime_get_boottime_ns();
 	if (!io->leased || qbd_core_lease_valid(replica->core, now)) {

@@ -30,7 +30,7 @@ void qbd_store_wake(struct qbd_store *store)
 /*
  * A write or flush failed: what it was to make durable may be lost, now or later,
  * and trying again proves nothing (accident 43). Nothing is vouched for from here
- * on; reads end well until the replica knows.
+ * on, nor is what is read: a disk that failed to flush may have lost what it had.
  */
 void qbd_store_fail(struct qbd_store *store, int error, const char *what)
 {
@@ -287,6 +287,11 @@ void qbd_store_stop(struct qbd_store *store)
 {
 	store->stopping = true;
 	qbd_store_wake(store);
+}
+
+bool qbd_store_failed(const struct qbd_store *store)
+{
+	return store->failed;
 }
 
 bool qbd_store_stopped(const struct qbd_store *store)

@@ -206,6 +206,8 @@ struct qbd_store *qbd_store_open(dev_t number, const char *path, struct qbd_pool
  */
 void qbd_store_stop(struct qbd_store *store);
 bool qbd_store_stopped(const struct qbd_store *store);
+/* A write or a flush failed; the replica may not have been told yet. Replica context. */
+bool qbd_store_failed(const struct qbd_store *store);
 /* Process context, sleeps; after the replica's work has ended. */
 void qbd_store_close(struct qbd_store *store);
 
