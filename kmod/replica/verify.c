@@ -613,7 +613,9 @@ static void judge(struct qbd_replica *replica)
 	struct qbd_verify *verify = &replica->verify;
 	bool touched;
 
-	verify->took += replica->now - verify->asked_at;
+	/* That somebody is silent, or this host stood still, loads nobody: no rest is due to it. */
+	verify->took = min_t(u64, verify->took + replica->now - verify->asked_at,
+			     QBD_VERIFY_ANSWER_NS);
 	/* No memory at the moment; but nobody waits for ever for one that never has any. */
 	if (verify->busy && verify->attempts < QBD_VERIFY_ATTEMPTS / 2) {
 		again(replica, short_rest(verify));
