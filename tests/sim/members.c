@@ -87,7 +87,7 @@ static void set_intent(struct qbd_member_layout *member, u16 intent, u8 group)
 {
 	if (le16_to_cpu(member->flags) & QBD_MEMBER_CLIENT && intent != QBD_MEMBER_LEAVING)
 		intent = 0;
-	member->flags &= ~cpu_to_le16(QBD_MEMBER_INTENTS | QBD_MEMBER_FORCED);
+	member->flags &= ~cpu_to_le16(SIM_MEANT);
 	member->flags |= cpu_to_le16(intent);
 	member->group = intent ? group : 0;
 }

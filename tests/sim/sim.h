@@ -495,6 +495,9 @@ u32 sim_number(u64 block);
 
 /* ---- members.c ---------------------------------------------------------- */
 
+/* What is meant to become of a member, and how. */
+#define SIM_MEANT	(QBD_MEMBER_INTENTS | QBD_MEMBER_FORCED)
+
 void sim_members_begin(void);
 /* Where a member listens: one of the first, or one that joined as number @guest. */
 void sim_member_place(struct qbd_member_layout *member, u32 number, u32 guest);

@@ -96,7 +96,7 @@ void sim_witnesses_go(struct qbd_membership_layout *list)
 		u16 flags = le16_to_cpu(member->flags);
 
 		if (is_witness(member) && is_to_vote(member))
-			member->flags = cpu_to_le16((flags & ~(QBD_MEMBER_INTENTS | QBD_MEMBER_FORCED)) |
+			member->flags = cpu_to_le16((flags & ~SIM_MEANT) |
 						    (flags & QBD_MEMBER_VOTER ?
 						     QBD_MEMBER_DEMOTING : 0));
 	}
@@ -120,7 +120,7 @@ bool sim_witnesses_nonsense(struct qbd_membership_layout *list)
 		return true;
 	}
 	for (u32 i = 0; i < count; i++) {
-		u16 flags = le16_to_cpu(wanted.members[i].flags) & ~(QBD_MEMBER_INTENTS | QBD_MEMBER_FORCED);
+		u16 flags = le16_to_cpu(wanted.members[i].flags) & ~SIM_MEANT;
 
 		if (flags & QBD_MEMBER_VOTER && !is_witness(&wanted.members[i]))
 			flags |= QBD_MEMBER_DEMOTING;
