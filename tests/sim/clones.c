@@ -109,12 +109,21 @@ static void forget_told(void)
 	memset(clones.perhaps_at, 0, sizeof(clones.perhaps_at));
 }
 
+/*
+ * A copy of the only voter is the device, and nobody is there to tell it so; and since a majority
+ * was lost for good there may be but one.
+ */
+static bool others_vote(void)
+{
+	return __builtin_popcount(sim_lists_set(sim_lists_now(), QBD_MEMBER_VOTER)) >= 3;
+}
+
 static void copy_one(void)
 {
 	struct sim_host *host = &world.hosts[1 + below(world.count)];
 
 	clones.next = world.steps + 1 + below(400);
-	if (!is_well(host))
+	if (!is_well(host) || !others_vote())
 		return;
 	sim_trace("the disk of host %u, which is %s, is copied", host->number,
 		  host->powered ? "up" : "off");
