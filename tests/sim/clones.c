@@ -311,7 +311,7 @@ static bool says(const struct qbd_replica *replica, const char *words)
  */
 static bool copy_says(const struct qbd_replica *copy, const struct telling *telling)
 {
-	/* There is one line: another one, which refuses it too, may have said later that it is none. */
+	/* There is one line: another one, which refuses it too, may have said that it is none. */
 	if (telling->reason == QBD_REFUSED_DISK)
 		return says(copy, "another disk is this member now") ||
 		       says(copy, "is no member of the device");
