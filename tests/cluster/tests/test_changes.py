@@ -684,14 +684,20 @@ def who_is_replaced_votes_until_the_other_one_does():
         cluster.retire(cluster.member(3))
 
 
+def is_to_be_replaced(cluster):
+    """alpha leads; gamma waits for delta, which is away, to take its place."""
+    leader = cluster.lead(1)
+    cluster.change(leader, "demote", 4)
+    dies(cluster, leader, 4)
+    cluster.change(leader, "replace", 3, 4, "--no-wait")
+    return leader
+
+
 @test("membership")
 def who_is_replaced_is_removed_at_once():
     """It was to wait for who is away. Then it is to go, whoever comes."""
     with Cluster(4) as cluster:
-        leader = cluster.lead(1)
-        cluster.change(leader, "demote", 4)
-        dies(cluster, leader, 4)
-        cluster.change(leader, "replace", 3, 4, "--no-wait")
+        leader = is_to_be_replaced(cluster)
         never("it goes", lambda: votes(leader.status()) != [1, 2, 3], 1)
         cluster.change(leader, "remove", 3)
         assert votes(leader.status()) == [1, 2] and leader.status().member(4).joining
@@ -701,11 +707,8 @@ def who_is_replaced_is_removed_at_once():
 
 
 def is_used_before_it_goes(cluster):
-    """gamma is to be replaced by delta, which is away; nobody uses it then. Now somebody does."""
-    leader = cluster.lead(1)
-    cluster.change(leader, "demote", 4)
-    dies(cluster, leader, 4)
-    cluster.change(leader, "replace", 3, 4, "--no-wait")
+    """Nobody uses gamma when it is to be replaced. Now somebody does."""
+    leader = is_to_be_replaced(cluster)
     writer = Writer(cluster.member(3).device)
     writer.wait_for(20)
     return leader, writer
@@ -723,7 +726,7 @@ def who_is_used_by_then_goes_later():
         never("its user loses the device", writer.child.ended, 5)
         assert any("gamma (3) votes until its host does not use the device any more" in
                    problem["text"] for problem in leader.status().problems)
-        # What is asked for by force is said once more, of one that waits.
+        # Nothing but force would change that.
         refused(cluster.change(leader, "remove", 3, check=False), "so already")
         writer.stop()
         wait_roles([leader, cluster.member(4)], [1, 2, 4])
