@@ -273,6 +273,17 @@ static struct qbd_status changing(void)
 	return status;
 }
 
+/* Who comes has all, and who goes waits for nobody but its users. */
+static struct qbd_status changing_in_use(void)
+{
+	struct qbd_status status = changing();
+
+	status.claim_holder = 3;
+	status.members[2].group = 1;
+	status.members[3].needs_extents = false;
+	return status;
+}
+
 /* Many come, are away and have long names: what there is no room for is not told by half. */
 static struct qbd_status changing_many(void)
 {
@@ -392,6 +403,7 @@ static const struct {
 	{ "single", single },
 	{ "nine", nine },
 	{ "changing", changing },
+	{ "changing-in-use", changing_in_use },
 	{ "changing-many", changing_many },
 	{ "removed", removed },
 	{ "removed-while-away", removed_while_away },
