@@ -156,8 +156,7 @@ static int want_removed(const struct member_arguments *arguments,
 				     needs_force(arguments, member_of(list, ids[i])));
 	for (unsigned int i = 0; i < arguments->count; i++)
 		if (!votes(member_of(list, ids[i])))
-			have_no_vote(list, member_of(list, ids[i]), QBD_MEMBER_LEAVING,
-				     needs_force(arguments, member_of(list, ids[i])));
+			have_no_vote(list, member_of(list, ids[i]), QBD_MEMBER_LEAVING, false);
 	return 0;
 }
 
