@@ -63,6 +63,7 @@ static struct {
 
 static u32 first_mode;
 static u64 readers_random;
+static u64 anew_random;
 static bool open_anew;
 
 /* Drawn apart from the rest, of which nothing else changes so. */
@@ -75,8 +76,8 @@ void sim_claims_draw(void)
 	world.readers = world.exclusive && sim_below_of(&readers_random, 3) == 0;
 	first_mode = world.exclusive && !(world.modes && sim_below_of(&random, 2)) ?
 		     QBD_CLAIM_EXCLUSIVE : QBD_CLAIM_SHARED;
-	random = world.seed ^ 0x616e6577ull;
-	open_anew = world.exclusive && sim_below_of(&random, 4) == 0;
+	anew_random = world.seed ^ 0x616e6577ull;
+	open_anew = world.exclusive && sim_below_of(&anew_random, 4) == 0;
 	random = world.seed ^ 0x70617374ull;
 	world.claim_plans = world.modes && !world.joins && !world.quiet && world.count >= 3 &&
 			    sim_below_of(&random, 2);
@@ -643,7 +644,14 @@ bool sim_claims_use(struct sim_host *host, bool idle)
 			give(host, take_thread);
 		return false;
 	}
-	if (idle && (fenced(host) || sim_chance(30))) {
+	if (idle && fenced(host)) {
+		close_it(host);
+		/* That it was closed is seen by a count only: it is open all the time. */
+		if (open_anew && world.readers)
+			mount(host);
+		return false;
+	}
+	if (idle && sim_chance(30)) {
 		close_it(host);
 		return false;
 	}
