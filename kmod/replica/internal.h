@@ -824,6 +824,7 @@ bool qbd_io_await_claim(struct qbd_replica *replica, u32 peer,
 			const struct qbd_claim *claim, u64 ticket);
 bool qbd_io_writes(const struct qbd_replica *replica);
 void qbd_io_hold(struct qbd_io *io);
+void qbd_io_leave(struct qbd_io *io);
 void qbd_io_complete(struct qbd_io *io, u32 status);
 void qbd_io_drop_late(struct qbd_io *io);
 void qbd_io_send_replies(struct qbd_replica *replica);

@@ -207,6 +207,15 @@ void qbd_io_hold(struct qbd_io *io)
 		list_move_tail(&io->list, &replica->writes);
 }
 
+/* To whoever leads next: requests of this host are held until then, other hosts ask again. */
+void qbd_io_leave(struct qbd_io *io)
+{
+	if (io->request)
+		qbd_io_hold(io);
+	else
+		qbd_io_complete(io, QBD_REPLY_NOT_LEADER);
+}
+
 static void io_account(struct qbd_io *io, u32 status)
 {
 	struct qbd_replica *replica = io->replica;

@@ -174,9 +174,10 @@ void qbd_replica_cannot_read(struct qbd_replica *replica, const char *format, ..
 	u64 timeout = (u64)replica->settings.election_timeout_ms * NSEC_PER_MSEC;
 	va_list arguments;
 
+	if (replica->now >= replica->read_retry_at)
+		replica->read_retry_at = replica->now + 2 * timeout;
 	if (!replica->read_failed) {
 		replica->read_failed = true;
-		replica->read_retry_at = replica->now + 2 * timeout;
 		va_start(arguments, format);
 		vsnprintf(replica->read_problem, sizeof(replica->read_problem), format,
 			  arguments);
@@ -188,17 +189,29 @@ void qbd_replica_cannot_read(struct qbd_replica *replica, const char *format, ..
 	qbd_replica_later(replica, replica->read_retry_at);
 }
 
+/*
+ * Given the time for it nobody took over, though a majority has what is committed. Where there is
+ * no such majority whoever could read it may be away, or lack something still: a write would wait
+ * for him, and so does a read.
+ */
+static bool nobody_else_reads(const struct qbd_replica *replica)
+{
+	struct qbd_core_status status;
+
+	if (replica->told_role != QBD_ROLE_LEADER)
+		return false;
+	qbd_core_get_status(replica->core, replica->now, &status);
+	return status.voters < 2 ||
+	       (replica->read_failed && replica->now >= replica->read_retry_at &&
+		qbd_core_majority_without(replica->core, replica->now, 0));
+}
+
 /* Let another lead and ask that one. Where there is none the error is the answer. */
 static void disk_failed_read(struct qbd_io *io)
 {
 	struct qbd_replica *replica = io->replica;
-	struct qbd_core_status status;
 
-	qbd_core_get_status(replica->core, replica->now, &status);
-	/* Given the time for it nobody took over, so there is nobody. */
-	if (replica->told_role == QBD_ROLE_LEADER &&
-	    (status.voters < 2 || (replica->read_failed &&
-				   replica->now >= replica->read_retry_at))) {
+	if (nobody_else_reads(replica)) {
 		qbd_io_complete(io, QBD_REPLY_IO_ERROR);
 		return;
 	}
@@ -206,10 +219,7 @@ static void disk_failed_read(struct qbd_io *io)
 	qbd_verify_mend(replica, io->block, io->count);
 	qbd_replica_cannot_read(replica, "the disk failed a read (error %d)",
 				io->read.error);
-	if (io->request)
-		qbd_io_hold(io);
-	else
-		qbd_io_complete(io, QBD_REPLY_NOT_LEADER);
+	qbd_io_leave(io);
 }
 
 static void read_done(struct qbd_store_read *read)
@@ -236,10 +246,7 @@ static void read_done(struct qbd_store_read *read)
 	 *	written and was committed.
 	 */
 	if (qbd_store_failed(replica->store)) {
-		if (io->request)
-			qbd_io_hold(io);
-		else
-			qbd_io_complete(io, QBD_REPLY_NOT_LEADER);
+		qbd_io_leave(io);
 		return;
 	}
 	/* The clock, not the time of this pass: that may be before the data. */
@@ -257,10 +264,7 @@ static void read_done(struct qbd_store_read *read)
 		confirm(io, ticket, true);
 		break;
 	case QBD_READ_NOT_LEADER:
-		if (io->request)
-			qbd_io_hold(io);
-		else
-			qbd_io_complete(io, QBD_REPLY_NOT_LEADER);
+		qbd_io_leave(io);
 		break;
 	}
 }
@@ -322,10 +326,7 @@ void qbd_read_failed(struct qbd_replica *replica, u64 ticket)
 	list_for_each_entry_safe(io, next, &replica->confirming, list) {
 		if (io->ticket > ticket)
 			break;
-		if (io->request)
-			qbd_io_hold(io);
-		else
-			qbd_io_complete(io, QBD_REPLY_NOT_LEADER);
+		qbd_io_leave(io);
 	}
 	qbd_hold_confirmed(replica, ticket, false);
 }

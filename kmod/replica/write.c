@@ -300,10 +300,7 @@ void qbd_write_truncated(struct qbd_replica *replica, u64 first_removed)
 	list_for_each_entry_safe(io, next, &replica->proposed, list) {
 		if (io->index < first_removed)
 			continue;
-		if (io->request)
-			qbd_io_hold(io);
-		else
-			qbd_io_complete(io, QBD_REPLY_NOT_LEADER);
+		qbd_io_leave(io);
 	}
 	if (replica->noop_index && replica->noop_index >= first_removed) {
 		replica->noop_index = 0;

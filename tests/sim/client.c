@@ -440,6 +440,18 @@ static void end_probe(const struct sim_request *request, bool completed)
 	probe_wrote[number] = true;
 }
 
+/* Its disk cannot read it: who could may be away, and then a write would wait for him. */
+static void check_failed_read(const struct sim_host *host)
+{
+	const struct qbd_replica *replica = sim_replica(host);
+
+	if (replica && replica->phase == QBD_PHASE_RUNNING && !replica->removed &&
+	    replica->hold.state != QBD_HOLD_FENCED && replica->told_role == QBD_ROLE_LEADER &&
+	    replica->core->role == QBD_ROLE_LEADER && sim_heard_no_majority(host))
+		sim_fail("host %u leads and has a read fail, though no majority is there",
+			 host->number);
+}
+
 void qbd_request_complete(struct qbd_request *request, blk_status_t status)
 {
 	struct sim_request *ours = container_of(request, struct sim_request, request);
@@ -456,6 +468,8 @@ void qbd_request_complete(struct qbd_request *request, blk_status_t status)
 			 request->kind, request->block);
 	if (request->kind == QBD_REQUEST_READ && status == BLK_STS_OK)
 		sim_claims_read(host, request->view, &ours->seen, ours->late);
+	if (request->kind == QBD_REQUEST_READ && status != BLK_STS_OK)
+		check_failed_read(host);
 	if (request->kind != QBD_REQUEST_READ)
 		end_write(ours, status == BLK_STS_OK);
 	else if (status == BLK_STS_OK && !ours->answered)

@@ -112,3 +112,27 @@ bool sim_heard_away(const struct sim_host *leader, u32 id)
 		return replica->now > replica->leads_since + seldom(replica);
 	return heard->unwell_since && heard->unwell_since < replica->now;
 }
+
+static bool no_majority_of(const struct sim_host *leader, const struct qbd_membership_layout *list,
+			   u16 flag)
+{
+	u32 voters = 0, away = 0;
+
+	for (u32 i = 0; i < le32_to_cpu(list->count); i++) {
+		const struct qbd_member_layout *member = &list->members[i];
+
+		if (!(le16_to_cpu(member->flags) & flag))
+			continue;
+		voters++;
+		away += sim_heard_away(leader, le32_to_cpu(member->id));
+	}
+	return voters && voters - away <= voters / 2;
+}
+
+bool sim_heard_no_majority(const struct sim_host *leader)
+{
+	const struct qbd_membership_layout *list = qbd_replica_layout(sim_replica(leader));
+
+	return no_majority_of(leader, list, QBD_MEMBER_VOTER) ||
+	       no_majority_of(leader, list, QBD_MEMBER_VOTER_OLD);
+}

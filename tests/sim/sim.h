@@ -566,6 +566,8 @@ bool sim_heard_lately(const struct sim_host *leader, u32 id, u64 since);
 bool sim_heard_there(const struct sim_host *leader, u32 id, u64 since);
 /* It does not answer, or not so. */
 bool sim_heard_away(const struct sim_host *leader, u32 id);
+/* No majority is there, for certain, by the list in force. */
+bool sim_heard_no_majority(const struct sim_host *leader);
 
 /* ---- addresses.c -------------------------------------------------------- */
 

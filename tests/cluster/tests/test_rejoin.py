@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """A member returns: by the log, by extents, while writes go on."""
 
+import errno
 import mmap
 import os
 import re
@@ -8,11 +9,11 @@ import subprocess
 import time
 
 from lib import damage, kernel
-from lib.cluster import Cluster
+from lib.cluster import SHARED, Cluster
 from lib.damage import dump
 from lib.registry import test
 from lib.shell import finish, never, run, spawn, wait_until
-from lib.workload import Child, Writer, direct_write, pattern
+from lib.workload import Child, Writer, direct_read, direct_write, parse, pattern
 
 FILL = ("fill-progress", "fill-done")
 BY_LOG = ("catch-up-progress", "catch-up-done")
@@ -447,6 +448,45 @@ def filled_when_it_can_be_read():
         alpha.disk.heal()
         gamma.wait("it is filled", lambda s: not s.filling, timeout=5)
         direct_write(gamma.device, 0, pattern(1, 1))
+
+
+@test("rejoin", timeout=60)
+def read_by_who_is_away():
+    """What the leader's disk cannot read, and gamma does not have yet: it waits, as a write does."""
+    with Cluster(3, log_size="8M") as cluster:
+        alpha, gamma = cannot_be_filled(cluster)
+        beta = cluster.member(2)
+        readers = [Child(lambda report, at=at: report(direct_read(
+            at.device, 100 * 4096, 4096).hex())) for at in (alpha, gamma)]
+        never("it is read", lambda: any(reader.ended() for reader in readers), 2)
+        cluster.network.heal()
+        read = [reader.wait() for reader in readers]
+        cluster.wait_caught_up()
+        assert read == [[direct_read(beta.device, 100 * 4096, 4096).hex()]] * 2
+        alpha.disk.heal()
+
+
+@test("rejoin", timeout=60)
+def read_by_nobody():
+    """What the leader's disk cannot read, and the only other one that has it is gone: it fails, for
+    all else goes on."""
+    with Cluster(3, witnesses=(3,), create=SHARED) as cluster:
+        alpha = cluster.lead(1)
+        direct_write(alpha.device, 100 * 4096, pattern(7, 7))
+        cluster.wait_caught_up()
+        cluster.member(2).power_cut()
+        cluster.network.heal()
+        alpha.disk.fail_reads([damage.data_block(alpha.disk) + 100])
+        try:
+            direct_read(alpha.device, 100 * 4096, 4096)
+        except OSError as error:
+            assert error.errno == errno.EIO, error
+        else:
+            raise AssertionError("it was read")
+        direct_write(alpha.device, 0, pattern(1, 1))
+        cluster.member(2).up()
+        assert parse(direct_read(alpha.device, 100 * 4096, 4096)) == (7, 7)
+        alpha.disk.heal()
 
 
 @test("rejoin", timeout=60)
