@@ -403,6 +403,9 @@ static bool begin_next(struct qbd_replica *replica, struct qbd_replica_peer *pee
 	last = fill->block + count == blocks || block + count == identity->device_blocks;
 	if (!piece_begin(replica, peer, block, count, last))
 		return false;
+	/* It failed at once, and says where to go on. */
+	if (fill->over)
+		return true;
 	bytes = (u64)count << QBD_BLOCK_SHIFT;
 	qbd_rate_sent(&replica->rate, replica->now, bytes);
 	qbd_pace_add(&peer->progress.pace, replica->now, bytes);

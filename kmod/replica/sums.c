@@ -218,7 +218,8 @@ static void sums_read(struct qbd_sums *sums)
 /* Why it cannot be compared; OK: it can. */
 static enum qbd_verify_status fitness(const struct qbd_replica *replica)
 {
-	if (replica->store_failed)
+	/* The replica may be told of that at the end of this pass only. */
+	if (replica->store_failed || qbd_store_failed(replica->store))
 		return QBD_VERIFY_FAILED;
 	return qbd_replica_filling(replica) || replica->is_new || replica->damaged ?
 	       QBD_VERIFY_FILLING : QBD_VERIFY_OK;
