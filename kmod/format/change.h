@@ -55,6 +55,8 @@ static inline const char *qbd_change_text(__u32 result)
 			"member %u uses the device (open, mounted or claimed there), and its I/O would fail for good; close it there (or 'qbdadm claim release'), or use --force",
 		[QBD_CHANGE_LEAVES] =
 			"member %u is leaving, and may know so already: that cannot be taken back; wait until it is out, then have its host join anew",
+		[QBD_CHANGE_UNSAID] =
+			"it is not known yet whether the device is in use on member %u, which was not heard since leadership changed; try again when the claim lease is over (5 s, unless it was set), or use --force",
 		[QBD_CHANGE_SHRINK] =
 			"a device cannot become smaller: what lies beyond would be lost on all members; make a smaller device, and copy",
 		[QBD_CHANGE_GROWING] =

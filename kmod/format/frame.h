@@ -361,6 +361,7 @@ enum qbd_change_result {
 	QBD_CHANGE_CLIENT	= 15,	/* @member is one: it never votes */
 	QBD_CHANGE_USED		= 16,	/* @member is to leave, and has the device in use */
 	QBD_CHANGE_LEAVES	= 17,	/* @member: it may have been told so already */
+	QBD_CHANGE_UNSAID	= 18,	/* @member is to leave, and may have the device in use */
 	/* RESIZE */
 	QBD_CHANGE_SHRINK	= 20,	/* to less than it has */
 	QBD_CHANGE_GROWING	= 21,	/* a RESIZE is under way */

@@ -12,6 +12,12 @@
 /* A follower that lacks no more than so many entries has caught up. */
 #define QBD_READY_ENTRIES	64u
 
+/*
+ * Who goes hears of it by its log, so long. One whose disk hangs never has the list there: its
+ * name and its address were taken for good. It is told when it connects anew, as who was away.
+ */
+#define QBD_TELL_MS	10000u
+
 /* What the leader knows of a peer, as bits of struct qbd_intent_facts. */
 static void peer_facts(struct qbd_replica *replica, u32 id, u32 position, u64 last,
 		       struct qbd_intent_facts *facts)
@@ -28,7 +34,9 @@ static void peer_facts(struct qbd_replica *replica, u32 id, u32 position, u64 la
 	facts->misses[position] = ~(slot ? slot->reachable : 0);
 	/* One whose disk has failed takes no list any more. */
 	if (qbd_net_peer_up(replica->network, id) &&
-	    !(known && peer.flags & QBD_MESSAGE_FAILED))
+	    !(known && peer.flags & QBD_MESSAGE_FAILED) &&
+	    (!replica->config_committed_at ||
+	     replica->now < replica->config_committed_at + QBD_TELL_MS * (u64)NSEC_PER_MSEC))
 		facts->connected |= bit;
 	if (!known || !peer.alive || peer.flags & QBD_MESSAGE_FAILED)
 		return;
@@ -475,6 +483,8 @@ static int error_of(u32 result)
 		return -ENOSPC;
 	case QBD_CHANGE_USED:
 		return -EBUSY;
+	case QBD_CHANGE_UNSAID:
+		return -EINPROGRESS;
 	default:
 		return -EINVAL;
 	}

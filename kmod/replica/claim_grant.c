@@ -120,10 +120,15 @@ static bool claim_in_force(struct qbd_replica *replica, u32 member)
  * @replica: replica that leads
  * @member: has it claimed, and would not lose that to who asks for it now; or has said that its
  *	host uses the device, and was heard since, within the same lease
- * @unsaid: set if it is there and has not said that to this leader yet
+ * @unsaid: set if it has not said that to this leader yet, which leads for less than the lease
  *
  * A host that is gone is not asked whether it minds; one that is silent for a moment may be
- * writing.
+ * writing, also if its leader is a new one:
+ *
+ *	3 was to go as soon as its host had closed the device. 2, which did not reach it, came to
+ *	lead, and removed it at once.
+ *
+ * Nor is one waited for that is connected and never answers, for its disk hangs.
  */
 bool qbd_claim_used(struct qbd_replica *replica, u32 member, bool *unsaid)
 {
@@ -134,14 +139,10 @@ bool qbd_claim_used(struct qbd_replica *replica, u32 member, bool *unsaid)
 		return true;
 	if (member == replica->member_id)
 		return qbd_hold_uses(replica);
-	if (!peer)
+	if (!peer || qbd_claim_unheard_ms(replica, member) >= qbd_claim_lease_ms(replica))
 		return false;
-	if (peer->use_term != replica->told_term) {
-		*unsaid = peer->up;
-		return false;
-	}
-	return peer->uses &&
-	       qbd_claim_unheard_ms(replica, member) < qbd_claim_lease_ms(replica);
+	*unsaid = peer->use_term != replica->told_term;
+	return !*unsaid && peer->uses;
 }
 
 /*

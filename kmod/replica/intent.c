@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Pure decisions about member lists; see intent.h. */
+#include <linux/bitmap.h>
 #include <linux/string.h>
 
 #include "intent.h"
@@ -171,34 +172,25 @@ static void drop(struct qbd_membership_layout *next, u32 position)
 	next->count = cpu_to_le32(count);
 }
 
-static u32 number_of(u32 set)
-{
-	u32 number = 0;
-
-	for (; set; set &= set - 1)
-		number++;
-	return number;
-}
-
-/* Who votes now. */
-static u32 voters_of(const struct qbd_membership_layout *list)
+/* Whoever has one of these flags. */
+static u32 having(const struct qbd_membership_layout *list, u16 flags)
 {
 	u32 result = 0;
 
 	for (u32 i = 0; i < count_of(list); i++)
-		if (flags_of(&list->members[i]) & QBD_MEMBER_VOTER)
+		if (flags_of(&list->members[i]) & flags)
 			result |= 1u << i;
 	return result;
+}
+
+static u32 voters_of(const struct qbd_membership_layout *list)
+{
+	return having(list, QBD_MEMBER_VOTER);
 }
 
 static u32 witnesses_of(const struct qbd_membership_layout *list)
 {
-	u32 result = 0;
-
-	for (u32 i = 0; i < count_of(list); i++)
-		if (flags_of(&list->members[i]) & QBD_MEMBER_WITNESS)
-			result |= 1u << i;
-	return result;
+	return having(list, QBD_MEMBER_WITNESS);
 }
 
 /* Who votes if all intents come true. */
@@ -214,16 +206,16 @@ static u32 voters_meant(const struct qbd_membership_layout *list)
 
 static bool is_majority(u32 set, u32 there)
 {
-	return number_of(set & there) > number_of(set) / 2;
+	return hweight32(set & there) > hweight32(set) / 2;
 }
 
 /* Witnesses alone are no majority of this set of voters. */
 static bool may_vote(const struct qbd_membership_layout *list, u32 set)
 {
-	u32 voters = number_of(set);
+	u32 voters = hweight32(set);
 
 	return voters && voters <= QBD_VOTERS_MAX &&
-	       number_of(set & witnesses_of(list)) <= voters / 2;
+	       hweight32(set & witnesses_of(list)) <= voters / 2;
 }
 
 /*
@@ -273,11 +265,11 @@ static u32 without_witnesses(const struct qbd_membership_layout *now, u32 come, 
 			continue;
 		without = incoming_set(now, come & ~(1u << i), kept);
 		/* It takes another one's place. */
-		if (number_of(with) == number_of(without) &&
-		    number_of(with & witnesses) == number_of(without & witnesses))
+		if (hweight32(with) == hweight32(without) &&
+		    hweight32(with & witnesses) == hweight32(without & witnesses))
 			continue;
 		if (!may_vote(now, with) ||
-		    (late && number_of(with) % 2 == 0 && number_of(without) % 2))
+		    (late && hweight32(with) % 2 == 0 && hweight32(without) % 2))
 			come &= ~(1u << i);
 	}
 	return come;
@@ -305,9 +297,22 @@ static u32 kept_in_use(const struct qbd_membership_layout *now,
 	return result;
 }
 
+/* Who is JOINING in the place of one of @set. */
+static u32 who_comes_for(const struct qbd_membership_layout *now, u32 set)
+{
+	u32 result = 0;
+
+	for (u32 i = 0; i < count_of(now); i++)
+		for (u32 j = 0; j < count_of(now); j++)
+			if (set & (1u << j) && flags_of(&now->members[i]) & QBD_MEMBER_JOINING &&
+			    now->members[i].group == now->members[j].group)
+				result |= 1u << i;
+	return result;
+}
+
 /*
  * The set with which a leader that is connected to @reached may begin a joint list, with nobody
- * who comes but of @whom; 0: none, or it would change nobody's vote.
+ * who comes but of @whom, and with @stay; 0: none, or it would change nobody's vote.
  *
  * From it on nothing is committed without a majority of the incoming set, and there is no way
  * back. One that is heard may lack much of the log, or its disk hangs, or has just failed: as
@@ -318,13 +323,18 @@ static u32 kept_in_use(const struct qbd_membership_layout *now,
  *	joint list, which needs 1 and 3. It is never committed, nor anything behind it.
  */
 static u32 next_voters(const struct qbd_membership_layout *now,
-		       const struct qbd_intent_facts *facts, u32 reached, u32 whom)
+		       const struct qbd_intent_facts *facts, u32 reached, u32 whom, u32 stay)
 {
 	u32 voters = voters_of(now);
 	u32 come = voters_meant(now) & ~voters & facts->ready & reached & whom;
-	u32 kept = kept_in_use(now, facts);
+	u32 kept = kept_in_use(now, facts) | stay;
 	u32 set = incoming_set(now, without_witnesses(now, come, kept), kept);
 
+	/* Too many, or too many witnesses: who comes for these waits, too, and nobody else. */
+	if (!may_vote(now, set)) {
+		come &= ~who_comes_for(now, kept);
+		set = incoming_set(now, without_witnesses(now, come, kept), kept);
+	}
 	if (set == voters || !may_vote(now, set))
 		return 0;
 	return is_majority(set, facts->there & facts->has & reached) ? set : 0;
@@ -358,10 +368,10 @@ static u32 successor(const struct qbd_membership_layout *now,
 
 		if (!(set & facts->fit & (1u << i)))
 			continue;
-		theirs = next_voters(now, facts, ~facts->misses[i], ~0u);
+		theirs = next_voters(now, facts, ~facts->misses[i], ~0u, 0);
 		if (!(theirs & (1u << i)) || theirs & self)
 			continue;
-		gain = 2 * number_of(theirs & ~voters_of(now)) + will_vote(flags_of(member));
+		gain = 2 * hweight32(theirs & ~voters_of(now)) + will_vote(flags_of(member));
 		if (best && (gain < most ||
 			     (gain == most && member->priority <= best->priority)))
 			continue;
@@ -371,26 +381,13 @@ static u32 successor(const struct qbd_membership_layout *now,
 	return best ? id_of(best) : 0;
 }
 
-/* Who is JOINING in this one's place. */
-static u32 who_comes_for(const struct qbd_membership_layout *now,
-			 const struct qbd_member_layout *member)
-{
-	u32 result = 0;
-
-	for (u32 i = 0; i < count_of(now); i++)
-		if (flags_of(&now->members[i]) & QBD_MEMBER_JOINING &&
-		    now->members[i].group == member->group)
-			result |= 1u << i;
-	return result;
-}
-
 static enum qbd_intent_step change_votes(const struct qbd_membership_layout *now,
 					 const struct qbd_intent_facts *facts,
 					 struct qbd_membership_layout *next, u32 *member)
 {
 	const struct qbd_member_layout *member_self = qbd_membership_find(now, facts->self);
 	u32 self = member_self ? 1u << (member_self - now->members) : 0;
-	u32 set = next_voters(now, facts, ~0u, ~0u);
+	u32 set = next_voters(now, facts, ~0u, ~0u, 0);
 	u32 stay = set & voters_of(now) & ~witnesses_of(now);
 
 	if (!set)
@@ -401,7 +398,7 @@ static enum qbd_intent_step change_votes(const struct qbd_membership_layout *now
 			return QBD_INTENT_HAND_OVER;
 		/* Who can come and go without it does not wait for a successor to be there. */
 		if (stay && member_self)
-			set = next_voters(now, facts, ~0u, ~who_comes_for(now, member_self));
+			set = next_voters(now, facts, ~0u, ~who_comes_for(now, self), self);
 		/* Those may be able to later. Who comes cannot lead before it votes. */
 		if (stay && !(set & self))
 			return QBD_INTENT_NOTHING;
@@ -527,6 +524,13 @@ static u32 counted_there(const struct qbd_membership_layout *now,
 	return result;
 }
 
+/* Is anybody JOINING in this one's place? */
+static bool comes_for(const struct qbd_membership_layout *list,
+		      const struct qbd_member_layout *member)
+{
+	return who_comes_for(list, 1u << (member - list->members));
+}
+
 /* Bits of @now's members that are to leave, and were not to before, or when another one votes. */
 static u32 who_leaves(const struct qbd_membership_layout *now,
 		      const struct qbd_membership_layout *wanted, u32 asker)
@@ -540,11 +544,16 @@ static u32 who_leaves(const struct qbd_membership_layout *now,
 		if (!one || id_of(one) == asker || !(flags_of(one) & QBD_MEMBER_LEAVING))
 			continue;
 		if (!(flags_of(was) & QBD_MEMBER_LEAVING) ||
-		    (who_comes_for(now, was) && !who_comes_for(wanted, one) &&
+		    (comes_for(now, was) && !comes_for(wanted, one) &&
 		     !(flags_of(one) & QBD_MEMBER_FORCED)))
 			result |= 1u << i;
 	}
 	return result;
+}
+
+static u32 first_of(const struct qbd_membership_layout *list, u32 set)
+{
+	return id_of(&list->members[__ffs(set)]);
 }
 
 static enum qbd_change_result check_use(const struct qbd_membership_layout *now,
@@ -553,13 +562,15 @@ static enum qbd_change_result check_use(const struct qbd_membership_layout *now,
 {
 	u32 leave = facts->force ? 0 : who_leaves(now, wanted, facts->asker);
 
-	for (u32 i = 0; i < count_of(now); i++) {
-		if (!(leave & facts->uses & (1u << i)))
-			continue;
-		*member = id_of(&now->members[i]);
+	if (leave & facts->uses) {
+		*member = first_of(now, leave & facts->uses);
 		return QBD_CHANGE_USED;
 	}
-	return leave & facts->unsaid ? QBD_CHANGE_NOT_LEADER : QBD_CHANGE_DONE;
+	if (leave & facts->unsaid) {
+		*member = first_of(now, leave & facts->unsaid);
+		return QBD_CHANGE_UNSAID;
+	}
+	return QBD_CHANGE_DONE;
 }
 
 /* Who is missing for a majority of those that are meant to vote? 0: nobody. */
@@ -578,7 +589,7 @@ enum qbd_change_result qbd_intent_check(const struct qbd_membership_layout *now,
 					const struct qbd_intent_facts *facts, u32 *member)
 {
 	enum qbd_change_result result;
-	u32 voters = number_of(voters_meant(wanted));
+	u32 voters = hweight32(voters_meant(wanted));
 
 	*member = 0;
 	if (wanted->index != now->index)
@@ -614,9 +625,9 @@ u64 qbd_intent_absent(const struct qbd_membership_layout *now,
 		      const struct qbd_intent_facts *facts)
 {
 	u32 there = counted_there(now, wanted, facts->there), meant = voters_meant(wanted);
-	u32 needed = number_of(meant) / 2 + 1;
+	u32 needed = hweight32(meant) / 2 + 1;
 
 	if (is_majority(meant, there))
 		return 0;
-	return (u64)(needed - number_of(meant & there)) << 32 | (meant & ~there);
+	return (u64)(needed - hweight32(meant & there)) << 32 | (meant & ~there);
 }

@@ -17,13 +17,15 @@
  *        likewise, the leader    likewise, and one of the      (leadership is handed over
  *        is not in that set      incoming set is fit, and      to that one)
  *                                reaches who is needed
- *        likewise, and nobody    likewise without who joins    as above: the leader
- *        can take over now       in the leader's group         stays
+ *        likewise, and nobody    likewise with the leader,     as above: the leader
+ *        can take over now       without who joins in its      stays
+ *                                group
  *        likewise, and no        as if the leader were in it   as above: nobody could
  *        voter stays                                           take over before
  *   simple, with a learner       it knows, or is not           without it
- *   LEAVING                      connected, and none of the
- *                                above can be done now
+ *   LEAVING                      connected, or does not learn
+ *                                it, and none of the above
+ *                                can be done now
  *   simple, of a member that     at once, before any of the    the same with that disk
  *   is connected it does not     others
  *   know the disk, or one that
@@ -36,7 +38,8 @@
  * make the number of voters even while one with data is not ready.
  *
  * Nobody uses a voter that is LEAVING if the device is not in use on its host, or it goes by force
- * (FORCED). It may have come to be used since it was asked for: until it is not it votes.
+ * (FORCED). It may have come to be used since it was asked for: until it is not it votes, and if
+ * votes are too few for both so long waits who comes in its place.
  *
  * So a change survives the loss of whoever began it, can be taken back until it is joint,
  * and a member that goes hears of it: it is a learner that is LEAVING first, which gets the
@@ -65,11 +68,11 @@
  * @fit: there, and could lead
  * @ready: there, and has nearly all of the log
  * @knows: has the list in force, and was told that it is committed
- * @connected: its connections stand, and its disk has not failed: it may be slow, but it
- *	will be told
+ * @connected: its connections stand, its disk has not failed, and the list in force was committed
+ *	not long ago: it may be slow, but it will be told
  * @renewed: its disk was made anew
  * @uses: its host uses the device, or may
- * @unsaid: it is there, and did not say yet whether its host does
+ * @unsaid: it did not say yet whether its host does, to a leader that is new
  * @force: of qbd_intent_check(): that shall not count
  * @growing: the device becomes larger
  * @misses: of members[n]: those that it says it is not connected to

@@ -95,6 +95,12 @@ static const struct intent_step_case intent_step_cases[] = {
 	{ "1vxA 2v 3v 4ljA", 1, "1234", "1234", "", QBD_INTENT_HAND_OVER, "2" },
 	{ "1vxB 2v 3v 4ljA", 1, "123", "123", "", QBD_INTENT_HAND_OVER, "2" },
 	{ "1vxB 2vxA 4ljA", 1, "12", "12", "", QBD_INTENT_HAND_OVER, "2" },
+	/* who goes by itself, too, if nobody could take over */
+	{ "1vxA 2v 3vw 4lj 5lj", 1, "1345", "1345", "", QBD_INTENT_PROPOSE,
+	  "1vxoA 2vo 3vow 4v 5v" },
+	{ "1vxA 2v 3vw 4lj", 1, "134", "134", "", QBD_INTENT_PROPOSE, "1vxoA 2vo 3vow 4v" },
+	{ "1vxA 2v 3vw", 1, "13", "13", "", QBD_INTENT_NOTHING, "" },
+	{ "1vxA 2v 3vw 4v 5lj", 1, "1345", "1345", "", QBD_INTENT_HAND_OVER, "4" },
 	/* rather to one that is not to go itself */
 	{ "1vxB 2vxA 3v 4ljA", 1, "123", "123", "", QBD_INTENT_HAND_OVER, "3" },
 	/* whoever else is left, somebody with data has to be */
@@ -774,7 +780,7 @@ static void who_uses_it_does_not_leave(struct kunit *test)
 		{ "1v 2v 3vxA 4ljA", "1v 2v 3vxB 4ljA", "3", "", 3, QBD_CHANGE_DONE, 0 },
 		{ "1v 2v 3vxfA 4ljA", "1v 2v 3vxfB 4ljA", "3", "", 1, QBD_CHANGE_DONE, 0 },
 		/* nobody knows yet */
-		{ "1v 2v 3v", "1v 2v 3vx", "", "3", 1, QBD_CHANGE_NOT_LEADER, 0 },
+		{ "1v 2v 3v", "1v 2v 3vx", "", "3", 1, QBD_CHANGE_UNSAID, 3 },
 		{ "1v 2v 3v", "1v 2vx 3v", "", "3", 1, QBD_CHANGE_DONE, 0 },
 	};
 	static struct qbd_membership_layout now, wanted;
@@ -826,6 +832,8 @@ static void who_is_used_votes_on(struct kunit *test)
 		{ "1vx 2v 3v", "", "", 1, QBD_INTENT_HAND_OVER, "2" },
 		/* nine vote already */
 		{ "1v 2v 3v 4v 5v 6v 7v 8v 9vxA :ljA", "9", "", 1, QBD_INTENT_NOTHING, "" },
+		{ "1v 2v 3vxA 4vxB 5v 6v 7v 8v 9v :ljA ;ljB", "3", "", 1, QBD_INTENT_PROPOSE,
+		  "1vo 2vo 3voxA 4olx 5vo 6vo 7vo 8vo 9vo :ljA ;v" },
 		{ "1v 2v 3v 4v 5v 6v 7v 8v 9vxA :ljA", "", "", 1, QBD_INTENT_PROPOSE,
 		  "1vo 2vo 3vo 4vo 5vo 6vo 7vo 8vo 9olx :v" },
 	};

@@ -3,7 +3,8 @@
  * Who asks for other members, and what comes of it.
  *
  *   taken     if a majority of those who will vote is there, and, unless by force, nobody is to
- *             leave whose host uses the device
+ *             leave whose host uses the device, or may do so for all that a leader knows which has
+ *             not heard from there, and leads for less than a lease
  *   refused   for want of a majority, or because a host uses the device, if that is so
  *
  * And who came to be used since votes until he is not, unless by force.
@@ -76,6 +77,16 @@ static bool was_asked_for(const struct qbd_membership_layout *before,
 	return asked;
 }
 
+/* This leader is new, and has not heard from there: it may be in use, whatever was said to others. */
+static bool may_be_used(const struct sim_host *leader, u32 id)
+{
+	const struct qbd_replica *replica = sim_replica(leader);
+
+	return id != sim_member_id(leader) && !sim_heard_of(leader, id) &&
+	       replica->now < replica->leads_since +
+			      qbd_claim_lease_ms(replica) * NSEC_PER_MSEC;
+}
+
 /* A step of a change: who goes by it has told the leader that his host uses the device. */
 static void check_goes(const struct sim_host *host, const struct qbd_replica *replica,
 		       const struct qbd_membership_layout *before,
@@ -94,6 +105,9 @@ static void check_goes(const struct sim_host *host, const struct qbd_replica *re
 		if (heard && heard->uses_since && heard->uses_since < replica->now &&
 		    sim_heard_lately(host, id, replica->now))
 			sim_fail("host %u begins with the list of entry %llu, by which member %u goes, whose host uses the device, and not by force",
+				 host->number, le64_to_cpu(list->index), id);
+		if (may_be_used(host, id))
+			sim_fail("host %u begins with the list of entry %llu, by which member %u goes, from which it has not heard yet, and not by force",
 				 host->number, le64_to_cpu(list->index), id);
 	}
 }
@@ -278,6 +292,9 @@ static void check_taken_use(const struct sim_asked *asked, u32 asker)
 			sim_fail("host %u has member %u leave, which has the device %s, and not by force",
 				 asked->leader->number, id,
 				 held_it(asked, id) ? "claimed" : "open");
+		if (may_be_used(asked->leader, id))
+			sim_fail("host %u has member %u leave, from which it has not heard yet, and not by force",
+				 asked->leader->number, id);
 	}
 }
 

@@ -319,6 +319,7 @@ static int no_change(const struct qbd_join *join, const struct qbd_admin_answer 
 		     answer->result == QBD_CHANGE_GROWING ||
 		     /* Who we were before: until the lease of the claim it had is over. */
 		     answer->result == QBD_CHANGE_USED ||
+		     answer->result == QBD_CHANGE_UNSAID ||
 		     answer->result == QBD_CHANGE_ROOM;
 	char text[256];
 

@@ -24,6 +24,8 @@
 #define HEARD_TRIES	4
 /* Where it was in use it was closed a moment ago, and the leader has heard of that by then. */
 #define USED_TRIES	2
+/* A lease of the usual length is over by then, and with it what a leader that is new does not know. */
+#define UNSAID_TRIES	24
 /* Of what 'member add' prints: names and an address, and what is around them. */
 #define COMMAND_SIZE	512
 
@@ -444,6 +446,8 @@ static unsigned int tries_of(int result, bool lost)
 {
 	if (result == -EAGAIN || result == -ESTALE || (result == -EHOSTUNREACH && lost))
 		return TRIES;
+	if (result == -EINPROGRESS)
+		return UNSAID_TRIES;
 	if (result == -EBUSY)
 		return USED_TRIES;
 	return result == -EHOSTUNREACH ? HEARD_TRIES : 1;

@@ -5,7 +5,7 @@ import errno
 import subprocess
 import time
 
-from lib.cluster import Cluster, refused
+from lib.cluster import SHARED, Cluster, refused
 from lib.damage import Log
 from lib.registry import test
 from lib.shell import SLOWNESS, finish, never, run, spawn, wait_until
@@ -731,6 +731,77 @@ def who_is_used_by_then_goes_later():
         writer.stop()
         wait_roles([leader, cluster.member(4)], [1, 2, 4])
         cluster.retire(cluster.member(3))
+
+
+# Longer than any of this takes: how long a host may be silent and count as one that uses the device.
+LONG_LEASE = ("--memory", "8M", "--claim-lease", "60000")
+
+
+@test("membership", timeout=60)
+def who_is_used_is_kept_by_the_next_leader():
+    """Which does not reach it, and so does not know whether it is used: it loses nothing by that."""
+    with Cluster(5, create=SHARED, up=LONG_LEASE) as cluster:
+        leader, two, four = cluster.lead(1), cluster.member(2), cluster.member(4)
+        cluster.change(leader, "demote", 5)
+        dies(cluster, leader, 5)
+        cluster.change(leader, "replace", 4, 5, "--no-wait")
+        writer = Writer(four.device)
+        writer.wait_for(20)
+        comes_back(cluster, 5)
+        leader.wait("epsilon votes", lambda status: 5 in votes(status) and not any(
+            member["voter_old"] for member in status.members))
+        cluster.network.cut(2, 4)
+        two.wait("it does not reach it", lambda status: not status.member(4).connected)
+        leader.qbdadm("leader", "move", cluster.name, "--to", 2)
+        never("it votes no more", lambda: 4 not in votes(cluster.member(3).status()), 4)
+        # Nor when it is silent, and the leader is lost.
+        cluster.network.isolate(4)
+        cluster.wait_leader([leader, two, cluster.member(3)]).power_cut()
+        others = [member for member in cluster.running() if member is not four]
+        cluster.wait_leader(others)
+        never("it votes no more", lambda: 4 not in votes(others[0].status()), 4)
+        cluster.network.heal()
+        writer.wait_for(20)
+        writer.stop()
+        wait_until("it goes", lambda: 4 not in [one["id"] for one in others[0].status().members])
+        cluster.retire(four)
+
+
+@test("membership", timeout=60)
+def who_may_use_the_device_goes_by_force_only():
+    """The leader is new, and has not heard that host."""
+    with Cluster(5, create=SHARED, up=LONG_LEASE) as cluster:
+        leader, two = cluster.lead(1), cluster.member(2)
+        cluster.network.isolate(5)
+        leader.qbdadm("leader", "move", cluster.name, "--to", 2)
+        cluster.wait_leader(cluster.members[:4], not_member=leader)
+        refused(cluster.change(two, "remove", 5, check=False), "not known yet",
+                "in use on member 5", "--force")
+        cluster.change(two, "remove", 5, "--force")
+        wait_roles(cluster.members[:4], [1, 2, 3, 4])
+        cluster.network.heal()
+        cluster.retire(cluster.member(5))
+
+
+@test("membership", timeout=60)
+def one_whose_disk_hangs_is_removed():
+    """A follower; and one that led, and never answers the next leader: its disk has to have the
+    term first."""
+    with Cluster(5) as cluster:
+        leader, two, three, four, five = [cluster.lead(1), *cluster.members[1:]]
+        five.disk.hang()
+        direct_write(leader.device, 0, pattern(1, 1))
+        cluster.change(leader, "remove", 5)
+        wait_roles([leader, two, three, four], [1, 2, 3, 4])
+        five.disk.resume()
+        cluster.retire(five)
+        leader.disk.hang()
+        direct_write(two.device, 0, pattern(2, 2))
+        cluster.wait_leader([two, three, four], not_member=leader)
+        cluster.change(two, "remove", 1)
+        wait_roles([two, three, four], [2, 3, 4])
+        leader.disk.resume()
+        cluster.retire(leader)
 
 
 @test("membership")

@@ -614,7 +614,8 @@ unsigned long find_next_bit(const unsigned long *map, unsigned long size,
 			    unsigned long from);
 #define find_first_bit(map, size)	find_next_bit(map, size, 0)
 #define __ffs(word)			((unsigned long)__builtin_ctzl(word))
-#define hweight64(word) ((unsigned int)__builtin_popcountll(word))
+#define hweight32(word)			((unsigned int)__builtin_popcount(word))
+#define hweight64(word)			((unsigned int)__builtin_popcountll(word))
 #define for_each_set_bit(bit, map, size) \
 	for ((bit) = find_first_bit(map, size); (bit) < (size); \
 	     (bit) = find_next_bit(map, size, (bit) + 1))
