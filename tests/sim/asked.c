@@ -77,7 +77,7 @@ static bool was_asked_for(const struct qbd_membership_layout *before,
 	return asked;
 }
 
-/* This leader is new, and has not heard from there: it may be in use, whatever was said to others. */
+/* This leader is new, and has not heard from there: it may be in use, whoever knows. */
 static bool may_be_used(const struct sim_host *leader, u32 id)
 {
 	const struct qbd_replica *replica = sim_replica(leader);

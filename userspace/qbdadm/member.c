@@ -24,7 +24,7 @@
 #define HEARD_TRIES	4
 /* Where it was in use it was closed a moment ago, and the leader has heard of that by then. */
 #define USED_TRIES	2
-/* A lease of the usual length is over by then, and with it what a leader that is new does not know. */
+/* A claim lease as it is set by default is over by then: a new leader knows who is in use. */
 #define UNSAID_TRIES	24
 /* Of what 'member add' prints: names and an address, and what is around them. */
 #define COMMAND_SIZE	512
