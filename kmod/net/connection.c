@@ -273,11 +273,12 @@ static void setup_open_socket(struct qbd_connection *connection)
 	struct sock *sk = connection->socket->sk;
 	bool bulk = connection->kind == QBD_CONNECTION_BULK;
 
-	/* Whoever waits for an answer waits for memory, too: nobody sends it once more. */
-	if (connection->kind == QBD_CONNECTION_ADMIN) {
-		sk->sk_allocation = GFP_NOIO;
+	/*
+	 * It has no reserves, and its works share a rescuer with those of members: it does not
+	 * wait for memory that may come free by what members write. TCP tries again.
+	 */
+	if (connection->kind == QBD_CONNECTION_ADMIN)
 		return;
-	}
 	sock_set_priority(sk, bulk ? TC_PRIO_BULK : TC_PRIO_INTERACTIVE);
 	/*
 	 * TCP's user timeout also cuts off a peer that does not read for a
@@ -532,8 +533,9 @@ static void watch_silence(struct qbd_connection *connection)
 				     jiffies_to_msecs(now - last));
 		return;
 	}
+	/* What was said a little after the last time it was looked at is not said twice as late. */
 	if (time_after_eq(now, READ_ONCE(connection->last_sent) +
-			       ping_interval(connection)))
+			       ping_interval(connection) / 2))
 		qbd_send_small(connection, QBD_FRAME_PING, NULL, 0);
 }
 
@@ -827,12 +829,21 @@ bool qbd_connection_accepted(struct qbd_net *net, struct socket *socket,
 	if (kernel_getpeername(socket, (struct sockaddr *)&connection->address) < 0)
 		goto put;
 	connection->from_member = is_member_address(net, &connection->address);
-	if (!connection_register(connection))
-		goto put;
+	/*
+	 * Once registered it may be closed, as a stranger that is one too many at another
+	 * listener: the closing work waits for the mutex, as it does when one is dialled.
+	 */
 	refcount_inc(&connection->references);
+	mutex_lock(&connection->send_mutex);
+	if (!connection_register(connection)) {
+		mutex_unlock(&connection->send_mutex);
+		qbd_connection_put(connection);
+		goto put;
+	}
 	connection->socket = socket;
 	setup_socket(socket);
 	hook_socket(connection);
+	mutex_unlock(&connection->send_mutex);
 	spin_lock(&net->lock);
 	if (net->strangers > QBD_STRANGERS_MAX)
 		oldest = take_oldest_stranger(net);
@@ -888,8 +899,8 @@ static void close_work(struct work_struct *work)
 	struct qbd_connection *connection =
 		container_of(work, struct qbd_connection, close_work);
 
-	/* 1. The socket calls nobody any more; works are still about. Dialling
-	 *    is over when the mutex is free.
+	/* 1. The socket calls nobody any more; works are still about. Dialling,
+	 *    or accepting, is over when the mutex is free.
 	 */
 	mutex_lock(&connection->send_mutex);
 	if (connection->socket)

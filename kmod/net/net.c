@@ -149,18 +149,27 @@ static void close_all(struct qbd_net *net)
 	spin_unlock(&net->lock);
 }
 
+static void forget_connection(struct qbd_net *net, struct qbd_connection **place)
+{
+	struct qbd_connection *connection;
+
+	/* Works that are not over yet look there, under the lock. */
+	spin_lock(&net->lock);
+	connection = *place;
+	*place = NULL;
+	spin_unlock(&net->lock);
+	if (connection)
+		qbd_connection_put(connection);
+}
+
 static void forget_peers(struct qbd_net *net)
 {
 	unsigned int i, k;
 
 	for (i = 0; i < QBD_NET_PEERS; i++)
 		for (k = 0; k < 2; k++) {
-			if (net->peers[i].connections[k])
-				qbd_connection_put(net->peers[i].connections[k]);
-			if (net->peers[i].fresh[k])
-				qbd_connection_put(net->peers[i].fresh[k]);
-			net->peers[i].connections[k] = NULL;
-			net->peers[i].fresh[k] = NULL;
+			forget_connection(net, &net->peers[i].connections[k]);
+			forget_connection(net, &net->peers[i].fresh[k]);
 		}
 }
 
@@ -209,6 +218,11 @@ static void close_pair(struct qbd_net_peer *peer, const char *reason)
 			qbd_connection_close(peer->connections[i], "%s", reason);
 }
 
+static bool has_connections(const struct qbd_net_peer *peer)
+{
+	return peer->fresh[0] || peer->fresh[1] || peer->connections[0] || peer->connections[1];
+}
+
 static void remove_member(struct qbd_net_peer *peer)
 {
 	struct qbd_net *net = peer->net;
@@ -216,9 +230,14 @@ static void remove_member(struct qbd_net_peer *peer)
 	spin_lock(&net->lock);
 	peer->removed = true;
 	peer->epoch++;
+	/* Many may come and go by the lists of one pass. */
+	if (!peer->up && !has_connections(peer) && !peer->told) {
+		peer->removed = false;
+		peer->id = 0;
+	}
 	spin_unlock(&net->lock);
 	close_pair(peer, "no longer a member");
-	/* The slot is given back, and the replica told, when it polls. */
+	/* Else the slot is given back, and the replica told, when it polls. */
 	net->ops->kick(net->context);
 }
 
@@ -241,7 +260,7 @@ static struct qbd_net_peer *take_slot(struct qbd_net *net, u32 id, const u8 *inc
 {
 	struct qbd_net_peer *peer = free_slot(net);
 
-	/* Twice as many members as can be, and removed ones leave with every poll. */
+	/* Removed ones that were connected leave with every poll; all others at once. */
 	if (WARN_ON_ONCE(!peer))
 		return NULL;
 	spin_lock(&net->lock);
@@ -299,8 +318,7 @@ static bool room_for_newcomer(struct qbd_net *net)
 		if (!peer->id || peer->removed || !peer->newcomer)
 			continue;
 		count++;
-		if (!peer->up && !peer->fresh[0] && !peer->fresh[1] &&
-		    !peer->connections[0] && !peer->connections[1])
+		if (!peer->up && !has_connections(peer))
 			idle = peer;
 	}
 	spin_unlock(&net->lock);

@@ -424,11 +424,14 @@ static int send_with_pages(struct qbd_connection *connection,
 						 outgoing->buffer->pages;
 	u32 head_end = sizeof(struct qbd_frame_header) + outgoing->fixed_bytes;
 	struct bio_vec *bvecs = connection->bulk->send_bvecs;
-	u32 at = outgoing->done, within, count = 0;
+	u32 at = outgoing->done, within, count = 0, most = QBD_BVECS;
 	struct msghdr message = {
 		.msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL,
 	};
 
+	/* With the reserves no more than may be under way from them. */
+	if (current->flags & PF_MEMALLOC)
+		most = QBD_RESERVED_BYTES >> QBD_BLOCK_SHIFT;
 	if (at < outgoing->head_bytes) {
 		set_bytes(&bvecs[count++], outgoing_head(outgoing) + at,
 			  outgoing->head_bytes - at);
@@ -439,7 +442,7 @@ static int send_with_pages(struct qbd_connection *connection,
 			  at - outgoing->head_bytes, head_end - at);
 		at = head_end;
 	}
-	while (at < outgoing->bytes && count < QBD_BVECS) {
+	while (at < outgoing->bytes && count < most) {
 		within = (at - head_end) & (QBD_BLOCK_SIZE - 1);
 		bvecs[count].bv_page = pages[(at - head_end) >> QBD_BLOCK_SHIFT];
 		bvecs[count].bv_offset = within;
@@ -556,16 +559,16 @@ static bool room_is_news(struct qbd_connection *connection)
 static void sent_whole(struct qbd_connection *connection, struct qbd_outgoing *outgoing)
 {
 	struct qbd_net *net = connection->net;
-	bool refused, room, answer = outgoing->type == QBD_FRAME_REPLY;
+	/* A small one may be another frame as soon as it is free. */
+	bool room, small = outgoing->small, answer = outgoing->type == QBD_FRAME_REPLY;
+	bool refused = outgoing->type == QBD_FRAME_REFUSED;
 
 	qbd_connection_count(&connection->sent_frames, 1);
 	spin_lock(&connection->lock);
 	unqueue(connection, outgoing);
 	room = room_is_news(connection);
-	refused = connection->state == QBD_REFUSING &&
-		  list_empty(&connection->send_queue);
 	spin_unlock(&connection->lock);
-	if (!outgoing->small)
+	if (!small)
 		outgoing_free(net, outgoing);
 	if (room)
 		net->ops->kick(net->context);
@@ -652,15 +655,19 @@ static void give_back(struct qbd_connection *connection)
 	struct qbd_outgoing *outgoing;
 
 	for (;;) {
+		bool small = false;
+
 		spin_lock(&connection->lock);
 		outgoing = list_first_entry_or_null(&connection->send_queue,
 						    struct qbd_outgoing, list);
-		if (outgoing)
+		if (outgoing) {
+			small = outgoing->small;
 			unqueue(connection, outgoing);
+		}
 		spin_unlock(&connection->lock);
 		if (!outgoing)
 			break;
-		if (!outgoing->small)
+		if (!small)
 			outgoing_free(connection->net, outgoing);
 	}
 }

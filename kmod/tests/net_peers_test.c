@@ -334,6 +334,36 @@ static void past_lists_move_nobody(struct kunit *test)
 	rig_pair_destroy(pair);
 }
 
+/* Who comes and goes by the lists of one pass leaves room for who comes then. */
+static void many_come_and_go_in_one_pass(struct kunit *test)
+{
+	struct rig_member *member = rig_member_create(test, 1);
+	struct qbd_membership_layout list = { };
+	struct qbd_net_peer *peer = NULL;
+	u32 id;
+
+	rig_member_start(member);
+	list.members[0].id = cpu_to_le32(1);
+	list.members[0].address = member->identity.listen;
+	list.members[1].address = member->identity.listen;
+	le16_add_cpu(&list.members[1].address.port, 1);
+	mutex_lock(&member->context);
+	for (id = 20; id < 20 + 2 * QBD_NET_PEERS; id++) {
+		list.members[1].id = cpu_to_le32(id);
+		list.index = cpu_to_le64(2 * id);
+		list.count = cpu_to_le32(2);
+		qbd_net_set_members(member->net, &list);
+		peer = qbd_net_peer_find(member->net, id);
+		KUNIT_EXPECT_TRUE_MSG(test, peer, "%u", id);
+		list.index = cpu_to_le64(2 * id + 1);
+		list.count = cpu_to_le32(1);
+		qbd_net_set_members(member->net, &list);
+		KUNIT_EXPECT_FALSE(test, qbd_net_peer_find(member->net, id));
+	}
+	mutex_unlock(&member->context);
+	rig_member_destroy(member);
+}
+
 /* A member that was removed knows of no list after that; and a stranger of no secret. */
 static void others_are_no_newcomers(struct kunit *test)
 {
@@ -1456,6 +1486,7 @@ static struct kunit_case net_peers_cases[] = {
 	KUNIT_CASE(what_is_known_is_said),
 	KUNIT_CASE(a_newer_list_names_it),
 	KUNIT_CASE(a_newcomer_becomes_a_member),
+	KUNIT_CASE(many_come_and_go_in_one_pass),
 	KUNIT_CASE(others_are_no_newcomers),
 	KUNIT_CASE(past_lists_move_nobody),
 	KUNIT_CASE(who_was_removed_is_told),
