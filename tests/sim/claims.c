@@ -38,6 +38,8 @@ static u64 given_to_others[SIM_HOSTS_MAX + 1];
 static u64 written_by_others[SIM_HOSTS_MAX + 1];
 /* Likewise by an earlier run of its own: the leader had that when the host lost its power. */
 static u64 written_by_former_run[SIM_HOSTS_MAX + 1];
+/* Likewise by a verification, which puts a block right: who has read it before may have to stop. */
+static u64 repaired;
 
 static struct {
 	bool open;		/* for write */
@@ -94,6 +96,7 @@ void sim_claims_begin(void)
 	memset(given_to_others, 0, sizeof(given_to_others));
 	memset(written_by_others, 0, sizeof(written_by_others));
 	memset(written_by_former_run, 0, sizeof(written_by_former_run));
+	repaired = 0;
 	in_force = (struct claim){ .mode = first_mode };
 	given = (struct claim){};
 	set_back = (struct claim){};
@@ -225,6 +228,8 @@ void sim_claims_committed(const struct qbd_record *record)
 				 in_force.holder,
 				 in_force.mode == QBD_CLAIM_SHARED ? "shared" : "exclusive",
 				 given.epoch, given.holder);
+		if (qbd_operation_is_repair(operation))
+			repaired = record->index;
 		if (!world.exclusive || qbd_operation_is_repair(operation))
 			continue;
 		look_at_opener(record, operation);
@@ -281,6 +286,7 @@ static struct sim_view with_this_step(const struct sim_host *host, struct sim_vi
 
 		view.written = max(view.written, commit);
 		view.by_former_run = max(view.by_former_run, commit);
+		view.repaired = max(view.repaired, commit);
 	}
 	return view;
 }
@@ -291,6 +297,7 @@ static void opened(const struct sim_host *host)
 		.given = given_to_others[host->number],
 		.written = written_by_others[host->number],
 		.by_former_run = written_by_former_run[host->number],
+		.repaired = repaired,
 	};
 
 	users[host->number].open = true;
@@ -367,6 +374,7 @@ struct sim_view sim_claims_seen(const struct sim_host *host)
 		.given = others_have_it(host->number) ? 0 : given_to_others[host->number],
 		.written = written_by_others[host->number],
 		.by_former_run = written_by_former_run[host->number],
+		.repaired = repaired,
 	};
 }
 
@@ -376,6 +384,7 @@ static struct sim_view older_of(struct sim_view a, struct sim_view b)
 		.given = min(a.given, b.given),
 		.written = min(a.written, b.written),
 		.by_former_run = min(a.by_former_run, b.by_former_run),
+		.repaired = min(a.repaired, b.repaired),
 	};
 }
 
@@ -397,6 +406,7 @@ void sim_claims_read(const struct sim_host *host, u64 view, const struct sim_vie
 	/* One that was made before the view began was made anew in it. */
 	surely.written = max(surely.written, users[number].view_began.written);
 	surely.by_former_run = max(surely.by_former_run, users[number].view_began.by_former_run);
+	surely.repaired = max(surely.repaired, users[number].view_began.repaired);
 	surely = older_of(surely, seen);
 	if (users[number].has_read) {
 		seen = older_of(seen, users[number].seen);
@@ -438,6 +448,7 @@ void sim_claims_fork(u64 common, u64 last, bool lost, u32 mode)
 		written_by_former_run[host] = min(written_by_former_run[host], common);
 	}
 	set_back = (struct claim){ .epoch = lost ? last : 0, .mode = mode };
+	repaired = min(repaired, common);
 	sim_counts.claims_set_back += lost;
 }
 
@@ -451,7 +462,8 @@ static bool may_have_missed_data(u32 number)
 
 	return users[number].mounted && users[number].has_read &&
 	       (written_by_others[number] > seen->written ||
-		written_by_former_run[number] > seen->by_former_run);
+		written_by_former_run[number] > seen->by_former_run ||
+		repaired > seen->repaired);
 }
 
 /* Nobody is to stop who has no need to: his file system would be lost for nothing. */

@@ -394,6 +394,7 @@ struct sim_view {
 	u64 given;		/* the newest claim of another host, if that is over; else 0 */
 	u64 written;		/* entries with data of another host, up to this one */
 	u64 by_former_run;	/* likewise of an earlier run of its own */
+	u64 repaired;		/* and of those with which a verification put blocks right */
 };
 
 /* Which worlds change the mode; of those in which a host claims the device. */
