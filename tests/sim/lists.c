@@ -257,7 +257,8 @@ static void note_reached(u32 id, const struct qbd_replica *replica)
 
 /*
  * A leader that is to leave hands over to one that can begin with the joint list: it is, or was
- * just now, connected to those that are to vote when that leader does not.
+ * just now, connected to those that are to vote when that leader does not. (One that votes no more
+ * waits for nobody.)
  */
 static void check_handed(const struct sim_host *host, const struct qbd_replica *replica)
 {
@@ -279,7 +280,8 @@ static void check_handed(const struct sim_host *host, const struct qbd_replica *
 		u32 joins = le32_to_cpu(list->members[i].id);
 
 		if (le16_to_cpu(list->members[i].flags) & QBD_MEMBER_JOINING &&
-		    self && list->members[i].group == self->group &&
+		    self && le16_to_cpu(self->flags) & QBD_MEMBER_VOTER &&
+		    list->members[i].group == self->group &&
 		    reached_at[to][joins] + REACHED_WITHIN < world.now)
 			sim_fail("host %u is to leave, and hands over to host %u, which does not reach host %u that is to vote",
 				 host->number, to, joins);
