@@ -65,7 +65,7 @@ size_t qbd_ctl_status_size(unsigned int member_count)
 	size_t store = SIZE_NEST + 12 * SIZE_U64 + SIZE_FLAG;
 
 	return SIZE_TEXT(QBD_NAME_SIZE) + SIZE_TEXT(QBD_UUID_SIZE) + 12 * SIZE_U32 +
-	       8 * SIZE_FLAG + 29 * SIZE_U64 +
+	       8 * SIZE_FLAG + 32 * SIZE_U64 +
 	       SIZE_TEXT(sizeof_field(struct qbd_replica_status, problem)) +
 	       settings + store + member_count * member_size() + qbd_ctl_verify_size();
 }

@@ -20,13 +20,39 @@ static const struct qbd_claim_order *order_of(const struct qbd_command *command)
 	return command->argument;
 }
 
-/* The claim of this host was given, given back, refused ... */
-void qbd_claim_command_ends(struct qbd_replica *replica, int error, const char *text)
+/*
+ * The claim of this host was given, or given back: that is what was asked for, or not. Who asks for
+ * one while the one before is given back waits for his own.
+ */
+void qbd_claim_command_done(struct qbd_replica *replica, u32 action, const char *text)
+{
+	const struct qbd_command *command = replica->hold.command;
+
+	if (command && order_of(command)->action == action)
+		finish(replica, 0, text);
+}
+
+/* Neither comes about. */
+void qbd_claim_command_fails(struct qbd_replica *replica, int error, const char *text)
 {
 	const struct qbd_command *command = replica->hold.command;
 
 	if (command && order_of(command)->action != QBD_CLAIM_MODE)
 		finish(replica, error, text);
+}
+
+static const char in_use_text[] =
+	"the device is in use on this host: close it, and the claim is given back";
+
+/* It is held: whoever came since somebody wanted to give it back keeps it. */
+void qbd_claim_command_held(struct qbd_replica *replica, bool needed)
+{
+	const struct qbd_command *command;
+
+	qbd_claim_command_done(replica, QBD_CLAIM_TAKE, "claimed");
+	command = replica->hold.command;
+	if (needed && command && order_of(command)->action == QBD_CLAIM_RELEASE)
+		finish(replica, -EBUSY, in_use_text);
 }
 
 static const char removed_text[] = "this member was removed from the device: take it down";
@@ -79,7 +105,7 @@ static int begin_release(struct qbd_replica *replica, const char **text)
 	*text = "this host does not have it claimed";
 	if (hold->state != QBD_HOLD_HELD && hold->state != QBD_HOLD_RELEASING)
 		return -ENOENT;
-	*text = "the device is in use on this host: close it, and the claim is given back";
+	*text = in_use_text;
 	if (replica->disk && qbd_disk_claim_needed(replica->disk))
 		return -EBUSY;
 	hold->pinned = false;

@@ -102,11 +102,6 @@ static void answer_opener(struct qbd_replica *replica, int error)
 		qbd_disk_claim_answer(replica->disk, error);
 }
 
-static void end_command(struct qbd_replica *replica, int error, const char *text)
-{
-	qbd_claim_command_ends(replica, error, text);
-}
-
 static const char *name_of(const struct qbd_replica *replica, u32 id)
 {
 	const struct qbd_member_layout *member = qbd_replica_member(replica, id);
@@ -158,7 +153,7 @@ static void give_up(struct qbd_replica *replica, int error, const char *text)
 	answer_opener(replica, error);
 	list_for_each_entry_safe(io, next, &replica->unclaimed, list)
 		qbd_io_complete(io, QBD_REPLY_IO_ERROR);
-	end_command(replica, error, text);
+	qbd_claim_command_fails(replica, error, text);
 }
 
 /* Requests of this host are to fail: nobody is kept waiting for a claim, either. */
@@ -196,7 +191,7 @@ static void fence(struct qbd_replica *replica, u32 by)
 	hold->pinned = false;
 	hold->force = false;
 	answer_opener(replica, -EBUSY);
-	end_command(replica, -EBUSY, "another host has taken the device over");
+	qbd_claim_command_fails(replica, -EBUSY, "another host has taken the device over");
 	qbd_io_fail_local(replica);
 }
 
@@ -376,7 +371,7 @@ static void released(struct qbd_replica *replica)
 	qbd_replica_later(replica, replica->now);
 	qbd_replica_event(replica, QBD_EVENT_RELEASED, replica->member_id, "epoch %llu",
 			  hold->epoch);
-	end_command(replica, 0, "released");
+	qbd_claim_command_done(replica, QBD_CLAIM_RELEASE, "released");
 }
 
 static struct qbd_claim_wish wish_of(const struct qbd_replica *replica)
@@ -738,6 +733,9 @@ void qbd_hold_check(struct qbd_replica *replica)
 		hold->opener_since = replica->now;
 	look_at_disk(replica);
 	look_at_log(replica);
+	/* Of what all may write, or another host has, there is nothing to be given back. */
+	if (hold->state == QBD_HOLD_NONE)
+		qbd_claim_command_done(replica, QBD_CLAIM_RELEASE, "released");
 	if (hold->state == QBD_HOLD_ASKING || hold->state == QBD_HOLD_RELEASING)
 		ask(replica);
 	if (hold->state != QBD_HOLD_HELD && hold->state != QBD_HOLD_FENCED)
@@ -750,5 +748,5 @@ void qbd_hold_check(struct qbd_replica *replica)
 	/* What came when all had closed it, and an administrator holds it. */
 	if (!closed_since(replica) && !list_empty(&replica->unclaimed))
 		stamp_unclaimed(replica);
-	end_command(replica, 0, "claimed");
+	qbd_claim_command_held(replica, needed(replica));
 }

@@ -803,7 +803,9 @@ void qbd_hold_replied(struct qbd_replica *replica, u32 peer,
 
 /* claim_command.c */
 void qbd_claim_command(struct qbd_replica *replica, struct qbd_command *command);
-void qbd_claim_command_ends(struct qbd_replica *replica, int error, const char *text);
+void qbd_claim_command_done(struct qbd_replica *replica, u32 action, const char *text);
+void qbd_claim_command_fails(struct qbd_replica *replica, int error, const char *text);
+void qbd_claim_command_held(struct qbd_replica *replica, bool needed);
 void qbd_claim_command_removed(struct qbd_replica *replica);
 void qbd_claim_command_abort(struct qbd_replica *replica);
 void qbd_claim_command_check(struct qbd_replica *replica);

@@ -108,6 +108,7 @@ static struct qbd_io *answer_init(struct qbd_replica *replica, u32 peer,
 	io->sequence = le64_to_cpu(request->sequence);
 	io->asked_term = le64_to_cpu(request->leader_term);
 	io->peer = peer;
+	io->arrived = replica->now;
 	return io;
 }
 

@@ -1178,6 +1178,8 @@ void qbd_replica_get_status(struct qbd_replica *replica,
 
 	memset(status, 0, sizeof(*status));
 	strscpy(status->name, replica->name, sizeof(status->name));
+	/* Who looks at one device after the other goes on behind this one. */
+	status->number = replica->number;
 	if (qbd_command_run(replica, &command))
 		strscpy(status->problem, "going down", sizeof(status->problem));
 }

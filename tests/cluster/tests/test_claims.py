@@ -4,13 +4,14 @@
 import errno
 import hashlib
 import os
+import subprocess
 import time
 
 from lib import filesystem, kernel
 from lib.cluster import SHARED, Cluster, refused
 from lib.filesystem import Mount
 from lib.registry import test
-from lib.shell import SLOWNESS, never, run, wait_until
+from lib.shell import SLOWNESS, finish, never, run, spawn, wait_until
 from lib.workload import BLOCK, Child, Writer, direct_read, direct_write, parse, pattern
 
 from .test_changes import wait_roles
@@ -747,6 +748,45 @@ def claim_of_a_host_whose_disk_failed():
         events.wait("fenced")
         holder.close()
         host.disk.heal()
+
+
+@test("claims", timeout=60)
+def a_claim_is_not_the_one_that_is_given_back():
+    """Who takes it while the one before is given back has it when he has it, and not before."""
+    with Cluster(3) as cluster:
+        cluster.lead(1)
+        old, new = cluster.member(2), cluster.member(3)
+        holder = Holder(old.device)
+        cluster.network.isolate(old.number)
+        holder.close()
+        old.wait("it is given back", lambda status: status.claim["state"] == "releasing")
+        successor = Holder(new.device)
+        argv = ["qbdadm", "claim", "take", cluster.name]
+        taking = spawn(argv, netns=old.netns, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                       text=True)
+        # In the kernel, which nothing else keeps that long.
+        wait_until("it waits", lambda: any(one.startswith("%d (" % taking.pid)
+                                           for one in kernel.uninterruptible()))
+        cluster.network.heal()
+        result = finish(taking, argv, 20)
+        assert result.status != 0, "another host has it: %s" % result.output
+        assert "gamma" in result.errors, result.errors
+        successor.close()
+        old.qbdadm("claim", "take", cluster.name)
+        wait_claim(new, holder=old.number)
+
+
+@test("claims")
+def what_all_may_write_is_given_back():
+    """A claim that was taken, and is in nobody's way since the mode is shared: that is done at once."""
+    with Cluster(3) as cluster:
+        cluster.lead(1)
+        member = cluster.member(2)
+        member.qbdadm("claim", "take", cluster.name)
+        cluster.member(3).qbdadm("claim", "mode", cluster.name, "shared")
+        member.wait("it knows", lambda status: status.claim["mode"] == "shared")
+        member.qbdadm("claim", "release", cluster.name)
+        member.wait("it has none", lambda status: status.claim["state"] == "none")
 
 
 @test("claims", timeout=60)
