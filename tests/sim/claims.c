@@ -293,13 +293,10 @@ static struct sim_view with_this_step(const struct sim_host *host, struct sim_vi
 
 static void opened(const struct sim_host *host)
 {
-	const struct sim_view now = {
-		.given = given_to_others[host->number],
-		.written = written_by_others[host->number],
-		.by_former_run = written_by_former_run[host->number],
-		.repaired = repaired,
-	};
+	struct sim_view now = sim_claims_seen(host);
 
+	/* Whoever has it at this moment is no news, either. */
+	now.given = given_to_others[host->number];
 	users[host->number].open = true;
 	users[host->number].opened = with_this_step(host, now);
 }

@@ -684,12 +684,12 @@ def who_is_replaced_votes_until_the_other_one_does():
         cluster.retire(cluster.member(3))
 
 
-def is_to_be_replaced(cluster):
-    """alpha leads; gamma waits for delta, which is away, to take its place."""
+def is_to_be_replaced(cluster, goes=3, comes=4):
+    """alpha leads; one waits for another, which is away, to take its place."""
     leader = cluster.lead(1)
-    cluster.change(leader, "demote", 4)
-    dies(cluster, leader, 4)
-    cluster.change(leader, "replace", 3, 4, "--no-wait")
+    cluster.change(leader, "demote", comes)
+    dies(cluster, leader, comes)
+    cluster.change(leader, "replace", goes, comes, "--no-wait")
     return leader
 
 
@@ -741,10 +741,8 @@ LONG_LEASE = ("--memory", "8M", "--claim-lease", "60000")
 def who_is_used_is_kept_by_the_next_leader():
     """Which does not reach it, and so does not know whether it is used: it loses nothing by that."""
     with Cluster(5, create=SHARED, up=LONG_LEASE) as cluster:
-        leader, two, four = cluster.lead(1), cluster.member(2), cluster.member(4)
-        cluster.change(leader, "demote", 5)
-        dies(cluster, leader, 5)
-        cluster.change(leader, "replace", 4, 5, "--no-wait")
+        leader = is_to_be_replaced(cluster, 4, 5)
+        two, four = cluster.member(2), cluster.member(4)
         writer = Writer(four.device)
         writer.wait_for(20)
         comes_back(cluster, 5)
