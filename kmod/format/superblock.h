@@ -130,6 +130,25 @@ enum qbd_state_flags {
 };
 
 /**
+ * struct qbd_move_layout - to another address, of this member, that was to be asked for
+ * @address: that one; family 0: there is none, then the rest is 0
+ * @leader: the member that was to be asked
+ * @reserved: 0
+ * @term: of its leadership
+ * @list: index of the newest list that one was made from
+ *
+ * On the disk before the leader is asked: it may come about by a list that this member's log
+ * never gets, and whom this member does not know looks for it there.
+ */
+struct qbd_move_layout {
+	struct qbd_address address;
+	__le32 leader;
+	__le32 reserved;
+	__le64 term;
+	__le64 list;
+} __attribute__((packed));
+
+/**
  * struct qbd_state_block - what changes: vote and checkpoint, written as one, and in
  *	one piece with a struct qbd_applied_block
  * @header: magic QBD_STATE_MAGIC
@@ -172,6 +191,7 @@ enum qbd_state_flags {
  *	unless QBD_STATE_FILL_AGAIN says that they count. See kmod/store/fill_plan.h
  * @fill_again_base: extents below @fill_again_end hold the data of this index at least
  * @fill_again_end: extents below it are to be filled after those from @fill_cursor on; 0: none
+ * @move: see there
  * @unused: 0
  */
 struct qbd_state_block {
@@ -206,7 +226,9 @@ struct qbd_state_block {
 	__le64 fill_end;
 	__le64 fill_again_base;
 	__le64 fill_again_end;
-	__u8 unused[QBD_BLOCK_SIZE - 248 - 2 * sizeof(struct qbd_membership_layout)];
+	struct qbd_move_layout move;
+	__u8 unused[QBD_BLOCK_SIZE - 248 - 2 * sizeof(struct qbd_membership_layout) -
+		    sizeof(struct qbd_move_layout)];
 } __attribute__((packed));
 
 /**

@@ -288,6 +288,7 @@ static void end_move(struct qbd_replica *replica)
 static void no_move(struct qbd_replica *replica)
 {
 	replica->move = (struct qbd_move){ };
+	qbd_store_forget_move(replica->store);
 	if (!replica->moved_from)
 		qbd_net_listen_only(replica->network);
 }
@@ -341,7 +342,9 @@ void qbd_change_check(struct qbd_replica *replica)
 	if (replica->told_removed && !replica->removed)
 		leave(replica);
 	if (replica->changing && replica->now >= replica->changing_until)
-		qbd_change_unanswered(replica, "the leader does not answer; look whether it has come about");
+		qbd_change_unanswered(replica, !replica->changing_writes ?
+				      "the leader does not answer; look whether it has come about" :
+				      "the disk of this member does not answer; nothing was changed");
 	else if (replica->changing)
 		qbd_replica_later(replica, replica->changing_until);
 	if (!replica->config_committed_at) {
@@ -376,6 +379,35 @@ void qbd_change_noticed(struct qbd_replica *replica)
 	replica->change_waits = false;
 }
 
+/* The newest list of its log that is committed for certain: a leader has one that is not. */
+static const struct qbd_membership_layout *settled_list(const struct qbd_replica *replica)
+{
+	if (replica->config_count < 2 || config_committed(replica))
+		return qbd_replica_layout(replica);
+	return &replica->configs[replica->config_count - 2].layout;
+}
+
+/* Return: if it has asked for a move that may come about: where to. */
+static const struct qbd_address *resume_move(struct qbd_replica *replica)
+{
+	const struct qbd_move_layout *move = qbd_store_move(replica->store);
+
+	if (!move->address.family)
+		return NULL;
+	if (le64_to_cpu(settled_list(replica)->index) > le64_to_cpu(move->list)) {
+		qbd_store_forget_move(replica->store);
+		return NULL;
+	}
+	/* Whether others were asked for before that nobody has written down. */
+	replica->move = (struct qbd_move){
+		.term = le64_to_cpu(move->term),
+		.leader = le32_to_cpu(move->leader),
+		.list = le64_to_cpu(move->list),
+		.several = true,
+	};
+	return &move->address;
+}
+
 /*
  * It comes up, and the newest list of its log, in which it is elsewhere than before, may be lost:
  * it listens where it was, too, until that is settled.
@@ -383,21 +415,29 @@ void qbd_change_noticed(struct qbd_replica *replica)
  *	3 led, was cut off, and moved; nobody else had that list when it lost its power. 4
  *	joined meanwhile, and led. Only 4 could dial 3, which did not know of 4, and did so
  *	where 3 was before: it was never found again.
+ *
+ * Or the log has no list in which it is where it asked to be, but others may have one:
+ *
+ *	3 asked to move and lost its power before its log had the list by which it did. 4 joined
+ *	meanwhile, and led, and dialled 3 where that list had it.
  */
 void qbd_change_up(struct qbd_replica *replica)
 {
-	const struct qbd_member_layout *self, *before;
+	const struct qbd_member_layout *self =
+		qbd_replica_member(replica, replica->member_id);
+	const struct qbd_member_layout *before =
+		qbd_membership_find(settled_list(replica), replica->member_id);
+	const struct qbd_address *wanted = resume_move(replica);
 
-	if (replica->config_count < 2 || config_committed(replica))
+	if (!self)
 		return;
-	self = qbd_replica_member(replica, replica->member_id);
-	before = qbd_membership_find(&replica->configs[replica->config_count - 2].layout,
-				     replica->member_id);
-	if (!self || !before ||
-	    !memcmp(&self->address, &before->address, sizeof(self->address)))
-		return;
-	replica->moved_from = true;
-	qbd_net_listen(replica->network, &before->address);
+	/* If there is that one, @wanted is no third: there are never more than two. */
+	if (before && memcmp(&self->address, &before->address, sizeof(self->address))) {
+		replica->moved_from = true;
+		qbd_net_listen(replica->network, &before->address);
+	} else if (wanted && memcmp(&self->address, wanted, sizeof(*wanted))) {
+		qbd_net_listen(replica->network, wanted);
+	}
 }
 
 /* ---- from here to the leader -------------------------------------------- */
@@ -457,6 +497,7 @@ static void wait_for_answer(struct qbd_replica *replica, struct qbd_command *com
 {
 	replica->changing = command;
 	replica->changing_listens = false;
+	replica->changing_writes = false;
 	replica->changing_leader = replica->told_leader;
 	replica->changing_term = replica->told_term;
 	/* Others wait meanwhile: the kernel's lock of all netlink families is held. */
@@ -504,7 +545,10 @@ static bool is_move(const struct qbd_replica *replica, const struct qbd_command 
  */
 static void stay(struct qbd_replica *replica, const struct qbd_command *command)
 {
-	if (is_move(replica, command) && !replica->moved_from && !replica->move.term)
+	if (!is_move(replica, command) || replica->move.term)
+		return;
+	qbd_store_forget_move(replica->store);
+	if (!replica->moved_from)
 		qbd_net_listen_only(replica->network);
 }
 
@@ -617,7 +661,7 @@ void qbd_change_ask(struct qbd_replica *replica, struct qbd_command *command, u3
  * @command: argument is a struct qbd_change_order; is done when the leader has
  *	written it into its log, or has refused it
  *
- * A member that is to have another address listens there first.
+ * A member that is to have another address listens there first, and has that on its disk.
  */
 void qbd_change_command(struct qbd_replica *replica, struct qbd_command *command)
 {
@@ -635,6 +679,46 @@ void qbd_change_command(struct qbd_replica *replica, struct qbd_command *command
 	qbd_net_listen(replica->network, address);
 }
 
+/* What is asked for next may come about by a list that this member never gets. */
+static void write_move(struct qbd_replica *replica, const struct qbd_command *command)
+{
+	const struct qbd_change_order *order = command->argument;
+	const struct qbd_address *address = moves(replica, &order->members);
+	struct qbd_move_layout move = {
+		.leader = cpu_to_le32(replica->changing_leader),
+		.term = cpu_to_le64(replica->changing_term),
+		.list = cpu_to_le64(max(replica->move.list, le64_to_cpu(order->members.index))),
+	};
+
+	replica->changing_writes = true;
+	/* Else it has moved there meanwhile, by an earlier request. */
+	if (address) {
+		move.address = *address;
+		qbd_store_write_move(replica->store, &move);
+	}
+}
+
+/**
+ * qbd_change_written() - ask for the move that is on this member's disk now, if there is one
+ * @replica: replica; each pass
+ */
+void qbd_change_written(struct qbd_replica *replica)
+{
+	struct qbd_command *command = replica->changing;
+
+	if (!command || !replica->changing_writes)
+		return;
+	if (qbd_store_failed(replica->store)) {
+		replica->changing = NULL;
+		stay(replica, command);
+		qbd_command_done(command, -EIO,
+				 "the disk of this member has failed: replace it first");
+	} else if (qbd_store_move_durable(replica->store)) {
+		replica->changing = NULL;
+		have_changed(replica, command);
+	}
+}
+
 /* What came of qbd_net_listen(), see struct qbd_net_ops. */
 void qbd_change_listening(void *context, int error, const char *text)
 {
@@ -643,12 +727,13 @@ void qbd_change_listening(void *context, int error, const char *text)
 
 	if (!command || !replica->changing_listens)
 		return;
-	replica->changing = NULL;
 	replica->changing_listens = false;
-	if (error)
-		qbd_command_done(command, error, "%s", text);
-	else
-		have_changed(replica, command);
+	if (!error) {
+		write_move(replica, command);
+		return;
+	}
+	replica->changing = NULL;
+	qbd_command_done(command, error, "%s", text);
 }
 
 /* The leader's answer to ask_leader(). */
@@ -686,7 +771,7 @@ void qbd_change_unanswered(struct qbd_replica *replica, const char *why)
 	replica->changing = NULL;
 	if (!command)
 		return;
-	if (replica->changing_listens)
+	if (replica->changing_listens || replica->changing_writes)
 		stay(replica, command);
 	else
 		may_move(replica, command, replica->changing_leader, replica->changing_term);

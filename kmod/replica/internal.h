@@ -629,6 +629,7 @@ struct qbd_replica {
 	u64 changing_term;		/* of its leadership */
 	u64 changing_until;		/* then nobody waits for it any more */
 	bool changing_listens;		/* it waits for qbd_net_listen() */
+	bool changing_writes;		/* then for qbd_store_write_move() */
 	struct qbd_move move;
 	struct qbd_address address;	/* own, by the list in force */
 	bool moved_from;		/* the one before is listened at, too */
@@ -930,6 +931,7 @@ enum qbd_change_result qbd_change_propose(struct qbd_replica *replica,
 void qbd_change_check(struct qbd_replica *replica);
 void qbd_change_noticed(struct qbd_replica *replica);
 void qbd_change_up(struct qbd_replica *replica);
+void qbd_change_written(struct qbd_replica *replica);
 void qbd_change_command(struct qbd_replica *replica, struct qbd_command *command);
 void qbd_change_listening(void *context, int error, const char *text);
 void qbd_change_replied(struct qbd_replica *replica, u32 peer,

@@ -282,6 +282,7 @@ static void pass_running(struct qbd_replica *replica)
 	qbd_reach_check(replica);
 	qbd_join_check(replica);
 	qbd_disks_check(replica);
+	qbd_change_written(replica);
 	qbd_change_check(replica);
 	qbd_claim_follow(replica);
 	qbd_resize_check(replica);

@@ -498,6 +498,8 @@ struct qbd_notices {
  *	that nothing is; so @damaged_through is not written to it before
  * @term: for the state block
  * @vote: likewise
+ * @move: likewise
+ * @move_version: state that has it
  * @keeps_more: see qbd_store_keep_log()
  * @failed: nothing is vouched for any more
  * @released: and what was in memory is not any more
@@ -559,6 +561,8 @@ struct qbd_store {
 	bool damage_suspected;
 	u64 term;
 	u32 vote;
+	struct qbd_move_layout move;
+	u64 move_version;
 	bool keeps_more;
 	bool failed;
 	bool released;

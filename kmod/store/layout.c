@@ -242,6 +242,7 @@ static void state_decode(const struct qbd_state_block *block, struct qbd_state *
 	state->applied_membership = block->applied_membership;
 	memcpy(state->history, block->history, QBD_UUID_SIZE);
 	state->device_blocks = le64_to_cpu(block->device_blocks);
+	state->move = block->move;
 }
 
 /* The flag says of the fields that they are there, and of a fill that it is no plain one. */
@@ -307,7 +308,18 @@ void qbd_state_encode(const struct qbd_state *state, const u8 *uuid, u64 positio
 	block->applied_membership = state->applied_membership;
 	memcpy(block->history, state->history, QBD_UUID_SIZE);
 	block->device_blocks = cpu_to_le64(state->device_blocks);
+	block->move = state->move;
 	qbd_block_seal(block, QBD_STATE_MAGIC, uuid, position);
+}
+
+static bool move_good(const struct qbd_move_layout *move)
+{
+	static const struct qbd_move_layout none;
+
+	if (!move->address.family)
+		return !memcmp(move, &none, sizeof(none));
+	return qbd_address_check(&move->address) == QBD_ADDRESS_GOOD && !move->reserved &&
+	       move->leader && move->term;
 }
 
 enum qbd_block_verdict qbd_state_check(const void *block, u64 position,
@@ -332,7 +344,7 @@ enum qbd_block_verdict qbd_state_check(const void *block, u64 position,
 		return QBD_BLOCK_DAMAGED;
 	/* The log may have to begin there, though nothing is applied. */
 	if (state->applied_position < state->log_first_position ||
-	    state->applied_position >> 63 ||
+	    state->applied_position >> 63 || !move_good(&state->move) ||
 	    !qbd_membership_good(&state->applied_membership, &membership))
 		return QBD_BLOCK_DAMAGED;
 	/* The plan says so. */

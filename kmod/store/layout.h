@@ -63,6 +63,7 @@ struct qbd_state {
 	struct qbd_membership_layout applied_membership;
 	u8 history[QBD_UUID_SIZE];
 	u64 device_blocks;
+	struct qbd_move_layout move;
 };
 
 /*

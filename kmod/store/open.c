@@ -271,6 +271,7 @@ static int open_state(struct qbd_store *store, struct reader *reader, char *erro
 	store->state.unreadable = unreadable;
 	store->term = disk->term;
 	store->vote = disk->vote;
+	store->move = disk->move;
 	memcpy(store->identity.history, disk->history, QBD_UUID_SIZE);
 	store->applied_index = disk->applied_index;
 	store->failed = disk->flags & QBD_STATE_FAILED;

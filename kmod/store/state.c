@@ -25,6 +25,7 @@ static void compose(struct qbd_store *store)
 	disk->sequence++;
 	disk->term = store->term;
 	disk->vote = store->vote;
+	disk->move = store->move;
 	disk->log_generation = store->log.generation;
 	disk->truncated_index = store->log.truncated_index;
 	disk->durable_index = store->log.durable_index;
@@ -128,4 +129,26 @@ void qbd_store_write_vote(struct qbd_store *store, u64 term, u32 vote, u64 seque
 	store->state.vote_sequence = sequence;
 	qbd_state_request(store, false);
 	qbd_state_step(store);
+}
+
+void qbd_store_write_move(struct qbd_store *store, const struct qbd_move_layout *move)
+{
+	store->move = *move;
+	store->move_version = qbd_state_request(store, false);
+	qbd_state_step(store);
+}
+
+bool qbd_store_move_durable(const struct qbd_store *store)
+{
+	return store->state.durable >= store->move_version;
+}
+
+void qbd_store_forget_move(struct qbd_store *store)
+{
+	memset(&store->move, 0, sizeof(store->move));
+}
+
+const struct qbd_move_layout *qbd_store_move(const struct qbd_store *store)
+{
+	return &store->move;
 }

@@ -240,6 +240,14 @@ void qbd_store_run(struct qbd_store *store);
  */
 void qbd_store_write_vote(struct qbd_store *store, u64 term, u32 vote, u64 sequence);
 
+/* Written likewise; durable when the second one says so, which a kick tells. Only the newest. */
+void qbd_store_write_move(struct qbd_store *store, const struct qbd_move_layout *move);
+bool qbd_store_move_durable(const struct qbd_store *store);
+/* Nothing comes of it. That is written with whatever is written next. */
+void qbd_store_forget_move(struct qbd_store *store);
+/* What was on the disk, or was written since. */
+const struct qbd_move_layout *qbd_store_move(const struct qbd_store *store);
+
 /**
  * qbd_store_append() - write a sealed record after the last one
  * @store: store

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A member asks for another address for itself, and what comes of it does not reach it: when is
- * it certain that nothing comes of it any more? The source is that of qbd.ko, on a network, a
- * log and a core that say what a case wants.
+ * it certain that nothing comes of it any more, and what if it loses its power? The source is that
+ * of qbd.ko, on a network, a log, a disk and a core that say what a case wants.
  */
 #include <kunit/test.h>
 
@@ -26,7 +26,11 @@ static struct change_test {
 	struct page *page;
 	struct qbd_buffer buffer;
 	u64 commit, commit_term;
-	u64 sequence;			/* of the newest request */
+	u64 sequence;			/* of the newest request; 0: nobody was asked */
+	struct qbd_move_layout move;	/* on the disk, or about to be */
+	bool slow_disk;			/* it is about to be */
+	bool failed_disk;
+	int error;			/* of the command that is done */
 	bool listens;			/* where it is to move to */
 } lab;
 
@@ -77,9 +81,35 @@ static struct qbd_buffer *change_test_buffer(struct qbd_pool *pool, enum qbd_poo
 	return &lab.buffer;
 }
 
+static void change_test_write_move(struct qbd_store *store, const struct qbd_move_layout *move)
+{
+	lab.move = *move;
+}
+
+static bool change_test_move_durable(const struct qbd_store *store)
+{
+	return !lab.slow_disk;
+}
+
+static void change_test_forget_move(struct qbd_store *store)
+{
+	memset(&lab.move, 0, sizeof(lab.move));
+}
+
+static const struct qbd_move_layout *change_test_move(const struct qbd_store *store)
+{
+	return &lab.move;
+}
+
+static bool change_test_store_failed(const struct qbd_store *store)
+{
+	return lab.failed_disk;
+}
+
 __printf(3, 4)
 static void change_test_done(struct qbd_command *command, int error, const char *format, ...)
 {
+	lab.error = error;
 }
 
 /* What is not of these cases does nothing, or says that there is none. */
@@ -101,6 +131,11 @@ static bool change_test_no(void)
 #define qbd_net_listen_only(...)		change_test_listen_only(__VA_ARGS__)
 #define qbd_net_send(...)			change_test_send(__VA_ARGS__)
 #define qbd_buffer_alloc(...)			change_test_buffer(__VA_ARGS__)
+#define qbd_store_write_move(...)		change_test_write_move(__VA_ARGS__)
+#define qbd_store_move_durable(...)		change_test_move_durable(__VA_ARGS__)
+#define qbd_store_forget_move(...)		change_test_forget_move(__VA_ARGS__)
+#define qbd_store_move(...)			change_test_move(__VA_ARGS__)
+#define qbd_store_failed(...)			change_test_store_failed(__VA_ARGS__)
 #define qbd_command_done(...)			change_test_done(__VA_ARGS__)
 #define qbd_net_push(...)			change_test_nothing()
 #define qbd_io_fail_local(...)			change_test_nothing()
@@ -165,6 +200,7 @@ static void asks(void)
 {
 	qbd_change_command(lab.replica, &lab.command);
 	qbd_change_listening(lab.replica, 0, "");
+	qbd_change_written(lab.replica);
 }
 
 static void lost_connection(void)
@@ -268,7 +304,96 @@ static void another_list_is_in_force(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, lab.listens);
 }
 
+/* It may come about as soon as somebody was asked. */
+static void asks_when_it_is_written(struct kunit *test)
+{
+	lab.slow_disk = true;
+	asks();
+	KUNIT_EXPECT_TRUE(test, lab.listens);
+	KUNIT_EXPECT_EQ(test, lab.sequence, 0);
+	lab.slow_disk = false;
+	qbd_change_written(lab.replica);
+	KUNIT_EXPECT_NE(test, lab.sequence, 0);
+	KUNIT_EXPECT_EQ(test, le16_to_cpu(lab.move.address.port), 7100);
+	KUNIT_EXPECT_EQ(test, le32_to_cpu(lab.move.leader), LEADER);
+	KUNIT_EXPECT_EQ(test, le64_to_cpu(lab.move.term), TERM);
+	KUNIT_EXPECT_EQ(test, le64_to_cpu(lab.move.list), LIST);
+}
+
+/* Nobody was asked, so nothing comes of it. */
+static void it_cannot_be_written(struct kunit *test)
+{
+	lab.slow_disk = true;
+	asks();
+	lab.failed_disk = true;
+	qbd_change_written(lab.replica);
+	KUNIT_EXPECT_EQ(test, lab.error, -EIO);
+	KUNIT_EXPECT_FALSE(test, lab.listens);
+	KUNIT_EXPECT_EQ(test, lab.sequence, 0);
+	KUNIT_EXPECT_EQ(test, lab.move.address.family, 0);
+	qbd_change_written(lab.replica);
+	KUNIT_EXPECT_EQ(test, lab.sequence, 0);
+}
+
+static void it_is_not_written_in_time(struct kunit *test)
+{
+	lab.slow_disk = true;
+	asks();
+	lab.replica->now = lab.replica->changing_until;
+	qbd_change_check(lab.replica);
+	KUNIT_EXPECT_EQ(test, lab.error, -EAGAIN);
+	KUNIT_EXPECT_FALSE(test, lab.listens);
+	lab.slow_disk = false;
+	qbd_change_written(lab.replica);
+	KUNIT_EXPECT_EQ(test, lab.sequence, 0);
+}
+
+/* It loses its power; what is in its log is the list that it asked from. */
+static void comes_up(void)
+{
+	struct qbd_replica *replica = lab.replica;
+
+	lab.listens = false;
+	replica->changing = NULL;
+	replica->move = (struct qbd_move){ };
+	replica->moved_from = false;
+	replica->core->heartbeats = 0;
+	qbd_change_up(replica);
+}
+
+static void asked_before_the_power_cut(struct kunit *test)
+{
+	asks();
+	comes_up();
+	KUNIT_EXPECT_TRUE(test, lab.listens);
+	commits(LAST);
+	KUNIT_EXPECT_TRUE(test, lab.listens);
+	qbd_change_connected(lab.replica, LEADER);
+	hears_leader(LAST + 1);
+	KUNIT_EXPECT_TRUE(test, lab.listens);
+	commits(LAST + 1);
+	KUNIT_EXPECT_FALSE(test, lab.listens);
+	KUNIT_EXPECT_EQ(test, lab.move.address.family, 0);
+	comes_up();
+	KUNIT_EXPECT_FALSE(test, lab.listens);
+}
+
+/* Its log has a newer list: that is the one by which it moved, or it has not. */
+static void settled_before_the_power_cut(struct kunit *test)
+{
+	asks();
+	lab.list.index = cpu_to_le64(LIST + 1);
+	comes_up();
+	KUNIT_EXPECT_FALSE(test, lab.listens);
+	KUNIT_EXPECT_EQ(test, lab.move.address.family, 0);
+}
+
 static struct kunit_case change_cases[] = {
+	KUNIT_CASE(asks_when_it_is_written),
+	KUNIT_CASE(it_cannot_be_written),
+	KUNIT_CASE(it_is_not_written_in_time),
+	KUNIT_CASE(asked_before_the_power_cut),
+	KUNIT_CASE(settled_before_the_power_cut),
 	KUNIT_CASE(lost_with_its_connection),
 	KUNIT_CASE(lost_and_no_leader_heard),
 	KUNIT_CASE(another_connection_says_nothing),

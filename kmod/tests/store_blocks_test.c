@@ -851,6 +851,20 @@ static void indexes_that_cannot_be_are_refused(struct qbd_test *test)
 			samples->state.applied_membership.count = 0;
 		QBD_TRUE(test, is_refused(&samples->state));
 	}
+	/* A move to where nobody can be, of one that was never asked for, and half of none. */
+	for (u32 what = 0; what < 7; what++) {
+		struct qbd_move_layout *move = &samples->state.move;
+
+		make_state(0, 5);
+		move->address.family = cpu_to_le16(what == 0 ? 5 : what == 1 ? 0 : 4);
+		move->address.port = cpu_to_le16(what == 2 ? 0 : 7901);
+		memset(move->address.bytes, 10, 4);
+		move->leader = cpu_to_le32(what == 3 ? 0 : 2);
+		move->term = cpu_to_le64(what == 4 ? 0 : 7);
+		move->reserved = cpu_to_le32(what == 5);
+		QBD_EQUAL(test, is_refused(&samples->state), what != 6);
+	}
+	QBD_EQUAL(test, le16_to_cpu(samples->state.move.address.port), 7901);
 	/* Nor where nothing is applied: the log may begin there all the same. */
 	for (u32 what = 0; what < 4; what++) {
 		make_state(0, 5);

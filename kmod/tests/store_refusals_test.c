@@ -1142,6 +1142,49 @@ static void a_term_that_only_the_log_knows(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+static bool move_durable(struct store_rig *rig)
+{
+	return qbd_store_move_durable(rig->store);
+}
+
+static void cut_and_open(struct store_rig *rig)
+{
+	store_rig_cut(rig);
+	store_rig_open(rig);
+}
+
+/* Where it asked to be found is there after a power cut, and whatever was written since. */
+static void a_move_that_was_asked_for(struct kunit *test)
+{
+	const struct qbd_move_layout none = { }, move = {
+		.address = { .family = cpu_to_le16(4), .port = cpu_to_le16(7901),
+			     .bytes = { 192, 0, 2, 1 } },
+		.leader = cpu_to_le32(2), .term = cpu_to_le64(7), .list = cpu_to_le64(40),
+	};
+	struct store_rig *rig = begin(test);
+
+	KUNIT_EXPECT_EQ(test, memcmp(qbd_store_move(rig->store), &none, sizeof(none)), 0);
+	append_writes(rig, 1, 2);
+	store_rig_wait(rig, rig_all_durable);
+	qbd_store_write_move(rig->store, &move);
+	KUNIT_EXPECT_FALSE(test, move_durable(rig));
+	store_rig_wait(rig, move_durable);
+	cut_and_open(rig);
+	KUNIT_EXPECT_EQ(test, memcmp(qbd_store_move(rig->store), &move, sizeof(move)), 0);
+	store_rig_commit(rig, rig->last_index);
+	store_rig_wait(rig, rig_all_applied);
+	store_rig_stop(rig);
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, memcmp(qbd_store_move(rig->store), &move, sizeof(move)), 0);
+	/* It is given up with whatever is written next. */
+	qbd_store_forget_move(rig->store);
+	store_rig_vote(rig);
+	store_rig_wait(rig, rig_vote_durable);
+	cut_and_open(rig);
+	KUNIT_EXPECT_EQ(test, memcmp(qbd_store_move(rig->store), &none, sizeof(none)), 0);
+	store_rig_destroy(rig);
+}
+
 /* What is applied is in the data area: that its record is damaged costs nothing. */
 static void applied_records_are_damaged(struct kunit *test)
 {
@@ -1337,6 +1380,7 @@ static struct kunit_case store_refusals_cases[] = {
 	KUNIT_CASE(configurations_that_are_lost),
 	KUNIT_CASE(a_configuration_that_is_missed),
 	KUNIT_CASE(a_term_that_only_the_log_knows),
+	KUNIT_CASE(a_move_that_was_asked_for),
 	KUNIT_CASE(applied_records_are_damaged),
 	KUNIT_CASE(disks_that_are_none_of_qbd),
 	KUNIT_CASE(disks_that_cannot_be_written),

@@ -391,6 +391,12 @@ static void write_states(struct image *image, const struct qbd_state *older, boo
 	unsigned int newer = swapped;
 
 	state->sequence += older->sequence + 1;
+	if (swapped)
+		state->move = (struct qbd_move_layout){
+			.address = { .family = cpu_to_le16(4), .port = cpu_to_le16(7901),
+				     .bytes = { 192, 0, 2, 1 } },
+			.leader = cpu_to_le32(2), .term = cpu_to_le64(state->term + 1),
+		};
 	write_slot(image, state, newer);
 	write_slot(image, older, !newer);
 }

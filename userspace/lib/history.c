@@ -169,6 +169,8 @@ static int plan_alone(const struct qbd_disk *disk, struct qbd_new_history *histo
 	/* Entries of this history that get the indexes of lost ones are not committed by that. */
 	if (history->state.commit_index > history->log.last_index)
 		history->state.commit_index = history->log.last_index;
+	/* Nobody whom that could come from is of this history. */
+	memset(&history->state.move, 0, sizeof(history->state.move));
 	uuid_generate_random(history->state.history);
 	plan_applied(history);
 	return 0;

@@ -133,6 +133,7 @@ static struct json_object *superblocks_json(const struct qbd_inspection *inspect
 static void state_fields(struct json_object *object, const struct qbd_state_block *state)
 {
 	uint32_t flags = le32_to_cpu(state->flags);
+	char address[QBD_ADDRESS_TEXT_SIZE];
 
 	qbdadm_json_number(object, "sequence", le64_to_cpu(state->sequence));
 	qbdadm_json_number(object, "term", le64_to_cpu(state->term));
@@ -172,6 +173,13 @@ static void state_fields(struct json_object *object, const struct qbd_state_bloc
 				   le64_to_cpu(state->fill_again_base));
 		qbdadm_json_number(object, "fill_through_index",
 				   le64_to_cpu(state->fill_through_index));
+	}
+	if (state->move.address.family) {
+		qbdadm_json_string(object, "move_address",
+				   qbd_address_text(&state->move.address, address));
+		qbdadm_json_number(object, "move_leader", le32_to_cpu(state->move.leader));
+		qbdadm_json_number(object, "move_term", le64_to_cpu(state->move.term));
+		qbdadm_json_number(object, "move_list", le64_to_cpu(state->move.list));
 	}
 	qbdadm_json_uuid(object, "history", state->history);
 	qbdadm_json_number(object, "device_blocks", le64_to_cpu(state->device_blocks));

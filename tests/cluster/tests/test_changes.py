@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from lib.cluster import SHARED, Cluster, refused
-from lib.damage import Log
+from lib.damage import Log, current_state
 from lib.registry import test
 from lib.shell import SLOWNESS, finish, never, run, spawn, wait_until
 from lib.workload import Writer, direct_read, direct_write, pattern
@@ -311,6 +311,45 @@ def addresses_change_under_load():
         cluster.up()
         cluster.wait_leader()
         writer.verify(beta.device)
+
+
+@test("membership", timeout=60)
+def who_moved_before_it_knew_is_found():
+    """alpha loses its power before it has the list by which it moved. Only delta, which leads by
+    then and which it has never heard of, could dial it, and does so where that list has it."""
+    with Cluster(4, alone=True) as cluster:
+        alpha, beta, gamma, delta = cluster.members
+        for number in (2, 3):
+            cluster.join(number)
+            wait_roles(cluster.members[:number], range(1, number + 1))
+        cluster.lead(2)
+        before = alpha.status()
+        # Requests and heartbeats pass, and lists to alpha do not.
+        cluster.network.narrow_to(2, 1)
+        command = ["qbdadm", "member", "set", cluster.name, "1", "--listen", "10.0.0.1:7901"]
+        asking = spawn(command, netns=alpha.netns, stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE, text=True)
+        moved = gamma.wait("it is committed", lambda status: status.commit_index >=
+                           status.members_index > before.members_index)
+        assert addresses(moved)[0] == "10.0.0.1:7901"
+        alpha.power_cut()
+        assert finish(asking, command, 20).status
+        cluster.network.heal()
+        cluster.network.isolate(1)
+        cluster.join(4, contact=2)
+        wait_roles([beta, gamma, delta], [1, 2, 3, 4])
+        cluster.lead(4)
+        # It was asked for, and is not in its log.
+        newest = current_state(alpha.disk)
+        assert newest["move_address"] == "10.0.0.1:7901", newest
+        assert newest["move_list"] == before.members_index, newest
+        alpha.up()
+        assert addresses(alpha.status())[0] == "10.0.0.1:7900"
+        cluster.network.heal()
+        alpha.wait("it is found", lambda status: status.leader == 4 and
+                   addresses(status)[0] == "10.0.0.1:7901")
+        direct_write(alpha.device, 0, pattern(1, 0))
+        wait_until("all have moved", lambda: cluster.log.find("found this member at its new"))
 
 
 @test("membership")
