@@ -11,6 +11,7 @@
  *                 member's, is refused
  *   the list      names no address that its member's host does not have
  *   in between    it listens at both, until all who dial it have found the new one
+ *   a power cut   may come when the list is committed and not in its own log yet
  *
  * How long it takes is left to the end of the world: everybody is found within its bound.
  *
@@ -25,6 +26,7 @@ static struct {
 	u64 next;		/* step */
 	u32 rate;
 	u32 mover;
+	u32 struck;		/* the host that loses its power next, 0: none */
 	/*
 	 * The life, from 1, in which a host is to move and did not begin to: on one that stands
 	 * still nothing does, and it is asked again.
@@ -44,6 +46,7 @@ void sim_addresses_begin(void)
 	moves.rate = 50 + below(2000);
 	moves.next = 200 + below(moves.rate);
 	moves.mover = 1 + below(world.founders);
+	moves.struck = 0;
 	memset(moves.asked, 0, sizeof(moves.asked));
 }
 
@@ -149,6 +152,12 @@ void sim_addresses_step(void)
 {
 	struct sim_host *host;
 
+	if (moves.struck && world.hosts[moves.struck].replica) {
+		sim_trace("host %u loses its power before it has the list by which it moved",
+			  moves.struck);
+		sim_member_power_cut(&world.hosts[moves.struck]);
+	}
+	moves.struck = 0;
 	if (!world.moves || world.steps < moves.next)
 		return;
 	moves.next = world.steps + 1 + below(2 * moves.rate);
@@ -177,6 +186,19 @@ bool sim_addresses_final(void)
 	return final;
 }
 
+/* Its log may never have that list, if the power goes now. */
+static void strike(u32 id, const struct qbd_membership_layout *list)
+{
+	const struct sim_host *host = &world.hosts[id];
+	const struct qbd_replica *replica = sim_replica(host);
+
+	if (!host->replica || !replica || replica->phase != QBD_PHASE_RUNNING ||
+	    le64_to_cpu(qbd_replica_layout(replica)->index) >= le64_to_cpu(list->index) || below(3))
+		return;
+	moves.struck = id;
+	sim_counts.moved_unawares++;
+}
+
 /* @next comes after @now. */
 void sim_addresses_list(const struct qbd_membership_layout *now,
 			const struct qbd_membership_layout *next)
@@ -189,6 +211,7 @@ void sim_addresses_list(const struct qbd_membership_layout *now,
 		if (!was || !memcmp(&was->address, &member->address, sizeof(was->address)))
 			continue;
 		sim_counts.moved++;
+		strike(id, next);
 		if (!sim_addresses_has(id, &member->address))
 			sim_fail("the list of entry %llu gives member %u an address that its host does not have",
 				 le64_to_cpu(next->index), id);

@@ -293,8 +293,8 @@ static void sum_up(u64 seeds, u64 failed)
 	       counts->lists, counts->newcomers, counts->told, counts->anew);
 	printf("# members not changed: %llu times for want of a majority, %llu times because a host used the device; asked for without force: %llu times\n",
 	       counts->no_majority, counts->in_use, counts->unforced);
-	printf("# other addresses: %llu committed, %llu times the old one was free, %llu times found by a knock\n",
-	       counts->moved, counts->moves_ended, counts->knocks);
+	printf("# other addresses: %llu committed, %llu times the old one was free, %llu times found by a knock, %llu times the power was lost before the list was there\n",
+	       counts->moved, counts->moves_ended, counts->knocks, counts->moved_unawares);
 	printf("# disks: %llu rotten, %llu with unreadable sectors; logs found damaged %llu, tables lost %llu; %.1f million blocks compared\n",
 	       counts->rotten, counts->unreadable, counts->damaged, counts->tables_lost,
 	       counts->views / 1e6);

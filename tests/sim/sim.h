@@ -225,7 +225,7 @@ extern struct sim_counts {
 	u64 verified, data_rots;
 	u64 recovered, entries_lost, entries_revived, lists_lost, claims_set_back, commands_cut;
 	u64 joined_anew, former_refused;
-	u64 moved, moves_ended, knocks, anew;
+	u64 moved, moved_unawares, moves_ended, knocks, anew;
 	u64 images, rolled_back, rollbacks_known, rollbacks_kept, rollbacks_lost;
 	u64 few, few_untold, few_in_the_way, few_witness;
 	u64 bare, bare_parts, bare_given_up;
