@@ -721,6 +721,34 @@ static void the_oldest_strangers_are_sent_away(struct kunit *test)
 	rig_member_destroy(member);
 }
 
+/* The oldest one is sent away, for others at another address, while it is still accepted. */
+static void a_stranger_is_sent_away_while_it_is_accepted(struct kunit *test)
+{
+	struct rig_member *member = rig_member_create(test, 1);
+	struct rig_raw *raw = kunit_kcalloc(test, 35, sizeof(*raw), GFP_KERNEL);
+	int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, raw);
+	rig_member_start(member);
+	rig_setup_stops();
+	KUNIT_ASSERT_EQ(test, rig_raw_connect(&raw[0], member), 0);
+	KUNIT_EXPECT_TRUE(test, rig_setup_stands());
+	rig_member_address(member, "127.0.0.1", RIG_PORT + 1);
+	qbd_net_listen(member->net, &member->identity.listen);
+	KUNIT_EXPECT_TRUE(test, rig_until(member->listens));
+	KUNIT_EXPECT_EQ(test, member->listen_error, 0);
+	for (i = 1; i < 35; i++)
+		KUNIT_ASSERT_EQ(test, rig_raw_connect(&raw[i], member), 0);
+	/* What is sent first of all tells when all of them have been accepted. */
+	rig_raw_frame(&raw[34], QBD_FRAME_WELCOME, NULL, 0, NULL, 0);
+	KUNIT_EXPECT_TRUE(test, rig_raw_closed(&raw[34]));
+	rig_setup_goes_on();
+	KUNIT_EXPECT_TRUE(test, rig_raw_closed(&raw[0]));
+	for (i = 0; i < 35; i++)
+		rig_raw_close(&raw[i]);
+	rig_member_destroy(member);
+}
+
 /* More silent connections than are borne: members still come in at once. */
 static void strangers_do_not_keep_members_out(struct kunit *test)
 {
@@ -1499,6 +1527,7 @@ static struct kunit_case net_peers_cases[] = {
 	KUNIT_CASE(only_the_secret_proves),
 	KUNIT_CASE(strangers_harm_nobody),
 	KUNIT_CASE(the_oldest_strangers_are_sent_away),
+	KUNIT_CASE(a_stranger_is_sent_away_while_it_is_accepted),
 	KUNIT_CASE(strangers_do_not_keep_members_out),
 	KUNIT_CASE(malformed_frames_cut_the_member_off),
 	KUNIT_CASE(bad_records_cut_the_member_off),

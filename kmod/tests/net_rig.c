@@ -549,6 +549,36 @@ int rig_send_record(struct rig_member *member, u32 to, struct qbd_record *record
 
 /* ---- raw peers ---------------------------------------------------------- */
 
+static atomic_t setup_stops;
+static DECLARE_COMPLETION(setup_stands);
+static DECLARE_COMPLETION(setup_goes_on);
+
+void rig_setup_stops(void)
+{
+	reinit_completion(&setup_stands);
+	reinit_completion(&setup_goes_on);
+	atomic_set(&setup_stops, 1);
+}
+
+bool rig_setup_stands(void)
+{
+	return wait_for_completion_timeout(&setup_stands, RIG_SECONDS * HZ);
+}
+
+void rig_setup_goes_on(void)
+{
+	atomic_set(&setup_stops, 0);
+	complete(&setup_goes_on);
+}
+
+void rig_setup(void)
+{
+	if (!atomic_xchg(&setup_stops, 0))
+		return;
+	complete(&setup_stands);
+	wait_for_completion_timeout(&setup_goes_on, RIG_SECONDS * HZ);
+}
+
 int rig_raw_connect(struct rig_raw *raw, struct rig_member *to)
 {
 	struct sockaddr_in address = {

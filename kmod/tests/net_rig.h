@@ -116,6 +116,16 @@ struct qbd_record *rig_record(struct rig_member *member, u64 index, u32 operatio
 			      u32 blocks_each);
 int rig_send_record(struct rig_member *member, u32 to, struct qbd_record *record);
 
+/*
+ * The next one that sets a socket up, accepted or to dial with, stands still in the middle of
+ * it until it goes on. Return of the second one: it came there.
+ */
+void rig_setup_stops(void);
+bool rig_setup_stands(void);
+void rig_setup_goes_on(void);
+/* By the network. */
+void rig_setup(void);
+
 /* A socket to a member's listener. */
 struct rig_raw {
 	struct socket *socket;
