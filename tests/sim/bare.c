@@ -26,8 +26,9 @@
  * do they reach a part with no data in it, for a witness takes nothing over.
  *
  * What is left out: worlds with a copy of a disk, or with a disk that was rolled back and lacks
- * something still; where too few are whole; and where a list comes up that a majority of the
- * voters has to agree to of whom too few are.
+ * something still; where too few are whole; where a list comes up that a majority of the
+ * voters has to agree to of whom too few are; and one that takes its vote from whom who reaches
+ * a part could hand leadership over to.
  *
  * Drawn apart from the rest: worlds without it stay what they are.
  */
@@ -70,6 +71,7 @@ static struct {
 	enum state states[SIM_HOSTS_MAX + 1];
 	enum ways ways[SIM_HOSTS_MAX + 1];
 	bool apart;		/* the others do not reach each other */
+	u32 may_take_over;	/* hosts: who reaches a part reaches one of these */
 	u64 term, list;		/* that all of them follow; 0: they do not yet */
 	u64 settles_at;		/* not before that */
 	bool handed;		/* leadership was handed over since they were healed */
@@ -193,6 +195,7 @@ static u32 part(void)
 	for (u32 number = 1; number <= world.count; number++)
 		if (is_healed(number) && (number == data || below(2)))
 			hosts |= 1u << number;
+	bare.may_take_over |= 1u << data;
 	return hosts;
 }
 
@@ -295,6 +298,18 @@ static bool still_a_majority(void)
 	return all_can_decide(bare.healed);
 }
 
+/*
+ * 4 led on, with three witnesses and 6, which was to be a learner, and became one. 7 was reached
+ * by 6, and not by 4; and nobody could take over.
+ */
+static bool all_may_take_over(void)
+{
+	for (u32 number = 1; number <= world.count; number++)
+		if (bare.may_take_over >> number & 1 && !votes(number))
+			return false;
+	return true;
+}
+
 static void tick(void *object, u64 argument)
 {
 	if (!bare.under_way)
@@ -307,7 +322,7 @@ static void tick(void *object, u64 argument)
 		else if (!host->failed)
 			sim_mend_host(host);
 	}
-	if (!still_a_majority())
+	if (!still_a_majority() || !all_may_take_over())
 		bare.given_up = true;
 	sim_event(NULL, world.now + TICK, tick, NULL, 0);
 }
