@@ -6,6 +6,7 @@
 #include <linux/string.h>
 
 #include "../format/change.h"
+#include "../format/check.h"
 #include "intent.h"
 #include "internal.h"
 
@@ -284,11 +285,32 @@ static void end_move(struct qbd_replica *replica)
 	qbd_notice(replica, "all others have found this member at its new address");
 }
 
+/* Is the newest list on this member's disk? One that is not in the log is in the state block. */
+static bool list_on_disk(const struct qbd_replica *replica)
+{
+	u64 list = le64_to_cpu(qbd_replica_layout(replica)->index);
+	struct qbd_core_status status;
+
+	qbd_core_get_status(replica->core, replica->now, &status);
+	return list > status.last || list <= status.durable;
+}
+
+/*
+ * Nothing comes of it any more, or it came about. But others may have committed the list by which
+ * it did before that is on this disk: until then this is all that it has of it. (What is left
+ * there is older than that list, which says so when it comes up.)
+ */
+static void forget_move(struct qbd_replica *replica)
+{
+	if (list_on_disk(replica))
+		qbd_store_forget_move(replica->store);
+}
+
 /* Where this member was to move to it need not listen, unless it has. */
 static void no_move(struct qbd_replica *replica)
 {
 	replica->move = (struct qbd_move){ };
-	qbd_store_forget_move(replica->store);
+	forget_move(replica);
 	if (!replica->moved_from)
 		qbd_net_listen_only(replica->network);
 }
@@ -547,7 +569,7 @@ static void stay(struct qbd_replica *replica, const struct qbd_command *command)
 {
 	if (!is_move(replica, command) || replica->move.term)
 		return;
-	qbd_store_forget_move(replica->store);
+	forget_move(replica);
 	if (!replica->moved_from)
 		qbd_net_listen_only(replica->network);
 }
@@ -674,6 +696,19 @@ void qbd_change_command(struct qbd_replica *replica, struct qbd_command *command
 		have_changed(replica, command);
 		return;
 	}
+	/*
+	 * The leader looks at the whole of it later; but this comes to lie on the disk before,
+	 * in the place of what was asked for before.
+	 */
+	if (qbd_address_check(address) != QBD_ADDRESS_GOOD) {
+		qbd_command_done(command, -EINVAL, "%s",
+				 qbd_change_text(QBD_CHANGE_MALFORMED));
+		return;
+	}
+	if (!list_on_disk(replica) && !qbd_store_failed(replica->store)) {
+		qbd_command_done(command, -EAGAIN, "%s", qbd_change_text(QBD_CHANGE_PENDING));
+		return;
+	}
 	wait_for_answer(replica, command);
 	replica->changing_listens = true;
 	qbd_net_listen(replica->network, address);
@@ -745,6 +780,9 @@ void qbd_change_replied(struct qbd_replica *replica, u32 peer,
 
 	if (peer != replica->changing_leader ||
 	    le64_to_cpu(reply->sequence) != replica->changing_sequence)
+		return;
+	/* The leader was not asked for @command so far: this answers the one before. */
+	if (command && (replica->changing_listens || replica->changing_writes))
 		return;
 	if (!command) {
 		/* Nobody waits for that any more, but it says that no move comes of it. */

@@ -166,13 +166,42 @@ static enum qbd_block_verdict slot_check(const void *block, const void *applied,
 				 reason);
 }
 
+/*
+ * The highest sequence of any block that is good by itself, be its slot good or not. The next
+ * write has a higher one, or what it leaves of that slot, if it is cut off, may be one half of
+ * it and one of the write that was cut off before, with one sequence.
+ */
+static u64 newest_sequence(const void *const slots[QBD_STATE_SLOTS],
+			   const void *const applied[QBD_STATE_SLOTS], const u8 *uuid,
+			   struct qbd_state *state)
+{
+	const char *reason;
+	u64 newest = 0;
+	unsigned int i;
+
+	for (i = 0; i < QBD_STATE_SLOTS; i++) {
+		const struct qbd_applied_block *block = applied[i];
+
+		if (slots[i] && qbd_state_check(slots[i], QBD_STATE_SLOT_BLOCK(i), uuid, state,
+						&reason) == QBD_BLOCK_GOOD &&
+		    state->sequence > newest)
+			newest = state->sequence;
+		if (block && le64_to_cpu(block->sequence) > newest &&
+		    qbd_applied_check(block, QBD_APPLIED_BLOCK(i), uuid,
+				      le64_to_cpu(block->sequence), &reason) ==
+		    QBD_BLOCK_GOOD)
+			newest = le64_to_cpu(block->sequence);
+	}
+	return newest;
+}
+
 int qbd_recovery_state(const void *const slots[QBD_STATE_SLOTS],
 		       const void *const applied[QBD_STATE_SLOTS], const u8 *uuid,
 		       struct qbd_state *state, unsigned int *slot,
 		       const char **reason)
 {
 	bool found = false;
-	u64 best = 0;
+	u64 best = 0, newest;
 	unsigned int i;
 
 	*reason = "neither state block can be read";
@@ -192,8 +221,10 @@ int qbd_recovery_state(const void *const slots[QBD_STATE_SLOTS],
 	}
 	if (!found)
 		return -EUCLEAN;
+	newest = newest_sequence(slots, applied, uuid, state);
 	/* Once more: @state may hold the other slot now. */
 	qbd_state_check(slots[*slot], QBD_STATE_SLOT_BLOCK(*slot), uuid, state, reason);
+	state->sequence = newest;
 	return 0;
 }
 

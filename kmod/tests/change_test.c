@@ -26,11 +26,13 @@ static struct change_test {
 	struct page *page;
 	struct qbd_buffer buffer;
 	u64 commit, commit_term;
+	u64 last, durable;		/* of its log */
 	u64 sequence;			/* of the newest request; 0: nobody was asked */
 	struct qbd_move_layout move;	/* on the disk, or about to be */
 	bool slow_disk;			/* it is about to be */
 	bool failed_disk;
 	int error;			/* of the command that is done */
+	u32 done;			/* commands that are */
 	bool listens;			/* where it is to move to */
 } lab;
 
@@ -50,6 +52,8 @@ static void change_test_status(const struct qbd_core *core, u64 now,
 {
 	memset(status, 0, sizeof(*status));
 	status->commit = lab.commit;
+	status->last = lab.last;
+	status->durable = lab.durable;
 }
 
 static u64 change_test_term_at(const struct qbd_core *core, u64 index)
@@ -110,6 +114,7 @@ __printf(3, 4)
 static void change_test_done(struct qbd_command *command, int error, const char *format, ...)
 {
 	lab.error = error;
+	lab.done++;
 }
 
 /* What is not of these cases does nothing, or says that there is none. */
@@ -168,7 +173,8 @@ static int change_test_init(struct kunit *test)
 	for (u32 id = LEADER; id <= ME; id++)
 		lab.list.members[id - 1] = (struct qbd_member_layout){
 			.id = cpu_to_le32(id),
-			.address = { .family = cpu_to_le16(4), .port = cpu_to_le16(7000 + id) },
+			.address = { .family = cpu_to_le16(4), .port = cpu_to_le16(7000 + id),
+				     .bytes = { 192, 0, 2, id } },
 		};
 	lab.order.members = lab.list;
 	lab.order.members.members[ME - 1].address.port = cpu_to_le16(7100);
@@ -388,12 +394,115 @@ static void settled_before_the_power_cut(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, lab.move.address.family, 0);
 }
 
+/* What comes by netlink was looked at by nobody; from there it would be on the disk. */
+static void where_nobody_can_be(struct kunit *test)
+{
+	struct qbd_address *address = &lab.order.members.members[ME - 1].address;
+
+	for (u32 what = 0; what < 2; what++) {
+		address->port = cpu_to_le16(what ? 7100 : 0);
+		if (what)
+			memset(address->bytes, 0, sizeof(address->bytes));
+		asks();
+		KUNIT_EXPECT_EQ(test, lab.move.address.family, 0);
+		KUNIT_EXPECT_EQ(test, lab.sequence, 0);
+		KUNIT_EXPECT_FALSE(test, lab.listens);
+		KUNIT_EXPECT_EQ(test, lab.error, -EINVAL);
+		qbd_change_unanswered(lab.replica, "the next one");
+	}
+}
+
+/* The leader's answer to what nobody waits for any more, while a move is made ready. */
+static void late_answer_to_another_command(struct kunit *test)
+{
+	struct qbd_frame_reply reply = { .status = cpu_to_le32(QBD_REPLY_OK) };
+	struct qbd_change_order other = { .members = lab.list };
+	struct qbd_command first = { .run = qbd_change_command, .argument = &other };
+
+	for (u32 written = 0; written < 2; written++) {
+		lab.done = 0;
+		lab.slow_disk = true;
+		other.members.members[LEADER - 1].priority = 7;
+		qbd_change_command(lab.replica, &first);
+		reply.sequence = cpu_to_le64(lab.sequence);
+		lab.replica->now = lab.replica->changing_until;
+		qbd_change_check(lab.replica);
+		KUNIT_EXPECT_EQ(test, lab.done, 1);
+		/* Now this member is to move. */
+		qbd_change_command(lab.replica, &lab.command);
+		if (written)
+			qbd_change_listening(lab.replica, 0, "");
+		qbd_change_replied(lab.replica, LEADER, &reply);
+		KUNIT_EXPECT_EQ_MSG(test, lab.done, 1, "done, and nobody was asked");
+		if (!written)
+			qbd_change_listening(lab.replica, 0, "");
+		lab.slow_disk = false;
+		qbd_change_written(lab.replica);
+		KUNIT_EXPECT_EQ(test, lab.sequence, le64_to_cpu(reply.sequence) + 1);
+		reply.status = cpu_to_le32(QBD_REPLY_NOT_LEADER);
+		reply.sequence = cpu_to_le64(lab.sequence);
+		qbd_change_replied(lab.replica, LEADER, &reply);
+		KUNIT_EXPECT_EQ(test, lab.done, 2);
+		reply.status = cpu_to_le32(QBD_REPLY_OK);
+	}
+}
+
+/* It has moved: a list that the others have committed says so, and this disk has not got it. */
+static void moves_by_a_list_that_is_not_written(void)
+{
+	lab.last = LIST + 1;
+	lab.durable = LIST;
+	lab.list.index = cpu_to_le64(LIST + 1);
+	lab.list.members[ME - 1].address.port = cpu_to_le16(7100);
+	qbd_change_noticed(lab.replica);
+	lab.replica->config_committed_at = 1;
+}
+
+/* The power goes, and that list with it. */
+static void list_is_lost(void)
+{
+	lab.last = LIST;
+	lab.list.index = cpu_to_le64(LIST);
+	lab.list.members[ME - 1].address.port = cpu_to_le16(7003);
+	comes_up();
+}
+
+/* Power goes when it is known to have moved, and before its own disk has the list. */
+static void moved_and_the_list_is_lost(struct kunit *test)
+{
+	asks();
+	lost_connection();
+	moves_by_a_list_that_is_not_written();
+	qbd_change_check(lab.replica);
+	KUNIT_EXPECT_EQ(test, le16_to_cpu(lab.move.address.port), 7100);
+	list_is_lost();
+	KUNIT_EXPECT_TRUE(test, lab.listens);
+}
+
+/* Likewise, and it has asked to be where it was before. */
+static void moved_back_and_the_list_is_lost(struct kunit *test)
+{
+	asks();
+	moves_by_a_list_that_is_not_written();
+	qbd_change_answer(lab.replica, &lab.command, QBD_CHANGE_DONE, 0, 0);
+	lab.replica->changing = NULL;
+	lab.order.members = lab.list;
+	lab.order.members.members[ME - 1].address.port = cpu_to_le16(7003);
+	asks();
+	list_is_lost();
+	KUNIT_EXPECT_TRUE(test, lab.listens);
+}
+
 static struct kunit_case change_cases[] = {
 	KUNIT_CASE(asks_when_it_is_written),
 	KUNIT_CASE(it_cannot_be_written),
 	KUNIT_CASE(it_is_not_written_in_time),
 	KUNIT_CASE(asked_before_the_power_cut),
 	KUNIT_CASE(settled_before_the_power_cut),
+	KUNIT_CASE(moved_and_the_list_is_lost),
+	KUNIT_CASE(moved_back_and_the_list_is_lost),
+	KUNIT_CASE(where_nobody_can_be),
+	KUNIT_CASE(late_answer_to_another_command),
 	KUNIT_CASE(lost_with_its_connection),
 	KUNIT_CASE(lost_and_no_leader_heard),
 	KUNIT_CASE(another_connection_says_nothing),

@@ -1185,6 +1185,85 @@ static void a_move_that_was_asked_for(struct kunit *test)
 	store_rig_destroy(rig);
 }
 
+static bool is_mirrored(struct store_rig *rig)
+{
+	return rig->store->state.mirrored && !rig->store->state.writing;
+}
+
+static bool is_checkpointed(struct store_rig *rig)
+{
+	return rig->store->state.disk.applied_index == rig->applied_index &&
+	       !rig->store->checkpoint.step && !rig->store->checkpoint.wanted;
+}
+
+static void keep_block(struct store_rig *rig, u64 place, void *to)
+{
+	memcpy(to, test_disk_block(rig->disk, place), QBD_BLOCK_SIZE);
+}
+
+static void put_block(struct store_rig *rig, u64 place, const void *from)
+{
+	memcpy(test_disk_block(rig->disk, place), from, QBD_BLOCK_SIZE);
+	test_disk_settle(rig->disk, place);
+}
+
+/*
+ * Power goes while a state slot is written: one of its blocks is new. It comes back, and goes
+ * again while the same slot is written for the first time: the other block is new. Neither
+ * write was ever done, and the two halves say different things.
+ */
+static void halves_of_two_state_writes(struct kunit *test)
+{
+	struct store_rig *rig = begin(test);
+	u8 *kept = kunit_kzalloc(test, 6 * QBD_BLOCK_SIZE, GFP_KERNEL);
+	u8 *good = kept, *old = kept + 2 * QBD_BLOCK_SIZE;
+	u8 *first = kept + 4 * QBD_BLOCK_SIZE, *second = kept + 5 * QBD_BLOCK_SIZE;
+	unsigned int slot;
+	u64 sequence;
+
+	KUNIT_ASSERT_NOT_NULL(test, kept);
+	append_writes(rig, 4, 2);
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_commit(rig, 4);
+	append_writes(rig, 1, 2);
+	store_rig_wait(rig, rig_all_durable);
+	store_rig_wait(rig, is_mirrored);
+	slot = rig->store->state.slot;
+	sequence = rig->store->state.disk.sequence;
+	keep_block(rig, QBD_STATE_SLOT_BLOCK(slot), good);
+	keep_block(rig, QBD_APPLIED_BLOCK(slot), good + QBD_BLOCK_SIZE);
+	keep_block(rig, QBD_STATE_SLOT_BLOCK(!slot), old);
+	keep_block(rig, QBD_APPLIED_BLOCK(!slot), old + QBD_BLOCK_SIZE);
+	/* All five are applied; that is written, and only the first block of it gets there. */
+	store_rig_commit(rig, 5);
+	store_rig_wait(rig, rig_all_applied);
+	rig->store->checkpoint.wanted = true;
+	qbd_store_run(rig->store);
+	store_rig_wait(rig, is_checkpointed);
+	keep_block(rig, QBD_STATE_SLOT_BLOCK(!slot), first);
+	KUNIT_ASSERT_EQ(test, le64_to_cpu(((struct qbd_state_block *)first)->sequence),
+			sequence + 1);
+	KUNIT_ASSERT_EQ(test, le64_to_cpu(((struct qbd_state_block *)first)->applied_index), 5);
+	store_rig_cut(rig);
+	put_block(rig, QBD_STATE_SLOT_BLOCK(slot), good);
+	put_block(rig, QBD_APPLIED_BLOCK(slot), good + QBD_BLOCK_SIZE);
+	put_block(rig, QBD_APPLIED_BLOCK(!slot), old + QBD_BLOCK_SIZE);
+	/* That the fifth is committed nothing says any more. */
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, rig->recovered.commit_index, 4);
+	KUNIT_EXPECT_EQ(test, rig->recovered.applied_index, 4);
+	keep_block(rig, QBD_APPLIED_BLOCK(!slot), second);
+	store_rig_cut(rig);
+	/* Of the first write after that only the second block gets there. */
+	put_block(rig, QBD_STATE_SLOT_BLOCK(slot), good);
+	put_block(rig, QBD_APPLIED_BLOCK(slot), good + QBD_BLOCK_SIZE);
+	put_block(rig, QBD_STATE_SLOT_BLOCK(!slot), first);
+	put_block(rig, QBD_APPLIED_BLOCK(!slot), second);
+	store_rig_open(rig);
+	KUNIT_EXPECT_EQ(test, rig->recovered.applied_index, 4);
+	store_rig_destroy(rig);
+}
+
 /* What is applied is in the data area: that its record is damaged costs nothing. */
 static void applied_records_are_damaged(struct kunit *test)
 {
@@ -1381,6 +1460,7 @@ static struct kunit_case store_refusals_cases[] = {
 	KUNIT_CASE(a_configuration_that_is_missed),
 	KUNIT_CASE(a_term_that_only_the_log_knows),
 	KUNIT_CASE(a_move_that_was_asked_for),
+	KUNIT_CASE(halves_of_two_state_writes),
 	KUNIT_CASE(applied_records_are_damaged),
 	KUNIT_CASE(disks_that_are_none_of_qbd),
 	KUNIT_CASE(disks_that_cannot_be_written),

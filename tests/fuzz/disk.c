@@ -181,7 +181,8 @@ static int choose_state(const struct image *image, const uint8_t *uuid,
 	judge_header(slots[slot], QBD_STATE_SLOT_BLOCK(slot));
 	judge_header(applied[slot], QBD_APPLIED_BLOCK(slot));
 	block = applied[slot];
-	REQUIRE(le64_to_cpu(block->sequence) == state->sequence);
+	/* Or that of a block whose other half is not there: it is not used once more. */
+	REQUIRE(le64_to_cpu(block->sequence) <= state->sequence);
 	REQUIRE(qbd_applied_good(&block->applied, &reason));
 	memset(&other, 0, sizeof(other));
 	if (slots[!slot] && applied[!slot] &&
