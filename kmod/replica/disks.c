@@ -125,16 +125,21 @@ static void learn(struct qbd_replica *replica, struct qbd_replica_peer *peer, u6
 	if (!run)
 		return;
 	if (peer->known_run != run) {
-		/* What is known of the run before stands until it has all that again. */
-		if (same_disk(peer->known_run, run) &&
-		    (now_in < peer->known_term || index < peer->known_index))
+		/*
+		 * What is known of the run before stands until it has all that again. That it
+		 * voted stands for good: the run that is up may know whom for, and not the next
+		 * one, which an older image of the disk is.
+		 */
+		if (!same_disk(peer->known_run, run)) {
+			peer->known_term = 0;
+			peer->known_index = 0;
+		} else if (!term && (now_in < peer->known_term || index < peer->known_index)) {
 			return;
+		}
 		peer->known_run = run;
-		peer->known_term = 0;
-		peer->known_index = 0;
-	}
-	if (term <= peer->known_term && index <= peer->known_index)
+	} else if (term <= peer->known_term && index <= peer->known_index) {
 		return;
+	}
 	peer->known_term = max(peer->known_term, term);
 	peer->known_index = max(peer->known_index, index);
 	qbd_net_set_known(replica->network, peer->id, run, peer->known_term,

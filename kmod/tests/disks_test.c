@@ -158,6 +158,43 @@ static void known_of_the_run_before(struct kunit *test)
 	EXPECT_KNOWN(run_of(1, 12), 0, 120);
 }
 
+/* The other one's run votes for this member in @term. */
+static void votes(u64 run, u64 term)
+{
+	struct qbd_core_message reply = {
+		.from = OTHER, .type = QBD_MESSAGE_VOTE_REPLY, .term = term,
+		.flags = QBD_MESSAGE_GRANTED,
+	};
+
+	lab.hello.run = cpu_to_le64(run);
+	lab.replica->told_role = QBD_ROLE_CANDIDATE;
+	lab.replica->told_term = term;
+	qbd_disks_heard(lab.replica, OTHER, &reply);
+}
+
+/*
+ * It restarts as it was, and is heard again; then its disk is rolled back to before its vote.
+ */
+static void known_of_a_vote_of_the_run_before(struct kunit *test)
+{
+	votes(run_of(1, 11), 9);
+	acknowledges(run_of(1, 11), 9, 100);
+	EXPECT_KNOWN(run_of(1, 11), 9, 100);
+	acknowledges(run_of(1, 12), 9, 100);
+	EXPECT_KNOWN(run_of(1, 12), 9, 100);
+}
+
+/* It votes as soon as it is up again, before it has acknowledged anything. */
+static void known_of_the_first_vote_of_a_run(struct kunit *test)
+{
+	acknowledges(run_of(1, 11), 5, 100);
+	votes(run_of(1, 12), 9);
+	KUNIT_EXPECT_EQ(test, lab.term, 9ull);
+	KUNIT_EXPECT_EQ(test, lab.index, 100ull);
+	acknowledges(run_of(1, 12), 9, 100);
+	EXPECT_KNOWN(run_of(1, 12), 9, 100);
+}
+
 /* Another disk in its place has not lost that: what is known is that of the new one. */
 static void known_of_the_disk_before(struct kunit *test)
 {
@@ -207,6 +244,8 @@ static void numbers_of_runs(struct kunit *test)
 
 static struct kunit_case disks_cases[] = {
 	KUNIT_CASE(known_of_the_run_before),
+	KUNIT_CASE(known_of_a_vote_of_the_run_before),
+	KUNIT_CASE(known_of_the_first_vote_of_a_run),
 	KUNIT_CASE(known_of_the_disk_before),
 	KUNIT_CASE(rolled_back),
 	KUNIT_CASE(not_rolled_back_but_another_disk),
