@@ -220,9 +220,29 @@ void qbd_core_reads_since(struct qbd_core *core, u64 now, u64 since)
 
 /* ---- time --------------------------------------------------------------- */
 
+/*
+ * Is its own disk the one that is waited for? Not while nobody who could lead has on his what is
+ * not on this one: to go from one to the next is no answer.
+ *
+ *	All disks took 400 ms for a write, be it by a fault of what they share. 1 handed over to 2
+ *	after 300 ms, 2 to 3, and so on: none led when its first entry was durable, and nothing
+ *	was ever committed.
+ *
+ * Where it is now this one and then that one, each waits four times as long before it hands
+ * over again, as for reads, until its disk has been in time for a while.
+ */
+static bool own_disk_is_waited_for(struct qbd_core *core)
+{
+	return qbd_core_log_stalled(core, core->now) &&
+	       core->now >= core->stall_since +
+			    (core->options.disk_stall << core->log_patience) &&
+	       qbd_transfer_has_more(core);
+}
+
 static void leader_tick(struct qbd_core *core)
 {
 	u64 now = core->now;
+	bool unfit;
 
 	/*
 	 * CheckQuorum (thesis 6.2): a leader cut off from a majority gives up,
@@ -237,18 +257,19 @@ static void leader_tick(struct qbd_core *core)
 	 * loyal, and nothing went on. It goes on only as long as its own log
 	 * makes progress, if there is anyone to take over.
 	 */
-	if (qbd_core_log_stalled(core, now) ||
-	    (core->fitness & (QBD_MAY_LEAD | QBD_COUNTS)) !=
-	    (QBD_MAY_LEAD | QBD_COUNTS)) {
-		if (qbd_hand_over(core))
-			return;
+	unfit = (core->fitness & (QBD_MAY_LEAD | QBD_COUNTS)) != (QBD_MAY_LEAD | QBD_COUNTS);
+	if ((unfit || own_disk_is_waited_for(core)) && qbd_hand_over(core)) {
+		if (!unfit)
+			core->log_patience = qbd_min(core->log_patience + 2,
+						     QBD_DISK_PATIENCE_MAX);
+		return;
 	}
 	/* Likewise what it reads; but see qbd_core_reads_since(). */
 	if (core->reads_since &&
 	    now >= core->reads_since + (core->options.disk_stall << core->reads_patience) &&
 	    qbd_hand_over(core)) {
 		core->reads_patience = qbd_min(core->reads_patience + 2,
-					       QBD_READS_PATIENCE_MAX);
+					       QBD_DISK_PATIENCE_MAX);
 		return;
 	}
 	qbd_transfer_poll(core);
@@ -483,6 +504,10 @@ void qbd_core_log_durable(struct qbd_core *core, u64 now, u64 generation,
 	if (index >= core->trail.base_index &&
 	    !qbd_core_require(core, qbd_trail_term(&core->trail, index) == term))
 		return;
+	if (qbd_core_log_stalled(core, core->now))
+		core->log_hung_at = core->now;
+	else if (core->now >= core->log_hung_at + (core->options.disk_stall << 6))
+		core->log_patience = 0;
 	core->durable = index;
 	core->stall_since = core->now;
 	if (qbd_core_leads(core))

@@ -632,6 +632,8 @@ struct qbd_core {
 	u64 durable;
 	u64 generation;
 	u64 stall_since;	/* the log has undurable entries without progress */
+	u64 log_hung_at;	/* when that was last too long ago */
+	u32 log_patience;	/* leader: it hands over for that 2^this times as late */
 	u64 reads_since;	/* qbd_core_reads_since() */
 	u64 reads_hung_at;	/* when that was last too long ago */
 	u32 reads_patience;	/* leader: it hands over for reads 2^this times as late */

@@ -151,8 +151,8 @@ bool qbd_membership_may_follow(const struct qbd_core *core,
 /* election.c */
 /* A candidate waits up to 8 times as long, see qbd_election_arm(). */
 #define QBD_CAMPAIGN_SHIFT_MAX 3
-/* A leader waits up to 64 times as long for reads, see qbd_core_reads_since(). */
-#define QBD_READS_PATIENCE_MAX 6u
+/* A leader waits up to 64 times as long for its disk, see qbd_core_reads_since(). */
+#define QBD_DISK_PATIENCE_MAX 6u
 
 void qbd_election_arm(struct qbd_core *core);
 void qbd_election_vote_durable(struct qbd_core *core);
@@ -224,6 +224,7 @@ void qbd_reads_fail(struct qbd_core *core);
 void qbd_transfer_poll(struct qbd_core *core);
 void qbd_transfer_end(struct qbd_core *core);
 bool qbd_hand_over(struct qbd_core *core);
+bool qbd_transfer_has_more(struct qbd_core *core);
 bool qbd_transfer_due(const struct qbd_core *core);
 void qbd_transfer_obey(struct qbd_core *core);
 void qbd_timeout_now(struct qbd_core *core, struct qbd_peer *peer,

@@ -71,6 +71,17 @@ static struct qbd_peer *transfer_best(struct qbd_core *core)
 	return best;
 }
 
+/**
+ * qbd_transfer_has_more() - has one that could take over more on its disk than this leader?
+ * @core: core, leader
+ */
+bool qbd_transfer_has_more(struct qbd_core *core)
+{
+	const struct qbd_peer *best = transfer_best(core);
+
+	return best && best->match > core->durable;
+}
+
 /*
  * A witness leads only to give its log to a member that has data, and leadership with it:
  *

@@ -261,6 +261,54 @@ static void accident_28_all_disks_are_slow(struct qbd_test *test)
 	}
 }
 
+/* How many writes, one at a time, by whoever leads, are done in so long? */
+static u64 written_in(u64 duration)
+{
+	u64 end = lab->now + duration, before = lab->commit, done = 0;
+	u32 leader;
+
+	while (lab->now < end && !lab->error) {
+		leader = lab_leader(lab);
+		if (leader &&
+		    lab_core(lab, leader)->trail.last == lab_core(lab, leader)->commit) {
+			done += lab->commit > before;
+			before = lab->commit;
+			lab_propose(lab, leader);
+		}
+		lab_run(lab, 5 * LAB_MS);
+	}
+	return done;
+}
+
+/*
+ * Each write takes longer than a leader's disk may hang, wherever it is. To let the next one
+ * lead, and none for as long as a write takes, is no answer.
+ */
+static void accident_28_all_disks_write_slowly(struct qbd_test *test)
+{
+	static const u64 times[] = { 250, 310, 400, 700, 2000, 5000, 0 };
+
+	for (u32 i = 0; times[i]; i++) {
+		for (u32 uneven = 0; uneven < 2; uneven++) {
+			u64 takes = times[i] * LAB_MS;
+
+			/* Votes of who takes longer are not waited for. */
+			if (uneven && takes > LAB_S)
+				continue;
+			lab_setup(lab, 3, 3, 28 + i);
+			lab_boot_all(lab);
+			lab_run_to_leader(lab, 0);
+			lab_run(lab, LAB_S);
+			lab->weather.disk = uneven ? takes / 2 : takes;
+			lab->weather.disk_spread = uneven ? takes : LAB_MS;
+			/* A quarter of what would be if nothing else had to be waited for. */
+			QBD_TRUE(test, written_in(60 * takes + 60 * LAB_S) >=
+				       (60 * takes + 60 * LAB_S) / takes / 4);
+			QBD_TRUE(test, !lab->error);
+		}
+	}
+}
+
 /* Nobody leads, and nobody else can: who waits for reads leads rather than nobody. */
 static void accident_28_reads_hang_and_nobody_leads(struct qbd_test *test)
 {
@@ -796,6 +844,7 @@ QBD_SUITE(core_storage,
 	  QBD_CASE(accident_28_a_leader_with_a_hung_disk_is_replaced),
 	  QBD_CASE(accident_28_a_leader_that_does_not_read_is_replaced),
 	  QBD_CASE(accident_28_all_disks_are_slow),
+	  QBD_CASE(accident_28_all_disks_write_slowly),
 	  QBD_CASE(accident_28_reads_hang_and_nobody_leads),
 	  QBD_CASE(accident_28_a_slow_disk_that_moves_is_no_reason),
 	  QBD_CASE(accident_28_nobody_to_take_over),
