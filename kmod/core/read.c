@@ -132,20 +132,26 @@ void qbd_heartbeat_reply(struct qbd_core *core, struct qbd_peer *peer,
 		peer->flags = message->flags & QBD_MESSAGE_FAILED;
 		return;
 	}
-	if (round > peer->acked_round && core->round - round < QBD_ROUNDS_MAX) {
+	if (round > peer->acked_round) {
+		peer->acked_round = round;
+		peer->acked_at = core->now;
 		/*
 		 * Accident 38: the lease was counted from when the answer came,
 		 * or in ticks, and outlived the followers' patience. It runs
 		 * from when the round was SENT, for the shorter of both
-		 * timeouts, less the drift.
+		 * timeouts, less the drift. Of one that is so old that this is not
+		 * known any more it is only known who leads:
+		 *
+		 *	Heartbeats went out every 4 ms, and a round trip took 320 ms. No
+		 *	answer counted, and no leader lasted.
 		 */
-		sent = core->round_sent[round % QBD_ROUNDS_MAX];
-		promised = lease_of(qbd_min(core->options.election_timeout,
-					    message->timeout));
-		peer->acked_round = round;
-		peer->acked_at = core->now;
-		peer->support_until = qbd_max(peer->support_until,
-					      sent + promised);
+		if (core->round - round < QBD_ROUNDS_MAX) {
+			sent = core->round_sent[round % QBD_ROUNDS_MAX];
+			promised = lease_of(qbd_min(core->options.election_timeout,
+						    message->timeout));
+			peer->support_until = qbd_max(peer->support_until,
+						      sent + promised);
+		}
 	}
 	/* In order it also tells when entries are gone that it had received. */
 	if (round == peer->acked_round)
@@ -222,7 +228,13 @@ bool qbd_core_lease_valid(const struct qbd_core *core, u64 now)
 	if (core->commit < core->own_first)
 		return false;
 	for (u32 slot = 0; slot < QBD_PEERS_MAX; slot++) {
-		if (core->peers[slot].barrier)
+		const struct qbd_peer *peer = &core->peers[slot];
+
+		/*
+		 * Who was removed is elected no more: it lacks the list that did so, and
+		 * a majority of each set has that. (It may never answer a later round.)
+		 */
+		if (peer->barrier && (peer->member || core->levels_count > 1))
 			return false;
 		values[slot] = core->peers[slot].support_until;
 	}

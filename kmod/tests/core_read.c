@@ -331,12 +331,91 @@ static void rounds_answered_too_late_do_not_count(struct qbd_test *test)
 	}
 	/* Its send time is not known any more. */
 	solo_round_ack(2, old, 3);
-	QBD_EQUAL(test, qbd_peer_find(core, 2)->acked_round, 0);
+	QBD_EQUAL(test, qbd_peer_find(core, 2)->support_until, 0);
 	solo_round_ack(2, old + 1, 3);
-	QBD_EQUAL(test, qbd_peer_find(core, 2)->acked_round, old + 1);
+	QBD_TRUE(test, qbd_peer_find(core, 2)->support_until > 0);
+}
+
+/*
+ * A round trip of 320 ms, heartbeats every 4 ms: each answer is 80 rounds old, and it comes
+ * all the time.
+ */
+static void short_heartbeats_over_a_long_way(struct qbd_test *test)
+{
+	struct qbd_core *core = lead();
+	struct qbd_core_options options = core->options;
+	u64 first;
+
+	options.election_timeout = 1000 * LAB_MS;
+	options.heartbeat = 4 * LAB_MS;
+	options.disk_stall = 1000 * LAB_MS;
+	QBD_TRUE(test, !qbd_core_options_check(&options));
+	qbd_core_set_options(core, solo->now, &options);
+	first = core->round;
+	for (u32 i = 0; i < 800 && core->role == QBD_ROLE_LEADER; i++) {
+		solo_tick_after(options.heartbeat);
+		if (core->role == QBD_ROLE_LEADER && core->round >= first + 80) {
+			solo_round_ack(2, core->round - 80, 3);
+			solo_round_ack(3, core->round - 80, 3);
+		}
+	}
+	QBD_EQUAL(test, core->role, QBD_ROLE_LEADER);
+	/* Reads are confirmed, too. */
+	QBD_EQUAL(test, read(1, QBD_CORE_READ_LEASE), QBD_READ_PENDING);
+	solo_round_ack(2, core->round, 3);
+	QBD_TRUE(test, solo->flags & QBD_OUT_READS_RELEASED);
+}
+
+static struct qbd_config set_of(u32 new_set, u32 old_set)
+{
+	struct qbd_config config = { 0 };
+
+	for (u32 id = 1; id <= 3; id++)
+		if ((new_set | old_set) & QBD_BIT(id))
+			config.members[config.count++] = (struct qbd_member){
+				.id = id,
+				.flags = (new_set & QBD_BIT(id) ? QBD_CORE_VOTER : 0) |
+					 (old_set & QBD_BIT(id) ? QBD_CORE_VOTER_OLD : 0),
+			};
+	return config;
+}
+
+/* It was to lead, died of it, and was removed: nobody elects it any more. */
+static void a_target_that_was_removed_is_no_barrier(struct qbd_test *test)
+{
+	struct qbd_core *core = lead();
+	struct qbd_config joint = set_of(0xa, 0xe), two = set_of(0xa, 0);
+	u64 index;
+
+	solo_round_ack(2, core->round, 3);
+	solo_round_ack(3, core->round, 3);
+	QBD_EQUAL(test, qbd_core_transfer(core, solo->now, 2), QBD_TRANSFER_STARTED);
+	solo_drain();
+	for (u32 i = 0; i < 4; i++) {
+		solo_tick_after(core->options.heartbeat);
+		solo_round_ack(3, core->round, 3);
+	}
+	QBD_EQUAL(test, core->transfer_to, 0);
+	QBD_TRUE(test, !qbd_core_lease_valid(core, solo->now));
+	QBD_EQUAL(test, qbd_core_propose(core, solo->now, QBD_ENTRY_CONFIG, &joint, &index),
+		  QBD_PROPOSE_OK);
+	solo_log_durable(index);
+	solo_ack(3, index);
+	QBD_EQUAL(test, qbd_core_propose(core, solo->now, QBD_ENTRY_CONFIG, &two, &index),
+		  QBD_PROPOSE_OK);
+	solo_log_durable(index);
+	/* It is not committed yet: 2 may be elected still. */
+	QBD_TRUE(test, !qbd_core_lease_valid(core, solo->now));
+	solo_ack(3, index);
+	QBD_EQUAL(test, core->commit, index);
+	solo_tick_after(core->options.heartbeat);
+	solo_round_ack(3, core->round, index);
+	QBD_TRUE(test, qbd_core_lease_valid(core, solo->now));
 }
 
 QBD_SUITE(core_read,
+	  QBD_CASE(a_target_that_was_removed_is_no_barrier),
+	  QBD_CASE(short_heartbeats_over_a_long_way),
 	  QBD_CASE(a_round_of_a_quorum_releases_reads),
 	  QBD_CASE(reads_fail_when_leadership_is_lost),
 	  QBD_CASE(who_binds_nobody_does_not_lead),
