@@ -312,9 +312,10 @@ static bool says(const struct qbd_replica *replica, const char *words)
 static bool copy_says(const struct qbd_replica *copy, const struct telling *telling)
 {
 	/* There is one line: another one, which refuses it too, may have said that it is none. */
+	if (says(copy, "is no member of the device"))
+		return telling->reason == QBD_REFUSED_DISK || telling->let_in;
 	if (telling->reason == QBD_REFUSED_DISK)
-		return says(copy, "another disk is this member now") ||
-		       says(copy, "is no member of the device");
+		return says(copy, "another disk is this member now");
 	return says(copy, "another host that is this member") ||
 	       (telling->let_in && says(copy, "another host was this member"));
 }
