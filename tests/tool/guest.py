@@ -509,6 +509,29 @@ def _():
         refused(["down", "vol0"], "vol0: no such device is up in this network namespace")
 
 
+@tests.test("create leaves a disk alone if what it makes could not come up")
+def _():
+    with Up("vol0", "--wait-leader"), Loop() as other:
+        untouched(other, ["create", "vol0", "--disk", other.path, "--name", "alpha",
+                          "--listen", "127.0.0.1:7901"],
+                  "vol0: is up on this host already, as member 1; if it shall have another "
+                  "disk, 'qbdadm down vol0' first")
+        untouched(other, create(other, "--up"),
+                  "vol0: is up on this host already, as member 1; if it shall have another "
+                  "disk, 'qbdadm down vol0' first")
+
+
+@tests.test("standard output that is closed is a failure")
+def _():
+    with Up("vol0", "--wait-leader"):
+        for words in "leader show vol0", "claim show vol0", "set vol0 --heartbeat 40", "status":
+            result = subprocess.run(["sh", "-c", "exec qbdadm %s >&-" % words],
+                                    stderr=subprocess.PIPE, text=True, timeout=60)
+            tap.equal((result.returncode, result.stderr),
+                      (1, "qbdadm: standard output: cannot be written: Bad file descriptor\n"),
+                      words)
+
+
 @tests.test("what was written is what checksum finds")
 def _():
     with Up("vol0", "--wait-leader") as one:

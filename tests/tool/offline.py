@@ -294,6 +294,12 @@ def _():
     tap.check("No space left" in result.stderr, result.stderr)
 
 
+@tests.test("what is not there on a disk is said in words")
+def _():
+    text = done("dump", image(busy_disk()))
+    tap.check("(null)" not in text and re.search(r"history +none", text), text)
+
+
 # ---- arguments ---------------------------------------------------------------
 
 USAGE = [
@@ -708,7 +714,8 @@ def create(token, *more):
 @tests.test("tokens that are no good are refused")
 def _():
     good = done("token", "new").strip()
-    malformed = ("%s: token: is malformed; it is one line as 'qbdadm token new' prints it")
+    malformed = ("%s: token: is malformed; it is one line as 'qbdadm token new' or "
+                 "'qbdadm token show' prints it")
 
     def write(name, text, mode=0o600):
         with open(path(name), "w") as file:
@@ -717,8 +724,9 @@ def _():
         return path(name)
 
     refused(create(path("missing")),
-            "token file %s: No such file or directory; make one with 'qbdadm token new "
-            "--out %s'" % (path("missing"), path("missing")))
+            "token file %s: No such file or directory; 'qbdadm token new' makes one for a new "
+            "device, 'qbdadm token show' on a member prints that of a device that is there" %
+            path("missing"))
     for mode in 0o644, 0o640, 0o604:
         file = write("readable", good, mode)
         refused(create(file), "token file %s: can be read by others than its owner; "

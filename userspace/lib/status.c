@@ -502,6 +502,14 @@ void qbd_status_fit_list(const struct qbd_status *status, struct qbd_membership_
 		list->members[i].group = 0;
 }
 
+int qbd_status_check_member(const struct qbd_status *status, struct qbd_error *error)
+{
+	if (!status->removed)
+		return 0;
+	return qbd_fail(error, ENXIO, "%s: this member was removed from the device, and changes nothing any more; run this on a member, and take this one down ('qbdadm down %s')",
+			status->name, status->name);
+}
+
 int qbd_status_resolve(const struct qbd_status *status, const char *text, uint32_t *id,
 		       struct qbd_error *error)
 {

@@ -223,6 +223,11 @@ bool qbd_status_is_client(const struct qbd_status *status);
 void qbd_status_list(const struct qbd_status *status, struct qbd_membership_layout *list);
 /* A list that is to be asked for: a module from before there were groups takes none. */
 void qbd_status_fit_list(const struct qbd_status *status, struct qbd_membership_layout *list);
+/*
+ * The list changes by members, and this one may have been removed: it is told that no majority
+ * answers. 0, or -ENXIO with the line.
+ */
+int qbd_status_check_member(const struct qbd_status *status, struct qbd_error *error);
 /* Who is meant: a number is an id, names are never numbers. 0, or -ENOENT with the line. */
 int qbd_status_resolve(const struct qbd_status *status, const char *text, uint32_t *id,
 		       struct qbd_error *error);

@@ -74,7 +74,7 @@ int qbd_token_parse(const char *text, struct qbd_token *token, struct qbd_error 
 	return 0;
 bad:
 	return qbd_fail(error, EINVAL,
-			"token: is malformed; it is one line as 'qbdadm token new' prints it");
+			"token: is malformed; it is one line as 'qbdadm token new' or 'qbdadm token show' prints it");
 }
 
 int qbd_token_write(const struct qbd_token *token, const char *path,
@@ -133,8 +133,8 @@ int qbd_token_read(const char *path, struct qbd_token *token, struct qbd_error *
 	fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) : dup(0);
 	if (fd < 0)
 		return qbd_fail(error, errno,
-				"token file %s: %s; make one with 'qbdadm token new --out %s'",
-				path, strerror(errno), path);
+				"token file %s: %s; 'qbdadm token new' makes one for a new device, 'qbdadm token show' on a member prints that of a device that is there",
+				path, strerror(errno));
 	result = check_mode(fd, path, &why);
 	while (!result && length < sizeof(line) - 1 &&
 	       (got = read(fd, line + length, sizeof(line) - 1 - length)) > 0)

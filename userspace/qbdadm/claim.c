@@ -4,19 +4,44 @@
 #include <string.h>
 
 #include "lib/client.h"
+#include "lib/clock.h"
 #include "qbdadm/qbdadm.h"
 #include "qbdadm/render.h"
 
 enum { OPTION_FORCE = QBDADM_OPTION_LONG };
 
-static int print_claim(struct qbd_client *client, const char *name, bool json)
+/* What the leader has committed is known on another host a heartbeat later. */
+#define KNOWN_WAIT_MS	2000
+#define KNOWN_STEP_MS	20
+
+/* Is what was done known here? */
+static bool shows(const struct qbdadm_command *command, const struct qbd_status *status,
+		  uint32_t mode)
 {
+	if (command == &qbdadm_claim_take)
+		return status->claim_holder == status->member_id;
+	if (command == &qbdadm_claim_release)
+		return status->claim_holder != status->member_id;
+	return command != &qbdadm_claim_mode || status->claim_mode == mode;
+}
+
+static int print_claim(const struct qbdadm_command *command, struct qbd_client *client,
+		       const char *name, uint32_t mode, bool json)
+{
+	int64_t begin = qbd_now_ms();
 	struct json_object *object;
 	struct qbd_status status;
 	struct qbd_error error;
 
-	if (qbd_client_status(client, name, &status, &error))
-		return qbdadm_failed(&error);
+	for (;;) {
+		if (qbd_client_status(client, name, &status, &error))
+			return qbdadm_failed(&error);
+		/* A heartbeat, which is the leader's to choose, is at most a third of this. */
+		if (shows(command, &status, mode) ||
+		    qbd_now_ms() >= begin + KNOWN_WAIT_MS + status.settings.election_timeout_ms)
+			break;
+		qbd_pause_ms(KNOWN_STEP_MS);
+	}
 	if (json) {
 		object = qbdadm_claim_json(&status);
 		qbdadm_json_string(object, "name", status.name);
@@ -76,7 +101,7 @@ static int run_claim(const struct qbdadm_command *command, int argc, char **argv
 	if (qbd_client_open(&client, false, &error))
 		return qbdadm_failed_for(name, "is not up: ", &error);
 	status = change(command, &client, name, force, mode, &error) ?
-		 qbdadm_failed(&error) : print_claim(&client, name, json);
+		 qbdadm_failed(&error) : print_claim(command, &client, name, mode, json);
 	qbd_client_close(&client);
 	return status;
 }

@@ -306,6 +306,8 @@ static int create(struct create_arguments *arguments,
 				  &parameters->plan, error);
 	if (!result && !arguments->force)
 		result = qbdadm_check_content(&disk, error);
+	if (!result && arguments->up)
+		result = qbdadm_check_can_come_up(arguments->name, error);
 	if (!result)
 		result = qbd_format(&disk, parameters, error);
 	qbd_disk_close(&disk);

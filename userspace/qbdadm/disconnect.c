@@ -20,7 +20,8 @@
 #include "qbdadm/qbdadm.h"
 
 #define WAIT_SECONDS	15
-#define PAUSE_MS	50
+/* The module has 32 texts for errors in ten seconds: with more than that nobody hears why. */
+#define PAUSE_MS	500
 
 struct disconnect_arguments {
 	const char *name;
@@ -63,7 +64,7 @@ static int leave_once(struct qbd_client *client, const char *name, struct qbd_er
 }
 
 static int leave(struct qbd_client *client, const struct disconnect_arguments *arguments,
-		 struct qbd_error *error)
+		 uint32_t member, struct qbd_error *error)
 {
 	int64_t end = qbd_now_ms() + (int64_t)arguments->wait * 1000;
 	int result;
@@ -72,8 +73,8 @@ static int leave(struct qbd_client *client, const struct disconnect_arguments *a
 	       qbd_now_ms() < end)
 		qbd_pause_ms(PAUSE_MS);
 	if (result == -EAGAIN)
-		return qbd_fail(error, ETIMEDOUT, "%.300s (tried for %" PRIu64 " s); bring a majority of the members up, or use --force and run 'qbdadm member remove %s' on a member later",
-				strdupa(error->text), arguments->wait, arguments->name);
+		return qbd_fail(error, ETIMEDOUT, "%.300s (tried for %" PRIu64 " s; if the leader has taken it, it may still come about); bring a majority of the members up and run this again, or use --force and run 'qbdadm member remove %s %u' on a member later",
+				strdupa(error->text), arguments->wait, arguments->name, member);
 	return result;
 }
 
@@ -115,6 +116,7 @@ static int end_connection(struct qbd_client *client, struct disconnect_arguments
 			  struct qbd_found *found, struct qbd_error *error)
 {
 	struct qbd_status status;
+	bool was_up;
 	int result, there;
 
 	there = qbdadm_look_at_file(arguments->file, arguments->name, NULL, found, error);
@@ -124,7 +126,8 @@ static int end_connection(struct qbd_client *client, struct disconnect_arguments
 				arguments->name, arguments->file);
 	if (result && result != -ENODEV)
 		return result;
-	if (!result) {
+	was_up = !result;
+	if (was_up) {
 		result = check_ends(&status, error);
 		if (result)
 			return result;
@@ -146,9 +149,15 @@ static int end_connection(struct qbd_client *client, struct disconnect_arguments
 		return 0;
 	}
 	if (!arguments->force)
-		result = leave(client, arguments, error);
-	if (result)
+		result = leave(client, arguments, found->member_id, error);
+	if (result) {
+		struct qbd_error ignored;
+
+		/* It came up for that alone. */
+		if (!was_up)
+			qbd_client_down(client, arguments->name, false, &ignored);
 		return result;
+	}
 	result = qbd_client_down(client, arguments->name, false, error);
 	if (!result && status.number != QBD_NO_NUMBER)
 		qbdadm_remove_link(arguments->name, status.number);

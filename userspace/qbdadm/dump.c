@@ -438,7 +438,7 @@ static void print_fields(struct json_object *object, const char *indent)
 		if (!strcmp(key, "reason") && !json_object_get_string_len(value))
 			continue;
 		printf("%s%-26s %s\n", indent, key,
-		       json_object_is_type(value, json_type_boolean) ?
+		       !value ? "none" : json_object_is_type(value, json_type_boolean) ?
 		       (json_object_get_boolean(value) ? "yes" : "no") :
 		       json_object_get_string(value));
 	}

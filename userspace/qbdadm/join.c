@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/client.h"
 #include "lib/join.h"
 #include "lib/parse.h"
 #include "lib/plan.h"
@@ -149,36 +148,19 @@ static int parse_arguments(const struct qbdadm_command *command, int argc, char 
 	return -1;
 }
 
-/* What comes up is found by its name. */
-static int check_not_up(struct qbd_client *client, const char *name, struct qbd_error *error)
+/* Better known before anybody is asked for anything. */
+static int check_host(const struct join_arguments *arguments, const struct qbd_join *join,
+		      struct qbd_error *error)
 {
-	struct qbd_status status;
-	int result = qbd_client_status(client, name, &status, error);
-
-	if (result)
-		return result == -ENODEV ? 0 : result;
-	return qbd_fail(error, EEXIST, "%s: is up on this host already, as member %u; if it shall have another disk, 'qbdadm down %s' first",
-			name, status.member_id, name);
-}
-
-/* The module is there, or can be: better known before anybody is asked for anything. */
-static int check_module(const struct join_arguments *arguments, const struct qbd_join *join,
-			struct qbd_error *error)
-{
-	struct qbd_client client;
 	int result;
 
 	if (arguments->no_up)
 		return 0;
 	result = qbdadm_check_listen(&join->self.address, error);
-	if (result)
-		return result;
-	result = qbd_client_open(&client, true, error);
-	if (result)
-		return result;
-	result = check_not_up(&client, arguments->name, error);
-	qbd_client_close(&client);
-	return result;
+	if (!result)
+		result = qbdadm_check_can_come_up(arguments->name, error);
+	return result == -EEXIST ? qbd_fail(error, EEXIST, "%s: %s", arguments->name,
+					    strdupa(error->text)) : result;
 }
 
 static int make_plan(const struct qbd_join *join, const struct qbd_disk *disk,
@@ -231,7 +213,7 @@ static int join_with(const struct join_arguments *arguments, struct qbd_join *jo
 	if (!result && !arguments->force)
 		result = qbdadm_check_content(disk, error);
 	if (!result)
-		result = check_module(arguments, join, error);
+		result = check_host(arguments, join, error);
 	if (!result)
 		result = qbd_format_prepare(disk, parameters, error);
 	if (result)

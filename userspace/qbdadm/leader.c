@@ -46,6 +46,7 @@ static int move(struct qbd_client *client, const char *name, const char *to, boo
 	uint32_t member = 0;	/* the fittest */
 
 	if (qbd_client_status(client, name, &status, &error) ||
+	    qbd_status_check_member(&status, &error) ||
 	    (to && qbd_status_resolve(&status, to, &member, &error)) ||
 	    qbd_client_leader_move(client, name, member, &error) ||
 	    qbd_client_status(client, name, &status, &error))

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The table of commands. */
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "qbdadm/qbdadm.h"
 
@@ -152,10 +154,26 @@ static int complain(int argc, char **argv)
 	return qbdadm_usage(NULL, "%s: needs another word", argv[1]);
 }
 
+/*
+ * What we open would be taken for standard input, output or error if one of these is closed:
+ * what was printed went into the socket to the module, and nobody was told that it was lost.
+ * One that is closed stays of no use, so that using it is an error.
+ */
+static bool keep_standard_files(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 &&
+		    open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+			return false;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	int words;
 
+	if (!keep_standard_files())
+		return QBDADM_FAILED;
 	/* A reader that goes away is an error of writing, not a sudden end. */
 	signal(SIGPIPE, SIG_IGN);
 	if (argc < 2) {

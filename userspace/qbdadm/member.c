@@ -472,7 +472,9 @@ static int change(struct qbd_client *client, const struct member_arguments *argu
 		/* Because of us, or as if. */
 		if (asked && is_meant(status, arguments, want, ids))
 			break;
-		result = resolve_all(arguments, status, ids, error);
+		result = asked ? 0 : qbd_status_check_member(status, error);
+		if (!result)
+			result = resolve_all(arguments, status, ids, error);
 		if (result)
 			return result;
 		qbd_status_list(status, &now);

@@ -7,6 +7,7 @@
 #include <uuid/uuid.h>
 
 #include "lib/admin.h"
+#include "lib/client.h"
 #include "lib/inspect.h"
 #include "lib/parse.h"
 #include "qbdadm/prepare.h"
@@ -96,4 +97,28 @@ int qbdadm_check_listen(const struct qbd_address *address, struct qbd_error *err
 	if (code)
 		return qbd_fail(error, code, "--listen %s: %s", text, strerror(code));
 	return 0;
+}
+
+/* What comes up is found by its name. */
+static int check_not_up(struct qbd_client *client, const char *name, struct qbd_error *error)
+{
+	struct qbd_status status;
+	int result = qbd_client_status(client, name, &status, error);
+
+	if (result)
+		return result == -ENODEV ? 0 : result;
+	return qbd_fail(error, EEXIST, "is up on this host already, as member %u; if it shall have another disk, 'qbdadm down %s' first",
+			status.member_id, name);
+}
+
+int qbdadm_check_can_come_up(const char *name, struct qbd_error *error)
+{
+	struct qbd_client client;
+	int result = qbd_client_open(&client, true, error);
+
+	if (result)
+		return result;
+	result = check_not_up(&client, name, error);
+	qbd_client_close(&client);
+	return result;
 }

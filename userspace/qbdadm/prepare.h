@@ -13,5 +13,10 @@ int qbdadm_check_content(struct qbd_disk *disk, struct qbd_error *error);
 int qbdadm_host_name(const char *given, char *name, struct qbd_error *error);
 /* Could this host listen there now? */
 int qbdadm_check_listen(const struct qbd_address *address, struct qbd_error *error);
+/*
+ * The module is there, or can be, and no device of this name is up on this host: then it is
+ * -EEXIST, and the line goes on behind the name.
+ */
+int qbdadm_check_can_come_up(const char *name, struct qbd_error *error);
 
 #endif

@@ -54,12 +54,15 @@ static void print_losses(const struct recover_arguments *arguments,
 
 	fprintf(stderr,
 		"%s: THIS DISK SHALL GO ON ALONE, WITHOUT THE MAJORITY OF THE MEMBERS.\n"
-		"  It has %" PRIu64 " entries, and knows of %" PRIu64 " that they are committed. What the others\n"
-		"  acknowledged beyond that IS LOST, data that programs were told is safe included.\n"
+		"  Its last entry is %" PRIu64 ", of term %" PRIu64 "; it knows of %" PRIu64 " that they are committed.\n"
+		"  What the others acknowledged and it does not have IS LOST, data that programs were\n"
+		"  told is safe included. A disk with a last entry of a higher term, or of this term and a\n"
+		"  higher index ('qbdadm dump'), is the better one.\n"
 		"  The others, %s,\n"
 		"  are members no more, and are refused, even if they come back. If a majority of\n"
 		"  them is up anywhere they go on without this one: do this only if they never will.\n",
-		arguments->name, history->log.last_index, history->log.commit_index,
+		arguments->name, history->log.last_index, history->log.last_term,
+		history->log.commit_index,
 		list_others(history, others, sizeof(others)));
 }
 
@@ -176,7 +179,9 @@ const struct qbdadm_command qbdadm_recover = {
 "The last resort. The disk, of a member that is down, becomes the only voter of the\n"
 "device. What the other members acknowledged and this disk does not have is lost, and\n"
 "they are refused from then on, even if they come back: they have to join again, with\n"
-"disks made anew. Choose the disk that has the most entries ('qbdadm dump').\n"
+"disks made anew. Choose the disk whose last entry has the highest term ('qbdadm dump':\n"
+"last_term), and among those the one with the highest index (last_index): one that has\n"
+"more entries of an older term may lack what was acknowledged.\n"
 "\n"
 "Refused for a disk that is new, failed, damaged, or was being filled.\n"
 "\n"

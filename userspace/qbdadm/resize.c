@@ -68,6 +68,8 @@ static int resize(struct qbd_client *client, const char *name, uint64_t bytes,
 {
 	int result = qbd_client_status(client, name, status, error);
 
+	if (!result)
+		result = qbd_status_check_member(status, error);
 	if (result)
 		return result;
 	*before = status->device_bytes;

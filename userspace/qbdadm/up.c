@@ -259,18 +259,29 @@ static int up_disk(struct up *up, const char *name)
 /* ---- members that are looked for ----------------------------------------- */
 
 /* Disks that might be taken for that of a member that is up: people should know. */
-static void warn_of_copies(const struct qbd_disk_scan *scan, const struct qbd_status *status)
+static void warn_of_copies(const struct qbd_disk_scan *scan, const char *name)
 {
 	size_t same = 0;
 
 	for (size_t i = 0; i < scan->count; i++)
-		same += !strcmp(scan->disks[i].name, status->name);
+		same += !strcmp(scan->disks[i].name, name);
 	/* One is the disk that it is up on. */
 	for (size_t i = 0; same > 1 && i < scan->count; i++)
-		if (!strcmp(scan->disks[i].name, status->name) &&
-		    !qbd_found_in_use(&scan->disks[i]))
+		if (!strcmp(scan->disks[i].name, name) && !qbd_found_in_use(&scan->disks[i]))
 			qbdadm_warn("%s: is up; %s carries member %u of it, too, and is left alone: before the next boot, wipe it or take it away",
-				    status->name, scan->disks[i].path, scan->disks[i].member_id);
+				    name, scan->disks[i].path, scan->disks[i].member_id);
+}
+
+/* A disk that the host had for it before: with two, 'up NAME' and the next boot take neither. */
+static void look_for_copies(const char *name)
+{
+	struct qbd_disk_scan scan;
+	struct qbd_error ignored;
+
+	if (qbd_disk_scan(&qbd_disk_scan_host, &scan, &ignored))
+		return;
+	warn_of_copies(&scan, name);
+	qbd_disk_scan_free(&scan);
 }
 
 static int up_chosen(struct up *up, const struct qbd_disk_scan *scan, const char *name,
@@ -300,7 +311,7 @@ static int up_found(struct up *up, const struct qbd_disk_scan *scan, const char 
 	int result;
 
 	if (!qbd_client_status(&up->client, name, &status, &error)) {
-		warn_of_copies(scan, &status);
+		warn_of_copies(scan, status.name);
 		return finish_up_already(up, &status);
 	}
 	if (qbdadm_read_config(QBDADM_CONFIG_DIRECTORY, name, &config, &error))
@@ -463,8 +474,11 @@ int qbdadm_bring_up(const char *name, const char *disk, bool tolerant, bool json
 	struct up_arguments arguments = {
 		.name = name, .wish.disk = disk, .tolerant = tolerant, .json = json,
 	};
+	int status = up_by_disk(&arguments);
 
-	return up_by_disk(&arguments);
+	if (status == QBDADM_OK)
+		look_for_copies(name);
+	return status;
 }
 
 enum {

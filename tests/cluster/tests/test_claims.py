@@ -69,6 +69,20 @@ def take(member, *options, **run_options):
     return member.qbdadm("claim", "take", member.cluster.name, *options, **run_options)
 
 
+@test("claims", timeout=90)
+def what_was_claimed_is_what_is_printed():
+    """On a host that does not lead, too, which hears of it a heartbeat later."""
+    with Cluster(3, up=("--memory", "16M", "--election-timeout", "3000",
+                        "--heartbeat", "1000")) as cluster:
+        cluster.lead(1)
+        member = cluster.member(2)
+        for _ in range(3):
+            assert "exclusive: beta (2)" in take(member).output
+            assert "exclusive: nobody" in member.qbdadm("claim", "release", "vol").output
+            assert "shared" in member.qbdadm("claim", "mode", "vol", "shared").output
+            assert "nobody" in member.qbdadm("claim", "mode", "vol", "exclusive").output
+
+
 def content(member, mib=64):
     """What the device holds, by a digest."""
     def work(report):

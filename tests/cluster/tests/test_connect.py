@@ -435,7 +435,9 @@ def disconnected():
             member.power_cut()
         cluster.network.heal()
         client.wait("no leader", lambda status: not status.leader)
-        refused(cluster.disconnect(4, "--wait", "1", check=False), "--force", "member remove")
+        # Long enough for the module to have run out of words, if it were asked too often.
+        refused(cluster.disconnect(4, "--wait", "4", check=False), "a majority", "--force",
+                "'qbdadm member remove vol 8'")
         assert client.disk.files() == ["client"]
         cluster.disconnect(4, "--force")
         wait_detached()
