@@ -312,7 +312,7 @@ void qbd_state_encode(const struct qbd_state *state, const u8 *uuid, u64 positio
 	qbd_block_seal(block, QBD_STATE_MAGIC, uuid, position);
 }
 
-static bool move_good(const struct qbd_move_layout *move)
+bool qbd_move_good(const struct qbd_move_layout *move)
 {
 	static const struct qbd_move_layout none;
 
@@ -344,7 +344,7 @@ enum qbd_block_verdict qbd_state_check(const void *block, u64 position,
 		return QBD_BLOCK_DAMAGED;
 	/* The log may have to begin there, though nothing is applied. */
 	if (state->applied_position < state->log_first_position ||
-	    state->applied_position >> 63 || !move_good(&state->move) ||
+	    state->applied_position >> 63 || !qbd_move_good(&state->move) ||
 	    !qbd_membership_good(&state->applied_membership, &membership))
 		return QBD_BLOCK_DAMAGED;
 	/* The plan says so. */

@@ -135,6 +135,9 @@ enum qbd_block_verdict qbd_applied_check(const void *block, u64 position,
 void qbd_applied_encode(const struct qbd_applied_layout *applied, u64 sequence,
 			const u8 *uuid, u64 position, void *block);
 
+/* Is that a move as the state block may have one, or none? */
+bool qbd_move_good(const struct qbd_move_layout *move);
+
 /**
  * qbd_applied_good() - is this well formed?
  * @applied: from a disk or another member

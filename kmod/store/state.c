@@ -8,7 +8,6 @@
  */
 #include <linux/highmem.h>
 
-#include "../format/check.h"
 #include "internal.h"
 
 u64 qbd_state_request(struct qbd_store *store, bool preflush)
@@ -135,8 +134,7 @@ void qbd_store_write_vote(struct qbd_store *store, u64 term, u32 vote, u64 seque
 void qbd_store_write_move(struct qbd_store *store, const struct qbd_move_layout *move)
 {
 	/* It would be taken for damage when it is read. */
-	if (WARN_ON_ONCE(qbd_address_check(&move->address) != QBD_ADDRESS_GOOD ||
-			 !move->leader || !move->term))
+	if (WARN_ON_ONCE(!qbd_move_good(move)))
 		return;
 	store->move = *move;
 	store->move_version = qbd_state_request(store, false);

@@ -200,8 +200,8 @@ static int choose_state(const struct image *image, const uint8_t *uuid,
 	memset(&other, 0, sizeof(other));
 	REQUIRE(qbd_state_check(encoded, 16, uuid, &other, &reason) == QBD_BLOCK_GOOD);
 	REQUIRE(!memcmp(&other, state, sizeof(other)));
-	qbd_applied_encode(&block->applied, state->sequence, uuid, 17, encoded);
-	REQUIRE(qbd_applied_check(encoded, 17, uuid, state->sequence, &reason) ==
+	qbd_applied_encode(&block->applied, le64_to_cpu(block->sequence), uuid, 17, encoded);
+	REQUIRE(qbd_applied_check(encoded, 17, uuid, le64_to_cpu(block->sequence), &reason) ==
 		QBD_BLOCK_GOOD);
 	REQUIRE(!memcmp(encoded + sizeof(struct qbd_block_header),
 			(const uint8_t *)block + sizeof(struct qbd_block_header),
