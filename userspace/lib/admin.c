@@ -62,6 +62,10 @@ static int broken(const struct qbd_admin *admin, int code, struct qbd_error *err
 	case ECONNREFUSED:
 		return qbd_fail(error, code, "%s: nobody listens there (connection refused); bring a member up there, or correct the address",
 				admin->where);
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+		return qbd_fail(error, code, "%s: cannot be reached (%s); look at the network between, or correct the address",
+				admin->where, strerror(code));
 	case ETIMEDOUT:
 		return silent(admin, error);
 	case ECONNRESET:

@@ -243,9 +243,9 @@ static int check_place(const struct qbd_join *join, struct qbd_error *error)
 		if (member == former)
 			continue;
 		if (!strcmp(member->name, join->self.name))
-			return qbd_fail(error, EEXIST, "%s: member %u is called %s already; choose another --name, or, if it shall be replaced, remove that one first ('qbdadm member remove %s %u')",
+			return qbd_fail(error, EEXIST, "%s: member %u is called %s already; choose another --name, or bring it up if it is this host's ('qbdadm up %s'), or, if it shall be replaced, remove that one first ('qbdadm member remove %s %u')",
 					join->name, le32_to_cpu(member->id), member->name,
-					join->name, le32_to_cpu(member->id));
+					join->name, join->name, le32_to_cpu(member->id));
 		if (qbd_address_same(&member->address, &join->self.address))
 			return qbd_fail(error, EEXIST, "%s: member %u (%s) listens at %s already; choose another --listen, or, if it shall be replaced, remove that one first ('qbdadm member remove %s %u')",
 					join->name, le32_to_cpu(member->id), member->name,
