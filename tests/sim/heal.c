@@ -179,6 +179,36 @@ void sim_heal_all(void)
 		sim_heal_host(&world.hosts[number]);
 }
 
+/*
+ * In the end each disk takes longer for what it is asked for than that of a leader may hang
+ * (accident 28: one hands over then). Nobody is any better, so all goes on, as slowly as that is.
+ */
+static bool sluggish(void)
+{
+	u64 random = world.seed ^ 0x736c756767697368ull, timeout = 0, takes;
+	bool done, uneven;
+
+	if (!sim_has(SIM_SLUGGISH, !world.quiet && !sim_below_of(&random, 6)))
+		return true;
+	for (u32 number = 1; number <= world.count; number++) {
+		const struct qbd_replica *replica = sim_replica(&world.hosts[number]);
+
+		if (replica && replica->phase == QBD_PHASE_RUNNING)
+			timeout = max(timeout, (u64)replica->settings.election_timeout_ms);
+	}
+	takes = timeout * SIM_MS / 100 * (200 + sim_below_of(&random, 300));
+	uneven = sim_below_of(&random, 2);
+	world.weather.disk = uneven ? takes / 2 : takes;
+	world.weather.disk_spread = uneven ? takes : SIM_MS;
+	sim_trace("all disks take %llu ms", takes / SIM_MS);
+	sim_counts.sluggish++;
+	sim_client_probe_begin();
+	done = sim_heal_within(120 + 100 * takes / SIM_S, sim_client_probe,
+			       "a write at every host where all disks are slow");
+	sim_heal_weather();
+	return done;
+}
+
 void sim_heal(void)
 {
 	world.healing = true;
@@ -205,6 +235,8 @@ void sim_heal(void)
 		return;
 	sim_verify_heal();
 	sim_clones_end();
+	if (!sluggish())
+		return;
 	world.healing = false;
 	if (world.error)
 		return;

@@ -14,7 +14,7 @@ static const char *const names[SIM_KINDS] = {
 	[SIM_VERIFY] = "verify", [SIM_MOVES] = "moves", [SIM_CLAIMS] = "claims",
 	[SIM_PREEMPTION] = "preemption", [SIM_BARE] = "bare", [SIM_FEW] = "few",
 	[SIM_RECOVER] = "recover", [SIM_UNFORCED] = "unforced",
-	[SIM_SLOW] = "slow",
+	[SIM_SLOW] = "slow", [SIM_SLUGGISH] = "sluggish",
 };
 
 /**

@@ -313,6 +313,7 @@ static void sum_up(u64 seeds, u64 failed)
 	       counts->few, counts->few_untold, counts->few_in_the_way, counts->few_witness);
 	printf("# verifications begun: %llu; blocks spoiled in the end, found and repaired: %llu\n",
 	       counts->verified, counts->data_rots);
+	printf("# worlds where all disks were slow in the end: %llu\n", counts->sluggish);
 	printf("# majorities lost for good: %llu, with %llu entries that were committed (%llu lists), and %llu times the newest claim; %llu entries came to be; the command was cut off %llu times; %llu joined, and %llu times a former member was refused\n",
 	       counts->recovered, counts->entries_lost, counts->lists_lost,
 	       counts->claims_set_back, counts->entries_revived, counts->commands_cut,

@@ -225,7 +225,7 @@ extern struct sim_counts {
 	u64 verified, data_rots;
 	u64 recovered, entries_lost, entries_revived, lists_lost, claims_set_back, commands_cut;
 	u64 joined_anew, former_refused;
-	u64 moved, moved_unawares, moves_ended, knocks, anew;
+	u64 sluggish, moved, moved_unawares, moves_ended, knocks, anew;
 	u64 images, rolled_back, rollbacks_known, rollbacks_kept, rollbacks_lost;
 	u64 few, few_untold, few_in_the_way, few_witness;
 	u64 bare, bare_parts, bare_given_up;
@@ -723,6 +723,7 @@ enum sim_kind {
 	SIM_RECOVER,		/* recover.c */
 	SIM_UNFORCED,		/* members are changed without force: asked.c */
 	SIM_SLOW,		/* the disk of who has the claim stands still: follow.c */
+	SIM_SLUGGISH,		/* in the end the disks of all are slow: heal.c */
 	SIM_KINDS
 };
 
