@@ -60,6 +60,7 @@ def rejoin_by_log(program, result, writes):
         assert leader.status().first_index <= last + 1, "the log was passed by"
         lost.up()
         settle(cluster)
+        assert received(lost) >= writes * 4096, "fewer bytes came than were written"
         return [figure("rejoin-by-log", "bytes sent of those that were written, while it "
                        "was away, by the log", received(lost) / (writes * 4096), 1.1)]
 
@@ -77,6 +78,7 @@ def rejoin_by_extents(program, result, extents):
         assert leader.status().first_index > last + 1, "the log was not passed by"
         events = cluster.events(lost)
         filled(cluster, lost, events)
+        assert received(lost) >= extents * MIB, "fewer bytes came than changed"
         return [figure("rejoin-by-extents", "bytes sent of the extents that changed while it "
                        "was away, counted whole", received(lost) / (extents * MIB), 1.1)]
 

@@ -16,7 +16,7 @@ BAD = re.compile(
     r"|suspicious RCU usage|bad unlock balance|held lock freed|invalid wait context"
     r"|KASAN: |UBSAN: |ODEBUG: |refcount_t: |list_(add|del) corruption"
     r"|scheduling while atomic|sleeping function called|Objects remaining in"
-    r"|workqueue: .*flushing|Bad page state")
+    r"|workqueue: .*flushing|Bad page state|qbd: .*invariant at \S+ does not hold")
 
 
 class Log:

@@ -150,6 +150,7 @@ def lease_of_a_dead_holder():
         assert open_once(heir.device) == 0
         # The last sign of it may be a few heartbeats older.
         assert time.monotonic() - gone >= LEASE - 0.5
+        writer.verify(heir.device)
         after = Writer(heir.device, slots=512)
         after.wait_for(20)
         # It comes back while its successor writes, and has nothing any more.
@@ -237,6 +238,9 @@ def cut_off_holder_is_fenced():
         wait_claim(old, holder=new.number)
         assert content(new) == before
         assert direct_read(old.device, 500 * BLOCK, BLOCK) == pattern(successor.stamp, 1)
+        # What it was told to be safe, by itself at the last, is.
+        for writer in writers:
+            writer.verify(new.device)
         new.qbdadm("claim", "release", cluster.name)
         wait_until("it can be opened", lambda: open_once(old.device) == 0)
 

@@ -44,6 +44,8 @@ def the_disks_forget():
     try:
         Child(lambda report: write_blocks(disk.path)).wait()
         assert direct_read(disk.path, 8192, 4096) == b"c" * 4096
+        # As a member's does: a change of its table must not flush it.
+        disk.fail()
         disk.power_cut()
         assert direct_read(disk.path, 0, 4096) == b"a" * 4096
         assert direct_read(disk.path, 4096, 4096) == b"b" * 4096

@@ -661,6 +661,9 @@ def emptied_member_elects_nobody_who_lost():
         cluster.network.isolate(1)
         beta.up()
         gamma.up()
+        # Else nobody could be elected anyhow.
+        beta.wait("it hears the new disk", lambda s: s.member(3).connected)
+        gamma.wait("it hears beta", lambda s: s.member(2).connected)
         # gamma may still believe for a moment that alpha leads.
         never("a leader was elected that lacks acknowledged writes",
               lambda: {beta.status().leader, gamma.status().leader} & {2, 3}, 3)
@@ -679,11 +682,14 @@ def a_new_disk_and_a_leader_of_old():
     commits with gamma, whose disk is then made anew, while beta is away. Had gamma
     counted for alpha, what alpha wrote would have taken the place of what was committed.
     """
-    with Cluster(3) as cluster:
+    with Cluster(3, create=SHARED) as cluster:
         alpha, beta, gamma = cluster.members
         cluster.lead(1)
         for member in cluster.members:
             member.set("--election-timeout", "1500")
+        # Who opens it for write there later waits for a majority, and alpha would write nothing.
+        late = Writer(alpha.device, first_block=256)
+        late.wait_for(20)
         cluster.network.isolate(1)
         alpha.set("--election-timeout", "60000")
         for member in (beta, gamma):
@@ -693,8 +699,9 @@ def a_new_disk_and_a_leader_of_old():
             cluster.wait_leader([beta, gamma], not_member=gamma)
         writer = Writer(beta.device, limit=300)
         writer.child.wait()
-        committed = alpha.status().commit_index
-        late = Writer(alpha.device, first_block=256)
+        status = alpha.status()
+        committed = status.commit_index
+        assert status.last_index > committed, "alpha has nothing to commit"
         gamma.down()
         gamma.disk.wipe()
         cluster.create(gamma)
@@ -816,6 +823,8 @@ def a_disk_that_was_rolled_back():
         assert status.damaged and str(had) in status.problem, status.problem
         cluster.network.shape(3)
         beta.up()
+        # Else nobody could be elected anyhow.
+        beta.wait("it hears the older disk", lambda s: s.member(3).connected)
         # gamma may still believe for a moment that alpha leads.
         never("a leader was elected that lacks acknowledged writes",
               lambda: {beta.status().leader, gamma.status().leader} & {2, 3}, 3)

@@ -7,7 +7,7 @@ from lib.cluster import SHARED, Cluster, refused
 from lib.damage import dump
 from lib.registry import test
 from lib.shell import never, run, wait_until
-from lib.workload import Writer, direct_write
+from lib.workload import BLOCK, Child, Writer, direct_read, direct_write, parse
 from tests.test_changes import wait_roles
 from tests.test_rejoin import fill_log
 from tests.test_resize import MIB, resize, wait_size
@@ -161,11 +161,17 @@ def log_of_the_witness_is_too_short():
         status = beta.wait("it is told", lambda status: "bring back alpha" in status.problem)
         assert not status.has_quorum and not status.filling, status
         assert "a witness leads" in beta.qbdadm("status").output
-        late = Writer(beta.device, first_block=15000)
-        never("a stale member serves", lambda: late.acknowledged() or
+        # First, for who opens it for write waits there, and then nobody else opens it, either.
+        device = beta.device
+        reader = Child(lambda report: report(direct_read(device, 14000 * BLOCK, BLOCK).hex()))
+        beta.wait("the read waits", lambda status: status.requests_waiting +
+                  status.requests_in_flight > 0)
+        late = Writer(device, first_block=15000)
+        never("a stale member serves", lambda: late.acknowledged() or reader.ended() or
               beta.status().role == "leader", 1)
         assert not late.child.ended()
         alpha.up()
+        assert parse(bytes.fromhex(reader.wait()[0])) == (writer.stamp, 1)
         late.wait_for(20)
         late.stop()
         late.verify()
