@@ -38,7 +38,7 @@ ext4 xfs btrfs loop null_blk dm_mod dm_log_writes dm_flakey dm_delay dm_snapshot
 libcrc32c crc32c_generic crc32c_intel sha256_generic sha256_ssse3 hmac
 mq_deadline sch_netem sch_tbf sch_htb sch_prio veth bridge dummy
 nf_tables nft_ct nft_limit nft_reject_inet nf_reject_ipv4 nf_reject_ipv6
-nft_counter nf_conntrack tls drbd
+nft_counter nf_conntrack tls drbd tcp_diag
 """.split()
 
 

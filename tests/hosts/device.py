@@ -131,8 +131,8 @@ class Device:
     def in_step(views):
         """Of {host: status}: these follow a leader among them, and miss nothing."""
         return any(view["leader"] == host.number for host, view in views.items()) and all(
-            view["has_quorum"] and not view["filling"] and not view["damaged"]
-            for view in views.values())
+            view["has_quorum"] and not view["filling"] and not view["damaged"] and
+            not view["failed"] for view in views.values())
 
     def move(self, to, among=None):
         """Hand leadership to a host.

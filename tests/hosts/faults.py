@@ -221,7 +221,12 @@ class Rot(HostFault):
     def end(self):
         if self.running:
             self.run.power_cut(self.host)
+        # What rotted may be applied by now, and then nothing is lost.
+        damaged = on_disk(self.host)["log"]["verdict"] == "damaged"
         self.run.come_back(self.host)
+        tap.check(not damaged or self.host.try_run(
+            "dmesg | grep -q 'neither votes nor leads until'")[0] == 0,
+            "%s lost acknowledged records, and does not know it" % self.host.name)
 
     def check(self):
         """What is rotten is named, nothing else is, and it is mended on request.  (Its host may
@@ -544,13 +549,24 @@ class Reset(Fault):
         return {self.host}
 
     def begin(self):
+        # Without tcp_diag ss reads /proc, kills nothing and says that all went well.
+        self.host.run("modprobe tcp_diag")
+        self.before = self.resets()
         self.command = self.host.spawn(
             "while [ ! -e /tmp/reset-no-more ]; do ss -K state established '( dport = :7900 or "
             "sport = :7900 )' >/dev/null; sleep 0.1; done; rm /tmp/reset-no-more")
 
+    def resets(self):
+        """Connections of the host that have ended so."""
+        return int(self.host.run("awk '/^Tcp:/ { found = $9 } END { print found }' "
+                                 "/proc/net/snmp"))
+
     def end(self):
         self.host.run("touch /tmp/reset-no-more")
         tap.equal(self.command.wait(60), 0, "resetting: " + self.command.text())
+        # With another fault there may be none left to be reset.
+        tap.check(len(self.together) != 1 or self.resets() > self.before,
+                  "no connection of %s was reset" % self.host.name)
 
 
 class Demoted(Fault):
