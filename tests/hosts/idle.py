@@ -83,6 +83,7 @@ def costs_next_to_nothing():
             tap.equal(after[name], before[name], "%s after the rest" % name)
         host.run(DOWN)
         without = busy(host)
+        cluster.check_logs()
     share = with_them - without
     tap.comment("three idle members: %.3f %% of a processor of 10^9 instructions a second "
                 "(%.3f %% with them, %.3f %% without)" %
