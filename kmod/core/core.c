@@ -208,7 +208,7 @@ void qbd_core_start(struct qbd_core *core, u64 now)
 
 void qbd_core_reads_since(struct qbd_core *core, u64 now, u64 since)
 {
-	const u64 calm = core->options.disk_stall << 6;
+	const u64 calm = core->options.disk_stall << QBD_DISK_PATIENCE_MAX;
 
 	qbd_event_begin(core, now);
 	if (qbd_core_reads_hang(core, core->now))
@@ -506,7 +506,8 @@ void qbd_core_log_durable(struct qbd_core *core, u64 now, u64 generation,
 		return;
 	if (qbd_core_log_stalled(core, core->now))
 		core->log_hung_at = core->now;
-	else if (core->now >= core->log_hung_at + (core->options.disk_stall << 6))
+	else if (core->now >= core->log_hung_at +
+			      (core->options.disk_stall << QBD_DISK_PATIENCE_MAX))
 		core->log_patience = 0;
 	core->durable = index;
 	core->stall_since = core->now;

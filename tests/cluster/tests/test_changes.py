@@ -32,6 +32,13 @@ def wait_roles(members, voters, learners=()):
         roles(member.status())
 
 
+def become_three(cluster):
+    """Of a cluster that is one member: two more join, one after the other."""
+    for number in (2, 3):
+        cluster.join(number)
+        wait_roles(cluster.members[:number], range(1, number + 1))
+
+
 # So long that no machine takes it for the time that a change takes: who waits for an election
 # waits for longer.
 ELECTION = 2
@@ -319,9 +326,7 @@ def who_moved_before_it_knew_is_found():
     then and which it has never heard of, could dial it, and does so where that list has it."""
     with Cluster(4, alone=True) as cluster:
         alpha, beta, gamma, delta = cluster.members
-        for number in (2, 3):
-            cluster.join(number)
-            wait_roles(cluster.members[:number], range(1, number + 1))
+        become_three(cluster)
         cluster.lead(2)
         before = alpha.status()
         # Requests and heartbeats pass, and lists to alpha do not.
@@ -941,9 +946,7 @@ def a_move_is_lost_and_the_leader_is_new():
     when it is back is one that it does not know, which looks for it where it was."""
     with Cluster(4, alone=True) as cluster:
         gamma = cluster.member(3)
-        for number in (2, 3):
-            cluster.join(number)
-            wait_roles(cluster.members[:number], range(1, number + 1))
+        become_three(cluster)
         cluster.lead(3)
         cluster.wait_caught_up()
         cluster.network.isolate(3)
@@ -1045,9 +1048,7 @@ def who_was_away_votes_for_who_joined():
     """beta has never heard of delta, and only delta has all that may be committed."""
     with Cluster(4, alone=True) as cluster:
         alpha, beta, gamma, delta = cluster.members
-        for number in (2, 3):
-            cluster.join(number)
-            wait_roles(cluster.members[:number], range(1, number + 1))
+        become_three(cluster)
         cluster.lead(1)
         beta.power_cut()
         cluster.join(4)

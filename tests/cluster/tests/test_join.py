@@ -9,7 +9,7 @@ from lib.cluster import Cluster, refused
 from lib.registry import test
 from lib.shell import finish, run, spawn, wait_until
 from lib.workload import BLOCK, Writer, direct_write, pattern
-from tests.test_changes import wait_roles
+from tests.test_changes import become_three, wait_roles
 from tests.test_rejoin import FILL, fill_log, half_filled, received
 
 
@@ -78,9 +78,7 @@ def join_by_extents():
 def join_a_leader_that_joined():
     """The log tells of lists that do not have the leader; a fourth one reads it whole."""
     with Cluster(4, size="64M", log_size="40M", alone=True) as cluster:
-        for number in (2, 3):
-            cluster.join(number)
-            wait_roles(cluster.members[:number], range(1, number + 1))
+        become_three(cluster)
         leader = cluster.lead(3)
         fill_log(cluster, leader, 16)
         fourth = cluster.member(4)
@@ -162,9 +160,7 @@ def joining_member_loses_power():
 def join_while_the_leader_changes():
     """Whoever leads when it is asked; one that is cut off does not answer for the others."""
     with Cluster(4, alone=True) as cluster:
-        for number in (2, 3):
-            cluster.join(number)
-            wait_roles(cluster.members[:number], range(1, number + 1))
+        become_three(cluster)
         cluster.lead(1)
         cluster.network.isolate(1)
         # By way of one that still takes the lost one for the leader, for a moment.
